@@ -1,0 +1,1 @@
+"""The service: engine, sessions, gRPC and REST faces."""

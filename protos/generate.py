@@ -1,0 +1,33 @@
+"""Make the Python stubs from `overtone.proto`: ``python -m protos.generate`` (needs grpcio-tools)."""
+
+import re
+import sys
+from importlib import resources
+from pathlib import Path
+
+HERE = Path(__file__).parent
+STUBS = ("overtone_pb2.py", "overtone_pb2.pyi", "overtone_pb2_grpc.py")
+
+
+def generate(folder: Path = HERE) -> None:
+    """Write `STUBS` into a folder.
+
+    Raises:
+        RuntimeError: protoc refused the contract; its message is on standard error.
+    """
+    from grpc_tools import protoc
+
+    includes = [f"-I{HERE}", f"-I{resources.files('grpc_tools') / '_proto'}"]
+    outputs = [f"--{kind}_out={folder}" for kind in ("python", "pyi", "grpc_python")]
+    if protoc.main(["protoc", *includes, *outputs, str(HERE / "overtone.proto")]):
+        raise RuntimeError("protoc could not read overtone.proto")
+    # protoc writes top-level imports; ours live in this package.
+    grpc_stub = folder / "overtone_pb2_grpc.py"
+    fixed = re.sub(
+        r"(?m)^import overtone_pb2 as", "from protos import overtone_pb2 as", grpc_stub.read_text()
+    )
+    grpc_stub.write_text(fixed)
+
+
+if __name__ == "__main__":
+    generate(Path(sys.argv[1]) if len(sys.argv) > 1 else HERE)

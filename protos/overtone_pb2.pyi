@@ -1,0 +1,185 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Stage(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    STAGE_UNSPECIFIED: _ClassVar[Stage]
+    STAGE_LOW: _ClassVar[Stage]
+    STAGE_HIGH: _ClassVar[Stage]
+    STAGE_BROWNOUT: _ClassVar[Stage]
+STAGE_UNSPECIFIED: Stage
+STAGE_LOW: Stage
+STAGE_HIGH: Stage
+STAGE_BROWNOUT: Stage
+
+class Upstream(_message.Message):
+    __slots__ = ("hello", "image", "high", "cancel", "end")
+    HELLO_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    HIGH_FIELD_NUMBER: _ClassVar[int]
+    CANCEL_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    hello: Hello
+    image: Image
+    high: HighChunk
+    cancel: Cancel
+    end: End
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., image: _Optional[_Union[Image, _Mapping]] = ..., high: _Optional[_Union[HighChunk, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., end: _Optional[_Union[End, _Mapping]] = ...) -> None: ...
+
+class Downstream(_message.Message):
+    __slots__ = ("welcome", "answer", "need_high", "error", "go_away")
+    WELCOME_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    NEED_HIGH_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    GO_AWAY_FIELD_NUMBER: _ClassVar[int]
+    welcome: Welcome
+    answer: Answer
+    need_high: NeedHigh
+    error: Error
+    go_away: GoAway
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., answer: _Optional[_Union[Answer, _Mapping]] = ..., need_high: _Optional[_Union[NeedHigh, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., go_away: _Optional[_Union[GoAway, _Mapping]] = ...) -> None: ...
+
+class Options(_message.Message):
+    __slots__ = ("operating_point", "top", "deadline_ms")
+    OPERATING_POINT_FIELD_NUMBER: _ClassVar[int]
+    TOP_FIELD_NUMBER: _ClassVar[int]
+    DEADLINE_MS_FIELD_NUMBER: _ClassVar[int]
+    operating_point: str
+    top: int
+    deadline_ms: int
+    def __init__(self, operating_point: _Optional[str] = ..., top: _Optional[int] = ..., deadline_ms: _Optional[int] = ...) -> None: ...
+
+class Hello(_message.Message):
+    __slots__ = ("profile_id", "options")
+    PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    profile_id: bytes
+    options: Options
+    def __init__(self, profile_id: _Optional[bytes] = ..., options: _Optional[_Union[Options, _Mapping]] = ...) -> None: ...
+
+class Welcome(_message.Message):
+    __slots__ = ("profile_id", "credits", "model")
+    PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
+    CREDITS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    profile_id: bytes
+    credits: int
+    model: str
+    def __init__(self, profile_id: _Optional[bytes] = ..., credits: _Optional[int] = ..., model: _Optional[str] = ...) -> None: ...
+
+class Image(_message.Message):
+    __slots__ = ("id", "low", "high_follows")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    LOW_FIELD_NUMBER: _ClassVar[int]
+    HIGH_FOLLOWS_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    low: bytes
+    high_follows: bool
+    def __init__(self, id: _Optional[int] = ..., low: _Optional[bytes] = ..., high_follows: _Optional[bool] = ...) -> None: ...
+
+class HighChunk(_message.Message):
+    __slots__ = ("id", "offset", "data", "last")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    offset: int
+    data: bytes
+    last: bool
+    def __init__(self, id: _Optional[int] = ..., offset: _Optional[int] = ..., data: _Optional[bytes] = ..., last: _Optional[bool] = ...) -> None: ...
+
+class Cancel(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    def __init__(self, id: _Optional[int] = ...) -> None: ...
+
+class End(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Score(_message.Message):
+    __slots__ = ("index", "probability")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    probability: float
+    def __init__(self, index: _Optional[int] = ..., probability: _Optional[float] = ...) -> None: ...
+
+class Answer(_message.Message):
+    __slots__ = ("id", "stage", "confident", "top", "queue_us", "compute_us")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    STAGE_FIELD_NUMBER: _ClassVar[int]
+    CONFIDENT_FIELD_NUMBER: _ClassVar[int]
+    TOP_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_US_FIELD_NUMBER: _ClassVar[int]
+    COMPUTE_US_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    stage: Stage
+    confident: bool
+    top: _containers.RepeatedCompositeFieldContainer[Score]
+    queue_us: int
+    compute_us: int
+    def __init__(self, id: _Optional[int] = ..., stage: _Optional[_Union[Stage, str]] = ..., confident: _Optional[bool] = ..., top: _Optional[_Iterable[_Union[Score, _Mapping]]] = ..., queue_us: _Optional[int] = ..., compute_us: _Optional[int] = ...) -> None: ...
+
+class NeedHigh(_message.Message):
+    __slots__ = ("id", "send_both", "low")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    SEND_BOTH_FIELD_NUMBER: _ClassVar[int]
+    LOW_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    send_both: bool
+    low: Score
+    def __init__(self, id: _Optional[int] = ..., send_both: _Optional[bool] = ..., low: _Optional[_Union[Score, _Mapping]] = ...) -> None: ...
+
+class Error(_message.Message):
+    __slots__ = ("id", "code", "message", "retry_after_ms")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    RETRY_AFTER_MS_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    code: int
+    message: str
+    retry_after_ms: int
+    def __init__(self, id: _Optional[int] = ..., code: _Optional[int] = ..., message: _Optional[str] = ..., retry_after_ms: _Optional[int] = ...) -> None: ...
+
+class GoAway(_message.Message):
+    __slots__ = ("reason",)
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    def __init__(self, reason: _Optional[str] = ...) -> None: ...
+
+class ClassifyRequest(_message.Message):
+    __slots__ = ("low", "high", "options")
+    LOW_FIELD_NUMBER: _ClassVar[int]
+    HIGH_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    low: bytes
+    high: bytes
+    options: Options
+    def __init__(self, low: _Optional[bytes] = ..., high: _Optional[bytes] = ..., options: _Optional[_Union[Options, _Mapping]] = ...) -> None: ...
+
+class DescribeModelRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Model(_message.Message):
+    __slots__ = ("name", "profile_id", "profile", "card")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_FIELD_NUMBER: _ClassVar[int]
+    CARD_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    profile_id: bytes
+    profile: bytes
+    card: str
+    def __init__(self, name: _Optional[str] = ..., profile_id: _Optional[bytes] = ..., profile: _Optional[bytes] = ..., card: _Optional[str] = ...) -> None: ...

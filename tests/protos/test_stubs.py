@@ -1,0 +1,21 @@
+from pathlib import Path
+
+import pytest
+
+from protos import generate
+
+
+@pytest.mark.filterwarnings("default")
+def test_committed_stubs_are_made_from_the_contract(tmp_path: Path) -> None:
+    generate.generate(tmp_path)
+    for name in generate.STUBS:
+        assert (tmp_path / name).read_text() == (generate.HERE / name).read_text(), (
+            f"{name} is out of date; run python -m protos.generate"
+        )
+
+
+def test_stubs_import() -> None:
+    from protos import overtone_pb2, overtone_pb2_grpc
+
+    assert overtone_pb2.Image(id=3, low=b"x").id == 3
+    assert hasattr(overtone_pb2_grpc, "CascadeStub")
