@@ -1,0 +1,1 @@
+"""Measuring Overtone: simulated links, load, rivals, reports."""
