@@ -1,0 +1,30 @@
+"""The networks, their cost, their checkpoints."""
+
+from models.card import Accuracy, Card, CardError, Costs, OperatingPoint, Temperature, Training
+from models.cascade import Architecture, Cascade, State
+from models.checkpoint import CheckpointError, bundled, find, load, read_card, save
+from models.cost import Cost, cost
+from models.resnet import frequency_resnet50, rgb_resnet50
+
+__all__ = [
+    "Accuracy",
+    "Architecture",
+    "Card",
+    "CardError",
+    "Cascade",
+    "CheckpointError",
+    "Cost",
+    "Costs",
+    "OperatingPoint",
+    "State",
+    "Temperature",
+    "Training",
+    "bundled",
+    "cost",
+    "find",
+    "frequency_resnet50",
+    "load",
+    "read_card",
+    "rgb_resnet50",
+    "save",
+]

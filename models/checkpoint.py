@@ -1,0 +1,88 @@
+"""Checkpoints: safetensors files with a card. Nothing is unpickled, ever."""
+
+import os
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from models.card import Card, CardError
+from models.cascade import Cascade
+
+BUNDLED = Path(__file__).parent / "checkpoints"
+CARD_KEY = "card"
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that is missing, damaged, or does not fit its card."""
+
+
+def bundled() -> dict[str, Path]:
+    """The checkpoints that come with the package, by name."""
+    return {path.stem: path for path in sorted(BUNDLED.glob("*.safetensors"))}
+
+
+def find(name_or_path: str | os.PathLike[str]) -> Path:
+    """The file of a bundled name, or the path itself.
+
+    Raises:
+        CheckpointError: neither a file nor a bundled name.
+    """
+    known = bundled()
+    if str(name_or_path) in known:
+        return known[str(name_or_path)]
+    if Path(name_or_path).is_file():
+        return Path(name_or_path)
+    raise CheckpointError(f"{name_or_path}: no such checkpoint; give a .safetensors file or one of {sorted(known)}")
+
+
+def read_card(name_or_path: str | os.PathLike[str]) -> Card:
+    """The card alone, without reading the weights."""
+    path = find(name_or_path)
+    try:
+        with safe_open(path, "pt") as file:
+            return Card.model_validate_json((file.metadata() or {})[CARD_KEY])
+    except KeyError:
+        raise CheckpointError(f"{path}: has no card; it was not written by Overtone") from None
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: cannot be read ({error})") from error
+    except (ValidationError, CardError, ValueError) as error:
+        raise CheckpointError(f"{path}: its card is not valid: {error}") from error
+
+
+def load(name_or_path: str | os.PathLike[str], device: str | torch.device = "cpu") -> tuple[Cascade, Card]:
+    """The network in eval mode and float32, and its card.
+
+    Raises:
+        CheckpointError: missing, damaged, or weights that do not fit the card's architecture.
+    """
+    card = read_card(name_or_path)
+    path = find(name_or_path)
+    model = Cascade(card.architecture)
+    try:
+        with safe_open(path, "pt") as file:
+            tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
+        model.load_state_dict(tensors)
+    except (SafetensorError, RuntimeError, OSError) as error:
+        raise CheckpointError(f"{path}: weights do not fit its card: {error}") from error
+    return model.to(device, memory_format=torch.channels_last).eval(), card
+
+
+def save(path: str | os.PathLike[str], model: Cascade, card: Card, half: bool = True) -> None:
+    """Write weights and card to one file, whole or not at all.
+
+    With `half`, weights of convolutions and linear layers are stored as float16. Statistics and scales stay
+    float32: they are small, and their range is the data's.
+    """
+    tensors = {k: _stored(v, half) for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")}
+    temporary = Path(path).with_suffix(".part")
+    save_file(tensors, temporary, {CARD_KEY: card.to_json()})
+    temporary.replace(path)
+
+
+def _stored(value: Tensor, half: bool) -> Tensor:
+    value = value.detach().cpu().contiguous()
+    return value.half() if half and value.ndim in (2, 4) else value

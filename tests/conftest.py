@@ -1,0 +1,100 @@
+"""Fixtures of the whole suite: a tiny network that is a real checkpoint, and pictures to send it."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from frequency import Profile, laplacian_tables
+from frequency.channels import HIGH, LOW
+
+LABELS = tuple(f"class {i}" for i in range(10))
+STEPS = ((64,) * 24, (32,) * 24, (16,) * 24)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_profile() -> Profile:
+    return Profile(
+        name="tiny",
+        size=64,
+        low=LOW,
+        high=HIGH,
+        qualities=(1, 2, 3),
+        quality=2,
+        steps=STEPS,
+        tables=tuple(laplacian_tables(steps) for steps in STEPS),
+        labels=LABELS,
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tiny_profile: Profile, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random cascade with the operating points "always" (low answers), "never" and "default" (0.5)."""
+    import torch
+
+    from models import Architecture, Card, Cascade, Costs, OperatingPoint, cost, save
+
+    torch.manual_seed(0)
+    architecture = Architecture(classes=10, low_width=1 / 16, high_width=1 / 16, stem=8, layers=(1, 1, 1, 1))
+    model = Cascade(architecture).eval()
+    points = {"always": 0.0, "never": 1.1, "default": 0.5}
+    counted = cost(model, tiny_profile.size)
+    card = Card(
+        name="tiny",
+        architecture=architecture,
+        profile=tiny_profile,
+        classes=LABELS,
+        operating_points=tuple(OperatingPoint(name=k, threshold=v) for k, v in points.items()),
+        operating_point="default",
+        cost=Costs(parameters=counted.parameters, low_macs=counted.low_macs or 0, macs=counted.macs),
+    )
+    path = tmp_path_factory.mktemp("checkpoint") / "tiny.safetensors"
+    save(path, model, card)
+    return path
+
+
+@pytest.fixture(scope="session")
+def photograph() -> NDArray[np.uint8]:
+    """uint8[96, 128, 3]: smooth shapes with some grain, as photographs have."""
+    rng = np.random.default_rng(7)
+    y, x = np.mgrid[:96, :128] / 96
+    planes = np.stack([np.sin(3 * x + 2 * y), np.cos(4 * x * y), np.sin(5 * y)], axis=-1)
+    return np.clip(128 + 90 * planes + rng.normal(0, 6, planes.shape), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """Real pictures: OVERTONE_DATA, or a data folder beside the project; skipped without either."""
+    named = os.environ.get("OVERTONE_DATA")
+    beside = Path(__file__).parents[2] / "shared" / "data" / "imagenette"
+    folder = Path(named) if named else beside
+    if not folder.is_dir():
+        pytest.skip(f"no pictures: OVERTONE_DATA is not set and {beside} does not exist")
+    return folder
+
+
+@pytest.fixture
+def picture_folder(tmp_path: Path, photograph: NDArray[np.uint8]) -> Iterator[Path]:
+    """Two classes in train/ and val/, a few pictures each."""
+    from PIL import Image
+
+    rng = np.random.default_rng(3)
+    for part, count in (("train", 12), ("val", 3)):
+        for label, tint in (("cold", 2), ("warm", 0)):
+            folder = tmp_path / part / label
+            folder.mkdir(parents=True)
+            for i in range(count):
+                tinted = photograph.astype(np.int16) // 2 + rng.integers(0, 40, photograph.shape)
+                tinted[..., tint] += 90
+                Image.fromarray(np.clip(tinted, 0, 255).astype(np.uint8)).save(folder / f"{i}.jpg")
+    yield tmp_path

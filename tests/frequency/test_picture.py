@@ -1,0 +1,90 @@
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from frequency.picture import PictureError, fit, open_rgb
+
+
+def encoded(picture: Image.Image, kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def test_orientation_is_applied(photograph: NDArray[np.uint8]) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = open_rgb(encoded(Image.fromarray(photograph), "JPEG", exif=exif, quality=95))
+    assert turned.size == (96, 128)
+    difference = np.asarray(turned).astype(int) - np.rot90(photograph, -1)
+    assert np.abs(difference).mean() < 10
+
+
+def test_grey_cmyk_palette_and_alpha(photograph: NDArray[np.uint8]) -> None:
+    picture = Image.fromarray(photograph)
+    for data in (
+        encoded(picture.convert("L"), "JPEG"),
+        encoded(picture.convert("CMYK"), "JPEG"),
+        encoded(picture.convert("P"), "PNG"),
+        encoded(picture.convert("RGBA"), "PNG"),
+        encoded(picture.convert("RGBA"), "WEBP"),
+    ):
+        opened = open_rgb(data)
+        assert opened.mode == "RGB"
+        assert opened.size == picture.size
+
+
+def test_transparency_lies_on_white() -> None:
+    assert open_rgb(Image.new("RGBA", (8, 8), (255, 0, 0, 0))).getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_sixteen_bit_grey_is_scaled_not_clipped() -> None:
+    ramp = np.linspace(0, 65535, 64, dtype=np.uint16).reshape(8, 8)
+    opened = np.asarray(open_rgb(encoded(Image.fromarray(ramp), "PNG")))
+    assert opened[0, 0, 0] == 0
+    assert 100 < opened[4, 0, 0] < 150
+    assert opened[7, 7, 0] == 255
+
+
+def test_arrays(photograph: NDArray[np.uint8]) -> None:
+    for array in (photograph, photograph[..., 0], photograph[..., :1], np.dstack([photograph, photograph[..., :1]])):
+        assert open_rgb(array).mode == "RGB"
+    for wrong in (photograph.astype(float), photograph[..., :2], np.zeros((0, 4, 3), np.uint8)):
+        with pytest.raises(PictureError, match="need"):
+            open_rgb(wrong)
+
+
+def test_what_is_not_a_picture(tmp_path: Path, photograph: NDArray[np.uint8]) -> None:
+    whole = encoded(Image.fromarray(photograph), "JPEG")
+    for source, message in (
+        (b"hello", "not a picture"),
+        (b"", "not a picture"),
+        (whole[: len(whole) // 2], "cannot be decoded"),
+        (tmp_path / "none.jpg", "no such file"),
+        (tmp_path, "cannot be decoded"),
+    ):
+        with pytest.raises(PictureError, match=message):
+            open_rgb(source)
+
+
+def test_bomb() -> None:
+    with pytest.raises(PictureError, match="above"):
+        open_rgb(encoded(Image.new("1", (10_000, 10_000)), "PNG"))
+
+
+@pytest.mark.parametrize(("width", "height"), [(128, 96), (96, 128), (64, 64), (500, 20), (9, 2000), (1, 1)])
+@pytest.mark.parametrize("size", [64, 224])
+def test_fit_gives_the_size(width: int, height: int, size: int) -> None:
+    assert fit(Image.new("RGB", (width, height)), size).shape == (size, size, 3)
+
+
+def test_fit_is_resize_then_centre_crop(photograph: NDArray[np.uint8]) -> None:
+    picture = Image.fromarray(photograph)
+    resized = picture.resize((round(128 * 128 / 96), 128), Image.Resampling.BICUBIC)
+    left = (resized.width - 112) / 2
+    expected = np.asarray(resized.crop((round(left), 8, round(left) + 112, 120)))
+    assert np.abs(fit(picture, 112).astype(int) - expected).mean() < 3

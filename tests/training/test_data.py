@@ -1,0 +1,91 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from training.data import Augmentation, DataError, EpochSampler, Pictures, TestSet, TrainSet, part, read_folder, split
+
+
+def many(per_class: int = 20) -> Pictures:
+    paths = tuple(Path(f"{c}/{i}.jpg") for c in "ab" for i in range(per_class))
+    return Pictures(paths, tuple(int(p.parts[0] == "b") for p in paths), ("a", "b"))
+
+
+def test_read_folder(picture_folder: Path) -> None:
+    train = part(picture_folder, "train")
+    assert train.classes == ("cold", "warm")
+    assert len(train) == 24
+    assert sum(train.targets) == 12
+
+
+def test_folders_named_as_labels_are_understood(picture_folder: Path) -> None:
+    found = read_folder(picture_folder / "val", classes=("n2", "n1"), labels=("warm", "cold"))
+    assert found.targets == (1, 1, 1, 0, 0, 0)
+
+
+def test_folder_errors(picture_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such folder"):
+        read_folder(tmp_path / "none")
+    (tmp_path / "empty" / "cold").mkdir(parents=True)
+    with pytest.raises(DataError, match="no pictures"):
+        read_folder(tmp_path / "empty")
+    with pytest.raises(DataError, match="'warm'"):
+        read_folder(picture_folder / "val", classes=("cold", "hot"))
+
+
+def test_split_is_stratified_disjoint_and_repeatable() -> None:
+    train, held = split(many(), 0.1)
+    assert len(held) == 4
+    assert sum(held.targets) == 2
+    assert set(train.paths) | set(held.paths) == set(many().paths)
+    assert not set(train.paths) & set(held.paths)
+    assert split(many(), 0.1)[1] == held
+
+
+def test_crops_stay_inside_and_cover_the_scale() -> None:
+    rng = np.random.default_rng(0)
+    augmentation = Augmentation(scale=(0.25, 1.0))
+    areas = []
+    for _ in range(500):
+        left, top, right, bottom = augmentation.crop(120, 90, rng)
+        assert 0 <= left < right <= 120
+        assert 0 <= top < bottom <= 90
+        areas.append((right - left) * (bottom - top) / (120 * 90))
+    assert 0.2 < min(areas) < 0.35
+    assert 0.8 < max(areas) <= 1.0
+
+
+def test_a_crop_that_never_fits_falls_back_to_the_centre() -> None:
+    box = Augmentation(scale=(1.0, 1.0)).crop(1000, 10, np.random.default_rng(0))
+    assert box == (495.0, 0.0, 505.0, 10.0)
+
+
+def test_epochs_differ_and_repeat() -> None:
+    def epoch(number: int) -> list[list[tuple[int, int, int]]]:
+        sampler = EpochSampler(10, 4, seed=1)
+        sampler.set(number, 64)
+        return list(sampler)
+
+    assert epoch(0) == epoch(0) != epoch(1)
+    assert [len(b) for b in epoch(0)] == [4, 4]
+    assert len({i for batch in epoch(0) for i, _, _ in batch}) == 8
+
+
+def test_items(picture_folder: Path) -> None:
+    train = part(picture_folder, "train")
+    item, target = TrainSet(train, Augmentation())[(0, 64, 5)]
+    same, _ = TrainSet(train, Augmentation())[(0, 64, 5)]
+    assert item.shape == (3, 64, 64)
+    assert (item == same).all()
+    assert target == 0
+    whole, _ = TestSet(train, 64)[0]
+    assert whole.shape == (3, 64, 64)
+
+
+def test_flip_mirrors() -> None:
+    half = np.zeros((8, 8, 3), np.uint8)
+    half[:, :4] = 255
+    augmentation = Augmentation(scale=(1.0, 1.0), ratio=(1.0, 1.0))
+    sides = {int(augmentation(Image.fromarray(half), 8, np.random.default_rng(s))[0, 0, 0] > 0) for s in range(16)}
+    assert sides == {0, 1}

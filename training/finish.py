@@ -1,0 +1,114 @@
+"""From trained weights to a checkpoint: tables, temperatures, default quality, operating points, card."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import track
+
+from frequency import Profile, coefficients, fit, fit_tables, open_rgb, quantise
+from frequency.channels import HIGH, LOW
+from models import Accuracy, Card, Cascade, Costs, Temperature, Training, cost, save
+from training.calibrate import DEFAULT_POINT, fit_temperatures, modes, operating_points
+from training.data import Pictures
+from training.predict import Predictions, predict
+from training.recipe import Recipe
+
+TABLES_ON = 1000
+
+
+def fit_profile(recipe: Recipe, train: Pictures) -> Profile:
+    """The profile for a recipe: uniform steps, tables counted on up to 1,000 training pictures."""
+    sample = train.take(range(0, len(train), max(1, len(train) // TABLES_ON)))
+    maps = [
+        coefficients(fit(open_rgb(path), recipe.size), LOW + HIGH)
+        for path in track(sample.paths, "counting symbols", transient=True)
+    ]
+    low, high = np.stack([m[: len(LOW)] for m in maps]), np.stack([m[len(LOW) :] for m in maps])
+    tables = []
+    for step in recipe.quality.steps:
+        quantised = (_quantise_all(low, step), _quantise_all(high, step))
+        tables.append(fit_tables(*quantised, LOW, HIGH))
+    count = len(recipe.quality.steps)
+    return Profile(
+        name=recipe.name,
+        size=recipe.size,
+        low=LOW,
+        high=HIGH,
+        qualities=tuple(range(1, count + 1)),
+        quality=count // 2 + 1,
+        steps=tuple((step,) * len(LOW + HIGH) for step in recipe.quality.steps),
+        tables=tuple(tables),
+        labels=tuple(recipe.labels.get(c, c) for c in train.classes),
+    )
+
+
+def _quantise_all(maps: np.ndarray, step: int) -> np.ndarray:
+    steps = np.full(maps.shape[1], step, dtype=np.float32)
+    return np.stack([quantise(m, steps) for m in maps])
+
+
+def finish(
+    recipe: Recipe, model: Cascade, train: Pictures, calibration: Pictures, out: Path, data: str, workers: int = 0
+) -> Card:
+    """Choose everything that is left to choose on the calibration part, and write the checkpoint."""
+    profile = fit_profile(recipe, train)
+    found = {q: predict(model, calibration, profile, q, workers) for q in profile.qualities}
+    quality = choose_quality(found, recipe.quality.tolerance)
+    profile = replace(profile, quality=quality)
+    temperature = fit_temperatures(found[quality])
+    counted = cost(model, recipe.size)
+    card = Card(
+        name=recipe.name,
+        architecture=model.architecture,
+        profile=profile,
+        classes=train.classes,
+        temperature=temperature,
+        operating_points=operating_points(found[quality], temperature),
+        operating_point=DEFAULT_POINT,
+        cost=Costs(parameters=counted.parameters, low_macs=counted.low_macs or 0, macs=counted.macs),
+        training=Training(
+            recipe=recipe.model_dump_json(),
+            data=data,
+            images=len(train),
+            calibration_images=len(calibration),
+            epochs=recipe.epochs,
+            seed=recipe.seed,
+            torch=torch.__version__,
+        ),
+    )
+    save(out, model, card)
+    Console().print(f"wrote {out}: quality {quality}, threshold {card.threshold():.3f}")
+    return card
+
+
+def choose_quality(found: dict[int, Predictions], tolerance: float) -> int:
+    """The quality with the fewest bytes whose cascade is at most `tolerance` of top-1 below the best."""
+    scores = {}
+    for quality, p in found.items():
+        temperature = fit_temperatures(p)
+        default = next(o for o in operating_points(p, temperature) if o.name == DEFAULT_POINT)
+        scores[quality] = modes(p, temperature, default.threshold)
+    best = max(s.cascade for s in scores.values())
+    good = [q for q, s in scores.items() if s.cascade >= best - tolerance]
+    return min(good, key=lambda q: scores[q].mean_bytes)
+
+
+def accuracy_of(p: Predictions, temperature: Temperature, threshold: float, quality: int, data: str) -> Accuracy:
+    """The card's line for predictions made on reported data."""
+    found = modes(p, temperature, threshold)
+    return Accuracy(
+        data=data,
+        n=len(p.targets),
+        quality=quality,
+        threshold=threshold,
+        low=found.low,
+        both=found.both,
+        cascade=found.cascade,
+        exit_share=found.exit_share,
+        low_bytes=float(p.low_bytes.mean()),
+        high_bytes=float(p.high_bytes.mean()),
+        mean_bytes=found.mean_bytes,
+    )
