@@ -1,0 +1,48 @@
+"""Unsigned LEB128: seven bits a byte, least first, the top bit set on all but the last."""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frequency.errors import PayloadError
+
+MAX_BYTES: Final = 4
+MAX_VALUE: Final = (1 << 7 * MAX_BYTES) - 1
+
+
+def write_varint(value: int) -> bytes:
+    """The shortest form of 0 to 2^28 - 1."""
+    if not 0 <= value <= MAX_VALUE:
+        raise ValueError(f"varints hold 0 to {MAX_VALUE}, got {value}")
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def read_varint(data: bytes, at: int) -> tuple[int, int]:
+    """The value at an offset and the offset behind it.
+
+    Raises:
+        PayloadError: cut short, longer than four bytes, or not the shortest form.
+    """
+    value = 0
+    for index, byte in enumerate(data[at : at + MAX_BYTES]):
+        value |= (byte & 0x7F) << 7 * index
+        if byte < 0x80:
+            if index and not byte:
+                raise PayloadError("damaged payload: a varint is longer than it need be")
+            return value, at + index + 1
+    raise PayloadError("damaged payload: a varint has no end")
+
+
+def varint_lengths(count: int) -> NDArray[np.int64]:
+    """int64[count]: the bytes each of 0 to count - 1 takes."""
+    values = np.arange(count)
+    lengths = np.ones(count, dtype=np.int64)
+    for extra in range(1, MAX_BYTES):
+        lengths += values >> 7 * extra > 0
+    return lengths
