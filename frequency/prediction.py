@@ -8,12 +8,14 @@ all are 0, so the first row is predicted from the left and the first column from
 import numpy as np
 from numpy.typing import NDArray
 
+Wide = NDArray[np.int32]
+
 
 def residual(planes: NDArray[np.int16]) -> NDArray[np.int16]:
     """What prediction leaves of planes int16[..., h, w]; the planes are predicted one by one."""
     padded = _pad(planes)
     left, above, corner = padded[..., 1:, :-1], padded[..., :-1, 1:], padded[..., :-1, :-1]
-    wide: NDArray[np.int32] = padded[..., 1:, 1:] - _median(left, above, corner)
+    wide: Wide = padded[..., 1:, 1:] - _median(left, above, corner)
     return wide.astype(np.int16)
 
 
@@ -33,14 +35,13 @@ def restore(residuals: NDArray[np.int16]) -> NDArray[np.int16]:
     return flat.reshape(count, height + 1, pitch)[:, 1:, 1:].astype(np.int16)
 
 
-def _median(
-    left: NDArray[np.int32], above: NDArray[np.int32], corner: NDArray[np.int32]
-) -> NDArray[np.int32]:
+def _median(left: Wide, above: Wide, corner: Wide) -> Wide:
     smaller, larger = np.minimum(left, above), np.maximum(left, above)
-    return np.minimum(np.maximum(left + above - corner, smaller), larger)
+    median: Wide = np.minimum(np.maximum(left + above - corner, smaller), larger)
+    return median
 
 
-def _pad(planes: NDArray[np.int16]) -> NDArray[np.int32]:
+def _pad(planes: NDArray[np.int16]) -> Wide:
     *leading, height, width = planes.shape
     padded = np.zeros((*leading, height + 1, width + 1), dtype=np.int32)
     padded[..., 1:, 1:] = planes
