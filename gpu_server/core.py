@@ -1,0 +1,217 @@
+"""The service without a transport: payloads in, answers or a request for more out."""
+
+import asyncio
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from frequency import (
+    FrequencyError,
+    PictureError,
+    Profile,
+    WrongProfileError,
+    coefficients,
+    decode_high,
+    decode_low,
+    fit,
+    open_rgb,
+    quantise,
+    read_header,
+)
+from gpu_server.answer import Answer, NeedHigh, Options, Stage, best
+from gpu_server.engine import Bands, Engine, Run
+from gpu_server.errors import BadRequest, Shed, TooLarge, UnknownMedia, WrongProfile
+from gpu_server.metrics import Metrics
+from gpu_server.settings import Settings
+from models import Card, CardError
+
+Values = NDArray[np.int16]
+
+
+class Core:
+    """Decides: what to run, whether low was enough, what to say.
+
+    Args:
+        card: of the model the engine runs.
+        engine: already started.
+        settings: for the limits.
+        metrics: where to count.
+    """
+
+    def __init__(self, card: Card, engine: Engine, settings: Settings, metrics: Metrics) -> None:
+        self.card = card
+        self.profile: Profile = card.profile
+        self._engine = engine
+        self._settings = settings
+        self._metrics = metrics
+
+    def check(self, options: Options) -> None:
+        """Refuse options that cannot be met, before anything is decoded.
+
+        Raises:
+            BadRequest: no such operating point.
+        """
+        self._threshold(options)
+
+    async def low(self, payload: bytes, options: Options, high_at_hand: bool = False) -> Answer | NeedHigh:
+        """The low answer, or a request for high.
+
+        When the server is overloaded, high is not asked for: the low answer is given as a brown-out. With
+        `high_at_hand` its bytes are spent already, so that high is still used.
+
+        Raises:
+            ServiceError: any of the family.
+        """
+        self._check_size(payload)
+        self._metrics.received.labels("low").inc(len(payload))
+        result = await self._low(lambda: self._decode_low(payload), options)
+        if isinstance(result, Answer):
+            return result
+        if self._engine.overloaded and not high_at_hand:
+            return self.give_up(result)
+        self._metrics.escalations.inc()
+        return replace(result, high_bytes=read_header(payload).high_size)
+
+    async def high(self, low: bytes, high: bytes, options: Options, so_far: NeedHigh | None = None) -> Answer:
+        """The answer of the high network, from both payloads of one image.
+
+        Args:
+            low: the low payload, again.
+            high: the high one that belongs to it.
+            options: as for low.
+            so_far: what low gave; used as a brown-out should the high queue be full.
+
+        Raises:
+            ServiceError: any of the family.
+        """
+        self._check_size(high)
+        self._metrics.received.labels("high").inc(len(high))
+        return await self._high(lambda: self._decode_both(low, high), options, so_far)
+
+    async def classify(self, low: bytes, high: bytes, options: Options) -> Answer:
+        """Both payloads at once: low first, high if low is not sure."""
+        result = await self.low(low, options, high_at_hand=True)
+        return result if isinstance(result, Answer) else await self.high(low, high, options, result)
+
+    async def joined(self, payload: bytes, options: Options) -> Answer:
+        """As `classify`, for the two payloads in one piece, low first."""
+        with translated():
+            size = read_header(payload).high_size or 0
+        if not 0 < size < len(payload):
+            raise BadRequest(f"need low and high in one piece; {len(payload)} bytes do not hold both")
+        return await self.classify(payload[:-size], payload[-size:], options)
+
+    async def picture(self, encoded: bytes, options: Options) -> Answer:
+        """A JPEG, PNG or WebP of any size, for a device that cannot do the DCT."""
+        made: list[Bands] = []
+
+        def prepare() -> Bands:
+            made.append(self._from_picture(encoded))
+            return made[0]
+
+        result = await self._low(prepare, options)
+        return result if isinstance(result, Answer) else await self._high(made.pop, options, result)
+
+    def give_up(self, need: NeedHigh) -> Answer:
+        """The low answer though it is not sure."""
+        self._metrics.answers.labels(Stage.BROWNOUT).inc()
+        return need.low
+
+    async def _low(self, prepare: Callable[[], Bands], options: Options) -> Answer | NeedHigh:
+        threshold = self._threshold(options)
+        run = await self._submit(Stage.LOW, prepare, options)
+        if float(run.probabilities.max()) < threshold:
+            return NeedHigh(self._answer(Stage.BROWNOUT, run, options, threshold))
+        self._metrics.answers.labels(Stage.LOW).inc()
+        return self._answer(Stage.LOW, run, options, threshold)
+
+    async def _high(self, prepare: Callable[[], Bands], options: Options, so_far: NeedHigh | None) -> Answer:
+        threshold = self._threshold(options)
+        try:
+            run = await self._submit(Stage.HIGH, prepare, options)
+        except Shed:
+            if so_far is None:
+                raise
+            return self.give_up(so_far)
+        self._metrics.answers.labels(Stage.HIGH).inc()
+        answer = self._answer(Stage.HIGH, run, options, threshold)
+        return replace(answer, timings=answer.timings + so_far.low.timings) if so_far else answer
+
+    async def _submit(self, stage: Stage, prepare: Callable[[], Bands], options: Options) -> Run:
+        limit = asyncio.get_running_loop().time() + self._settings.deadline
+        expires = limit if options.expires is None else min(limit, options.expires)
+        return await self._engine.submit(stage, partial(_translate, prepare), expires)
+
+    def _answer(self, stage: Stage, run: Run, options: Options, threshold: float) -> Answer:
+        top = best(run.probabilities, self.profile.labels, min(options.top, self._settings.max_top))
+        return Answer(stage, top, top[0].probability >= threshold, run.timings)
+
+    def _threshold(self, options: Options) -> float:
+        try:
+            return self.card.threshold(options.operating_point or None)
+        except CardError as error:
+            raise BadRequest(str(error)) from None
+
+    def _check_size(self, payload: bytes) -> None:
+        if len(payload) > self._settings.max_payload_bytes:
+            raise TooLarge(
+                f"a payload of {len(payload)} bytes; the server takes {self._settings.max_payload_bytes}"
+            )
+
+    def _decode_low(self, payload: bytes) -> Bands:
+        values = decode_low(payload, self.profile)
+        return Bands(values, self.profile.low_steps(read_header(payload).quality))
+
+    def _decode_both(self, low: bytes, high: bytes) -> Bands:
+        bands = self._decode_low(low)
+        values = decode_high(high, bands.low, self.profile)
+        return Bands(bands.low, bands.low_steps, values, self.profile.high_steps(read_header(high).quality))
+
+    def _from_picture(self, encoded: bytes) -> Bands:
+        self._check_picture(encoded)
+        profile = self.profile
+        pixels = fit(open_rgb(encoded), profile.size)
+        values = coefficients(pixels, profile.low + profile.high)
+        low_steps, high_steps = profile.low_steps(profile.quality), profile.high_steps(profile.quality)
+        low, high = values[: len(profile.low)], values[len(profile.low) :]
+        return Bands(quantise(low, low_steps), low_steps, quantise(high, high_steps), high_steps)
+
+    def _check_picture(self, encoded: bytes) -> None:
+        """Only formats meant to be sent here, and only as many pixels as one request may cost."""
+        if not is_picture(encoded):
+            raise UnknownMedia("send a JPEG, PNG or WebP, or both payloads as application/vnd.overtone")
+        try:
+            with Image.open(io.BytesIO(encoded), formats=("JPEG", "MPO", "PNG", "WEBP")) as opened:
+                pixels = opened.width * opened.height
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise BadRequest(f"the picture cannot be read ({error})") from None
+        if pixels > self._settings.max_picture_pixels:
+            raise TooLarge(f"{pixels} pixels; the server takes {self._settings.max_picture_pixels}")
+
+
+def is_picture(encoded: bytes) -> bool:
+    """Whether these bytes begin as a JPEG, PNG or WebP does."""
+    webp = encoded[:4] == b"RIFF" and encoded[8:12] == b"WEBP"
+    return webp or encoded.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"))
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Errors of `frequency` as errors of the service."""
+    try:
+        yield
+    except WrongProfileError as error:
+        raise WrongProfile(str(error)) from None
+    except (FrequencyError, PictureError) as error:
+        raise BadRequest(str(error)) from None
+
+
+def _translate(prepare: Callable[[], Bands]) -> Bands:
+    with translated():
+        return prepare()

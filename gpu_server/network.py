@@ -1,0 +1,237 @@
+"""The torch side: a cascade prepared for one device, run on batches by the engine's worker thread."""
+
+import copy
+import logging
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from gpu_server.answer import Stage
+from gpu_server.engine import Bands
+from models import Card, Cascade, Temperature, load
+
+log = logging.getLogger(__name__)
+
+# A CPU takes twice as long for twice as many, so large batches only make the first image wait.
+CPU_SIZES = (1, 2, 4, 8)
+CUDA_SIZES = (1, 2, 4, 8, 16, 32, 64)
+
+Inputs = tuple[Tensor, ...]
+Forward = Callable[[Inputs], Tensor]
+M = TypeVar("M", bound=nn.Module)
+
+
+def choose(device: str) -> torch.device:
+    """The device of that name; "auto" is CUDA when there is one.
+
+    Raises:
+        ValueError: there is no such device here.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"{device!r} is not a device; try auto, cpu or cuda") from error
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError("there is no CUDA device here; try device cpu")
+    return chosen
+
+
+def open_network(
+    name_or_path: str,
+    device: str = "auto",
+    sizes: tuple[int, ...] = (),
+    threads: int = 0,
+    graphs: bool = True,
+) -> tuple["TorchNetwork", Card]:
+    """Load a checkpoint and prepare it; slow, so not for the event loop.
+
+    Raises:
+        ValueError: no such device, or (as `models.CheckpointError`) no such checkpoint.
+    """
+    chosen = choose(device)
+    if threads:
+        torch.set_num_threads(threads)
+    cascade, card = load(name_or_path, chosen)
+    return TorchNetwork(cascade, card, chosen, sizes, graphs), card
+
+
+class TorchNetwork:
+    """Both stages of a cascade on one device.
+
+    Args:
+        cascade: in eval mode, on the device.
+        card: for the temperature and the sizes of the maps.
+        device: where it runs.
+        sizes: batch sizes to warm, ascending from 1; none takes the device's own.
+        graphs: on CUDA, replay a captured graph per stage and size.
+    """
+
+    def __init__(
+        self,
+        cascade: Cascade,
+        card: Card,
+        device: torch.device,
+        sizes: tuple[int, ...] = (),
+        graphs: bool = True,
+    ) -> None:
+        self.device = device
+        self.cuda = device.type == "cuda"
+        self.sizes = sizes or (CUDA_SIZES if self.cuda else CPU_SIZES)
+        self._graphs = graphs and self.cuda
+        self._cascade = cascade if self.cuda else fuse(cascade, _example(card))
+        self._card = card
+        self._forward: dict[tuple[Stage, int], Forward] = {}
+
+    def take(self, waiting: int) -> int:
+        """On CUDA as many as fit, for padding is nearly free there; on a CPU a size that needs no padding."""
+        if self.cuda:
+            return min(waiting, self.sizes[-1])
+        return max(size for size in self.sizes if size <= waiting)
+
+    @torch.inference_mode()
+    def warm(self) -> None:
+        """Run both stages once in every size, largest first, so that memory is taken once."""
+        for size in reversed(self.sizes):
+            for stage in (Stage.LOW, Stage.HIGH):
+                inputs = tuple(t.to(self.device) for t in _empty(self._card, stage, size))
+                self._forward[stage, size] = self._prepare(stage, inputs)
+
+    @torch.inference_mode()
+    def run(self, stage: Stage, images: Sequence[Bands]) -> NDArray[np.float32]:
+        """Class probabilities float32[N, K]; the batch is padded to a warmed size."""
+        size = next((s for s in self.sizes if s >= len(images)), len(images))
+        inputs = tuple(self._upload(_stack(arrays, size)) for arrays in _columns(stage, images))
+        probabilities = self._forward.get((stage, size), self._eager(stage))(inputs)
+        # The copy to the host waits for the device, so the batch is done when this returns.
+        rows: NDArray[np.float32] = probabilities[: len(images)].cpu().numpy()
+        return rows
+
+    def _upload(self, array: NDArray[np.generic]) -> Tensor:
+        tensor = torch.from_numpy(array)
+        return tensor.pin_memory().to(self.device, non_blocking=True) if self.cuda else tensor
+
+    def _prepare(self, stage: Stage, inputs: Inputs) -> Forward:
+        eager = self._eager(stage)
+        eager(inputs)
+        if not self._graphs:
+            return eager
+        try:
+            return captured(eager, inputs)
+        except RuntimeError as error:
+            log.warning("no CUDA graph for %s x %d, running it eagerly: %s", stage, len(inputs[0]), error)
+            return eager
+
+    def _eager(self, stage: Stage) -> Forward:
+        forward = self._low if stage is Stage.LOW else self._high
+
+        def run(inputs: Inputs) -> Tensor:
+            with torch.autocast("cuda", torch.bfloat16, enabled=self.cuda, cache_enabled=False):
+                return forward(*inputs)
+
+        return run
+
+    def _low(self, values: Tensor, steps: Tensor) -> Tensor:
+        logits, _ = self._cascade.low(_dequantise(values, steps))
+        return torch.softmax(logits.float() / self._temperature.low, dim=1)
+
+    def _high(self, low: Tensor, low_steps: Tensor, high: Tensor, high_steps: Tensor) -> Tensor:
+        state = self._cascade.state(_dequantise(low, low_steps))
+        logits = self._cascade.high(state, _dequantise(high, high_steps))
+        return torch.softmax(logits.float() / self._temperature.high, dim=1)
+
+    @property
+    def _temperature(self) -> Temperature:
+        return self._card.temperature
+
+
+def fuse(model: M, example: Inputs) -> M:
+    """A copy with every batch normalisation folded into the convolution before it, if the result is the same.
+
+    Children are paired in the order they were registered, which is the order of the computation in the usual
+    networks but need not be; hence the comparison on an example.
+    """
+    fused = copy.deepcopy(model)
+    for parent in fused.modules():
+        for (name, first), (after, second) in pairwise(list(parent.named_children())):
+            if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
+                setattr(parent, name, fuse_conv_bn_eval(first, second))
+                setattr(parent, after, nn.Identity())
+    with torch.inference_mode():
+        before, now = model(*example), fused(*example)
+    if torch.allclose(before, now, rtol=1e-3, atol=1e-3 * float(before.abs().max() + 1)):
+        return fused
+    log.warning("convolutions and normalisations could not be fused; running them apart")
+    return model
+
+
+def captured(forward: Forward, inputs: Inputs) -> Forward:
+    """A CUDA graph of `forward` for inputs of these shapes; not to be called from two threads.
+
+    Follows the pattern of the PyTorch notes on CUDA graphs: run on a side stream first, then capture.
+    """
+    static = tuple(t.clone() for t in inputs)
+    side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            forward(static)
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        output = forward(static)
+
+    def replay(fresh: Inputs) -> Tensor:
+        for old, new in zip(static, fresh, strict=True):
+            old.copy_(new, non_blocking=True)
+        graph.replay()
+        return output
+
+    return replay
+
+
+def _dequantise(values: Tensor, steps: Tensor) -> Tensor:
+    coefficients = values.float() * steps[:, :, None, None]
+    return coefficients.contiguous(memory_format=torch.channels_last)
+
+
+def _columns(stage: Stage, images: Sequence[Bands]) -> list[list[NDArray[np.generic]]]:
+    """The inputs of a stage: values and steps, of low and for the high stage of high too."""
+    low: list[list[NDArray[np.generic]]] = [[b.low for b in images], [b.low_steps for b in images]]
+    if stage is Stage.LOW:
+        return low
+    pairs = [(b.high, b.high_steps) for b in images if b.high is not None and b.high_steps is not None]
+    return [*low, [values for values, _ in pairs], [steps for _, steps in pairs]]
+
+
+def _stack(arrays: list[NDArray[np.generic]], size: int) -> NDArray[np.generic]:
+    batch = np.zeros((size, *arrays[0].shape), arrays[0].dtype)
+    np.stack(arrays, out=batch[: len(arrays)])
+    return batch
+
+
+def _empty(card: Card, stage: Stage, size: int) -> Inputs:
+    profile = card.profile
+    bands = [profile.low] if stage is Stage.LOW else [profile.low, profile.high]
+    side = profile.blocks
+    pairs = [
+        (torch.zeros(size, len(band), side, side, dtype=torch.int16), torch.ones(size, len(band)))
+        for band in bands
+    ]
+    return tuple(tensor for pair in pairs for tensor in pair)
+
+
+def _example(card: Card) -> Inputs:
+    """Coefficients of both bands with the spread of a photograph's."""
+    profile, generator = card.profile, torch.Generator().manual_seed(0)
+    return tuple(
+        50 * torch.randn(1, len(band), profile.blocks, profile.blocks, generator=generator)
+        for band in (profile.low, profile.high)
+    )

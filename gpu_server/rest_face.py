@@ -1,0 +1,221 @@
+"""The REST face: the same core over HTTP, for devices and people without gRPC."""
+
+import asyncio
+from collections.abc import Coroutine
+from http import HTTPStatus
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Depends, FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.exceptions import HTTPException
+
+from gpu_server import bodies
+from gpu_server.answer import Answer, Options
+from gpu_server.core import is_picture
+from gpu_server.errors import BadRequest, Departed, ServiceError, TooLarge, UnknownMedia
+from gpu_server.service import Service
+from gpu_server.state import Kept
+
+T = TypeVar("T")
+
+PAYLOADS = "application/vnd.overtone"
+PICTURES = frozenset({"image/jpeg", "image/png", "image/webp"})
+# What clients say that do not know; the first bytes decide.
+ANY = frozenset({"", "application/octet-stream", "application/x-www-form-urlencoded", "*/*"})
+FACE = "rest"
+
+
+async def options(operating_point: str = "", top: Annotated[int, Query(ge=1)] = 1) -> Options:
+    """Query parameters common to all that answer."""
+    return Options(operating_point, top)
+
+
+Chosen = Annotated[Options, Depends(options)]
+
+
+def create_app(service: Service) -> FastAPI:
+    """The application of one service."""
+    app = FastAPI(
+        title="Overtone",
+        description="What is in this picture? Low first, high on request.",
+        version="1",
+        exception_handlers={
+            ServiceError: _service_error,
+            HTTPException: _http_error,
+            RequestValidationError: _invalid,
+        },
+        responses={"default": {"model": bodies.Failure}},
+    )
+    app.state.service = service
+    _add_images(app, service)
+    _add_model(app, service)
+    _add_operations(app, service)
+    return app
+
+
+def _add_images(app: FastAPI, service: Service) -> None:
+    limit = service.settings.max_payload_bytes
+
+    @app.post("/v1/images", response_model=bodies.Answer, responses={202: {"model": bodies.NeedHigh}})
+    async def images(request: Request, chosen: Chosen) -> Response:
+        """The low payload of an image: an answer, or a token for its high one."""
+        with service.counted(FACE):
+            who = owner(service, request)
+            core = service.core
+            low = await read(request, limit)
+            result = await attended(request, core.low(low, chosen))
+            if isinstance(result, Answer):
+                return _answer(service, result)
+            token = service.store.issue(who, Kept(low, result))
+            body = bodies.need_high(token, result, service.store.ttl)
+            where = {"location": f"/v1/images/{token}/high"}
+            return JSONResponse(body.model_dump(), HTTPStatus.ACCEPTED, where)
+
+    @app.post("/v1/images/{token}/high", response_model=bodies.Answer)
+    async def high(token: str, request: Request, chosen: Chosen) -> Response:
+        """The high payload of an image whose low one gave this token; 410 means: send both."""
+        with service.counted(FACE):
+            who = owner(service, request)
+            core = service.core
+            service.store.get((who, token))  # before the body is read: it may be large, and for nothing
+            payload = await read(request, limit)
+            kept = service.store.get((who, token))
+            answer = await attended(request, core.high(kept.low, payload, chosen, kept.need))
+            service.store.drop((who, token))
+            return _answer(service, answer)
+
+    @app.post("/v1/classify", response_model=bodies.Answer)
+    async def classify(request: Request, chosen: Chosen) -> Response:
+        """A JPEG, PNG or WebP; or both payloads in one piece, low first, as application/vnd.overtone."""
+        with service.counted(FACE):
+            owner(service, request)
+            core = service.core
+            kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+            if kind not in {PAYLOADS, *PICTURES, *ANY}:
+                raise UnknownMedia(f"cannot read {kind}; send {', '.join(sorted(PICTURES))} or {PAYLOADS}")
+            payloads = kind == PAYLOADS
+            body = await read(request, 2 * limit if payloads else service.settings.max_picture_bytes)
+            if payloads or (kind in ANY and not is_picture(body)):
+                return _answer(service, await attended(request, core.joined(body, chosen)))
+            return _answer(service, await attended(request, core.picture(body, chosen)))
+
+
+def _add_model(app: FastAPI, service: Service) -> None:
+    @app.get("/v1/model")
+    async def model(request: Request) -> Response:
+        """The card of the model that is served."""
+        owner(service, request)
+        return Response(service.core.card.to_json(), media_type="application/json")
+
+    @app.get("/v1/profile")
+    async def profile(request: Request) -> Response:
+        """What a device needs to encode for it: canonical JSON, whose ETag is the profile's id."""
+        owner(service, request)
+        current = service.core.profile
+        headers = {"etag": f'"{current.id.hex()}"', "cache-control": "no-cache"}
+        if headers["etag"] in request.headers.get("if-none-match", ""):
+            return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+        return Response(current.to_json(), media_type="application/json", headers=headers)
+
+
+def _add_operations(app: FastAPI, service: Service) -> None:
+    @app.get("/livez", response_class=PlainTextResponse)
+    async def livez() -> str:
+        """Whether the process answers."""
+        return "ok"
+
+    @app.get("/readyz", response_class=PlainTextResponse)
+    async def readyz() -> Response:
+        """Whether it should be sent requests."""
+        status = HTTPStatus.OK if service.ready else HTTPStatus.SERVICE_UNAVAILABLE
+        return PlainTextResponse(service.phase.value, status)
+
+    @app.get("/metrics", response_class=PlainTextResponse)
+    async def metrics() -> Response:
+        """For Prometheus."""
+        return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+
+def owner(service: Service, request: Request) -> str:
+    """Who asks; nobody else may use their tokens.
+
+    Raises:
+        Unauthenticated: not let in.
+    """
+    peer = request.client.host if request.client else ""
+    return service.admit(request.headers.get("authorization"), peer)
+
+
+async def read(request: Request, limit: int) -> bytes:
+    """The body, refused as soon as it is known to be above `limit` bytes.
+
+    Raises:
+        TooLarge: it is.
+        Departed: the client went away in the middle.
+    """
+    announced = request.headers.get("content-length", "")
+    body = bytearray()
+    if not announced.isdigit() or int(announced) <= limit:
+        while (message := await request.receive())["type"] != "http.disconnect":
+            body += message.get("body", b"")
+            if len(body) > limit:
+                break
+            if not message.get("more_body", False):
+                return bytes(body)
+        else:
+            raise Departed("the client went away")
+    raise TooLarge(f"the body is above {limit} bytes")
+
+
+async def attended(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, which is cancelled when the client goes away; the body must have been read.
+
+    Raises:
+        Departed: it did.
+    """
+    task, gone = asyncio.ensure_future(work), asyncio.ensure_future(_departure(request))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        raise Departed("the client went away")
+    finally:
+        for future in (task, gone):
+            future.cancel()
+        await asyncio.gather(task, gone, return_exceptions=True)
+
+
+async def _departure(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _answer(service: Service, answer: Answer) -> Response:
+    return JSONResponse(bodies.answer(answer, service.core.card.name).model_dump())
+
+
+async def _service_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ServiceError)
+    headers = {}
+    if error.retry_after is not None:
+        headers["retry-after"] = str(max(1, round(error.retry_after)))
+    if error.http == HTTPStatus.UNAUTHORIZED:
+        headers["www-authenticate"] = "Bearer"
+    if error.http == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        headers["connection"] = "close"
+    return JSONResponse(bodies.failure(error.code.name, error.message).model_dump(), error.http, headers)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = "NOT_FOUND" if error.status_code == HTTPStatus.NOT_FOUND else "INVALID_ARGUMENT"
+    body = bodies.failure(code, str(error.detail))
+    return JSONResponse(body.model_dump(), error.status_code, error.headers)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    return await _service_error(request, BadRequest(f"{first['loc'][-1]}: {first['msg']}"))

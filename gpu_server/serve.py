@@ -1,0 +1,151 @@
+"""Both faces in one event loop, from start to stop."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import uvicorn
+
+from gpu_server.errors import StartError
+from gpu_server.grpc_face import GrpcFace
+from gpu_server.rest_face import create_app
+from gpu_server.service import Phase, Service
+from gpu_server.settings import Settings
+
+# For what is left after draining: health watches, idle HTTP connections.
+CLOSING = 0.5
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server that is ready, and where."""
+
+    service: Service
+    host: str
+    grpc_port: int
+    http_port: int
+
+    def __str__(self) -> str:
+        model = self.service.core.card.name
+        return (
+            f"overtone serving {model}: grpc {self.host}:{self.grpc_port}, http {self.host}:{self.http_port}"
+        )
+
+
+class _Uvicorn(uvicorn.Server):
+    """uvicorn without signal handlers of its own: `run` has them, for both faces."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class RestFace:
+    """uvicorn, run and stopped by us."""
+
+    def __init__(self, service: Service) -> None:
+        settings = service.settings
+        self._socket = _bind(settings.host, settings.http_port)
+        self.port = int(self._socket.getsockname()[1])
+        config = uvicorn.Config(
+            create_app(service),
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            ssl_certfile=settings.tls_certificate,
+            ssl_keyfile=settings.tls_key,
+            timeout_graceful_shutdown=1,
+        )
+        self._server = _Uvicorn(config)
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Serve on the port that is already bound."""
+        self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]), name="overtone-http")
+
+    async def stop(self) -> None:
+        """Close the port and what is still connected."""
+        self._server.should_exit = True
+        if self._task is not None:
+            await asyncio.gather(self._task, return_exceptions=True)
+        self._socket.close()
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Running]:
+    """A server inside this event loop, ready when entered, drained and stopped when left.
+
+    Raises:
+        StartError: a port, the model or the device cannot be had.
+    """
+    service = Service(settings)
+    grpc_face = GrpcFace(service)
+    try:
+        rest_face = RestFace(service)
+    except StartError:
+        await grpc_face.stop(0)
+        raise
+    await grpc_face.start()
+    await rest_face.start()
+    try:
+        await service.load()
+        await grpc_face.set_serving(True)
+        yield Running(service, settings.host, grpc_face.port, rest_face.port)
+    finally:
+        await _stop(service, grpc_face, rest_face)
+
+
+async def _stop(service: Service, grpc_face: GrpcFace, rest_face: RestFace) -> None:
+    """Readiness off, pause, go away, drain, faces, worker."""
+    loaded = service.ready
+    service.phase = Phase.LEAVING if loaded else service.phase
+    await grpc_face.set_serving(False)
+    if loaded:
+        await asyncio.sleep(service.settings.pause)
+        await service.drain()
+    await asyncio.gather(grpc_face.stop(CLOSING), rest_face.stop())
+    await service.stop()
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGINT or SIGTERM; a second one ends at once.
+
+    Raises:
+        SystemExit: it could not start; why is on standard error.
+    """
+    try:
+        asyncio.run(_run(settings))
+    except StartError as error:
+        print(f"overtone: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+async def _run(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def asked() -> None:
+        if stop.is_set():
+            raise SystemExit(130)
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):  # of event loops on Windows
+            loop.add_signal_handler(number, asked)
+    async with running(settings) as server:
+        print(server, flush=True)
+        await stop.wait()
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise StartError(f"cannot listen on {host}:{port} for HTTP: {error.strerror}") from error

@@ -1,0 +1,102 @@
+"""What can be set about a server: arguments, or the environment with the prefix ``OVERTONE_``."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+class Settings(BaseSettings):
+    """Everything about one server; times are in seconds unless the name says otherwise."""
+
+    model_config = SettingsConfigDict(env_prefix="OVERTONE_", frozen=True, extra="forbid")
+
+    model: str = Field("imagenette", min_length=1, description="a bundled checkpoint's name, or a path")
+    host: str = "127.0.0.1"
+    grpc_port: Port = Field(50051, description="0 takes a free one")
+    http_port: Port = Field(8080, description="0 takes a free one")
+    tokens: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="any of these is let in; none: everybody is"
+    )
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    reflection: bool = True
+
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1 ...")
+    threads: NonNegativeInt = Field(0, description="of the network on the CPU; 0 leaves it to torch")
+    decoders: PositiveInt = Field(2, description="threads that decode payloads and pictures")
+    batch_sizes: Annotated[tuple[PositiveInt, ...], NoDecode] = Field(
+        (), description="warmed sizes; none: by device"
+    )
+    max_wait_ms: float = Field(0.0, ge=0, le=10, description="wait for company when the device is idle")
+    cuda_graphs: bool = True
+
+    low_queue: PositiveInt = 256
+    high_queue: PositiveInt = 256
+    deadline: PositiveFloat = Field(10.0, description="most time one stage may take, queue included")
+    brownout: NonNegativeFloat = Field(
+        1.0, description="backlog above which the low answer is given instead of asking"
+    )
+
+    state_bytes: PositiveInt = Field(
+        64 * MIB, description="low payloads and half-sent high ones, of all devices"
+    )
+    state_ttl: PositiveFloat = 30.0
+    credits: PositiveInt = Field(16, description="images one session may have in flight")
+    max_sessions: PositiveInt = 4096
+    linger: NonNegativeFloat = Field(1.0, description="after go_away, how long a session still listens")
+    session_age: PositiveFloat = Field(900.0, description="after which a session is asked to connect again")
+
+    max_payload_bytes: PositiveInt = 256 * KIB
+    max_picture_bytes: PositiveInt = 8 * MIB
+    max_picture_pixels: PositiveInt = 24_000_000
+    max_top: PositiveInt = 100
+
+    pause: NonNegativeFloat = Field(
+        0.5, description="between not being ready and refusing, for load balancers"
+    )
+    drain: NonNegativeFloat = Field(10.0, description="most time given to what is in flight when stopping")
+
+    @field_validator("tokens", "batch_sizes", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        """A comma-separated text, as an environment variable holds it."""
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("tokens")
+    @classmethod
+    def _printable(cls, tokens: tuple[str, ...]) -> tuple[str, ...]:
+        if any(
+            not token or not token.isascii() or not token.isprintable() or " " in token for token in tokens
+        ):
+            raise ValueError("tokens must be printable ASCII without spaces, and not empty")
+        return tokens
+
+    @field_validator("batch_sizes")
+    @classmethod
+    def _ascending(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        if sizes and (sizes[0] != 1 or list(sizes) != sorted(set(sizes))):
+            raise ValueError("batch sizes must ascend and begin with 1")
+        return sizes
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> "Settings":
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("TLS needs both tls_certificate and tls_key")
+        return self

@@ -1,0 +1,119 @@
+"""Low payloads kept between the phases, bounded by bytes and by time. Losing one is a normal answer.
+
+High payloads still arriving are counted against the same bytes, so that slow devices cannot fill the memory.
+"""
+
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+
+from gpu_server.answer import NeedHigh
+from gpu_server.errors import Shed, StateLost
+from gpu_server.metrics import Metrics
+
+# What an entry costs beside its payload: keys, objects, the low answer.
+OVERHEAD = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is known of an image whose high has been asked for."""
+
+    low: bytes
+    need: NeedHigh
+
+
+class Store:
+    """Oldest out first.
+
+    Args:
+        limit: bytes of everything kept.
+        ttl: seconds an entry lives.
+        metrics: where to count hits, misses and evictions.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self, limit: int, ttl: float, metrics: Metrics, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.ttl = ttl
+        self._limit = limit
+        self._metrics = metrics
+        self._clock = clock
+        self._entries: OrderedDict[Hashable, tuple[float, Kept]] = OrderedDict()
+        self._bytes = 0
+
+    @property
+    def bytes(self) -> int:
+        """What is held now."""
+        return self._bytes
+
+    def issue(self, owner: str, kept: Kept) -> str:
+        """Keep something under a new token that only its owner can use."""
+        token = secrets.token_urlsafe(16)
+        self.put((owner, token), kept)
+        return token
+
+    def put(self, key: Hashable, kept: Kept) -> None:
+        """Keep something; older entries make room, and what is larger than all the room is lost at once."""
+        self.drop(key)
+        self._expire()
+        self._entries[key] = (self._clock() + self.ttl, kept)
+        self._bytes += _size(kept)
+        self._shrink()
+
+    def get(self, key: Hashable) -> Kept:
+        """What was kept under this key; it stays until dropped, expired or evicted.
+
+        Raises:
+            StateLost: nothing is.
+        """
+        self._expire()
+        entry = self._entries.get(key)
+        if entry is None:
+            self._metrics.state_misses.inc()
+            raise StateLost("the low payload is not here, or no longer: send both")
+        self._metrics.state_hits.inc()
+        return entry[1]
+
+    def drop(self, key: Hashable) -> None:
+        """Forget this key, if it is known."""
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            self._bytes -= _size(entry[1])
+
+    def reserve(self, count: int) -> None:
+        """Count bytes held elsewhere; entries make room for them.
+
+        Raises:
+            Shed: not even an empty store has room.
+        """
+        self._bytes += count
+        self._shrink()
+        if self._bytes > self._limit:
+            self._bytes -= count
+            raise Shed("the server holds too many unfinished payloads; try again later", retry_after=1.0)
+
+    def release(self, count: int) -> None:
+        """Give back what was reserved."""
+        self._bytes -= count
+
+    def _expire(self) -> None:
+        now = self._clock()
+        while self._entries and next(iter(self._entries.values()))[0] <= now:
+            self._evict()
+
+    def _shrink(self) -> None:
+        while self._entries and self._bytes > self._limit:
+            self._evict()
+
+    def _evict(self) -> None:
+        _, (_, kept) = self._entries.popitem(last=False)
+        self._bytes -= _size(kept)
+        self._metrics.state_evictions.inc()
+
+
+def _size(kept: Kept) -> int:
+    return len(kept.low) + OVERHEAD

@@ -1,0 +1,73 @@
+"""Servers on free ports of this machine, and payloads to send them."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from frequency import Encoded, Profile, encode, fit, open_rgb
+from gpu_server.serve import Running, running
+from gpu_server.settings import Settings
+
+Serve = Callable[..., AbstractAsyncContextManager[Running]]
+
+
+@pytest.fixture(scope="session")
+def encoded(photograph: NDArray[np.uint8], tiny_profile: Profile) -> Encoded:
+    return encode(fit(open_rgb(photograph), tiny_profile.size), tiny_profile)
+
+
+@pytest.fixture(scope="session")
+def jpeg(photograph: NDArray[np.uint8]) -> bytes:
+    file = BytesIO()
+    Image.fromarray(photograph).save(file, "JPEG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def settings(tiny_checkpoint: Path) -> Callable[..., Settings]:
+    def make(**changes: Any) -> Settings:
+        quick = {"grpc_port": 0, "http_port": 0, "threads": 1, "device": "cpu", "pause": 0, "linger": 0.05}
+        return Settings(**{"model": str(tiny_checkpoint), **quick, **changes})
+
+    return make
+
+
+@pytest.fixture
+def serve(settings: Callable[..., Settings]) -> Serve:
+    """Start a server with these settings; it stops when the block is left."""
+
+    @asynccontextmanager
+    async def start(**changes: Any) -> AsyncIterator[Running]:
+        async with running(settings(**changes)) as server:
+            yield server
+
+    return start
+
+
+@pytest.fixture
+async def server(serve: Serve) -> AsyncIterator[Running]:
+    async with serve() as running_server:
+        yield running_server
+
+
+@pytest.fixture
+async def channel(server: Running) -> AsyncIterator[grpc.aio.Channel]:
+    async with grpc.aio.insecure_channel(f"{server.host}:{server.grpc_port}") as opened:
+        yield opened
+
+
+@pytest.fixture
+async def http(server: Running) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(
+        base_url=f"http://{server.host}:{server.http_port}", trust_env=False
+    ) as client:
+        yield client

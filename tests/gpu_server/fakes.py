@@ -1,0 +1,45 @@
+"""Networks without weights, for tests of what stands around them."""
+
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpu_server.answer import Stage
+from gpu_server.engine import Bands
+
+CLASSES = 3
+
+
+def bands(mark: int = 0) -> Bands:
+    """An image that can be told from others."""
+    return Bands(np.full((1, 1, 1), mark, np.int16), np.ones(1, np.float32))
+
+
+class FakeNetwork:
+    """Notes what it is given; while `gate` is cleared, batches wait in the worker."""
+
+    def __init__(self, largest: int = 4) -> None:
+        self.batches: list[tuple[Stage, list[int]]] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.entered = threading.Event()
+        self.failing = 0
+        self.warmed = False
+        self.largest = largest
+
+    def take(self, waiting: int) -> int:
+        return min(waiting, self.largest)
+
+    def warm(self) -> None:
+        self.warmed = True
+
+    def run(self, stage: Stage, images: Sequence[Bands]) -> NDArray[np.float32]:
+        self.batches.append((stage, [int(image.low.flat[0]) for image in images]))
+        self.entered.set()
+        assert self.gate.wait(30)
+        if self.failing:
+            self.failing -= 1
+            raise RuntimeError("broken on purpose")
+        return np.tile(np.array([0.2, 0.7, 0.1], np.float32), (len(images), 1))

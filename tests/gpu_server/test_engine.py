@@ -1,0 +1,220 @@
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+
+import pytest
+
+from gpu_server.answer import Stage
+from gpu_server.engine import Bands, Engine, Run
+from gpu_server.errors import BadRequest, Expired, NetworkFailed, Shed, Unavailable
+from gpu_server.metrics import Metrics
+from tests.gpu_server.fakes import FakeNetwork, bands
+
+LATER = 30.0
+
+
+def soon() -> float:
+    return asyncio.get_running_loop().time() + LATER
+
+
+def submit(engine: Engine, stage: Stage, mark: int = 0) -> asyncio.Task[Run]:
+    return asyncio.create_task(engine.submit(stage, partial(bands, mark), soon()))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(LATER):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+def depth(metrics: Metrics, stage: Stage) -> float:
+    return metrics.registry.get_sample_value("overtone_queue_depth", {"stage": stage}) or 0.0
+
+
+def shed(metrics: Metrics, stage: Stage, reason: str) -> float:
+    return metrics.registry.get_sample_value("overtone_shed_total", {"stage": stage, "reason": reason}) or 0.0
+
+
+@pytest.fixture
+def network() -> FakeNetwork:
+    return FakeNetwork()
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest.fixture
+async def engine(network: FakeNetwork, metrics: Metrics) -> AsyncIterator[Engine]:
+    engine = Engine(network, metrics, low_queue=6, high_queue=6)
+    await engine.start()
+    yield engine
+    network.gate.set()
+    await engine.stop()
+
+
+async def busy(engine: Engine, network: FakeNetwork) -> asyncio.Task[Run]:
+    """One image held inside the worker."""
+    network.gate.clear()
+    network.entered.clear()
+    held = submit(engine, Stage.LOW, 99)
+    await until(network.entered.is_set)
+    return held
+
+
+async def test_gives_each_image_its_row(engine: Engine, network: FakeNetwork) -> None:
+    assert network.warmed
+    run = await submit(engine, Stage.LOW)
+    assert run.probabilities.argmax() == 1
+    assert run.timings.compute > 0
+
+
+async def test_high_runs_before_low_and_oldest_first(
+    engine: Engine, network: FakeNetwork, metrics: Metrics
+) -> None:
+    held = await busy(engine, network)
+    tasks = []
+    for mark, stage in enumerate((Stage.LOW, Stage.LOW, Stage.HIGH, Stage.HIGH)):
+        tasks.append(submit(engine, stage, mark))
+        count = mark + 1
+        await until(lambda n=count: depth(metrics, Stage.LOW) + depth(metrics, Stage.HIGH) == n)  # type: ignore[misc]
+        await until(lambda n=count: prepared(engine) == n)  # type: ignore[misc]
+    network.gate.set()
+    await asyncio.gather(held, *tasks)
+    assert network.batches[1:] == [(Stage.HIGH, [2, 3]), (Stage.LOW, [0, 1])]
+
+
+def prepared(engine: Engine) -> int:
+    return sum(len(queue.ready) for queue in engine._queues.values())
+
+
+async def test_batches_as_the_network_wants(engine: Engine, network: FakeNetwork) -> None:
+    held = await busy(engine, network)
+    tasks = [submit(engine, Stage.LOW, i) for i in range(6)]
+    await until(lambda: prepared(engine) == 6)
+    network.gate.set()
+    await asyncio.gather(held, *tasks)
+    assert [len(marks) for _, marks in network.batches] == [1, 4, 2]
+
+
+async def test_full_queue_refuses_at_once(engine: Engine, network: FakeNetwork, metrics: Metrics) -> None:
+    held = await busy(engine, network)
+    tasks = [submit(engine, Stage.LOW, i) for i in range(6)]
+    await until(lambda: depth(metrics, Stage.LOW) == 6)
+    with pytest.raises(Shed) as refused:
+        await submit(engine, Stage.LOW)
+    assert refused.value.retry_after
+    assert shed(metrics, Stage.LOW, "full") == 1
+    high = submit(engine, Stage.HIGH)  # the other queue has room
+    network.gate.set()
+    await asyncio.gather(held, high, *tasks)
+
+
+async def test_expired_before_admission_is_not_even_prepared(engine: Engine, network: FakeNetwork) -> None:
+    def never() -> Bands:
+        raise AssertionError
+
+    with pytest.raises(Expired):
+        await engine.submit(Stage.LOW, never, asyncio.get_running_loop().time() - 1)
+    assert not network.batches
+
+
+async def test_expired_in_the_queue_is_told_while_the_worker_is_busy(
+    engine: Engine, network: FakeNetwork, metrics: Metrics
+) -> None:
+    held = await busy(engine, network)
+    with pytest.raises(Expired):
+        await engine.submit(Stage.LOW, bands, asyncio.get_running_loop().time() + 0.01)
+    assert shed(metrics, Stage.LOW, "expired") == 1
+    assert depth(metrics, Stage.LOW) == 0
+    network.gate.set()
+    await held
+    assert len(network.batches) == 1
+
+
+async def test_departed_is_not_computed(engine: Engine, network: FakeNetwork, metrics: Metrics) -> None:
+    held = await busy(engine, network)
+    gone, stays = submit(engine, Stage.LOW, 1), submit(engine, Stage.LOW, 2)
+    await until(lambda: prepared(engine) == 2)
+    gone.cancel()
+    await asyncio.gather(gone, return_exceptions=True)
+    assert depth(metrics, Stage.LOW) == 1
+    network.gate.set()
+    await asyncio.gather(held, stays)
+    assert network.batches[1:] == [(Stage.LOW, [2])]
+
+
+async def test_failure_is_of_its_batch_only(engine: Engine, network: FakeNetwork) -> None:
+    held = await busy(engine, network)
+    later = submit(engine, Stage.LOW, 1)
+    await until(lambda: prepared(engine) == 1)
+    network.failing = 1
+    network.gate.set()
+    with pytest.raises(NetworkFailed):
+        await held
+    assert (await later).probabilities.argmax() == 1
+
+
+async def test_what_prepare_raises_comes_out(engine: Engine, metrics: Metrics) -> None:
+    def refuse() -> Bands:
+        raise BadRequest("no")
+
+    with pytest.raises(BadRequest):
+        await engine.submit(Stage.LOW, refuse, soon())
+    assert depth(metrics, Stage.LOW) == 0
+
+
+async def test_overload_is_backlog_above_the_limit(network: FakeNetwork, metrics: Metrics) -> None:
+    # A clock that moves one second at every look: each batch seems to take at least that.
+    ticks = iter(range(10_000))
+    engine = Engine(network, metrics, brownout=1.5, clock=lambda: float(next(ticks)))
+    await engine.start()
+    await submit(engine, Stage.LOW)
+    assert not engine.overloaded
+    held = await busy(engine, network)
+    tasks = [submit(engine, Stage.LOW, i) for i in range(2)]
+    await until(lambda: depth(metrics, Stage.LOW) == 2)
+    assert engine.backlog() >= 2
+    assert engine.overloaded
+    network.gate.set()
+    await asyncio.gather(held, *tasks)
+    assert not engine.overloaded
+    await engine.stop()
+
+
+async def test_stop_lets_what_waits_finish(engine: Engine, network: FakeNetwork) -> None:
+    held = await busy(engine, network)
+    waiting = submit(engine, Stage.LOW, 1)
+    await until(lambda: prepared(engine) == 1)
+    stopping = asyncio.create_task(engine.stop(LATER))
+    await asyncio.sleep(0)
+    with pytest.raises(Unavailable):
+        await submit(engine, Stage.LOW)
+    network.gate.set()
+    await stopping
+    assert held.done()
+    assert (await waiting).probabilities.argmax() == 1
+
+
+async def test_stop_without_grace_refuses_and_never_cancels(engine: Engine, network: FakeNetwork) -> None:
+    held = await busy(engine, network)
+    waiting = submit(engine, Stage.LOW, 1)
+    await until(lambda: prepared(engine) == 1)
+    stopping = asyncio.create_task(engine.stop())
+    for task in (held, waiting):
+        with pytest.raises(Unavailable):
+            await task
+    network.gate.set()
+    await stopping
+
+
+async def test_traffic_leaves_nothing_behind(engine: Engine, network: FakeNetwork, metrics: Metrics) -> None:
+    tasks = [submit(engine, stage, i) for i, stage in enumerate([Stage.LOW, Stage.HIGH] * 40)]
+    for task in tasks[::3]:
+        await asyncio.sleep(0)
+        task.cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert {type(result) for result in results} <= {Run, Shed, asyncio.CancelledError}
+    assert depth(metrics, Stage.LOW) == depth(metrics, Stage.HIGH) == 0
+    await submit(engine, Stage.LOW)
