@@ -34,13 +34,17 @@ def _call(room: str, extra: str, function: Callable[[], Any]) -> Any:
 
 
 def _fail(message: str, code: int = 1) -> None:
-    Console(stderr=True).print(f"overtone: {message}", style="red", highlight=False, soft_wrap=True, markup=False)
+    Console(stderr=True).print(
+        f"overtone: {message}", style="red", highlight=False, soft_wrap=True, markup=False
+    )
     raise typer.Exit(code)
 
 
 @app.command()
 def train(
-    recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of one that comes with Overtone.")],
+    recipe: Annotated[
+        str, typer.Argument(help="A recipe file, or the name of one that comes with Overtone.")
+    ],
     data: Data,
     out: Annotated[Path | None, typer.Option(help="Folder of the run (default: runs/RECIPE).")] = None,
     size: Annotated[int | None, typer.Option(help="Side in pixels instead of the recipe's.")] = None,
@@ -66,8 +70,12 @@ def evaluate(
     checkpoint: Annotated[str, typer.Argument(help="A .safetensors file, or the name of a bundled one.")],
     data: Data,
     quality: Annotated[list[int] | None, typer.Option(help="Quality; may be repeated.")] = None,
-    every_quality: Annotated[bool, typer.Option("--every-quality", help="All qualities of the profile.")] = False,
-    threshold: Annotated[float | None, typer.Option(help="Threshold instead of an operating point's.")] = None,
+    every_quality: Annotated[
+        bool, typer.Option("--every-quality", help="All qualities of the profile.")
+    ] = False,
+    threshold: Annotated[
+        float | None, typer.Option(help="Threshold instead of an operating point's.")
+    ] = None,
     operating_point: Annotated[str | None, typer.Option(help="Operating point of the card.")] = None,
     part: Annotated[str, typer.Option(help="val, train or calibration.")] = "val",
     json: Json = False,

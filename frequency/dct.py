@@ -26,7 +26,7 @@ LEVEL_SHIFT = 128.0
 def dct_matrix(n: int = BLOCK) -> NDArray[np.float64]:
     """Orthonormal DCT-II as a float64[n, n] matrix: row k is the basis of frequency k."""
     k, x = np.ogrid[:n, :n]
-    basis = np.sqrt(2.0 / n) * np.cos(np.pi * (2 * x + 1) * k / (2 * n))
+    basis: NDArray[np.float64] = np.sqrt(2.0 / n) * np.cos(np.pi * (2 * x + 1) * k / (2 * n))
     basis[0] = np.sqrt(1.0 / n)
     return basis
 
@@ -38,7 +38,8 @@ def _basis(channels: tuple[int, ...]) -> NDArray[np.float64]:
         raise ValueError(f"channels must be indices from 0 to {COUNT - 1}, at least one; got {channels}")
     d = dct_matrix()
     planes = np.einsum("vy,ux,kc->kvuyxc", d, d, RGB_TO_YCC)
-    return planes.reshape(COUNT, BLOCK * BLOCK, 3)[list(channels)]
+    wanted: NDArray[np.float64] = planes.reshape(COUNT, BLOCK * BLOCK, 3)[list(channels)]
+    return wanted
 
 
 @lru_cache(maxsize=32)
@@ -59,7 +60,8 @@ def _synthesis(channels: tuple[int, ...]) -> NDArray[np.float32]:
         raise ValueError(f"channels must be indices from 0 to {COUNT - 1}, at least one; got {channels}")
     d = dct_matrix()
     blocks = np.einsum("vy,ux,ck->yxckvu", d, d, np.linalg.inv(RGB_TO_YCC))
-    return blocks.reshape(COUNT, COUNT)[:, list(channels)].astype(np.float32)
+    wanted: NDArray[np.float32] = blocks.reshape(COUNT, COUNT)[:, list(channels)].astype(np.float32)
+    return wanted
 
 
 def blocks(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -95,4 +97,5 @@ def image(values: NDArray[np.floating], channels: Sequence[int]) -> NDArray[np.u
     pixels = values.transpose(1, 2, 0).astype(np.float32) @ _synthesis(tuple(channels)).T + LEVEL_SHIFT
     clipped = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
     split = clipped.reshape(rows, columns, BLOCK, BLOCK, 3).transpose(0, 2, 1, 3, 4)
-    return split.reshape(rows * BLOCK, columns * BLOCK, 3)
+    rgb: NDArray[np.uint8] = split.reshape(rows * BLOCK, columns * BLOCK, 3)
+    return rgb

@@ -45,7 +45,13 @@ def open_rgb(source: Source) -> Image.Image:
         raise PictureError(f"{name}: not a picture Pillow can read") from None
     except FileNotFoundError:
         raise PictureError(f"{name}: no such file") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        Image.DecompressionBombError,
+        Image.DecompressionBombWarning,
+    ) as error:
         raise PictureError(f"{name}: cannot be decoded ({error})") from error
 
 
@@ -67,7 +73,9 @@ def fit(picture: Image.Image, size: int) -> NDArray[np.uint8]:
 
 def _from_array(array: NDArray[np.uint8]) -> Image.Image:
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or not array.size:
-        raise PictureError(f"need a non-empty uint8 array [H, W] or [H, W, C], got {array.dtype}{list(array.shape)}")
+        raise PictureError(
+            f"need a non-empty uint8 array [H, W] or [H, W, C], got {array.dtype}{list(array.shape)}"
+        )
     if array.ndim == 3 and array.shape[2] not in (1, 3, 4):
         raise PictureError(f"need 1, 3 or 4 colours last, got {list(array.shape)}")
     return Image.fromarray(array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array)

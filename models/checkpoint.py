@@ -36,7 +36,9 @@ def find(name_or_path: str | os.PathLike[str]) -> Path:
         return known[str(name_or_path)]
     if Path(name_or_path).is_file():
         return Path(name_or_path)
-    raise CheckpointError(f"{name_or_path}: no such checkpoint; give a .safetensors file or one of {sorted(known)}")
+    raise CheckpointError(
+        f"{name_or_path}: no such checkpoint; give a .safetensors file or one of {sorted(known)}"
+    )
 
 
 def read_card(name_or_path: str | os.PathLike[str]) -> Card:
@@ -68,7 +70,8 @@ def load(name_or_path: str | os.PathLike[str], device: str | torch.device = "cpu
         model.load_state_dict(tensors)
     except (SafetensorError, RuntimeError, OSError) as error:
         raise CheckpointError(f"{path}: weights do not fit its card: {error}") from error
-    return model.to(device, memory_format=torch.channels_last).eval(), card
+    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model.eval(), card
 
 
 def save(path: str | os.PathLike[str], model: Cascade, card: Card, half: bool = True) -> None:
@@ -77,7 +80,9 @@ def save(path: str | os.PathLike[str], model: Cascade, card: Card, half: bool = 
     With `half`, weights of convolutions and linear layers are stored as float16. Statistics and scales stay
     float32: they are small, and their range is the data's.
     """
-    tensors = {k: _stored(v, half) for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")}
+    tensors = {
+        k: _stored(v, half) for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")
+    }
     temporary = Path(path).with_suffix(".part")
     save_file(tensors, temporary, {CARD_KEY: card.to_json()})
     temporary.replace(path)

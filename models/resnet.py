@@ -103,7 +103,9 @@ def initialise(module: nn.Module) -> None:
             nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
     for part in module.modules():
         if isinstance(part, Bottleneck):
-            nn.init.zeros_(part.conv3[1].weight)
+            last = part.conv3[1]
+            assert isinstance(last, nn.BatchNorm2d)
+            nn.init.zeros_(last.weight)
 
 
 class ResNet(nn.Sequential):

@@ -1,7 +1,6 @@
 """Fixtures of the whole suite: a tiny network that is a real checkpoint, and pictures to send it."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -84,7 +83,7 @@ def data_folder() -> Path:
 
 
 @pytest.fixture
-def picture_folder(tmp_path: Path, photograph: NDArray[np.uint8]) -> Iterator[Path]:
+def picture_folder(tmp_path: Path, photograph: NDArray[np.uint8]) -> Path:
     """Two classes in train/ and val/, a few pictures each."""
     from PIL import Image
 
@@ -97,4 +96,4 @@ def picture_folder(tmp_path: Path, photograph: NDArray[np.uint8]) -> Iterator[Pa
                 tinted = photograph.astype(np.int16) // 2 + rng.integers(0, 40, photograph.shape)
                 tinted[..., tint] += 90
                 Image.fromarray(np.clip(tinted, 0, 255).astype(np.uint8)).save(folder / f"{i}.jpg")
-    yield tmp_path
+    return tmp_path

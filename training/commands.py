@@ -115,7 +115,11 @@ Row = tuple[Modes, float, float]
 
 def _row(model: Cascade, card: Card, pictures: Pictures, quality: int, threshold: float, workers: int) -> Row:
     found = predict(model, pictures, card.profile, quality, workers)
-    return modes(found, card.temperature, threshold), float(found.low_bytes.mean()), float(found.high_bytes.mean())
+    return (
+        modes(found, card.temperature, threshold),
+        float(found.low_bytes.mean()),
+        float(found.high_bytes.mean()),
+    )
 
 
 def _print_json(card: Card, n: int, threshold: float, rows: dict[int, Row]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -98,7 +99,7 @@ class Augmentation:
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
     flip: bool = True
 
-    def __call__(self, picture: Image.Image, size: int, rng: np.random.Generator) -> np.ndarray:
+    def __call__(self, picture: Image.Image, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
         """uint8[size, size, 3] of a random part of the picture."""
         box = self.crop(picture.width, picture.height, rng)
         resized = picture.resize((size, size), Image.Resampling.BICUBIC, box=box)
@@ -130,7 +131,7 @@ class TrainSet(Dataset[tuple[Tensor, int]]):
     def __len__(self) -> int:
         return len(self.pictures)
 
-    def __getitem__(self, index: tuple[int, int, int]) -> tuple[Tensor, int]:  # type: ignore[override]
+    def __getitem__(self, index: tuple[int, int, int]) -> tuple[Tensor, int]:
         """(uint8[3, size, size], target)."""
         number, size, seed = index
         rgb = self.augmentation(open_rgb(self.pictures.paths[number]), size, np.random.default_rng(seed))
@@ -177,6 +178,8 @@ class EpochSampler(Sampler[list[tuple[int, int, int]]]):
             yield [(int(i), self.size, int(seeds[i])) for i in chosen]
 
 
-def ordered_loader(pictures: Pictures, size: int, batch: int = 64, workers: int = 0) -> DataLoader[tuple[Tensor, int]]:
+def ordered_loader(
+    pictures: Pictures, size: int, batch: int = 64, workers: int = 0
+) -> DataLoader[tuple[Tensor, int]]:
     """Batches (uint8[N, 3, size, size], int64[N]) in the order of the pictures."""
     return DataLoader(TestSet(pictures, size), batch, num_workers=workers)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
@@ -45,13 +46,19 @@ def fit_profile(recipe: Recipe, train: Pictures) -> Profile:
     )
 
 
-def _quantise_all(maps: np.ndarray, step: int) -> np.ndarray:
+def _quantise_all(maps: NDArray[np.float32], step: int) -> NDArray[np.int16]:
     steps = np.full(maps.shape[1], step, dtype=np.float32)
     return np.stack([quantise(m, steps) for m in maps])
 
 
 def finish(
-    recipe: Recipe, model: Cascade, train: Pictures, calibration: Pictures, out: Path, data: str, workers: int = 0
+    recipe: Recipe,
+    model: Cascade,
+    train: Pictures,
+    calibration: Pictures,
+    out: Path,
+    data: str,
+    workers: int = 0,
 ) -> Card:
     """Choose everything that is left to choose on the calibration part, and write the checkpoint."""
     profile = fit_profile(recipe, train)
@@ -96,7 +103,9 @@ def choose_quality(found: dict[int, Predictions], tolerance: float) -> int:
     return min(good, key=lambda q: scores[q].mean_bytes)
 
 
-def accuracy_of(p: Predictions, temperature: Temperature, threshold: float, quality: int, data: str) -> Accuracy:
+def accuracy_of(
+    p: Predictions, temperature: Temperature, threshold: float, quality: int, data: str
+) -> Accuracy:
     """The card's line for predictions made on reported data."""
     found = modes(p, temperature, threshold)
     return Accuracy(

@@ -7,25 +7,25 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from safetensors import safe_open
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from torch import Tensor
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from frequency.channels import HIGH, LOW
 from models.cascade import Cascade
+from training import resume
 from training.data import Augmentation, EpochSampler, Pictures, TrainSet, ordered_loader
 from training.recipe import Recipe
+from training.resume import Saved, Stage
 from training.transform import BlockDCT, draw_steps, requantise
 
 NORMALISE_ON = 2048
-Path_ = Literal["low", "high"]
+CHANNELS = len(LOW + HIGH)
+CHANNELS_LAST = torch.channels_last
 
 
 def autocast(device: torch.device) -> AbstractContextManager[object]:
@@ -36,7 +36,7 @@ def autocast(device: torch.device) -> AbstractContextManager[object]:
 
 @dataclass
 class Epoch:
-    """One line of the log."""
+    """One line of the log; accuracies are fractions, `calibration_top1` NaN without a calibration part."""
 
     step: int
     epoch: int
@@ -47,49 +47,92 @@ class Epoch:
     calibration_top1: float
     images_per_second: float
 
+    def __str__(self) -> str:
+        return (
+            f"step {self.step + 1} epoch {self.epoch + 1} at {self.size} px: loss {self.loss:.3f}, "
+            f"train {self.top1:.1%}, calibration {self.calibration_top1:.1%}, "
+            f"{self.images_per_second:.0f} images/s"
+        )
+
 
 class Trainer:
-    """Trains `model` on `train` by `recipe`; everything it needs to go on stands in `folder`."""
+    """Trains a cascade on `train` by `recipe`; everything it needs to go on stands in `folder`."""
 
     def __init__(
-        self, recipe: Recipe, train: Pictures, calibration: Pictures, folder: Path, device: torch.device, workers: int
+        self,
+        recipe: Recipe,
+        train: Pictures,
+        calibration: Pictures,
+        folder: Path,
+        device: torch.device,
+        workers: int,
     ) -> None:
         self.recipe, self.train, self.calibration = recipe, train, calibration
         self.folder, self.device, self.workers = folder, device, workers
         torch.manual_seed(recipe.seed)
-        architecture = recipe.network.architecture(len(train.classes))
-        self.model = Cascade(architecture).to(device, memory_format=torch.channels_last)
+        self.model = Cascade(recipe.network.architecture(len(train.classes)))
+        self.model.to(device, memory_format=CHANNELS_LAST)  # type: ignore[call-overload]
         self.dct = BlockDCT(LOW + HIGH).to(device)
-        self.done = (0, 0)
         folder.mkdir(parents=True, exist_ok=True)
 
-    @property
-    def checkpoint(self) -> Path:
-        """Where the last finished epoch is kept."""
-        return self.folder / "last.safetensors"
-
     def run(self) -> Cascade:
-        """Both steps, from the last finished epoch on; the trained model on return."""
-        restored = self._restore()
-        if not restored:
+        """Both steps, from the last finished epoch on; the trained model on return.
+
+        Raises:
+            ResumeError: the folder holds another recipe's run.
+        """
+        saved = resume.read(self.folder / "last.safetensors", self.recipe.model_dump_json())
+        if saved:
+            self._load(saved)
+        else:
             self._measure_normalisation()
-        for step in (0, 1):
-            if self.done[0] > step or (self.done[0] == step and self.done[1] >= self.recipe.epochs[step]):
-                continue
-            self._step(step, restored if restored and restored["step"] == step else None)
+        for step, epochs in enumerate(self.recipe.epochs):
+            if saved and saved.step == step and saved.epoch < epochs:
+                self._step(step, saved)
+            elif not saved or saved.step < step:
+                self._step(step, None)
         return self.model
 
-    def _step(self, step: int, restored: dict[str, Tensor | int] | None) -> None:
-        parts, path = self._prepare(step)
-        parameters = [p for part in parts for p in part.parameters()]
+    def _load(self, saved: Saved) -> None:
+        finished = saved.epoch >= self.recipe.epochs[saved.step]
+        self.model.load_state_dict(saved.weights(averaged=finished and self.recipe.optimiser.ema > 0))
+
+    def _step(self, step: int, saved: Saved | None) -> None:
+        stage = self._stage(step)
+        if saved:
+            saved.restore(stage)
+        loader, sampler = self._loader(step)
+        epochs = self.recipe.epochs[step]
+        with _progress() as progress:
+            for epoch in range(saved.epoch if saved else 0, epochs):
+                size = self.recipe.size_at(epoch / epochs)
+                sampler.set(epoch, size)
+                task = progress.add_task(
+                    f"step {step + 1} epoch {epoch + 1}/{epochs}", total=len(sampler), info=""
+                )
+                line = self._epoch(stage, epoch, size, loader, progress, task)
+                progress.remove_task(task)
+                progress.console.print(str(line))
+                self._keep(stage, line)
+        if stage.ema:
+            self.model.load_state_dict(stage.ema.module.state_dict())
+
+    def _stage(self, step: int) -> Stage:
         o = self.recipe.optimiser
+        parameters = [p for part in self.model.steps()[step] for p in part.parameters()]
+        self.model.requires_grad_(False)
+        for parameter in parameters:
+            parameter.requires_grad_(True)
         optimiser = torch.optim.SGD(
             parameters, o.lr, o.momentum, weight_decay=o.weight_decay, nesterov=o.momentum > 0
         )
-        ema = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(o.ema), use_buffers=True) if o.ema else None
-        if restored:
-            self._restore_optimiser(restored, parameters, optimiser, ema)
-        sampler = EpochSampler(len(self.train), o.batch, self.recipe.seed + step)
+        ema = None
+        if o.ema:
+            ema = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(o.ema), use_buffers=True)
+        return Stage(step, parameters, optimiser, ema)
+
+    def _loader(self, step: int) -> tuple[DataLoader[tuple[Tensor, int]], EpochSampler]:
+        sampler = EpochSampler(len(self.train), self.recipe.optimiser.batch, self.recipe.seed + step)
         augmentation = Augmentation(**self.recipe.augment.model_dump())
         loader = DataLoader(
             TrainSet(self.train, augmentation),
@@ -98,85 +141,60 @@ class Trainer:
             persistent_workers=self.workers > 0,
             pin_memory=self.device.type == "cuda",
         )
-        epochs = self.recipe.epochs[step]
-        with _progress() as progress:
-            for epoch in range(self.done[1] if restored else 0, epochs):
-                size = self.recipe.size_at(epoch / epochs)
-                sampler.set(epoch, size)
-                task = progress.add_task(f"step {step + 1} epoch {epoch + 1}", total=len(sampler), info="")
-                line = self._epoch(step, epoch, size, path, parts, loader, optimiser, ema, progress, task)
-                progress.console.print(
-                    f"step {step + 1} epoch {epoch + 1}/{epochs} {size}px: loss {line.loss:.3f}, "
-                    f"train {line.top1:.1%}, calibration {line.calibration_top1:.1%}, "
-                    f"{line.images_per_second:.0f} images/s"
-                )
-                progress.remove_task(task)
-                self._save(step, epoch + 1, parameters, optimiser, ema)
-                with (self.folder / "log.jsonl").open("a") as log:
-                    log.write(json.dumps(asdict(line)) + "\n")
-        if ema:
-            self.model.load_state_dict(ema.module.state_dict())
-
-    def _prepare(self, step: int) -> tuple[tuple[nn.Module, ...], Path_]:
-        parts = self.model.steps()[step]
-        self.model.requires_grad_(False)
-        for part in parts:
-            part.requires_grad_(True)
-        return parts, "high" if self.model.high_head in parts else "low"
+        return loader, sampler
 
     def _epoch(
         self,
-        step: int,
+        stage: Stage,
         epoch: int,
         size: int,
-        path: Path_,
-        parts: tuple[nn.Module, ...],
         loader: DataLoader[tuple[Tensor, int]],
-        optimiser: torch.optim.SGD,
-        ema: AveragedModel | None,
         progress: Progress,
-        task: object,
+        task: TaskID,
     ) -> Epoch:
         # Frozen parts stay in eval mode, or their batch statistics would drift away from what was trained.
         self.model.eval()
-        for part in parts:
+        for part in self.model.steps()[stage.step]:
             part.train()
-        generator = torch.Generator().manual_seed(self.recipe.seed * 1_000_003 + step * 1009 + epoch)
-        loss_sum, right, seen, started, lr = 0.0, 0, 0, time.perf_counter(), 0.0
+        seed = (self.recipe.seed * 2 + stage.step) * 10_007 + epoch
+        generator = torch.Generator().manual_seed(seed)
+        loss_sum, right, seen, started = 0.0, 0, 0, time.perf_counter()
         for i, (rgb, target) in enumerate(loader):
-            lr = self._lr(step, epoch + i / len(loader))
-            for group in optimiser.param_groups:
-                group["lr"] = lr
-            x = self._coefficients(rgb.to(self.device), generator)
-            target = target.to(self.device)
-            with autocast(self.device):
-                logits = self._logits(x, path)
-                loss = functional.cross_entropy(
-                    logits.float(), target, label_smoothing=self.recipe.optimiser.label_smoothing
-                )
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            if ema:
-                ema.update_parameters(self.model)
-            loss_sum += loss.item() * len(target)
-            right += int((logits.argmax(1) == target).sum())
-            seen += len(target)
-            progress.update(task, advance=1, info=f"{seen / (time.perf_counter() - started):.0f} images/s")  # type: ignore[arg-type]
-        speed = seen / (time.perf_counter() - started)
-        score = self._score(ema.module if ema else self.model, path)
-        return Epoch(step, epoch, size, lr, loss_sum / seen, right / seen, score, speed)
+            lr = self._lr(stage.step, epoch + i / len(loader))
+            loss, hits = self._update(stage, lr, self._training_maps(rgb, generator), target.to(self.device))
+            loss_sum, right, seen = loss_sum + loss * len(target), right + hits, seen + len(target)
+            speed = seen / (time.perf_counter() - started)
+            progress.update(task, advance=1, info=f"{speed:.0f} images/s")
+        score = self._score(stage)
+        return Epoch(stage.step, epoch, size, lr, loss_sum / seen, right / seen, score, speed)
 
-    def _coefficients(self, rgb: Tensor, generator: torch.Generator) -> Tensor:
+    def _update(self, stage: Stage, lr: float, x: Tensor, target: Tensor) -> tuple[float, int]:
+        """One step of the optimiser: (mean loss, how many were right)."""
+        for group in stage.optimiser.param_groups:
+            group["lr"] = lr
+        with autocast(self.device):
+            logits = self._logits(self.model, stage.step, x)
+            smoothing = self.recipe.optimiser.label_smoothing
+            loss = functional.cross_entropy(logits.float(), target, label_smoothing=smoothing)
+        stage.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        stage.optimiser.step()
+        if stage.ema:
+            stage.ema.update_parameters(self.model)
+        return loss.item(), int((logits.argmax(1) == target).sum())
+
+    def _training_maps(self, rgb: Tensor, generator: torch.Generator) -> Tensor:
         fine, coarse = min(self.recipe.quality.steps), max(self.recipe.quality.steps)
-        steps = draw_steps(len(rgb), fine, coarse, generator).to(self.device)
-        return requantise(self.dct(rgb), steps).contiguous(memory_format=torch.channels_last)
+        return self._maps(rgb, draw_steps(len(rgb), fine, coarse, generator))
 
-    def _logits(self, x: Tensor, path: Path_, model: nn.Module | None = None) -> Tensor:
-        cascade = self.model if model is None else model
-        assert isinstance(cascade, Cascade)
+    def _maps(self, rgb: Tensor, steps: Tensor) -> Tensor:
+        x = requantise(self.dct(rgb.to(self.device)), steps.to(self.device))
+        return x.contiguous(memory_format=CHANNELS_LAST)
+
+    def _logits(self, model: Cascade, step: int, x: Tensor) -> Tensor:
         x6, x18 = x[:, : len(LOW)], x[:, len(LOW) :]
-        return cascade.low(x6)[0] if path == "low" else cascade(x6, x18)
+        trains_high = model.high_head in model.steps()[step]
+        return model(x6, x18) if trains_high else model.low(x6)[0]
 
     def _lr(self, step: int, epoch: float) -> float:
         o, epochs = self.recipe.optimiser, self.recipe.epochs[step]
@@ -185,18 +203,19 @@ class Trainer:
         return o.lr * 0.5 * (1 + math.cos(math.pi * (epoch - o.warmup) / max(epochs - o.warmup, 1e-9)))
 
     @torch.inference_mode()
-    def _score(self, model: nn.Module, path: Path_) -> float:
-        """Top-1 on the calibration part at a middle quality, to watch the training by; nothing is chosen by it."""
+    def _score(self, stage: Stage) -> float:
+        """Calibration top-1 at a middle quality, to watch the training by; nothing is chosen by it."""
         if not len(self.calibration):
             return math.nan
+        model = stage.ema.module if stage.ema else self.model
+        assert isinstance(model, Cascade)
         model.eval()
         steps = self.recipe.quality.steps
-        step = torch.tensor(float(steps[len(steps) // 2]))
-        right = 0
+        step, right = torch.tensor(float(steps[len(steps) // 2])), 0
         for rgb, target in ordered_loader(self.calibration, self.recipe.size):
-            x = requantise(self.dct(rgb.to(self.device)), step).contiguous(memory_format=torch.channels_last)
             with autocast(self.device):
-                right += int((self._logits(x, path, model).argmax(1).cpu() == target).sum())
+                logits = self._logits(model, stage.step, self._maps(rgb, step))
+            right += int((logits.argmax(1).cpu() == target).sum())
         return right / len(self.calibration)
 
     @torch.inference_mode()
@@ -204,71 +223,30 @@ class Trainer:
         """Mean and standard deviation of each channel's coefficients over the training pictures."""
         stride = max(1, len(self.train) // NORMALISE_ON)
         sample = self.train.take(range(0, len(self.train), stride))
-        total, square, count = torch.zeros(24, dtype=torch.float64), torch.zeros(24, dtype=torch.float64), 0
+        total, square = torch.zeros(2, CHANNELS, dtype=torch.float64)
+        count = 0
         for rgb, _ in ordered_loader(sample, self.recipe.size):
             x = self.dct(rgb.to(self.device)).double().cpu()
             total += x.sum(dim=(0, 2, 3))
             square += (x * x).sum(dim=(0, 2, 3))
-            count += x.shape[0] * x.shape[2] * x.shape[3]
+            count += x[:, 0].numel()
         mean = total / count
         std = (square / count - mean**2).clamp_min(1e-6).sqrt()
-        n = len(LOW)
-        for norm, part in ((self.model.low_norm, slice(0, n)), (self.model.high_norm, slice(n, None))):
+        bands = (self.model.low_norm, slice(None, len(LOW))), (self.model.high_norm, slice(len(LOW), None))
+        for norm, part in bands:
             norm.mean.copy_(mean[part, None, None])
             norm.std.copy_(std[part, None, None])
 
-    def _save(
-        self,
-        step: int,
-        epoch: int,
-        parameters: list[nn.Parameter],
-        optimiser: torch.optim.SGD,
-        ema: AveragedModel | None,
-    ) -> None:
-        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
-        for i, p in enumerate(parameters):
-            tensors[f"momentum.{i}"] = optimiser.state[p]["momentum_buffer"]
-        if ema:
-            tensors |= {f"ema.{k}": v for k, v in ema.state_dict().items()}
-        tensors = {k: v.contiguous() for k, v in tensors.items()}
-        temporary = self.checkpoint.with_suffix(".part")
-        meta = {"step": str(step), "epoch": str(epoch), "recipe": self.recipe.model_dump_json()}
-        save_file(tensors, temporary, meta)
-        temporary.replace(self.checkpoint)
-
-    def _restore(self) -> dict[str, Tensor | int] | None:
-        if not self.checkpoint.exists():
-            return None
-        with safe_open(self.checkpoint, "pt") as file:
-            meta = file.metadata()
-            tensors: dict[str, Tensor | int] = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
-        if meta["recipe"] != self.recipe.model_dump_json():
-            raise ValueError(f"{self.checkpoint} was written by another recipe; choose another --out")
-        step, epoch = int(meta["step"]), int(meta["epoch"])
-        finished = epoch >= self.recipe.epochs[step]
-        source = "ema.module." if finished and self.recipe.optimiser.ema else "model."
-        self.model.load_state_dict({k.removeprefix(source): v for k, v in tensors.items() if k.startswith(source)})
-        self.done = (step, epoch)
-        return tensors | {"step": step}
-
-    def _restore_optimiser(
-        self,
-        tensors: dict[str, Tensor | int],
-        parameters: list[nn.Parameter],
-        optimiser: torch.optim.SGD,
-        ema: AveragedModel | None,
-    ) -> None:
-        for i, p in enumerate(parameters):
-            momentum = tensors[f"momentum.{i}"]
-            assert isinstance(momentum, Tensor)
-            optimiser.state[p]["momentum_buffer"] = momentum.to(self.device)
-        if ema:
-            ema.load_state_dict({k.removeprefix("ema."): v for k, v in tensors.items() if k.startswith("ema.")})
+    def _keep(self, stage: Stage, line: Epoch) -> None:
+        path = self.folder / "last.safetensors"
+        resume.save(path, self.recipe.model_dump_json(), self.model, stage, line.epoch + 1)
+        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as log:
+            log.write(json.dumps(asdict(line)) + "\n")
 
 
 def _progress() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[info]}"))
-    return Progress(*columns, TimeRemainingColumn(), transient=True)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    return Progress(*columns, TextColumn("{task.fields[info]}"), TimeRemainingColumn(), transient=True)
 
 
 def epochs_of(log: Path) -> Iterator[Epoch]:

@@ -5,6 +5,7 @@ there, and its import stops at registering their fake kernels unless the operato
 """
 
 import contextlib
+import importlib
 import shutil
 from pathlib import Path
 from types import ModuleType
@@ -27,9 +28,7 @@ def torchvision() -> ModuleType:
             with contextlib.suppress(RuntimeError):
                 library.define(operator)
         _declared.append(library)
-    import torchvision.datasets
-
-    return torchvision
+    return importlib.import_module("torchvision")
 
 
 def fetch_imagenette(root: Path) -> Path:

@@ -37,7 +37,7 @@ def test_threshold_is_the_least_that_keeps_the_risk(seed: int, n: int, alpha: fl
     threshold = risk_controlled_threshold(scores, low_right, high_right, alpha)
 
     def risk(t: float) -> float:
-        return (((scores >= t) & high_right & ~low_right).sum() + 1) / (n + 1)
+        return float(((scores >= t) & high_right & ~low_right).sum() + 1) / (n + 1)
 
     if (1 / (n + 1)) > alpha:
         assert threshold > 1

@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.data import Augmentation, DataError, EpochSampler, Pictures, TestSet, TrainSet, part, read_folder, split
+from training.data import (
+    Augmentation,
+    DataError,
+    EpochSampler,
+    Pictures,
+    TestSet,
+    TrainSet,
+    part,
+    read_folder,
+    split,
+)
 
 
 def many(per_class: int = 20) -> Pictures:
@@ -87,5 +97,7 @@ def test_flip_mirrors() -> None:
     half = np.zeros((8, 8, 3), np.uint8)
     half[:, :4] = 255
     augmentation = Augmentation(scale=(1.0, 1.0), ratio=(1.0, 1.0))
-    sides = {int(augmentation(Image.fromarray(half), 8, np.random.default_rng(s))[0, 0, 0] > 0) for s in range(16)}
+    sides = {
+        int(augmentation(Image.fromarray(half), 8, np.random.default_rng(s))[0, 0, 0] > 0) for s in range(16)
+    }
     assert sides == {0, 1}
