@@ -1,0 +1,47 @@
+# `make test` and `make demo` are all a newcomer needs; each makes .venv first and keeps it up to date.
+# Options:  make demo ARGS="--images DIR --rate 300kbit"    make test PYTEST="-k codec"    make PYTHON=python3.12
+# On Linux without an NVIDIA card, torch's CPU build saves gigabytes:
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# A version manager may have a python3.11 on the path that does not run, so each is tried.
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
+
+.DEFAULT_GOAL := help
+.PHONY: help venv test demo lint unit protos clean
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+venv: $(READY) ## A virtual environment with everything in it
+
+$(READY): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Overtone needs Python 3.11 or newer: make PYTHON=/path/to/python3"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt setuptools
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev]'
+	@touch $@
+
+test: lint unit ## Style, types, import arrows, then all tests
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+unit: lint
+	$(BIN)/python -m pytest $(PYTEST)
+
+demo: $(READY) ## Server, thin link and device on real photographs
+	$(BIN)/overtone demo $(ARGS)
+
+protos: $(READY) ## The gRPC stubs again, after a change of protos/overtone.proto
+	$(BIN)/python -m protos.generate
+
+clean: ## Away with everything that can be made again, .venv too
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
