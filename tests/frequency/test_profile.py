@@ -1,0 +1,157 @@
+import json
+import zlib
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from frequency import Profile, ProfileError
+from frequency.profile import MAX_JSON
+
+PROFILE = Profile.uniform(["tench", "Ölfaß", "犬"], size=64, steps=(48, 16))
+
+
+def changed(**fields: Any) -> str:
+    return json.dumps(json.loads(PROFILE.to_json()) | fields)
+
+
+def test_round_trip_as_json_and_packed() -> None:
+    for again in (
+        Profile.from_json(PROFILE.to_json()),
+        Profile.from_json(PROFILE.to_json().encode()),
+        Profile.from_json(json.dumps(json.loads(PROFILE.to_json()), indent=2)),
+        Profile.unpack(PROFILE.pack()),
+    ):
+        assert again == PROFILE
+        assert again.id == PROFILE.id
+
+
+def test_json_is_canonical() -> None:
+    text = PROFILE.to_json()
+    assert " " not in text
+    assert "犬" in text
+    assert list(json.loads(text)) == sorted(json.loads(text))
+
+
+def test_the_id_is_frozen() -> None:
+    # Devices in the field know profiles by this: a change of the JSON is a change of the protocol.
+    assert PROFILE.id.hex() == "7b26a17a"
+
+
+def test_the_id_names_every_field() -> None:
+    others = [
+        replace(PROFILE, name="other"),
+        replace(PROFILE, size=72),
+        replace(PROFILE, quality=1),
+        replace(PROFILE, labels=("a",)),
+        replace(PROFILE, steps=((47,) * 24, (16,) * 24)),
+    ]
+    assert len({PROFILE.id, *(o.id for o in others)}) == 6
+    assert len(PROFILE.id) == 4
+
+
+def test_steps_and_tables_are_split_by_band() -> None:
+    ramp = tuple(range(1, 25))
+    p = replace(PROFILE, steps=(ramp, ramp))
+    assert p.low_steps(1).dtype == p.high_steps(2).dtype == np.float32
+    assert p.low_steps(1).tolist() + p.high_steps(2).tolist() == list(ramp)
+    assert p.low_tables(2) + p.high_tables(2) == p.tables[1]
+    assert p.blocks == 8
+
+
+def test_an_unknown_quality_is_named() -> None:
+    with pytest.raises(ProfileError, match=r"no quality 9.*\[1, 2\]"):
+        PROFILE.low_steps(9)
+
+
+TABLE = PROFILE.tables[0][0]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", ""),
+        ("name", 3),
+        ("size", 60),
+        ("size", 0),
+        ("size", 4096),
+        ("size", 64.0),
+        ("size", True),
+        ("low", []),
+        ("low", [0, 1, 8, 9, 64, 192]),
+        ("low", [0, 1, 8, 9, 64, -1]),
+        ("low", [0, 1, 8, 9, 64, 2]),
+        ("low", "abcdef"),
+        ("qualities", []),
+        ("qualities", [2, 1]),
+        ("qualities", [1, 1]),
+        ("qualities", [1, 256]),
+        ("qualities", [1, 2, 3]),
+        ("quality", 3),
+        ("quality", None),
+        ("steps", [[16] * 24]),
+        ("steps", [[16] * 24, [16] * 23]),
+        ("steps", [[16] * 24, [16] * 23 + [0]]),
+        ("steps", [[16] * 24, [16] * 23 + [1.5]]),
+        ("steps", [16, 16]),
+        ("tables", [[TABLE] * 24]),
+        ("tables", [[TABLE] * 24, [TABLE] * 23 + [[4096]]]),
+        ("tables", [[TABLE] * 24, [TABLE] * 23 + [[2048, 2049]]]),
+        ("tables", [[TABLE] * 24, [TABLE] * 23 + [[4096, 0]]]),
+        ("tables", [[TABLE] * 24, [TABLE] * 23 + [[4097, -1]]]),
+        ("tables", [[TABLE] * 24, [TABLE] * 23 + [[16] * 255 + [8, 8]]]),
+        ("tables", [[TABLE] * 24, [TABLE] * 23 + [[[[[[4096]]]]]]]),
+        ("tables", {"0": []}),
+        ("labels", []),
+        ("labels", ["a", ""]),
+        ("labels", ["a", None]),
+        ("labels", ["\ud800"]),
+        ("labels", "abc"),
+    ],
+)
+def test_a_profile_that_does_not_hold_together_is_refused(field: str, value: object) -> None:
+    with pytest.raises(ProfileError):
+        Profile.from_json(changed(**{field: value}))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "1",
+        "{}",
+        "nope",
+        b"\xff\xfe\xff",
+        "[" * 100_000,
+        '{"size": 1' + "0" * 5000 + "}",
+        changed(extra=1),
+    ],
+)
+def test_what_is_not_a_profile_is_refused(text: str | bytes) -> None:
+    with pytest.raises(ProfileError):
+        Profile.from_json(text)
+
+
+def test_made_wrong_in_code_it_is_refused_too() -> None:
+    with pytest.raises(ProfileError, match="size"):
+        replace(PROFILE, size=7)
+    with pytest.raises(ProfileError, match="twice"):
+        replace(PROFILE, high=(*PROFILE.high[:-1], 0))
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [
+        b"",
+        b"junk",
+        PROFILE.pack()[:-1],
+        PROFILE.pack() + b"x",
+        zlib.compress(b"0" * (MAX_JSON + 1)),
+        zlib.compress(b" " * 50 * MAX_JSON),
+    ],
+)
+def test_damaged_or_oversized_packing_is_refused(packed: bytes) -> None:
+    with pytest.raises(ProfileError):
+        Profile.unpack(packed)
