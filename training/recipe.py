@@ -45,7 +45,7 @@ class Quality(_Section):
     one with the fewest bytes that costs at most `tolerance` of top-1 on the calibration part.
     """
 
-    steps: tuple[int, ...] = (96, 72, 48, 32, 24, 16)
+    steps: tuple[int, ...] = (160, 112, 80, 64, 48, 32)
     tolerance: float = Field(default=0.005, ge=0, lt=1)
 
     @model_validator(mode="after")
