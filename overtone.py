@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from rich.console import Console
@@ -22,7 +22,7 @@ Workers = Annotated[int, typer.Option(help="Processes that decode pictures.")]
 
 
 def _call(room: str, extra: str, function: Callable[[], Any]) -> Any:
-    """Run a command; an expected failure is one line and exit code 1, a missing extra says what to install."""
+    """Run; an expected failure is one line and exit code 1, a missing extra says what to install."""
     try:
         return function()
     except ModuleNotFoundError as error:
@@ -31,6 +31,11 @@ def _call(room: str, extra: str, function: Callable[[], Any]) -> Any:
         _fail(str(error))
     except KeyboardInterrupt:
         _fail("interrupted", 130)
+
+
+def _exit(code: int | None) -> None:
+    if code:
+        raise typer.Exit(code)
 
 
 def _fail(message: str, code: int = 1) -> None:
@@ -101,6 +106,90 @@ def evaluate(
         )
 
     _call("evaluate", "train", run)
+
+
+@app.command()
+def serve(
+    model: Annotated[
+        str | None, typer.Option(help="A .safetensors file, or the name of a bundled one.")
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    grpc_port: Annotated[int | None, typer.Option(help="0 takes a free one.")] = None,
+    http_port: Annotated[int | None, typer.Option(help="0 takes a free one.")] = None,
+    token: Annotated[list[str] | None, typer.Option(help="Let in who shows it; may be repeated.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of the network on the CPU.")] = None,
+) -> None:
+    """Serve a checkpoint over gRPC and REST. Every setting is also a variable OVERTONE_NAME."""
+
+    def run() -> None:
+        from gpu_server.serve import run as serve_until_stopped
+        from gpu_server.settings import Settings
+
+        given: dict[str, Any] = {
+            "model": model,
+            "host": host,
+            "grpc_port": grpc_port,
+            "http_port": http_port,
+            "tokens": tuple(token) if token else None,
+            "device": device,
+            "threads": threads,
+        }
+        serve_until_stopped(Settings(**{k: v for k, v in given.items() if v is not None}))
+
+    _call("serve", "server", run)
+
+
+@app.command()
+def classify(
+    paths: Annotated[list[Path], typer.Argument(help="Pictures, and folders of them.")],
+    server: Annotated[
+        str, typer.Option(help="grpc://HOST:PORT, grpcs://, http:// or https://.")
+    ] = "grpc://127.0.0.1:50051",
+    policy: Annotated[str, typer.Option(help="on_demand, at_once or auto.")] = "auto",
+    quality: Annotated[int | None, typer.Option(help="Of the model's profile.")] = None,
+    operating_point: Annotated[str, typer.Option(help="Of the model's card.")] = "",
+    token: Annotated[str | None, typer.Option(envvar="OVERTONE_TOKEN", help="The server's.")] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds for each picture.")] = 10.0,
+    json: Json = False,
+) -> None:
+    """Send pictures to a server and print the answers as they come."""
+
+    def run() -> int:
+        from edge_client import commands
+        from edge_client.policy import Policy
+
+        return commands.classify(
+            paths,
+            server,
+            policy=cast(Policy, policy),
+            quality=quality,
+            operating_point=operating_point,
+            token=token,
+            timeout=timeout,
+            as_json=json,
+        )
+
+    _exit(_call("classify", "client", run))
+
+
+@app.command()
+def link(
+    to: Annotated[str, typer.Option(help="HOST:PORT to relay to.")],
+    rate: Annotated[str | None, typer.Option(help="Of both directions, e.g. 1mbit.")] = None,
+    up: Annotated[str | None, typer.Option(help="Towards the server.")] = None,
+    down: Annotated[str | None, typer.Option(help="From the server.")] = None,
+    rtt: Annotated[str, typer.Option(help="Round trip, e.g. 50ms.")] = "0ms",
+    listen: Annotated[str, typer.Option(help="HOST:PORT to listen on.")] = "127.0.0.1:0",
+) -> None:
+    """Relay TCP through a simulated link and count the bytes it carries."""
+
+    def run() -> int:
+        from benchmarks import link as room
+
+        return room.run(to, rate=rate, up=up, down=down, rtt=rtt, listen=listen)
+
+    _exit(_call("link", "bench", run))
 
 
 def main() -> None:
