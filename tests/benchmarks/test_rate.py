@@ -1,7 +1,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.rate import UNLIMITED, Bucket, Rate, UnitError, parse_duration
@@ -82,6 +82,7 @@ def test_room_is_there_once_the_queue_is_short() -> None:
     assert bucket.room_at(0.25) == pytest.approx(0.75)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.floats(0, 5), st.integers(0, 5000)), min_size=1, max_size=50),
     st.floats(1e3, 1e8),

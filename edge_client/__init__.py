@@ -1,0 +1,51 @@
+"""A device's side of Overtone: pictures in, answers out, over thin links. No torch.
+
+with Client("grpc://host:50051") as client:
+    answer = client.classify("photograph.jpg")
+    print(answer.label, answer.confidence, answer.stage, answer.bytes_sent)
+"""
+
+from edge_client.address import Address, Tls
+from edge_client.answer import Answer, Result, Score, Stage, Timings
+from edge_client.client import AsyncClient
+from edge_client.errors import (
+    AddressError,
+    BadPayload,
+    BadPicture,
+    ConnectionLost,
+    DeadlineExceeded,
+    OvertoneError,
+    ProtocolError,
+    Refused,
+    ServerFailed,
+    Unauthenticated,
+    Unavailable,
+    WrongProfile,
+)
+from edge_client.policy import Policy
+from edge_client.sync import Client
+
+__all__ = [
+    "Address",
+    "AddressError",
+    "Answer",
+    "AsyncClient",
+    "BadPayload",
+    "BadPicture",
+    "Client",
+    "ConnectionLost",
+    "DeadlineExceeded",
+    "OvertoneError",
+    "Policy",
+    "ProtocolError",
+    "Refused",
+    "Result",
+    "Score",
+    "ServerFailed",
+    "Stage",
+    "Timings",
+    "Tls",
+    "Unauthenticated",
+    "Unavailable",
+    "WrongProfile",
+]

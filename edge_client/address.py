@@ -1,0 +1,95 @@
+"""Where a server is, and how its connection is secured."""
+
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import grpc
+
+from edge_client.errors import AddressError
+
+PORTS = {"grpc": 50051, "grpcs": 50051, "http": 8080, "https": 443}
+
+
+@dataclass(frozen=True)
+class Tls:
+    """PEM files: an authority to trust instead of the system's, a certificate of one's own (mutual TLS)."""
+
+    authority: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+    def context(self) -> ssl.SSLContext:
+        """For HTTP.
+
+        Raises:
+            AddressError: a file cannot be read.
+        """
+        try:
+            context = ssl.create_default_context(cafile=self.authority)
+            if self.certificate is not None:
+                context.load_cert_chain(self.certificate, self.key)
+        except OSError as error:
+            raise AddressError(f"tls: {error}; give PEM files that can be read") from error
+        return context
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        """For gRPC.
+
+        Raises:
+            AddressError: a file cannot be read.
+        """
+        try:
+            authority, key, certificate = (
+                None if path is None else path.read_bytes()
+                for path in (self.authority, self.key, self.certificate)
+            )
+        except OSError as error:
+            raise AddressError(f"tls: {error}; give PEM files that can be read") from error
+        return grpc.ssl_channel_credentials(authority, key, certificate)
+
+
+@dataclass(frozen=True)
+class Address:
+    """A server's address, taken apart."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Address":
+        """Read "grpc://host:50051", "grpcs://", "http://host:8080" or "https://"; the port may be left out.
+
+        Raises:
+            AddressError: anything else.
+        """
+        try:
+            parts = urlsplit(text)
+            port = parts.port
+        except ValueError:
+            port, parts = None, urlsplit("")
+        if parts.scheme not in PORTS or not parts.hostname or parts.path.strip("/") or parts.query:
+            raise AddressError(
+                f"cannot use the address {text!r}: write grpc://HOST:50051 or http://HOST:8080"
+            )
+        return cls(parts.scheme, parts.hostname, PORTS[parts.scheme] if port is None else port)
+
+    @property
+    def secure(self) -> bool:
+        """Whether TLS is spoken."""
+        return self.scheme in ("grpcs", "https")
+
+    @property
+    def is_grpc(self) -> bool:
+        """Whether this is the gRPC face."""
+        return self.scheme.startswith("grpc")
+
+    @property
+    def target(self) -> str:
+        """host:port."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.target}"

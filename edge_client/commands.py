@@ -1,0 +1,118 @@
+"""The command `overtone classify`."""
+
+import asyncio
+import json
+from collections.abc import Iterable, Sequence
+from contextlib import aclosing
+from pathlib import Path
+
+from rich.console import Console
+
+from edge_client.address import Tls
+from edge_client.answer import Result
+from edge_client.client import DEFAULT_ADDRESS, AsyncClient
+from edge_client.errors import AddressError, BadPicture, OvertoneError
+from edge_client.pictures import class_names, find
+from edge_client.policy import Policy
+from edge_client.rows import Lines, Row, document, row
+
+
+def classify(
+    paths: Sequence[str | Path],
+    server: str = DEFAULT_ADDRESS,
+    *,
+    policy: Policy = "auto",
+    token: str | None = None,
+    authority: Path | None = None,
+    operating_point: str = "",
+    quality: int | None = None,
+    timeout: float = 10.0,
+    cache: Path | None = None,
+    as_json: bool = False,
+) -> int:
+    """Send pictures to a server and print what comes back, as it comes.
+
+    A picture that fails is one line on standard error, and the others go on.
+
+    Args:
+        paths: picture files, and folders of them.
+        server: address, as `AsyncClient` takes it.
+        policy: when to send high.
+        token: the server's, if it wants one.
+        authority: PEM file of the authority to trust for grpcs:// and https://.
+        operating_point: of the model's card; empty is its default.
+        quality: of the profile; None is its default.
+        timeout: seconds for each picture.
+        cache: a folder to keep profiles in.
+        as_json: print one JSON object when all are done, and nothing else.
+
+    Returns:
+        The exit code: zero if every picture has been answered.
+    """
+    complaints = Console(stderr=True)
+    try:
+        client = AsyncClient(
+            server,
+            token=token,
+            tls=Tls(authority) if authority else None,
+            policy=policy,
+            operating_point=operating_point,
+            quality=quality,
+            timeout=timeout,
+            cache=cache,
+        )
+        lines = None if as_json else Lines(Console())
+        rows, failed = asyncio.run(_classify(client, list(find(paths)), lines, complaints))
+    except OvertoneError as error:
+        _complain(complaints, str(error))
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    if as_json:
+        print(json.dumps(document(rows), ensure_ascii=False))
+    return 1 if failed else 0
+
+
+async def _classify(
+    client: AsyncClient, files: Sequence[Path], lines: Lines | None, complaints: Console
+) -> tuple[list[Row], int]:
+    if not files:
+        raise AddressError("no pictures there; name picture files, or folders that hold some")
+    rows: list[Row] = []
+    failed = 0
+    async with client:
+        names = await _names(client, files)
+        async with aclosing(client.stream(files)) as results:
+            async for result in results:
+                try:
+                    rows.append(await asyncio.to_thread(_row, result, client.profile.size, names))
+                except OvertoneError as error:
+                    failed += 1
+                    where = "" if isinstance(error, BadPicture) else f"{result.picture!s}: "
+                    _complain(complaints, f"{where}{error}")
+                else:
+                    if lines is not None:
+                        lines.print(rows[-1])
+    return rows, failed
+
+
+async def _names(client: AsyncClient, files: Iterable[Path]) -> dict[str, str]:
+    """Label by folder name; the card is asked only if a folder might need it."""
+    labels = client.profile.labels
+    names = class_names(labels)
+    if all(path.absolute().parent.name in names for path in files):
+        return names
+    try:
+        folders = (await client.card()).get("classes", ())
+    except OvertoneError:
+        folders = ()
+    return class_names(labels, folders if len(folders) == len(labels) else ())
+
+
+def _row(result: Result, size: int, names: dict[str, str]) -> Row:
+    assert isinstance(result.picture, Path)
+    return row(result.picture, result.get(), size, names)
+
+
+def _complain(console: Console, message: str) -> None:
+    console.print(f"overtone classify: {message}", style="red", highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,178 @@
+"""REST: a request for low, another for high if the server wants it, over kept-alive HTTP connections."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from edge_client.answer import STAGES
+from edge_client.errors import ConnectionLost, OvertoneError, ProtocolError, Unavailable, from_code
+from edge_client.profiles import Profiles
+from edge_client.transport import Reply, Setup, Upload
+from frequency import Profile, ProfileError
+
+PAYLOADS = "application/vnd.overtone"
+PAUSES = (0.0, 0.1, 0.3)
+# For an error from a proxy on the way, which does not speak our JSON.
+CODES = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    409: "FAILED_PRECONDITION",
+    413: "INVALID_ARGUMENT",
+    415: "INVALID_ARGUMENT",
+    422: "INVALID_ARGUMENT",
+    429: "RESOURCE_EXHAUSTED",
+    502: "UNAVAILABLE",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+# The server no longer has the low payload.
+LOST = frozenset({404, 410})
+
+
+class RestTransport:
+    """The way over `/v1`."""
+
+    credits = 8
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        options: dict[str, str | int] = {"top": setup.top}
+        if setup.operating_point:
+            options["operating_point"] = setup.operating_point
+        self._options = options
+        self._http = httpx.AsyncClient(
+            base_url=str(setup.address),
+            headers={"authorization": f"Bearer {setup.token}"} if setup.token else {},
+            verify=setup.tls.context() if setup.tls else True,
+            timeout=None,  # the caller's deadline holds for everything
+            limits=httpx.Limits(max_connections=self.credits),
+        )
+
+    async def profile(self, known: Profiles, *, fresh: bool = False) -> Profile:
+        """The served profile; ids of known ones are offered as entity tags."""
+        tags = "" if fresh else ", ".join(f'"{identity.hex()}"' for identity in known.ids())
+        response = await self._get("/v1/profile", {"if-none-match": tags} if tags else {})
+        if response.status_code == httpx.codes.NOT_MODIFIED:
+            cached = known.get(_identity(response.headers.get("etag", "")))
+            return cached if cached is not None else await self.profile(known, fresh=True)
+        try:
+            return Profile.from_json(_good(response).content)
+        except ProfileError as error:
+            raise ProtocolError(f"the server's profile cannot be used ({error})") from error
+
+    async def card(self) -> dict[str, Any]:
+        """The card."""
+        return _json(_good(await self._get("/v1/model", {})))
+
+    async def classify(self, upload: Upload) -> Reply:
+        """One image; if the connection is lost it is sent once more, low and high together."""
+        try:
+            return await (self._both(upload) if upload.at_once else self._on_demand(upload))
+        except httpx.TransportError:
+            pass
+        try:
+            return await self._reconnecting(upload)
+        except httpx.TransportError as error:
+            raise ConnectionLost(f"{self._setup.address} broke off twice ({error!r})") from error
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def _on_demand(self, upload: Upload) -> Reply:
+        first = await self._post("/v1/images", upload, upload.encoded.low, "application/octet-stream")
+        if first.status_code != httpx.codes.ACCEPTED:
+            return _reply(first)
+        token = _json(first).get("token")
+        if not isinstance(token, str) or not token.replace("-", "").replace("_", "").isalnum():
+            raise ProtocolError("the server wants high, but gave no token for it")
+        high = upload.encoded.high
+        second = await self._post(f"/v1/images/{token}/high", upload, high, "application/octet-stream")
+        return await self._both(upload) if second.status_code in LOST else _reply(second)
+
+    async def _both(self, upload: Upload) -> Reply:
+        payloads = upload.encoded.low + upload.encoded.high
+        return _reply(await self._post("/v1/classify", upload, payloads, PAYLOADS))
+
+    async def _reconnecting(self, upload: Upload) -> Reply:
+        """Both payloads on a new connection; reaching the server is tried a few times."""
+        for pause in PAUSES:
+            await asyncio.sleep(pause)
+            try:
+                return await self._both(upload)
+            except httpx.ConnectError as error:
+                problem = error
+        raise Unavailable(f"{self._setup.address} cannot be reached ({problem})") from problem
+
+    async def _post(self, path: str, upload: Upload, body: bytes, kind: str) -> httpx.Response:
+        upload.bytes_sent += len(body)
+        headers = {"content-type": kind}
+        try:
+            return await self._http.post(path, params=self._options, content=body, headers=headers)
+        except httpx.ConnectError:
+            upload.bytes_sent -= len(body)
+            raise
+        except httpx.DecodingError as error:
+            raise ProtocolError(f"the server's answer cannot be decoded ({error})") from error
+
+    async def _get(self, path: str, headers: Mapping[str, str]) -> httpx.Response:
+        for pause in PAUSES:
+            await asyncio.sleep(pause)
+            try:
+                return await self._http.get(path, headers=headers)
+            except httpx.TransportError as error:
+                problem = error
+        raise Unavailable(f"{self._setup.address} cannot be reached ({problem!r})") from problem
+
+
+def failure(response: httpx.Response) -> OvertoneError:
+    """The error a response stands for."""
+    try:
+        told = response.json()["error"]
+        code, message = str(told["code"]), str(told["message"])
+    except (ValueError, LookupError, TypeError):
+        code = CODES.get(response.status_code, "INTERNAL" if response.is_server_error else "UNIMPLEMENTED")
+        message = f"HTTP {response.status_code}"
+    pause = response.headers.get("retry-after", "")
+    return from_code(code, message, float(pause) if pause.isascii() and pause.isdecimal() else None)
+
+
+def _good(response: httpx.Response) -> httpx.Response:
+    if response.status_code != httpx.codes.OK:
+        raise failure(response)
+    return response
+
+
+def _json(response: httpx.Response) -> dict[str, Any]:
+    try:
+        body = response.json()
+    except (ValueError, RecursionError):
+        body = None
+    if not isinstance(body, dict):
+        raise ProtocolError("the server's answer is not a JSON object")
+    return body
+
+
+def _reply(response: httpx.Response) -> Reply:
+    body = _json(_good(response))
+    try:
+        top = tuple((int(score["index"]), float(score["probability"])) for score in body["top"])
+        timings, stage = body["timings"], body["stage"]
+        if not top or stage not in STAGES:
+            raise ValueError(json.dumps(stage))
+        queue, compute = float(timings["queue_ms"]), float(timings["compute_ms"])
+        return Reply(top, stage, bool(body["confident"]), queue, compute, str(body["model"]))
+    except (ValueError, LookupError, TypeError) as error:
+        raise ProtocolError(f"the server's answer lacks something ({error!r})") from error
+
+
+def _identity(etag: str) -> bytes:
+    try:
+        return bytes.fromhex(etag.removeprefix("W/").strip('"'))
+    except ValueError:
+        return b""

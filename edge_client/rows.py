@@ -1,0 +1,120 @@
+"""One line for one picture: for people in a table that grows as answers come, for programs as JSON."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from edge_client.answer import Answer
+from edge_client.pictures import jpeg_bytes, truth
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is told about one picture; the fields are the keys of the JSON.
+
+    `truth` is None where the folder does not tell, the bytes of the link where nobody counted them.
+    """
+
+    path: str
+    label: str
+    truth: str | None
+    confidence: float
+    stage: str
+    payload_bytes: int
+    link_bytes_up: int | None
+    link_bytes_down: int | None
+    latency_ms: float
+    jpeg_bytes: int
+
+
+def row(
+    path: Path, answer: Answer, size: int, names: Mapping[str, str], link: tuple[int, int] | None = None
+) -> Row:
+    """The row of an answered picture file.
+
+    Args:
+        path: the file.
+        answer: its answer.
+        size: the profile's.
+        names: label by folder name, see `pictures.class_names`.
+        link: bytes up and down as counted on the link.
+
+    Raises:
+        BadPicture: the file can no longer be read.
+    """
+    up, down = link or (None, None)
+    return Row(
+        path=str(path),
+        label=answer.label,
+        truth=truth(path, names),
+        confidence=answer.confidence,
+        stage=answer.stage,
+        payload_bytes=answer.bytes_sent,
+        link_bytes_up=up,
+        link_bytes_down=down,
+        latency_ms=answer.timings.total_ms,
+        jpeg_bytes=jpeg_bytes(path, size),
+    )
+
+
+class Lines:
+    """A table printed line by line, as answers come; with columns for the link only if it is counted."""
+
+    def __init__(self, console: Console, *, link: bool = False) -> None:
+        self._console = console
+        self._link = link
+        self._begun = False
+
+    def print(self, line: Row) -> None:
+        """One picture, under a heading the first time."""
+        right = None if line.truth is None else line.truth == line.label
+        cells: list[str | Text] = [
+            _shortened(line.path, self._widths()[0]),
+            Text(line.label, style={True: "green", False: "red", None: ""}[right]),
+            f"{line.confidence:.1%}",
+            Text(line.stage, style={"high": "cyan", "brownout": "yellow"}.get(line.stage, "")),
+            f"{line.payload_bytes:,}",
+            *([f"{line.link_bytes_up or 0:,}", f"{line.link_bytes_down or 0:,}"] if self._link else []),
+            f"{line.latency_ms:.0f} ms",
+            f"{line.jpeg_bytes:,}",
+        ]
+        self._console.print(self._table(cells))
+
+    def _widths(self) -> tuple[int, int]:
+        """Of the picture's and the answer's column: what the numbers leave of the terminal."""
+        left = max(30, self._console.width - (64 if self._link else 46))
+        return left * 3 // 5, left - left * 3 // 5
+
+    def _table(self, cells: Iterable[str | Text]) -> Table:
+        table = Table(box=None, pad_edge=False, show_header=not self._begun, padding=(0, 1, 0, 0))
+        picture, answer = self._widths()
+        table.add_column("picture", width=picture, no_wrap=True)
+        table.add_column("answer", width=answer, no_wrap=True, overflow="ellipsis")
+        table.add_column("sure", width=6, justify="right")
+        table.add_column("stage", width=8)
+        numbers = [
+            ("payload", 7),
+            *([("link up", 8), ("down", 8)] if self._link else ()),
+            ("latency", 9),
+            ("as JPEG", 8),
+        ]
+        for heading, width in numbers:
+            table.add_column(heading, width=width, no_wrap=True, justify="right")
+        table.add_row(*cells)
+        self._begun = True
+        return table
+
+
+def document(rows: Iterable[Row]) -> dict[str, Any]:
+    """The object `--json` prints, before what else a command adds to it."""
+    return {"images": [asdict(line) for line in rows]}
+
+
+def _shortened(path: str, width: int) -> str:
+    """The end of a path says more than its beginning."""
+    return path if len(path) <= width else "…" + path[len(path) - width + 1 :]

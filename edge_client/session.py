@@ -1,0 +1,255 @@
+"""One gRPC stream: many images in flight, each with an inbox of its own."""
+
+import asyncio
+import contextlib
+from typing import Any
+
+import grpc
+
+from edge_client.errors import ConnectionLost, OvertoneError, ProtocolError, Unavailable, from_code
+from edge_client.transport import Reply, Upload
+from protos import overtone_pb2 as pb
+
+CHUNK = 16 * 1024
+STAGES: dict[int, Any] = {pb.STAGE_LOW: "low", pb.STAGE_HIGH: "high", pb.STAGE_BROWNOUT: "brownout"}
+# Ends of a stream that say nothing about the image, only that the way to the server broke.
+BROKEN = frozenset({"UNAVAILABLE", "UNKNOWN", "CANCELLED", "INTERNAL", "ABORTED", "DEADLINE_EXCEEDED"})
+
+Metadata = tuple[tuple[str, str], ...]
+
+
+class Moved(Exception):  # noqa: N818 - not an error: nothing has been sent, another session will take it
+    """This session takes no new images."""
+
+
+class Exchange:
+    """What is said about one image."""
+
+    def __init__(self, number: int, upload: Upload) -> None:
+        self.number = number
+        self.upload = upload
+        self.inbox: asyncio.Queue[pb.Downstream | OvertoneError] = asyncio.Queue()
+        self.over = False
+
+
+class Session:
+    """An open stream, greeted and welcomed.
+
+    A write that is cancelled cancels its whole stream, so images put their messages in an outbox, and one
+    task writes them; what waits there for an image that has been answered meanwhile is never sent.
+    """
+
+    def __init__(self, call: Any, welcome: pb.Welcome) -> None:
+        self._call = call
+        self.profile_id = welcome.profile_id
+        self.model = welcome.model
+        self.credits = max(1, welcome.credits)
+        self._slots = asyncio.Semaphore(self.credits)
+        self._exchanges: dict[int, Exchange] = {}
+        self._last = 0
+        self._leaving = False
+        self._lost = False
+        self._heard = asyncio.get_running_loop().time()
+        self._outbox: asyncio.Queue[tuple[Exchange | None, pb.Upstream, int]] = asyncio.Queue()
+        self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._speak())]
+
+    @classmethod
+    async def open(cls, stub: Any, metadata: Metadata, hello: pb.Hello) -> "Session":
+        """Say hello and wait for the welcome.
+
+        Raises:
+            OvertoneError: it did not come.
+        """
+        call = stub.Session(metadata=metadata)
+        try:
+            await call.write(pb.Upstream(hello=hello))
+            first = await call.read()
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc(error) from error
+        except asyncio.InvalidStateError as error:
+            raise ConnectionLost("the stream ended before it began") from error
+        except BaseException:
+            call.cancel()
+            raise
+        kind = first.WhichOneof("message") if isinstance(first, pb.Downstream) else None
+        if kind == "welcome":
+            return cls(call, first.welcome)
+        call.cancel()
+        if kind == "go_away":
+            raise Unavailable(f"the server is leaving ({first.go_away.reason})")
+        raise ProtocolError("the server did not begin with a welcome")
+
+    @property
+    def usable(self) -> bool:
+        """Whether new images may be sent."""
+        return not (self._leaving or self._lost)
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the server was last heard."""
+        return asyncio.get_running_loop().time() - self._heard
+
+    async def classify(self, upload: Upload, *, both: bool) -> Reply:
+        """Send an image, with its high payload at once or when asked for, and wait for the answer.
+
+        Raises:
+            Moved: the session takes no new images; nothing has been sent.
+            ConnectionLost: it broke before the answer.
+            OvertoneError: the server's word on this image.
+        """
+        async with self._slots:
+            if not self.usable:
+                raise Moved
+            exchange = self._begin(upload)
+            try:
+                self._put_image(exchange, high=both)
+                return await self._converse(exchange, both)
+            except asyncio.CancelledError:
+                self._put(None, pb.Upstream(cancel=pb.Cancel(id=exchange.number)))
+                raise
+            finally:
+                self._finish(exchange)
+
+    def leave(self) -> None:
+        """Take no new images; the stream ends once those in flight are answered."""
+        self._leaving = True
+        if not self._exchanges:
+            self._put(None, pb.Upstream(end=pb.End()))
+
+    def break_off(self, error: OvertoneError) -> None:
+        """Give the stream up; images in flight get the error."""
+        self._fail(error)
+        self._call.cancel()
+
+    async def close(self, grace: float) -> None:
+        """Leave, and wait for the server to close, at most `grace` seconds."""
+        self.leave()
+        await asyncio.wait(self._tasks[:1], timeout=grace)
+        self.break_off(ConnectionLost("the client was closed"))
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.wait(self._tasks, timeout=grace)
+
+    def _begin(self, upload: Upload) -> Exchange:
+        self._last = self._last % 0xFFFF_FFFF + 1
+        exchange = Exchange(self._last, upload)
+        self._exchanges[exchange.number] = exchange
+        return exchange
+
+    def _finish(self, exchange: Exchange) -> None:
+        exchange.over = True
+        del self._exchanges[exchange.number]
+        if self._leaving and not self._exchanges:
+            self._put(None, pb.Upstream(end=pb.End()))
+
+    async def _converse(self, exchange: Exchange, high_sent: bool) -> Reply:
+        sent_again = False
+        while True:
+            message = await exchange.inbox.get()
+            if isinstance(message, OvertoneError):
+                raise message
+            match message.WhichOneof("message"):
+                case "answer":
+                    return self._reply(message.answer)
+                case "error":
+                    raise from_message(message.error)
+                case "need_high" if message.need_high.send_both:
+                    if sent_again:
+                        raise ProtocolError("the server lost the same image twice")
+                    sent_again = high_sent = True
+                    self._put_image(exchange, high=True)
+                case "need_high" if not high_sent:
+                    high_sent = True
+                    self._put_high(exchange)
+
+    def _reply(self, answer: pb.Answer) -> Reply:
+        if not answer.top or answer.stage not in STAGES:
+            raise ProtocolError("the server gave an answer without a class or a stage")
+        return Reply(
+            tuple((score.index, score.probability) for score in answer.top),
+            STAGES[answer.stage],
+            answer.confident,
+            answer.queue_us / 1e3,
+            answer.compute_us / 1e3,
+            self.model,
+        )
+
+    def _put_image(self, exchange: Exchange, *, high: bool) -> None:
+        low = exchange.upload.encoded.low
+        image = pb.Image(id=exchange.number, low=low, high_follows=high)
+        self._put(exchange, pb.Upstream(image=image), len(low))
+        if high:
+            self._put_high(exchange)
+
+    def _put_high(self, exchange: Exchange) -> None:
+        high = exchange.upload.encoded.high
+        for offset in range(0, max(1, len(high)), CHUNK):
+            data = high[offset : offset + CHUNK]
+            last = offset + CHUNK >= len(high)
+            chunk = pb.HighChunk(id=exchange.number, offset=offset, data=data, last=last)
+            self._put(exchange, pb.Upstream(high=chunk), len(data))
+
+    def _put(self, exchange: Exchange | None, message: pb.Upstream, payload: int = 0) -> None:
+        self._outbox.put_nowait((exchange, message, payload))
+
+    async def _speak(self) -> None:
+        # Once the stream is broken, writing fails and the listener says why.
+        with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            while True:
+                exchange, message, payload = await self._outbox.get()
+                if exchange is not None:
+                    if exchange.over:
+                        continue
+                    exchange.upload.bytes_sent += payload
+                await self._call.write(message)
+                if message.HasField("end"):
+                    await self._call.done_writing()
+                    return
+
+    async def _listen(self) -> None:
+        error: OvertoneError = ConnectionLost("the session was given up")
+        try:
+            while (message := await self._call.read()) is not grpc.aio.EOF:
+                self._heard = asyncio.get_running_loop().time()
+                if not isinstance(message, pb.Downstream):
+                    error = ProtocolError("the server sent something that is not a message")
+                    return
+                self._hear(message)
+            error = ConnectionLost("the server closed the session")
+        except grpc.aio.AioRpcError as broken:
+            error = from_rpc(broken)
+        finally:
+            self._fail(error)
+            self._call.cancel()
+
+    def _hear(self, message: pb.Downstream) -> None:
+        kind = message.WhichOneof("message")
+        if kind == "go_away":
+            self.leave()
+        elif kind in ("answer", "error", "need_high"):
+            exchange = self._exchanges.get(getattr(message, kind).id)
+            if exchange is not None:  # else an answer that came too late
+                exchange.inbox.put_nowait(message)
+
+    def _fail(self, error: OvertoneError) -> None:
+        if not self._lost:
+            self._lost = True
+            self._tasks[1].cancel()
+            for exchange in self._exchanges.values():
+                exchange.inbox.put_nowait(error)
+
+
+def from_rpc(error: grpc.aio.AioRpcError) -> OvertoneError:
+    """The error for a call or a stream that ended badly, with the server's wish for a pause (gRFC A6)."""
+    name, words = error.code().name, error.details() or ""
+    pause = dict(error.trailing_metadata() or ()).get("grpc-retry-pushback-ms", "")
+    retry_after = int(pause) / 1e3 if isinstance(pause, str) and pause.isdecimal() else None
+    if name in BROKEN:
+        return ConnectionLost(f"the connection broke ({name}: {words})", retry_after)
+    return from_code(name, words, retry_after)
+
+
+def from_message(error: pb.Error) -> OvertoneError:
+    """The error for one image of a session."""
+    names = {code.value[0]: code.name for code in grpc.StatusCode}
+    return from_code(names.get(error.code, "UNKNOWN"), error.message, error.retry_after_ms / 1e3)

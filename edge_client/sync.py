@@ -1,0 +1,90 @@
+"""The synchronous client: the asynchronous one on an event loop in a thread of its own."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, suppress
+from types import TracebackType
+from typing import Any, Self
+
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+from edge_client.answer import Answer, Result
+from edge_client.client import DEFAULT_ADDRESS, IN_FLIGHT, AsyncClient
+from edge_client.errors import OvertoneError
+from frequency import Profile
+from frequency.picture import Source
+
+
+class Client:
+    """A device's side of Overtone; use as ``with Client("grpc://host:50051") as client``.
+
+    Takes what `AsyncClient` takes, and may be shared by threads.
+
+    Raises:
+        AddressError: an address, policy or TLS file that cannot be used.
+    """
+
+    def __init__(self, address: str = DEFAULT_ADDRESS, **options: Any) -> None:
+        self._client = AsyncClient(address, **options)
+        self._stack = ExitStack()
+        self._portal: BlockingPortal | None = None
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            portal = stack.enter_context(start_blocking_portal("asyncio"))
+            stack.enter_context(portal.wrap_async_context_manager(self._client))
+            self._portal, self._stack = portal, stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._portal = None
+        self._stack.__exit__(kind, error, trace)
+
+    @property
+    def profile(self) -> Profile:
+        """What the server wants pictures encoded for."""
+        return self._client.profile
+
+    def card(self) -> dict[str, Any]:
+        """The card of the served model, as parsed JSON."""
+        return self._open.call(self._client.card)
+
+    def classify(self, picture: Source, *, timeout: float | None = None) -> Answer:
+        """What is in a picture; see `AsyncClient.classify`.
+
+        Raises:
+            OvertoneError: no answer within the time, and why.
+        """
+
+        async def classify() -> Answer:
+            return await self._client.classify(picture, timeout=timeout)
+
+        return self._open.call(classify)
+
+    def stream(self, images: Iterable[Source], *, in_flight: int = IN_FLIGHT) -> Iterator[Result]:
+        """Answers in the order of the pictures, several on their way at a time; see `AsyncClient.stream`."""
+        portal = self._open
+        results = self._client.stream(images, in_flight=in_flight)
+
+        async def following() -> Result | None:
+            return await anext(results, None)
+
+        async def close() -> None:
+            with suppress(RuntimeError):  # interrupted in the middle of a step, which is being cancelled
+                await results.aclose()
+
+        waiting = portal.start_task_soon(following)
+        try:
+            while (result := waiting.result()) is not None:
+                yield result
+                waiting = portal.start_task_soon(following)
+        finally:
+            waiting.cancel()
+            portal.call(close)
+
+    @property
+    def _open(self) -> BlockingPortal:
+        if self._portal is None:
+            raise OvertoneError("the client is not open: use it in a with statement")
+        return self._portal

@@ -1,0 +1,279 @@
+"""Servers that do as a test tells them, on real sockets: one for gRPC, one for HTTP."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import grpc
+
+from frequency import Profile
+from protos import overtone_pb2 as pb
+from protos import overtone_pb2_grpc as stubs
+
+CARD = {"name": "tiny", "classes": [f"n{i:04}" for i in range(10)]}
+
+
+class Stream:
+    """One session as the fake server sees it."""
+
+    def __init__(self, server: "FakeCascade", context: grpc.aio.ServicerContext) -> None:
+        self.server = server
+        self.context = context
+        self.highs: dict[int, bytes] = {}
+        self.whole: dict[int, asyncio.Event] = {}
+        self.wishes: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
+
+    async def say(self, **message: Any) -> None:
+        with contextlib.suppress(grpc.aio.UsageError, asyncio.InvalidStateError):
+            await self.context.write(pb.Downstream(**message))
+
+    async def answer(self, number: int, stage: int = pb.STAGE_LOW, index: int = 3) -> None:
+        top = [pb.Score(index=index, probability=0.75), pb.Score(index=1, probability=0.25)]
+        answer = pb.Answer(id=number, stage=stage, confident=True, top=top, queue_us=1000, compute_us=2000)
+        await self.say(answer=answer)
+
+    async def need_high(self, number: int, *, send_both: bool = False) -> None:
+        await self.say(need_high=pb.NeedHigh(id=number, send_both=send_both))
+
+    async def high(self, number: int) -> bytes:
+        await self.whole.setdefault(number, asyncio.Event()).wait()
+        return self.highs[number]
+
+    def die(self) -> None:
+        """End the stream as a broken connection would."""
+
+        async def abort() -> None:
+            await self.context.abort(grpc.StatusCode.UNAVAILABLE, "Socket closed")
+
+        self.wishes.put_nowait(abort)
+
+    def take_chunk(self, chunk: pb.HighChunk) -> None:
+        assert len(chunk.data) <= 16 * 1024
+        so_far = self.highs.get(chunk.id, b"") if chunk.offset else b""
+        assert chunk.offset == len(so_far)
+        self.highs[chunk.id] = so_far + chunk.data
+        if chunk.last:
+            self.whole.setdefault(chunk.id, asyncio.Event()).set()
+
+
+Behaviour = Callable[[Stream, pb.Image], Awaitable[None]]
+
+
+async def confident(stream: Stream, image: pb.Image) -> None:
+    await stream.answer(image.id)
+
+
+async def escalating(stream: Stream, image: pb.Image) -> None:
+    if not image.high_follows:
+        await stream.need_high(image.id)
+    await stream.high(image.id)
+    await stream.answer(image.id, pb.STAGE_HIGH)
+
+
+class FakeCascade(stubs.CascadeServicer):
+    """`behaviours` holds one for each session; the last is for all further ones."""
+
+    def __init__(self, profile: Profile, *behaviours: Behaviour) -> None:
+        self.profile = profile
+        self.behaviours = list(behaviours)
+        self.credits = 4
+        self.hellos: list[pb.Hello] = []
+        self.images: list[pb.Image] = []
+        self.cancels: list[int] = []
+        self.ends = 0
+        self.described = 0
+        self.metadata: list[dict[str, str]] = []
+        self.welcomed = True
+        self.streams: list[Stream] = []
+
+    async def Session(self, requests: AsyncIterator[pb.Upstream], context: grpc.aio.ServicerContext) -> None:  # noqa: N802
+        behaviour = self.behaviours[min(len(self.hellos), len(self.behaviours) - 1)]
+        self.metadata.append(dict(context.invocation_metadata()))
+        hello = (await anext(requests)).hello
+        self.hellos.append(hello)
+        if hello.profile_id not in (b"", self.profile.id):
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "another profile")
+        if not self.welcomed:
+            await asyncio.sleep(60)
+        stream = Stream(self, context)
+        self.streams.append(stream)
+        welcome = pb.Welcome(profile_id=self.profile.id, credits=self.credits, model=self.profile.name)
+        await stream.say(welcome=welcome)
+        reader = asyncio.create_task(self._read(requests, stream, behaviour))
+        wish = asyncio.create_task(stream.wishes.get())
+        try:
+            await asyncio.wait({reader, wish}, return_when=asyncio.FIRST_COMPLETED)
+            if wish.done():
+                await wish.result()()
+        finally:
+            reader.cancel()
+            wish.cancel()
+
+    async def _read(self, requests: AsyncIterator[pb.Upstream], stream: Stream, behaviour: Behaviour) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            async for message in requests:
+                match message.WhichOneof("message"):
+                    case "image":
+                        self.images.append(message.image)
+                        tasks.create_task(self._behave(behaviour, stream, message.image))
+                    case "high":
+                        stream.take_chunk(message.high)
+                    case "cancel":
+                        self.cancels.append(message.cancel.id)
+                    case "end":
+                        self.ends += 1
+                        return
+
+    async def _behave(self, behaviour: Behaviour, stream: Stream, image: pb.Image) -> None:
+        await behaviour(stream, image)
+
+    async def DescribeModel(  # noqa: N802
+        self, request: pb.DescribeModelRequest, context: grpc.aio.ServicerContext
+    ) -> pb.Model:
+        self.described += 1
+        packed = self.profile.pack()
+        return pb.Model(name="tiny", profile_id=self.profile.id, profile=packed, card=json.dumps(CARD))
+
+
+@contextlib.asynccontextmanager
+async def serve_grpc(cascade: FakeCascade, port: int = 0) -> AsyncIterator[str]:
+    """The address of a server that runs it."""
+    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    stubs.add_CascadeServicer_to_server(cascade, server)  # type: ignore[no-untyped-call]
+    port = server.add_insecure_port(f"127.0.0.1:{port}")
+    await server.start()
+    try:
+        yield f"grpc://127.0.0.1:{port}"
+    finally:
+        await server.stop(0)
+
+
+@dataclass
+class Request:
+    """One HTTP request."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass
+class Response:
+    """What to say to it."""
+
+    status: int = 200
+    body: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def encode(self) -> bytes:
+        content = self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
+        headers = {"content-length": str(len(content)), "content-type": "application/json", **self.headers}
+        if self.status == 304:
+            content = b""
+            del headers["content-length"]
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        return f"HTTP/1.1 {self.status} X\r\n{lines}\r\n".encode() + content
+
+
+class Die(Exception):  # noqa: N818
+    """Close the connection without a word."""
+
+
+def rest_answer(stage: str = "low", index: int = 3) -> Response:
+    """An answer."""
+    best = {"label": f"class {index}", "index": index}
+    body = {
+        **best,
+        "confidence": 0.75,
+        "stage": stage,
+        "confident": True,
+        "top": [{**best, "probability": 0.75}],
+        "model": "tiny",
+        "timings": {"queue_ms": 1.0, "compute_ms": 2.0},
+    }
+    return Response(200, body)
+
+
+def rest_error(status: int, code: str, **headers: str) -> Response:
+    """An error in the server's own form."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Response(status, {"error": {"code": code, "message": "so it is"}}, named)
+
+
+def rest_token(token: str = "t0-k_n") -> Response:
+    """A wish for high."""
+    low = {"label": "class 3", "index": 3, "confidence": 0.4}
+    return Response(202, {"token": token, "high_bytes": None, "low": low, "expires_s": 5.0})
+
+
+Act = Callable[[Request], Awaitable[Response] | Response]
+
+
+class FakeRest:
+    """`acts` answer the posts in order, the last of them all further ones."""
+
+    def __init__(self, profile: Profile, *acts: Act | Response) -> None:
+        self.profile = profile
+        self.acts = list(acts)
+        self.gets: list[Request] = []
+        self.posts: list[Request] = []
+
+    async def __call__(self, request: Request) -> Response:
+        if request.method == "GET":
+            self.gets.append(request)
+            return self._get(request)
+        act = self.acts[min(len(self.posts), len(self.acts) - 1)]
+        self.posts.append(request)
+        if isinstance(act, Response):
+            return act
+        said = act(request)
+        return said if isinstance(said, Response) else await said
+
+    def _get(self, request: Request) -> Response:
+        tag = {"etag": f'"{self.profile.id.hex()}"'}
+        if request.path == "/v1/model":
+            return Response(200, CARD)
+        if request.path != "/v1/profile":
+            return rest_error(404, "NOT_FOUND")
+        if tag["etag"] in request.headers.get("if-none-match", ""):
+            return Response(304, None, tag)
+        return Response(200, self.profile.to_json().encode(), tag)
+
+
+@contextlib.asynccontextmanager
+async def serve_rest(app: Callable[[Request], Awaitable[Response]], port: int = 0) -> AsyncIterator[str]:
+    """The address of a server that runs it."""
+    writers: set[asyncio.StreamWriter] = set()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.add(writer)
+        with contextlib.suppress(Die, ConnectionError, asyncio.IncompleteReadError):
+            while True:
+                writer.write((await app(await _request(reader))).encode())
+                await writer.drain()
+        writer.transport.abort()
+        writers.discard(writer)
+
+    server = await asyncio.start_server(handle, "127.0.0.1", port)
+    try:
+        yield "http://{}:{}".format(*server.sockets[0].getsockname())
+    finally:
+        server.close()
+        for writer in writers:
+            writer.transport.abort()
+
+
+async def _request(reader: asyncio.StreamReader) -> Request:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    method, target, _ = head[0].split(" ")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
+    parts = urlsplit(target)
+    query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+    body = await reader.readexactly(int(headers.get("content-length", 0)))
+    return Request(method, parts.path, query, headers, body)
