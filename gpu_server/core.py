@@ -187,7 +187,7 @@ class Core:
         if not is_picture(encoded):
             raise UnknownMedia("send a JPEG, PNG or WebP, or both payloads as application/vnd.overtone")
         try:
-            with Image.open(io.BytesIO(encoded), formats=("JPEG", "MPO", "PNG", "WEBP")) as opened:
+            with Image.open(io.BytesIO(encoded), formats=("JPEG", "PNG", "WEBP")) as opened:
                 pixels = opened.width * opened.height
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise BadRequest(f"the picture cannot be read ({error})") from None

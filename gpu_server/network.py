@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import os
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import TypeVar
@@ -45,7 +46,7 @@ def choose(device: str) -> torch.device:
 
 
 def open_network(
-    name_or_path: str,
+    name_or_path: str | os.PathLike[str],
     device: str = "auto",
     sizes: tuple[int, ...] = (),
     threads: int = 0,
@@ -178,7 +179,7 @@ def captured(forward: Forward, inputs: Inputs) -> Forward:
     Follows the pattern of the PyTorch notes on CUDA graphs: run on a side stream first, then capture.
     """
     static = tuple(t.clone() for t in inputs)
-    side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
         for _ in range(3):

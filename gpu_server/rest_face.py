@@ -1,6 +1,7 @@
 """The REST face: the same core over HTTP, for devices and people without gRPC."""
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine
 from http import HTTPStatus
 from typing import Annotated, Any, TypeVar
@@ -10,12 +11,14 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
 
 from gpu_server import bodies
 from gpu_server.answer import Answer, Options
 from gpu_server.core import is_picture
 from gpu_server.errors import BadRequest, Departed, ServiceError, TooLarge, UnknownMedia
 from gpu_server.service import Service
+from gpu_server.settings import MIB
 from gpu_server.state import Kept
 
 T = TypeVar("T")
@@ -53,6 +56,33 @@ def create_app(service: Service) -> FastAPI:
     _add_model(app, service)
     _add_operations(app, service)
     return app
+
+
+class _Refusal(JSONResponse):
+    """An answer to a body that was not read to its end.
+
+    Closing with bytes unread resets the connection, and the client never sees why; so the rest is thrown
+    away, up to a point, before the response is declared complete.
+    """
+
+    most_bytes = 16 * MIB
+    most_seconds = 5.0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": True})
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.most_seconds):
+                await self._discard(receive)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _discard(self, receive: Receive) -> None:
+        left = self.most_bytes
+        while left > 0:
+            message = await receive()
+            left -= len(message.get("body", b""))
+            if not message.get("more_body", False):  # nor does a disconnect have more
+                return
 
 
 def _add_images(app: FastAPI, service: Service) -> None:
@@ -153,19 +183,18 @@ async def read(request: Request, limit: int) -> bytes:
 
     Raises:
         TooLarge: it is.
-        Departed: the client went away in the middle.
+        starlette.requests.ClientDisconnect: the client went away in the middle.
     """
     announced = request.headers.get("content-length", "")
     body = bytearray()
     if not announced.isdigit() or int(announced) <= limit:
-        while (message := await request.receive())["type"] != "http.disconnect":
-            body += message.get("body", b"")
+        async for chunk in request.stream():
+            body += chunk
             if len(body) > limit:
                 break
-            if not message.get("more_body", False):
-                return bytes(body)
         else:
-            raise Departed("the client went away")
+            return bytes(body)
+    request.state.unread = True
     raise TooLarge(f"the body is above {limit} bytes")
 
 
@@ -203,9 +232,10 @@ async def _service_error(request: Request, error: Exception) -> Response:
         headers["retry-after"] = str(max(1, round(error.retry_after)))
     if error.http == HTTPStatus.UNAUTHORIZED:
         headers["www-authenticate"] = "Bearer"
-    if error.http == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        headers["connection"] = "close"
-    return JSONResponse(bodies.failure(error.code.name, error.message).model_dump(), error.http, headers)
+    kind = JSONResponse
+    if getattr(request.state, "unread", False):
+        kind, headers["connection"] = _Refusal, "close"
+    return kind(bodies.failure(error.code.name, error.message).model_dump(), error.http, headers)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

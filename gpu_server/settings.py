@@ -9,6 +9,7 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    ValidationError,
     field_validator,
     model_validator,
 )
@@ -25,41 +26,49 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="OVERTONE_", frozen=True, extra="forbid")
 
-    model: str = Field("imagenette", min_length=1, description="a bundled checkpoint's name, or a path")
+    model: str = Field(
+        default="imagenette", min_length=1, description="a bundled checkpoint's name, or a path"
+    )
     host: str = "127.0.0.1"
-    grpc_port: Port = Field(50051, description="0 takes a free one")
-    http_port: Port = Field(8080, description="0 takes a free one")
+    grpc_port: Port = Field(default=50051, description="0 takes a free one")
+    http_port: Port = Field(default=8080, description="0 takes a free one")
     tokens: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="any of these is let in; none: everybody is"
+        default=(), description="any of these is let in; none: everybody is"
     )
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     reflection: bool = True
 
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1 ...")
-    threads: NonNegativeInt = Field(0, description="of the network on the CPU; 0 leaves it to torch")
-    decoders: PositiveInt = Field(2, description="threads that decode payloads and pictures")
+    device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1 ...")
+    threads: NonNegativeInt = Field(default=0, description="of the network on the CPU; 0 leaves it to torch")
+    decoders: PositiveInt = Field(default=2, description="threads that decode payloads and pictures")
     batch_sizes: Annotated[tuple[PositiveInt, ...], NoDecode] = Field(
-        (), description="warmed sizes; none: by device"
+        default=(), description="warmed sizes; none: by device"
     )
-    max_wait_ms: float = Field(0.0, ge=0, le=10, description="wait for company when the device is idle")
+    max_wait_ms: float = Field(
+        default=0.0, ge=0, le=10, description="wait for company when the device is idle"
+    )
     cuda_graphs: bool = True
 
     low_queue: PositiveInt = 256
     high_queue: PositiveInt = 256
-    deadline: PositiveFloat = Field(10.0, description="most time one stage may take, queue included")
+    deadline: PositiveFloat = Field(default=10.0, description="most time one stage may take, queue included")
     brownout: NonNegativeFloat = Field(
-        1.0, description="backlog above which the low answer is given instead of asking"
+        default=1.0, description="backlog above which the low answer is given instead of asking"
     )
 
     state_bytes: PositiveInt = Field(
-        64 * MIB, description="low payloads and half-sent high ones, of all devices"
+        default=64 * MIB, description="low payloads and half-sent high ones, of all devices"
     )
     state_ttl: PositiveFloat = 30.0
-    credits: PositiveInt = Field(16, description="images one session may have in flight")
+    credits: PositiveInt = Field(default=16, description="images one session may have in flight")
     max_sessions: PositiveInt = 4096
-    linger: NonNegativeFloat = Field(1.0, description="after go_away, how long a session still listens")
-    session_age: PositiveFloat = Field(900.0, description="after which a session is asked to connect again")
+    linger: NonNegativeFloat = Field(
+        default=1.0, description="after go_away, how long a session still listens"
+    )
+    session_age: PositiveFloat = Field(
+        default=900.0, description="after which a session is asked to connect again"
+    )
 
     max_payload_bytes: PositiveInt = 256 * KIB
     max_picture_bytes: PositiveInt = 8 * MIB
@@ -67,9 +76,11 @@ class Settings(BaseSettings):
     max_top: PositiveInt = 100
 
     pause: NonNegativeFloat = Field(
-        0.5, description="between not being ready and refusing, for load balancers"
+        default=0.5, description="between not being ready and refusing, for load balancers"
     )
-    drain: NonNegativeFloat = Field(10.0, description="most time given to what is in flight when stopping")
+    drain: NonNegativeFloat = Field(
+        default=10.0, description="most time given to what is in flight when stopping"
+    )
 
     @field_validator("tokens", "batch_sizes", mode="before")
     @classmethod
@@ -100,3 +111,17 @@ class Settings(BaseSettings):
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("TLS needs both tls_certificate and tls_key")
         return self
+
+
+def read(**given: Any) -> Settings:
+    """Settings from these arguments and the environment.
+
+    Raises:
+        ValueError: one does not fit; in one line.
+    """
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"]) or "settings"
+        raise ValueError(f"{name}: {first['msg']}") from None

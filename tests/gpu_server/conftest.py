@@ -65,6 +65,10 @@ async def channel(server: Running) -> AsyncIterator[grpc.aio.Channel]:
         yield opened
 
 
+def client_of(server: Running) -> httpx.AsyncClient:
+    return httpx.AsyncClient(base_url=f"http://{server.host}:{server.http_port}", trust_env=False)
+
+
 @pytest.fixture
 async def http(server: Running) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(

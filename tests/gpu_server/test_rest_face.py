@@ -1,31 +1,309 @@
-import httpx
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from io import BytesIO
 
-from frequency import Encoded
+import httpx
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from frequency import Encoded, Profile
+from gpu_server.engine import Engine
+from gpu_server.errors import Shed
+from gpu_server.rest_face import create_app
+from gpu_server.serve import Running
+from gpu_server.service import Service
+from gpu_server.settings import Settings
+from models import Card
+from tests.gpu_server.conftest import Serve, client_of
+
+ALWAYS = {"operating_point": "always"}
+NEVER = {"operating_point": "never"}
+
+
+def error(reply: httpx.Response) -> tuple[int, str]:
+    body = reply.json()["error"]
+    assert body["message"]
+    return reply.status_code, body["code"]
 
 
 async def test_low_is_answered(http: httpx.AsyncClient, encoded: Encoded) -> None:
-    reply = await http.post("/v1/images", params={"operating_point": "always", "top": 3}, content=encoded.low)
+    reply = await http.post("/v1/images", params={**ALWAYS, "top": 3}, content=encoded.low)
     assert reply.status_code == 200, reply.text
     body = reply.json()
     assert body["stage"] == "low"
     assert body["confident"] is True
     assert len(body["top"]) == 3
     assert body["label"] == body["top"][0]["label"] == f"class {body['index']}"
+    assert body["confidence"] == body["top"][0]["probability"]
     assert body["model"] == "tiny"
     assert set(body["timings"]) == {"queue_ms", "compute_ms"}
 
 
-async def test_low_then_high(http: httpx.AsyncClient, encoded: Encoded) -> None:
-    never = {"operating_point": "never"}
-    asked = await http.post("/v1/images", params=never, content=encoded.low)
+async def test_low_then_high(server: Running, http: httpx.AsyncClient, encoded: Encoded) -> None:
+    asked = await http.post("/v1/images", params=NEVER, content=encoded.low)
     assert asked.status_code == 202, asked.text
     body = asked.json()
     assert body["high_bytes"] == len(encoded.high)
     assert body["expires_s"] == 30
     assert set(body["low"]) == {"label", "index", "confidence"}
     assert asked.headers["location"] == f"/v1/images/{body['token']}/high"
-    reply = await http.post(asked.headers["location"], params=never, content=encoded.high)
+    reply = await http.post(asked.headers["location"], params=NEVER, content=encoded.high)
     assert reply.status_code == 200, reply.text
     assert reply.json()["stage"] == "high"
-    again = await http.post(asked.headers["location"], params=never, content=encoded.high)
-    assert again.status_code == 410
+    again = await http.post(asked.headers["location"], params=NEVER, content=encoded.high)
+    assert error(again) == (410, "ABORTED")
+    assert "send both" in again.json()["error"]["message"]
+    assert server.service.store.bytes == 0
+
+
+async def test_damaged_high_may_be_sent_again(http: httpx.AsyncClient, encoded: Encoded) -> None:
+    asked = await http.post("/v1/images", params=NEVER, content=encoded.low)
+    where = asked.headers["location"]
+    assert error(await http.post(where, params=NEVER, content=encoded.high[:-1])) == (400, "INVALID_ARGUMENT")
+    assert (await http.post(where, params=NEVER, content=encoded.high)).status_code == 200
+
+
+async def test_expired_token(serve: Serve, encoded: Encoded) -> None:
+    async with serve(state_ttl=0.001) as server, client_of(server) as http:
+        asked = await http.post("/v1/images", params=NEVER, content=encoded.low)
+        await asyncio.sleep(0.01)
+        reply = await http.post(asked.headers["location"], params=NEVER, content=encoded.high)
+        assert error(reply) == (410, "ABORTED")
+
+
+async def test_token_of_another_device(serve: Serve, encoded: Encoded) -> None:
+    async with serve(tokens="ann,bob") as server, client_of(server) as http:
+        ann, bob = ({"authorization": f"Bearer {name}"} for name in ("ann", "bob"))
+        asked = await http.post("/v1/images", params=NEVER, content=encoded.low, headers=ann)
+        where = asked.headers["location"]
+        assert error(await http.post(where, content=encoded.high, headers=bob)) == (410, "ABORTED")
+        assert (await http.post(where, content=encoded.high, headers=ann)).status_code == 200
+
+
+async def test_authorization(serve: Serve, encoded: Encoded, jpeg: bytes) -> None:
+    async with serve(tokens=("secret",)) as server, client_of(server) as http:
+        for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": "Basic secret"}):
+            for path, body in (("images", encoded.low), ("images/x/high", encoded.high), ("classify", jpeg)):
+                reply = await http.post(f"/v1/{path}", content=body, headers=headers)
+                assert error(reply) == (401, "UNAUTHENTICATED")
+                assert reply.headers["www-authenticate"] == "Bearer"
+            for path in ("model", "profile"):
+                assert (await http.get(f"/v1/{path}", headers=headers)).status_code == 401
+        for path in ("/livez", "/readyz", "/metrics"):
+            assert (await http.get(path)).status_code == 200
+        known = {"authorization": "Bearer secret"}
+        assert (await http.post("/v1/images", params=ALWAYS, content=encoded.low, headers=known)).is_success
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize(("point", "stage"), [("always", "low"), ("never", "high")])
+async def test_classify_a_picture(
+    http: httpx.AsyncClient, photograph: NDArray[np.uint8], kind: str, point: str, stage: str
+) -> None:
+    file = BytesIO()
+    Image.fromarray(photograph).save(file, kind)
+    headers = {"content-type": f"image/{kind.lower()}"}
+    reply = await http.post(
+        "/v1/classify", params={"operating_point": point}, content=file.getvalue(), headers=headers
+    )
+    assert reply.status_code == 200, reply.text
+    assert reply.json()["stage"] == stage
+
+
+async def test_a_picture_is_answered_as_its_payloads_are(
+    http: httpx.AsyncClient, encoded: Encoded, photograph: NDArray[np.uint8]
+) -> None:
+    file = BytesIO()
+    Image.fromarray(photograph).save(file, "PNG")  # without loss, so that both see the same pixels
+    both = {"content-type": "application/vnd.overtone"}
+    for point in (ALWAYS, NEVER):
+        params = {**point, "top": "10"}
+        picture = await http.post("/v1/classify", params=params, content=file.getvalue())
+        joined = encoded.low + encoded.high
+        payloads = await http.post("/v1/classify", params=params, content=joined, headers=both)
+        assert payloads.status_code == 200, payloads.text
+        assert [s["index"] for s in picture.json()["top"]] == [s["index"] for s in payloads.json()["top"]]
+        assert picture.json()["confidence"] == pytest.approx(payloads.json()["confidence"], abs=1e-5)
+
+
+async def test_what_cannot_be_classified(http: httpx.AsyncClient, encoded: Encoded, jpeg: bytes) -> None:
+    async def sent(kind: str, body: bytes) -> tuple[int, str]:
+        return error(await http.post("/v1/classify", content=body, headers={"content-type": kind}))
+
+    assert await sent("image/tiff", jpeg) == (415, "INVALID_ARGUMENT")
+    assert await sent("image/jpeg", b"II*\x00" + bytes(100)) == (415, "INVALID_ARGUMENT")
+    assert await sent("image/jpeg", jpeg[:200]) == (400, "INVALID_ARGUMENT")
+    assert await sent("image/jpeg", jpeg[:-200]) == (400, "INVALID_ARGUMENT")
+    assert await sent("application/vnd.overtone", jpeg) == (400, "INVALID_ARGUMENT")
+    assert await sent("application/vnd.overtone", encoded.low) == (400, "INVALID_ARGUMENT")
+    assert await sent("application/octet-stream", b"") == (400, "INVALID_ARGUMENT")
+
+
+async def test_picture_of_too_many_pixels(serve: Serve, jpeg: bytes) -> None:
+    async with serve(max_picture_pixels=1000) as server, client_of(server) as http:
+        assert error(await http.post("/v1/classify", content=jpeg)) == (413, "INVALID_ARGUMENT")
+
+
+async def test_bad_payloads(http: httpx.AsyncClient, encoded: Encoded) -> None:
+    for payload in (b"", b"\x00", bytes(range(256)), encoded.low[:-1], encoded.high):
+        assert error(await http.post("/v1/images", content=payload)) == (400, "INVALID_ARGUMENT")
+    other_profile = encoded.low[:2] + b"\xff\xff\xff\xff" + encoded.low[6:]
+    assert error(await http.post("/v1/images", content=other_profile)) == (409, "FAILED_PRECONDITION")
+
+
+async def test_bad_options(http: httpx.AsyncClient, encoded: Encoded) -> None:
+    for params in ({"top": 0}, {"top": "many"}, {"operating_point": "nobody's"}):
+        reply = await http.post("/v1/images", params=params, content=encoded.low)
+        assert error(reply) == (400, "INVALID_ARGUMENT")
+
+
+async def test_too_large_is_refused_before_it_is_read(http: httpx.AsyncClient) -> None:
+    for path in ("/v1/images", "/v1/classify"):
+        assert error(await http.post(path, content=bytes(9 << 20))) == (413, "INVALID_ARGUMENT")
+
+
+async def test_too_large_is_refused_while_it_streams(server: Running) -> None:
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while True:
+            sent += 1
+            yield bytes(64 << 10)
+
+    app = create_app(server.service)
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+        reply = await http.post("/v1/images", content=endless())
+    assert error(reply) == (413, "INVALID_ARGUMENT")
+    assert sent * (64 << 10) < 20 << 20
+
+
+async def test_unknown_paths_and_methods(http: httpx.AsyncClient) -> None:
+    assert error(await http.get("/v1/nothing")) == (404, "NOT_FOUND")
+    assert (await http.get("/v1/images")).status_code == 405
+    assert error(await http.post("/v1/images/unknown/high", content=b"x")) == (410, "ABORTED")
+
+
+async def test_model_and_profile(http: httpx.AsyncClient, tiny_profile: Profile) -> None:
+    card = Card.model_validate_json((await http.get("/v1/model")).content)
+    assert (card.name, card.profile) == ("tiny", tiny_profile)
+    reply = await http.get("/v1/profile")
+    assert reply.text == tiny_profile.to_json()
+    assert reply.headers["etag"] == f'"{tiny_profile.id.hex()}"'
+    known = await http.get("/v1/profile", headers={"if-none-match": reply.headers["etag"]})
+    assert (known.status_code, known.content) == (304, b"")
+
+
+async def test_metrics_tell_what_happened(http: httpx.AsyncClient, encoded: Encoded) -> None:
+    await http.post("/v1/images", params=ALWAYS, content=encoded.low)
+    asked = await http.post("/v1/images", params=NEVER, content=encoded.low)
+    await http.post(asked.headers["location"], params=NEVER, content=encoded.high)
+    await http.post("/v1/images", content=b"rubbish")
+    text = (await http.get("/metrics")).text
+    for line in (
+        'overtone_requests_total{code="OK",face="rest"} 3.0',
+        'overtone_requests_total{code="INVALID_ARGUMENT",face="rest"} 1.0',
+        'overtone_answers_total{stage="low"} 1.0',
+        'overtone_answers_total{stage="high"} 1.0',
+        "overtone_escalations_total 1.0",
+        f'overtone_received_bytes_total{{band="low"}} {2 * len(encoded.low) + 7}.0',
+        f'overtone_received_bytes_total{{band="high"}} {len(encoded.high)}.0',
+        'overtone_request_seconds_count{face="rest"} 4.0',
+        'overtone_queue_seconds_count{stage="low"} 2.0',
+        'overtone_compute_seconds_count{stage="high"} 1.0',
+        'overtone_batch_size_count{stage="low"} 2.0',
+        'overtone_queue_depth{stage="low"} 0.0',
+        "overtone_sessions 0.0",
+        "overtone_state_misses_total 0.0",
+        "overtone_state_evictions_total 0.0",
+    ):
+        assert line in text.splitlines(), line
+
+
+async def test_documentation_is_served(http: httpx.AsyncClient) -> None:
+    assert (await http.get("/docs")).status_code == 200
+    assert "/v1/images/{token}/high" in json.loads((await http.get("/openapi.json")).content)["paths"]
+
+
+async def test_brown_out_answers_instead_of_asking(
+    http: httpx.AsyncClient, encoded: Encoded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Engine, "overloaded", True)
+    reply = await http.post("/v1/images", params=NEVER, content=encoded.low)
+    assert reply.status_code == 200
+    assert (reply.json()["stage"], reply.json()["confident"]) == ("brownout", False)
+    both = {"content-type": "application/vnd.overtone"}
+    joined = encoded.low + encoded.high
+    reply = await http.post("/v1/classify", params=NEVER, content=joined, headers=both)
+    assert reply.json()["stage"] == "high"  # its bytes are spent already
+
+
+async def test_full_server(
+    http: httpx.AsyncClient, encoded: Encoded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = await http.post("/v1/images", params=NEVER, content=encoded.low)
+
+    def full(*_: object) -> None:
+        raise Shed("full", retry_after=2.4)
+
+    monkeypatch.setattr(Engine, "_admit", full)
+    reply = await http.post("/v1/images", params=NEVER, content=encoded.low)
+    assert error(reply) == (429, "RESOURCE_EXHAUSTED")
+    assert reply.headers["retry-after"] == "2"
+    fallback = await http.post(asked.headers["location"], params=NEVER, content=encoded.high)
+    assert (fallback.status_code, fallback.json()["stage"]) == (200, "brownout")
+
+
+async def test_what_nobody_foresaw_is_an_error_too(
+    http: httpx.AsyncClient, encoded: Encoded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gpu_server.core.decode_low", lambda *_: 1 / 0)
+    reply = await http.post("/v1/images", content=encoded.low)
+    assert error(reply) == (500, "INTERNAL")
+    assert "division" not in reply.text
+
+
+async def test_loading_server_lives_but_is_not_ready(
+    settings: Callable[..., Settings], encoded: Encoded
+) -> None:
+    service = Service(settings())
+    transport = httpx.ASGITransport(create_app(service))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+        assert (await http.get("/livez")).status_code == 200
+        assert (await http.get("/readyz")).status_code == 503
+        reply = await http.post("/v1/images", content=encoded.low)
+        assert error(reply) == (503, "UNAVAILABLE")
+        assert reply.headers["retry-after"]
+        await service.load()
+        assert (await http.get("/readyz")).status_code == 200
+        await service.stop()
+        assert (await http.get("/readyz")).status_code == 503
+
+
+async def test_work_for_a_client_that_left_is_cancelled(server: Running, encoded: Encoded) -> None:
+    """Through the ASGI interface, where the moment of leaving can be chosen."""
+    messages: Iterator[dict[str, object]] = iter(
+        [{"type": "http.request", "body": encoded.low, "more_body": False}, {"type": "http.disconnect"}]
+    )
+
+    async def receive() -> dict[str, object]:
+        return next(messages)
+
+    async def send(message: object) -> None:
+        pass
+
+    scope: dict[str, object] = {"type": "http", "method": "POST", "path": "/v1/images", "query_string": b""}
+    scope |= {
+        "headers": [],
+        "client": ("127.0.0.1", 1),
+        "scheme": "http",
+        "http_version": "1.1",
+        "root_path": "",
+    }
+    await create_app(server.service)(scope, receive, send)
+    gone = {"face": "rest", "code": "CANCELLED"}
+    assert server.service.metrics.registry.get_sample_value("overtone_requests_total", gone) == 1

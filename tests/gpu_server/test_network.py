@@ -1,0 +1,122 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from frequency import Encoded, Profile, decode_high, decode_low, dequantise
+from gpu_server.answer import Stage
+from gpu_server.engine import Bands
+from gpu_server.network import TorchNetwork, choose, fuse, open_network
+from models import Cascade, load
+
+
+@pytest.fixture(scope="module")
+def network(tiny_checkpoint: Path) -> TorchNetwork:
+    network, _ = open_network(tiny_checkpoint, "cpu", (1, 2, 4))
+    network.warm()
+    return network
+
+
+@pytest.fixture(scope="module")
+def image(encoded: Encoded, tiny_profile: Profile) -> Bands:
+    low = decode_low(encoded.low, tiny_profile)
+    high = decode_high(encoded.high, low, tiny_profile)
+    return Bands(low, tiny_profile.low_steps(2), high, tiny_profile.high_steps(2))
+
+
+def test_gives_what_the_cascade_gives(
+    network: TorchNetwork, image: Bands, tiny_checkpoint: Path, tiny_profile: Profile
+) -> None:
+    cascade, card = load(tiny_checkpoint)
+    assert image.high is not None
+    x6 = torch.from_numpy(dequantise(image.low, tiny_profile.low_steps(2)))[None]
+    x18 = torch.from_numpy(dequantise(image.high, tiny_profile.high_steps(2)))[None]
+    with torch.inference_mode():
+        logits, state = cascade.low(x6)
+        low = torch.softmax(logits / card.temperature.low, 1)
+        high = torch.softmax(cascade.high(state, x18) / card.temperature.high, 1)
+    np.testing.assert_allclose(network.run(Stage.LOW, [image]), low.numpy(), atol=1e-4)
+    np.testing.assert_allclose(network.run(Stage.HIGH, [image]), high.numpy(), atol=1e-4)
+
+
+@pytest.mark.parametrize("stage", [Stage.LOW, Stage.HIGH])
+@pytest.mark.parametrize("count", [2, 3, 4, 5])
+def test_padding_and_company_change_nothing(
+    network: TorchNetwork, image: Bands, stage: Stage, count: int
+) -> None:
+    others = [replace(image, low=np.roll(image.low, i, axis=2)) for i in range(count)]
+    together = network.run(stage, others)
+    alone = np.concatenate([network.run(stage, [other]) for other in others])
+    assert together.shape == (count, 10)
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+    np.testing.assert_allclose(together.sum(axis=1), 1, atol=1e-5)
+
+
+def test_a_batch_may_mix_qualities(network: TorchNetwork, image: Bands, tiny_profile: Profile) -> None:
+    fine = replace(image, low_steps=tiny_profile.low_steps(3))
+    together = network.run(Stage.LOW, [image, fine])
+    np.testing.assert_allclose(together[1:], network.run(Stage.LOW, [fine]), atol=1e-5)
+    assert not np.allclose(together[0], together[1])
+
+
+def test_a_cpu_takes_sizes_that_need_no_padding(network: TorchNetwork) -> None:
+    assert [network.take(n) for n in (1, 2, 3, 4, 7)] == [1, 2, 2, 4, 4]
+
+
+def test_fusing_leaves_no_normalisation_and_the_same_numbers(tiny_checkpoint: Path) -> None:
+    cascade, _ = load(tiny_checkpoint)
+    torch.manual_seed(1)
+    for module in cascade.modules():
+        if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None:
+            nn.init.normal_(module.running_mean)
+            nn.init.uniform_(module.weight, 0.5, 2)
+    example = (20 * torch.randn(2, 6, 8, 8), 20 * torch.randn(2, 18, 8, 8))
+    fused = fuse(cascade, example)
+    assert isinstance(fused, Cascade)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in fused.modules())
+    with torch.inference_mode():
+        torch.testing.assert_close(fused(*example), cascade(*example), rtol=1e-3, atol=1e-3)
+
+
+def test_what_cannot_be_fused_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+    class Crossed(nn.Module):
+        """Registered in an order that is not the computation's."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.convolution = nn.Conv2d(3, 3, 1)
+            self.normalisation = nn.BatchNorm2d(3)
+            nn.init.constant_(self.normalisation.bias, 5.0)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.convolution(self.normalisation(x))  # type: ignore[no-any-return]
+
+    model = Crossed().eval()
+    assert fuse(model, (torch.randn(1, 3, 4, 4),)) is model
+    assert "could not be fused" in caplog.text
+
+
+def test_devices() -> None:
+    assert choose("cpu").type == "cpu"
+    with pytest.raises(ValueError, match="not a device"):
+        choose("toaster")
+    if not torch.cuda.is_available():
+        assert choose("auto").type == "cpu"
+        with pytest.raises(ValueError, match="no CUDA"):
+            choose("cuda")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+@pytest.mark.parametrize("graphs", [True, False])
+def test_cuda_agrees_with_the_cpu(
+    network: TorchNetwork, image: Bands, tiny_checkpoint: Path, graphs: bool
+) -> None:
+    device, _ = open_network(tiny_checkpoint, "cuda", (1, 4), graphs=graphs)
+    device.warm()
+    for stage in (Stage.LOW, Stage.HIGH):
+        for count in (1, 3):
+            expected = network.run(stage, [image] * count)
+            np.testing.assert_allclose(device.run(stage, [image] * count), expected, atol=0.02)

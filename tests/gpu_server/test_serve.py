@@ -1,0 +1,131 @@
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+import gpu_server.service
+from gpu_server.errors import StartError
+from gpu_server.grpc_face import NOT_SERVING, SERVING, GrpcFace
+from gpu_server.network import open_network
+from gpu_server.serve import running
+from gpu_server.service import Service
+from gpu_server.settings import Settings
+from tests.gpu_server.conftest import Serve
+
+LATER = 60.0
+
+
+async def test_health_follows_the_phases(settings: Callable[..., Settings]) -> None:
+    service = Service(settings())
+    face = GrpcFace(service)
+    await face.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{face.port}") as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        assert (await watch.read()).status == NOT_SERVING
+        await service.load()
+        await face.set_serving(True)
+        assert (await watch.read()).status == SERVING
+        await face.set_serving(False)
+        assert (await watch.read()).status == NOT_SERVING
+        watch.cancel()
+    await face.stop(0)
+    await service.stop()
+
+
+async def test_ports_are_open_but_not_ready_while_loading(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, unused_tcp_port_factory: Callable[[], int]
+) -> None:
+    grpc_port, http_port = unused_tcp_port_factory(), unused_tcp_port_factory()
+    let_go = asyncio.Event()
+    loading = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def slow(*arguments: Any) -> Any:
+        loop.call_soon_threadsafe(loading.set)
+        asyncio.run_coroutine_threadsafe(let_go.wait(), loop).result(LATER)
+        return open_network(*arguments)
+
+    monkeypatch.setattr(gpu_server.service, "open_network", slow)
+
+    async def life() -> None:
+        async with serve(grpc_port=grpc_port, http_port=http_port):
+            pass
+
+    task = asyncio.create_task(life())
+    async with asyncio.timeout(LATER):
+        await loading.wait()
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{grpc_port}") as channel:
+            check = health_pb2_grpc.HealthStub(channel).Check
+            request = health_pb2.HealthCheckRequest(service="overtone.v1.Cascade")
+            assert (await check(request, wait_for_ready=True)).status == NOT_SERVING
+        async with httpx.AsyncClient(trust_env=False) as http:
+            assert (await http.get(f"http://127.0.0.1:{http_port}/readyz")).status_code == 503
+            assert (await http.get(f"http://127.0.0.1:{http_port}/livez")).status_code == 200
+        let_go.set()
+        await task
+
+
+async def test_missing_model(settings: Callable[..., Settings], tmp_path: Path) -> None:
+    for model in ("no-such-model", str(tmp_path)):
+        with pytest.raises(StartError, match="cannot serve"):
+            async with running(settings(model=model)):
+                pass
+
+
+async def test_damaged_model(settings: Callable[..., Settings], tmp_path: Path) -> None:
+    bad = tmp_path / "bad.safetensors"
+    bad.write_bytes(b"not a checkpoint")
+    with pytest.raises(StartError, match="cannot serve"):
+        async with running(settings(model=str(bad))):
+            pass
+
+
+async def test_missing_device(settings: Callable[..., Settings]) -> None:
+    with pytest.raises(StartError, match="not a device"):
+        async with running(settings(device="toaster")):
+            pass
+
+
+PROGRAM = "from gpu_server.serve import run; from gpu_server.settings import Settings; run(Settings())"
+
+
+def start(**environment: str) -> subprocess.Popen[str]:
+    # The environment is the caller's way in, so it is tried here.
+    variables = {f"OVERTONE_{name.upper()}": value for name, value in environment.items()}
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM],
+        env={**os.environ, "OVERTONE_THREADS": "1", "OVERTONE_PAUSE": "0", **variables},
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_process_serves_until_it_is_told_to_stop(tiny_checkpoint: Path) -> None:
+    with start(model=str(tiny_checkpoint), grpc_port="0", http_port="0") as process:
+        assert process.stdout
+        line = process.stdout.readline()
+        assert line.startswith("overtone serving tiny: grpc 127.0.0.1:"), process.communicate(timeout=LATER)
+        address = line.rpartition("http ")[2].strip()
+        assert httpx.get(f"http://{address}/readyz", trust_env=False).status_code == 200
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=LATER)
+    assert (process.returncode, out, err) == (0, "", "")
+
+
+def test_process_says_in_one_line_why_it_cannot_start() -> None:
+    with start(model="no-such-model", grpc_port="0", http_port="0") as process:
+        out, err = process.communicate(timeout=LATER)
+    assert (process.returncode, out) == (1, "")
+    assert err.startswith("overtone: cannot serve no-such-model")
+    assert err.count("\n") == 1
