@@ -35,9 +35,9 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """One residual block."""
-        y = torch.relu(self.conv1(x))
-        y = torch.relu(self.conv2(y))
-        return torch.relu(self.conv3(y) + self.shortcut(x))
+        y = torch.relu_(self.conv1(x))
+        y = torch.relu_(self.conv2(y))
+        return torch.relu_(self.conv3(y) + self.shortcut(x))
 
 
 def planes(width: float) -> tuple[int, ...]:
