@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 
+from edge_client.address import Tls
 from edge_client.answer import STAGES
 from edge_client.errors import ConnectionLost, OvertoneError, ProtocolError, Unavailable, from_code
 from edge_client.profiles import Profiles
@@ -48,7 +49,7 @@ class RestTransport:
         self._http = httpx.AsyncClient(
             base_url=str(setup.address),
             headers={"authorization": f"Bearer {setup.token}"} if setup.token else {},
-            verify=setup.tls.context() if setup.tls else True,
+            verify=(setup.tls or Tls()).context() if setup.address.secure else False,
             timeout=None,  # the caller's deadline holds for everything
             limits=httpx.Limits(max_connections=self.credits),
         )

@@ -87,7 +87,7 @@ class Lines:
 
     def _widths(self) -> tuple[int, int]:
         """Of the picture's and the answer's column: what the numbers leave of the terminal."""
-        left = max(30, self._console.width - (64 if self._link else 46))
+        left = max(16, self._console.width - (64 if self._link else 46))
         return left * 3 // 5, left - left * 3 // 5
 
     def _table(self, cells: Iterable[str | Text]) -> Table:

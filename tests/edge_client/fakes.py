@@ -22,16 +22,18 @@ class Stream:
 
     def __init__(self, server: "FakeCascade", context: grpc.aio.ServicerContext) -> None:
         self.server = server
+        self.writing = asyncio.Lock()
         self.context = context
         self.highs: dict[int, bytes] = {}
         self.whole: dict[int, asyncio.Event] = {}
         self.wishes: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
 
     async def say(self, **message: Any) -> None:
-        with contextlib.suppress(grpc.aio.UsageError, asyncio.InvalidStateError):
+        # One write at a time, or the stream breaks.
+        async with self.writing:
             await self.context.write(pb.Downstream(**message))
 
-    async def answer(self, number: int, stage: int = pb.STAGE_LOW, index: int = 3) -> None:
+    async def answer(self, number: int, stage: pb.Stage = pb.STAGE_LOW, index: int = 3) -> None:
         top = [pb.Score(index=index, probability=0.75), pb.Score(index=1, probability=0.25)]
         answer = pb.Answer(id=number, stage=stage, confident=True, top=top, queue_us=1000, compute_us=2000)
         await self.say(answer=answer)
@@ -93,6 +95,7 @@ class FakeCascade(stubs.CascadeServicer):
     async def Session(self, requests: AsyncIterator[pb.Upstream], context: grpc.aio.ServicerContext) -> None:  # noqa: N802
         behaviour = self.behaviours[min(len(self.hellos), len(self.behaviours) - 1)]
         self.metadata.append(dict(context.invocation_metadata()))
+        await self.admit(context)
         hello = (await anext(requests)).hello
         self.hellos.append(hello)
         if hello.profile_id not in (b"", self.profile.id):
@@ -112,6 +115,9 @@ class FakeCascade(stubs.CascadeServicer):
         finally:
             reader.cancel()
             wish.cancel()
+
+    async def admit(self, context: grpc.aio.ServicerContext) -> None:
+        """For tests to refuse a stream."""
 
     async def _read(self, requests: AsyncIterator[pb.Upstream], stream: Stream, behaviour: Behaviour) -> None:
         async with asyncio.TaskGroup() as tasks:

@@ -122,17 +122,19 @@ async def test_never_more_in_flight_than_credits(photograph: Photograph, tiny_pr
 
 
 async def test_answers_may_come_in_any_order(photograph: Photograph, tiny_profile: Profile) -> None:
-    waiting: list[int] = []
+    pictures = [photograph // divisor for divisor in (1, 2, 3)]
+    lows = [encode(fit(open_rgb(picture), 64), tiny_profile).low for picture in pictures]
+    waiting: list[pb.Image] = []
 
     async def backwards(stream: Stream, image: pb.Image) -> None:
-        waiting.append(image.id)
+        waiting.append(image)
         if len(waiting) == 3:
-            for number in reversed(waiting):
-                await stream.answer(number, index=number)
+            for held in reversed(waiting):
+                await stream.answer(held.id, index=lows.index(held.low))
 
     async with serve_grpc(FakeCascade(tiny_profile, backwards)) as address, AsyncClient(address) as client:
-        answers = await asyncio.gather(*(client.classify(photograph) for _ in range(3)))
-    assert [answer.index for answer in answers] == [1, 2, 3]
+        answers = await asyncio.gather(*map(client.classify, pictures))
+    assert [answer.index for answer in answers] == [0, 1, 2]
 
 
 @pytest.mark.parametrize("policy", ["on_demand", "at_once"])
@@ -507,9 +509,7 @@ async def test_the_token_travels_once_a_stream(photograph: Photograph, tiny_prof
 
 async def test_a_wrong_token_is_said_at_once(tiny_profile: Profile) -> None:
     class Guarded(FakeCascade):
-        async def Session(
-            self, requests: AsyncIterator[pb.Upstream], context: grpc.aio.ServicerContext
-        ) -> None:
+        async def admit(self, context: grpc.aio.ServicerContext) -> None:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "no such token")
 
     async with serve_grpc(Guarded(tiny_profile, confident)) as address:
@@ -524,14 +524,11 @@ async def test_a_full_server_is_asked_again_when_it_likes(
     class Full(FakeCascade):
         full = 2
 
-        async def Session(
-            self, requests: AsyncIterator[pb.Upstream], context: grpc.aio.ServicerContext
-        ) -> None:
+        async def admit(self, context: grpc.aio.ServicerContext) -> None:
             if self.full and self.streams:
                 self.full -= 1
                 pushback = (("grpc-retry-pushback-ms", "20"),)
                 await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many sessions", pushback)
-            await super().Session(requests, context)
 
     cascade = Full(tiny_profile, dying, escalating)
     async with serve_grpc(cascade) as address, AsyncClient(address) as client:

@@ -1,0 +1,155 @@
+"""`overtone classify`, from the command line's side."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from edge_client.commands import classify
+from edge_client.rows import Lines, Row
+from frequency import Profile
+from protos import overtone_pb2 as pb
+from tests.edge_client.fakes import Behaviour, FakeCascade, Stream, confident, serve_grpc
+
+KEYS = [
+    "path",
+    "label",
+    "truth",
+    "confidence",
+    "stage",
+    "payload_bytes",
+    "link_bytes_up",
+    "link_bytes_down",
+    "latency_ms",
+    "jpeg_bytes",
+]
+
+
+@contextmanager
+def serving(profile: Profile, behaviour: Behaviour = confident) -> Iterator[str]:
+    """A server beside the command, which has an event loop of its own."""
+    loop = asyncio.new_event_loop()
+    addresses: asyncio.Queue[str] = asyncio.Queue()
+    stop = asyncio.Event()
+
+    async def run() -> None:
+        async with serve_grpc(FakeCascade(profile, behaviour)) as address:
+            addresses.put_nowait(address)
+            await stop.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(run(),))
+    thread.start()
+    try:
+        yield asyncio.run_coroutine_threadsafe(addresses.get(), loop).result()
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+        loop.close()
+
+
+def test_json_is_one_object_with_the_agreed_keys(
+    picture_folder: Path, tiny_profile: Profile, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with serving(tiny_profile) as address:
+        assert classify([picture_folder / "val"], address, as_json=True) == 0
+    images = json.loads(capsys.readouterr().out)["images"]
+    assert [list(image) for image in images] == [KEYS] * 6
+    first = images[0]
+    assert first["path"] == str(picture_folder / "val" / "cold" / "0.jpg")
+    assert (first["label"], first["stage"], first["truth"]) == ("class 3", "low", None)
+    assert (first["link_bytes_up"], first["link_bytes_down"]) == (None, None)
+    assert min(first["payload_bytes"], first["latency_ms"], first["jpeg_bytes"]) > 0
+
+
+def test_truth_comes_from_the_folder_by_label_or_by_the_cards_classes(
+    picture_folder: Path, tiny_profile: Profile, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = next((picture_folder / "val" / "cold").iterdir()).read_bytes()
+    for name in ("class 3", "n0004"):
+        (picture_folder / name).mkdir()
+        (picture_folder / name / "a.jpg").write_bytes(picture)
+    with serving(tiny_profile) as address:
+        assert classify([picture_folder / "class 3", picture_folder / "n0004"], address, as_json=True) == 0
+    images = json.loads(capsys.readouterr().out)["images"]
+    assert [image["truth"] for image in images] == ["class 3", "class 4"]
+
+
+def test_a_bad_file_is_one_line_and_the_others_go_on(
+    picture_folder: Path, tiny_profile: Profile, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = picture_folder / "val" / "cold" / "1.jpg"
+    bad.write_bytes(b"not a picture")
+    with serving(tiny_profile) as address:
+        code = classify([picture_folder / "val" / "cold", "missing.jpg"], address, as_json=True)
+    said = capsys.readouterr()
+    assert code == 1
+    assert len(json.loads(said.out)["images"]) == 2
+    assert len(said.err.splitlines()) == 2
+    assert str(bad) in said.err
+    assert "missing.jpg" in said.err
+
+
+def test_a_failing_server_is_one_line_for_each_picture(
+    picture_folder: Path, tiny_profile: Profile, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def broken(stream: Stream, image: pb.Image) -> None:
+        await stream.say(error=pb.Error(id=image.id, code=13, message="something [red]went wrong"))
+
+    with serving(tiny_profile, broken) as address:
+        assert classify([picture_folder / "val" / "cold"], address) == 1
+    said = capsys.readouterr()
+    assert said.err.count("something [red]went wrong") == len(said.err.splitlines()) == 3
+    assert not said.out
+
+
+def test_people_get_a_line_for_each_picture(
+    picture_folder: Path, tiny_profile: Profile, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with serving(tiny_profile) as address:
+        assert classify([picture_folder / "val" / "warm"], address) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4
+    assert lines[0].split()[:2] == ["picture", "answer"]
+    assert all("class 3" in line and "75.0%" in line for line in lines[1:])
+
+
+def test_nothing_to_do_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert classify([tmp_path]) == 1
+    assert "no pictures" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("server", ["nonsense", "grpc://127.0.0.1:1", "http://127.0.0.1:1"])
+def test_no_server_is_one_line(server: str, picture_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert classify([picture_folder / "val"], server, timeout=5.0) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("width", [40, 80, 160])
+@pytest.mark.parametrize("link", [False, True])
+def test_lines_fit_and_align(width: int, link: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = Lines(Console(width=width), link=link)
+    row = Row(
+        "a/very/long/path/" * 9 + "end.jpg",
+        "English springer",
+        "tench",
+        1.0,
+        "brownout",
+        123456,
+        9,
+        9,
+        1e4,
+        99,
+    )
+    lines.print(row)
+    lines.print(row)
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 3
+    if width >= 80:
+        assert "end.jpg" in printed[1]
+        assert all(len(line) <= width for line in printed)
+        assert ("link up" in printed[0]) == link

@@ -1,0 +1,287 @@
+"""The client against an HTTP server that misbehaves."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from benchmarks.link import Link
+from edge_client import (
+    AsyncClient,
+    BadPayload,
+    ConnectionLost,
+    DeadlineExceeded,
+    OvertoneError,
+    ProtocolError,
+    Refused,
+    ServerFailed,
+    Unauthenticated,
+    Unavailable,
+    WrongProfile,
+)
+from frequency import Encoded, Profile, encode, fit, open_rgb
+from tests.edge_client.fakes import (
+    Die,
+    FakeRest,
+    Request,
+    Response,
+    rest_answer,
+    rest_error,
+    rest_token,
+    serve_rest,
+)
+
+Photograph = NDArray[np.uint8]
+
+
+@pytest.fixture
+def encoded(photograph: Photograph, tiny_profile: Profile) -> Encoded:
+    return encode(fit(open_rgb(photograph), tiny_profile.size), tiny_profile)
+
+
+def die(request: Request) -> Response:
+    raise Die
+
+
+async def hang(request: Request) -> Response:
+    await asyncio.sleep(60)
+    raise Die
+
+
+async def test_a_confident_server_gets_low_only(
+    photograph: Photograph, tiny_profile: Profile, encoded: Encoded
+) -> None:
+    app = FakeRest(tiny_profile, rest_answer())
+    async with (
+        serve_rest(app) as address,
+        AsyncClient(address, token="secret", top=2, operating_point="always") as client,
+    ):
+        answer = await client.classify(photograph)
+    assert (answer.label, answer.confidence, answer.stage, answer.model) == ("class 3", 0.75, "low", "tiny")
+    (post,) = app.posts
+    assert (post.path, post.body) == ("/v1/images", encoded.low)
+    assert post.query == {"top": "2", "operating_point": "always"}
+    assert {request.headers["authorization"] for request in [post, *app.gets]} == {"Bearer secret"}
+    assert answer.bytes_sent == len(encoded.low)
+
+
+async def test_a_doubtful_server_gets_high(
+    photograph: Photograph, tiny_profile: Profile, encoded: Encoded
+) -> None:
+    app = FakeRest(tiny_profile, rest_token(), rest_answer("high"))
+    async with serve_rest(app) as address, AsyncClient(address) as client:
+        answer = await client.classify(photograph)
+    assert answer.stage == "high"
+    assert [(p.path, p.body) for p in app.posts] == [
+        ("/v1/images", encoded.low),
+        ("/v1/images/t0-k_n/high", encoded.high),
+    ]
+    assert answer.bytes_sent == len(encoded.low) + len(encoded.high)
+
+
+async def test_at_once_is_one_request(
+    photograph: Photograph, tiny_profile: Profile, encoded: Encoded
+) -> None:
+    app = FakeRest(tiny_profile, rest_answer("high"))
+    async with serve_rest(app) as address, AsyncClient(address, policy="at_once") as client:
+        answer = await client.classify(photograph)
+    (post,) = app.posts
+    assert (post.path, post.body) == ("/v1/classify", encoded.low + encoded.high)
+    assert post.headers["content-type"] == "application/vnd.overtone"
+    assert answer.bytes_sent == len(post.body)
+
+
+async def test_an_expired_token_means_both(
+    photograph: Photograph, tiny_profile: Profile, encoded: Encoded
+) -> None:
+    app = FakeRest(tiny_profile, rest_token(), rest_error(410, "ABORTED"), rest_answer("high"))
+    async with serve_rest(app) as address, AsyncClient(address) as client:
+        answer = await client.classify(photograph)
+    assert [p.path for p in app.posts] == ["/v1/images", "/v1/images/t0-k_n/high", "/v1/classify"]
+    assert answer.bytes_sent == sum(len(p.body) for p in app.posts)
+
+
+@pytest.mark.parametrize("before", [[], [rest_token()]])
+async def test_a_lost_connection_is_made_good_with_both_payloads(
+    before: list[Response], photograph: Photograph, tiny_profile: Profile, encoded: Encoded
+) -> None:
+    app = FakeRest(tiny_profile, *before, die, rest_answer("high"))
+    async with serve_rest(app) as address, AsyncClient(address) as client:
+        answer = await client.classify(photograph)
+    assert answer.stage == "high"
+    assert app.posts[-1].body == encoded.low + encoded.high
+    assert answer.bytes_sent == sum(len(p.body) for p in app.posts)
+
+
+@pytest.mark.parametrize("policy", ["on_demand", "at_once"])
+async def test_lost_twice_is_a_clear_error(
+    policy: Any, photograph: Photograph, tiny_profile: Profile
+) -> None:
+    app = FakeRest(tiny_profile, die)
+    async with serve_rest(app) as address, AsyncClient(address, policy=policy, timeout=5.0) as client:
+        with pytest.raises(ConnectionLost, match="check the link"):
+            await client.classify(photograph)
+    assert len(app.posts) == 2
+
+
+async def test_a_server_killed_for_good_is_a_clear_error(
+    photograph: Photograph, tiny_profile: Profile
+) -> None:
+    asked = asyncio.Event()
+
+    async def last_word(request: Request) -> Response:
+        asked.set()
+        return await hang(request)
+
+    async with contextlib.AsyncExitStack() as stack:
+        server = await stack.enter_async_context(contextlib.AsyncExitStack())
+        app = FakeRest(tiny_profile, rest_token(), last_word)
+        address = await server.enter_async_context(serve_rest(app))
+        client = await stack.enter_async_context(AsyncClient(address, timeout=5.0))
+        asking = asyncio.create_task(client.classify(photograph))
+        await asked.wait()
+        await server.aclose()
+        with pytest.raises(Unavailable, match="cannot be reached"):
+            await asking
+
+
+async def test_a_link_cut_and_restored_is_survived(photograph: Photograph, tiny_profile: Profile) -> None:
+    app = FakeRest(tiny_profile, hang, rest_answer("high"))
+    async with (
+        serve_rest(app) as address,
+        Link(address.removeprefix("http://")) as link,
+        AsyncClient(f"http://{link.address}") as client,
+    ):
+        asking = asyncio.create_task(client.classify(photograph))
+        while not app.posts:
+            await asyncio.sleep(0.01)
+        await link.cut()
+        link.restore()
+        assert (await asking).stage == "high"
+
+
+@pytest.mark.parametrize("before", [[], [rest_token()]])
+async def test_a_silent_server_costs_only_the_time_allowed(
+    before: list[Response], photograph: Photograph, tiny_profile: Profile
+) -> None:
+    app = FakeRest(tiny_profile, *before, hang)
+    async with serve_rest(app) as address, AsyncClient(address, timeout=0.3) as client:
+        with pytest.raises(DeadlineExceeded, match=r"within 0\.3 s"):
+            await client.classify(photograph)
+
+
+async def test_a_busy_server_is_asked_again_when_it_likes(
+    photograph: Photograph, tiny_profile: Profile, encoded: Encoded
+) -> None:
+    busy = rest_error(429, "RESOURCE_EXHAUSTED", retry_after="0")
+    loading = rest_error(503, "UNAVAILABLE", retry_after="1")
+    app = FakeRest(tiny_profile, loading, rest_answer())
+    async with serve_rest(app) as address, AsyncClient(address) as client:
+        answer = await client.classify(photograph)
+    assert answer.bytes_sent == 2 * len(encoded.low)
+    app = FakeRest(tiny_profile, busy)
+    async with serve_rest(app) as address, AsyncClient(address) as client:
+        with pytest.raises(Refused):
+            await client.classify(photograph)
+
+
+@pytest.mark.parametrize(("status", "code"), [(429, "RESOURCE_EXHAUSTED"), (503, "UNAVAILABLE")])
+async def test_a_pause_longer_than_the_deadline_is_not_waited_for(
+    status: int, code: str, photograph: Photograph, tiny_profile: Profile
+) -> None:
+    app = FakeRest(tiny_profile, rest_error(status, code, retry_after="3600"))
+    async with serve_rest(app) as address, AsyncClient(address) as client:
+        with pytest.raises((Refused, Unavailable)) as caught:
+            await client.classify(photograph)
+    assert caught.value.retry_after == 3600
+    assert len(app.posts) == 1
+
+
+@pytest.mark.parametrize(
+    ("response", "kind"),
+    [
+        (rest_error(400, "INVALID_ARGUMENT"), BadPayload),
+        (rest_error(401, "UNAUTHENTICATED"), Unauthenticated),
+        (rest_error(413, "INVALID_ARGUMENT"), BadPayload),
+        (rest_error(504, "DEADLINE_EXCEEDED"), DeadlineExceeded),
+        (rest_error(500, "INTERNAL"), ServerFailed),
+        (Response(502, b"<html>bad gateway</html>"), Unavailable),
+        (Response(404, b"nothing here"), ProtocolError),
+        (Response(500, b"\xff\xfe"), ServerFailed),
+        (Response(302, b"", {"location": "http://example.invalid/"}), ProtocolError),
+        (Response(418, ["teapot"]), ProtocolError),
+        (Response(200, b"<html>welcome</html>"), ProtocolError),
+        (Response(200, []), ProtocolError),
+        (Response(200, {"top": []}), ProtocolError),
+        (rest_answer("middle"), ProtocolError),
+        (rest_answer(index=10), ProtocolError),
+        (rest_answer(index=-1), ProtocolError),
+        (rest_token("../../etc"), ProtocolError),
+        (Response(202, {}), ProtocolError),
+        (Response(202, b"?"), ProtocolError),
+        (Response(200, b"not zipped", {"content-encoding": "gzip"}), ProtocolError),
+        (Response(200, b"x", {"content-length": "zero"}), OvertoneError),
+    ],
+)
+async def test_other_words_become_errors_of_the_family(
+    response: Response, kind: type[OvertoneError], photograph: Photograph, tiny_profile: Profile
+) -> None:
+    app = FakeRest(tiny_profile, response)
+    async with serve_rest(app) as address, AsyncClient(address, timeout=5.0) as client:
+        with pytest.raises(kind):
+            await client.classify(photograph)
+
+
+async def test_a_changed_model_is_noticed_and_encoded_for(
+    photograph: Photograph, tiny_profile: Profile, other_profile: Profile, encoded: Encoded
+) -> None:
+    def change(request: Request) -> Response:
+        app.profile = other_profile
+        return rest_error(409, "FAILED_PRECONDITION")
+
+    app = FakeRest(tiny_profile, change, rest_answer())
+    async with serve_rest(app) as address, AsyncClient(address) as client:
+        answer = await client.classify(photograph)
+    assert answer.label == "other 3"
+    assert app.posts[1].body == encode(fit(open_rgb(photograph), 64), other_profile).low
+    assert answer.bytes_sent == len(app.posts[0].body) + len(app.posts[1].body)
+
+
+async def test_a_server_never_content_with_the_profile(photograph: Photograph, tiny_profile: Profile) -> None:
+    app = FakeRest(tiny_profile, rest_error(409, "FAILED_PRECONDITION"))
+    async with serve_rest(app) as address, AsyncClient(address) as client:
+        with pytest.raises(WrongProfile):
+            await client.classify(photograph)
+    assert len(app.posts) == 2
+
+
+@pytest.mark.parametrize(
+    "app",
+    [
+        lambda request: Response(200, b"not a profile"),
+        lambda request: rest_error(401, "UNAUTHENTICATED"),
+        die,
+        hang,
+    ],
+)
+async def test_no_profile_is_an_error_in_time(app: Callable[[Request], Any]) -> None:
+    async def serve(request: Request) -> Response:
+        said: Response | Awaitable[Response] = app(request)
+        return said if isinstance(said, Response) else await said
+
+    async with serve_rest(serve) as address:
+        with pytest.raises(OvertoneError):
+            async with AsyncClient(address, timeout=1.0):
+                pass
+
+
+async def test_nobody_there_is_said_soon(tiny_profile: Profile) -> None:
+    async with serve_rest(FakeRest(tiny_profile)) as address:
+        pass
+    with pytest.raises(Unavailable, match="overtone serve"):
+        async with AsyncClient(address, timeout=60.0):
+            pass
