@@ -40,7 +40,7 @@ class Answer:
         top: the best classes, best first, as many as were asked for.
         stage: `low` or `high`, whichever network answered; `brownout` is low's answer from a server too
             busy to ask for more.
-        confident: whether it met the operating point's threshold, or is high's.
+        confident: whether its confidence meets the operating point's threshold.
         bytes_sent: payload bytes really sent for it, those sent again included.
         timings: where the time went.
         model: the model's name.

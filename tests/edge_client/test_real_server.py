@@ -1,0 +1,191 @@
+"""The client against the real server with a tiny network, over a real link."""
+
+import asyncio
+import subprocess
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from benchmarks.link import Link
+from edge_client import (
+    AsyncClient,
+    BadPayload,
+    DeadlineExceeded,
+    OvertoneError,
+    Tls,
+    Unauthenticated,
+    Unavailable,
+    grpc_transport,
+)
+from frequency import Encoded, Profile, encode, fit, open_rgb
+from gpu_server.serve import Running, running
+from gpu_server.settings import Settings
+
+Photograph = NDArray[np.uint8]
+Serve = Callable[..., AbstractAsyncContextManager[Running]]
+SCHEMES = ["grpc", "http"]
+POLICIES = ["on_demand", "at_once"]
+
+
+def place(server: Running, scheme: str) -> str:
+    return f"{server.host}:{server.grpc_port if scheme.startswith('grpc') else server.http_port}"
+
+
+@pytest.fixture
+def serve(tiny_checkpoint: Path) -> Serve:
+    @asynccontextmanager
+    async def start(**changes: Any) -> AsyncIterator[Running]:
+        quick = {"grpc_port": 0, "http_port": 0, "threads": 1, "device": "cpu", "pause": 0, "linger": 0.05}
+        settings: dict[str, Any] = {"model": str(tiny_checkpoint), **quick, "drain": 1.0, **changes}
+        async with running(Settings(**settings)) as server:
+            yield server
+
+    return start
+
+
+@pytest.fixture
+def encoded(photograph: Photograph, tiny_profile: Profile) -> Encoded:
+    return encode(fit(open_rgb(photograph), tiny_profile.size), tiny_profile)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize(("point", "stage"), [("always", "low"), ("never", "high")])
+async def test_every_way_through_a_link(
+    scheme: str, policy: Any, point: str, stage: str, serve: Serve, photograph: Photograph, encoded: Encoded
+) -> None:
+    async with serve() as server, Link(place(server, scheme), up="2mbit", down="2mbit", rtt="4ms") as link:
+        address = f"{scheme}://{link.address}"
+        async with AsyncClient(address, policy=policy, operating_point=point, top=3) as client:
+            before = link.total.up
+            results = [result.get() async for result in client.stream([photograph] * 4)]
+            carried = link.total.up - before
+    assert [answer.stage for answer in results] == [stage] * 4
+    assert [answer.confident for answer in results] == [stage == "low"] * 4
+    assert all(len(answer.top) == 3 and answer.confidence == answer.top[0].probability for answer in results)
+    low, both = len(encoded.low), len(encoded.low) + len(encoded.high)
+    if policy == "on_demand":
+        assert [answer.bytes_sent for answer in results] == [low if stage == "low" else both] * 4
+    else:
+        assert all(low <= answer.bytes_sent <= both for answer in results)
+    assert carried >= sum(answer.bytes_sent for answer in results)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+async def test_both_faces_give_the_same_answer(policy: Any, serve: Serve, photograph: Photograph) -> None:
+    answers = []
+    async with serve() as server:
+        for scheme in SCHEMES:
+            address = f"{scheme}://{place(server, scheme)}"
+            async with AsyncClient(address, policy=policy, operating_point="never", top=10) as client:
+                answers.append(await client.classify(photograph))
+    assert [s.index for s in answers[0].top] == [s.index for s in answers[1].top]
+    assert answers[0].confidence == pytest.approx(answers[1].confidence)
+    assert answers[0].model == answers[1].model == "tiny"
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+async def test_tokens(scheme: str, serve: Serve, photograph: Photograph) -> None:
+    async with serve(tokens=("open-sesame",)) as server:
+        address = f"{scheme}://{place(server, scheme)}"
+        async with AsyncClient(address, token="open-sesame", operating_point="never") as client:
+            assert (await client.classify(photograph)).stage == "high"
+        for wrong in (None, "guess"):
+            with pytest.raises(Unauthenticated):
+                async with AsyncClient(address, token=wrong):
+                    pass
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+async def test_an_unknown_operating_point(scheme: str, serve: Serve, photograph: Photograph) -> None:
+    async with serve() as server:
+        with pytest.raises(BadPayload, match="operating"):
+            async with AsyncClient(f"{scheme}://{place(server, scheme)}", operating_point="?") as client:
+                await client.classify(photograph)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+async def test_state_the_server_had_no_room_for(
+    scheme: str, serve: Serve, photograph: Photograph, encoded: Encoded
+) -> None:
+    """The low payload does not fit the store: the server asks for both, or says that it is too full."""
+    async with serve(state_bytes=600) as server:
+        address = f"{scheme}://{place(server, scheme)}"
+        async with AsyncClient(address, operating_point="never", timeout=5.0) as client:
+            try:
+                answer = await client.classify(photograph)
+            except OvertoneError as error:
+                assert error.retry_after or "lost" in str(error)  # noqa: PT017 - either end is in order
+            else:
+                assert answer.bytes_sent > len(encoded.low) + len(encoded.high)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("policy", POLICIES)
+async def test_a_link_that_goes_is_a_clear_error_and_one_that_comes_back_carries(
+    scheme: str, policy: Any, serve: Serve, photograph: Photograph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grpc_transport, "PAUSES", (0.0, 0.1, 0.2))
+    async with serve() as server, Link(place(server, scheme)) as link:
+        client = AsyncClient(
+            f"{scheme}://{link.address}", policy=policy, operating_point="never", timeout=5.0
+        )
+        async with client:
+            await link.cut(reset=False)
+            asking = asyncio.create_task(client.classify(photograph))
+            await asyncio.sleep(0.1)
+            await link.cut()
+            with pytest.raises((Unavailable, DeadlineExceeded)):
+                await asking
+            link.restore()
+            assert (await client.classify(photograph)).stage == "high"
+
+
+async def test_a_session_sent_away_for_its_age_goes_on_in_a_new_one(
+    serve: Serve, photograph: Photograph
+) -> None:
+    async with (
+        serve(session_age=0.2) as server,
+        AsyncClient(f"grpc://{place(server, 'grpc')}", operating_point="never") as client,
+    ):
+        for _ in range(12):
+            assert (await client.classify(photograph)).stage == "high"
+            await asyncio.sleep(0.05)
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate for this machine, and its key."""
+    folder = tmp_path_factory.mktemp("tls")
+    certificate, key = folder / "cert.pem", folder / "key.pem"
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost"
+    names = [
+        "-addext",
+        "subjectAltName=DNS:localhost,IP:127.0.0.1",
+        "-out",
+        str(certificate),
+        "-keyout",
+        str(key),
+    ]
+    try:
+        subprocess.run([*command.split(), *names], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("no openssl on this machine to make a certificate with")
+    return certificate, key
+
+
+@pytest.mark.parametrize("scheme", ["grpcs", "https"])
+async def test_tls(scheme: str, serve: Serve, photograph: Photograph, certificate: tuple[Path, Path]) -> None:
+    public, key = certificate
+    async with serve(tls_certificate=public, tls_key=key) as server:
+        address = f"{scheme}://{place(server, scheme)}"
+        async with AsyncClient(address, tls=Tls(public), operating_point="always") as client:
+            assert (await client.classify(photograph)).stage == "low"
+        with pytest.raises(Unavailable):
+            async with AsyncClient(address, timeout=5.0):
+                pass
