@@ -126,7 +126,7 @@ class Core:
     async def _low(self, prepare: Callable[[], Bands], options: Options) -> Answer | NeedHigh:
         threshold = self._threshold(options)
         run = await self._submit(Stage.LOW, prepare, options)
-        if float(run.probabilities.max()) < threshold:
+        if run.probabilities.max() < threshold:
             return NeedHigh(self._answer(Stage.BROWNOUT, run, options, threshold))
         self._metrics.answers.labels(Stage.LOW).inc()
         return self._answer(Stage.LOW, run, options, threshold)

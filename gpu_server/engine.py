@@ -254,7 +254,10 @@ class Engine:
         self._metrics.batch_size.labels(stage).observe(len(batch))
         for ticket, row in zip(batch, rows, strict=True):
             self._metrics.queue_seconds.labels(stage).observe(began - ticket.arrived)
-            if not ticket.future.done():
+            if not np.isfinite(row).all():
+                log.error("the %s network gave something that is not a number", stage)
+                _fail([ticket], _network_failed)
+            elif not ticket.future.done():
                 ticket.future.set_result(Run(row, Timings(began - ticket.arrived, compute)))
 
     def _count(self, change: int) -> None:

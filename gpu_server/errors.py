@@ -47,6 +47,12 @@ class Expired(ServiceError):  # noqa: N818
     http = 504
 
 
+class TooSlow(Expired):
+    """The body did not come in time."""
+
+    http = 408
+
+
 class BadRequest(ServiceError):  # noqa: N818
     """A payload, picture or option that cannot be used."""
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Annotated, Any, TypeVar
 
@@ -15,8 +16,8 @@ from starlette.types import Receive, Scope, Send
 
 from gpu_server import bodies
 from gpu_server.answer import Answer, Options
-from gpu_server.core import is_picture
-from gpu_server.errors import BadRequest, Departed, ServiceError, TooLarge, UnknownMedia
+from gpu_server.core import Core, is_picture
+from gpu_server.errors import BadRequest, Departed, ServiceError, TooLarge, TooSlow, UnknownMedia
 from gpu_server.service import Service
 from gpu_server.settings import MIB
 from gpu_server.state import Kept
@@ -88,35 +89,40 @@ class _Refusal(JSONResponse):
 def _add_images(app: FastAPI, service: Service) -> None:
     limit = service.settings.max_payload_bytes
 
-    @app.post("/v1/images", response_model=bodies.Answer, responses={202: {"model": bodies.NeedHigh}})
+    @app.post(
+        "/v1/images",
+        response_model=bodies.Answer,
+        responses={202: {"model": bodies.NeedHigh}},
+        openapi_extra=_binary(PAYLOADS),
+    )
     async def images(request: Request, chosen: Chosen) -> Response:
         """The low payload of an image: an answer, or a token for its high one."""
         with service.counted(FACE):
-            who = owner(service, request)
-            core = service.core
-            low = await read(request, limit)
-            result = await attended(request, core.low(low, chosen))
+            who, core = owner(service, request), service.core
+            async with received(request, limit) as low:
+                result = await attended(request, core.low(low, chosen))
             if isinstance(result, Answer):
-                return _answer(service, result)
+                return _answer(core, result)
             token = service.store.issue(who, Kept(low, result))
             body = bodies.need_high(token, result, service.store.ttl)
             where = {"location": f"/v1/images/{token}/high"}
             return JSONResponse(body.model_dump(), HTTPStatus.ACCEPTED, where)
 
-    @app.post("/v1/images/{token}/high", response_model=bodies.Answer)
+    @app.post("/v1/images/{token}/high", response_model=bodies.Answer, openapi_extra=_binary(PAYLOADS))
     async def high(token: str, request: Request, chosen: Chosen) -> Response:
         """The high payload of an image whose low one gave this token; 410 means: send both."""
         with service.counted(FACE):
-            who = owner(service, request)
-            core = service.core
-            service.store.get((who, token))  # before the body is read: it may be large, and for nothing
-            payload = await read(request, limit)
-            kept = service.store.get((who, token))
-            answer = await attended(request, core.high(kept.low, payload, chosen, kept.need))
-            service.store.drop((who, token))
-            return _answer(service, answer)
+            key, core = (owner(service, request), token), service.core
+            service.store.get(key)  # before the body is read: it may be large, and for nothing
+            async with received(request, limit) as payload:
+                kept = service.store.get(key)
+                answer = await attended(request, core.high(kept.low, payload, chosen, kept.need))
+            service.store.drop(key)
+            return _answer(core, answer)
 
-    @app.post("/v1/classify", response_model=bodies.Answer)
+    @app.post(
+        "/v1/classify", response_model=bodies.Answer, openapi_extra=_binary(PAYLOADS, *sorted(PICTURES))
+    )
     async def classify(request: Request, chosen: Chosen) -> Response:
         """A JPEG, PNG or WebP; or both payloads in one piece, low first, as application/vnd.overtone."""
         with service.counted(FACE):
@@ -126,10 +132,11 @@ def _add_images(app: FastAPI, service: Service) -> None:
             if kind not in {PAYLOADS, *PICTURES, *ANY}:
                 raise UnknownMedia(f"cannot read {kind}; send {', '.join(sorted(PICTURES))} or {PAYLOADS}")
             payloads = kind == PAYLOADS
-            body = await read(request, 2 * limit if payloads else service.settings.max_picture_bytes)
-            if payloads or (kind in ANY and not is_picture(body)):
-                return _answer(service, await attended(request, core.joined(body, chosen)))
-            return _answer(service, await attended(request, core.picture(body, chosen)))
+            most = 2 * limit if payloads else service.settings.max_picture_bytes
+            async with received(request, most) as body:
+                joined = payloads or (kind in ANY and not is_picture(body))
+                work = core.joined(body, chosen) if joined else core.picture(body, chosen)
+                return _answer(core, await attended(request, work))
 
 
 def _add_model(app: FastAPI, service: Service) -> None:
@@ -178,24 +185,40 @@ def owner(service: Service, request: Request) -> str:
     return service.admit(request.headers.get("authorization"), peer)
 
 
-async def read(request: Request, limit: int) -> bytes:
-    """The body, refused as soon as it is known to be above `limit` bytes.
+@asynccontextmanager
+async def received(request: Request, limit: int) -> AsyncIterator[bytes]:
+    """The body, refused as soon as it is known to be above `limit` bytes; counted as held while inside.
 
     Raises:
         TooLarge: it is.
+        TooSlow: it did not come in time.
+        Shed: too many bodies are held.
         starlette.requests.ClientDisconnect: the client went away in the middle.
     """
-    announced = request.headers.get("content-length", "")
+    service: Service = request.app.state.service
     body = bytearray()
-    if not announced.isdigit() or int(announced) <= limit:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                break
-        else:
-            return bytes(body)
-    request.state.unread = True
-    raise TooLarge(f"the body is above {limit} bytes")
+    try:
+        await _read(request, limit, body, service)
+        request.state.read = True
+        yield bytes(body)
+    finally:
+        service.bodies.give(len(body))
+
+
+async def _read(request: Request, limit: int, body: bytearray, service: Service) -> None:
+    too_large = TooLarge(f"the body is above {limit} bytes")
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > limit:
+        raise too_large
+    try:
+        async with asyncio.timeout(service.settings.body_timeout):
+            async for chunk in request.stream():
+                if len(body) + len(chunk) > limit:
+                    raise too_large
+                service.bodies.take(len(chunk))
+                body += chunk
+    except TimeoutError:
+        raise TooSlow(f"the body did not come within {service.settings.body_timeout:g} s") from None
 
 
 async def attended(request: Request, work: Coroutine[Any, Any, T]) -> T:
@@ -221,8 +244,14 @@ async def _departure(request: Request) -> None:
         pass
 
 
-def _answer(service: Service, answer: Answer) -> Response:
-    return JSONResponse(bodies.answer(answer, service.core.card.name).model_dump())
+def _answer(core: Core, answer: Answer) -> Response:
+    return JSONResponse(bodies.answer(answer, core.card.name).model_dump())
+
+
+def _binary(*kinds: str) -> dict[str, Any]:
+    """For the documentation: a body of bytes, of one of these types."""
+    content = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in kinds}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 async def _service_error(request: Request, error: Exception) -> Response:
@@ -232,8 +261,8 @@ async def _service_error(request: Request, error: Exception) -> Response:
         headers["retry-after"] = str(max(1, round(error.retry_after)))
     if error.http == HTTPStatus.UNAUTHORIZED:
         headers["www-authenticate"] = "Bearer"
-    kind = JSONResponse
-    if getattr(request.state, "unread", False):
+    kind: type[JSONResponse] = JSONResponse
+    if request.method == "POST" and not getattr(request.state, "read", False):
         kind, headers["connection"] = _Refusal, "close"
     return kind(bodies.failure(error.code.name, error.message).model_dump(), error.http, headers)
 

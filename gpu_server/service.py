@@ -16,7 +16,7 @@ from gpu_server.errors import Departed, ServiceError, Shed, StartError, Unauthen
 from gpu_server.metrics import Metrics
 from gpu_server.network import open_network
 from gpu_server.settings import Settings
-from gpu_server.state import Store
+from gpu_server.state import Budget, Store
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +48,7 @@ class Service:
         self.settings = settings
         self.metrics = Metrics()
         self.store = Store(settings.state_bytes, settings.state_ttl, self.metrics)
+        self.bodies = Budget(settings.body_bytes)
         self.phase = Phase.LOADING
         self._core: Core | None = None
         self._engine: Engine | None = None

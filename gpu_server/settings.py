@@ -73,6 +73,8 @@ class Settings(BaseSettings):
     max_payload_bytes: PositiveInt = 256 * KIB
     max_picture_bytes: PositiveInt = 8 * MIB
     max_picture_pixels: PositiveInt = 24_000_000
+    body_bytes: PositiveInt = Field(default=256 * MIB, description="HTTP bodies held, in all")
+    body_timeout: PositiveFloat = Field(default=120.0, description="most time one HTTP body may take to come")
     max_top: PositiveInt = 100
 
     pause: NonNegativeFloat = Field(

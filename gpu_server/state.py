@@ -25,6 +25,28 @@ class Kept:
     need: NeedHigh
 
 
+class Budget:
+    """Bytes that may be held at one time, of all requests together."""
+
+    def __init__(self, limit: int) -> None:
+        self.used = 0
+        self._limit = limit
+
+    def take(self, count: int) -> None:
+        """Hold more.
+
+        Raises:
+            Shed: it would be too many.
+        """
+        if self.used + count > self._limit:
+            raise Shed("the server holds too many unfinished requests; try again later", retry_after=1.0)
+        self.used += count
+
+    def give(self, count: int) -> None:
+        """Hold less."""
+        self.used -= count
+
+
 class Store:
     """Oldest out first.
 

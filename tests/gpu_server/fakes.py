@@ -26,6 +26,7 @@ class FakeNetwork:
         self.gate.set()
         self.entered = threading.Event()
         self.failing = 0
+        self.broken: set[int] = set()
         self.warmed = False
         self.largest = largest
 
@@ -42,4 +43,6 @@ class FakeNetwork:
         if self.failing:
             self.failing -= 1
             raise RuntimeError("broken on purpose")
-        return np.tile(np.array([0.2, 0.7, 0.1], np.float32), (len(images), 1))
+        rows = np.tile(np.array([0.2, 0.7, 0.1], np.float32), (len(images), 1))
+        rows[[int(image.low.flat[0]) in self.broken for image in images]] = np.nan
+        return rows

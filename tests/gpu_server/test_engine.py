@@ -156,6 +156,17 @@ async def test_failure_is_of_its_batch_only(engine: Engine, network: FakeNetwork
     assert (await later).probabilities.argmax() == 1
 
 
+async def test_what_is_not_a_number_fails_its_image_only(engine: Engine, network: FakeNetwork) -> None:
+    held = await busy(engine, network)
+    good, bad = submit(engine, Stage.LOW, 1), submit(engine, Stage.LOW, 2)
+    await until(lambda: prepared(engine) == 2)
+    network.broken = {2}
+    network.gate.set()
+    await asyncio.gather(held, good)
+    with pytest.raises(NetworkFailed):
+        await bad
+
+
 async def test_what_prepare_raises_comes_out(engine: Engine, metrics: Metrics) -> None:
     def refuse() -> Bands:
         raise BadRequest("no")

@@ -182,6 +182,31 @@ async def test_too_large_is_refused_while_it_streams(server: Running) -> None:
     assert sent * (64 << 10) < 20 << 20
 
 
+async def test_refusals_reach_a_client_that_is_still_sending(serve: Serve) -> None:
+    async with serve(tokens=("secret",)) as server, client_of(server) as http:
+        reply = await http.post("/v1/classify", content=bytes(4 << 20))
+        assert error(reply) == (401, "UNAUTHENTICATED")
+        known = {"authorization": "Bearer secret"}
+        reply = await http.post("/v1/images/lost/high", content=bytes(4 << 20), headers=known)
+        assert error(reply) == (410, "ABORTED")
+
+
+async def test_bodies_are_bounded_together(serve: Serve, jpeg: bytes) -> None:
+    async with serve(body_bytes=len(jpeg) - 1) as server, client_of(server) as http:
+        assert error(await http.post("/v1/classify", content=jpeg)) == (429, "RESOURCE_EXHAUSTED")
+        assert server.service.bodies.used == 0
+
+
+async def test_body_that_does_not_come(serve: Serve) -> None:
+    async def stuck() -> AsyncIterator[bytes]:
+        yield b"x"
+        await asyncio.sleep(0.3)
+        yield b"x"
+
+    async with serve(body_timeout=0.05) as server, client_of(server) as http:
+        assert error(await http.post("/v1/images", content=stuck())) == (408, "DEADLINE_EXCEEDED")
+
+
 async def test_unknown_paths_and_methods(http: httpx.AsyncClient) -> None:
     assert error(await http.get("/v1/nothing")) == (404, "NOT_FOUND")
     assert (await http.get("/v1/images")).status_code == 405

@@ -1,6 +1,8 @@
 import asyncio
 import os
+import shutil
 import signal
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable
@@ -129,3 +131,29 @@ def test_process_says_in_one_line_why_it_cannot_start() -> None:
     assert (process.returncode, out) == (1, "")
     assert err.startswith("overtone: cannot serve no-such-model")
     assert err.count("\n") == 1
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl here to make a certificate")
+async def test_tls(serve: Serve, tmp_path: Path) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    command = (
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 "
+        f"-keyout {key} -out {certificate} -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
+    )
+    subprocess.run(command.split(), check=True, capture_output=True)
+    trusted = certificate.read_bytes()
+    async with serve(tls_key=key, tls_certificate=certificate) as server:
+        context = ssl.create_default_context(cadata=trusted.decode())
+        async with httpx.AsyncClient(verify=context, trust_env=False) as http:
+            assert (await http.get(f"https://127.0.0.1:{server.http_port}/readyz")).status_code == 200
+        credentials = grpc.ssl_channel_credentials(trusted)
+        async with grpc.aio.secure_channel(f"127.0.0.1:{server.grpc_port}", credentials) as channel:
+            check = health_pb2_grpc.HealthStub(channel).Check
+            assert (await check(health_pb2.HealthCheckRequest(), wait_for_ready=True)).status == SERVING
+
+
+async def test_missing_certificate(serve: Serve, tmp_path: Path) -> None:
+    nothing = tmp_path / "nothing.pem"
+    with pytest.raises(StartError, match=r"nothing\.pem"):
+        async with serve(tls_key=nothing, tls_certificate=nothing):
+            pass

@@ -3,7 +3,7 @@ import pytest
 from gpu_server.answer import Answer, NeedHigh, Score, Stage
 from gpu_server.errors import Shed, StateLost
 from gpu_server.metrics import Metrics
-from gpu_server.state import OVERHEAD, Kept, Store
+from gpu_server.state import OVERHEAD, Budget, Kept, Store
 
 NEED = NeedHigh(Answer(Stage.BROWNOUT, (Score(0, "cat", 0.4),), False), 10)
 
@@ -107,3 +107,13 @@ def test_reserved_bytes_push_entries_out_but_not_each_other(store: Store) -> Non
         store.reserve(11)
     store.release(3 * (100 + OVERHEAD) - 10)
     assert store.bytes == 0
+
+
+def test_budget() -> None:
+    budget = Budget(10)
+    budget.take(6)
+    with pytest.raises(Shed):
+        budget.take(5)
+    budget.give(6)
+    budget.take(10)
+    assert budget.used == 10

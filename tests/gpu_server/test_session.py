@@ -1,0 +1,145 @@
+"""The session without a transport: messages from an iterator, answers into a list."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from frequency import Encoded
+from gpu_server.errors import BadRequest, Departed
+from gpu_server.service import Service
+from gpu_server.session import Session
+from gpu_server.settings import Settings
+from gpu_server.state import Store
+from gpu_server.upload import Upload
+from protos import overtone_pb2 as pb
+
+LATER = 30.0
+
+
+@pytest.fixture
+async def service(settings: Callable[..., Settings]) -> AsyncIterator[Service]:
+    service = Service(settings(credits=4, state_ttl=0.5))
+    await service.load()
+    yield service
+    await service.stop()
+
+
+async def played(service: Service, messages: list[pb.Upstream], pause: float = 0.0) -> list[Any]:
+    """Everything the session says to these messages; the stream ends after them."""
+    said: list[Any] = []
+
+    async def upstream() -> AsyncIterator[pb.Upstream]:
+        for message in messages:
+            yield message
+            await asyncio.sleep(pause)
+
+    async def send(message: pb.Downstream) -> None:
+        said.append(getattr(message, message.WhichOneof("message")))
+
+    async with asyncio.timeout(LATER):
+        await Session(service, send).run(upstream())
+    return said
+
+
+def hello(point: str) -> pb.Upstream:
+    return pb.Upstream(hello=pb.Hello(options=pb.Options(operating_point=point)))
+
+
+def image(number: int, low: bytes, follows: bool) -> pb.Upstream:
+    return pb.Upstream(image=pb.Image(id=number, low=low, high_follows=follows))
+
+
+def chunks(number: int, high: bytes, size: int) -> list[pb.Upstream]:
+    return [
+        pb.Upstream(
+            high=pb.HighChunk(id=number, offset=o, data=high[o : o + size], last=o + size >= len(high))
+        )
+        for o in range(0, len(high), size)
+    ]
+
+
+async def test_empty_and_wordless_streams(service: Service) -> None:
+    with pytest.raises(Departed):
+        await played(service, [])
+    assert [type(m) for m in await played(service, [hello("always")])] == [pb.Welcome]
+    with pytest.raises(BadRequest):
+        await played(service, [pb.Upstream()])
+
+
+async def test_messages_of_a_newer_protocol_are_passed_over(service: Service, encoded: Encoded) -> None:
+    unknown = pb.Upstream.FromString(b"\xfa\x01\x02hi")  # field 31
+    said = await played(service, [hello("always"), unknown, image(1, encoded.low, False)])
+    assert [type(m) for m in said] == [pb.Welcome, pb.Answer]
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_any_order_of_messages_ends_well(service: Service, encoded: Encoded, seed: int) -> None:
+    """Every image is finished once each time it is taken; nothing is left behind."""
+    rng = random.Random(seed)
+    lows = [encoded.low, encoded.low, encoded.low[:-1], b"", encoded.high]
+    messages = [hello(rng.choice(["always", "never", "default"]))]
+    sent: Counter[int] = Counter()
+    for _ in range(40):
+        number = rng.randrange(6)
+        match rng.randrange(8):
+            case 0 | 1 | 2:
+                messages.append(image(number, rng.choice(lows), rng.random() < 0.5))
+                sent[number] += 1
+            case 3 | 4 | 5:
+                messages += chunks(number, rng.choice([encoded.high, encoded.low]), rng.choice([50, 5000]))
+            case 6:
+                messages += chunks(number, encoded.high, 100)[1:]
+            case 7:
+                messages.append(pb.Upstream(cancel=pb.Cancel(id=number)))
+    if rng.random() < 0.5:
+        messages.append(pb.Upstream(end=pb.End()))
+    said = await played(service, messages, rng.choice([0.0, 0.002]))
+    final = Counter(m.id for m in said if isinstance(m, pb.Answer | pb.Error))
+    assert all(final[number] <= sent[number] for number in final)
+    await asyncio.sleep(0)
+    assert service.store.bytes == 0
+    assert service.metrics.registry.get_sample_value("overtone_sessions") == 0
+
+
+async def test_a_device_that_does_not_read_is_not_read_either(service: Service) -> None:
+    taken = 0
+    blocked = asyncio.Event()
+
+    async def upstream() -> AsyncIterator[pb.Upstream]:
+        nonlocal taken
+        yield hello("always")
+        while True:
+            taken += 1
+            yield image(taken, b"rubbish", False)
+            await asyncio.sleep(0)
+
+    async def send(message: pb.Downstream) -> None:
+        await blocked.wait()
+
+    task = asyncio.create_task(Session(service, send).run(upstream()))
+    seen = -1
+    async with asyncio.timeout(LATER):
+        while seen != taken:
+            seen = taken
+            await asyncio.sleep(0.1)
+    assert 0 < taken < 200
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert service.metrics.registry.get_sample_value("overtone_sessions") == 0
+
+
+async def test_upload_reserves_and_gives_back(service: Service) -> None:
+    store: Store = service.store
+    upload = Upload(store, 100)
+    upload.add(0, b"x" * 60, False)
+    assert store.bytes == 60
+    upload.add(60, b"y" * 40, True)
+    upload.add(100, b"z", True)
+    assert await upload.whole() == b"x" * 60 + b"y" * 40
+    upload.close()
+    upload.close()
+    assert store.bytes == 0
