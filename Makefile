@@ -1,6 +1,5 @@
 # `make test` and `make demo` are all a newcomer needs; each makes .venv first and keeps it up to date.
 # Options:  make demo ARGS="--images DIR --rate 300kbit"    make test PYTEST="-k codec"    make PYTHON=python3.12
-# On Linux without an NVIDIA card, torch's CPU build saves gigabytes:
 
 VENV := .venv
 BIN := $(VENV)/bin

@@ -192,6 +192,43 @@ def link(
     _exit(_call("link", "bench", run))
 
 
+@app.command()
+def demo(
+    images: Annotated[
+        Path | None, typer.Option(help="Pictures; a sub-folder per class where answers are to be judged.")
+    ] = None,
+    count: Annotated[int, typer.Option(help="At most so many pictures.")] = 50,
+    model: Annotated[
+        str, typer.Option(help="A .safetensors file, or the name of a bundled one.")
+    ] = "imagenette",
+    rate: Annotated[str, typer.Option(help="Of the link, both directions.")] = "1mbit",
+    rtt: Annotated[str, typer.Option(help="Round trip of the link.")] = "50ms",
+    policy: Annotated[str, typer.Option(help="on_demand, at_once or auto.")] = "auto",
+    transport: Annotated[str, typer.Option(help="grpc or rest.")] = "grpc",
+    quality: Annotated[int | None, typer.Option(help="Of the model's profile.")] = None,
+    operating_point: Annotated[str, typer.Option(help="Of the model's card.")] = "",
+    json: Json = False,
+) -> None:
+    """Server, thin link and device on this machine, on real photographs."""
+
+    def run() -> int:
+        from benchmarks import demo as room
+        from edge_client.policy import Policy
+
+        options = room.Options(
+            model=model,
+            rate=rate,
+            rtt=rtt,
+            policy=cast(Policy, policy),
+            quality=quality,
+            operating_point=operating_point,
+            transport=cast(room.Transport, transport),
+        )
+        return room.run(images, count=count, as_json=json, options=options)
+
+    _exit(_call("demo", "server,bench", run))
+
+
 def main() -> None:
     """Entry point for `python -m overtone`."""
     app(prog_name=os.path.basename(sys.argv[0]))

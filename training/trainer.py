@@ -24,6 +24,8 @@ from training.resume import Saved, Stage
 from training.transform import BlockDCT, draw_steps, requantise
 
 NORMALISE_ON = 2048
+# Epochs between looks at the calibration part; each look costs a tenth of an epoch.
+SCORE_EVERY = 4
 CHANNELS = len(LOW + HIGH)
 CHANNELS_LAST = torch.channels_last
 
@@ -36,7 +38,7 @@ def autocast(device: torch.device) -> AbstractContextManager[object]:
 
 @dataclass
 class Epoch:
-    """One line of the log; accuracies are fractions, `calibration_top1` NaN without a calibration part."""
+    """One line of the log; accuracies are fractions, `calibration_top1` None where it was not measured."""
 
     step: int
     epoch: int
@@ -44,14 +46,14 @@ class Epoch:
     lr: float
     loss: float
     top1: float
-    calibration_top1: float
+    calibration_top1: float | None
     images_per_second: float
 
     def __str__(self) -> str:
+        held_out = "" if self.calibration_top1 is None else f"calibration {self.calibration_top1:.1%}, "
         return (
             f"step {self.step + 1} epoch {self.epoch + 1} at {self.size} px: loss {self.loss:.3f}, "
-            f"train {self.top1:.1%}, calibration {self.calibration_top1:.1%}, "
-            f"{self.images_per_second:.0f} images/s"
+            f"train {self.top1:.1%}, {held_out}{self.images_per_second:.0f} images/s"
         )
 
 
@@ -112,7 +114,7 @@ class Trainer:
                 )
                 line = self._epoch(stage, epoch, size, loader, progress, task)
                 progress.remove_task(task)
-                progress.console.print(str(line))
+                progress.console.print(str(line), soft_wrap=True)
                 self._keep(stage, line)
         if stage.ema:
             self.model.load_state_dict(stage.ema.module.state_dict())
@@ -165,7 +167,7 @@ class Trainer:
             loss_sum, right, seen = loss_sum + loss * len(target), right + hits, seen + len(target)
             speed = seen / (time.perf_counter() - started)
             progress.update(task, advance=1, info=f"{speed:.0f} images/s")
-        score = self._score(stage)
+        score = self._score(stage) if (epoch + 1) % SCORE_EVERY == 0 else None
         return Epoch(stage.step, epoch, size, lr, loss_sum / seen, right / seen, score, speed)
 
     def _update(self, stage: Stage, lr: float, x: Tensor, target: Tensor) -> tuple[float, int]:
@@ -203,10 +205,10 @@ class Trainer:
         return o.lr * 0.5 * (1 + math.cos(math.pi * (epoch - o.warmup) / max(epochs - o.warmup, 1e-9)))
 
     @torch.inference_mode()
-    def _score(self, stage: Stage) -> float:
+    def _score(self, stage: Stage) -> float | None:
         """Calibration top-1 at a middle quality, to watch the training by; nothing is chosen by it."""
         if not len(self.calibration):
-            return math.nan
+            return None
         model = stage.ema.module if stage.ema else self.model
         assert isinstance(model, Cascade)
         model.eval()
