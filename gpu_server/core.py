@@ -115,8 +115,12 @@ class Core:
             made.append(self._from_picture(encoded))
             return made[0]
 
+        self._metrics.received.labels("picture").inc(len(encoded))
         result = await self._low(prepare, options)
-        return result if isinstance(result, Answer) else await self._high(made.pop, options, result)
+        if isinstance(result, Answer):
+            return result
+        self._metrics.escalations.inc()
+        return await self._high(made.pop, options, result)
 
     def give_up(self, need: NeedHigh) -> Answer:
         """The low answer though it is not sure."""

@@ -16,8 +16,13 @@ class Metrics:
             "overtone_requests", "Images and calls that ended.", ["face", "code"], registry=r
         )
         self.answers = Counter("overtone_answers", "Answers given.", ["stage"], registry=r)
-        self.escalations = Counter("overtone_escalations", "Images for which high was asked.", registry=r)
-        self.received = Counter("overtone_received_bytes", "Payload bytes received.", ["band"], registry=r)
+        self.escalations = Counter("overtone_escalations", "Images for which low was not enough.", registry=r)
+        self.received = Counter(
+            "overtone_received_bytes",
+            "Payload bytes received, by band; pictures whole.",
+            ["band"],
+            registry=r,
+        )
         self.request_seconds = Histogram(
             "overtone_request_seconds", "From arrival to the end.", ["face"], buckets=SECONDS, registry=r
         )

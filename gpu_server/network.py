@@ -60,7 +60,7 @@ def open_network(
     chosen = choose(device)
     if threads:
         torch.set_num_threads(threads)
-    cascade, card = load(name_or_path, chosen)
+    cascade, card = load(name_or_path)
     return TorchNetwork(cascade, card, chosen, sizes, graphs), card
 
 
@@ -68,7 +68,7 @@ class TorchNetwork:
     """Both stages of a cascade on one device.
 
     Args:
-        cascade: in eval mode, on the device.
+        cascade: in eval mode, on the CPU.
         card: for the temperature and the sizes of the maps.
         device: where it runs.
         sizes: batch sizes to warm, ascending from 1; none takes the device's own.
@@ -87,7 +87,7 @@ class TorchNetwork:
         self.cuda = device.type == "cuda"
         self.sizes = sizes or (CUDA_SIZES if self.cuda else CPU_SIZES)
         self._graphs = graphs and self.cuda
-        self._cascade = cascade if self.cuda else fuse(cascade, _example(card))
+        self._cascade = fuse(cascade, _example(card)).to(device)
         self._card = card
         self._forward: dict[tuple[Stage, int], Forward] = {}
 

@@ -60,6 +60,8 @@ class RestFace:
             ws="none",
             ssl_certfile=settings.tls_certificate,
             ssl_keyfile=settings.tls_key,
+            # A new connection costs a thin link more than an idle one costs us.
+            timeout_keep_alive=75,
             timeout_graceful_shutdown=1,
         )
         self._server = _Uvicorn(config)
