@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import httpx
@@ -15,7 +15,10 @@ from edge_client.transport import Reply, Setup, Upload
 from frequency import Profile, ProfileError
 
 PAYLOADS = "application/vnd.overtone"
-PAUSES = (0.0, 0.1, 0.3)
+# Pauses before each attempt to reach the server: short at first, as nobody waits long for a wrong address;
+# longer when a server that was there is away, perhaps to start again.
+FIRST_PAUSES = (0.0, 0.1, 0.3)
+PAUSES = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0)
 # For an error from a proxy on the way, which does not speak our JSON.
 CODES = {
     400: "INVALID_ARGUMENT",
@@ -77,7 +80,9 @@ class RestTransport:
         except httpx.TransportError:
             pass
         try:
-            return await self._reconnecting(upload)
+            # Payloads are dear and go only twice: first see, with a few bytes, that somebody is there.
+            await self._get("/livez", {}, PAUSES)
+            return await self._both(upload)
         except httpx.TransportError as error:
             raise ConnectionLost(f"{self._setup.address} broke off twice ({error!r})") from error
 
@@ -100,16 +105,6 @@ class RestTransport:
         payloads = upload.encoded.low + upload.encoded.high
         return _reply(await self._post("/v1/classify", upload, payloads, PAYLOADS))
 
-    async def _reconnecting(self, upload: Upload) -> Reply:
-        """Both payloads on a new connection; reaching the server is tried a few times."""
-        for pause in PAUSES:
-            await asyncio.sleep(pause)
-            try:
-                return await self._both(upload)
-            except httpx.ConnectError as error:
-                problem = error
-        raise Unavailable(f"{self._setup.address} cannot be reached ({problem})") from problem
-
     async def _post(self, path: str, upload: Upload, body: bytes, kind: str) -> httpx.Response:
         upload.bytes_sent += len(body)
         headers = {"content-type": kind}
@@ -121,8 +116,10 @@ class RestTransport:
         except httpx.DecodingError as error:
             raise ProtocolError(f"the server's answer cannot be decoded ({error})") from error
 
-    async def _get(self, path: str, headers: Mapping[str, str]) -> httpx.Response:
-        for pause in PAUSES:
+    async def _get(
+        self, path: str, headers: Mapping[str, str], pauses: Sequence[float] = FIRST_PAUSES
+    ) -> httpx.Response:
+        for pause in pauses:
             await asyncio.sleep(pause)
             try:
                 return await self._http.get(path, headers=headers)

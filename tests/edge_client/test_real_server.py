@@ -21,6 +21,7 @@ from edge_client import (
     Unauthenticated,
     Unavailable,
     grpc_transport,
+    rest_transport,
 )
 from frequency import Encoded, Profile, encode, fit, open_rgb
 from gpu_server.serve import Running, running
@@ -131,6 +132,7 @@ async def test_a_link_that_goes_is_a_clear_error_and_one_that_comes_back_carries
     scheme: str, policy: Any, serve: Serve, photograph: Photograph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(grpc_transport, "PAUSES", (0.0, 0.1, 0.2))
+    monkeypatch.setattr(rest_transport, "PAUSES", (0.0, 0.1, 0.2))
     async with serve() as server, Link(place(server, scheme)) as link:
         client = AsyncClient(
             f"{scheme}://{link.address}", policy=policy, operating_point="never", timeout=5.0

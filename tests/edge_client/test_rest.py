@@ -22,6 +22,7 @@ from edge_client import (
     Unauthenticated,
     Unavailable,
     WrongProfile,
+    rest_transport,
 )
 from frequency import Encoded, Profile, encode, fit, open_rgb
 from tests.edge_client.fakes import (
@@ -129,8 +130,9 @@ async def test_lost_twice_is_a_clear_error(
 
 
 async def test_a_server_killed_for_good_is_a_clear_error(
-    photograph: Photograph, tiny_profile: Profile
+    monkeypatch: pytest.MonkeyPatch, photograph: Photograph, tiny_profile: Profile
 ) -> None:
+    monkeypatch.setattr(rest_transport, "PAUSES", (0.0, 0.05, 0.1))
     asked = asyncio.Event()
 
     async def last_word(request: Request) -> Response:
@@ -160,6 +162,7 @@ async def test_a_link_cut_and_restored_is_survived(photograph: Photograph, tiny_
         while not app.posts:
             await asyncio.sleep(0.01)
         await link.cut()
+        await asyncio.sleep(0.1)
         link.restore()
         assert (await asking).stage == "high"
 
