@@ -20,8 +20,11 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 @contextlib.asynccontextmanager
 async def serving(serve: Serve) -> AsyncIterator[str]:
+    writers: list[asyncio.StreamWriter] = []
+
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError):
+        writers.append(writer)
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             await serve(reader, writer)
         writer.close()
 
@@ -31,6 +34,8 @@ async def serving(serve: Serve) -> AsyncIterator[str]:
         yield f"{host}:{port}"
     finally:
         server.close()
+        for writer in writers:
+            await closed(writer)
 
 
 @contextlib.asynccontextmanager
@@ -39,7 +44,14 @@ async def connected(link: Link) -> AsyncIterator[Streams]:
     try:
         yield reader, writer
     finally:
-        writer.transport.abort()
+        await closed(writer)
+
+
+async def closed(writer: asyncio.StreamWriter) -> None:
+    """At once, and for good before the loop goes."""
+    writer.transport.abort()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
 
 
 async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -209,7 +221,7 @@ async def test_leaving_the_link_resets_what_is_open() -> None:
         await link.__aexit__(None, None, None)
         with pytest.raises(ConnectionResetError):
             await reader.readexactly(1)
-        writer.close()
+        await closed(writer)
 
 
 async def test_pieces_enter_in_order_at_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -259,12 +259,14 @@ async def serve_rest(app: Callable[[Request], Awaitable[Response]], port: int = 
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writers.add(writer)
-        with contextlib.suppress(Die, ConnectionError, asyncio.IncompleteReadError):
+        try:
             while True:
                 writer.write((await app(await _request(reader))).encode())
                 await writer.drain()
-        writer.transport.abort()
-        writers.discard(writer)
+        except (Die, ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.transport.abort()
 
     server = await asyncio.start_server(handle, "127.0.0.1", port)
     try:
@@ -273,6 +275,8 @@ async def serve_rest(app: Callable[[Request], Awaitable[Response]], port: int = 
         server.close()
         for writer in writers:
             writer.transport.abort()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
 
 
 async def _request(reader: asyncio.StreamReader) -> Request:

@@ -437,6 +437,8 @@ async def test_a_port_that_is_something_else(words: bytes) -> None:
         writer.write(words)
         await reader.read(100)
         writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
     address = "grpc://{}:{}".format(*server.sockets[0].getsockname())
