@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Protocol
 
 from gpu_server.core import Core
-from gpu_server.engine import Engine
+from gpu_server.engine import Engine, Network
 from gpu_server.errors import Departed, ServiceError, Shed, StartError, Unauthenticated, Unavailable
 from gpu_server.metrics import Metrics
 from gpu_server.network import open_network
@@ -84,18 +84,10 @@ class Service:
             network, card = await asyncio.to_thread(
                 open_network, s.model, s.device, s.batch_sizes, s.threads, s.cuda_graphs
             )
-        except ValueError as error:
+            self._engine = self._make_engine(network)
+            await self._engine.start()
+        except (ValueError, RuntimeError) as error:  # torch says RuntimeError when memory runs out
             raise StartError(f"cannot serve {s.model}: {error}") from error
-        self._engine = Engine(
-            network,
-            self.metrics,
-            low_queue=s.low_queue,
-            high_queue=s.high_queue,
-            decoders=s.decoders,
-            max_wait=s.max_wait_ms / 1000,
-            brownout=s.brownout,
-        )
-        await self._engine.start()
         self._core = Core(card, self._engine, s, self.metrics)
         self.phase = Phase.READY
 
@@ -171,6 +163,18 @@ class Service:
             self._count(-1)
             self.metrics.requests.labels(face, code).inc()
             self.metrics.request_seconds.labels(face).observe(time.perf_counter() - began)
+
+    def _make_engine(self, network: Network) -> Engine:
+        s = self.settings
+        return Engine(
+            network,
+            self.metrics,
+            low_queue=s.low_queue,
+            high_queue=s.high_queue,
+            decoders=s.decoders,
+            max_wait=s.max_wait_ms / 1000,
+            brownout=s.brownout,
+        )
 
     def _count(self, change: int) -> None:
         self._busy += change

@@ -35,7 +35,8 @@ def jpeg(photograph: NDArray[np.uint8]) -> bytes:
 @pytest.fixture
 def settings(tiny_checkpoint: Path) -> Callable[..., Settings]:
     def make(**changes: Any) -> Settings:
-        quick = {"grpc_port": 0, "http_port": 0, "threads": 1, "device": "cpu", "pause": 0, "linger": 0.05}
+        quick = {"grpc_port": 0, "http_port": 0, "threads": 1, "device": "cpu", "batch_sizes": (1, 2)}
+        quick |= {"pause": 0, "linger": 0.05}
         return Settings(**{"model": str(tiny_checkpoint), **quick, **changes})
 
     return make

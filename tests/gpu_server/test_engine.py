@@ -194,6 +194,14 @@ async def test_overload_is_backlog_above_the_limit(network: FakeNetwork, metrics
     await engine.stop()
 
 
+async def test_an_idle_device_may_wait_for_company(network: FakeNetwork, metrics: Metrics) -> None:
+    engine = Engine(network, metrics, max_wait=0.2)
+    await engine.start()
+    await asyncio.gather(*(submit(engine, Stage.LOW, i) for i in range(3)))
+    assert [len(marks) for _, marks in network.batches] == [3]
+    await engine.stop()
+
+
 async def test_stop_lets_what_waits_finish(engine: Engine, network: FakeNetwork) -> None:
     held = await busy(engine, network)
     waiting = submit(engine, Stage.LOW, 1)

@@ -17,7 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 import gpu_server.service
 from gpu_server.errors import StartError
 from gpu_server.grpc_face import NOT_SERVING, SERVING, GrpcFace
-from gpu_server.network import open_network
+from gpu_server.network import TorchNetwork, open_network
 from gpu_server.serve import running
 from gpu_server.service import Service
 from gpu_server.settings import Settings
@@ -94,6 +94,18 @@ async def test_damaged_model(settings: Callable[..., Settings], tmp_path: Path) 
 async def test_missing_device(settings: Callable[..., Settings]) -> None:
     with pytest.raises(StartError, match="not a device"):
         async with running(settings(device="toaster")):
+            pass
+
+
+async def test_network_that_does_not_run(
+    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def out_of_memory(*_: object) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(TorchNetwork, "warm", out_of_memory)
+    with pytest.raises(StartError, match="out of memory"):
+        async with running(settings()):
             pass
 
 
