@@ -124,7 +124,7 @@ def serve(
 
     def run() -> None:
         from gpu_server.serve import run as serve_until_stopped
-        from gpu_server.settings import Settings
+        from gpu_server.settings import read
 
         given: dict[str, Any] = {
             "model": model,
@@ -135,7 +135,7 @@ def serve(
             "device": device,
             "threads": threads,
         }
-        serve_until_stopped(Settings(**{k: v for k, v in given.items() if v is not None}))
+        serve_until_stopped(read(**{k: v for k, v in given.items() if v is not None}))
 
     _call("serve", "server", run)
 
