@@ -97,3 +97,16 @@ def picture_folder(tmp_path: Path, photograph: NDArray[np.uint8]) -> Path:
                 tinted[..., tint] += 90
                 Image.fromarray(np.clip(tinted, 0, 255).astype(np.uint8)).save(folder / f"{i}.jpg")
     return tmp_path
+
+
+@pytest.fixture
+def labelled_folder(tmp_path: Path, photograph: NDArray[np.uint8]) -> Path:
+    """val/ with pictures of two of the tiny checkpoint's classes."""
+    from PIL import Image
+
+    for number in (0, 3):
+        folder = tmp_path / "val" / f"class {number}"
+        folder.mkdir(parents=True)
+        for i in range(2):
+            Image.fromarray(np.roll(photograph, 10 * i + number, axis=1)).save(folder / f"{i}.png")
+    return tmp_path

@@ -1,0 +1,73 @@
+"""The command line as a person meets it: one line that says what to do, and the right exit code."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import overtone
+from overtone import app
+
+runner = CliRunner()
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "serve", "classify", "link", "demo"])
+def test_every_command_explains_itself(command: str) -> None:
+    found = runner.invoke(app, [command, "--help"])
+    assert found.exit_code == 0
+    assert "Usage" in found.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["evaluate", "nowhere", "--data", "."], "no such checkpoint"),
+        (["train", "nothing", "--data", "."], "no such recipe"),
+        (["train", "imagenette", "--data", "/nowhere"], "no such folder"),
+        (["serve", "--grpc-port", "99999"], "grpc_port"),
+        (["link", "--to", "127.0.0.1:1", "--rate", "fast"], "fast"),
+    ],
+)
+def test_mistakes_are_one_line(
+    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = runner.invoke(app, arguments)
+    assert found.exit_code not in (0, None)
+    assert message in found.stderr
+    assert "Traceback" not in found.output
+    assert len(found.stderr.strip().splitlines()) == 1
+    assert found.stdout == ""
+
+
+def test_a_missing_extra_says_what_to_install(capsys: pytest.CaptureFixture[str]) -> None:
+    def run() -> None:
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+    with pytest.raises(Exception, match="1"):
+        overtone._call("train", "train", run)
+    assert "pip install 'overtone[train]'" in capsys.readouterr().err
+
+
+def test_evaluate_prints_the_promised_keys(tiny_checkpoint: Path, labelled_folder: Path) -> None:
+    found = runner.invoke(
+        app, ["evaluate", str(tiny_checkpoint), "--data", str(labelled_folder), "--json", "--workers", "0"]
+    )
+    assert found.exit_code == 0, found.output
+    printed = json.loads(found.stdout)
+    assert printed["n"] == 4
+    assert printed["size"] == 64
+    assert printed["quality"] == 2
+    assert printed["threshold"] == 0.5
+    for mode in ("low", "both", "cascade"):
+        assert 0 <= printed[mode]["top1"] <= 1
+    assert 0 <= printed["cascade"]["exit_share"] <= 1
+    assert printed["cascade"]["mean_payload_bytes"] > 0
+
+
+def test_a_device_imports_no_torch() -> None:
+    code = "import sys, edge_client, frequency, overtone; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
