@@ -9,7 +9,6 @@ from edge_client.address import Address, Tls
 from edge_client.answer import Answer, Result, Score, Stage, Timings
 from edge_client.client import AsyncClient
 from edge_client.errors import (
-    AddressError,
     BadPayload,
     BadPicture,
     ConnectionLost,
@@ -20,6 +19,7 @@ from edge_client.errors import (
     ServerFailed,
     Unauthenticated,
     Unavailable,
+    UsageError,
     WrongProfile,
 )
 from edge_client.policy import Policy
@@ -27,7 +27,6 @@ from edge_client.sync import Client
 
 __all__ = [
     "Address",
-    "AddressError",
     "Answer",
     "AsyncClient",
     "BadPayload",
@@ -47,5 +46,6 @@ __all__ = [
     "Tls",
     "Unauthenticated",
     "Unavailable",
+    "UsageError",
     "WrongProfile",
 ]

@@ -3,11 +3,13 @@
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import grpc
+from edge_client.errors import UsageError
 
-from edge_client.errors import AddressError
+if TYPE_CHECKING:
+    import grpc
 
 PORTS = {"grpc": 50051, "grpcs": 50051, "http": 8080, "https": 443}
 
@@ -24,21 +26,21 @@ class Tls:
         """For HTTP.
 
         Raises:
-            AddressError: a file cannot be read.
+            UsageError: a file cannot be read.
         """
         try:
             context = ssl.create_default_context(cafile=self.authority)
             if self.certificate is not None:
                 context.load_cert_chain(self.certificate, self.key)
         except OSError as error:
-            raise AddressError(f"tls: {error}; give PEM files that can be read") from error
+            raise UsageError(f"tls: {error}; give PEM files that can be read") from error
         return context
 
-    def credentials(self) -> grpc.ChannelCredentials:
+    def credentials(self) -> "grpc.ChannelCredentials":
         """For gRPC.
 
         Raises:
-            AddressError: a file cannot be read.
+            UsageError: a file cannot be read.
         """
         try:
             authority, key, certificate = (
@@ -46,7 +48,10 @@ class Tls:
                 for path in (self.authority, self.key, self.certificate)
             )
         except OSError as error:
-            raise AddressError(f"tls: {error}; give PEM files that can be read") from error
+            raise UsageError(f"tls: {error}; give PEM files that can be read") from error
+        # Only when used: over HTTP a device need not load gRPC.
+        import grpc
+
         return grpc.ssl_channel_credentials(authority, key, certificate)
 
 
@@ -63,7 +68,7 @@ class Address:
         """Read "grpc://host:50051", "grpcs://", "http://host:8080" or "https://"; the port may be left out.
 
         Raises:
-            AddressError: anything else.
+            UsageError: anything else.
         """
         try:
             parts = urlsplit(text)
@@ -71,9 +76,7 @@ class Address:
         except ValueError:
             port, parts = None, urlsplit("")
         if parts.scheme not in PORTS or not parts.hostname or parts.path.strip("/") or parts.query:
-            raise AddressError(
-                f"cannot use the address {text!r}: write grpc://HOST:50051 or http://HOST:8080"
-            )
+            raise UsageError(f"cannot use the address {text!r}: write grpc://HOST:50051 or http://HOST:8080")
         return cls(parts.scheme, parts.hostname, PORTS[parts.scheme] if port is None else port)
 
     @property

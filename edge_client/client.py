@@ -6,19 +6,18 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypedDict, TypeVar
 
 from edge_client import pictures
 from edge_client.address import Address, Tls
 from edge_client.answer import Answer, Result, Score, Timings
 from edge_client.errors import (
-    AddressError,
-    BadPicture,
     DeadlineExceeded,
     OvertoneError,
     ProtocolError,
     Refused,
     Unavailable,
+    UsageError,
     WrongProfile,
 )
 from edge_client.policy import Policy, sends_at_once
@@ -33,7 +32,22 @@ T = TypeVar("T")
 IN_FLIGHT = 4
 # How often a busy server is asked again for one image, however much time is left.
 PATIENCE = 4
+MAX_TIMEOUT = 86_400.0
+MAX_TOP = 65_535
 DEFAULT_ADDRESS = "grpc://127.0.0.1:50051"
+
+
+class Options(TypedDict, total=False):
+    """What `AsyncClient` takes beside the address; see there."""
+
+    token: str | None
+    tls: Tls | None
+    policy: Policy
+    operating_point: str
+    quality: int | None
+    top: int
+    timeout: float
+    cache: Path | None
 
 
 class AsyncClient:
@@ -51,7 +65,7 @@ class AsyncClient:
         cache: a folder to keep profiles in, so that connecting again costs fewer bytes.
 
     Raises:
-        AddressError: an address, policy or TLS file that cannot be used.
+        UsageError: an address, option or TLS file that cannot be used.
     """
 
     def __init__(
@@ -69,9 +83,15 @@ class AsyncClient:
     ) -> None:
         where = Address.parse(address)
         if tls is not None and not where.secure:
-            raise AddressError(f"tls needs grpcs:// or https://, not {where.scheme}://")
-        if not 0 < timeout < float("inf"):
-            raise AddressError(f"the timeout must be above zero seconds, got {timeout}")
+            raise UsageError(f"tls needs grpcs:// or https://, not {where.scheme}://")
+        if not 0 < timeout <= MAX_TIMEOUT:
+            raise UsageError(
+                f"the timeout must be above 0 and at most {MAX_TIMEOUT:g} seconds, got {timeout}"
+            )
+        if not 1 <= top <= MAX_TOP:
+            raise UsageError(f"top must be from 1 to {MAX_TOP}, got {top}")
+        if token is not None and not (token.isascii() and token.isprintable() and " " not in token and token):
+            raise UsageError("a token is printable ASCII without spaces, and not empty")
         self._setup = Setup(where, token, tls, operating_point, top, timeout)
         self._at_once = sends_at_once(policy)
         self._quality = quality
@@ -219,7 +239,7 @@ class AsyncClient:
 
     async def _learn(self, profile: Profile) -> None:
         if self._quality is not None and self._quality not in profile.qualities:
-            raise BadPicture(f"no quality {self._quality}: {profile.name} has {list(profile.qualities)}")
+            raise UsageError(f"no quality {self._quality}: {profile.name} has {list(profile.qualities)}")
         self._profile = profile
         await asyncio.to_thread(self._profiles.add, profile)
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from edge_client.address import Tls
 from edge_client.answer import Result
 from edge_client.client import DEFAULT_ADDRESS, AsyncClient
-from edge_client.errors import AddressError, BadPicture, OvertoneError
+from edge_client.errors import BadPicture, OvertoneError, UsageError
 from edge_client.pictures import class_names, find
 from edge_client.policy import Policy
 from edge_client.rows import Lines, Row, document, row
@@ -77,7 +77,7 @@ async def _classify(
     client: AsyncClient, files: Sequence[Path], lines: Lines | None, complaints: Console
 ) -> tuple[list[Row], int]:
     if not files:
-        raise AddressError("no pictures there; name picture files, or folders that hold some")
+        raise UsageError("no pictures there; name picture files, or folders that hold some")
     rows: list[Row] = []
     failed = 0
     async with client:

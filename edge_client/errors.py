@@ -19,14 +19,14 @@ class OvertoneError(Exception):
         self.retry_after = retry_after
 
 
-class AddressError(OvertoneError, ValueError):
-    """An address, or a way to secure it, that makes no sense."""
+class UsageError(OvertoneError, ValueError):
+    """An address, an option or a file of the caller's that makes no sense."""
 
     code = "INVALID_ARGUMENT"
 
 
 class BadPicture(OvertoneError):  # noqa: N818 - these are named after what happened
-    """A source that is not a picture, or one that cannot be encoded as asked."""
+    """A source that is not a picture, or one that cannot be encoded."""
 
     code = "INVALID_ARGUMENT"
 

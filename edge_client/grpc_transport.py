@@ -26,7 +26,9 @@ CLOSE_GRACE = 1.0
 CHANNEL = (
     ("grpc.max_receive_message_length", 8 << 20),
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 1000),
+    # Not a pause but the time one attempt may take: TCP's handshake, then HTTP/2's, at a second's round trip
+    # on some links. A refused attempt fails at once all the same.
+    ("grpc.min_reconnect_backoff_ms", 20_000),
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),

@@ -2,7 +2,7 @@
 
 from typing import Literal, get_args
 
-from edge_client.errors import AddressError
+from edge_client.errors import UsageError
 
 Policy = Literal["auto", "on_demand", "at_once"]
 
@@ -14,8 +14,8 @@ def sends_at_once(policy: str) -> bool:
     a round trip against the bytes high would cost.
 
     Raises:
-        AddressError: no such policy.
+        UsageError: no such policy.
     """
     if policy not in get_args(Policy):
-        raise AddressError(f"no policy {policy!r}: choose from {', '.join(get_args(Policy))}")
+        raise UsageError(f"no policy {policy!r}: choose from {', '.join(get_args(Policy))}")
     return policy == "at_once"

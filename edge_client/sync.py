@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from edge_client.answer import Answer, Result
-from edge_client.client import DEFAULT_ADDRESS, IN_FLIGHT, AsyncClient
+from edge_client.client import DEFAULT_ADDRESS, IN_FLIGHT, AsyncClient, Options
 from edge_client.errors import OvertoneError
 from frequency import Profile
 from frequency.picture import Source
@@ -20,10 +20,10 @@ class Client:
     Takes what `AsyncClient` takes, and may be shared by threads.
 
     Raises:
-        AddressError: an address, policy or TLS file that cannot be used.
+        UsageError: an address, option or TLS file that cannot be used.
     """
 
-    def __init__(self, address: str = DEFAULT_ADDRESS, **options: Any) -> None:
+    def __init__(self, address: str = DEFAULT_ADDRESS, **options: Unpack[Options]) -> None:
         self._client = AsyncClient(address, **options)
         self._stack = ExitStack()
         self._portal: BlockingPortal | None = None

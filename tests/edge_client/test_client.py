@@ -14,7 +14,6 @@ from PIL import Image
 
 from edge_client import (
     Address,
-    AddressError,
     AsyncClient,
     BadPicture,
     Client,
@@ -23,6 +22,7 @@ from edge_client import (
     Refused,
     Tls,
     Unavailable,
+    UsageError,
     errors,
 )
 from edge_client.pictures import class_names, find, jpeg_bytes, truth
@@ -98,25 +98,30 @@ def test_addresses(text: str, parsed: Address) -> None:
     ["", "host:50051", "ftp://h", "grpc://", "grpc://h:port", "http://h/v1", "http://h:99999", "grpc://["],
 )
 def test_other_addresses_are_refused(text: str) -> None:
-    with pytest.raises(AddressError, match="grpc://HOST"):
+    with pytest.raises(UsageError, match="grpc://HOST"):
         AsyncClient(text)
 
 
 def test_options_that_make_no_sense_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(AddressError, match="on_demand"):
+    with pytest.raises(UsageError, match="on_demand"):
         AsyncClient(policy="sometimes")  # type: ignore[arg-type]
-    with pytest.raises(AddressError, match="grpcs"):
+    with pytest.raises(UsageError, match="grpcs"):
         AsyncClient("grpc://h", tls=Tls())
-    with pytest.raises(AddressError, match="timeout"):
+    with pytest.raises(UsageError, match="timeout"):
         AsyncClient(timeout=0)
+    with pytest.raises(UsageError, match="top"):
+        AsyncClient(top=0)
+    for token in ("", "two words", "lines\r\n", "geheim\u00e4"):
+        with pytest.raises(UsageError, match="token"):
+            AsyncClient(token=token)
     for scheme in ("grpcs", "https"):
-        with pytest.raises(AddressError, match="PEM"):
+        with pytest.raises(UsageError, match="PEM"):
             asyncio.run(AsyncClient(f"{scheme}://h", tls=Tls(tmp_path / "none.pem")).__aenter__())
 
 
 async def test_a_quality_the_profile_lacks_is_refused(tiny_profile: Profile) -> None:
     async with serve("grpc", tiny_profile) as address:
-        with pytest.raises(BadPicture, match=r"\[1, 2, 3\]"):
+        with pytest.raises(UsageError, match=r"\[1, 2, 3\]"):
             async with AsyncClient(address, quality=9):
                 pass
 

@@ -148,6 +148,22 @@ async def test_a_link_that_goes_is_a_clear_error_and_one_that_comes_back_carries
             assert (await client.classify(photograph)).stage == "high"
 
 
+@pytest.mark.parametrize("scheme", SCHEMES)
+async def test_a_link_that_falls_silent_costs_only_the_time_allowed(
+    scheme: str, serve: Serve, photograph: Photograph
+) -> None:
+    async with (
+        serve() as server,
+        Link(place(server, scheme)) as link,
+        AsyncClient(f"{scheme}://{link.address}", operating_point="never") as client,
+    ):
+        await link.cut(reset=False)
+        with pytest.raises(DeadlineExceeded):
+            await client.classify(photograph, timeout=0.3)
+        link.restore()
+        assert (await client.classify(photograph)).stage == "high"
+
+
 async def test_a_session_sent_away_for_its_age_goes_on_in_a_new_one(
     serve: Serve, photograph: Photograph
 ) -> None:

@@ -172,9 +172,9 @@ async def test_a_silent_server_costs_only_the_time_allowed(
     before: list[Response], photograph: Photograph, tiny_profile: Profile
 ) -> None:
     app = FakeRest(tiny_profile, *before, hang)
-    async with serve_rest(app) as address, AsyncClient(address, timeout=0.3) as client:
+    async with serve_rest(app) as address, AsyncClient(address) as client:
         with pytest.raises(DeadlineExceeded, match=r"within 0\.3 s"):
-            await client.classify(photograph)
+            await client.classify(photograph, timeout=0.3)
 
 
 async def test_a_busy_server_is_asked_again_when_it_likes(
