@@ -1,0 +1,89 @@
+"""The command line, as programs use it."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.conftest import LATER, SCHEMES, Server, Start
+
+KEYS = {
+    "path",
+    "label",
+    "truth",
+    "confidence",
+    "stage",
+    "payload_bytes",
+    "link_bytes_up",
+    "link_bytes_down",
+    "latency_ms",
+    "jpeg_bytes",
+}
+
+
+def overtone(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "overtone", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=2 * LATER, check=False)
+
+
+@pytest.fixture
+def labelled(picture: Path, tmp_path: Path) -> Path:
+    """Two pictures, in folders named after two classes."""
+    for label in ("class 3", "class 4"):
+        (tmp_path / label).mkdir()
+        shutil.copy(picture, tmp_path / label)
+    return tmp_path
+
+
+@pytest.mark.parametrize("transport", ["grpc", "rest"])
+def test_classify(server: Server, labelled: Path, transport: str) -> None:
+    address = f"{SCHEMES[transport]}://{getattr(server, transport)}"
+    done = overtone("classify", labelled, "--server", address, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    images = json.loads(done.stdout)["images"]
+    assert [image.keys() for image in images] == [KEYS, KEYS]
+    assert [image["truth"] for image in images] == ["class 3", "class 4"]
+    assert all(image["payload_bytes"] > 0 and image["link_bytes_up"] is None for image in images)
+
+
+def test_classify_with_and_without_the_servers_token(start: Start, picture: Path) -> None:
+    guarded = start(tokens="spring,autumn")
+    for transport, scheme in SCHEMES.items():
+        address = f"{scheme}://{getattr(guarded, transport)}"
+        wrong = ("--token", "winter") if transport == "grpc" else ()
+        for shown, code in ((wrong, 1), (("--token", "autumn"), 0)):
+            done = overtone("classify", picture, "--server", address, "--json", *shown)
+            assert done.returncode == code, (address, shown, done.stderr)
+            assert ("token" in done.stderr) == bool(code)
+
+
+def test_demo(tiny_checkpoint: Path, labelled: Path) -> None:
+    done = overtone(
+        "demo", "--model", tiny_checkpoint, "--images", labelled, "--json", "--rate", "4mbit", "--rtt", "10ms"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    document: dict[str, Any] = json.loads(done.stdout)
+    assert document.keys() == {"images", "summary"}
+    assert [image.keys() for image in document["images"]] == [KEYS, KEYS]
+    for image in document["images"]:
+        assert image["link_bytes_up"] > image["payload_bytes"] > 0
+        assert image["link_bytes_down"] > 0
+    summary = document["summary"]
+    assert (summary["n"], summary["failed"], summary["labelled"]) == (2, 0, 2)
+    assert summary["setup_link_bytes_down"] > 0
+
+
+def test_demo_says_what_is_wrong(labelled: Path, tmp_path: Path) -> None:
+    for arguments, words in (
+        (("--images", labelled, "--model", tmp_path / "none.safetensors"), "no such checkpoint"),
+        (("--images", tmp_path / "none"), "no such folder"),
+        (("--images", labelled, "--rate", "fast"), "cannot read the rate"),
+    ):
+        done = overtone("demo", *arguments)
+        assert done.returncode == 1
+        assert words in done.stderr
+        assert "Traceback" not in done.stderr
