@@ -34,9 +34,9 @@ class Saved:
     epoch: int
     tensors: Tensors
 
-    def weights(self, averaged: bool) -> Tensors:
-        """The network's tensors, or their average."""
-        return _below(self.tensors, "ema.module." if averaged else "model.")
+    def weights(self) -> Tensors:
+        """The network's tensors, not averaged."""
+        return _below(self.tensors, "model.")
 
     def restore(self, stage: Stage) -> None:
         """Momentum and average back into a stage just set up."""

@@ -96,8 +96,11 @@ class Trainer:
         return self.model
 
     def _load(self, saved: Saved) -> None:
-        finished = saved.epoch >= self.recipe.epochs[saved.step]
-        self.model.load_state_dict(saved.weights(averaged=finished and self.recipe.optimiser.ema > 0))
+        self.model.load_state_dict(saved.weights())
+        if saved.epoch >= self.recipe.epochs[saved.step]:
+            stage = self._stage(saved.step)
+            saved.restore(stage)
+            self._settle(stage)
 
     def _step(self, step: int, saved: Saved | None) -> None:
         stage = self._stage(step)
@@ -116,8 +119,20 @@ class Trainer:
                 progress.remove_task(task)
                 progress.console.print(str(line), soft_wrap=True)
                 self._keep(stage, line)
-        if stage.ema:
-            self.model.load_state_dict(stage.ema.module.state_dict())
+        self._settle(stage)
+
+    def _settle(self, stage: Stage) -> None:
+        """Keep the averaged weights where they are at least as good on the calibration part.
+
+        An average over steps that were too long does not fit its batch statistics, and can be far worse.
+        """
+        if stage.ema is None:
+            return
+        averaged = stage.ema.module
+        assert isinstance(averaged, Cascade)
+        last, mean = self._score(stage.step, self.model), self._score(stage.step, averaged)
+        if last is None or mean is None or mean >= last:
+            self.model.load_state_dict(averaged.state_dict())
 
     def _stage(self, step: int) -> Stage:
         o = self.recipe.optimiser
@@ -167,7 +182,7 @@ class Trainer:
             loss_sum, right, seen = loss_sum + loss * len(target), right + hits, seen + len(target)
             speed = seen / (time.perf_counter() - started)
             progress.update(task, advance=1, info=f"{speed:.0f} images/s")
-        score = self._score(stage) if (epoch + 1) % SCORE_EVERY == 0 else None
+        score = self._score(stage.step, self.model) if (epoch + 1) % SCORE_EVERY == 0 else None
         return Epoch(stage.step, epoch, size, lr, loss_sum / seen, right / seen, score, speed)
 
     def _update(self, stage: Stage, lr: float, x: Tensor, target: Tensor) -> tuple[float, int]:
@@ -205,18 +220,16 @@ class Trainer:
         return o.lr * 0.5 * (1 + math.cos(math.pi * (epoch - o.warmup) / max(epochs - o.warmup, 1e-9)))
 
     @torch.inference_mode()
-    def _score(self, stage: Stage) -> float | None:
-        """Calibration top-1 at a middle quality, to watch the training by; nothing is chosen by it."""
+    def _score(self, step: int, model: Cascade) -> float | None:
+        """Calibration top-1 of what a step trains, at a middle quality; None without a calibration part."""
         if not len(self.calibration):
             return None
-        model = stage.ema.module if stage.ema else self.model
-        assert isinstance(model, Cascade)
         model.eval()
         steps = self.recipe.quality.steps
-        step, right = torch.tensor(float(steps[len(steps) // 2])), 0
+        middle, right = torch.tensor(float(steps[len(steps) // 2])), 0
         for rgb, target in ordered_loader(self.calibration, self.recipe.size):
             with autocast(self.device):
-                logits = self._logits(model, stage.step, self._maps(rgb, step))
+                logits = self._logits(model, step, self._maps(rgb, middle))
             right += int((logits.argmax(1).cpu() == target).sum())
         return right / len(self.calibration)
 

@@ -36,7 +36,7 @@ def trainer(recipe: Recipe, pictures: Path, folder: Path) -> Trainer:
     return Trainer(recipe, train, calibration, folder, CPU, workers=0)
 
 
-class InterruptedError_(Exception):
+class CutError(Exception):
     pass
 
 
@@ -52,12 +52,12 @@ def test_resumed_equals_uninterrupted(picture_folder: Path, tmp_path: Path, ema:
     def counted(*arguments: object) -> object:
         nonlocal finished
         if finished == after:
-            raise InterruptedError_
+            raise CutError
         finished += 1
         return epoch(*arguments)  # type: ignore[arg-type]
 
     broken._epoch = counted  # type: ignore[assignment, method-assign]
-    with pytest.raises(InterruptedError_):
+    with pytest.raises(CutError):
         broken.run()
     resumed = trainer(tiny(ema=ema), picture_folder, tmp_path / "broken").run().state_dict()
     assert whole.keys() == resumed.keys()
@@ -109,6 +109,21 @@ def _pictures(network: Trainer) -> list[tuple[torch.Tensor, int]]:
     from training.data import TestSet
 
     return [TestSet(network.train, 64)[i] for i in range(len(network.train))]
+
+
+@pytest.mark.parametrize("better", ["last", "mean"])
+def test_the_better_of_last_and_averaged_weights_is_kept(
+    better: str, picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = trainer(tiny(epochs=(1, 0)), picture_folder, tmp_path / "run")
+    score = {"last": (1.0, 0.5), "mean": (0.5, 1.0)}[better]
+    monkeypatch.setattr(network, "_score", lambda _, model: score[model is not network.model])
+    kept = network.run().state_dict()
+    saved = load_file(tmp_path / "run" / "last.safetensors")
+    prefix = {"last": "model.", "mean": "ema.module."}[better]
+    key = "high_body.stages.0.0.conv1.0.weight"
+    torch.testing.assert_close(kept[key], saved[prefix + key], rtol=0, atol=0)
+    assert not torch.equal(saved["model." + key], saved["ema.module." + key])
 
 
 def test_another_recipe_is_refused(picture_folder: Path, tmp_path: Path) -> None:
