@@ -150,7 +150,11 @@ def classify(
     quality: Annotated[int | None, typer.Option(help="Of the model's profile.")] = None,
     operating_point: Annotated[str, typer.Option(help="Of the model's card.")] = "",
     token: Annotated[str | None, typer.Option(envvar="OVERTONE_TOKEN", help="The server's.")] = None,
+    authority: Annotated[Path | None, typer.Option(help="PEM to trust for grpcs:// and https://.")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds for each picture.")] = 10.0,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder to keep profiles in: a few kB saved a start.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Send pictures to a server and print the answers as they come."""
@@ -166,7 +170,9 @@ def classify(
             quality=quality,
             operating_point=operating_point,
             token=token,
+            authority=authority,
             timeout=timeout,
+            cache=cache,
             as_json=json,
         )
 
