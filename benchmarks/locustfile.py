@@ -22,6 +22,7 @@ from types import MethodType
 from typing import Any, ClassVar
 
 import gevent
+from locust.exception import StopUser
 from locust.runners import MasterRunner, WorkerRunner
 from rich.console import Console
 
@@ -37,6 +38,7 @@ class Load:
     """The run as this process sees it."""
 
     parcels: ClassVar[list[Parcel]] = []
+    prepared: ClassVar[tuple[Any, ...]] = ()
     tally: ClassVar[Tally] = Tally()
     started: ClassVar[tuple[float, float]] = (0.0, 0.0)
 
@@ -61,6 +63,8 @@ class Device(User):  # type: ignore[misc]
 
     def classify(self) -> None:
         """One picture, from a ready connection to its answer."""
+        if not Load.parcels:  # why is in the log
+            raise StopUser
         parcel = random.choice(Load.parcels)
         start = time.perf_counter()
         try:
@@ -127,11 +131,9 @@ def wishes(environment: Any) -> Wishes:
     return Wishes(options.policy == "at_once", options.operating_point, options.token)
 
 
-def choose_devices(environment: Any, **_: Any) -> None:
+def choose_devices(environment: Any) -> None:
     """The address decides which devices there are; those of the other transport would only fail."""
     host = environment.host
-    if not host:
-        return
     fitting = GrpcDevice if Address.parse(host).is_grpc else RestDevice
     if any(issubclass(kind, Device) and kind is not fitting for kind in environment.user_classes):
         log.info("%s is for %s alone", host, fitting.__name__)
@@ -140,32 +142,56 @@ def choose_devices(environment: Any, **_: Any) -> None:
         ] or [fitting]
 
 
-def make_ready(environment: Any, **_: Any) -> None:
-    """Ask the server for its profile and encode the pictures, before the first device starts."""
+def make_ready(environment: Any) -> None:
+    """Ask the server for its profile and encode the pictures; once, as long as the options stay the same.
+
+    Raises:
+        Exception: whatever went wrong with the server, the options or the pictures.
+    """
+    options = environment.parsed_options
+    key = (environment.host, options.pictures, options.picture_count, options.quality)
+    if key == Load.prepared:
+        return
+    Load.parcels, Load.prepared = [], ()
+    address = Address.parse(environment.host or "")
+    kind = GrpcExchange if address.is_grpc else RestExchange
+    served = kind.describe(address, wishes(environment))
+    Load.parcels, line = prepare(
+        served.profile,
+        served.classes,
+        Path(options.pictures) if options.pictures else None,
+        options.picture_count,
+        options.quality or None,
+        lambda: gevent.sleep(0),
+    )
+    Load.prepared = key
+    log.info("%s", line)
+
+
+def begin(environment: Any, **_: Any) -> None:
+    """Choose the devices; and get ready, as a run's time is counted from a moment after this one."""
+    if not environment.host:  # it will be entered on the web page
+        return
+    choose_devices(environment)
+    if isinstance(environment.runner, MasterRunner):
+        return
+    try:
+        make_ready(environment)
+    except Exception as error:
+        log.error("%s: %s", environment.host, error)
+        if environment.parsed_options.headless and not isinstance(environment.runner, WorkerRunner):
+            raise SystemExit(1) from None
+
+
+def begin_run(environment: Any, **_: Any) -> None:
+    """Get ready again where options have changed on locust's web page, and count from zero."""
     Load.tally = Tally()
     if isinstance(environment.runner, MasterRunner):
         return
-    options = environment.parsed_options
-    address = Address.parse(environment.host)
-    kind = GrpcExchange if address.is_grpc else RestExchange
     try:
-        served = kind.describe(address, wishes(environment))
-        pictures = Path(options.pictures) if options.pictures else None
-        Load.parcels, line = prepare(
-            served.profile,
-            served.classes,
-            pictures,
-            options.picture_count,
-            options.quality or None,
-            lambda: gevent.sleep(0),
-        )
+        make_ready(environment)
     except Exception as error:
         log.error("%s: %s", environment.host, error)
-        environment.process_exit_code = 1
-        # Of the run, not of this hook: locust would only log what a hook raises, and go on without pictures.
-        gevent.spawn(environment.runner.quit)
-        gevent.sleep(3600)
-    log.info("%s", line)
     Load.started = time.perf_counter(), time.process_time()
 
 
@@ -201,8 +227,8 @@ def conclude(environment: Any, **_: Any) -> None:
 
 
 events.init_command_line_parser.add_listener(add_options)
-events.init.add_listener(choose_devices)
-events.test_start.add_listener(make_ready)
+events.init.add_listener(begin)
+events.test_start.add_listener(begin_run)
 events.report_to_master.add_listener(report)
 events.worker_report.add_listener(hear)
 events.quitting.add_listener(conclude)

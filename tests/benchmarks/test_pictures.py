@@ -70,7 +70,7 @@ def test_scikit_image_comes_last_and_says_so() -> None:
 
 @pytest.mark.usefixtures("_no_network")
 def test_nothing_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(NoPicturesError, match="--images"):
         gather()
 
