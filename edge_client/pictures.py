@@ -50,7 +50,7 @@ def code(source: Source, profile: Profile, quality: int | None) -> Coded:
 
 
 def jpeg_bytes(source: Source, size: int) -> int:
-    """What the same picture costs as a JPEG of quality 75, at the network's equivalent size.
+    """What the same picture costs as an optimised JPEG of quality 75, at the network's equivalent size.
 
     The 24 channels at `size` are exactly a 4:2:0 picture of half that side.
 
@@ -59,7 +59,8 @@ def jpeg_bytes(source: Source, size: int) -> int:
     """
     buffer = io.BytesIO()
     try:
-        Image.fromarray(fit(open_rgb(source), size // 2)).save(buffer, "JPEG", quality=JPEG_QUALITY)
+        picture = Image.fromarray(fit(open_rgb(source), size // 2))
+        picture.save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True)
     except PictureError as error:
         raise BadPicture(str(error)) from error
     return buffer.tell()

@@ -354,7 +354,7 @@ def test_truth_is_the_folder_when_it_names_a_class() -> None:
 
 def test_jpeg_bytes_are_those_of_the_equivalent_size(photograph: Photograph) -> None:
     buffer = io.BytesIO()
-    Image.fromarray(fit(open_rgb(photograph), 32)).save(buffer, "JPEG", quality=75)
+    Image.fromarray(fit(open_rgb(photograph), 32)).save(buffer, "JPEG", quality=75, optimize=True)
     assert jpeg_bytes(photograph, 64) == len(buffer.getvalue())
 
 
