@@ -63,11 +63,10 @@ def row(
 
 
 class Lines:
-    """A table printed line by line, as answers come; with columns for the link only if it is counted."""
+    """A table printed line by line, as answers come."""
 
-    def __init__(self, console: Console, *, link: bool = False) -> None:
+    def __init__(self, console: Console) -> None:
         self._console = console
-        self._link = link
         self._begun = False
 
     def print(self, line: Row) -> None:
@@ -79,7 +78,6 @@ class Lines:
             f"{line.confidence:.1%}",
             Text(line.stage, style={"high": "cyan", "brownout": "yellow"}.get(line.stage, "")),
             f"{line.payload_bytes:,}",
-            *([f"{line.link_bytes_up or 0:,}", f"{line.link_bytes_down or 0:,}"] if self._link else []),
             f"{line.latency_ms:.0f} ms",
             f"{line.jpeg_bytes:,}",
         ]
@@ -87,7 +85,7 @@ class Lines:
 
     def _widths(self) -> tuple[int, int]:
         """Of the picture's and the answer's column: what the numbers leave of the terminal."""
-        left = max(16, self._console.width - (64 if self._link else 46))
+        left = max(16, self._console.width - 46)
         return left * 3 // 5, left - left * 3 // 5
 
     def _table(self, cells: Iterable[str | Text]) -> Table:
@@ -97,13 +95,7 @@ class Lines:
         table.add_column("answer", width=answer, no_wrap=True, overflow="ellipsis")
         table.add_column("sure", width=6, justify="right")
         table.add_column("stage", width=8)
-        numbers = [
-            ("payload", 7),
-            *([("link up", 8), ("down", 8)] if self._link else ()),
-            ("latency", 9),
-            ("as JPEG", 8),
-        ]
-        for heading, width in numbers:
+        for heading, width in (("payload", 7), ("latency", 9), ("as JPEG", 8)):
             table.add_column(heading, width=width, no_wrap=True, justify="right")
         table.add_row(*cells)
         self._begun = True

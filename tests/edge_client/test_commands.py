@@ -130,9 +130,8 @@ def test_no_server_is_one_line(server: str, picture_folder: Path, capsys: pytest
 
 
 @pytest.mark.parametrize("width", [40, 80, 160])
-@pytest.mark.parametrize("link", [False, True])
-def test_lines_fit_and_align(width: int, link: bool, capsys: pytest.CaptureFixture[str]) -> None:
-    lines = Lines(Console(width=width), link=link)
+def test_lines_fit_and_align(width: int, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = Lines(Console(width=width))
     row = Row(
         "a/very/long/path/" * 9 + "end.jpg",
         "English springer",
@@ -152,4 +151,3 @@ def test_lines_fit_and_align(width: int, link: bool, capsys: pytest.CaptureFixtu
     if width >= 80:
         assert "end.jpg" in printed[1]
         assert all(len(line) <= width for line in printed)
-        assert ("link up" in printed[0]) == link
