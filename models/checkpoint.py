@@ -85,6 +85,8 @@ def save(path: str | os.PathLike[str], model: Cascade, card: Card, half: bool = 
     }
     temporary = Path(path).with_suffix(".part")
     save_file(tensors, temporary, {CARD_KEY: card.to_json()})
+    # safetensors writes for the owner alone; a server usually runs as somebody else.
+    temporary.chmod(0o644)
     temporary.replace(path)
 
 

@@ -17,6 +17,7 @@ def test_round_trip(tiny_checkpoint: Path, tmp_path: Path) -> None:
     for key, value in model.state_dict().items():
         torch.testing.assert_close(second.state_dict()[key], value, rtol=0, atol=0)
     assert not model.training
+    assert again.stat().st_mode & 0o777 == 0o644
 
 
 def test_half_precision_changes_answers_little(tmp_path: Path, tiny_checkpoint: Path) -> None:
