@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from torch import Tensor
 from torch.nn import functional
@@ -131,6 +132,9 @@ class Trainer:
         averaged = stage.ema.module
         assert isinstance(averaged, Cascade)
         last, mean = self._score(stage.step, self.model), self._score(stage.step, averaged)
+        if last is not None and mean is not None:
+            scores = f"calibration {last:.1%} with the last weights, {mean:.1%} with the averaged ones"
+            Console().print(f"step {stage.step + 1}: {scores}", soft_wrap=True)
         if last is None or mean is None or mean >= last:
             self.model.load_state_dict(averaged.state_dict())
 
