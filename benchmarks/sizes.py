@@ -9,12 +9,12 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from frequency import Profile, coefficients, encode_bands, fit, fit_tables, open_rgb, quantise
 from frequency.channels import HIGH, LOW
 from training.data import part
+from training.progress import tracked
 
 SIZES = (224, 320, 448)
 STEPS = (32, 64, 96, 128, 160)
@@ -22,7 +22,7 @@ STEPS = (32, 64, 96, 128, 160)
 
 def maps(paths: Sequence[Path], size: int) -> NDArray[np.float32]:
     """float32[N, 24, h, w]: low channels, then high ones."""
-    found = [coefficients(fit(open_rgb(path), size), LOW + HIGH) for path in track(paths, f"{size} px")]
+    found = [coefficients(fit(open_rgb(path), size), LOW + HIGH) for path in tracked(paths, f"{size} px")]
     return np.stack(found)
 
 

@@ -72,9 +72,9 @@ class CascadeServicer(stubs.CascadeServicer):
         except ServiceError as error:
             await abort(context, error)
         profile = core.profile
-        return pb.Model(
-            name=core.card.name, profile_id=profile.id, profile=profile.pack(), card=core.card.to_json()
-        )
+        # The profile is the larger part of a card, and stands beside it already.
+        card = core.card.model_dump_json(exclude={"profile"})
+        return pb.Model(name=core.card.name, profile_id=profile.id, profile=profile.pack(), card=card)
 
     def _admit(self, context: grpc.aio.ServicerContext) -> str:
         metadata = dict(context.invocation_metadata() or ())

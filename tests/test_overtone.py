@@ -57,6 +57,7 @@ def test_evaluate_prints_the_promised_keys(tiny_checkpoint: Path, labelled_folde
         app, ["evaluate", str(tiny_checkpoint), "--data", str(labelled_folder), "--json", "--workers", "0"]
     )
     assert found.exit_code == 0, found.output
+    assert found.stdout.count("\n") == 1
     printed = json.loads(found.stdout)
     assert printed["n"] == 4
     assert printed["size"] == 64

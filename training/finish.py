@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import track
 
 from frequency import Profile, coefficients, fit, fit_tables, open_rgb, quantise
 from frequency.channels import HIGH, LOW
@@ -15,6 +14,7 @@ from models import Accuracy, Card, Cascade, Costs, Temperature, Training, cost, 
 from training.calibrate import DEFAULT_POINT, fit_temperatures, modes, operating_points
 from training.data import Pictures
 from training.predict import Predictions, predict
+from training.progress import tracked
 from training.recipe import Recipe
 
 TABLES_ON = 1000
@@ -25,7 +25,7 @@ def fit_profile(recipe: Recipe, train: Pictures) -> Profile:
     sample = train.take(range(0, len(train), max(1, len(train) // TABLES_ON)))
     maps = [
         coefficients(fit(open_rgb(path), recipe.size), LOW + HIGH)
-        for path in track(sample.paths, "counting symbols", transient=True)
+        for path in tracked(sample.paths, "counting symbols")
     ]
     low, high = np.stack([m[: len(LOW)] for m in maps]), np.stack([m[len(LOW) :] for m in maps])
     tables = []

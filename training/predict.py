@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.progress import track
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from frequency import Profile, coefficients, encode_bands, fit, open_rgb, quantise
 from models import Cascade
 from training.data import Pictures
+from training.progress import tracked
 
 Item = tuple[Tensor, Tensor, int, int, int]
 
@@ -62,7 +62,7 @@ def predict(
     high_steps = torch.from_numpy(profile.high_steps(quality)).view(-1, 1, 1).to(device)
     loader = DataLoader(EncodedSet(pictures, profile, quality), batch, num_workers=workers)
     columns: list[tuple[Tensor, ...]] = []
-    for low, high, low_bytes, high_bytes, target in track(loader, f"quality {quality}", transient=True):
+    for low, high, low_bytes, high_bytes, target in tracked(loader, f"quality {quality}"):
         logits, state = model.low(_maps(low.to(device), low_steps))
         both = model.high(state, _maps(high.to(device), high_steps))
         columns.append((logits.double().cpu(), both.double().cpu(), target, low_bytes, high_bytes))

@@ -1,0 +1,15 @@
+"""Progress on standard error, for people only: nothing where it goes to a file or a pipe."""
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import track
+
+T = TypeVar("T")
+
+
+def tracked(items: Iterable[T], what: str) -> Iterable[T]:
+    """The same items, with a bar that goes away at the end."""
+    console = Console(stderr=True)
+    return track(items, what, console=console, transient=True, disable=not console.is_terminal)
