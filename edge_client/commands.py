@@ -78,6 +78,8 @@ async def _classify(
 ) -> tuple[list[Row], int]:
     if not files:
         raise UsageError("no pictures there; name picture files, or folders that hold some")
+    if not any(path.exists() for path in files):
+        raise UsageError(f"{files[0]}: no such file")
     rows: list[Row] = []
     failed = 0
     async with client:

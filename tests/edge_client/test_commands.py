@@ -123,6 +123,11 @@ def test_nothing_to_do_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "no pictures" in capsys.readouterr().err
 
 
+def test_files_that_are_not_there_need_no_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert classify([tmp_path / "none.jpg"], "grpc://127.0.0.1:1") == 1
+    assert "none.jpg: no such file" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("server", ["nonsense", "grpc://127.0.0.1:1", "http://127.0.0.1:1"])
 def test_no_server_is_one_line(server: str, picture_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert classify([picture_folder / "val"], server, timeout=5.0) == 1
