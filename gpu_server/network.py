@@ -15,7 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from gpu_server.answer import Stage
 from gpu_server.engine import Bands
-from models import Card, Cascade, Temperature, load
+from models import Card, Cascade, Temperature, choose_device, load
 
 log = logging.getLogger(__name__)
 
@@ -26,23 +26,6 @@ CUDA_SIZES = (1, 2, 4, 8, 16, 32, 64)
 Inputs = tuple[Tensor, ...]
 Forward = Callable[[Inputs], Tensor]
 M = TypeVar("M", bound=nn.Module)
-
-
-def choose(device: str) -> torch.device:
-    """The device of that name; "auto" is CUDA when there is one.
-
-    Raises:
-        ValueError: there is no such device here.
-    """
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-    except RuntimeError as error:
-        raise ValueError(f"{device!r} is not a device; try auto, cpu or cuda") from error
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError("there is no CUDA device here; try device cpu")
-    return chosen
 
 
 def open_network(
@@ -57,7 +40,7 @@ def open_network(
     Raises:
         ValueError: no such device, or (as `models.CheckpointError`) no such checkpoint.
     """
-    chosen = choose(device)
+    chosen = choose_device(device)
     if threads:
         torch.set_num_threads(threads)
     cascade, card = load(name_or_path)

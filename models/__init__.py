@@ -4,6 +4,7 @@ from models.card import Accuracy, Card, CardError, Costs, OperatingPoint, Temper
 from models.cascade import Architecture, Cascade, State
 from models.checkpoint import CheckpointError, bundled, find, load, read_card, save
 from models.cost import Cost, cost
+from models.device import choose_device
 from models.resnet import frequency_resnet50, rgb_resnet50
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Temperature",
     "Training",
     "bundled",
+    "choose_device",
     "cost",
     "find",
     "frequency_resnet50",

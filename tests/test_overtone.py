@@ -27,6 +27,7 @@ def test_every_command_explains_itself(command: str) -> None:
         (["evaluate", "nowhere", "--data", "."], "no such checkpoint"),
         (["train", "nothing", "--data", "."], "no such recipe"),
         (["train", "imagenette", "--data", "/nowhere"], "no such folder"),
+        (["evaluate", "imagenette", "--data", ".", "--device", "toaster"], "not a device"),
         (["serve", "--grpc-port", "99999"], "grpc_port"),
         (["link", "--to", "127.0.0.1:1", "--rate", "fast"], "fast"),
     ],

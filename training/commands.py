@@ -4,24 +4,16 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from rich.console import Console
 from rich.table import Table
 
-from models import Card, Cascade, find, load, save
+from models import Card, Cascade, choose_device, find, load, save
 from training.calibrate import Modes, modes
 from training.data import Pictures, part, split
 from training.finish import accuracy_of, finish
 from training.predict import predict
 from training.recipe import Recipe, RecipeError, load_recipe
 from training.trainer import Trainer
-
-
-def pick_device(name: str) -> torch.device:
-    """`auto` is CUDA when there is one."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
 
 
 def train(
@@ -45,7 +37,7 @@ def train(
     if (folder / "last.safetensors").exists() and not resume:
         raise RecipeError(f"{folder} already holds a run: add --resume to go on, or choose another --out")
     training, calibration = split(part(data, "train"))
-    trainer = Trainer(chosen, training, calibration, folder, pick_device(device), workers)
+    trainer = Trainer(chosen, training, calibration, folder, choose_device(device), workers)
     model = trainer.run().eval()
     checkpoint = folder / f"{chosen.name}.safetensors"
     finish(chosen, model, training, calibration, checkpoint, data.name, workers)
@@ -65,7 +57,7 @@ def _changed(recipe: Recipe, size: int | None, epochs: tuple[int, int] | None) -
 
 def certify(checkpoint: Path, data: Path, *, workers: int = 0, device: str = "auto") -> Card:
     """Measure `val` at the default quality and operating point, and write the result into the card."""
-    model, card = load(checkpoint, pick_device(device))
+    model, card = load(checkpoint, choose_device(device))
     pictures = part(data, "val", card.classes, card.profile.labels)
     quality, threshold = card.profile.quality, card.threshold()
     found = predict(model, pictures, card.profile, quality, workers)
@@ -93,7 +85,7 @@ def evaluate(
     device: str = "auto",
 ) -> None:
     """Top-1 in the three modes and counted payload bytes, for one quality or several."""
-    model, card = load(find(checkpoint), pick_device(device))
+    model, card = load(find(checkpoint), choose_device(device))
     pictures = _pictures(card, data, split_name)
     chosen = card.threshold(operating_point) if threshold is None else threshold
     asked = card.profile.qualities if every_quality else qualities or (card.profile.quality,)

@@ -15,19 +15,7 @@ from edge_client.rows import Lines, Row
 from frequency import Profile
 from protos import overtone_pb2 as pb
 from tests.edge_client.fakes import Behaviour, FakeCascade, Stream, confident, serve_grpc
-
-KEYS = [
-    "path",
-    "label",
-    "truth",
-    "confidence",
-    "stage",
-    "payload_bytes",
-    "link_bytes_up",
-    "link_bytes_down",
-    "latency_ms",
-    "jpeg_bytes",
-]
+from tests.promised import IMAGE_KEYS
 
 
 @contextmanager
@@ -58,7 +46,7 @@ def test_json_is_one_object_with_the_agreed_keys(
     with serving(tiny_profile) as address:
         assert classify([picture_folder / "val"], address, as_json=True) == 0
     images = json.loads(capsys.readouterr().out)["images"]
-    assert [list(image) for image in images] == [KEYS] * 6
+    assert [list(image) for image in images] == [list(IMAGE_KEYS)] * 6
     first = images[0]
     assert first["path"] == str(picture_folder / "val" / "cold" / "0.jpg")
     assert (first["label"], first["stage"], first["truth"]) == ("class 3", "low", None)

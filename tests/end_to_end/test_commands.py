@@ -10,19 +10,7 @@ from typing import Any
 import pytest
 
 from tests.end_to_end.conftest import LATER, SCHEMES, Server, Start
-
-KEYS = {
-    "path",
-    "label",
-    "truth",
-    "confidence",
-    "stage",
-    "payload_bytes",
-    "link_bytes_up",
-    "link_bytes_down",
-    "latency_ms",
-    "jpeg_bytes",
-}
+from tests.promised import IMAGE_KEYS
 
 
 def overtone(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -45,7 +33,7 @@ def test_classify(server: Server, labelled: Path, transport: str) -> None:
     done = overtone("classify", labelled, "--server", address, "--json")
     assert (done.returncode, done.stderr) == (0, "")
     images = json.loads(done.stdout)["images"]
-    assert [image.keys() for image in images] == [KEYS, KEYS]
+    assert [image.keys() for image in images] == [set(IMAGE_KEYS)] * 2
     assert [image["truth"] for image in images] == ["class 3", "class 4"]
     assert all(image["payload_bytes"] > 0 and image["link_bytes_up"] is None for image in images)
 
@@ -68,7 +56,7 @@ def test_demo(tiny_checkpoint: Path, labelled: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     document: dict[str, Any] = json.loads(done.stdout)
     assert document.keys() == {"images", "summary"}
-    assert [image.keys() for image in document["images"]] == [KEYS, KEYS]
+    assert [image.keys() for image in document["images"]] == [set(IMAGE_KEYS)] * 2
     for image in document["images"]:
         assert image["link_bytes_up"] > image["payload_bytes"] > 0
         assert image["link_bytes_down"] > 0

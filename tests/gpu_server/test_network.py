@@ -9,7 +9,7 @@ from torch import nn
 from frequency import Encoded, Profile, decode_high, decode_low, dequantise
 from gpu_server.answer import Stage
 from gpu_server.engine import Bands
-from gpu_server.network import TorchNetwork, choose, fuse, open_network
+from gpu_server.network import TorchNetwork, fuse, open_network
 from models import Cascade, load
 
 
@@ -97,16 +97,6 @@ def test_what_cannot_be_fused_is_left_alone(caplog: pytest.LogCaptureFixture) ->
     model = Crossed().eval()
     assert fuse(model, (torch.randn(1, 3, 4, 4),)) is model
     assert "could not be fused" in caplog.text
-
-
-def test_devices() -> None:
-    assert choose("cpu").type == "cpu"
-    with pytest.raises(ValueError, match="not a device"):
-        choose("toaster")
-    if not torch.cuda.is_available():
-        assert choose("auto").type == "cpu"
-        with pytest.raises(ValueError, match="no CUDA"):
-            choose("cuda")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
