@@ -54,6 +54,7 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Folder of the run (default: runs/RECIPE).")] = None,
     size: Annotated[int | None, typer.Option(help="Side in pixels instead of the recipe's.")] = None,
     epochs: Annotated[tuple[int, int] | None, typer.Option(help="Epochs of the two steps.")] = None,
+    start: Annotated[str | None, typer.Option(help="Checkpoint whose weights to begin with.")] = None,
     resume: Annotated[bool, typer.Option(help="Go on after the last finished epoch.")] = False,
     workers: Workers = 1,
     device: Device = "auto",
@@ -64,7 +65,15 @@ def train(
         from training import commands
 
         commands.train(
-            recipe, data, out, size=size, epochs=epochs, resume=resume, workers=workers, device=device
+            recipe,
+            data,
+            out,
+            size=size,
+            epochs=epochs,
+            start=start,
+            resume=resume,
+            workers=workers,
+            device=device,
         )
 
     _call("train", "train", run)
@@ -90,9 +99,9 @@ def evaluate(
     """Top-1 low only, always both and cascade, with counted payload bytes."""
 
     def run() -> None:
-        from training import commands
+        from training.evaluate import evaluate
 
-        commands.evaluate(
+        evaluate(
             checkpoint,
             data,
             qualities=quality or (),

@@ -4,7 +4,7 @@ The calibration part is held out of `train/`: temperatures, thresholds and table
 `val/` is left for reporting.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -125,17 +125,19 @@ class Augmentation:
 class TrainSet(Dataset[tuple[Tensor, int]]):
     """Augmented pictures; an index is (picture, size, seed), so that any order can be drawn again."""
 
-    def __init__(self, pictures: Pictures, augmentation: Augmentation) -> None:
-        self.pictures, self.augmentation = pictures, augmentation
+    def __init__(
+        self, targets: Sequence[int], source: Callable[[int], Image.Image], augmentation: Augmentation
+    ) -> None:
+        self.targets, self.source, self.augmentation = targets, source, augmentation
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.targets)
 
     def __getitem__(self, index: tuple[int, int, int]) -> tuple[Tensor, int]:
         """(uint8[3, size, size], target)."""
         number, size, seed = index
-        rgb = self.augmentation(open_rgb(self.pictures.paths[number]), size, np.random.default_rng(seed))
-        return torch.from_numpy(rgb.copy()).permute(2, 0, 1), self.pictures.targets[number]
+        rgb = self.augmentation(self.source(number), size, np.random.default_rng(seed))
+        return torch.from_numpy(rgb.copy()).permute(2, 0, 1), self.targets[number]
 
 
 class TestSet(Dataset[tuple[Tensor, int]]):

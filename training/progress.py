@@ -9,7 +9,7 @@ from rich.progress import track
 T = TypeVar("T")
 
 
-def tracked(items: Iterable[T], what: str) -> Iterable[T]:
+def tracked(items: Iterable[T], what: str, total: int | None = None) -> Iterable[T]:
     """The same items, with a bar that goes away at the end."""
     console = Console(stderr=True)
-    return track(items, what, console=console, transient=True, disable=not console.is_terminal)
+    return track(items, what, total=total, console=console, transient=True, disable=not console.is_terminal)

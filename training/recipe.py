@@ -28,6 +28,8 @@ class Optimiser(_Section):
     warmup: float = Field(default=5, ge=0, description="epochs")
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     ema: float = Field(default=0.0, ge=0, lt=1, description="decay of the averaged weights; 0 is none")
+    # Share of the low network's target that is the high network's answer (Hinton et al. 2015); structure 3.
+    distil: float = Field(default=0.0, ge=0, lt=1)
 
 
 class Augment(_Section):
@@ -86,6 +88,13 @@ class Recipe(_Section):
     augment: Augment = Augment()
     quality: Quality = Quality()
     labels: dict[str, str] = Field(default={}, description="class folder -> what people call it")
+    start: str = Field(default="", description="checkpoint whose weights the run begins with")
+
+    @model_validator(mode="after")
+    def _teachable(self) -> "Recipe":
+        if self.optimiser.distil and self.network.structure != 3:
+            raise ValueError("distil needs structure 3: in the others low is trained before high")
+        return self
 
     def size_at(self, progress: float) -> int:
         """Side of the training pictures when this share (0 to 1) of the epochs is done."""

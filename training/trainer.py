@@ -17,11 +17,13 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from frequency.channels import HIGH, LOW
+from models import load
 from models.cascade import Cascade
 from training import resume
+from training.cache import source
 from training.data import Augmentation, EpochSampler, Pictures, TrainSet, ordered_loader
 from training.recipe import Recipe
-from training.resume import Saved, Stage
+from training.resume import ResumeError, Saved, Stage
 from training.transform import BlockDCT, draw_steps, requantise
 
 NORMALISE_ON = 2048
@@ -76,6 +78,7 @@ class Trainer:
         self.model = Cascade(recipe.network.architecture(len(train.classes)))
         self.model.to(device, memory_format=CHANNELS_LAST)  # type: ignore[call-overload]
         self.dct = BlockDCT(LOW + HIGH).to(device)
+        self.source = source(train, recipe.size)
         folder.mkdir(parents=True, exist_ok=True)
 
     def run(self) -> Cascade:
@@ -87,6 +90,8 @@ class Trainer:
         saved = resume.read(self.folder / "last.safetensors", self.recipe.model_dump_json())
         if saved:
             self._load(saved)
+        elif self.recipe.start:
+            self._start(self.recipe.start)
         else:
             self._measure_normalisation()
         for step, epochs in enumerate(self.recipe.epochs):
@@ -95,6 +100,12 @@ class Trainer:
             elif not saved or saved.step < step:
                 self._step(step, None)
         return self.model
+
+    def _start(self, checkpoint: str) -> None:
+        model, card = load(checkpoint, self.device)
+        if model.architecture != self.model.architecture or card.classes != self.train.classes:
+            raise ResumeError(f"{checkpoint} has another network or other classes than {self.recipe.name}")
+        self.model.load_state_dict(model.state_dict())
 
     def _load(self, saved: Saved) -> None:
         self.model.load_state_dict(saved.weights())
@@ -156,7 +167,7 @@ class Trainer:
         sampler = EpochSampler(len(self.train), self.recipe.optimiser.batch, self.recipe.seed + step)
         augmentation = Augmentation(**self.recipe.augment.model_dump())
         loader = DataLoader(
-            TrainSet(self.train, augmentation),
+            TrainSet(self.train.targets, self.source, augmentation),
             batch_sampler=sampler,
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
@@ -195,14 +206,23 @@ class Trainer:
             group["lr"] = lr
         with autocast(self.device):
             logits = self._logits(self.model, stage.step, x)
-            smoothing = self.recipe.optimiser.label_smoothing
-            loss = functional.cross_entropy(logits.float(), target, label_smoothing=smoothing)
+            loss = functional.cross_entropy(logits.float(), self._goal(stage.step, x, target))
         stage.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         stage.optimiser.step()
         if stage.ema:
             stage.ema.update_parameters(self.model)
         return loss.item(), int((logits.argmax(1) == target).sum())
+
+    @torch.no_grad()
+    def _goal(self, step: int, x: Tensor, target: Tensor) -> Tensor:
+        """What the network should say, float32[N, classes]: smoothed truth, and for low what high says."""
+        o, classes = self.recipe.optimiser, self.model.architecture.classes
+        goal = functional.one_hot(target, classes) * (1 - o.label_smoothing) + o.label_smoothing / classes
+        if step == 0 or not o.distil:
+            return goal
+        taught = self._logits(self.model, 0, x).float().softmax(dim=1)
+        return torch.lerp(goal, taught, o.distil)
 
     def _training_maps(self, rgb: Tensor, generator: torch.Generator) -> Tensor:
         fine, coarse = min(self.recipe.quality.steps), max(self.recipe.quality.steps)

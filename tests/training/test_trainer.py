@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from models import load
 from training import commands
 from training.data import part, split
+from training.evaluate import evaluate
 from training.recipe import Augment, Network, Optimiser, Quality, Recipe, RecipeError
 from training.trainer import Trainer, epochs_of
 
@@ -150,7 +151,7 @@ def test_train_command_writes_a_certified_checkpoint(
     with pytest.raises(RecipeError, match="--resume"):
         commands.train("tiny", picture_folder, out, workers=0, device="cpu")
     capsys.readouterr()
-    commands.evaluate(str(path), picture_folder, as_json=True, device="cpu")
+    evaluate(str(path), picture_folder, as_json=True, device="cpu")
     found = json.loads(capsys.readouterr().out)
     assert found["n"] == 6
     assert found["size"] == 64
