@@ -10,10 +10,10 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv test demo lint unit protos clean
+.PHONY: help venv test demo lint unit experiments results protos clean
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 venv: $(READY) ## A virtual environment with everything in it
 
@@ -37,6 +37,12 @@ unit: lint
 
 demo: $(READY) ## Server, thin link and device on real photographs
 	$(BIN)/overtone demo $(ARGS)
+
+experiments: $(READY) ## Train the small recipes of docs/results.md, ARGS="--data DIR --seeds 0,1"; goes on where it stopped
+	$(BIN)/python -m training.sweep small $(ARGS)
+
+results: $(READY) ## docs/results.md again, from the runs logged in docs/runs
+	$(BIN)/python -m training.results
 
 protos: $(READY) ## The gRPC stubs again, after a change of protos/overtone.proto
 	$(BIN)/python -m protos.generate

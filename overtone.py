@@ -8,10 +8,30 @@ from typing import Annotated, Any, cast
 
 import typer
 from rich.console import Console
+from typer.core import TyperCommand, TyperGroup
 
 app = typer.Typer(
     help="Image inference for devices on thin links.", no_args_is_help=True, pretty_exceptions_enable=False
 )
+
+
+class _Default(TyperCommand):
+    """A command in whose usage line its group's name stands for its own."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        return super().make_context(parent.info_name, args, parent=parent.parent, **extra)
+
+
+class _WithDefault(TyperGroup):
+    """A group whose first command is meant where none is named: `overtone train RECIPE`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        named = bool(args) and args[0] in self.commands
+        return super().parse_args(ctx, args if named else [next(iter(self.commands)), *args])
+
+
+train_app = typer.Typer(cls=_WithDefault, help="Train by a recipe; also `select` channels, sweep the `gate`.")
+app.add_typer(train_app, name="train")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, nothing else.")]
 Data = Annotated[
@@ -29,8 +49,8 @@ def _call(room: str, extra: str, function: Callable[[], Any]) -> Any:
         _fail(f"{room} needs {error.name}: pip install 'overtone[{extra}]'")
     except (ValueError, OSError) as error:
         _fail(str(error))
-    except KeyboardInterrupt:
-        _fail("interrupted", 130)
+    except KeyboardInterrupt as error:
+        _fail(str(error) or "interrupted", 130)
 
 
 def _exit(code: int | None) -> None:
@@ -45,7 +65,12 @@ def _fail(message: str, code: int = 1) -> None:
     raise typer.Exit(code)
 
 
-@app.command()
+@train_app.command(
+    "recipe",
+    cls=_Default,
+    epilog="Also, each with its own --help: `overtone train gate` (which channels does a network ask for?) "
+    "and `overtone train select` (from its heat map to a set of channels).",
+)
 def train(
     recipe: Annotated[
         str, typer.Argument(help="A recipe file, or the name of one that comes with Overtone.")
@@ -53,13 +78,16 @@ def train(
     data: Data,
     out: Annotated[Path | None, typer.Option(help="Folder of the run (default: runs/RECIPE).")] = None,
     size: Annotated[int | None, typer.Option(help="Side in pixels instead of the recipe's.")] = None,
-    epochs: Annotated[tuple[int, int] | None, typer.Option(help="Epochs of the two steps.")] = None,
+    epochs: Annotated[
+        str | None, typer.Option(help="Of each step, as 28,30; one number is for every step.")
+    ] = None,
     start: Annotated[str | None, typer.Option(help="Checkpoint whose weights to begin with.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
     resume: Annotated[bool, typer.Option(help="Go on after the last finished epoch.")] = False,
     workers: Workers = 1,
     device: Device = "auto",
 ) -> None:
-    """Train a cascade and write a checkpoint."""
+    """Train by a recipe; a cascade becomes a checkpoint."""
 
     def run() -> None:
         from training import commands
@@ -69,14 +97,53 @@ def train(
             data,
             out,
             size=size,
-            epochs=epochs,
+            epochs=commands.numbers(epochs),
             start=start,
+            seed=seed,
             resume=resume,
             workers=workers,
             device=device,
         )
 
     _call("train", "train", run)
+
+
+@train_app.command()
+def gate(
+    data: Data,
+    cost: Annotated[list[float], typer.Option(help="What all channels open add to the loss; repeat it.")],
+    recipe: Annotated[str, typer.Option(help="A recipe whose network is of kind gate.")] = "gate-sweep",
+    out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs/gate"),
+    epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
+    workers: Workers = 1,
+    device: Device = "auto",
+) -> None:
+    """Train a channel gate once per cost, and draw which channels it opens; goes on where it stopped."""
+
+    def run() -> None:
+        from training.gate import sweep
+
+        sweep(recipe, data, cost, out, epochs=epochs, seed=seed, workers=workers, device=device)
+
+    _call("train gate", "train", run)
+
+
+@train_app.command()
+def select(
+    heatmap: Annotated[Path, typer.Argument(help="A heatmap.json of `overtone train gate`.")],
+    count: Annotated[int | None, typer.Option(help="How many channels.")] = None,
+    share: Annotated[float | None, typer.Option(help="All that this share of pictures open.")] = None,
+    out: Annotated[Path | None, typer.Option(help="TOML file (default: standard output).")] = None,
+) -> None:
+    """Turn a heat map into a set of channels that a recipe takes as its `input`."""
+
+    def run() -> None:
+        from training.select import select_file
+
+        select_file(heatmap, count, share, out)
+
+    _call("train select", "train", run)
 
 
 @app.command()
@@ -92,14 +159,24 @@ def evaluate(
     ] = None,
     operating_point: Annotated[str | None, typer.Option(help="Operating point of the card.")] = None,
     part: Annotated[str, typer.Option(help="val, train or calibration.")] = "val",
+    thresholds: Annotated[bool, typer.Option("--thresholds", help="Also what each threshold gives.")] = False,
+    reliability: Annotated[
+        bool, typer.Option("--reliability", help="Also confidence against accuracy.")
+    ] = False,
+    full: Annotated[bool, typer.Option("--full", help="All tables.")] = False,
+    plots: Annotated[Path | None, typer.Option(help="Folder to draw figures into, as PNGs.")] = None,
+    gallery: Annotated[
+        Path | None, typer.Option(help="PNG of the most and the least confident low answers.")
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, max=120, help="Pictures in each half of the gallery.")] = 12,
     json: Json = False,
     workers: Workers = 1,
     device: Device = "auto",
 ) -> None:
-    """Top-1 low only, always both and cascade, with counted payload bytes."""
+    """Accuracy low only, always both and cascade, with counted payload bytes and cost."""
 
     def run() -> None:
-        from training.evaluate import evaluate
+        from training.evaluate import Show, evaluate
 
         evaluate(
             checkpoint,
@@ -110,11 +187,77 @@ def evaluate(
             operating_point=operating_point,
             split_name=part,
             as_json=json,
+            show=Show(thresholds or full, reliability or full, plots, gallery, count),
             workers=workers,
             device=device,
         )
 
     _call("evaluate", "train", run)
+
+
+@app.command()
+def calibrate(
+    checkpoint: Annotated[str, typer.Argument(help="A .safetensors file, or the name of a bundled one.")],
+    data: Data,
+    alpha: Annotated[float | None, typer.Option(help="The most top-1 to lose by answering early.")] = None,
+    delta: Annotated[
+        float | None, typer.Option(help="With --alpha: how often more may be lost (default: on average).")
+    ] = None,
+    share: Annotated[float | None, typer.Option(help="Ask for high in at most this share.")] = None,
+    mean_bytes: Annotated[float | None, typer.Option(help="Payload bytes a picture may take.")] = None,
+    rate_aware: Annotated[
+        bool, typer.Option("--rate-aware", help="The point weighs the gain expected against high's bytes.")
+    ] = False,
+    quality: Annotated[list[int] | None, typer.Option(help="Certify for it; may be repeated.")] = None,
+    name: Annotated[str, typer.Option(help="Of the operating point.")] = "custom",
+    default: Annotated[bool, typer.Option("--default", help="Make the point the card's default.")] = False,
+    keep_mix: Annotated[
+        bool | None, typer.Option("--with-mix/--without-mix", help="Mix low's logits into the high answer.")
+    ] = None,
+    part: Annotated[str, typer.Option(help="calibration, val or train.")] = "calibration",
+    report: Annotated[str | None, typer.Option(help="Also measure on this part, such as val.")] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write (default: the checkpoint itself).")] = None,
+    simulate: Annotated[
+        bool, typer.Option("--simulate", help="Only try whether promises are kept, over random splits.")
+    ] = False,
+    splits: Annotated[int, typer.Option(min=1, help="With --simulate: how many.")] = 1000,
+    count: Annotated[
+        int | None, typer.Option(help="With --simulate: pictures to calibrate on (default: half).")
+    ] = None,
+    mix: Annotated[bool, typer.Option("--mix", help="Only try what mixing logits gains.")] = False,
+    deferral_plot: Annotated[
+        Path | None, typer.Option(help="Only draw the rate-aware rule against confidence, as a PNG.")
+    ] = None,
+    json: Json = False,
+    workers: Workers = 1,
+    device: Device = "auto",
+) -> None:
+    """Certify a checkpoint: the standard operating points, or one that keeps a promise.
+
+    A point answers early as often as its promise allows, judged on pictures held out of training. Nothing is
+    stored by --simulate, --mix and --deferral-plot.
+    """
+
+    def run() -> None:
+        from training import recalibrate as room
+        from training.certificate import wished
+
+        wish = wished(name, alpha, delta, share, mean_bytes)
+        task = room.Task(wish, rate_aware, quality or (), default, keep_mix, part, report, out)
+        stores = not (simulate or mix or deferral_plot)
+        if stores:
+            room.destination(checkpoint, out)
+        source = room.Source.load(checkpoint, data, workers, device)
+        if simulate:
+            room.try_promises(source, wish, part, splits, count, json)
+        elif mix:
+            room.try_mix(source, report, part, json)
+        elif deferral_plot:
+            room.try_deferral(source, deferral_plot, report, part, json)
+        else:
+            room.calibrate(source, checkpoint, task, json)
+
+    _call("calibrate", "train", run)
 
 
 @app.command()

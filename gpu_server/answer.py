@@ -72,10 +72,12 @@ class NeedHigh:
     Attributes:
         low: what would be answered if high never came.
         high_bytes: size of the high payload, as the low one announces it; None if it did not.
+        probabilities: of the low network, float32[K]; a mixed high answer is made with them.
     """
 
     low: Answer
     high_bytes: int | None = None
+    probabilities: NDArray[np.float32] | None = field(default=None, compare=False)
 
 
 def best(probabilities: NDArray[np.float32], labels: tuple[str, ...], count: int) -> tuple[Score, ...]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -29,7 +30,7 @@ from gpu_server.engine import Bands, Engine, Run
 from gpu_server.errors import BadRequest, Shed, TooLarge, UnknownMedia, WrongProfile
 from gpu_server.metrics import Metrics
 from gpu_server.settings import Settings
-from models import Card, CardError
+from models import Card, CardError, OperatingPoint
 
 Values = NDArray[np.int16]
 
@@ -57,7 +58,12 @@ class Core:
         Raises:
             BadRequest: no such operating point.
         """
-        self._threshold(options)
+        self._point(options)
+
+    def describe(self, profile: bool = True) -> str:
+        """The card as JSON, and `certified`: by operating point the qualities its promise is made for."""
+        said = self.card.model_dump(mode="json", exclude_none=True, exclude=None if profile else {"profile"})
+        return json.dumps(said | {"certified": self.card.certified()})
 
     async def low(self, payload: bytes, options: Options, high_at_hand: bool = False) -> Answer | NeedHigh:
         """The low answer, or a request for high.
@@ -70,13 +76,15 @@ class Core:
         """
         self._check_size(payload)
         self._metrics.received.labels("low").inc(len(payload))
-        result = await self._low(lambda: self._decode_low(payload), options)
+        with translated():
+            header = read_header(payload)
+        result = await self._low(lambda: self._decode_low(payload), header.quality, options, header.high_size)
         if isinstance(result, Answer):
             return result
         if self._engine.overloaded and not high_at_hand:
             return self.give_up(result)
         self._metrics.escalations.inc()
-        return replace(result, high_bytes=read_header(payload).high_size)
+        return result
 
     async def high(self, low: bytes, high: bytes, options: Options, so_far: NeedHigh | None = None) -> Answer:
         """The answer of the high network, from both payloads of one image.
@@ -92,7 +100,13 @@ class Core:
         """
         self._check_size(high)
         self._metrics.received.labels("high").inc(len(high))
-        return await self._high(lambda: self._decode_both(low, high), options, so_far)
+        known = so_far.probabilities if so_far else None
+        return await self._high(
+            lambda: replace(self._decode_both(low, high), low_probabilities=known),
+            _quality(low),
+            options,
+            so_far,
+        )
 
     async def classify(self, low: bytes, high: bytes, options: Options) -> Answer:
         """Both payloads at once: low first, high if low is not sure."""
@@ -116,27 +130,37 @@ class Core:
             return made[0]
 
         self._metrics.received.labels("picture").inc(len(encoded))
-        result = await self._low(prepare, options)
+        quality = self.profile.quality
+        result = await self._low(prepare, quality, options)
         if isinstance(result, Answer):
             return result
         self._metrics.escalations.inc()
-        return await self._high(made.pop, options, result)
+        known = result.probabilities
+        return await self._high(
+            lambda: replace(made.pop(), low_probabilities=known), quality, options, result
+        )
 
     def give_up(self, need: NeedHigh) -> Answer:
         """The low answer though it is not sure."""
         self._metrics.answers.labels(Stage.BROWNOUT).inc()
         return need.low
 
-    async def _low(self, prepare: Callable[[], Bands], options: Options) -> Answer | NeedHigh:
-        threshold = self._threshold(options)
+    async def _low(
+        self, prepare: Callable[[], Bands], quality: int, options: Options, high_bytes: int | None = None
+    ) -> Answer | NeedHigh:
+        point = self._point(options, quality)
         run = await self._submit(Stage.LOW, prepare, options)
-        if run.probabilities.max() < threshold:
-            return NeedHigh(self._answer(Stage.BROWNOUT, run, options, threshold))
+        sizes = None if high_bytes is None else np.array([high_bytes])
+        if point.escalates(run.probabilities[None], sizes)[0]:
+            unsure = self._answer(Stage.BROWNOUT, run, options, confident=False)
+            return NeedHigh(unsure, high_bytes, run.probabilities)
         self._metrics.answers.labels(Stage.LOW).inc()
-        return self._answer(Stage.LOW, run, options, threshold)
+        return self._answer(Stage.LOW, run, options, confident=True)
 
-    async def _high(self, prepare: Callable[[], Bands], options: Options, so_far: NeedHigh | None) -> Answer:
-        threshold = self._threshold(options)
+    async def _high(
+        self, prepare: Callable[[], Bands], quality: int, options: Options, so_far: NeedHigh | None
+    ) -> Answer:
+        point = self._point(options, quality)
         try:
             run = await self._submit(Stage.HIGH, prepare, options)
         except Shed:
@@ -144,7 +168,8 @@ class Core:
                 raise
             return self.give_up(so_far)
         self._metrics.answers.labels(Stage.HIGH).inc()
-        answer = self._answer(Stage.HIGH, run, options, threshold)
+        confident = bool(run.probabilities.max() >= point.threshold)
+        answer = self._answer(Stage.HIGH, run, options, confident)
         return replace(answer, timings=answer.timings + so_far.low.timings) if so_far else answer
 
     async def _submit(self, stage: Stage, prepare: Callable[[], Bands], options: Options) -> Run:
@@ -152,13 +177,13 @@ class Core:
         expires = limit if options.expires is None else min(limit, options.expires)
         return await self._engine.submit(stage, partial(_translate, prepare), expires)
 
-    def _answer(self, stage: Stage, run: Run, options: Options, threshold: float) -> Answer:
+    def _answer(self, stage: Stage, run: Run, options: Options, confident: bool) -> Answer:
         top = best(run.probabilities, self.profile.labels, min(options.top, self._settings.max_top))
-        return Answer(stage, top, top[0].probability >= threshold, run.timings)
+        return Answer(stage, top, confident, run.timings)
 
-    def _threshold(self, options: Options) -> float:
+    def _point(self, options: Options, quality: int | None = None) -> OperatingPoint:
         try:
-            return self.card.threshold(options.operating_point or None)
+            return self.card.point(options.operating_point or None, quality)
         except CardError as error:
             raise BadRequest(str(error)) from None
 
@@ -197,6 +222,11 @@ class Core:
             raise BadRequest(f"the picture cannot be read ({error})") from None
         if pixels > self._settings.max_picture_pixels:
             raise TooLarge(f"{pixels} pixels; the server takes {self._settings.max_picture_pixels}")
+
+
+def _quality(payload: bytes) -> int:
+    with translated():
+        return read_header(payload).quality
 
 
 def is_picture(encoded: bytes) -> bool:

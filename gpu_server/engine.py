@@ -30,12 +30,16 @@ NEWEST = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Bands:
-    """One image as the network wants it: per band quantised values int16[C, h, w] and steps float32[C]."""
+    """One image as the network wants it: per band quantised values int16[C, h, w] and steps float32[C].
+
+    `low_probabilities` float32[K] is what the low network has said of it, if that is known.
+    """
 
     low: NDArray[np.int16]
     low_steps: NDArray[np.float32]
     high: NDArray[np.int16] | None = None
     high_steps: NDArray[np.float32] | None = None
+    low_probabilities: NDArray[np.float32] | None = None
 
 
 class Network(Protocol):

@@ -73,7 +73,7 @@ class CascadeServicer(stubs.CascadeServicer):
             await abort(context, error)
         profile = core.profile
         # The profile is the larger part of a card, and stands beside it already.
-        card = core.card.model_dump_json(exclude={"profile"})
+        card = core.describe(profile=False)
         return pb.Model(name=core.card.name, profile_id=profile.id, profile=profile.pack(), card=card)
 
     def _admit(self, context: grpc.aio.ServicerContext) -> str:

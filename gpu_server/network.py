@@ -4,6 +4,7 @@ import copy
 import logging
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import TypeVar
 
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 # A CPU takes twice as long for twice as many, so large batches only make the first image wait.
 CPU_SIZES = (1, 2, 4, 8)
 CUDA_SIZES = (1, 2, 4, 8, 16, 32, 64)
+# The least probability that float32 holds to full precision.
+LEAST = float(np.finfo(np.float32).tiny)
 
 Inputs = tuple[Tensor, ...]
 Forward = Callable[[Inputs], Tensor]
@@ -91,12 +94,25 @@ class TorchNetwork:
     @torch.inference_mode()
     def run(self, stage: Stage, images: Sequence[Bands]) -> NDArray[np.float32]:
         """Class probabilities float32[N, K]; the batch is padded to a warmed size."""
+        if stage is Stage.HIGH and self._card.mix is not None:
+            images = self._knowing_low(images)
         size = next((s for s in self.sizes if s >= len(images)), len(images))
-        inputs = tuple(self._upload(_stack(arrays, size)) for arrays in _columns(stage, images))
+        columns = _columns(stage, images, self._card.mix is not None)
+        inputs = tuple(self._upload(_stack(arrays, size)) for arrays in columns)
         probabilities = self._forward.get((stage, size), self._eager(stage))(inputs)
         # The copy to the host waits for the device, so the batch is done when this returns.
         rows: NDArray[np.float32] = probabilities[: len(images)].cpu().numpy()
         return rows
+
+    def _knowing_low(self, images: Sequence[Bands]) -> Sequence[Bands]:
+        """The same images with what low says of them, run again for those of which it is not known."""
+        unknown = [image for image in images if image.low_probabilities is None]
+        if not unknown:
+            return images
+        rows = iter(self.run(Stage.LOW, unknown))
+        return [
+            i if i.low_probabilities is not None else replace(i, low_probabilities=next(rows)) for i in images
+        ]
 
     def _upload(self, array: NDArray[np.generic]) -> Tensor:
         tensor = torch.from_numpy(array)
@@ -126,9 +142,15 @@ class TorchNetwork:
         logits, _ = self._cascade.low(_dequantise(values, steps))
         return torch.softmax(logits.float() / self._temperature.low, dim=1)
 
-    def _high(self, low: Tensor, low_steps: Tensor, high: Tensor, high_steps: Tensor) -> Tensor:
+    def _high(
+        self, low: Tensor, low_steps: Tensor, high: Tensor, high_steps: Tensor, known: Tensor | None = None
+    ) -> Tensor:
         state = self._cascade.state(_dequantise(low, low_steps))
         logits = self._cascade.high(state, _dequantise(high, high_steps))
+        if known is not None:
+            # Low's logits, but for a constant per image, which changes no probability of the mix.
+            low_logits = self._temperature.low * known.clamp_min(LEAST).log()
+            logits = self._cascade.answer(low_logits, logits.float())
         return torch.softmax(logits.float() / self._temperature.high, dim=1)
 
     @property
@@ -186,13 +208,21 @@ def _dequantise(values: Tensor, steps: Tensor) -> Tensor:
     return coefficients.contiguous(memory_format=torch.channels_last)
 
 
-def _columns(stage: Stage, images: Sequence[Bands]) -> list[list[NDArray[np.generic]]]:
-    """The inputs of a stage: values and steps, of low and for the high stage of high too."""
+def _columns(stage: Stage, images: Sequence[Bands], mixes: bool) -> list[list[NDArray[np.generic]]]:
+    """The inputs of a stage: values and steps, of low and for the high stage of high too.
+
+    Where the high answer is mixed, low's probabilities come last.
+    """
     low: list[list[NDArray[np.generic]]] = [[b.low for b in images], [b.low_steps for b in images]]
     if stage is Stage.LOW:
         return low
     pairs = [(b.high, b.high_steps) for b in images if b.high is not None and b.high_steps is not None]
-    return [*low, [values for values, _ in pairs], [steps for _, steps in pairs]]
+    high: list[list[NDArray[np.generic]]] = [[values for values, _ in pairs], [steps for _, steps in pairs]]
+    both = low + high
+    known: list[NDArray[np.generic]] = [
+        b.low_probabilities for b in images if b.low_probabilities is not None
+    ]
+    return [*both, known] if mixes else both
 
 
 def _stack(arrays: list[NDArray[np.generic]], size: int) -> NDArray[np.generic]:
@@ -209,7 +239,10 @@ def _empty(card: Card, stage: Stage, size: int) -> Inputs:
         (torch.zeros(size, len(band), side, side, dtype=torch.int16), torch.ones(size, len(band)))
         for band in bands
     ]
-    return tuple(tensor for pair in pairs for tensor in pair)
+    inputs = tuple(tensor for pair in pairs for tensor in pair)
+    if stage is Stage.HIGH and card.mix is not None:
+        return *inputs, torch.ones(size, len(profile.labels))
+    return inputs
 
 
 def _example(card: Card) -> Inputs:

@@ -142,9 +142,9 @@ def _add_images(app: FastAPI, service: Service) -> None:
 def _add_model(app: FastAPI, service: Service) -> None:
     @app.get("/v1/model")
     async def model(request: Request) -> Response:
-        """The card of the model that is served."""
+        """The card of the model that is served, and the qualities its operating points are certified for."""
         owner(service, request)
-        return Response(service.core.card.to_json(), media_type="application/json")
+        return Response(service.core.describe(), media_type="application/json")
 
     @app.get("/v1/profile")
     async def profile(request: Request) -> Response:

@@ -138,4 +138,5 @@ class Store:
 
 
 def _size(kept: Kept) -> int:
-    return len(kept.low) + OVERHEAD
+    known = kept.need.probabilities
+    return len(kept.low) + OVERHEAD + (0 if known is None else known.nbytes)

@@ -1,9 +1,22 @@
 """The card: what a checkpoint says of itself, kept as JSON in the metadata of its safetensors file."""
 
-from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 
 from frequency.profile import Profile
 from models.cascade import Architecture
+from models.mix import Mix
+from models.operating_point import OperatingPoint
+
+# In a validation context: take certificates made for another profile too, in order to replace them.
+STALE = "stale certificates"
 
 
 class CardError(ValueError):
@@ -19,21 +32,6 @@ class Temperature(_Section):
 
     low: float = Field(default=1.0, gt=0)
     high: float = Field(default=1.0, gt=0)
-
-
-class OperatingPoint(_Section):
-    """A threshold on the low confidence, and what was measured when it was chosen.
-
-    With `alpha` set, the accuracy lost by answering early is at most alpha in expectation (conformal risk
-    control, Angelopoulos et al. 2022) for images like the `n` calibration images it was chosen on.
-    """
-
-    name: str
-    threshold: float = Field(ge=0)
-    alpha: float | None = None
-    n: int = 0
-    exit_share: float | None = None
-    mean_bytes: float | None = None
 
 
 class Accuracy(_Section):
@@ -76,7 +74,10 @@ class Costs(_Section):
 
 
 class Card(_Section):
-    """Everything about a checkpoint but its weights."""
+    """Everything about a checkpoint but its weights.
+
+    An operating point may stand in it several times, certified for one quality each.
+    """
 
     name: str
     architecture: Architecture
@@ -84,6 +85,8 @@ class Card(_Section):
     # Names of the class folders it was trained on, in the order of the profile's labels.
     classes: tuple[str, ...]
     temperature: Temperature = Temperature()
+    # The high answer is high's logits alone, or mixed with low's.
+    mix: Mix | None = None
     operating_points: tuple[OperatingPoint, ...] = Field(min_length=1)
     operating_point: str
     cost: Costs
@@ -99,22 +102,61 @@ class Card(_Section):
     def _write_profile(self, profile: Profile) -> str:
         return profile.to_json()
 
-    def point(self, name: str | None = None) -> OperatingPoint:
-        """The operating point of that name, or the default one.
+    @model_validator(mode="after")
+    def _certificates_hold(self, info: ValidationInfo) -> "Card":
+        if not (info.context or {}).get(STALE):
+            self.check()
+        return self
+
+    def check(self) -> None:
+        """Refuse certificates of another profile: its bytes and its logits are not what was measured.
+
+        Raises:
+            CardError: there are some; the message says which and what to do.
+        """
+        mine = self.profile.id.hex()
+        stale = [p for p in self.operating_points if p.profile not in (None, mine)]
+        if stale:
+            names, others = sorted({p.name for p in stale}), sorted({str(p.profile) for p in stale})
+            raise CardError(
+                f"operating points {', '.join(names)} are certified for profile {', '.join(others)}, and the "
+                f"profile is {mine} now: run `overtone calibrate` again"
+            )
+
+    def point(self, name: str | None = None, quality: int | None = None) -> OperatingPoint:
+        """The operating point of that name, or the default one, for a quality (or the profile's default).
+
+        Without one for that quality it is the default quality's, which promises nothing there.
 
         Raises:
             CardError: the card has no such point; the message lists those it has.
         """
         wanted = name or self.operating_point
-        for point in self.operating_points:
-            if point.name == wanted:
-                return point
-        known = [p.name for p in self.operating_points]
-        raise CardError(f"no operating point {wanted!r}; this checkpoint has {known}")
+        found = [p for p in self.operating_points if p.name == wanted]
+        if not found:
+            known = list(dict.fromkeys(p.name for p in self.operating_points))
+            raise CardError(f"no operating point {wanted!r}; this checkpoint has {known}")
+        for choice in (quality, self.profile.quality):
+            for point in found:
+                if choice is not None and point.quality == choice:
+                    return point
+        return found[0]
 
-    def threshold(self, name: str | None = None) -> float:
+    def threshold(self, name: str | None = None, quality: int | None = None) -> float:
         """Low confidence from which a low answer is final."""
-        return self.point(name).threshold
+        return self.point(name, quality).threshold
+
+    def certified(self) -> dict[str, tuple[int, ...]]:
+        """By operating point the qualities it is certified for; at others its threshold promises nothing."""
+        names = dict.fromkeys(p.name for p in self.operating_points)
+        return {
+            name: tuple(
+                p.quality
+                for p in self.operating_points
+                if p.name == name and p.method is not None and p.quality is not None
+            )
+            for name in names
+        }
 
     def to_json(self) -> str:
         """The card as JSON; the profile stands in it as a string of its own canonical JSON."""

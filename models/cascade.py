@@ -16,6 +16,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
+from models.mix import Mix
 from models.resnet import LAYERS, STRIDES, Body, Head, initialise, stage_channels
 
 State = tuple[Tensor, ...]
@@ -71,10 +72,14 @@ class Normalise(nn.Module):
 
 
 class Cascade(nn.Module):
-    """Two networks on dequantised coefficients: x6 [N, 6, h, w] first, x18 [N, 18, h, w] if need be."""
+    """Two networks on dequantised coefficients: x6 [N, 6, h, w] first, x18 [N, 18, h, w] if need be.
 
-    def __init__(self, architecture: Architecture) -> None:
+    With a `mix` the high answer is made of both networks' logits; see `answer`.
+    """
+
+    def __init__(self, architecture: Architecture, mix: Mix | None = None) -> None:
         super().__init__()
+        self.mix = mix
         a = self.architecture = architecture
         self.low_norm, self.high_norm = Normalise(a.low_channels), Normalise(a.high_channels)
         self.low_stem, self.high_stem = Stem(a.low_channels, a.stem), Stem(a.high_channels, a.stem)
@@ -119,6 +124,10 @@ class Cascade(nn.Module):
                 x = self.high_body(torch.cat([x, *state], dim=1))
         logits: Tensor = self.high_head(x)
         return logits
+
+    def answer(self, low: Tensor, high: Tensor) -> Tensor:
+        """Logits [N, classes] of the high answer, from the low and the high network's logits."""
+        return high if self.mix is None else self.mix(low, high)
 
     def forward(self, x6: Tensor, x18: Tensor) -> Tensor:
         """Logits of the high network from both bands; the low classifier is not run."""

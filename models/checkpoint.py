@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from models.card import Card, CardError
+from models.card import STALE, Card, CardError
 from models.cascade import Cascade
 
 BUNDLED = Path(__file__).parent / "checkpoints"
@@ -41,29 +41,53 @@ def find(name_or_path: str | os.PathLike[str]) -> Path:
     )
 
 
-def read_card(name_or_path: str | os.PathLike[str]) -> Card:
-    """The card alone, without reading the weights."""
+def read_card(name_or_path: str | os.PathLike[str], *, stale: bool = False) -> Card:
+    """The card alone, without reading the weights.
+
+    Args:
+        name_or_path: of the checkpoint.
+        stale: take certificates of another profile too; for who replaces them.
+
+    Raises:
+        CheckpointError: missing, damaged, or a card that does not hold together.
+    """
     path = find(name_or_path)
     try:
         with safe_open(path, "pt") as file:
-            return Card.model_validate_json((file.metadata() or {})[CARD_KEY])
+            return Card.model_validate_json((file.metadata() or {})[CARD_KEY], context={STALE: stale})
     except KeyError:
         raise CheckpointError(f"{path}: has no card; it was not written by Overtone") from None
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path}: cannot be read ({error})") from error
-    except (ValidationError, CardError, ValueError) as error:
+    except ValidationError as error:
+        raise CheckpointError(f"{path}: its card is not valid: {_one_line(error)}") from error
+    except ValueError as error:
         raise CheckpointError(f"{path}: its card is not valid: {error}") from error
 
 
-def load(name_or_path: str | os.PathLike[str], device: str | torch.device = "cpu") -> tuple[Cascade, Card]:
-    """The network in eval mode and float32, and its card.
+def _one_line(error: ValidationError) -> str:
+    """What pydantic says on many lines; an error of our own in its own words."""
+    found = []
+    for line in error.errors(include_url=False):
+        own = line.get("ctx", {}).get("error")
+        where = ".".join(str(part) for part in line["loc"])
+        found.append(str(own) if isinstance(own, CardError) else f"{where}: {line['msg']}")
+    return "; ".join(found)
+
+
+def load(
+    name_or_path: str | os.PathLike[str], device: str | torch.device = "cpu", *, stale: bool = False
+) -> tuple[Cascade, Card]:
+    """The network in eval mode and float32, mixing as its card says, and its card.
+
+    `stale` is as in `read_card`.
 
     Raises:
         CheckpointError: missing, damaged, or weights that do not fit the card's architecture.
     """
-    card = read_card(name_or_path)
+    card = read_card(name_or_path, stale=stale)
     path = find(name_or_path)
-    model = Cascade(card.architecture)
+    model = Cascade(card.architecture, card.mix)
     try:
         with safe_open(path, "pt") as file:
             tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
@@ -83,7 +107,26 @@ def save(path: str | os.PathLike[str], model: Cascade, card: Card, half: bool = 
     tensors = {
         k: _stored(v, half) for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")
     }
-    temporary = Path(path).with_suffix(".part")
+    _write(Path(path), tensors, card)
+
+
+def rewrite(source: str | os.PathLike[str], card: Card, out: str | os.PathLike[str]) -> None:
+    """The weights of `source`, bit for bit, under another card in `out`; whole or not at all.
+
+    Raises:
+        CheckpointError: `source` cannot be read.
+    """
+    path = find(source)
+    try:
+        with safe_open(path, "pt") as file:
+            tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: cannot be read ({error})") from error
+    _write(Path(out), tensors, card)
+
+
+def _write(path: Path, tensors: dict[str, Tensor], card: Card) -> None:
+    temporary = path.with_suffix(".part")
     save_file(tensors, temporary, {CARD_KEY: card.to_json()})
     # safetensors writes for the owner alone; a server usually runs as somebody else.
     temporary.chmod(0o644)

@@ -116,16 +116,25 @@ class ResNet(nn.Sequential):
         initialise(self)
 
 
-def rgb_resnet50(classes: int = 1000, width: float = 1.0) -> ResNet:
+def rgb_resnet50(
+    classes: int = 1000,
+    width: float = 1.0,
+    strides: Sequence[int] = STRIDES,
+    layers: Sequence[int] = LAYERS,
+) -> ResNet:
     """ResNet-50 on RGB pictures, the baseline: float[N, 3, H, W] -> logits."""
     inputs = max(1, round(64 * width))
     stem = nn.Sequential(nn.Conv2d(3, inputs, 7, 2, 3, bias=False), nn.BatchNorm2d(inputs), nn.ReLU())
     stem.append(nn.MaxPool2d(3, 2, 1))
-    return ResNet(stem, Body(inputs, width), classes)
+    return ResNet(stem, Body(inputs, width, strides, layers), classes)
 
 
 def frequency_resnet50(
-    channels: int, classes: int = 1000, strides: Sequence[int] = STRIDES, width: float = 1.0
+    channels: int,
+    classes: int = 1000,
+    strides: Sequence[int] = STRIDES,
+    width: float = 1.0,
+    layers: Sequence[int] = LAYERS,
 ) -> ResNet:
     """ResNet-50 on coefficient maps (Xu et al.): float[N, channels, H/8, W/8] -> logits."""
-    return ResNet(nn.Identity(), Body(channels, width, strides), classes)
+    return ResNet(nn.Identity(), Body(channels, width, strides, layers), classes)

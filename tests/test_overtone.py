@@ -14,7 +14,7 @@ from overtone import app
 runner = CliRunner()
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "serve", "classify", "link", "demo"])
+@pytest.mark.parametrize("command", ["train", "evaluate", "calibrate", "serve", "classify", "link", "demo"])
 def test_every_command_explains_itself(command: str) -> None:
     found = runner.invoke(app, [command, "--help"])
     assert found.exit_code == 0

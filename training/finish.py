@@ -10,12 +10,13 @@ from rich.console import Console
 
 from frequency import Profile, coefficients, fit, fit_tables, open_rgb, quantise
 from frequency.channels import HIGH, LOW
-from models import Accuracy, Card, Cascade, Costs, Temperature, Training, cost, save
-from training.calibrate import DEFAULT_POINT, fit_temperatures, modes, operating_points
+from models import Accuracy, Card, Cascade, Costs, Temperature, Training, save
+from training.calibrate import DEFAULT_POINT, Held, fit_temperatures, modes, operating_points
 from training.data import Pictures
 from training.predict import Predictions, predict
 from training.progress import tracked
 from training.recipe import Recipe
+from training.systems import cost_of
 
 TABLES_ON = 1000
 
@@ -66,14 +67,18 @@ def finish(
     quality = choose_quality(found, recipe.quality.tolerance)
     profile = replace(profile, quality=quality)
     temperature = fit_temperatures(found[quality])
-    counted = cost(model, recipe.size)
+    counted = cost_of(recipe, len(train.classes))
     card = Card(
         name=recipe.name,
         architecture=model.architecture,
         profile=profile,
         classes=train.classes,
         temperature=temperature,
-        operating_points=operating_points(found[quality], temperature),
+        operating_points=tuple(
+            point
+            for q, p in found.items()
+            for point in operating_points(p, temperature, Held(profile, q, f"{data}/calibration"))
+        ),
         operating_point=DEFAULT_POINT,
         cost=Costs(parameters=counted.parameters, low_macs=counted.low_macs or 0, macs=counted.macs),
         training=Training(

@@ -56,7 +56,10 @@ class Predictions:
 def predict(
     model: Cascade, pictures: Pictures, profile: Profile, quality: int, workers: int = 0, batch: int = 64
 ) -> Predictions:
-    """Both stages' logits for every picture at one quality, with a progress bar on a terminal."""
+    """Both stages' logits for every picture at one quality, with a progress bar on a terminal.
+
+    High's are those of the high answer: mixed with low's, if the network is said to mix.
+    """
     device = next(model.parameters()).device
     low_steps = torch.from_numpy(profile.low_steps(quality)).view(-1, 1, 1).to(device)
     high_steps = torch.from_numpy(profile.high_steps(quality)).view(-1, 1, 1).to(device)
@@ -64,7 +67,7 @@ def predict(
     columns: list[tuple[Tensor, ...]] = []
     for low, high, low_bytes, high_bytes, target in tracked(loader, f"quality {quality}"):
         logits, state = model.low(_maps(low.to(device), low_steps))
-        both = model.high(state, _maps(high.to(device), high_steps))
+        both = model.answer(logits, model.high(state, _maps(high.to(device), high_steps)))
         columns.append((logits.double().cpu(), both.double().cpu(), target, low_bytes, high_bytes))
     return Predictions(*(torch.cat(column).numpy() for column in zip(*columns, strict=True)))
 

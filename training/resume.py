@@ -18,12 +18,13 @@ class ResumeError(ValueError):
 
 @dataclass
 class Stage:
-    """One of the two steps under way: what is trained, how, and the average of the weights so far."""
+    """A step under way: what is trained, how, the average of the weights so far, and the forward pass."""
 
     step: int
     parameters: list[nn.Parameter]
     optimiser: SGD
     ema: AveragedModel | None
+    forward: nn.Module
 
 
 @dataclass(frozen=True)

@@ -415,6 +415,7 @@ async def test_describe_model(channel: Channel, tiny_profile: Profile) -> None:
     assert model.profile_id == tiny_profile.id
     assert json.loads(model.card)["operating_point"] == "default"
     assert "profile" not in json.loads(model.card)
+    assert json.loads(model.card)["certified"]["default"] == []
 
 
 async def test_go_away_when_stopping_lets_images_finish(serve: Serve, encoded: Encoded) -> None:

@@ -10,7 +10,7 @@ from frequency import Encoded, Profile, decode_high, decode_low, dequantise
 from gpu_server.answer import Stage
 from gpu_server.engine import Bands
 from gpu_server.network import TorchNetwork, fuse, open_network
-from models import Cascade, load
+from models import Cascade, Mix, Temperature, load, read_card, rewrite
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +97,57 @@ def test_what_cannot_be_fused_is_left_alone(caplog: pytest.LogCaptureFixture) ->
     model = Crossed().eval()
     assert fuse(model, (torch.randn(1, 3, 4, 4),)) is model
     assert "could not be fused" in caplog.text
+
+
+@pytest.fixture(scope="module")
+def mixing(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny checkpoint with a high answer that is mixed."""
+    path = tmp_path_factory.mktemp("mixing") / "mixing.safetensors"
+    card = read_card(tiny_checkpoint)
+    hot = Temperature(low=0.7, high=1.3)
+    rewrite(
+        tiny_checkpoint, card.model_copy(update={"mix": Mix(low=0.6, high=0.8), "temperature": hot}), path
+    )
+    return path
+
+
+def test_a_mixed_answer_is_what_training_measures(mixing: Path, image: Bands, tiny_profile: Profile) -> None:
+    cascade, card = load(mixing)
+    x6 = torch.from_numpy(dequantise(image.low, tiny_profile.low_steps(2)))[None]
+    assert image.high is not None
+    x18 = torch.from_numpy(dequantise(image.high, tiny_profile.high_steps(2)))[None]
+    with torch.inference_mode():
+        low, state = cascade.low(x6)
+        alone = cascade.high(state, x18)
+        mixed = torch.softmax((0.6 * low + 0.8 * alone) / card.temperature.high, 1)
+    network, _ = open_network(mixing, "cpu", (1, 2, 4))
+    network.warm()
+    first = network.run(Stage.LOW, [image])
+    known = replace(image, low_probabilities=first[0])
+    np.testing.assert_allclose(network.run(Stage.HIGH, [known]), mixed.numpy(), atol=1e-4)
+    assert not np.allclose(mixed.numpy(), torch.softmax(alone / card.temperature.high, 1).numpy(), atol=1e-3)
+    # `training.predict` mixes in the same place.
+    np.testing.assert_allclose(cascade.answer(low, alone).numpy(), (0.6 * low + 0.8 * alone).numpy())
+
+
+def test_low_is_run_again_where_what_it_said_is_lost(mixing: Path, image: Bands) -> None:
+    network, _ = open_network(mixing, "cpu", (1, 2, 4))
+    network.warm()
+    other = replace(image, low=np.roll(image.low, 3, axis=2))
+    said = network.run(Stage.LOW, [image, other])
+    images = [replace(i, low_probabilities=row) for i, row in zip((image, other), said, strict=True)]
+    both = network.run(Stage.HIGH, images)
+    np.testing.assert_allclose(network.run(Stage.HIGH, [images[0], other]), both, atol=1e-5)
+    np.testing.assert_allclose(network.run(Stage.HIGH, [image, other]), both, atol=1e-5)
+
+
+def test_a_certain_low_answer_can_be_mixed(mixing: Path, image: Bands) -> None:
+    network, _ = open_network(mixing, "cpu", (1,))
+    certain = np.zeros(10, np.float32)
+    certain[3] = 1
+    found = network.run(Stage.HIGH, [replace(image, low_probabilities=certain)])
+    assert np.isfinite(found).all()
+    assert found[0].argmax() == 3
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")

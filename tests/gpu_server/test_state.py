@@ -1,3 +1,6 @@
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from gpu_server.answer import Answer, NeedHigh, Score, Stage
@@ -60,6 +63,14 @@ def test_bounded_by_bytes_oldest_out_first(store: Store, metrics: Metrics) -> No
     assert store.get(3)
     assert store.bytes == 3 * (100 + OVERHEAD)
     assert count(metrics, "evictions") == 1
+
+
+def test_what_low_has_said_counts_too(store: Store) -> None:
+    said = np.zeros(100, np.float32)
+    store.put("a", Kept(b"x" * 100, replace(NEED, probabilities=said)))
+    assert store.bytes == 100 + OVERHEAD + 400
+    store.drop("a")
+    assert store.bytes == 0
 
 
 def test_larger_than_all_the_room_is_lost(store: Store) -> None:

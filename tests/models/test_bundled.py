@@ -26,7 +26,7 @@ def test_card_fits_the_weights(name: str) -> None:
     )
     assert len(card.classes) == len(card.profile.labels) == model.architecture.classes
     assert all(torch.isfinite(v).all() for v in model.state_dict().values())
-    assert {p.name for p in card.operating_points} == {"careful", "balanced", "thrifty"}
+    assert {p.name for p in card.operating_points} >= {"careful", "balanced", "thrifty"}
 
 
 def test_imagenette_keeps_what_the_readme_says() -> None:

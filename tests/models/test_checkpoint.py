@@ -4,7 +4,19 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from models import CardError, Cascade, CheckpointError, load, read_card, save
+from models import (
+    Card,
+    CardError,
+    Cascade,
+    CheckpointError,
+    Mix,
+    OperatingPoint,
+    Rule,
+    load,
+    read_card,
+    rewrite,
+    save,
+)
 
 
 def test_round_trip(tiny_checkpoint: Path, tmp_path: Path) -> None:
@@ -69,3 +81,72 @@ def test_weights_that_do_not_fit(tiny_checkpoint: Path, tmp_path: Path) -> None:
     save_file({"x": torch.zeros(1)}, path, {"card": read_card(tiny_checkpoint).to_json()})
     with pytest.raises(CheckpointError, match="do not fit"):
         load(path)
+
+
+def certificate(card: Card, **changes: object) -> OperatingPoint:
+    made = {
+        "name": "default",
+        "threshold": 0.7,
+        "method": "risk control",
+        "alpha": 0.01,
+        "n": 500,
+        "k": 3,
+        "quality": card.profile.quality,
+        "profile": card.profile.id.hex(),
+    }
+    return OperatingPoint.model_validate(made | changes)
+
+
+def test_certificates_go_with_the_card(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    _, card = load(tiny_checkpoint)
+    rule = Rule(both=(1.0, 0, 0, 0), low=(0.0, 0, 0, 0), price=1e-5)
+    points = (certificate(card), certificate(card, quality=3, threshold=0.9, rule=rule))
+    changed = card.model_copy(update={"operating_points": points, "mix": Mix(low=0.3, high=0.8)})
+    rewrite(tiny_checkpoint, changed, tmp_path / "again.safetensors")
+    model, again = load(tmp_path / "again.safetensors")
+    assert again == changed
+    assert model.mix == Mix(low=0.3, high=0.8)
+    assert again.certified() == {"default": (2, 3)}
+
+
+def test_certificates_of_another_profile_are_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    model, card = load(tiny_checkpoint)
+    other = card.model_copy(update={"operating_points": (certificate(card, profile="00c0ffee"),)})
+    path = tmp_path / "stale.safetensors"
+    save(path, model, other)
+    with pytest.raises(CheckpointError, match=r"00c0ffee.*run `overtone calibrate` again") as failure:
+        load(path)
+    assert "\n" not in str(failure.value)
+    with pytest.raises(CardError, match="default are certified for profile 00c0ffee"):
+        other.check()
+    # Who certifies again has to be able to read it.
+    assert read_card(path, stale=True) == other
+    load(path, stale=True)
+
+
+def test_a_point_is_chosen_by_quality(tiny_checkpoint: Path) -> None:
+    card = read_card(tiny_checkpoint)
+    points = (
+        certificate(card, quality=1, threshold=0.9),
+        certificate(card, threshold=0.8),
+        certificate(card, name="old", quality=None, profile=None, method=None),
+    )
+    card = card.model_copy(update={"operating_points": points})
+    assert card.threshold() == 0.8
+    assert card.threshold("default", 1) == 0.9
+    # Nothing is certified at quality 3: the default quality's threshold, without its promise.
+    assert card.threshold("default", 3) == 0.8
+    assert card.threshold("old", 3) == 0.7
+    assert card.certified() == {"default": (1, 2), "old": ()}
+
+
+def test_rewriting_leaves_the_weights_alone(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    model, card = load(tiny_checkpoint)
+    exact = tmp_path / "exact.safetensors"
+    torch.nn.init.normal_(model.low_head.linear.weight)
+    save(exact, model, card, half=False)
+    rewrite(exact, card.model_copy(update={"name": "new"}), exact)
+    again, new = load(exact)
+    assert new.name == "new"
+    assert torch.equal(again.low_head.linear.weight, model.low_head.linear.weight)
+    assert [p.name for p in tmp_path.iterdir()] == ["exact.safetensors"]

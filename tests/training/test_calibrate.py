@@ -4,18 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models import Temperature
+from tests.training.populations import predictions
 from training.calibrate import fit_temperature, modes, operating_points, risk_controlled_threshold
 from training.predict import Predictions
-
-
-def predictions(n: int = 4000, seed: int = 0) -> Predictions:
-    """Two imperfect classifiers, the high one better; the logits are 2 times too large to be calibrated."""
-    rng = np.random.default_rng(seed)
-    targets = rng.integers(0, 4, n)
-    one_hot = np.eye(4)[targets]
-    low, high = (2 * (k * one_hot + rng.gumbel(size=(n, 4))) for k in (1.0, 2.0))
-    sizes = rng.integers(400, 600, n), rng.integers(900, 1100, n)
-    return Predictions(low, high, targets, *sizes)
 
 
 def test_temperature_is_found() -> None:

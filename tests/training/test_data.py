@@ -2,8 +2,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from numpy.typing import NDArray
 from PIL import Image
 
+from training.cache import Files
 from training.data import (
     Augmentation,
     DataError,
@@ -68,7 +71,7 @@ def test_crops_stay_inside_and_cover_the_scale() -> None:
 
 def test_a_crop_that_never_fits_falls_back_to_the_centre() -> None:
     box = Augmentation(scale=(1.0, 1.0)).crop(1000, 10, np.random.default_rng(0))
-    assert box == (495.0, 0.0, 505.0, 10.0)
+    assert box == (495, 0, 505, 10)
 
 
 def test_epochs_differ_and_repeat() -> None:
@@ -84,20 +87,55 @@ def test_epochs_differ_and_repeat() -> None:
 
 def test_items(picture_folder: Path) -> None:
     train = part(picture_folder, "train")
-    item, target = TrainSet(train, Augmentation())[(0, 64, 5)]
-    same, _ = TrainSet(train, Augmentation())[(0, 64, 5)]
+
+    def items() -> TrainSet:
+        return TrainSet(train.targets, Files(train), Augmentation())
+
+    item, target = items()[(13, 64, 5)]
+    same, _ = items()[(13, 64, 5)]
+    other, _ = items()[(13, 64, 6)]
     assert item.shape == (3, 64, 64)
-    assert (item == same).all()
-    assert target == 0
+    assert item.dtype == torch.uint8
+    assert item.equal(same)
+    assert not item.equal(other)
+    assert target == 1
     whole, _ = TestSet(train, 64)[0]
     assert whole.shape == (3, 64, 64)
 
 
 def test_flip_mirrors() -> None:
-    half = np.zeros((8, 8, 3), np.uint8)
+    half = torch.zeros(8, 8, 3, dtype=torch.uint8)
     half[:, :4] = 255
     augmentation = Augmentation(scale=(1.0, 1.0), ratio=(1.0, 1.0))
-    sides = {
-        int(augmentation(Image.fromarray(half), 8, np.random.default_rng(s))[0, 0, 0] > 0) for s in range(16)
-    }
+    sides = {int(augmentation(half, 8, np.random.default_rng(s))[0, 0, 0] > 0) for s in range(16)}
     assert sides == {0, 1}
+
+
+@pytest.mark.parametrize("size", [24, 80])
+def test_a_crop_is_resized_as_pillow_does(size: int, photograph: NDArray[np.uint8]) -> None:
+    augmentation = Augmentation(scale=(0.3, 0.6), flip=False)
+    box = augmentation.crop(128, 96, np.random.default_rng(2))
+    resized = augmentation(torch.from_numpy(photograph), size, np.random.default_rng(2))
+    expected = Image.fromarray(photograph).crop(box).resize((size, size), Image.Resampling.BICUBIC)
+    difference = resized.permute(1, 2, 0).numpy().astype(int) - np.asarray(expected)
+    assert np.abs(difference).mean() < 1
+
+
+def test_odd_names_and_hidden_files(tmp_path: Path, photograph: NDArray[np.uint8]) -> None:
+    nested = tmp_path / "cold" / "more" / "still more"
+    nested.mkdir(parents=True)
+    (tmp_path / ".checkpoints").mkdir()
+    for name in ("A.JPG", "b.JPEG", "c.Png"):
+        Image.fromarray(photograph).save(nested / name)
+    (nested / "._A.JPG").write_bytes(b"hidden")
+    (nested / "notes.txt").write_text("no picture")
+    (tmp_path / "cold" / "folder.jpg").mkdir()
+    found = read_folder(tmp_path)
+    assert found.classes == ("cold",)
+    assert [path.name for path in found.paths] == ["A.JPG", "b.JPEG", "c.Png"]
+
+
+def test_a_class_without_pictures_is_named(picture_folder: Path) -> None:
+    (picture_folder / "train" / "tepid").mkdir()
+    with pytest.raises(DataError, match="tepid: no pictures"):
+        part(picture_folder, "train")

@@ -1,0 +1,54 @@
+"""From decoded pictures to what a system takes, on the system's device."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from frequency.channels import Channels
+from training.recipe import Quality
+from training.systems import RGB
+from training.transform import BlockDCT, draw_steps, requantise
+
+
+class Inputs:
+    """Takes uint8[N, 3, H, W] to coefficients float32[N, C, H/8, W/8], or to pixels for an RGB system."""
+
+    def __init__(self, channels: Channels | None, quality: Quality, device: torch.device) -> None:
+        self.quality, self.device = quality, device
+        self.channels = RGB if channels is None else len(channels)
+        self.dct = None if channels is None else BlockDCT(channels).to(device)
+
+    def exact(self, rgb: Tensor) -> Tensor:
+        """Before quantisation."""
+        on_device = rgb.to(self.device, non_blocking=True)
+        return on_device.float() if self.dct is None else self.dct(on_device)
+
+    def at(self, rgb: Tensor, steps: Tensor | float) -> Tensor:
+        """Quantised with these steps (float32[N, 1, 1, 1], or one for all); pixels are not quantised."""
+        x = self.exact(rgb)
+        if self.dct is not None:
+            x = requantise(x, torch.as_tensor(steps).to(self.device))
+        return x.contiguous(memory_format=torch.channels_last)
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """Quantiser steps for so many training pictures, over the whole range of qualities."""
+        return draw_steps(count, min(self.quality.steps), max(self.quality.steps), generator)
+
+    @property
+    def middle(self) -> float:
+        """The step of the middle quality."""
+        return float(self.quality.steps[len(self.quality.steps) // 2])
+
+    @torch.no_grad()
+    def statistics(self, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation float64[C] of each channel over all pictures, before quantisation."""
+        total, square = torch.zeros(2, self.channels, dtype=torch.float64)
+        count = 0
+        for rgb, _ in batches:
+            x = self.exact(rgb).double().cpu()
+            total += x.sum(dim=(0, 2, 3))
+            square += (x * x).sum(dim=(0, 2, 3))
+            count += x[:, 0].numel()
+        mean = total / count
+        return mean, (square / count - mean**2).clamp_min(1e-6).sqrt()

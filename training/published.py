@@ -1,0 +1,78 @@
+"""What the sources report, line by line, and which of our runs stands beside it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+
+from models import Architecture, Cascade, frequency_resnet50, rgb_resnet50
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published top-1 in percent on mini-ImageNet (100 classes, 90 epochs), and the name of our run."""
+
+    what: str
+    top1: float | None
+    run: str
+
+
+# The high/low separation report, its table of networks.
+SYSTEMS = (
+    Published("RGB ResNet-50", 82.67, "small-rgb"),
+    Published("frequency ResNet-50, 24 channels", 83.59, "small-frequency-24"),
+    Published("frequency ResNet-50, 6 channels", 81.53, "small-frequency-6"),
+    Published("frequency ResNet-50, 64 channels", None, "small-frequency-64"),
+    Published("the same with 24 channels, layer2 stride 1", None, "small-frequency-24-fine"),
+    Published("one half-width network on 24 channels", 82.67, "small-half-24"),
+    Published("frequency MobileNetV2, 24 channels", None, "small-mobilenet-24"),
+    Published("frequency MobileNetV2, 32 channels", None, "small-mobilenet-32"),
+)
+
+# Its table of structures; the cascade at a threshold of 0.85.
+STRUCTURES = (
+    Published("1: features concatenated before the classifier", 81.82, "small-structure-1"),
+    Published("2: stages 0-3 added", 81.93, "small-structure-2-add"),
+    Published("2: stages 0-3 concatenated", 81.95, "small-structure-2-cat-0123"),
+    Published("2: stages 0-2 concatenated", 81.78, "small-structure-2-cat-012"),
+    Published("2: stages 0, 1 concatenated", 81.99, "small-structure-2-cat-01"),
+    Published("2: stage 0 concatenated", 82.76, "small-structure-2-cat-0"),
+    Published("3: stems concatenated", 83.22, "small-structure-3"),
+)
+
+
+@dataclass(frozen=True)
+class PublishedCost:
+    """Published parameters in millions and multiply-adds in billions, and what to count ours on."""
+
+    what: str
+    parameters: float
+    macs: float
+    size: int
+    channels: int | None
+    build: Callable[[], nn.Module]
+
+
+COSTS = (
+    PublishedCost("RGB ResNet-50, 224 px, 1000 classes", 25.557, 4.089, 224, None, rgb_resnet50),
+    PublishedCost(
+        "frequency ResNet-50, 24 channels", 23.691, 3.929, 448, 24, lambda: frequency_resnet50(24, 100)
+    ),
+    PublishedCost("the same, 6 channels", 23.685, 3.911, 448, 6, lambda: frequency_resnet50(6, 100)),
+    PublishedCost(
+        "24 channels, strides 1, 1, 2, 2",
+        23.691,
+        13.524,
+        448,
+        24,
+        lambda: frequency_resnet50(24, 100, (1, 1, 2, 2)),
+    ),
+    PublishedCost(
+        "separation, structure 3, both networks",
+        11.987,
+        2.003,
+        448,
+        None,
+        lambda: Cascade(Architecture(classes=100)),
+    ),
+)

@@ -1,0 +1,252 @@
+"""`make results`: docs/results.md from the runs logged in docs/runs, nothing typed by hand.
+
+The words stand in docs/results.template.md; every `$name` in it is a table made here.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from statistics import fmean, stdev
+from string import Template
+from typing import Any
+
+from models import cost
+from training import published
+from training.published import Published
+
+Json = dict[str, Any]
+# Two identical runs of the report differed by 0.6 points; smaller differences are not an order.
+NOISE = 0.6
+
+
+class ResultsError(ValueError):
+    """A log that is not one, or a table whose runs are missing."""
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """The runs of one recipe, a seed each."""
+
+    name: str
+    runs: tuple[Json, ...]
+
+    def points(self, *keys: str) -> list[float]:
+        """A fraction of each run's default result, in percent."""
+        found = []
+        for run in self.runs:
+            value: Any = default_result(run)
+            for key in keys:
+                value = value[key]
+            found.append(100 * float(value))
+        return found
+
+    def mean(self, *keys: str) -> str:
+        """Mean, and with several seeds their standard deviation."""
+        points = self.points(*keys)
+        spread = f" ± {stdev(points):.2f}" if len(points) > 1 else ""
+        return f"{fmean(points):.2f}{spread}"
+
+    @property
+    def best(self) -> float:
+        """Mean of what the system is judged by: the cascade's top-1, or a single network's, in percent."""
+        return fmean(self.points("cascade", "top1") if self.cascade else self.points("top1"))
+
+    @property
+    def cascade(self) -> bool:
+        """Whether these are runs of a cascade."""
+        return "cascade" in default_result(self.runs[0])
+
+    @property
+    def seeds(self) -> str:
+        """How many."""
+        return str(len(self.runs))
+
+    @property
+    def cost(self) -> tuple[str, str]:
+        """Parameters in millions and multiply-adds in billions."""
+        cost = self.runs[0]["cost"]
+        return f"{cost['parameters'] / 1e6:.2f} M", f"{cost['macs'] / 1e9:.3f} G"
+
+
+def default_result(run: Json) -> Json:
+    """The entry a run is judged by: the default quality of a cascade, the finest step of a single network."""
+    entries = run["results"]
+    if not entries:
+        raise ResultsError(f"{run['name']}: no results were logged; train it on data with a val/ part")
+    chosen: Json = next((e for e in entries if e.get("default")), entries[-1])
+    return chosen
+
+
+def read_runs(folder: Path) -> dict[str, Repeated]:
+    """All runs logged in a folder, by the recipe's name."""
+    found: dict[str, list[Json]] = {}
+    for path in sorted(folder.glob("*.json")):
+        try:
+            run = json.loads(path.read_text("utf-8"))
+        except ValueError as error:
+            raise ResultsError(f"{path}: not JSON ({error})") from None
+        if isinstance(run, dict) and "recipe" in run and "results" in run:
+            found.setdefault(run["name"], []).append(run)
+    return {name: Repeated(name, tuple(runs)) for name, runs in found.items()}
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
+    """A Markdown table, its first `left` columns aligned left."""
+    rule = ["---" if i < left else "---:" for i in range(len(head))]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [head, rule, *rows])
+
+
+def systems(runs: dict[str, Repeated]) -> str:
+    """Single networks on the same budget and data, beside the sources' numbers."""
+    rows = []
+    for line in _present(published.SYSTEMS, runs):
+        ours = runs[line.run]
+        rows.append((line.what, _points(line.top1), ours.mean("top1"), ours.seeds, *ours.cost))
+    return table(("network", "published", "ours", "seeds", "parameters", "MACs"), rows)
+
+
+def structures(runs: dict[str, Repeated]) -> str:
+    """The cascades, low only, always both and cascade."""
+    rows = []
+    for line in _present(published.STRUCTURES, runs):
+        ours = runs[line.run]
+        modes = (ours.mean(mode, "top1") for mode in ("low", "both", "cascade"))
+        rows.append((line.what, _points(line.top1), *modes, ours.mean("exit_share"), ours.seeds))
+    head = "structure", "published cascade", "low only", "both", "cascade", "answered low", "seeds"
+    return table(head, rows)
+
+
+def costs(_: dict[str, Repeated]) -> str:
+    """Parameters and multiply-adds, counted now on the networks themselves, beside the published ones."""
+    rows = []
+    for line in published.COSTS:
+        ours = cost(line.build(), line.size, line.channels)
+        counted = f"{ours.parameters / 1e6:.3f} M", f"{ours.macs / 1e9:.3f} G"
+        rows.append((line.what, f"{line.parameters:.3f} M", counted[0], f"{line.macs:.3f} G", counted[1]))
+    return table(("network, 448 px, 100 classes", "published", "ours", "MACs published", "ours"), rows)
+
+
+def order(lines: Sequence[Published]) -> Callable[[dict[str, Repeated]], str]:
+    """Where our order of the lines differs from the published one: a sentence for every such pair."""
+
+    def say(runs: dict[str, Repeated]) -> str:
+        known = [line for line in _present(lines, runs) if line.top1 is not None]
+        pairs = [(a, b) for a, b in combinations(known, 2) if abs((a.top1 or 0) - (b.top1 or 0)) > NOISE]
+        differing = [text for a, b in pairs if (text := _disagreement(a, b, runs))]
+        head = (
+            f"Of {len(pairs)} pairs whose published top-1 differs by more than {NOISE} points, "
+            f"{len(pairs) - len(differing)} stand in the same order here."
+        )
+        return "\n".join([head, *(["", *differing] if differing else [])])
+
+    return say
+
+
+def _disagreement(a: Published, b: Published, runs: dict[str, Repeated]) -> str:
+    theirs, ours = (a.top1 or 0) - (b.top1 or 0), runs[a.run].best - runs[b.run].best
+    if theirs * ours > 0:
+        return ""
+    return f"- {a.what} against {b.what}: {theirs:+.2f} published, {ours:+.2f} here"
+
+
+def budget(prefix: str) -> Callable[[dict[str, Repeated]], str]:
+    """What the runs whose name begins so have in common: data, recipe, machine, time."""
+
+    def say(runs: dict[str, Repeated]) -> str:
+        chosen = [run for name, r in runs.items() if name.startswith(prefix) for run in r.runs]
+        if not chosen:
+            return "No such run has been logged yet."
+        first, hours = chosen[0], sum(run["seconds"] for run in chosen) / 3600
+        seeds = sorted({run["seed"] for run in chosen})
+        return (
+            f"{len(chosen)} runs, seeds {', '.join(map(str, seeds))}, on {first['images']:,} pictures of "
+            f"{first['data']}/train; {hours:.1f} hours of epochs on {first['machine']['cores']} cores "
+            f"({first['machine']['processor']}), torch {first['torch']}."
+        )
+
+    return say
+
+
+def commands(prefix: str) -> Callable[[dict[str, Repeated]], str]:
+    """The commands of the runs whose name begins so, one a line."""
+
+    def say(runs: dict[str, Repeated]) -> str:
+        lines = [run["command"] for n, r in sorted(runs.items()) if n.startswith(prefix) for run in r.runs]
+        return "\n".join(f"    {line}" for line in lines) or "    (none logged yet)"
+
+    return say
+
+
+def checkpoint(name: str) -> Callable[[dict[str, Repeated]], str]:
+    """One bundled checkpoint: every quality in the three modes."""
+
+    def say(runs: dict[str, Repeated]) -> str:
+        if name not in runs:
+            return "Not trained yet."
+        return table(
+            ("quality", "step", "low", "bytes", "both", "bytes", "cascade", "top-5", "bytes", "answered low"),
+            [_quality(entry) for entry in runs[name].runs[-1]["results"]],
+            left=0,
+        )
+
+    return say
+
+
+def _quality(e: Json) -> tuple[str, ...]:
+    bold = "**" if e.get("default") else ""
+    return (
+        f"{bold}{e['quality']}{bold}",
+        f"{e['step']:g}",
+        f"{e['low']['top1']:.2%}",
+        f"{e['low_bytes']:.0f}",
+        f"{e['both']['top1']:.2%}",
+        f"{e['low_bytes'] + e['high_bytes']:.0f}",
+        f"{bold}{e['cascade']['top1']:.2%}{bold}",
+        f"{e['cascade']['top5']:.2%}",
+        f"{bold}{e['mean_bytes']:.0f}{bold}",
+        f"{e['exit_share']:.1%}",
+    )
+
+
+def _present(lines: Sequence[Published], runs: dict[str, Repeated]) -> list[Published]:
+    return [line for line in lines if line.run in runs]
+
+
+def _points(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+TABLES: dict[str, Callable[[dict[str, Repeated]], str]] = {
+    "costs": costs,
+    "systems": systems,
+    "systems_order": order(published.SYSTEMS),
+    "structures": structures,
+    "structures_order": order(published.STRUCTURES),
+    "small_budget": budget("small-"),
+    "small_commands": commands("small-"),
+    "imagenette": checkpoint("imagenette"),
+    "imagenette_commands": commands("imagenette"),
+    "trashnet": checkpoint("trashnet"),
+    "trashnet_commands": commands("trashnet"),
+}
+
+
+def render(template: str, runs: dict[str, Repeated]) -> str:
+    """The template with every table in its place."""
+    try:
+        return Template(template).substitute({name: make(runs) for name, make in TABLES.items()})
+    except KeyError as error:
+        raise ResultsError(f"the template asks for ${error.args[0]}, and there is no such table") from None
+
+
+def main(docs: Path = Path("docs")) -> None:
+    """Write docs/results.md."""
+    text = render((docs / "results.template.md").read_text("utf-8"), read_runs(docs / "runs"))
+    (docs / "results.md").write_text(text, "utf-8")
+    print(f"wrote {docs / 'results.md'}")
+
+
+if __name__ == "__main__":
+    main()

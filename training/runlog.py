@@ -1,0 +1,93 @@
+"""What a run says of itself while it goes: a line of JSON and TensorBoard's curves an epoch."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+
+from torch.utils.tensorboard import SummaryWriter
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One line of the log; accuracies are fractions, `calibration_top1` None where it was not measured."""
+
+    step: int
+    epoch: int
+    size: int
+    lr: float
+    loss: float
+    top1: float
+    calibration_top1: float | None
+    images_per_second: float
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        held_out = "" if self.calibration_top1 is None else f"calibration {self.calibration_top1:.1%}, "
+        return (
+            f"step {self.step + 1} epoch {self.epoch + 1} at {self.size} px: loss {self.loss:.3f}, "
+            f"train {self.top1:.1%}, {held_out}{self.images_per_second:.0f} images/s"
+        )
+
+
+def epochs_of(log: Path) -> Iterator[Epoch]:
+    """The finished epochs a run has logged."""
+    for line in log.read_text("utf-8").splitlines():
+        yield Epoch(**json.loads(line))
+
+
+class RunLog:
+    """The log of the run in `folder`, going on with `step` and `epoch`, both from 0; later lines are dropped.
+
+    An epoch is logged before its weights are saved, so a run killed between the two logs it again.
+    """
+
+    def __init__(self, folder: Path, step: int = 0, epoch: int = 0) -> None:
+        self.path = folder / "log.jsonl"
+        lines = list(_whole(self.path)) if self.path.exists() else []
+        kept = [line for line in lines if (line.step, line.epoch) < (step, epoch)]
+        temporary = self.path.with_suffix(".part")
+        temporary.write_text("".join(_json(line) for line in kept), "utf-8")
+        temporary.replace(self.path)
+        self.epochs = len(kept)
+        # TensorBoard is told to forget what was shown of later epochs too.
+        self.board = SummaryWriter(str(folder), purge_step=self.epochs or None)
+
+    def __enter__(self) -> "RunLog":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.board.close()
+
+    def add(self, line: Epoch) -> None:
+        """Log a finished epoch."""
+        with self.path.open("a", encoding="utf-8") as log:
+            log.write(_json(line))
+        for name, value in _scalars(line):
+            self.board.add_scalar(name, value, self.epochs)
+        self.board.flush()
+        self.epochs += 1
+
+
+def _scalars(line: Epoch) -> Iterator[tuple[str, float]]:
+    """What TensorBoard shows of an epoch."""
+    yield "loss", line.loss
+    yield "top1/train", line.top1
+    if line.calibration_top1 is not None:
+        yield "top1/calibration", line.calibration_top1
+    yield "lr", line.lr
+    yield "images_per_second", line.images_per_second
+
+
+def _whole(log: Path) -> Iterator[Epoch]:
+    """Logged epochs up to a line that a kill cut off."""
+    with contextlib.suppress(json.JSONDecodeError):
+        yield from epochs_of(log)
+
+
+def _json(line: Epoch) -> str:
+    return json.dumps(asdict(line)) + "\n"
