@@ -1,0 +1,6 @@
+"""The C twin of `frequency.stream`."""
+
+from collections.abc import Buffer
+
+def encode(plan: bytes, planes: Buffer, height: int, width: int, check: int) -> bytes: ...
+def decode(plan: bytes, known: Buffer, body: bytes, height: int, width: int) -> tuple[bytes, int]: ...
