@@ -24,7 +24,7 @@ enum {
     ONE = 1 << SCALE_BITS,
     LIMIT = 1 << 25,      /* a centre stays within int16 */
     LIFT_BITS = 6,
-    LEVELS = 16,
+    LEVELS = 20,
     OFFSET_LEVELS = 4,
     CONTEXTS = LEVELS * OFFSET_LEVELS,
     ESCAPE_BITS = 4,
@@ -43,8 +43,8 @@ enum {
 };
 #define START 65536u
 
-static const int32_t SPREADS[LEVELS - 1] = {10,  20,  36,  56,  82,  123,  174, 246,
-                                            348, 492, 696, 973, 1434, 2150, 3584};
+static const int32_t SPREADS[LEVELS - 1] = {10,  20,  36,   56,   82,   123,  174,  246,   348,  492,
+                                            696, 973, 1434, 2150, 3584, 5600, 8700, 13500, 21000};
 static const int32_t OFFSETS[OFFSET_LEVELS - 1] = {51, 154, 307};
 
 typedef enum {

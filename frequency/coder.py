@@ -4,7 +4,6 @@
 """
 
 import os
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +17,9 @@ try:
         raise ImportError("OVERTONE_PURE is set")
     from frequency import _coder
 except ImportError:
-    accelerated: Final = False
+    accelerated = False
 else:
-    accelerated: Final = True  # type: ignore[misc,no-redef]
+    accelerated = True
 
 
 def encode_band(planes: NDArray[np.int16], plan: Plan, check: int) -> bytes:

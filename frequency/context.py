@@ -3,7 +3,7 @@
 Two weighted sums of readings, in 1024ths of the channel's step, are all that is known of a coefficient before
 it is coded: its `centre`, where it is expected, and its `spread`, how far from there. The coefficient is
 coded as its distance from the nearest integer to the centre, mirrored so that the centre lies on its positive
-side; the context is one of 16 levels of the spread times 4 of how far the centre is from that integer.
+side; the context is one of 20 levels of the spread times 4 of how far the centre is from that integer.
 """
 
 from typing import Final, NamedTuple
@@ -18,7 +18,27 @@ SCALE_BITS: Final = 10
 ONE: Final = 1 << SCALE_BITS
 LIMIT: Final = 1 << 15 + SCALE_BITS  # a centre stays within int16
 LIFT_BITS: Final = 6
-SPREADS: Final = (10, 20, 36, 56, 82, 123, 174, 246, 348, 492, 696, 973, 1434, 2150, 3584)
+SPREADS: Final = (
+    10,
+    20,
+    36,
+    56,
+    82,
+    123,
+    174,
+    246,
+    348,
+    492,
+    696,
+    973,
+    1434,
+    2150,
+    3584,
+    5600,
+    8700,
+    13500,
+    21000,
+)
 OFFSETS: Final = (51, 154, 307)
 OFFSET_LEVELS: Final = len(OFFSETS) + 1
 CONTEXTS: Final = (len(SPREADS) + 1) * OFFSET_LEVELS

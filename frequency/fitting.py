@@ -20,8 +20,8 @@ Ints = tuple[int, ...]
 Floats = NDArray[np.float32]
 Sample = tuple[NDArray[np.int16], NDArray[np.int16]]
 
-CENTRE_TAPS: Final = 8
-SPREAD_TAPS: Final = 10
+CENTRE_TAPS: Final = 12
+SPREAD_TAPS: Final = 12
 OBSERVATIONS: Final = 40_000  # of each channel, for the weights; tables are counted on all there is
 _SIZE: Final = 1024  # numbers from here on are counted as one
 # How many luma or chroma frequencies away a channel is still read around the block, and at the block.
@@ -91,10 +91,12 @@ def _fit_channel(
         return _Form((), (), (0, 0, 16))
     centre = centre_weights(readings, target, CENTRE_TAPS)
     expected = readings @ centre
+    # How far a DC is from zero says nothing of how well it is expected.
+    lifting = expected * (channels[number] not in DC)
     magnitudes = np.concatenate(
         [
             np.abs(readings),
-            np.abs(expected)[:, None],
+            np.abs(lifting)[:, None],
             np.ones((len(target), 1), np.float32),
             inverse[:, None],
         ],

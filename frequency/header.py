@@ -87,5 +87,5 @@ def checksum(
     """CRC-32 of what a payload means: band, quality, profile, size of high, and coefficients (see above)."""
     crc = zlib.crc32(write_header(band, quality, 0) + profile_id + write_varint(high_size or 0))
     for values in planes:
-        crc = zlib.crc32(np.ascontiguousarray(values, dtype="<i2"), crc)
+        crc = zlib.crc32(values.astype("<i2").tobytes(), crc)
     return crc

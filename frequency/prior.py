@@ -31,7 +31,7 @@ def prior_tables(channels: tuple[int, ...], qualities: int) -> Tables:
 
 
 def _means() -> list[float]:
-    """A spread for each of the 16 levels, in steps."""
+    """A spread for each of the 20 levels, in steps."""
     edges = np.array([SPREADS[0] / 2, *SPREADS, 3 * SPREADS[-1]]) / 1024
     return np.sqrt(edges[1:] * edges[:-1]).tolist()
 

@@ -77,7 +77,7 @@ def near_places(plane: NDArray[np.integer]) -> Places:
     """Places around each block of a channel already coded."""
     *leading, height, width = plane.shape
     around = [(0, 0)] * len(leading) + [(1, 1), (1, 1)]
-    padded = np.pad(plane.astype(np.int64), around, mode="edge")
+    padded: Wide = np.pad(plane.astype(np.int64), around, mode="edge")
 
     def shifted(down: int, right: int) -> Wide:
         return padded[..., 1 + down : 1 + down + height, 1 + right : 1 + right + width]
@@ -88,5 +88,5 @@ def near_places(plane: NDArray[np.integer]) -> Places:
 
 def median(w: Wide, n: Wide, nw: Wide) -> Wide:
     """The MED predictor."""
-    low, high = np.minimum(w, n), np.maximum(w, n)
-    return np.clip(w + n - nw, low, high)
+    found: Wide = np.clip(w + n - nw, np.minimum(w, n), np.maximum(w, n))
+    return found

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating]
 Matrix = NDArray[np.float64]
 
 _ROUNDS: Final = 3
@@ -38,7 +38,7 @@ def spread_weights(magnitudes: Floats, distance: Floats, most: int, keep: int) -
         inner = _shrink(gram, moment, inner, most, keep, len(kept))
         inner = _without_negative(gram, moment, inner)
         found = _spread_out(gram, moment, inner)
-        expected = np.maximum(some @ found, 0.003)
+        expected = np.maximum(some @ found, np.float32(0.003))
         weights = np.zeros(magnitudes.shape[1], dtype=np.float32)
         weights[kept] = found
         kept = kept[np.unique(np.append(inner, np.arange(len(kept) - keep, len(kept))))]

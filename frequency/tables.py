@@ -31,7 +31,7 @@ class Tables:
     number of the reading (`frequency.reading`), and its weight in 256ths; weights are of coefficients, not of
     steps, so that one set serves all qualities. `base` has three numbers: what the spread gains by the
     centre's distance from zero (64ths), a constant in 1024ths of a step, and one in 16ths of a coefficient.
-    `contexts` name the table of each of the 64 contexts by a letter. `empty[q][c]` is how often quality q
+    `contexts` name the table of each of the 80 contexts by a letter. `empty[q][c]` is how often quality q
     leaves channel c without any number but zero, in 256ths.
     """
 
@@ -69,8 +69,8 @@ class Tables:
                 _is_tuple(rows) and len(rows) == count, f"{name}: need one entry per channel of low + high"
             )
         known = set(NAMES[: len(self.bank)])
-        for row in self.contexts:
-            good = isinstance(row, str) and len(row) == CONTEXTS and set(row) <= known
+        for letters in self.contexts:
+            good = isinstance(letters, str) and len(letters) == CONTEXTS and set(letters) <= known
             _require(good, f"contexts: {CONTEXTS} letters each, each of a table in the bank")
         for name, least in (("centre", -MAX_WEIGHT), ("spread", 0)):
             for number, row in enumerate(getattr(self, name)):
