@@ -10,14 +10,15 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv test demo lint unit experiments results protos clean
+.PHONY: help venv test demo lint unit experiments results protos fuzz clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 venv: $(READY) ## A virtual environment with everything in it
 
-$(READY): pyproject.toml constraints.txt
+# The C extension is built here where there is a compiler; without one the numpy twin does its work.
+$(READY): pyproject.toml setup.py frequency/_coder.c constraints.txt
 	@test -n "$(PYTHON)" || { echo "Overtone needs Python 3.11 or newer: make PYTHON=/path/to/python3"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt setuptools
@@ -47,6 +48,15 @@ results: $(READY) ## docs/results.md again, from the runs logged in docs/runs
 protos: $(READY) ## The gRPC stubs again, after a change of protos/overtone.proto
 	$(BIN)/python -m protos.generate
 
+COUNT ?= 1000000
+ASAN := build/asan
+fuzz: $(READY) ## Damaged payloads under AddressSanitizer: make fuzz COUNT=1000000 ARGS="--start 0 --twin-every 50"
+	CC=gcc CFLAGS="-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all" \
+		$(BIN)/python setup.py --quiet build_ext --force --build-lib $(ASAN) --build-temp $(ASAN)/temp
+	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+		ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 \
+		$(BIN)/python -m benchmarks.fuzz --extension $(ASAN)/frequency/_coder.abi3.so --count $(COUNT) $(ARGS)
+
 clean: ## Away with everything that can be made again, .venv too
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist frequency/*.so wheelhouse *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -33,7 +33,8 @@ def mean_bytes(fitted: NDArray[np.float32], measured: NDArray[np.float32], step:
     sample = np.stack([quantise(m, steps) for m in fitted])
     size = 8 * fitted.shape[-1]
     uniform = Profile.uniform(["any"], size=size, steps=(step,))
-    profile = replace(uniform, tables=(fit_tables(sample[:, :n], sample[:, n:], LOW, HIGH),))
+    tables = fit_tables([(sample[:, :n], sample[:, n:])], uniform.steps, LOW, HIGH)
+    profile = replace(uniform, tables=tables)
     quantised = [quantise(m, steps) for m in measured]
     sent = [encode_bands(q[:n], q[n:], profile, 1) for q in quantised]
     return float(np.mean([len(s.low) for s in sent])), float(np.mean([len(s.high) for s in sent]))

@@ -1,17 +1,17 @@
 """A picture to two payloads, and payloads back to quantised coefficients."""
 
-import zlib
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from frequency import coder
 from frequency.dct import coefficients
 from frequency.errors import PayloadError, WrongProfileError
-from frequency.header import FIXED_BYTES, Band, Header, checksum, read_header, write_payload
+from frequency.header import HIGH_BYTES, Band, Header, checksum, read_header, write_header
 from frequency.profile import Profile
 from frequency.quantise import quantise
-from frequency.stream import decode_planes, encode_planes, largest
+from frequency.stream import largest
 
 
 @dataclass(frozen=True)
@@ -32,19 +32,16 @@ def encode(rgb: NDArray[np.uint8], profile: Profile, quality: int | None = None)
     if rgb.shape != (profile.size, profile.size, 3):
         raise ValueError(f"need uint8[{profile.size}, {profile.size}, 3] RGB, got {list(rgb.shape)}")
     quality = profile.quality if quality is None else quality
-    low = quantise(coefficients(rgb, profile.low), profile.low_steps(quality))
-    high = quantise(coefficients(rgb, profile.high), profile.high_steps(quality))
-    return encode_bands(low, high, profile, quality)
+    steps = np.concatenate([profile.low_steps(quality), profile.high_steps(quality)])
+    planes = quantise(coefficients(rgb, profile.low + profile.high), steps)
+    return _encode(planes, profile, quality)
 
 
 def encode_bands(low: NDArray[np.int16], high: NDArray[np.int16], profile: Profile, quality: int) -> Encoded:
     """Both payloads of quantised coefficients int16[C, h, w], lossless."""
     _require_band(low, len(profile.low), profile)
     _require_band(high, len(profile.high), profile)
-    body = encode_planes(high, profile.high, profile.high_tables(quality))
-    second = write_payload("high", quality, profile.id, body, seed=_seed(low))
-    body = encode_planes(low, profile.low, profile.low_tables(quality))
-    return Encoded(write_payload("low", quality, profile.id, body, high_size=len(second)), second, quality)
+    return _encode(np.concatenate([low, high]), profile, quality)
 
 
 def decode_low(payload: bytes, profile: Profile) -> NDArray[np.int16]:
@@ -54,45 +51,66 @@ def decode_low(payload: bytes, profile: Profile) -> NDArray[np.int16]:
         WrongProfileError: written for another profile.
         PayloadError: damaged in any way, or a high payload.
     """
-    header = _open(payload, "low", profile, seed=0)
-    if (header.high_size or 0) > FIXED_BYTES + largest(len(profile.high), profile.blocks):
+    header = _open(payload, "low")
+    if header.profile_id != profile.id:
+        raise WrongProfileError(
+            f"the payload is for profile {(header.profile_id or b'').hex()}, not {profile.id.hex()}; "
+            "fetch the profile and encode again"
+        )
+    _require_quality(header, profile)
+    if (header.high_size or 0) > HIGH_BYTES + largest(len(profile.high), profile.blocks**2):
         raise PayloadError("damaged payload: its high payload cannot be that large")
-    tables = profile.low_tables(header.quality)
-    return decode_planes(payload[header.length :], profile.low, tables, profile.blocks)
+    nothing = np.empty((0, profile.blocks, profile.blocks), dtype=np.int16)
+    return _decode(payload, header, nothing, profile, "")
 
 
 def decode_high(payload: bytes, low: NDArray[np.int16], profile: Profile) -> NDArray[np.int16]:
     """Quantised coefficients int16[C, h, w] of a high payload, given the decoded low of the same picture.
 
     Raises:
-        WrongProfileError: written for another profile.
-        PayloadError: damaged in any way, a low payload, or of another picture than `low`.
+        PayloadError: damaged in any way, a low payload, or of another picture or profile than `low`.
     """
     _require_band(low, len(profile.low), profile)
-    header = _open(payload, "high", profile, _seed(low))
-    tables = profile.high_tables(header.quality)
-    return decode_planes(payload[header.length :], profile.high, tables, profile.blocks)
+    header = _open(payload, "high")
+    _require_quality(header, profile)
+    return _decode(payload, header, low, profile, ", or it belongs to another picture or profile")
 
 
-def _open(payload: bytes, band: Band, profile: Profile, seed: int) -> Header:
+def _encode(planes: NDArray[np.int16], profile: Profile, quality: int) -> Encoded:
+    split = len(profile.low)
+    high = _payload("high", planes, profile, quality, None)
+    return Encoded(_payload("low", planes[:split], profile, quality, len(high)), high, quality)
+
+
+def _payload(
+    band: Band, planes: NDArray[np.int16], profile: Profile, quality: int, high_size: int | None
+) -> bytes:
+    check = checksum(band, quality, profile.id, high_size, [planes])
+    body = coder.encode_band(planes, profile.plan(band, quality), check & 0xFFFF)
+    return write_header(band, quality, check >> 16, profile.id, high_size) + body
+
+
+def _decode(
+    payload: bytes, header: Header, known: NDArray[np.int16], profile: Profile, hint: str
+) -> NDArray[np.int16]:
+    plan = profile.plan(header.band, header.quality)
+    band, check = coder.decode_band(payload[header.length :], known, plan)
+    meant = checksum(header.band, header.quality, profile.id, header.high_size, [known, band])
+    if meant != header.check << 16 | check:
+        raise PayloadError(f"damaged payload: the checksum is wrong{hint}")
+    return band
+
+
+def _open(payload: bytes, band: Band) -> Header:
     header = read_header(payload)
     if header.band != band:
         raise PayloadError(f"this is a {header.band} payload where a {band} one belongs")
-    if header.profile_id != profile.id:
-        raise WrongProfileError(
-            f"the payload is for profile {header.profile_id.hex()}, not {profile.id.hex()}; "
-            "fetch the profile and encode again"
-        )
-    if header.quality not in profile.qualities:
-        raise PayloadError(f"the profile has no quality {header.quality}")
-    if header.crc != checksum(payload, seed):
-        hint = "" if band == "low" else ", or it belongs to another picture"
-        raise PayloadError(f"damaged payload: the checksum is wrong{hint}")
     return header
 
 
-def _seed(low: NDArray[np.int16]) -> int:
-    return zlib.crc32(low.astype("<i2").tobytes())
+def _require_quality(header: Header, profile: Profile) -> None:
+    if header.quality not in profile.qualities:
+        raise PayloadError(f"the profile has no quality {header.quality}")
 
 
 def _require_band(band: NDArray[np.int16], channels: int, profile: Profile) -> None:

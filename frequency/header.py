@@ -1,36 +1,50 @@
-"""The header of a payload: what it is, for which profile, and a checksum.
+"""The header of a payload: what it is, for which profile, and half of a checksum.
 
 byte 0      version << 4 | band (0 low, 1 high)
 byte 1      quality
-bytes 2-5   profile id
-bytes 6-9   CRC-32, least byte first, of the rest of the header and the body
+2 bytes     upper half of the checksum, least byte first; the lower half is where the rANS coder ends
+low only    profile id, 4 bytes
 low only    size in bytes of the high payload of the same picture, a varint
+
+The checksum is of what was meant, not of the bytes: a CRC-32 of the header without it, the profile id and the
+coefficients, for high those of low too. So a high payload need not name its profile: with another profile or
+another picture's low it does not come out right.
 """
 
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from frequency.errors import PayloadError
-from frequency.varint import read_varint, write_varint
+from frequency.varint import MAX_BYTES, read_varint, write_varint
 
 Band = Literal["low", "high"]
 
-VERSION: Final = 1
-FIXED_BYTES: Final = 10
-_CRC: Final = slice(6, 10)
+VERSION: Final = 2
+HIGH_BYTES: Final = 4
+LOW_BYTES: Final = 8  # and the varint
+LARGEST: Final = LOW_BYTES + MAX_BYTES
+_CHECK: Final = slice(2, 4)
+_ID: Final = slice(4, 8)
 _BANDS: Final[tuple[Band, ...]] = ("low", "high")
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a payload says of itself; `high_size` is None in a high one, `length` is the header's own."""
+    """What a payload says of itself; `profile_id` and `high_size` are None in a high one.
+
+    `check` is the upper half of the checksum, `length` the header's own.
+    """
 
     version: int
     band: Band
     quality: int
-    profile_id: bytes
-    crc: int
+    profile_id: bytes | None
+    check: int
     high_size: int | None
     length: int
 
@@ -38,32 +52,40 @@ class Header:
 def read_header(payload: bytes) -> Header:
     """The header of a payload, or of the low payload at the front of low and high joined.
 
-    The checksum is not looked at: that takes the whole payload, and `decode_low` and `decode_high` do it.
+    The checksum is not looked at: that takes the coefficients, and `decode_low` and `decode_high` do it.
 
     Raises:
         PayloadError: too short, or of an unknown version or band.
     """
-    if len(payload) < FIXED_BYTES:
+    if len(payload) < HIGH_BYTES:
         raise PayloadError(f"not a payload: {len(payload)} bytes are too few")
     version, band = payload[0] >> 4, payload[0] & 0x0F
     if version != VERSION:
         raise PayloadError(f"not a payload of version {VERSION}")
     if band >= len(_BANDS):
         raise PayloadError("damaged payload: neither low nor high")
-    high_size, length = read_varint(payload, FIXED_BYTES) if band == 0 else (None, FIXED_BYTES)
-    crc = int.from_bytes(payload[_CRC], "little")
-    return Header(VERSION, _BANDS[band], payload[1], bytes(payload[2:6]), crc, high_size, length)
+    check = int.from_bytes(payload[_CHECK], "little")
+    if band:
+        return Header(VERSION, "high", payload[1], None, check, None, HIGH_BYTES)
+    if len(payload) <= LOW_BYTES:
+        raise PayloadError(f"not a low payload: {len(payload)} bytes are too few")
+    high_size, length = read_varint(payload, LOW_BYTES)
+    return Header(VERSION, "low", payload[1], bytes(payload[_ID]), check, high_size, length)
 
 
-def write_payload(
-    band: Band, quality: int, profile_id: bytes, body: bytes, *, high_size: int | None = None, seed: int = 0
+def write_header(
+    band: Band, quality: int, check: int, profile_id: bytes = b"", high_size: int | None = None
 ) -> bytes:
-    """A payload of this body; `high_size` in low ones only, `seed` as in `checksum`."""
-    start = bytes([VERSION << 4 | _BANDS.index(band), quality]) + profile_id
-    rest = (b"" if high_size is None else write_varint(high_size)) + body
-    return start + zlib.crc32(start + rest, seed).to_bytes(4, "little") + rest
+    """A header; `profile_id` and `high_size` in low ones only."""
+    start = bytes([VERSION << 4 | _BANDS.index(band), quality]) + check.to_bytes(2, "little")
+    return start if high_size is None else start + profile_id + write_varint(high_size)
 
 
-def checksum(payload: bytes, seed: int = 0) -> int:
-    """CRC-32 of a payload without its CRC field, begun at `seed`: for high, the CRC-32 of the low array."""
-    return zlib.crc32(payload[_CRC.stop :], zlib.crc32(payload[: _CRC.start], seed))
+def checksum(
+    band: Band, quality: int, profile_id: bytes, high_size: int | None, planes: Iterable[NDArray[np.int16]]
+) -> int:
+    """CRC-32 of what a payload means: band, quality, profile, size of high, and coefficients (see above)."""
+    crc = zlib.crc32(write_header(band, quality, 0) + profile_id + write_varint(high_size or 0))
+    for values in planes:
+        crc = zlib.crc32(values.astype("<i2").tobytes(), crc)
+    return crc

@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 
 from frequency.channels import BLOCK, COUNT, HIGH, LOW
 from frequency.errors import ProfileError
-from frequency.tables import MAX_LENGTH, MIN_LENGTH, TOTAL, Table, laplacian_tables
+from frequency.header import Band
+from frequency.plan import Plan
+from frequency.prior import prior_tables
+from frequency.tables import Tables
 
 MAX_SIZE: Final = 2048
 MAX_STEP: Final = 65_535
@@ -25,8 +28,8 @@ MAX_JSON: Final = 4 << 20  # bytes; the largest thing a hostile server can make 
 class Profile:
     """Picture size, channels, steps, tables and labels. Checked when made, and immutable.
 
-    `steps[q][c]` and `tables[q][c]` belong to `qualities[q]` and channel `(low + high)[c]`. Qualities ascend,
-    the first with the fewest bytes; `quality` is the default.
+    `steps[q][c]` belongs to `qualities[q]` and channel `(low + high)[c]`. Qualities ascend, the first with
+    the fewest bytes; `quality` is the default.
 
     Raises:
         ProfileError: it does not hold together; the message says which field and why.
@@ -39,7 +42,7 @@ class Profile:
     qualities: tuple[int, ...]
     quality: int
     steps: tuple[tuple[int, ...], ...]
-    tables: tuple[tuple[Table, ...], ...]
+    tables: Tables
     labels: tuple[str, ...]
 
     def __post_init__(self) -> None:
@@ -56,7 +59,7 @@ class Profile:
         low: tuple[int, ...] = LOW,
         high: tuple[int, ...] = HIGH,
     ) -> Self:
-        """A profile without data: one step for all channels per quality, 1 to n, and Laplacian tables.
+        """A profile without data: one step for all channels per quality, 1 to n, and tables made up.
 
         Good for tests and first trials; `fit_tables` and `dataclasses.replace` make it fit real pictures.
         """
@@ -69,7 +72,7 @@ class Profile:
             qualities=tuple(range(1, len(each) + 1)),
             quality=len(each) // 2 + 1,
             steps=each,
-            tables=tuple(laplacian_tables(s) for s in each),
+            tables=prior_tables(low + high, len(each)),
             labels=tuple(labels),
         )
 
@@ -97,18 +100,23 @@ class Profile:
         """float32[C]: the steps of the high channels."""
         return np.array(self.steps[self.index(quality)][len(self.low) :], dtype=np.float32)
 
-    def low_tables(self, quality: int) -> tuple[Table, ...]:
-        """The tables of the low channels."""
-        return self.tables[self.index(quality)][: len(self.low)]
+    def plan(self, band: Band, quality: int) -> Plan:
+        """How to code a band at a quality; made once and kept."""
+        key = (band, self.index(quality))
+        if key not in self._plans:
+            channels, split = self.low + self.high, len(self.low)
+            numbers = range(split) if band == "low" else range(split, len(channels))
+            self._plans[key] = self.tables.plan(channels, numbers, self.steps[key[1]], key[1])
+        return self._plans[key]
 
-    def high_tables(self, quality: int) -> tuple[Table, ...]:
-        """The tables of the high channels."""
-        return self.tables[self.index(quality)][len(self.low) :]
+    @cached_property
+    def _plans(self) -> dict[tuple[Band, int], Plan]:
+        return {}
 
     def to_json(self) -> str:
         """Canonical JSON: keys sorted, no spaces, non-ASCII letters as they are. The id is computed on it."""
         return json.dumps(
-            {f.name: getattr(self, f.name) for f in fields(self)},
+            {f.name: getattr(self, f.name) for f in fields(self)} | {"tables": self.tables.to_json()},
             sort_keys=True,
             separators=(",", ":"),
             ensure_ascii=False,
@@ -128,7 +136,8 @@ class Profile:
         names = {f.name for f in fields(cls)}
         if not isinstance(parsed, dict) or parsed.keys() != names:
             raise ProfileError(f"a profile is a JSON object with exactly the keys {sorted(names)}")
-        return cls(**{key: _frozen(value) for key, value in parsed.items()})
+        values = {key: _frozen(value) for key, value in parsed.items()}
+        return cls(**values | {"tables": Tables.from_json(values["tables"])})
 
     def pack(self) -> bytes:
         """Canonical JSON under zlib: what crosses the wire."""
@@ -148,7 +157,9 @@ class Profile:
 
 
 def _frozen(value: Any, depth: int = 4) -> Any:
-    """Lists to tuples; nothing in a profile is nested deeper than four."""
+    """Lists to tuples, in objects too; nothing in a profile is nested deeper than four."""
+    if isinstance(value, dict) and depth:
+        return {key: _frozen(v, depth - 1) for key, v in value.items()}
     return tuple(_frozen(v, depth - 1) for v in value) if isinstance(value, list) and depth else value
 
 
@@ -167,14 +178,11 @@ def _check(p: Profile) -> None:
     _require(_ints(p.qualities, 0, 255), "qualities: integers from 0 to 255, at least one")
     _require(all(a < b for a, b in pairwise(p.qualities)), "qualities: not ascending")
     _require(_is_int(p.quality, 0, 255) and p.quality in p.qualities, "quality: not one of qualities")
-    for name in ("steps", "tables"):
-        rows = getattr(p, name)
-        shaped = _is_tuple(rows, len(p.qualities)) and all(_is_tuple(r, len(channels)) for r in rows)
-        _require(shaped, f"{name}: need one row per quality and one entry per channel of low + high")
+    shaped = _is_tuple(p.steps, len(p.qualities)) and all(_is_tuple(r, len(channels)) for r in p.steps)
+    _require(shaped, "steps: need one row per quality and one entry per channel of low + high")
     _require(all(_ints(row, 1, MAX_STEP) for row in p.steps), f"steps: integers from 1 to {MAX_STEP}")
-    for table in (t for row in p.tables for t in row):
-        good = _ints(table, 1, TOTAL) and MIN_LENGTH <= len(table) <= MAX_LENGTH and sum(table) == TOTAL
-        _require(good, f"tables: {MIN_LENGTH} to {MAX_LENGTH} positive integers each, summing to {TOTAL}")
+    _require(isinstance(p.tables, Tables), "tables: not tables")
+    p.tables.check(channels, len(p.qualities))
 
 
 def _check_names(p: Profile) -> None:

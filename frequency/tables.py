@@ -1,103 +1,147 @@
-"""Frequency tables: how likely each symbol of a channel is, frozen as integers that sum to 4096.
-
-A table of length n stands for n - 1 value symbols, the numbers 0 to n - 2 of `symbols.fold`, and a last
-symbol, the escape, for all numbers from n - 1 on. (Even lengths hold zero, pairs
-of signs and the escape; odd ones also the next negative number.)
-"""
+"""Tables: everything trained that the entropy coder uses, frozen as integers in the profile."""
 
 from collections.abc import Sequence
-from typing import Final
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Final, Self
 
-import numpy as np
-from numpy.typing import NDArray
+from frequency.bank import BITS, MAX_LENGTH, MAX_TABLES, MIN_LENGTH, TOTAL, Table
+from frequency.channels import DC
+from frequency.context import CONTEXTS
+from frequency.errors import ProfileError
+from frequency.plan import ChannelPlan, Plan, Tap
+from frequency.reading import pairs
 
-from frequency.symbols import fold
-from frequency.varint import varint_lengths
+Ints = tuple[int, ...]
 
-Table = tuple[int, ...]
+# A context names its table by one of these.
+NAMES: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+EMPTY_BITS: Final = 8
+MAX_TAPS: Final = 64
+MAX_WEIGHT: Final = 1 << 12
+MAX_LIFT: Final = 1 << 12
+MAX_FLOOR: Final = 1 << 20
+_MAX_SCALED: Final = 1 << 30
 
-BITS: Final = 12
-TOTAL: Final = 1 << BITS
-MIN_LENGTH: Final = 2
-MAX_LENGTH: Final = 256  # so that a symbol is a byte
 
+@dataclass(frozen=True)
+class Tables:
+    """For each channel of low + high how to expect it and which table of the bank serves each context.
 
-def fit_tables(
-    low: NDArray[np.int16],
-    high: NDArray[np.int16],
-    low_channels: Sequence[int],
-    high_channels: Sequence[int],
-) -> tuple[Table, ...]:
-    """Tables of one quality, channels of low then of high, from quantised sample pictures.
-
-    Args:
-        low: int16[N, C, h, w], quantised with the steps of that quality.
-        high: int16[N, D, h, w], likewise.
-        low_channels: the C channel indices of low.
-        high_channels: the D channel indices of high.
+    `centre` and `spread` hold triples (source, reading, weight) one after another: the channel read, the
+    number of the reading (`frequency.reading`), and its weight in 256ths; weights are of coefficients, not of
+    steps, so that one set serves all qualities. `base` has three numbers: what the spread gains by the
+    centre's distance from zero (64ths), a constant in 1024ths of a step, and one in 16ths of a coefficient.
+    `contexts` name the table of each of the 80 contexts by a letter. `empty[q][c]` is how often quality q
+    leaves channel c without any number but zero, in 256ths.
     """
-    return _fit_band(low, low_channels) + _fit_band(high, high_channels)
+
+    bank: tuple[Table, ...]
+    contexts: tuple[str, ...]
+    centre: tuple[Ints, ...]
+    spread: tuple[Ints, ...]
+    base: tuple[Ints, ...]
+    empty: tuple[Ints, ...]
+
+    @classmethod
+    def from_json(cls, parsed: Any) -> Self:
+        """Tables from what `json` made of them, lists already tuples; `check` tells whether they are good."""
+        names = {f.name for f in fields(cls)}
+        if not isinstance(parsed, dict) or parsed.keys() != names:
+            raise ProfileError(f"tables: an object with exactly the keys {sorted(names)}")
+        return cls(**parsed)
+
+    def to_json(self) -> dict[str, Any]:
+        """What `json` can write."""
+        return asdict(self)
+
+    def check(self, channels: Ints, qualities: int) -> None:
+        """ProfileError unless they fit these channels and that many qualities."""
+        count = len(channels)
+        _require(
+            _is_tuple(self.bank) and 1 <= len(self.bank) <= MAX_TABLES, f"bank: 1 to {MAX_TABLES} tables"
+        )
+        for table in self.bank:
+            good = _ints(table, 1, TOTAL) and MIN_LENGTH <= len(table) <= MAX_LENGTH and sum(table) == TOTAL
+            _require(good, f"bank: {MIN_LENGTH} to {MAX_LENGTH} positive integers each, summing to {TOTAL}")
+        for name in ("contexts", "centre", "spread", "base"):
+            rows = getattr(self, name)
+            _require(
+                _is_tuple(rows) and len(rows) == count, f"{name}: need one entry per channel of low + high"
+            )
+        known = set(NAMES[: len(self.bank)])
+        for letters in self.contexts:
+            good = isinstance(letters, str) and len(letters) == CONTEXTS and set(letters) <= known
+            _require(good, f"contexts: {CONTEXTS} letters each, each of a table in the bank")
+        for name, least in (("centre", -MAX_WEIGHT), ("spread", 0)):
+            for number, row in enumerate(getattr(self, name)):
+                _require(_good_taps(row, number, channels, least), f"{name}: not triples of things to read")
+        for row in self.base:
+            good = _ints(row, 0, MAX_FLOOR) and len(row) == 3 and row[0] <= MAX_LIFT
+            _require(good, "base: three numbers each")
+        good = _is_tuple(self.empty) and len(self.empty) == qualities
+        good = good and all(_ints(row, 1, (1 << EMPTY_BITS) - 1) and len(row) == count for row in self.empty)
+        _require(good, f"empty: one row per quality, 1 to {(1 << EMPTY_BITS) - 1} per channel")
+
+    def plan(self, channels: Ints, band: range, steps: Ints, quality: int) -> Plan:
+        """How to code the channels numbered `band`, at these steps; `quality` counts from 0."""
+        return Plan(
+            first=band.start,
+            dc=tuple(c in DC for c in channels[: band.stop]),
+            channels=tuple(self._channel(number, steps, self.empty[quality][number]) for number in band),
+            tables=self.bank,
+        )
+
+    def _channel(self, number: int, steps: Ints, empty: int) -> ChannelPlan:
+        step = steps[number]
+        lift, floor, noise = self.base[number]
+        return ChannelPlan(
+            centre=_scaled(self.centre[number], steps, step),
+            spread=_scaled(self.spread[number], steps, step),
+            lift=lift,
+            floor=floor + noise * 64 // step,
+            empty=empty << BITS - EMPTY_BITS,
+            models=tuple(NAMES.index(letter) for letter in self.contexts[number]),
+        )
 
 
-def laplacian_tables(steps: Sequence[int], scale: float = 48.0) -> tuple[Table, ...]:
-    """Tables without data: each channel a two-sided geometric law of that scale, in coefficient units."""
-    return tuple(_laplacian(step, scale) for step in steps)
+def triples(flat: Ints) -> list[Ints]:
+    """(source, reading, weight) of numbers that follow one another."""
+    return [flat[at : at + 3] for at in range(0, len(flat), 3)]
 
 
-def freeze(weights: NDArray[np.integer] | NDArray[np.floating]) -> Table:
-    """Integers >= 1 that sum to 4096 and code symbols of these positive weights in the fewest bits.
+def _scaled(flat: Ints, steps: Ints, step: int) -> tuple[Tap, ...]:
+    """Weights of coefficients in 256ths to weights of quantised coefficients in 1024ths of a step."""
 
-    Only IEEE additions, multiplications and divisions are used, so every machine finds the same table.
-    """
-    w = np.asarray(weights, dtype=np.float64)
-    if not MIN_LENGTH <= w.size <= MAX_LENGTH or not (w > 0).all():
-        raise ValueError(f"need {MIN_LENGTH} to {MAX_LENGTH} positive weights")
-    table = np.maximum(1, np.floor(w * (TOTAL / w.sum()))).astype(np.int64)
-    # One more slot saves w * log((f + 1) / f) ~ 2w / (2f + 1); one less costs ~ 2w / (2f - 1).
-    while (missing := TOTAL - int(table.sum())) > 0:
-        table[np.argmax(w / (2 * table + 1))] += 1
-    while missing < 0:
-        table[np.argmin(np.where(table > 1, w / (2 * table - 1), np.inf))] -= 1
-        missing += 1
-    return tuple(table.tolist())
+    def scaled(source: int, weight: int) -> int:
+        exact = (weight * steps[source] * 4 + step // 2) // step
+        return max(-_MAX_SCALED, min(_MAX_SCALED, exact))
+
+    return tuple(Tap(source, reading, scaled(source, weight)) for source, reading, weight in triples(flat))
 
 
-def _fit_band(band: NDArray[np.int16], channels: Sequence[int]) -> tuple[Table, ...]:
-    if band.ndim != 4 or band.shape[1] != len(channels) or not band.size:
-        raise ValueError(f"need int16[N, {len(channels)}, h, w] with N >= 1, got {list(band.shape)}")
-    counts = np.zeros((len(channels), 1 << 16), dtype=np.int64)
-    for picture in band:
-        for channel, numbers in enumerate(fold(picture, channels)):
-            seen = np.bincount(numbers.ravel())
-            counts[channel, : seen.size] += seen
-    return tuple(_fit(histogram) for histogram in counts)
+def _good_taps(flat: object, number: int, channels: Ints, least: int) -> bool:
+    if not isinstance(flat, tuple) or len(flat) % 3 or len(flat) > 3 * MAX_TAPS:
+        return False
+    return all(
+        _is_int(source, 0, number)
+        and _is_int(reading, 0, len(pairs(source == number, channels[source] in DC)) - 1)
+        and _is_int(weight, least, MAX_WEIGHT)
+        for source, reading, weight in triples(flat)
+    )
 
 
-def _fit(histogram: NDArray[np.int64]) -> Table:
-    """The table, of any length, that codes this histogram of folded numbers in the fewest bits."""
-    longest = min(MAX_LENGTH, int(np.flatnonzero(histogram)[-1]) + 2)
-    tables = [freeze(_weights(histogram, n)) for n in range(MIN_LENGTH, longest + 1)]
-    return min(tables, key=lambda table: _bits(histogram, table))
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ProfileError(f"bad profile: tables: {message}")
 
 
-def _weights(histogram: NDArray[np.int64], length: int) -> NDArray[np.int64]:
-    values = length - 1
-    return np.append(histogram[:values], histogram[values:].sum()) + 1
+def _is_tuple(value: object) -> bool:
+    return isinstance(value, tuple)
 
 
-def _bits(histogram: NDArray[np.int64], table: Table) -> float:
-    """Bits for a histogram of folded numbers, the escaped ones' varints included."""
-    values = len(table) - 1
-    excess = 8 * int(histogram[values:] @ varint_lengths(histogram.size - values))
-    weights = _weights(histogram, len(table))
-    return excess + float(weights @ (BITS - np.log2(np.array(table))))
+def _is_int(value: object, least: int, most: int) -> bool:
+    return type(value) is int and least <= value <= most
 
 
-def _laplacian(step: int, scale: float) -> Table:
-    # 0.02 of the mass is left to the tails; decay ** (values / 2) falls below it.
-    decay = scale / (scale + step)
-    weight, pairs = 1.0, [1.0]
-    while weight > 0.02 and len(pairs) < MAX_LENGTH - 3:
-        weight *= decay
-        pairs += [weight, weight]
-    return freeze(np.array([*pairs, weight]) * TOTAL)
+def _ints(value: Sequence[object], least: int, most: int) -> bool:
+    return isinstance(value, tuple) and bool(value) and all(_is_int(v, least, most) for v in value)

@@ -2,9 +2,6 @@
 
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from frequency.errors import PayloadError
 
 MAX_BYTES: Final = 4
@@ -37,12 +34,3 @@ def read_varint(data: bytes, at: int) -> tuple[int, int]:
                 raise PayloadError("damaged payload: a varint is longer than it need be")
             return value, at + index + 1
     raise PayloadError("damaged payload: a varint has no end")
-
-
-def varint_lengths(count: int) -> NDArray[np.int64]:
-    """int64[count]: the bytes each of 0 to count - 1 takes."""
-    values = np.arange(count)
-    lengths = np.ones(count, dtype=np.int64)
-    for extra in range(1, MAX_BYTES):
-        lengths += values >> 7 * extra > 0
-    return lengths

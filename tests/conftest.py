@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from frequency import Profile, laplacian_tables
+from frequency import Profile, prior_tables
 from frequency.channels import HIGH, LOW
 
 LABELS = tuple(f"class {i}" for i in range(10))
@@ -39,7 +39,7 @@ def tiny_profile() -> Profile:
         qualities=(1, 2, 3),
         quality=2,
         steps=STEPS,
-        tables=tuple(laplacian_tables(steps) for steps in STEPS),
+        tables=prior_tables(LOW + HIGH, len(STEPS)),
         labels=LABELS,
     )
 

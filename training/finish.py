@@ -3,53 +3,34 @@
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from rich.console import Console
 
-from frequency import Profile, coefficients, fit, fit_tables, open_rgb, quantise
+from frequency import Profile
 from frequency.channels import HIGH, LOW
 from models import Accuracy, Card, Cascade, Costs, Temperature, Training, save
 from training.calibrate import DEFAULT_POINT, Held, fit_temperatures, modes, operating_points
+from training.codec import tables_for
 from training.data import Pictures
 from training.predict import Predictions, predict
-from training.progress import tracked
 from training.recipe import Recipe
 from training.systems import cost_of
 
-TABLES_ON = 1000
-
 
 def fit_profile(recipe: Recipe, train: Pictures) -> Profile:
-    """The profile for a recipe: uniform steps, tables counted on up to 1,000 training pictures."""
-    sample = train.take(range(0, len(train), max(1, len(train) // TABLES_ON)))
-    maps = [
-        coefficients(fit(open_rgb(path), recipe.size), LOW + HIGH)
-        for path in tracked(sample.paths, "counting symbols")
-    ]
-    low, high = np.stack([m[: len(LOW)] for m in maps]), np.stack([m[len(LOW) :] for m in maps])
-    tables = []
-    for step in recipe.quality.steps:
-        quantised = (_quantise_all(low, step), _quantise_all(high, step))
-        tables.append(fit_tables(*quantised, LOW, HIGH))
-    count = len(recipe.quality.steps)
+    """The profile for a recipe: uniform steps, tables counted on training pictures."""
+    steps = tuple((step,) * len(LOW + HIGH) for step in recipe.quality.steps)
     return Profile(
         name=recipe.name,
         size=recipe.size,
         low=LOW,
         high=HIGH,
-        qualities=tuple(range(1, count + 1)),
-        quality=count // 2 + 1,
-        steps=tuple((step,) * len(LOW + HIGH) for step in recipe.quality.steps),
-        tables=tuple(tables),
+        qualities=tuple(range(1, len(steps) + 1)),
+        quality=len(steps) // 2 + 1,
+        steps=steps,
+        tables=tables_for(train, recipe.size, steps, LOW, HIGH),
         labels=tuple(recipe.labels.get(c, c) for c in train.classes),
     )
-
-
-def _quantise_all(maps: NDArray[np.float32], step: int) -> NDArray[np.int16]:
-    steps = np.full(maps.shape[1], step, dtype=np.float32)
-    return np.stack([quantise(m, steps) for m in maps])
 
 
 def finish(

@@ -36,7 +36,7 @@ def test_json_is_canonical() -> None:
 
 def test_the_id_is_frozen() -> None:
     # Devices in the field know profiles by this: a change of the JSON is a change of the protocol.
-    assert PROFILE.id.hex() == "7b26a17a"
+    assert PROFILE.id.hex() == "39b7f3da"
 
 
 def test_the_id_names_every_field() -> None:
@@ -56,8 +56,22 @@ def test_steps_and_tables_are_split_by_band() -> None:
     p = replace(PROFILE, steps=(ramp, ramp))
     assert p.low_steps(1).dtype == p.high_steps(2).dtype == np.float32
     assert p.low_steps(1).tolist() + p.high_steps(2).tolist() == list(ramp)
-    assert p.low_tables(2) + p.high_tables(2) == p.tables[1]
     assert p.blocks == 8
+
+
+def test_plans_are_split_by_band_and_kept() -> None:
+    low, high = PROFILE.plan("low", 2), PROFILE.plan("high", 2)
+    assert (low.first, len(low.channels)) == (0, 6)
+    assert (high.first, len(high.channels)) == (6, 18)
+    assert [number for number, dc in enumerate(high.dc) if dc] == [0, 4, 5]
+    assert PROFILE.plan("low", 2) is low
+
+
+def test_plans_weigh_coefficients_whatever_the_steps() -> None:
+    tables = replace(PROFILE.tables, centre=((), (0, 3, 100), *((),) * 22), base=((5, 7, 160),) * 24)
+    p = replace(PROFILE, tables=tables, steps=((32, 16) + (48,) * 22, (16, 32) + (16,) * 22))
+    assert [p.plan("low", q).channels[1].centre[0].weight for q in (1, 2)] == [800, 200]
+    assert [p.plan("low", q).channels[1].floor for q in (1, 2)] == [7 + 640, 7 + 320]
 
 
 def test_an_unknown_quality_is_named() -> None:
@@ -65,7 +79,12 @@ def test_an_unknown_quality_is_named() -> None:
         PROFILE.low_steps(9)
 
 
-TABLE = PROFILE.tables[0][0]
+def tables(**fields: Any) -> dict[str, Any]:
+    return json.loads(PROFILE.to_json())["tables"] | fields
+
+
+BANK = [list(t) for t in PROFILE.tables.bank]
+ROW = PROFILE.tables.contexts[0]
 
 
 @pytest.mark.parametrize(
@@ -95,14 +114,41 @@ TABLE = PROFILE.tables[0][0]
         ("steps", [[16] * 24, [16] * 23 + [0]]),
         ("steps", [[16] * 24, [16] * 23 + [1.5]]),
         ("steps", [16, 16]),
-        ("tables", [[TABLE] * 24]),
-        ("tables", [[TABLE] * 24, [TABLE] * 23 + [[4096]]]),
-        ("tables", [[TABLE] * 24, [TABLE] * 23 + [[2048, 2049]]]),
-        ("tables", [[TABLE] * 24, [TABLE] * 23 + [[4096, 0]]]),
-        ("tables", [[TABLE] * 24, [TABLE] * 23 + [[4097, -1]]]),
-        ("tables", [[TABLE] * 24, [TABLE] * 23 + [[16] * 255 + [8, 8]]]),
-        ("tables", [[TABLE] * 24, [TABLE] * 23 + [[[[[[4096]]]]]]]),
-        ("tables", {"0": []}),
+        ("tables", []),
+        ("tables", {}),
+        ("tables", {"bank": []}),
+        ("tables", tables(more=1)),
+        ("tables", tables(bank=[])),
+        ("tables", tables(bank=BANK * 9)),
+        ("tables", tables(bank=[[16384], *BANK[1:]])),
+        ("tables", tables(bank=[[8192, 8193], *BANK[1:]])),
+        ("tables", tables(bank=[[16384, 0], *BANK[1:]])),
+        ("tables", tables(bank=[[16385, -1], *BANK[1:]])),
+        ("tables", tables(bank=[[252] * 64 + [256], *BANK[1:]])),
+        ("tables", tables(bank=BANK[:4])),
+        ("tables", tables(contexts=[ROW] * 23)),
+        ("tables", tables(contexts=[ROW] * 23 + [ROW[:-1]])),
+        ("tables", tables(contexts=[ROW] * 23 + [ROW[:-1] + "!"])),
+        ("tables", tables(contexts=[ROW] * 23 + [3])),
+        ("tables", tables(centre=[[]] * 23)),
+        ("tables", tables(centre=[[]] * 23 + [[0, 0]])),
+        ("tables", tables(centre=[[]] * 23 + [[24, 0, 1]])),
+        ("tables", tables(centre=[[1, 0, 1]] + [[]] * 23)),
+        ("tables", tables(centre=[[0, 7, 1]] + [[]] * 23)),
+        ("tables", tables(centre=[[], [0, 10, 1]] + [[]] * 22)),
+        ("tables", tables(centre=[[], [1, 6, 1]] + [[]] * 22)),
+        ("tables", tables(centre=[[0, 0, 4097]] + [[]] * 23)),
+        ("tables", tables(centre=[[0, 0, 1.0]] + [[]] * 23)),
+        ("tables", tables(centre=[[0, 0, 1] * 65] + [[]] * 23)),
+        ("tables", tables(spread=[[0, 0, -1]] + [[]] * 23)),
+        ("tables", tables(base=[[0, 0, 0]] * 23)),
+        ("tables", tables(base=[[0, 0]] * 24)),
+        ("tables", tables(base=[[0, -1, 0]] * 24)),
+        ("tables", tables(base=[[4097, 0, 0]] * 24)),
+        ("tables", tables(empty=[[16] * 24])),
+        ("tables", tables(empty=[[16] * 24, [16] * 23])),
+        ("tables", tables(empty=[[16] * 24, [0] * 24])),
+        ("tables", tables(empty=[[16] * 24, [256] * 24])),
         ("labels", []),
         ("labels", ["a", ""]),
         ("labels", ["a", None]),

@@ -1,0 +1,8 @@
+"""The C twin of `frequency.stream`."""
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+def encode(plan: bytes, planes: NDArray[Any], height: int, width: int, check: int) -> bytes: ...
+def decode(plan: bytes, known: NDArray[Any], body: bytes, height: int, width: int) -> tuple[bytes, int]: ...

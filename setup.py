@@ -1,0 +1,21 @@
+"""The one thing pyproject.toml cannot say well: an extension in C that may fail to build.
+
+Without a compiler the installation goes on and `frequency` uses its numpy twin; `frequency.accelerated`
+tells.
+"""
+
+from setuptools import Extension, setup
+
+setup(
+    ext_modules=[
+        Extension(
+            "frequency._coder",
+            ["frequency/_coder.c"],
+            depends=["frequency/_coder.c"],
+            optional=True,
+            py_limited_api=True,
+        )
+    ],
+    # One wheel serves every CPython from 3.11 on.
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},
+)
