@@ -17,7 +17,7 @@ from frequency.regression import centre_weights, spread_weights
 from frequency.tables import EMPTY_BITS, MAX_FLOOR, MAX_LIFT, MAX_WEIGHT, NAMES, Tables
 
 Ints = tuple[int, ...]
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating]
 Sample = tuple[NDArray[np.int16], NDArray[np.int16]]
 
 CENTRE_TAPS: Final = 12
