@@ -117,7 +117,7 @@ def load_extension(path: Path) -> None:
         raise typer.BadParameter(f"{path}: not an extension module")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    coder._coder = module
+    vars(coder)["_coder"] = module
     coder.accelerated = True
 
 

@@ -189,4 +189,5 @@ def _filled(histograms: Counts) -> Counts:
     levels = np.arange(len(histograms)) % CONTEXTS // OFFSET_LEVELS
     pools = np.stack([histograms[levels == level].sum(axis=0) for level in range(CONTEXTS // OFFSET_LEVELS)])
     pools += 1e-3 * pools.sum(axis=0) / max(1.0, pools.sum()) + 1e-6 * (np.arange(_SIZE) < MAX_LENGTH)
-    return histograms + 0.5 * (pools / pools.sum(axis=1, keepdims=True))[levels]
+    filled: Counts = histograms + 0.5 * (pools / pools.sum(axis=1, keepdims=True))[levels]
+    return filled

@@ -33,7 +33,8 @@ def prior_tables(channels: tuple[int, ...], qualities: int) -> Tables:
 def _means() -> list[float]:
     """A spread for each of the 20 levels, in steps."""
     edges = np.array([SPREADS[0] / 2, *SPREADS, 3 * SPREADS[-1]]) / 1024
-    return np.sqrt(edges[1:] * edges[:-1]).tolist()
+    means: list[float] = np.sqrt(edges[1:] * edges[:-1]).tolist()
+    return means
 
 
 def _laplacian(mean: float) -> NDArray[np.float64]:
@@ -42,4 +43,5 @@ def _laplacian(mean: float) -> NDArray[np.float64]:
     # A running product and not a power, so that every machine finds the same tables.
     powers = np.cumprod(np.full(_SIZE // 2, decay)) / 2
     weights = np.concatenate([[1.0], np.repeat(powers, 2)])
-    return weights / weights.sum() * 10_000
+    law: NDArray[np.float64] = weights / weights.sum() * 10_000
+    return law

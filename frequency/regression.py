@@ -53,8 +53,7 @@ def _normal(x: Floats, y: Floats, weight: Floats) -> tuple[Matrix, Matrix]:
 
 
 def _solve(gram: Matrix, moment: Matrix, kept: NDArray[np.int64]) -> Matrix:
-    found: Matrix = np.linalg.solve(gram[np.ix_(kept, kept)], moment[kept])
-    return found
+    return np.linalg.solve(gram[np.ix_(kept, kept)], moment[kept]).astype(np.float64)
 
 
 def _spread_out(gram: Matrix, moment: Matrix, kept: NDArray[np.int64]) -> Floats:

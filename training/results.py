@@ -4,7 +4,7 @@ The words stand in docs/results.template.md; every `$name` in it is a table made
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -13,7 +13,8 @@ from string import Template
 from typing import Any
 
 from models import cost
-from training import published
+from training import logged, published
+from training.markdown import table
 from training.published import Published
 
 Json = dict[str, Any]
@@ -83,19 +84,10 @@ def read_runs(folder: Path) -> dict[str, Repeated]:
     """All runs logged in a folder, by the recipe's name."""
     found: dict[str, list[Json]] = {}
     for path in sorted(folder.glob("*.json")):
-        try:
-            run = json.loads(path.read_text("utf-8"))
-        except ValueError as error:
-            raise ResultsError(f"{path}: not JSON ({error})") from None
+        run = _read(path)
         if isinstance(run, dict) and "recipe" in run and "results" in run:
             found.setdefault(run["name"], []).append(run)
     return {name: Repeated(name, tuple(runs)) for name, runs in found.items()}
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
-    """A Markdown table, its first `left` columns aligned left."""
-    rule = ["---" if i < left else "---:" for i in range(len(head))]
-    return "\n".join(f"| {' | '.join(row)} |" for row in [head, rule, *rows])
 
 
 def systems(runs: dict[str, Repeated]) -> str:
@@ -179,37 +171,6 @@ def commands(prefix: str) -> Callable[[dict[str, Repeated]], str]:
     return say
 
 
-def checkpoint(name: str) -> Callable[[dict[str, Repeated]], str]:
-    """One bundled checkpoint: every quality in the three modes."""
-
-    def say(runs: dict[str, Repeated]) -> str:
-        if name not in runs:
-            return "Not trained yet."
-        return table(
-            ("quality", "step", "low", "bytes", "both", "bytes", "cascade", "top-5", "bytes", "answered low"),
-            [_quality(entry) for entry in runs[name].runs[-1]["results"]],
-            left=0,
-        )
-
-    return say
-
-
-def _quality(e: Json) -> tuple[str, ...]:
-    bold = "**" if e.get("default") else ""
-    return (
-        f"{bold}{e['quality']}{bold}",
-        f"{e['step']:g}",
-        f"{e['low']['top1']:.2%}",
-        f"{e['low_bytes']:.0f}",
-        f"{e['both']['top1']:.2%}",
-        f"{e['low_bytes'] + e['high_bytes']:.0f}",
-        f"{bold}{e['cascade']['top1']:.2%}{bold}",
-        f"{e['cascade']['top5']:.2%}",
-        f"{bold}{e['mean_bytes']:.0f}{bold}",
-        f"{e['exit_share']:.1%}",
-    )
-
-
 def _present(lines: Sequence[Published], runs: dict[str, Repeated]) -> list[Published]:
     return [line for line in lines if line.run in runs]
 
@@ -218,7 +179,7 @@ def _points(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
 
-TABLES: dict[str, Callable[[dict[str, Repeated]], str]] = {
+RUNS: dict[str, Callable[[dict[str, Repeated]], str]] = {
     "costs": costs,
     "systems": systems,
     "systems_order": order(published.SYSTEMS),
@@ -226,24 +187,51 @@ TABLES: dict[str, Callable[[dict[str, Repeated]], str]] = {
     "structures_order": order(published.STRUCTURES),
     "small_budget": budget("small-"),
     "small_commands": commands("small-"),
-    "imagenette": checkpoint("imagenette"),
-    "imagenette_commands": commands("imagenette"),
-    "trashnet": checkpoint("trashnet"),
-    "trashnet_commands": commands("trashnet"),
+    "gates": lambda runs: logged.gates(
+        [run for name in runs if "gate-sweep" in name for run in runs[name].runs]
+    ),
+}
+
+# Name in the template -> file in docs/runs, and how its table is made.
+DOCUMENTS: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "imagenette": ("evaluate-imagenette.json", logged.qualities),
+    "imagenette_thresholds": ("evaluate-imagenette.json", logged.thresholds),
+    "imagenette_mix": ("mix-imagenette.json", logged.mixes),
+    "imagenette_promises": ("promises-imagenette.json", logged.promises),
+    "imagenette_rules": ("rules-imagenette.json", logged.rules),
+    "trashnet": ("evaluate-trashnet.json", logged.qualities),
+    "trashnet_thresholds": ("evaluate-trashnet.json", logged.thresholds),
 }
 
 
-def render(template: str, runs: dict[str, Repeated]) -> str:
-    """The template with every table in its place."""
+def render(template: str, folder: Path) -> str:
+    """The template with every table in its place, from the logs in a folder.
+
+    Raises:
+        ResultsError: the template asks for a table that does not exist or whose log is missing or damaged.
+    """
+    runs = read_runs(folder)
+    found = {name: make(runs) for name, make in RUNS.items()}
+    wanted = [name for name in DOCUMENTS if f"${name}" in template.split()]
+    found |= {name: DOCUMENTS[name][1](_read(folder / DOCUMENTS[name][0])) for name in wanted}
     try:
-        return Template(template).substitute({name: make(runs) for name, make in TABLES.items()})
+        return Template(template).substitute(found)
     except KeyError as error:
         raise ResultsError(f"the template asks for ${error.args[0]}, and there is no such table") from None
 
 
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ResultsError(f"{path}: no such log; docs/training.md says which command makes it") from None
+    except ValueError as error:
+        raise ResultsError(f"{path}: not JSON ({error})") from None
+
+
 def main(docs: Path = Path("docs")) -> None:
     """Write docs/results.md."""
-    text = render((docs / "results.template.md").read_text("utf-8"), read_runs(docs / "runs"))
+    text = render((docs / "results.template.md").read_text("utf-8"), docs / "runs")
     (docs / "results.md").write_text(text, "utf-8")
     print(f"wrote {docs / 'results.md'}")
 

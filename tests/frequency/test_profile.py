@@ -80,7 +80,8 @@ def test_an_unknown_quality_is_named() -> None:
 
 
 def tables(**fields: Any) -> dict[str, Any]:
-    return json.loads(PROFILE.to_json())["tables"] | fields
+    found: dict[str, Any] = json.loads(PROFILE.to_json())["tables"]
+    return found | fields
 
 
 BANK = [list(t) for t in PROFILE.tables.bank]

@@ -74,15 +74,43 @@ def test_small_published_differences_are_no_order(tmp_path: Path) -> None:
     assert order(published.STRUCTURES)(runs).startswith("Of 0 pairs")
 
 
-def test_every_table_renders_with_and_without_runs(tmp_path: Path) -> None:
-    template = "\n\n".join(f"${name}" for name in results.TABLES)
-    empty = render(template, {})
-    assert "Not trained yet" in empty
-    runs = read_runs(written(tmp_path, cascade("imagenette", 0.9), single("small-rgb", 0.8)))
-    full = render(template, runs)
-    assert "**90.00%**" in full
+def test_every_table_of_runs_renders_with_and_without_them(tmp_path: Path) -> None:
+    template = "\n\n".join(f"${name}" for name in results.RUNS)
+    assert "No such run has been logged yet" in render(template, tmp_path)
+    full = render(template, written(tmp_path, cascade("small-structure-3", 0.9), single("small-rgb", 0.8)))
     assert "    overtone train small-rgb --data DIR --seed 0" in full
-    assert "1.0 hours" in full
+    assert "2.0 hours" in full
+
+
+def test_a_checkpoints_log(tmp_path: Path) -> None:
+    mode = {"top1": 0.9, "top5": 0.99, "mean_payload_bytes": 1000.0}
+    entry = {
+        "quality": 2,
+        "step": 64.0,
+        "low": mode,
+        "both": mode,
+        "cascade": mode | {"exit_share": 0.7},
+        "thresholds": [
+            {
+                "threshold": 0.5,
+                "operating_point": None,
+                "exit_share": 0.7,
+                "low_answer_top1": 0.95,
+                "top1": 0.9,
+                "mean_payload_bytes": 1000.0,
+            }
+        ],
+    }
+    log = entry | {"qualities": [entry | {"quality": 1}, entry]}
+    (tmp_path / "evaluate-imagenette.json").write_text(json.dumps(log))
+    text = render("$imagenette\n\n$imagenette_thresholds", tmp_path)
+    assert "| **2** | 64 | 90.00% | 1000 | 90.00% | 1000 | **90.00%** | 99.00% | **1000** | 70.0% |" in text
+    assert "| 0.500 |  | 70.0% | 95.00% | 90.00% | 1000 |" in text
+
+
+def test_a_missing_log_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ResultsError, match=r"evaluate-trashnet\.json: no such log"):
+        render("$trashnet", tmp_path)
 
 
 def test_other_json_is_left_alone_and_damage_is_named(tmp_path: Path) -> None:
@@ -99,9 +127,9 @@ def test_a_run_without_results_says_so(tmp_path: Path) -> None:
         systems(runs)
 
 
-def test_unknown_table_in_the_template() -> None:
+def test_unknown_table_in_the_template(tmp_path: Path) -> None:
     with pytest.raises(ResultsError, match="nothing"):
-        render("$nothing", {})
+        render("$nothing", tmp_path)
 
 
 def test_the_page_is_what_the_logs_say(tmp_path: Path) -> None:
@@ -114,5 +142,5 @@ def test_the_page_is_what_the_logs_say(tmp_path: Path) -> None:
 
 def test_the_committed_page_is_up_to_date() -> None:
     docs = Path(__file__).parents[2] / "docs"
-    text = render((docs / "results.template.md").read_text("utf-8"), read_runs(docs / "runs"))
+    text = render((docs / "results.template.md").read_text("utf-8"), docs / "runs")
     assert (docs / "results.md").read_text("utf-8") == text, "run `make results`"
