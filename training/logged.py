@@ -24,7 +24,15 @@ def qualities(found: Json) -> str:
         "bytes",
         "answered low",
     )
-    return table(head, [_quality(e, e["quality"] == found["quality"]) for e in found["qualities"]], left=0)
+    return table(
+        head,
+        [_quality(e, e["quality"] == found["quality"]) for e in sorted(found["qualities"], key=_rank)],
+        left=0,
+    )
+
+
+def _rank(e: Json) -> int:
+    return int(e["quality"])
 
 
 def _quality(e: Json, default: bool) -> Sequence[str]:
