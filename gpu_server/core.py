@@ -60,10 +60,19 @@ class Core:
         """
         self._point(options)
 
-    def describe(self, profile: bool = True) -> str:
-        """The card as JSON, and `certified`: by operating point the qualities its promise is made for."""
-        said = self.card.model_dump(mode="json", exclude_none=True, exclude=None if profile else {"profile"})
-        return json.dumps(said | {"certified": self.card.certified()})
+    def describe(self, short: bool = False) -> str:
+        """The card as JSON, and `certified`: by operating point the qualities its promise is made for.
+
+        Short is what a device needs of it: no profile, no training, and of the operating points only those of
+        the default quality. All of them would cost a session more than a dozen pictures.
+        """
+        card, left_out = self.card, set()
+        if short:
+            main = [p for p in card.operating_points if p.quality in (None, card.profile.quality)]
+            card = card.model_copy(update={"operating_points": tuple(main) or card.operating_points})
+            left_out = {"profile", "training"}
+        said = card.model_dump(mode="json", exclude_none=True, exclude=left_out)
+        return json.dumps(said | {"certified": self.card.certified()}, separators=(",", ":"))
 
     async def low(self, payload: bytes, options: Options, high_at_hand: bool = False) -> Answer | NeedHigh:
         """The low answer, or a request for high.

@@ -72,8 +72,7 @@ class CascadeServicer(stubs.CascadeServicer):
         except ServiceError as error:
             await abort(context, error)
         profile = core.profile
-        # The profile is the larger part of a card, and stands beside it already.
-        card = core.describe(profile=False)
+        card = core.describe(short=True)
         return pb.Model(name=core.card.name, profile_id=profile.id, profile=profile.pack(), card=card)
 
     def _admit(self, context: grpc.aio.ServicerContext) -> str:

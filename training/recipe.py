@@ -87,6 +87,17 @@ class Recipe(Section):
         return {"kind": "cascade"} | value if isinstance(value, dict) else value
 
     @model_validator(mode="after")
+    def _leaves_a_map(self) -> "Recipe":
+        # On maps of one value most taps of a depthwise kernel see padding only, and oneDNN (torch 2.13) was
+        # seen to leave what lay in memory as their gradient.
+        if self.network.kind == "mobilenetv2":
+            most = 32 if self.network.input == "rgb" else 8 * 16
+            smallest = min([self.size, *(size for _, size in self.progressive)])
+            if smallest <= most:
+                raise ValueError(f"MobileNetV2 shrinks {smallest} pixels to one value; take more than {most}")
+        return self
+
+    @model_validator(mode="after")
     def _holds_together(self) -> "Recipe":
         kind, steps = self.network.kind, self.network.steps
         if len(self.epochs) != steps:

@@ -188,7 +188,7 @@ RUNS: dict[str, Callable[[dict[str, Repeated]], str]] = {
     "small_budget": budget("small-"),
     "small_commands": commands("small-"),
     "gates": lambda runs: logged.gates(
-        [run for name in runs if "gate-sweep" in name for run in runs[name].runs]
+        [run for name in runs if name.startswith("gate-") for run in runs[name].runs]
     ),
 }
 

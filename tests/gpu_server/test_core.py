@@ -60,7 +60,7 @@ async def test_the_point_of_the_quality_decides(
         found = await core.low(sent(photograph, tiny_profile, quality).low, Options())
         assert isinstance(found, kind), quality
     assert core.card.certified()["varied"] == (2, 3)
-    assert '"certified": {"varied": [2, 3]' in core.describe()
+    assert '"certified":{"varied":[2,3]' in core.describe()
 
 
 async def test_a_rule_weighs_the_bytes_that_low_announces(core: Core, encoded: Encoded) -> None:

@@ -32,9 +32,9 @@ def recipe(network: Network, epochs: tuple[int, ...], **optimiser: float) -> Rec
     settings = {"lr": 0.05, "batch": 8, "warmup": 0.5, "label_smoothing": 0.1} | optimiser
     return Recipe(
         name="tiny",
-        size=64,
+        size=160 if network.kind == "mobilenetv2" else 64,
         epochs=epochs,
-        progressive=((0.5, 48),),
+        progressive=((0.5, 144 if network.kind == "mobilenetv2" else 48),),
         network=network,
         optimiser=Optimiser.model_validate(settings),
         augment=Augmentation(scale=(0.5, 1.0)),

@@ -131,3 +131,10 @@ def test_widths_of_the_small_ones() -> None:
     assert features("small/frequency-6") == 512
     assert features("small/half-24") == 256
     assert features("small/structure-3") == 256
+
+
+def test_a_mobilenet_needs_a_map_to_look_at(tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text('name = "r"\nsize = 128\nepochs = [1]\n[network]\nkind = "mobilenetv2"\ninput = 24\n')
+    with pytest.raises(RecipeError, match="more than 128"):
+        load_recipe(str(path))
