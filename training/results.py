@@ -224,7 +224,7 @@ def _read(path: Path) -> Any:
     try:
         return json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
-        raise ResultsError(f"{path}: no such log; docs/training.md says which command makes it") from None
+        raise ResultsError(f"{path}: no such log; the template says which command makes it") from None
     except ValueError as error:
         raise ResultsError(f"{path}: not JSON ({error})") from None
 
