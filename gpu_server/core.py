@@ -64,7 +64,7 @@ class Core:
         """The card as JSON, and `certified`: by operating point the qualities its promise is made for.
 
         Short is what a device needs of it: no profile, no training, and of the operating points only those of
-        the default quality. All of them would cost a session more than a dozen pictures.
+        the default quality. All of them would cost a session as much as ten pictures.
         """
         card, left_out = self.card, set()
         if short:
