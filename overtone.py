@@ -33,6 +33,9 @@ class _WithDefault(TyperGroup):
 train_app = typer.Typer(cls=_WithDefault, help="Train by a recipe; also `select` channels, sweep the `gate`.")
 app.add_typer(train_app, name="train")
 
+bench_app = typer.Typer(help="Measure: load over links, and a report of it.", no_args_is_help=True)
+app.add_typer(bench_app, name="bench")
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, nothing else.")]
 Data = Annotated[
     Path, typer.Option(envvar="OVERTONE_DATA", help="Folder with train/ and val/, a sub-folder per class.")
@@ -144,6 +147,29 @@ def select(
         select_file(heatmap, count, share, out)
 
     _call("train select", "train", run)
+
+
+@train_app.command()
+def codec(
+    checkpoint: Annotated[str, typer.Argument(help="A .safetensors file, or the name of a bundled one.")],
+    data: Data,
+    out: Annotated[Path, typer.Option(help="File to write.")],
+    budgets: Annotated[
+        str, typer.Option("--bytes", help="Mean payload bytes of each quality.")
+    ] = "300,400,550,750,1000,1500,2400",
+    share: Annotated[float, typer.Option(min=0, max=1, help="Of pictures that ask for high.")] = 0.25,
+    workers: Workers = 1,
+    device: Device = "auto",
+) -> None:
+    """Choose steps and dead zones that cost a checkpoint least for their bytes; fit tables to them."""
+
+    def run() -> None:
+        from training import commands, steps
+
+        wanted = commands.numbers(budgets) or ()
+        steps.train_codec(checkpoint, data, out, wanted, share=share, workers=workers, device=device)
+
+    _call("train codec", "train", run)
 
 
 @app.command()
@@ -261,6 +287,29 @@ def calibrate(
 
 
 @app.command()
+def describe(
+    picture: Annotated[Path, typer.Argument(help="An image file.")],
+    model: Annotated[
+        str, typer.Option(help="A .safetensors file, or the name of a bundled one.")
+    ] = "imagenette",
+    quality: Annotated[int | None, typer.Option(help="Of the model's profile.")] = None,
+    every_quality: Annotated[
+        bool, typer.Option("--every-quality", help="All qualities of the profile, side by side.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="PNG to write (default: PICTURE.describe.png).")] = None,
+    json: Json = False,
+) -> None:
+    """Draw a picture as the server sees it, and what every channel of it costs."""
+
+    def run() -> None:
+        from benchmarks import describe as room
+
+        room.run(picture, model, quality=quality, every_quality=every_quality, out=out, as_json=json)
+
+    _call("describe", "bench,train", run)
+
+
+@app.command()
 def serve(
     model: Annotated[
         str | None, typer.Option(help="A .safetensors file, or the name of a bundled one.")
@@ -298,7 +347,7 @@ def classify(
     server: Annotated[
         str, typer.Option(help="grpc://HOST:PORT, grpcs://, http:// or https://.")
     ] = "grpc://127.0.0.1:50051",
-    policy: Annotated[str, typer.Option(help="on_demand, at_once or auto.")] = "auto",
+    policy: Annotated[str, typer.Option(help="auto, on_demand, ahead or at_once.")] = "auto",
     quality: Annotated[int | None, typer.Option(help="Of the model's profile.")] = None,
     operating_point: Annotated[str, typer.Option(help="Of the model's card.")] = "",
     token: Annotated[str | None, typer.Option(envvar="OVERTONE_TOKEN", help="The server's.")] = None,
@@ -333,19 +382,51 @@ def classify(
 
 @app.command()
 def link(
-    to: Annotated[str, typer.Option(help="HOST:PORT to relay to.")],
+    to: Annotated[str, typer.Option(help="HOST:PORT to relay to.")] = "",
+    profile: Annotated[str, typer.Option(help="One of --list; the figures below override it.")] = "unlimited",
     rate: Annotated[str | None, typer.Option(help="Of both directions, e.g. 1mbit.")] = None,
     up: Annotated[str | None, typer.Option(help="Towards the server.")] = None,
     down: Annotated[str | None, typer.Option(help="From the server.")] = None,
-    rtt: Annotated[str, typer.Option(help="Round trip, e.g. 50ms.")] = "0ms",
+    rtt: Annotated[str | None, typer.Option(help="Round trip, e.g. 50ms.")] = None,
+    jitter: Annotated[str | None, typer.Option(help="How far the round trip varies, e.g. 20ms.")] = None,
+    loss: Annotated[str | None, typer.Option(help="Segments lost and sent again, e.g. 1%.")] = None,
+    outage: Annotated[
+        str | None, typer.Option(help="Away 2 s after every 30 s: 30s+2s; 30s+2s:reset breaks connections.")
+    ] = None,
+    trace: Annotated[Path | None, typer.Option(help="CSV of recorded time, rate (or up, down), rtt.")] = None,
+    per_connection: Annotated[
+        bool, typer.Option("--per-connection", help="A modem for each connection, not one for all.")
+    ] = False,
+    connections: Annotated[int, typer.Option(min=0, help="How many at once; checks the limit of files.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="The same jitter and loss every time.")] = None,
     listen: Annotated[str, typer.Option(help="HOST:PORT to listen on.")] = "127.0.0.1:0",
+    show_list: Annotated[bool, typer.Option("--list", help="Only show the profiles.")] = False,
 ) -> None:
-    """Relay TCP through a simulated link and count the bytes it carries."""
+    """Relay TCP through a simulated link, and count the bytes it carries: payload, and on the air."""
 
     def run() -> int:
-        from benchmarks import link as room
+        from benchmarks import relay as room
 
-        return room.run(to, rate=rate, up=up, down=down, rtt=rtt, listen=listen)
+        if show_list:
+            return room.show_profiles()
+        if not to:
+            raise ValueError("where to? --to HOST:PORT")
+        return room.run(
+            to,
+            profile=profile,
+            rate=rate,
+            up=up,
+            down=down,
+            rtt=rtt,
+            jitter=jitter,
+            loss=loss,
+            outage=outage,
+            trace=trace,
+            per_connection=per_connection,
+            connections=connections,
+            seed=seed,
+            listen=listen,
+        )
 
     _exit(_call("link", "bench", run))
 
@@ -361,7 +442,7 @@ def demo(
     ] = "imagenette",
     rate: Annotated[str, typer.Option(help="Of the link, both directions.")] = "1mbit",
     rtt: Annotated[str, typer.Option(help="Round trip of the link.")] = "50ms",
-    policy: Annotated[str, typer.Option(help="on_demand, at_once or auto.")] = "auto",
+    policy: Annotated[str, typer.Option(help="auto, on_demand, ahead or at_once.")] = "auto",
     transport: Annotated[str, typer.Option(help="grpc or rest.")] = "grpc",
     quality: Annotated[int | None, typer.Option(help="Of the model's profile.")] = None,
     operating_point: Annotated[str, typer.Option(help="Of the model's card.")] = "",
@@ -385,6 +466,74 @@ def demo(
         return room.run(images, count=count, as_json=json, options=options)
 
     _exit(_call("demo", "server,bench", run))
+
+
+@bench_app.command()
+def sweep(
+    plan: Annotated[
+        str, typer.Argument(help="A TOML file, or the name of a plan that comes with Overtone: short, full.")
+    ],
+    data: Annotated[
+        Path | None,
+        typer.Option(envvar="OVERTONE_DATA", help="Pictures; a sub-folder per class if answers are judged."),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="Folder of results and report; what is in it is not measured again.")
+    ] = Path("runs/sweep"),
+    host: Annotated[str | None, typer.Option(help="A server that runs already (default: start one).")] = None,
+    grpc_port: Annotated[int, typer.Option(help="With --host.")] = 50051,
+    http_port: Annotated[int, typer.Option(help="With --host.")] = 8080,
+    token: Annotated[str | None, typer.Option(envvar="OVERTONE_TOKEN", help="With --host.")] = None,
+) -> None:
+    """Measure latency, bytes and accuracy over links, and write a report; goes on where it stopped."""
+
+    def run() -> int:
+        from benchmarks import sweep as room
+
+        where = room.Where(host, grpc_port, http_port, token) if host else None
+        return room.run(plan, data, out, where)
+
+    _exit(_call("bench sweep", "server,bench", run))
+
+
+@bench_app.command("bytes")
+def bench_bytes(
+    data: Annotated[
+        Path | None,
+        typer.Option(envvar="OVERTONE_DATA", help="Folder with train/ and val/, a sub-folder per class."),
+    ] = None,
+    checkpoint: Annotated[
+        str, typer.Option(help="A .safetensors file, or the name of a bundled one.")
+    ] = "imagenette",
+    rival: Annotated[
+        str, typer.Option(help="A network of `overtone train rival`, or the name of a bundled one.")
+    ] = "imagenette",
+    pictures: Annotated[int | None, typer.Option(help="Of each part at most so many.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of results; it holds what was measured.")] = Path(
+        "runs/bytes"
+    ),
+    logged: Annotated[
+        bool, typer.Option("--logged", help="Only make docs/bytes.md and its figure again, from the log.")
+    ] = False,
+    json: Json = False,
+    workers: Workers = 2,
+    device: Device = "auto",
+) -> None:
+    """Top-1 against bytes: ours, and JPEG, WebP and AVIF in front of an equally large network on RGB."""
+
+    def run() -> None:
+        from benchmarks import bytes as room
+        from benchmarks import bytes_report
+
+        if logged:
+            for path in bytes_report.render_logged():
+                print(f"wrote {path}")
+        elif data is None:
+            raise ValueError("give --data DIR, a folder with train/ and val/, or --logged")
+        else:
+            room.run(data, out, room.Options(checkpoint, rival, pictures, workers, device), json)
+
+    _call("bench bytes", "train,server,bench", run)
 
 
 def main() -> None:

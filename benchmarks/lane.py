@@ -2,10 +2,10 @@
 
 import asyncio
 import math
-import socket
 from collections.abc import Callable
+from typing import NamedTuple
 
-from benchmarks.rate import MTU_PAYLOAD, Bucket, Rate
+from benchmarks.rate import MTU_PAYLOAD, Bucket, Pace, Rate
 
 # Pieces of one frame let connections take turns on a slow link; on an unshaped one they would only cost time.
 UNSHAPED_PIECE = 64 * 1024
@@ -14,13 +14,17 @@ QUEUE_PIECES = 4
 
 
 class Clock:
-    """Time as the link sees it: the loop's, standing still while the link is frozen."""
+    """Time as the link sees it: the loop's, standing still while the link is frozen.
+
+    `late` is the most seconds by which anybody was woken too late: how far to trust a link on a busy machine.
+    """
 
     def __init__(self) -> None:
         self._running = asyncio.Event()
         self._running.set()
         self._stopped_at = 0.0
         self._lost = 0.0
+        self.late = 0.0
 
     def time(self) -> float:
         """Seconds, never going back."""
@@ -41,23 +45,51 @@ class Clock:
 
     async def until(self, moment: float) -> None:
         """Wait for `moment`, however often the clock stands still before it."""
+        slept = False
         while True:
             await self._running.wait()
             left = moment - self.time()
             if left <= 0:
+                self.late = max(self.late, -left) if slept else self.late
                 return
+            slept = True
             await asyncio.sleep(left)
 
 
-class Lane:
-    """One direction of the link, shared by all connections."""
+class Passage(NamedTuple):
+    """How something crossed: when it `entered` the queue, `left` the sender and is `across`, in seconds."""
 
-    def __init__(self, rate: Rate, delay: float, clock: Clock) -> None:
+    entered: float
+    left: float
+    across: float
+
+
+class Lane:
+    """One direction of a modem, shared by the connections that use it.
+
+    Args:
+        rate: of bytes on the air; the mean one if `pace` says how it changes.
+        delay: seconds on the way, half a round trip.
+        clock: of the link.
+        pace: a rate that changes.
+        late: further seconds on the way at a moment, for a round trip that changes.
+    """
+
+    def __init__(
+        self,
+        rate: Rate,
+        delay: float,
+        clock: Clock,
+        *,
+        pace: Pace | None = None,
+        late: Callable[[float], float] | None = None,
+    ) -> None:
         self.rate = rate
         self.delay = delay
         self.clock = clock
         self.piece = UNSHAPED_PIECE if math.isinf(rate.bits) else MTU_PAYLOAD
-        self._bucket = Bucket(rate)
+        self._bucket = Bucket(pace or rate)
+        self._late = late
         self._depth = max(QUEUE_SECONDS, rate.seconds(QUEUE_PIECES * self.piece))
         self._turn = asyncio.Lock()  # wakes its waiters in order: connections take turns, a piece each
 
@@ -67,49 +99,21 @@ class Lane:
         in_flight = 0 if math.isinf(self.rate.bits) else self.rate.bytes * self.delay / self.piece
         return math.ceil(in_flight) + 64
 
-    async def enter(self, size: int) -> float:
-        """Queue `size` bytes as soon as there is room; the time at which the last of them is across."""
+    async def enter(self, size: int) -> Passage:
+        """Queue `size` bytes on the air as soon as there is room."""
         async with self._turn:
             await self.clock.until(self._bucket.room_at(self._depth))
-            return self._bucket.depart(self.clock.time(), size) + self.delay
+            return self.push(size)
 
+    def push(self, size: int, at: float | None = None) -> Passage:
+        """Queue `size` bytes, now or `at` a time that has passed, whether there is room or not.
 
-class Flow:
-    """One direction of one connection."""
-
-    def __init__(
-        self, source: socket.socket, sink: socket.socket, lane: Lane, count: Callable[[int], None]
-    ) -> None:
-        self._source, self._sink, self._lane, self._count = source, sink, lane, count
-        self._way: asyncio.Queue[tuple[float, bytes | OSError]] = asyncio.Queue(lane.window)
-
-    async def take(self) -> None:
-        """From the source into the link, until it ends or breaks; both travel as the bytes do."""
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                piece: bytes | OSError = await loop.sock_recv(self._source, self._lane.piece)
-            except OSError as error:
-                piece = error
-            size = len(piece) if isinstance(piece, bytes) else 0
-            await self._way.put((await self._lane.enter(size), piece))
-            if not size:
-                return
-
-    async def give(self) -> None:
-        """Out of the link to the sink, each piece at its time.
-
-        Raises:
-            OSError: the source or the sink has reset the connection.
+        For what TCP sends by itself, which waits for no program.
         """
-        loop = asyncio.get_running_loop()
-        while True:
-            due, piece = await self._way.get()
-            await self._lane.clock.until(due)
-            if isinstance(piece, OSError):
-                raise piece
-            if not piece:
-                self._sink.shutdown(socket.SHUT_WR)
-                return
-            self._count(len(piece))
-            await loop.sock_sendall(self._sink, piece)
+        entered = self.clock.time() if at is None else at
+        left = self._bucket.depart(entered, size)
+        return Passage(entered, left, left + self.way(left))
+
+    def way(self, moment: float) -> float:
+        """Seconds on the way for what leaves at `moment`."""
+        return self.delay + (self._late(moment) if self._late else 0.0)

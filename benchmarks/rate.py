@@ -3,15 +3,17 @@
 import math
 import re
 from dataclasses import dataclass
+from typing import Protocol
 
 MTU_PAYLOAD = 1448  # bytes of TCP payload in an Ethernet frame, timestamps on
 _BITS = {"bit": 1.0, "kbit": 1e3, "mbit": 1e6, "gbit": 1e9}
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
+_SHARE = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(%?)\s*", re.ASCII)
 _QUANTITY = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-z]+)\s*", re.ASCII)
 
 
 class UnitError(ValueError):
-    """A rate or a duration that cannot be read; the message shows how to write one."""
+    """A rate, a duration or the like that cannot be read; the message shows how to write one."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,10 @@ class Rate:
         """How long `size` bytes take."""
         return size / self.bytes
 
+    def after(self, moment: float, size: int) -> float:
+        """When `size` bytes that begin at `moment` have left."""
+        return moment + self.seconds(size)
+
     def __str__(self) -> str:
         if math.isinf(self.bits):
             return "unlimited"
@@ -70,6 +76,26 @@ def parse_duration(text: str) -> float:
     return float(match[1]) * _SECONDS[match[2]]
 
 
+def parse_share(text: str) -> float:
+    """The share in "1%", "0.5 %" or "0.01".
+
+    Raises:
+        UnitError: anything else, and more than all.
+    """
+    match = _SHARE.fullmatch(text)
+    share = math.inf if match is None else float(match[1]) / (100 if match[2] else 1)
+    if share > 1:
+        raise UnitError(f"cannot read the share {text!r}: write 1% or 0.01")
+    return share
+
+
+class Pace(Protocol):
+    """How fast bytes leave as time goes on: a `Rate`, or a rate that changes."""
+
+    def after(self, moment: float, size: int) -> float:
+        """When `size` bytes that begin at `moment` have left."""
+
+
 class Bucket:
     """A token bucket as a schedule: when has the last byte of a piece left, if it is offered now?
 
@@ -78,14 +104,14 @@ class Bucket:
     burst of one MTU, usual with tc, would let a whole low payload cross a 60 kbit/s link in no time.
     """
 
-    def __init__(self, rate: Rate, burst: float = 0.002) -> None:
-        self.rate = rate
+    def __init__(self, pace: Pace, burst: float = 0.002) -> None:
+        self._pace = pace
         self.burst = burst
         self._free = -math.inf  # when the last piece so far has left
 
     def depart(self, now: float, size: int) -> float:
         """Take a piece of `size` bytes at time `now`; the time at which it has left, never before `now`."""
-        self._free = max(self._free, now - self.burst) + self.rate.seconds(size)
+        self._free = self._pace.after(max(self._free, now - self.burst), size)
         return max(now, self._free)
 
     def room_at(self, depth: float) -> float:

@@ -1,18 +1,25 @@
 import asyncio
 import contextlib
 import random
+import resource
 import signal
 import socket
 import struct
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
-from benchmarks import lane
-from benchmarks.link import Link, Traffic, run
+from benchmarks import lane, sockets
+from benchmarks.air import Traffic
+from benchmarks.link import Link
 from benchmarks.rate import Rate, UnitError
+from benchmarks.relay import run
+from benchmarks.trace import Moment, Trace
+from benchmarks.weather import Outage
+from tests.benchmarks.virtual import virtually
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -238,11 +245,116 @@ async def test_pieces_enter_in_order_at_the_rate(monkeypatch: pytest.MonkeyPatch
 
     clock = FakeClock()
     way = lane.Lane(Rate.parse("80kbit"), 0.3, clock)
-    across = [await way.enter(1000) for _ in range(50)]
+    across = [(await way.enter(1000)).across for _ in range(50)]
     start = across[0]
     assert across == pytest.approx([start + 0.1 * n for n in range(50)])
     assert start == pytest.approx(0.4, abs=0.01)
     assert clock.now <= across[-1] - 0.3 - way._depth + 0.1 + 1e-9  # read no further ahead than the queue
+
+
+@pytest.mark.parametrize(("per_connection", "shares"), [(False, 4), (True, 1)])
+def test_a_modem_for_all_or_one_for_each(per_connection: bool, shares: int) -> None:
+    """Four connections on a virtual clock: the last is done after four messages' time, or after one's."""
+    size = 10 * 1448
+
+    async def one(link: Link) -> float:
+        async with connected(link) as (reader, writer):
+            writer.write(bytes(size))
+            writer.write_eof()
+            await reader.read()
+            return asyncio.get_running_loop().time()
+
+    async def all_of_them() -> float:
+        async with (
+            serving(answer_at_end) as target,
+            Link(target, up="80kbit", per_connection=per_connection) as link,
+        ):
+            return max(await asyncio.gather(*(one(link) for _ in range(4))))
+
+    alone = Rate(80e3).seconds(10 * 1500)
+    assert shares * alone <= virtually(all_of_them(), moment=0.005) <= (shares + 0.5) * alone
+
+
+async def test_bytes_on_the_air_are_those_of_a_whole_connection() -> None:
+    async with serving(answer_at_end) as target, Link(target, up="10mbit", down="10mbit") as link:
+        async with connected(link) as (reader, writer):
+            writer.write(bytes(1000))
+            writer.write_eof()
+            answer = await reader.read()
+        await settled(lambda: link.open == 0)
+    # SYN, its ACK, the message, the end, and perhaps ACKs of the answer and of its end.
+    up = 60 + 52 + 1052 + 52
+    assert up <= link.total.air_up <= up + 2 * 52
+    down = 60 + 52 + len(answer) + 52
+    assert down <= link.total.air_down <= down + 2 * 52
+
+
+async def test_outages_come_and_go_on_their_own() -> None:
+    async with serving(echo) as target, Link(target, outage=Outage(0.05, 0.05, reset=True)) as link:
+        async with asyncio.timeout(20):
+            with pytest.raises(ConnectionResetError):
+                async with connected(link) as (reader, _):
+                    await reader.readexactly(1)
+            while not link.total.down:
+                with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                    async with connected(link) as (reader, writer):
+                        writer.write(b"a")
+                        await reader.readexactly(1)
+
+
+def test_a_frozen_outage_only_delays() -> None:
+    async def echoed(outage: Outage | None) -> float:
+        async with (
+            serving(echo) as target,
+            Link(target, up="8kbit", outage=outage) as link,
+            connected(link) as (reader, writer),
+        ):
+            writer.write(bytes(1000))
+            await reader.readexactly(1000)
+            return asyncio.get_running_loop().time()
+
+    steady = virtually(echoed(None), moment=0.005)
+    interrupted = virtually(echoed(Outage(0.5, 3.0)), moment=0.005)
+    assert interrupted == pytest.approx(steady + 2 * 3.0, abs=0.1)
+
+
+def test_a_recorded_link_is_as_slow_and_as_far_as_it_was() -> None:
+    """Ten seconds of 8 Mbit/s with 0.2 s of round trip, then 8 kbit/s up with none."""
+    trace = Trace((Moment(0, 8e6, 8e6, 0.2), Moment(10, 8e3, 8e6, 0.0)))
+
+    async def echoed() -> list[float]:
+        loop, took = asyncio.get_running_loop(), []
+        async with (
+            serving(echo) as target,
+            Link(target, trace=trace) as link,
+            connected(link) as (reader, writer),
+        ):
+            for _ in range(2):
+                begun = loop.time()
+                writer.write(bytes(1000))
+                await reader.readexactly(1000)
+                took.append(loop.time() - begun)
+                await asyncio.sleep(10.0)
+        return took
+
+    fast, slow = virtually(echoed(), moment=0.005)
+    assert fast == pytest.approx(2 * 0.2, abs=0.02)  # the handshake first
+    assert slow == pytest.approx(1.052, abs=0.01)
+
+
+def test_too_few_files_are_refused_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    granted: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 1000))
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: granted.append(limits))
+    sockets.make_room(400)
+    assert granted == [(1000, 1000)]
+    with pytest.raises(OSError, match="ulimit"):
+        sockets.make_room(500)
+
+
+def test_a_trace_and_a_rate_contradict_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("127.0.0.1:9", rate="1mbit", trace=Path("trace.csv")) == 1
+    assert "leave out --rate" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("target", ["nowhere", "host:", "host:http", "host:99999"])
@@ -257,7 +369,7 @@ def test_a_negative_round_trip_is_refused() -> None:
 
 
 def test_traffic_starts_at_nothing() -> None:
-    assert Traffic() == Traffic(0, 0, "")
+    assert (Traffic().up, Traffic().down, Traffic().air_up, Traffic().again) == (0, 0, 0, 0)
 
 
 def test_the_command_says_what_is_wrong_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -266,7 +378,7 @@ def test_the_command_says_what_is_wrong_in_one_line(capsys: pytest.CaptureFixtur
 
 
 def test_the_command_relays_until_interrupted() -> None:
-    code = "from benchmarks.link import run; raise SystemExit(run('127.0.0.1:9', rate='1mbit', rtt='50ms'))"
+    code = "from benchmarks.relay import run; raise SystemExit(run('127.0.0.1:9', rate='1mbit', rtt='50ms'))"
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
