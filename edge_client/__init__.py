@@ -6,7 +6,7 @@ with Client("grpc://host:50051") as client:
 """
 
 from edge_client.address import Address, Tls
-from edge_client.answer import Answer, Result, Score, Stage, Timings
+from edge_client.answer import Answer, Result, Score, Timings
 from edge_client.client import AsyncClient
 from edge_client.errors import (
     BadPayload,
@@ -22,7 +22,8 @@ from edge_client.errors import (
     UsageError,
     WrongProfile,
 )
-from edge_client.policy import Policy
+from edge_client.policy import Plan, Policy
+from edge_client.stage import Stage
 from edge_client.sync import Client
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "ConnectionLost",
     "DeadlineExceeded",
     "OvertoneError",
+    "Plan",
     "Policy",
     "ProtocolError",
     "Refused",

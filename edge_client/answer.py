@@ -1,13 +1,11 @@
 """What comes back for a picture."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 from edge_client.errors import OvertoneError
+from edge_client.policy import Plan
+from edge_client.stage import Stage
 from frequency.picture import Source
-
-Stage = Literal["low", "high", "brownout"]
-STAGES: frozenset[str] = frozenset(get_args(Stage))
 
 
 @dataclass(frozen=True)
@@ -44,6 +42,7 @@ class Answer:
         bytes_sent: payload bytes really sent for it, those sent again included.
         timings: where the time went.
         model: the model's name.
+        plan: when its high was to be sent.
     """
 
     label: str
@@ -55,6 +54,7 @@ class Answer:
     bytes_sent: int
     timings: Timings
     model: str
+    plan: Plan
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from edge_client.errors import (
     UsageError,
     WrongProfile,
 )
-from edge_client.policy import Policy, sends_at_once
+from edge_client.policy import Chooser, Policy, exit_share
 from edge_client.profiles import Profiles
 from edge_client.transport import Reply, Setup, Transport, Upload
 from frequency import Profile
@@ -57,7 +57,9 @@ class AsyncClient:
         address: grpc://, grpcs://, http:// or https:// with host and port.
         token: sent as a bearer token, where the server asks for one.
         tls: authority or client certificate, for grpcs:// and https://.
-        policy: `on_demand` sends high only when asked, `at_once` right behind low; `auto` chooses.
+        policy: when to send high: `on_demand` when asked, `ahead` behind low as the link has room until the
+            answer comes, `at_once` all of it right behind low; `auto` measures the link and chooses for each
+            picture. Over REST, where nothing can be stopped midway, `ahead` is `on_demand`.
         operating_point: one of the model's card; empty is its default.
         quality: one of the profile's; None is its default.
         top: how many classes an answer carries.
@@ -93,7 +95,7 @@ class AsyncClient:
         if token is not None and not (token.isascii() and token.isprintable() and " " not in token and token):
             raise UsageError("a token is printable ASCII without spaces, and not empty")
         self._setup = Setup(where, token, tls, operating_point, top, timeout)
-        self._at_once = sends_at_once(policy)
+        self._chooser = Chooser(policy, can_stop=where.is_grpc)
         self._quality = quality
         self._profiles = Profiles(cache)
         self._profile: Profile | None = None
@@ -101,10 +103,12 @@ class AsyncClient:
         self._renewing = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
-        self._transport = _transport(self._setup)
+        self._transport = _transport(self._setup, self._chooser)
         try:
             async with _within(self._setup.timeout, f"{self._setup.address} gave no profile"):
                 await self._learn(await self._transport.profile(self._profiles))
+            card = self._transport.known_card or {}
+            self._chooser.expect(exit_share(card, self._setup.operating_point))
         except BaseException:
             await self._transport.close()
             raise
@@ -224,12 +228,15 @@ class AsyncClient:
                 await _pause(error, deadline, patience)
         now = asyncio.get_running_loop().time()
         timings = Timings(coded.milliseconds, 1e3 * (now - start), reply.queue_ms, reply.compute_ms)
-        return _answer(reply, profile, upload.bytes_sent, timings)
+        if reply.outcome is not None:
+            self._chooser.observe(reply.outcome)
+        return _answer(reply, profile, upload, timings)
 
     async def _encode(self, picture: Source) -> tuple[Profile, pictures.Coded, Upload]:
         profile = self.profile
         coded = await asyncio.to_thread(pictures.code, picture, profile, self._quality)
-        return profile, coded, Upload(coded.encoded, profile.id, self._at_once)
+        plan = self._chooser.plan(len(coded.encoded.low), len(coded.encoded.high))
+        return profile, coded, Upload(coded.encoded, profile.id, plan)
 
     async def _renew(self, stale: Profile) -> None:
         """Fetch the profile again, once for all images that found theirs wrong."""
@@ -244,12 +251,12 @@ class AsyncClient:
         await asyncio.to_thread(self._profiles.add, profile)
 
 
-def _transport(setup: Setup) -> Transport:
+def _transport(setup: Setup, chooser: Chooser) -> Transport:
     # Imported only when used: a device needs one of the two, and start-up time is felt on a small one.
     if setup.address.is_grpc:
         from edge_client.grpc_transport import GrpcTransport
 
-        return GrpcTransport(setup)
+        return GrpcTransport(setup, chooser)
     from edge_client.rest_transport import RestTransport
 
     return RestTransport(setup)
@@ -286,7 +293,7 @@ async def _each(images: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
         yield image
 
 
-def _answer(reply: Reply, profile: Profile, bytes_sent: int, timings: Timings) -> Answer:
+def _answer(reply: Reply, profile: Profile, upload: Upload, timings: Timings) -> Answer:
     if any(not 0 <= index < len(profile.labels) for index, _ in reply.top):
         raise ProtocolError("the server answered with a class that its profile does not have")
     top = tuple(Score(profile.labels[index], index, probability) for index, probability in reply.top)
@@ -298,7 +305,8 @@ def _answer(reply: Reply, profile: Profile, bytes_sent: int, timings: Timings) -
         top=top,
         stage=reply.stage,
         confident=reply.confident,
-        bytes_sent=bytes_sent,
+        bytes_sent=upload.bytes_sent,
         timings=timings,
         model=reply.model,
+        plan=upload.plan,
     )

@@ -4,11 +4,14 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any
 
 import grpc
 
 from edge_client.errors import ConnectionLost, OvertoneError, ProtocolError, Unavailable, WrongProfile
+from edge_client.pace import Pace
+from edge_client.policy import Chooser, Plan
 from edge_client.profiles import Profiles
 from edge_client.session import Metadata, Moved, Session, from_rpc
 from edge_client.transport import Reply, Setup, Upload
@@ -33,16 +36,24 @@ CHANNEL = (
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.enable_retries", 0),
+    # Pings at every few messages, to size windows that messages of a kilobyte never fill.
+    ("grpc.http2.bdp_probe", 0),
     # A new channel has to mean a new connection.
     ("grpc.use_local_subchannel_pool", 1),
 )
 
 
 class GrpcTransport:
-    """The way over `overtone.v1.Cascade`."""
+    """The way over `overtone.v1.Cascade`.
 
-    def __init__(self, setup: Setup) -> None:
+    Args:
+        setup: what holds for all images.
+        chooser: what knows the link.
+    """
+
+    def __init__(self, setup: Setup, chooser: Chooser) -> None:
         self._setup = setup
+        self._chooser = chooser
         self._metadata: Metadata = (("authorization", f"Bearer {setup.token}"),) if setup.token else ()
         self._tls = (
             (setup.tls.credentials() if setup.tls else grpc.ssl_channel_credentials())
@@ -81,6 +92,11 @@ class GrpcTransport:
             self._session.leave()
         return profile
 
+    @property
+    def known_card(self) -> dict[str, Any] | None:
+        """The card, if it came with the profile."""
+        return self._card
+
     async def card(self) -> dict[str, Any]:
         """The card; it came with the profile, unless that was known."""
         if self._card is None:
@@ -90,9 +106,9 @@ class GrpcTransport:
     async def classify(self, upload: Upload) -> Reply:
         """One image; if its stream is lost it is sent once more, low and high, on a new one."""
         try:
-            return await self._attempt(upload, both=upload.at_once)
+            return await self._attempt(upload, upload.plan)
         except ConnectionLost:
-            return await self._attempt(upload, both=True)
+            return replace(await self._attempt(upload, "at_once"), outcome=None)
 
     async def close(self) -> None:
         """Let images in flight be answered for a second, then close."""
@@ -105,7 +121,7 @@ class GrpcTransport:
             task.cancel()
         await self._channel.close(0)
 
-    async def _attempt(self, upload: Upload, *, both: bool) -> Reply:
+    async def _attempt(self, upload: Upload, plan: Plan) -> Reply:
         loop = asyncio.get_running_loop()
         while True:
             session = await self._ready()
@@ -113,7 +129,7 @@ class GrpcTransport:
             if session.profile_id != upload.profile_id:
                 raise WrongProfile("the server has another profile than the image was encoded for")
             try:
-                return await session.classify(upload, both=both)
+                return await session.classify(upload, plan)
             except Moved:
                 continue
             except asyncio.CancelledError:
@@ -136,7 +152,8 @@ class GrpcTransport:
             await asyncio.sleep(max(pause, (problem.retry_after or 0.0) if problem else 0.0))
             try:
                 async with asyncio.timeout(self._setup.timeout):
-                    self._session = await Session.open(self._stub, self._metadata, self._hello())
+                    pace = Pace(self._chooser)
+                    self._session = await Session.open(self._stub, self._metadata, self._hello(), pace)
             except Unavailable as error:
                 problem = error
             except TimeoutError:

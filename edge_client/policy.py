@@ -1,21 +1,208 @@
-"""When to send the high payload."""
+"""When to send the high payload, as arithmetic: no transport, no clock.
 
-from typing import Literal, get_args
+For one image let, in seconds, d be the link's round trip, l and h the time it takes to carry low and high, c
+and c' the server's time for the low and the high network; and p the share of images low is not enough for.
+
+    plan        low suffices (1 - p)    low does not (p)                      high sent for nothing (1 - p)
+    on_demand   d + l + c               (d + l + c) + (d + h + c')            nothing
+    ahead       d + l + c               d + l + max(c, h) + c'                min(h, d + c)
+    at_once     d + l + c               d + l + max(c, h) + c'                h
+
+`ahead` stops when the answer comes, d + c after the last byte of low went out. What `at_once` has then not
+yet carried, max(0, h - d - c), keeps the next image waiting. Both save s = d + min(c, h) where low does not
+suffice.
+
+Sending more than it saves: bytes sent for nothing have a price, the time the link needs for them. `auto`
+sends high unasked only where that is less than the time saved, both as expected beforehand:
+
+    (1 - p) * wasted < p * s
+
+So over a fast link, where d is nearly all, high goes unasked; over a slow one with a short round trip it is
+asked for. Of the two that go unasked `auto` takes `at_once` if all of high is gone before any answer can
+come, h <= d + c: nothing could be stopped any more, and chunks would only cost headers. Otherwise it takes
+`ahead`.
+"""
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import median
+from typing import Any, Literal, get_args
 
 from edge_client.errors import UsageError
+from edge_client.estimate import Estimate
+from edge_client.stage import Stage
 
-Policy = Literal["auto", "on_demand", "at_once"]
+Policy = Literal["auto", "on_demand", "ahead", "at_once"]
+Plan = Literal["on_demand", "ahead", "at_once"]
+
+# Where no card tells how many images low answers, a few pictures outvote the guess; a card's word takes more.
+USUAL_EXIT_SHARE, USUAL_WEIGHT = 0.7, 4.0
+CARD_WEIGHT = 20.0
+# Images after which older ones begin to count less.
+MEMORY = 200.0
+SERVER_WINDOW = 16
 
 
-def sends_at_once(policy: str) -> bool:
-    """Whether high goes out right behind low (`at_once`) or only when asked for (`on_demand`).
+@dataclass(frozen=True)
+class Observation:
+    """How one image went, as its device can measure it.
 
-    `auto` is `on_demand` for now: it is never the dearer one in bytes. Once links are measured it will weigh
-    a round trip against the bytes high would cost.
+    Attributes:
+        plan: what was done.
+        low: size of its low payload.
+        high: size of its high payload.
+        sent: bytes of high that were handed to the transport.
+        first: seconds from the first byte of low to the server's first word, its wish for high or the answer.
+        total: seconds from the first byte of low to the answer.
+        server: seconds of queue and compute that the answer carries, of both networks if both ran.
+        stage: of the answer.
+        left: bytes of high still here when the server asked for them; None if it did not ask.
+        waiting: bytes that stood before low on the link.
+        waiting_high: bytes that stood before what was left of high.
+    """
+
+    plan: Plan
+    low: int
+    high: int
+    sent: int
+    first: float
+    total: float
+    server: float
+    stage: Stage
+    left: int | None = None
+    waiting: float = 0.0
+    waiting_high: float = 0.0
+
+    @property
+    def escalated(self) -> bool:
+        """Whether low was not enough."""
+        return self.left is not None or self.stage == "high"
+
+    @property
+    def wasted(self) -> int:
+        """Bytes of high sent for nothing."""
+        return 0 if self.escalated else self.sent
+
+
+class Chooser:
+    """Which plan for the next image; learns the link and the model from what it is told.
+
+    Args:
+        policy: a plan for every image, or `auto`.
+        exit_share: the share of images that low answers, as the model's card has it.
+        can_stop: whether high can be stopped midway. Without that (REST) `ahead` is `on_demand`: a request is
+            whole or nothing, and one cut off would cost its connection.
 
     Raises:
         UsageError: no such policy.
     """
-    if policy not in get_args(Policy):
-        raise UsageError(f"no policy {policy!r}: choose from {', '.join(get_args(Policy))}")
-    return policy == "at_once"
+
+    def __init__(self, policy: Policy, *, exit_share: float | None = None, can_stop: bool = True) -> None:
+        if policy not in get_args(Policy):
+            raise UsageError(f"no policy {policy!r}: choose from {', '.join(get_args(Policy))}")
+        self._policy = policy
+        self._can_stop = can_stop
+        self._link = Estimate()
+        self._low_seconds: deque[float] = deque(maxlen=SERVER_WINDOW)
+        self._images = self._escalated = 0.0
+        self.expect(exit_share)
+
+    def expect(self, exit_share: float | None) -> None:
+        """Begin with the share of images that low answers as a card has it; None where there is no card."""
+        weight = USUAL_WEIGHT if exit_share is None else CARD_WEIGHT
+        self._images, self._escalated = (
+            weight,
+            weight * (1 - (USUAL_EXIT_SHARE if exit_share is None else exit_share)),
+        )
+
+    @property
+    def rate(self) -> float | None:
+        """Bytes per second that the link carries towards the server; None as long as nobody can tell."""
+        return self._link.rate
+
+    @property
+    def answer_seconds(self) -> float:
+        """d + c: from the last byte of low to the answer; 0.0 as long as nobody can tell."""
+        return self._link.round_trip + self._compute
+
+    @property
+    def share(self) -> float:
+        """p: the share of images for which low is not enough."""
+        return self._escalated / self._images
+
+    def plan(self, low: int, high: int) -> Plan:
+        """What to do with an image of payloads this long, in bytes."""
+        if self._policy == "auto":
+            rate = self.rate
+            if rate is None:  # only what is asked for measures both ways of the link
+                return "on_demand"
+            return best(high / rate, self._link.round_trip, self._compute, self.share, self._can_stop)
+        return self._policy if self._can_stop or self._policy != "ahead" else "on_demand"
+
+    def observe(self, outcome: Observation) -> None:
+        """Learn from an answer."""
+        if (
+            outcome.escalated or outcome.stage != "brownout"
+        ):  # a busy server does not say what it makes of low
+            self._count(outcome.escalated)
+        if outcome.stage == "low":
+            self._low_seconds.append(outcome.server)
+        compute = self._compute
+        second = max(0.0, outcome.server - compute)
+        asked = outcome.left is not None
+        if asked or outcome.stage != "high":
+            low_seconds = compute if asked else outcome.server
+            self._link.add(outcome.waiting + outcome.low, outcome.first - low_seconds)
+        elif self._hides(compute, outcome.high):
+            self._link.add(outcome.waiting + outcome.low + outcome.high, outcome.total - second)
+        if outcome.left:
+            self._link.add(outcome.waiting_high + outcome.left, outcome.total - outcome.first - second)
+
+    @property
+    def _compute(self) -> float:
+        return median(self._low_seconds) if self._low_seconds else 0.0
+
+    def _count(self, escalated: bool) -> None:
+        fade = min(1.0, MEMORY / (self._images + 1))
+        self._images = fade * (self._images + 1)
+        self._escalated = fade * (self._escalated + escalated)
+
+    def _hides(self, compute: float, high: int) -> bool:
+        """Whether low is computed before high is there, so that the link and not the server sets the pace."""
+        rate = self.rate
+        return rate is None or high / rate >= compute
+
+
+def best(high: float, round_trip: float, compute: float, share: float, can_stop: bool = True) -> Plan:
+    """The plan of least expected time that does not send more than it saves.
+
+    Args:
+        high: h, seconds to carry high.
+        round_trip: d.
+        compute: c.
+        share: p.
+        can_stop: whether high can be stopped midway; else only asking and `at_once` are left.
+    """
+    saved = round_trip + min(compute, high)
+    wait = round_trip + compute
+    wasted = min(high, wait) if can_stop else high
+    if (1 - share) * wasted >= share * saved:
+        return "on_demand"
+    return "ahead" if can_stop and high > wait else "at_once"
+
+
+def exit_share(card: Mapping[str, Any], operating_point: str = "") -> float | None:
+    """The share of images that low answers, by a card as a device gets it; None if it does not tell.
+
+    Such a card has operating points of the default quality only; another quality's share is much the same.
+
+    Args:
+        card: parsed JSON.
+        operating_point: by name; empty is the card's default.
+    """
+    name = operating_point or card.get("operating_point")
+    shares = [
+        point.get("exit_share") for point in card.get("operating_points", ()) if point.get("name") == name
+    ]
+    return next((share for share in shares if isinstance(share, float) and 0 <= share <= 1), None)

@@ -3,14 +3,16 @@
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import httpx
 
 from edge_client.address import Tls
-from edge_client.answer import STAGES
 from edge_client.errors import ConnectionLost, OvertoneError, ProtocolError, Unavailable, from_code
+from edge_client.policy import Observation
 from edge_client.profiles import Profiles
+from edge_client.stage import STAGES
 from edge_client.transport import Reply, Setup, Upload
 from frequency import Profile, ProfileError
 
@@ -69,6 +71,11 @@ class RestTransport:
         except ProfileError as error:
             raise ProtocolError(f"the server's profile cannot be used ({error})") from error
 
+    @property
+    def known_card(self) -> dict[str, Any] | None:
+        """The card never comes along."""
+        return None
+
     async def card(self) -> dict[str, Any]:
         """The card."""
         return _json(_good(await self._get("/v1/model", {})))
@@ -76,7 +83,7 @@ class RestTransport:
     async def classify(self, upload: Upload) -> Reply:
         """One image; if the connection is lost it is sent once more, low and high together."""
         try:
-            return await (self._both(upload) if upload.at_once else self._on_demand(upload))
+            return await (self._at_once(upload) if upload.plan == "at_once" else self._on_demand(upload))
         except httpx.TransportError:
             pass
         try:
@@ -90,16 +97,24 @@ class RestTransport:
         """Close the connections."""
         await self._http.aclose()
 
+    async def _at_once(self, upload: Upload) -> Reply:
+        begun = _now()
+        return _learned(await self._both(upload), upload, begun)
+
     async def _on_demand(self, upload: Upload) -> Reply:
+        begun = _now()
         first = await self._post("/v1/images", upload, upload.encoded.low, "application/octet-stream")
+        asked = _now()
         if first.status_code != httpx.codes.ACCEPTED:
-            return _reply(first)
+            return _learned(_reply(first), upload, begun)
         token = _json(first).get("token")
         if not isinstance(token, str) or not token.replace("-", "").replace("_", "").isalnum():
             raise ProtocolError("the server wants high, but gave no token for it")
         high = upload.encoded.high
         second = await self._post(f"/v1/images/{token}/high", upload, high, "application/octet-stream")
-        return await self._both(upload) if second.status_code in LOST else _reply(second)
+        if second.status_code in LOST:
+            return await self._both(upload)
+        return _learned(_reply(second), upload, begun, asked)
 
     async def _both(self, upload: Upload) -> Reply:
         payloads = upload.encoded.low + upload.encoded.high
@@ -167,6 +182,28 @@ def _reply(response: httpx.Response) -> Reply:
         return Reply(top, stage, bool(body["confident"]), queue, compute, str(body["model"]))
     except (ValueError, LookupError, TypeError) as error:
         raise ProtocolError(f"the server's answer lacks something ({error!r})") from error
+
+
+def _learned(reply: Reply, upload: Upload, begun: float, asked: float | None = None) -> Reply:
+    """With what the way there teaches, given when low went out and when high was asked for."""
+    now, payloads = _now(), upload.encoded
+    unasked = upload.plan == "at_once"
+    outcome = Observation(
+        plan=upload.plan,
+        low=len(payloads.low),
+        high=len(payloads.high),
+        sent=len(payloads.high) if unasked or asked else 0,
+        first=(asked or now) - begun,
+        total=now - begun,
+        server=(reply.queue_ms + reply.compute_ms) / 1e3,
+        stage=reply.stage,
+        left=len(payloads.high) if asked else None,
+    )
+    return replace(reply, outcome=outcome)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _identity(etag: str) -> bytes:

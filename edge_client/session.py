@@ -7,10 +7,13 @@ from typing import Any
 import grpc
 
 from edge_client.errors import ConnectionLost, OvertoneError, ProtocolError, Unavailable, from_code
+from edge_client.exchange import Exchange
+from edge_client.outbox import Outbox
+from edge_client.pace import Pace
+from edge_client.policy import Plan
 from edge_client.transport import Reply, Upload
 from protos import overtone_pb2 as pb
 
-CHUNK = 16 * 1024
 STAGES: dict[int, Any] = {pb.STAGE_LOW: "low", pb.STAGE_HIGH: "high", pb.STAGE_BROWNOUT: "brownout"}
 # Ends of a stream that say nothing about the image, only that the way to the server broke.
 BROKEN = frozenset({"UNAVAILABLE", "UNKNOWN", "CANCELLED", "INTERNAL", "ABORTED", "DEADLINE_EXCEEDED"})
@@ -22,16 +25,6 @@ class Moved(Exception):  # noqa: N818 - not an error: nothing has been sent, ano
     """This session takes no new images."""
 
 
-class Exchange:
-    """What is said about one image."""
-
-    def __init__(self, number: int, upload: Upload) -> None:
-        self.number = number
-        self.upload = upload
-        self.inbox: asyncio.Queue[pb.Downstream | OvertoneError] = asyncio.Queue()
-        self.over = False
-
-
 class Session:
     """An open stream, greeted and welcomed.
 
@@ -39,7 +32,7 @@ class Session:
     task writes them; what waits there for an image that has been answered meanwhile is never sent.
     """
 
-    def __init__(self, call: Any, welcome: pb.Welcome) -> None:
+    def __init__(self, call: Any, welcome: pb.Welcome, pace: Pace) -> None:
         self._call = call
         self.profile_id = welcome.profile_id
         self.model = welcome.model
@@ -50,12 +43,19 @@ class Session:
         self._leaving = False
         self._lost = False
         self._heard = asyncio.get_running_loop().time()
-        self._outbox: asyncio.Queue[tuple[Exchange | None, pb.Upstream, int]] = asyncio.Queue()
+        self._pace = pace
+        self._outbox = Outbox(pace)
         self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._speak())]
 
     @classmethod
-    async def open(cls, stub: Any, metadata: Metadata, hello: pb.Hello) -> "Session":
+    async def open(cls, stub: Any, metadata: Metadata, hello: pb.Hello, pace: Pace) -> "Session":
         """Say hello and wait for the welcome.
+
+        Args:
+            stub: of the service.
+            metadata: with the token.
+            hello: what holds for all images.
+            pace: of the link, which nothing else of this device uses.
 
         Raises:
             OvertoneError: it did not come.
@@ -73,7 +73,7 @@ class Session:
             raise
         kind = first.WhichOneof("message") if isinstance(first, pb.Downstream) else None
         if kind == "welcome":
-            return cls(call, first.welcome)
+            return cls(call, first.welcome, pace)
         call.cancel()
         if kind == "go_away":
             raise Unavailable(f"the server is leaving ({first.go_away.reason})")
@@ -89,8 +89,8 @@ class Session:
         """Seconds since the server was last heard."""
         return asyncio.get_running_loop().time() - self._heard
 
-    async def classify(self, upload: Upload, *, both: bool) -> Reply:
-        """Send an image, with its high payload at once or when asked for, and wait for the answer.
+    async def classify(self, upload: Upload, plan: Plan) -> Reply:
+        """Send an image, with its high payload when the plan says so, and wait for the answer.
 
         Raises:
             Moved: the session takes no new images; nothing has been sent.
@@ -100,12 +100,14 @@ class Session:
         async with self._slots:
             if not self.usable:
                 raise Moved
-            exchange = self._begin(upload)
+            exchange = self._begin(upload, plan)
             try:
-                self._put_image(exchange, high=both)
-                return await self._converse(exchange, both)
+                self._put_image(exchange, high_follows=plan == "at_once")
+                if plan == "ahead":
+                    self._outbox.put_ahead(exchange)
+                return await self._converse(exchange)
             except asyncio.CancelledError:
-                self._put(None, pb.Upstream(cancel=pb.Cancel(id=exchange.number)))
+                self._outbox.put(pb.Upstream(cancel=pb.Cancel(id=exchange.number)))
                 raise
             finally:
                 self._finish(exchange)
@@ -114,7 +116,7 @@ class Session:
         """Take no new images; the stream ends once those in flight are answered."""
         self._leaving = True
         if not self._exchanges:
-            self._put(None, pb.Upstream(end=pb.End()))
+            self._outbox.put(pb.Upstream(end=pb.End()))
 
     def break_off(self, error: OvertoneError) -> None:
         """Give the stream up; images in flight get the error."""
@@ -130,9 +132,9 @@ class Session:
             task.cancel()
         await asyncio.wait(self._tasks, timeout=grace)
 
-    def _begin(self, upload: Upload) -> Exchange:
+    def _begin(self, upload: Upload, plan: Plan) -> Exchange:
         self._last = self._last % 0xFFFF_FFFF + 1
-        exchange = Exchange(self._last, upload)
+        exchange = Exchange(self._last, upload, plan, self._pace)
         self._exchanges[exchange.number] = exchange
         return exchange
 
@@ -140,67 +142,50 @@ class Session:
         exchange.over = True
         del self._exchanges[exchange.number]
         if self._leaving and not self._exchanges:
-            self._put(None, pb.Upstream(end=pb.End()))
+            self._outbox.put(pb.Upstream(end=pb.End()))
 
-    async def _converse(self, exchange: Exchange, high_sent: bool) -> Reply:
-        sent_again = False
+    async def _converse(self, exchange: Exchange) -> Reply:
         while True:
             message = await exchange.inbox.get()
             if isinstance(message, OvertoneError):
                 raise message
             match message.WhichOneof("message"):
                 case "answer":
-                    return self._reply(message.answer)
+                    return self._reply(message.answer, exchange)
                 case "error":
                     raise from_message(message.error)
                 case "need_high" if message.need_high.send_both:
-                    if sent_again:
+                    if exchange.sent_again:
                         raise ProtocolError("the server lost the same image twice")
-                    sent_again = high_sent = True
-                    self._put_image(exchange, high=True)
-                case "need_high" if not high_sent:
-                    high_sent = True
-                    self._put_high(exchange)
+                    exchange.sent_again = True
+                    self._put_image(exchange, high_follows=True)
+                case "need_high":
+                    self._outbox.put_high(exchange)
 
-    def _reply(self, answer: pb.Answer) -> Reply:
+    def _reply(self, answer: pb.Answer, exchange: Exchange) -> Reply:
         if not answer.top or answer.stage not in STAGES:
             raise ProtocolError("the server gave an answer without a class or a stage")
+        stage = STAGES[answer.stage]
         return Reply(
             tuple((score.index, score.probability) for score in answer.top),
-            STAGES[answer.stage],
+            stage,
             answer.confident,
             answer.queue_us / 1e3,
             answer.compute_us / 1e3,
             self.model,
+            exchange.outcome(stage, (answer.queue_us + answer.compute_us) / 1e6),
         )
 
-    def _put_image(self, exchange: Exchange, *, high: bool) -> None:
-        low = exchange.upload.encoded.low
-        image = pb.Image(id=exchange.number, low=low, high_follows=high)
-        self._put(exchange, pb.Upstream(image=image), len(low))
-        if high:
-            self._put_high(exchange)
-
-    def _put_high(self, exchange: Exchange) -> None:
-        high = exchange.upload.encoded.high
-        for offset in range(0, max(1, len(high)), CHUNK):
-            data = high[offset : offset + CHUNK]
-            last = offset + CHUNK >= len(high)
-            chunk = pb.HighChunk(id=exchange.number, offset=offset, data=data, last=last)
-            self._put(exchange, pb.Upstream(high=chunk), len(data))
-
-    def _put(self, exchange: Exchange | None, message: pb.Upstream, payload: int = 0) -> None:
-        self._outbox.put_nowait((exchange, message, payload))
+    def _put_image(self, exchange: Exchange, *, high_follows: bool) -> None:
+        self._outbox.put(exchange.image(high_follows=high_follows), exchange)
+        if high_follows:
+            self._outbox.put_high(exchange)
 
     async def _speak(self) -> None:
         # Once the stream is broken, writing fails and the listener says why.
         with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
             while True:
-                exchange, message, payload = await self._outbox.get()
-                if exchange is not None:
-                    if exchange.over:
-                        continue
-                    exchange.upload.bytes_sent += payload
+                message = await self._outbox.take()
                 await self._call.write(message)
                 if message.HasField("end"):
                     await self._call.done_writing()
@@ -229,7 +214,7 @@ class Session:
         elif kind in ("answer", "error", "need_high"):
             exchange = self._exchanges.get(getattr(message, kind).id)
             if exchange is not None:  # else an answer that came too late
-                exchange.inbox.put_nowait(message)
+                exchange.hears(message, self._heard)
 
     def _fail(self, error: OvertoneError) -> None:
         if not self._lost:

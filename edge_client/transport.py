@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from edge_client.address import Address, Tls
-from edge_client.answer import Stage
+from edge_client.policy import Observation, Plan
 from edge_client.profiles import Profiles
+from edge_client.stage import Stage
 from frequency import Encoded, Profile
 
 
@@ -27,13 +28,23 @@ class Upload:
 
     encoded: Encoded
     profile_id: bytes
-    at_once: bool
+    plan: Plan
     bytes_sent: int = 0
 
 
 @dataclass(frozen=True)
 class Reply:
-    """The server's answer: class indices and probabilities, best first, and its own times in milliseconds."""
+    """The server's answer.
+
+    Attributes:
+        top: class indices and probabilities, best first.
+        stage: which network it comes from.
+        confident: whether it meets the threshold.
+        queue_ms: the server's own time, waiting.
+        compute_ms: and computing.
+        model: the model's name.
+        outcome: what can be learned from how it went; None if something was sent twice.
+    """
 
     top: tuple[tuple[int, float], ...]
     stage: Stage
@@ -41,6 +52,7 @@ class Reply:
     queue_ms: float
     compute_ms: float
     model: str
+    outcome: Observation | None = None
 
 
 class Transport(Protocol):
@@ -52,6 +64,10 @@ class Transport(Protocol):
 
     async def profile(self, known: Profiles, *, fresh: bool = False) -> Profile:
         """The served profile, from `known` where the server names one of those, unless it must be fresh."""
+
+    @property
+    def known_card(self) -> dict[str, Any] | None:
+        """The card, if it has come along with something else."""
 
     async def card(self) -> dict[str, Any]:
         """The card of the served model."""

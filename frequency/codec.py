@@ -33,7 +33,7 @@ def encode(rgb: NDArray[np.uint8], profile: Profile, quality: int | None = None)
         raise ValueError(f"need uint8[{profile.size}, {profile.size}, 3] RGB, got {list(rgb.shape)}")
     quality = profile.quality if quality is None else quality
     steps = np.concatenate([profile.low_steps(quality), profile.high_steps(quality)])
-    planes = quantise(coefficients(rgb, profile.low + profile.high), steps)
+    planes = quantise(coefficients(rgb, profile.low + profile.high), steps, profile.threshold(quality))
     return _encode(planes, profile, quality)
 
 

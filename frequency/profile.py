@@ -17,10 +17,12 @@ from frequency.errors import ProfileError
 from frequency.header import Band
 from frequency.plan import Plan
 from frequency.prior import prior_tables
+from frequency.quantise import PLAIN
 from frequency.tables import Tables
 
 MAX_SIZE: Final = 2048
 MAX_STEP: Final = 65_535
+OPTIONAL: Final = "thresholds"
 MAX_JSON: Final = 4 << 20  # bytes; the largest thing a hostile server can make a device inflate
 
 
@@ -29,7 +31,8 @@ class Profile:
     """Picture size, channels, steps, tables and labels. Checked when made, and immutable.
 
     `steps[q][c]` belongs to `qualities[q]` and channel `(low + high)[c]`. Qualities ascend, the first with
-    the fewest bytes; `quality` is the default.
+    the fewest bytes; `quality` is the default. `thresholds[q]`, in hundredths of a step, is from where a
+    value is rounded away from zero; without them all round to nearest.
 
     Raises:
         ProfileError: it does not hold together; the message says which field and why.
@@ -44,6 +47,7 @@ class Profile:
     steps: tuple[tuple[int, ...], ...]
     tables: Tables
     labels: tuple[str, ...]
+    thresholds: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         _check(self)
@@ -92,6 +96,11 @@ class Profile:
             raise ProfileError(f"no quality {quality!r}; this profile has {list(self.qualities)}")
         return self.qualities.index(quality)
 
+    def threshold(self, quality: int) -> float:
+        """The part of a step from which a value is rounded away from zero, for `quantise`."""
+        index = self.index(quality)
+        return self.thresholds[index] / 100 if self.thresholds else PLAIN
+
     def low_steps(self, quality: int) -> NDArray[np.float32]:
         """float32[C]: the steps of the low channels."""
         return np.array(self.steps[self.index(quality)][: len(self.low)], dtype=np.float32)
@@ -114,9 +123,15 @@ class Profile:
         return {}
 
     def to_json(self) -> str:
-        """Canonical JSON: keys sorted, no spaces, non-ASCII letters as they are. The id is computed on it."""
+        """Canonical JSON: keys sorted, no spaces, non-ASCII letters as they are. The id is computed on it.
+
+        Thresholds stand in it only where there are any, so that profiles without keep their ids.
+        """
+        values = {
+            f.name: getattr(self, f.name) for f in fields(self) if f.name != OPTIONAL or self.thresholds
+        }
         return json.dumps(
-            {f.name: getattr(self, f.name) for f in fields(self)} | {"tables": self.tables.to_json()},
+            values | {"tables": self.tables.to_json()},
             sort_keys=True,
             separators=(",", ":"),
             ensure_ascii=False,
@@ -134,8 +149,10 @@ class Profile:
         except (ValueError, RecursionError) as error:
             raise ProfileError(f"the profile is not JSON ({error})") from None
         names = {f.name for f in fields(cls)}
-        if not isinstance(parsed, dict) or parsed.keys() != names:
-            raise ProfileError(f"a profile is a JSON object with exactly the keys {sorted(names)}")
+        if not isinstance(parsed, dict) or parsed.keys() | {OPTIONAL} != names:
+            raise ProfileError(
+                f"a profile is a JSON object with the keys {sorted(names)}, {OPTIONAL} if it has any"
+            )
         values = {key: _frozen(value) for key, value in parsed.items()}
         return cls(**values | {"tables": Tables.from_json(values["tables"])})
 
@@ -182,6 +199,8 @@ def _check(p: Profile) -> None:
     _require(shaped, "steps: need one row per quality and one entry per channel of low + high")
     _require(all(_ints(row, 1, MAX_STEP) for row in p.steps), f"steps: integers from 1 to {MAX_STEP}")
     _require(isinstance(p.tables, Tables), "tables: not tables")
+    one_each = _ints(p.thresholds, 50, 99) and len(p.thresholds) == len(p.qualities)
+    _require(p.thresholds == () or one_each, "thresholds: need one from 50 to 99 per quality, or none")
     p.tables.check(channels, len(p.qualities))
 
 

@@ -1,4 +1,4 @@
-"""Coefficients to integers and back: round to nearest, one step per channel."""
+"""Coefficients to integers and back: one step per channel, and a dead zone around zero."""
 
 from collections.abc import Sequence
 
@@ -8,10 +8,22 @@ from numpy.typing import NDArray
 Steps = Sequence[float] | NDArray[np.floating] | NDArray[np.integer]
 
 
-def quantise(values: NDArray[np.floating], steps: Steps) -> NDArray[np.int16]:
-    """int16[C, h, w] of coefficients float[C, h, w]: value / step, halves to even, held within int16."""
-    scaled: NDArray[np.floating] = np.rint(values / _column(values, steps))
-    return scaled.clip(-(1 << 15), (1 << 15) - 1).astype(np.int16)
+PLAIN = 0.5
+
+
+def quantise(values: NDArray[np.floating], steps: Steps, threshold: float = PLAIN) -> NDArray[np.int16]:
+    """int16[C, h, w] of coefficients float[C, h, w]: value / step, rounded, held within int16.
+
+    `threshold` is the part of a step from which a value is rounded away from zero. A half rounds to nearest,
+    halves to even; more is a dead zone, which saves bytes where they say least (Sullivan, "Efficient scalar
+    quantization of exponential and Laplacian random variables", 1996). Decoders need not know it.
+    """
+    scaled: NDArray[np.floating] = values / _column(values, steps)
+    if threshold == PLAIN:
+        rounded: NDArray[np.floating] = np.rint(scaled)
+    else:
+        rounded = np.copysign(np.floor(np.abs(scaled) + np.float32(1 - threshold)), scaled)
+    return rounded.clip(-(1 << 15), (1 << 15) - 1).astype(np.int16)
 
 
 def dequantise(values: NDArray[np.integer], steps: Steps) -> NDArray[np.float32]:

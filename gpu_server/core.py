@@ -217,8 +217,9 @@ class Core:
         pixels = fit(open_rgb(encoded), profile.size)
         values = coefficients(pixels, profile.low + profile.high)
         low_steps, high_steps = profile.low_steps(profile.quality), profile.high_steps(profile.quality)
-        low, high = values[: len(profile.low)], values[len(profile.low) :]
-        return Bands(quantise(low, low_steps), low_steps, quantise(high, high_steps), high_steps)
+        threshold, middle = profile.threshold(profile.quality), len(profile.low)
+        low = quantise(values[:middle], low_steps, threshold)
+        return Bands(low, low_steps, quantise(values[middle:], high_steps, threshold), high_steps)
 
     def _check_picture(self, encoded: bytes) -> None:
         """Only formats meant to be sent here, and only as many pixels as one request may cost."""

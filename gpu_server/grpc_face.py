@@ -23,6 +23,8 @@ OPTIONS = (
     ("grpc.max_receive_message_length", MIB),
     # Without this a second server on the same port would share its connections instead of failing.
     ("grpc.so_reuseport", 0),
+    # Pings at every few messages, to size windows that messages of a kilobyte never fill.
+    ("grpc.http2.bdp_probe", 0),
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.keepalive_permit_without_calls", 1),

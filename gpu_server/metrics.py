@@ -23,6 +23,9 @@ class Metrics:
             ["band"],
             registry=r,
         )
+        self.dropped = Counter(
+            "overtone_dropped_bytes", "High payload bytes received that no answer needed.", registry=r
+        )
         self.request_seconds = Histogram(
             "overtone_request_seconds", "From arrival to the end.", ["face"], buckets=SECONDS, registry=r
         )

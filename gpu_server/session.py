@@ -183,7 +183,9 @@ class Session:
         flight = self._flights.get(chunk.id)
         if flight is not None:
             flight.upload.add(chunk.offset, chunk.data, chunk.last)
-        elif chunk.last and chunk.id not in self._done:
+        elif chunk.id in self._done:
+            self._count_dropped(len(chunk.data))
+        elif chunk.last:
             self._say(need_high=pb.NeedHigh(id=chunk.id, send_both=True))
 
     async def _serve(self, image: pb.Image, flight: _Flight) -> None:
@@ -205,7 +207,8 @@ class Session:
             return result
         # From here on the store alone holds the low payload, and may lose it.
         self._service.store.put((self, number), Kept(low, result))
-        if not image.high_follows:
+        # Nor need it be asked for if it has come unasked while low was computed.
+        if not image.high_follows and not upload.complete:
             self._say(need_high=messages.need_high(number, result))
         del image, low, result
         high = await self._whole(upload, options)
@@ -221,6 +224,7 @@ class Session:
             raise Expired("high did not come in time") from None
 
     def _finish(self, number: int, flight: _Flight) -> None:
+        self._count_dropped(flight.upload.unread)
         flight.upload.close()
         del self._flights[number]
         self._service.store.drop((self, number))
@@ -230,6 +234,9 @@ class Session:
                 self._done.popitem(last=False)
         if self._ended and not self._flights:
             self._outgoing.put_nowait(None)
+
+    def _count_dropped(self, size: int) -> None:
+        self._service.metrics.dropped.inc(size)
 
     def _end(self) -> None:
         """No more images; the stream closes when the last one is answered."""

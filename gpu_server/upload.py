@@ -22,6 +22,17 @@ class Upload:
         self._data = bytearray()
         self._ended = asyncio.Event()
         self._failure: ServiceError | None = None
+        self._read = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether the last chunk is here and all is well."""
+        return self._ended.is_set() and self._failure is None
+
+    @property
+    def unread(self) -> int:
+        """Bytes that came and that nobody has wanted yet."""
+        return 0 if self._read else len(self._data)
 
     def add(self, offset: int, data: bytes, last: bool) -> None:
         """The next chunk; one that does not fit fails the whole upload. More after the last are ignored."""
@@ -52,6 +63,7 @@ class Upload:
         await self._ended.wait()
         if self._failure is not None:
             raise self._failure
+        self._read = True
         return bytes(self._data)
 
     def close(self) -> None:

@@ -29,8 +29,9 @@ class EncodedSet(Dataset[Item]):
         """(low int16[6, h, w], high int16[18, h, w], low bytes, high bytes, target)."""
         p = self.profile
         rgb = fit(open_rgb(self.pictures.paths[index]), p.size)
-        low = quantise(coefficients(rgb, p.low), p.low_steps(self.quality))
-        high = quantise(coefficients(rgb, p.high), p.high_steps(self.quality))
+        threshold = p.threshold(self.quality)
+        low = quantise(coefficients(rgb, p.low), p.low_steps(self.quality), threshold)
+        high = quantise(coefficients(rgb, p.high), p.high_steps(self.quality), threshold)
         sent = encode_bands(low, high, p, self.quality)
         return (
             torch.from_numpy(low),

@@ -30,7 +30,7 @@ from gpu_server.settings import Settings
 Photograph = NDArray[np.uint8]
 Serve = Callable[..., AbstractAsyncContextManager[Running]]
 SCHEMES = ["grpc", "http"]
-POLICIES = ["on_demand", "at_once"]
+POLICIES = ["on_demand", "ahead", "at_once", "auto"]
 
 
 def place(server: Running, scheme: str) -> str:

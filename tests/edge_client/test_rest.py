@@ -96,6 +96,28 @@ async def test_at_once_is_one_request(
     assert answer.bytes_sent == len(post.body)
 
 
+async def test_ahead_is_on_demand_as_a_request_cannot_be_stopped(
+    photograph: Photograph, tiny_profile: Profile, encoded: Encoded
+) -> None:
+    app = FakeRest(tiny_profile, rest_answer("low"))
+    async with serve_rest(app) as address, AsyncClient(address, policy="ahead") as client:
+        answer = await client.classify(photograph)
+    assert [(p.path, p.body) for p in app.posts] == [("/v1/images", encoded.low)]
+    assert answer.plan == "on_demand"
+
+
+async def test_what_requests_tell_of_the_link(
+    photograph: Photograph, tiny_profile: Profile, encoded: Encoded
+) -> None:
+    app = FakeRest(tiny_profile, *[rest_token(), rest_answer("high")] * 2)
+    async with serve_rest(app) as address, AsyncClient(address) as client:
+        assert client._chooser.rate is None
+        for _ in range(2):
+            await client.classify(photograph)
+        assert client._chooser.rate is not None
+        assert client._chooser.share > 0.3
+
+
 async def test_an_expired_token_means_both(
     photograph: Photograph, tiny_profile: Profile, encoded: Encoded
 ) -> None:

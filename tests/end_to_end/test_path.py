@@ -9,7 +9,7 @@ from frequency import Encoded
 from tests.end_to_end.conftest import Connect, Server
 
 TRANSPORTS = ("grpc", "rest")
-POLICIES = ("on_demand", "at_once")
+POLICIES = ("on_demand", "ahead", "at_once")
 
 
 @pytest.mark.parametrize("policy", POLICIES)

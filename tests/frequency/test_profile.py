@@ -74,6 +74,20 @@ def test_plans_weigh_coefficients_whatever_the_steps() -> None:
     assert [p.plan("low", q).channels[1].floor for q in (1, 2)] == [7 + 640, 7 + 320]
 
 
+def test_thresholds_are_optional_and_named_by_the_id() -> None:
+    p = replace(PROFILE, thresholds=(60, 55))
+    assert (PROFILE.threshold(1), p.threshold(1), p.threshold(2)) == (0.5, 0.6, 0.55)
+    assert Profile.unpack(p.pack()) == p
+    assert p.id != PROFILE.id
+    assert "thresholds" not in json.loads(PROFILE.to_json())
+
+
+@pytest.mark.parametrize("thresholds", [[60], [60, 49], [60, 100], [60, 55.0], "ab"])
+def test_bad_thresholds_are_refused(thresholds: object) -> None:
+    with pytest.raises(ProfileError, match="thresholds"):
+        Profile.from_json(changed(thresholds=thresholds))
+
+
 def test_an_unknown_quality_is_named() -> None:
     with pytest.raises(ProfileError, match=r"no quality 9.*\[1, 2\]"):
         PROFILE.low_steps(9)

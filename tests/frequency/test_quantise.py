@@ -6,6 +6,11 @@ from hypothesis import strategies as st
 from frequency import dequantise, quantise
 
 
+def test_a_dead_zone_rounds_towards_zero() -> None:
+    values = np.array([[[-16.6, -6.0, 5.9, 6.1, 15.9, 16.1]]], dtype=np.float32)
+    assert quantise(values, [10], 0.6).tolist() == [[[-2, -1, 0, 1, 1, 2]]]
+
+
 def test_rounds_to_the_nearest_multiple_with_halves_to_even() -> None:
     values = np.array([[[0.0, 4.9, 5.0, 5.1, -4.9, -5.1, 15.0, -25.0]]], dtype=np.float32)
     assert quantise(values, [10]).tolist() == [[[0, 0, 0, 1, 0, -1, 2, -2]]]

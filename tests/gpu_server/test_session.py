@@ -105,6 +105,69 @@ async def test_any_order_of_messages_ends_well(service: Service, encoded: Encode
     assert service.metrics.registry.get_sample_value("overtone_sessions") == 0
 
 
+def dropped(service: Service) -> float:
+    return service.metrics.registry.get_sample_value("overtone_dropped_bytes_total") or 0.0
+
+
+async def test_high_that_comes_unasked_is_dropped_where_low_suffices(
+    service: Service, encoded: Encoded
+) -> None:
+    """Some of it before the answer, some after."""
+    early, *late = chunks(1, encoded.high, 50)
+    messages = [hello("always"), image(1, encoded.low, False), early]
+    said: list[Any] = []
+    answered = asyncio.Event()
+
+    async def upstream() -> AsyncIterator[pb.Upstream]:
+        for message in messages:
+            yield message
+        await answered.wait()
+        for message in late:
+            yield message
+
+    async def send(message: pb.Downstream) -> None:
+        said.append(message.WhichOneof("message"))
+        if said[-1] == "answer":
+            answered.set()
+
+    async with asyncio.timeout(LATER):
+        await Session(service, send).run(upstream())
+    assert said == ["welcome", "answer"]
+    assert dropped(service) == len(encoded.high)
+    assert service.store.bytes == 0
+
+
+async def test_high_that_is_here_already_is_not_asked_for(service: Service, encoded: Encoded) -> None:
+    said = await played(service, [hello("never"), image(1, encoded.low, False), *chunks(1, encoded.high, 50)])
+    assert [type(m) for m in said] == [pb.Welcome, pb.Answer]
+    assert said[1].stage == pb.STAGE_HIGH
+    assert dropped(service) == 0
+
+
+async def test_the_rest_is_asked_for_where_some_came_unasked(service: Service, encoded: Encoded) -> None:
+    early, *late = chunks(1, encoded.high, 50)
+    said: list[Any] = []
+    asked = asyncio.Event()
+
+    async def upstream() -> AsyncIterator[pb.Upstream]:
+        for message in (hello("never"), image(1, encoded.low, False), early):
+            yield message
+        await asked.wait()
+        for message in late:
+            yield message
+
+    async def send(message: pb.Downstream) -> None:
+        said.append(message)
+        if message.HasField("need_high"):
+            asked.set()
+
+    async with asyncio.timeout(LATER):
+        await Session(service, send).run(upstream())
+    assert [m.WhichOneof("message") for m in said] == ["welcome", "need_high", "answer"]
+    assert not said[1].need_high.send_both
+    assert said[2].answer.stage == pb.STAGE_HIGH
+
+
 async def test_a_device_that_does_not_read_is_not_read_either(service: Service) -> None:
     taken = 0
     blocked = asyncio.Event()

@@ -1,0 +1,99 @@
+"""What is said about one image on a session, and when."""
+
+import asyncio
+
+from edge_client.errors import OvertoneError
+from edge_client.pace import Pace
+from edge_client.policy import Observation, Plan
+from edge_client.stage import Stage
+from edge_client.transport import Upload
+from protos import overtone_pb2 as pb
+
+# What gRPC and HTTP/2 put before a message.
+FRAME = 5 + 9
+
+
+class Exchange:
+    """One image: its messages, those that came back, and the times of both by the event loop.
+
+    Args:
+        number: its id on the session.
+        upload: its payloads; what goes out of them is counted there.
+        plan: what is done.
+        pace: of the link; it is told what goes out.
+    """
+
+    def __init__(self, number: int, upload: Upload, plan: Plan, pace: Pace) -> None:
+        self.number = number
+        self.plan = plan
+        self.inbox: asyncio.Queue[pb.Downstream | OvertoneError] = asyncio.Queue()
+        self.over = False
+        self.sent_again = False
+        # All chunks of high have been made.
+        self.whole = False
+        self._upload = upload
+        self._pace = pace
+        self._made = self._sent = self._low_end = 0
+        self._waiting = self._waiting_high = 0.0
+        self._begun: float | None = None
+        self._first: float | None = None
+        self._last = 0.0
+        self._left: int | None = None
+
+    def image(self, *, high_follows: bool) -> pb.Upstream:
+        """Low; high begins anew."""
+        self._made, self.whole = 0, False
+        low = self._upload.encoded.low
+        return pb.Upstream(image=pb.Image(id=self.number, low=low, high_follows=high_follows))
+
+    def chunk(self, size: int) -> pb.Upstream:
+        """At most `size` further bytes of high."""
+        high, offset = self._upload.encoded.high, self._made
+        data = high[offset : offset + size]
+        self._made += len(data)
+        self.whole = self._made >= len(high)
+        return pb.Upstream(high=pb.HighChunk(id=self.number, offset=offset, data=data, last=self.whole))
+
+    def goes(self, message: pb.Upstream, now: float) -> None:
+        """One of its messages is handed to the transport."""
+        self._upload.bytes_sent += len(message.image.low) + len(message.high.data)
+        self._sent += len(message.high.data)
+        if self._begun is None:
+            self._begun, self._waiting = now, self._pace.waiting(now)
+        handed = self._pace.hand(message.ByteSize() + FRAME, now)
+        if message.HasField("image"):
+            self._low_end = handed
+
+    def hears(self, message: pb.Downstream, now: float) -> None:
+        """The server speaks of this image."""
+        self._last = now
+        if self._first is None:
+            self._first = now
+            self._pace.arrived(self._low_end)
+            if message.HasField("need_high"):
+                self._left = len(self._upload.encoded.high) - self._made
+                self._waiting_high = self._pace.waiting(now)
+        self.inbox.put_nowait(message)
+
+    def outcome(self, stage: Stage, server: float) -> Observation | None:
+        """What can be learned from it; None if it was sent twice.
+
+        Args:
+            stage: of the answer.
+            server: seconds of queue and compute.
+        """
+        if self._begun is None or self._first is None or self.sent_again:
+            return None
+        return Observation(
+            plan=self.plan,
+            low=len(self._upload.encoded.low),
+            high=len(self._upload.encoded.high),
+            sent=self._sent,
+            first=self._first - self._begun,
+            total=self._last - self._begun,
+            server=server,
+            stage=stage,
+            left=self._left,
+            waiting=self._waiting,
+            waiting_high=self._waiting_high,
+        )

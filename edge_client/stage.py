@@ -1,0 +1,6 @@
+"""Which network an answer comes from."""
+
+from typing import Literal, get_args
+
+Stage = Literal["low", "high", "brownout"]
+STAGES: frozenset[str] = frozenset(get_args(Stage))
