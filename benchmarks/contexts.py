@@ -17,10 +17,10 @@ from rich.console import Console
 from rich.table import Table
 
 from frequency import Profile, coefficients, encode_bands, fit, fit_tables, open_rgb, quantise
-from frequency.bank import BITS, best_table, bits
+from frequency.bank import best_table, bits
 from frequency.channels import DC, HIGH, LOW
 from frequency.reading import own_places
-from frequency.stream import channel_intervals
+from frequency.stream import channel_bits
 from training.data import part
 from training.progress import tracked
 
@@ -55,14 +55,10 @@ def static_bits(fitted: NDArray[np.int16], measured: NDArray[np.int16]) -> NDArr
 
 def context_bits(measured: NDArray[np.int16], profile: Profile, quality: int) -> NDArray[np.float64]:
     """float64[24]: mean bits per picture with contexts."""
-    plans = {band: profile.plan(band, quality) for band in ("low", "high")}
-    total = np.zeros(len(CHANNELS))
-    for planes in measured:
-        for number in range(len(CHANNELS)):
-            plan = plans["low" if number < len(LOW) else "high"]
-            visible = planes[: plan.first + len(plan.channels)]
-            total[number] += (BITS - np.log2(channel_intervals(visible, plan, number)[:, 0])).sum()
-    return total / len(measured)
+    low, high = profile.plan("low", quality), profile.plan("high", quality)
+    each = [[*channel_bits(p[BANDS["low"]], low), *channel_bits(p, high)] for p in measured]
+    mean: NDArray[np.float64] = np.mean(each, axis=0)
+    return mean
 
 
 def fitted_profile(train: NDArray[np.float32], steps: Sequence[int]) -> Profile:

@@ -43,7 +43,7 @@ def code(source: Source, profile: Profile, quality: int | None) -> Coded:
     """
     start = time.perf_counter()
     try:
-        encoded = encode(fit(open_rgb(source), profile.size), profile, quality)
+        encoded = encode(fit(open_rgb(source, profile.size), profile.size), profile, quality)
     except (PictureError, FrequencyError, TypeError) as error:
         raise BadPicture(str(error)) from error
     return Coded(encoded, 1e3 * (time.perf_counter() - start))
@@ -59,7 +59,7 @@ def jpeg_bytes(source: Source, size: int) -> int:
     """
     buffer = io.BytesIO()
     try:
-        picture = Image.fromarray(fit(open_rgb(source), size // 2))
+        picture = Image.fromarray(fit(open_rgb(source, size // 2), size // 2))
         picture.save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True)
     except PictureError as error:
         raise BadPicture(str(error)) from error

@@ -25,6 +25,7 @@ enum {
     LIMIT = 1 << 25,      /* a centre stays within int16 */
     LIFT_BITS = 6,
     LEVELS = 20,
+    WIDEST = 21000,       /* spreads from here on are of one level */
     OFFSET_LEVELS = 4,
     CONTEXTS = LEVELS * OFFSET_LEVELS,
     ESCAPE_BITS = 4,
@@ -44,7 +45,7 @@ enum {
 #define START 65536u
 
 static const int32_t SPREADS[LEVELS - 1] = {10,  20,  36,   56,   82,   123,  174,  246,   348,  492,
-                                            696, 973, 1434, 2150, 3584, 5600, 8700, 13500, 21000};
+                                            696, 973, 1434, 2150, 3584, 5600, 8700, 13500, WIDEST};
 static const int32_t OFFSETS[OFFSET_LEVELS - 1] = {51, 154, 307};
 
 typedef enum {
@@ -219,14 +220,16 @@ static int16_t *origin(const Picture *picture, int32_t channel)
     return plane_of(picture, channel) + PAD * picture->pitch + PAD;
 }
 
+static void pad_row(const Picture *picture, int16_t *row)
+{
+    row[-1] = row[0];
+    row[picture->width] = row[picture->width - 1];
+}
+
+/* Above and below a plane whose rows are padded. */
 static void pad(const Picture *picture, int32_t channel)
 {
-    int16_t *first = origin(picture, channel), *plane = plane_of(picture, channel);
-    for (int32_t y = 0; y < picture->height; y++) {
-        int16_t *row = first + y * picture->pitch;
-        row[-1] = row[0];
-        row[picture->width] = row[picture->width - 1];
-    }
+    int16_t *plane = plane_of(picture, channel);
     size_t row_bytes = (size_t)picture->pitch * sizeof *plane;
     memcpy(plane, plane + picture->pitch, row_bytes);
     memcpy(plane + (picture->height + 1) * picture->pitch, plane + picture->height * picture->pitch, row_bytes);
@@ -235,8 +238,11 @@ static void pad(const Picture *picture, int32_t channel)
 static void place(const Picture *picture, int32_t channel, const unsigned char *values)
 {
     size_t row_bytes = (size_t)picture->width * sizeof(int16_t);
-    for (int32_t y = 0; y < picture->height; y++)
-        memcpy(origin(picture, channel) + y * picture->pitch, values + (size_t)y * row_bytes, row_bytes);
+    for (int32_t y = 0; y < picture->height; y++) {
+        int16_t *row = origin(picture, channel) + y * picture->pitch;
+        memcpy(row, values + (size_t)y * row_bytes, row_bytes);
+        pad_row(picture, row);
+    }
     pad(picture, channel);
 }
 
@@ -276,19 +282,22 @@ static const int16_t *row_at(const Picture *picture, int32_t channel, Place plac
     return origin(picture, channel) + (y + place.down) * picture->pitch + place.right;
 }
 
-/* Adds weight * reading, or weight * |reading|, of every block. */
+/* Adds weight * reading, or weight * |reading|, of every block of a row; a reading is a, or a - b. */
+static void add_row(int64_t *sum, int64_t weight, const int16_t *a, const int16_t *b, int32_t width, int absolute)
+{
+    for (int32_t x = 0; x < width; x++) {
+        int32_t reading = b ? a[x] - b[x] : a[x];
+        sum[x] += weight * (absolute ? abs(reading) : reading);
+    }
+}
+
 static void add_tap(const Picture *picture, const Plan *plan, const Tap *tap, int64_t *sums, int absolute)
 {
     int dc = plan->dc[tap->source];
-    int64_t weight = tap->weight;
     for (int32_t y = 0; y < picture->height; y++) {
         const int16_t *a = row_at(picture, tap->source, dc ? NEAR_DC[tap->reading][0] : NEAR[tap->reading], y);
         const int16_t *b = dc ? row_at(picture, tap->source, NEAR_DC[tap->reading][1], y) : NULL;
-        int64_t *sum = sums + (size_t)y * (size_t)picture->width;
-        for (int32_t x = 0; x < picture->width; x++) {
-            int32_t reading = b ? a[x] - b[x] : a[x];
-            sum[x] += weight * (absolute ? abs(reading) : reading);
-        }
+        add_row(sums + (size_t)y * (size_t)picture->width, tap->weight, a, b, picture->width, absolute);
     }
 }
 
@@ -304,7 +313,19 @@ static void look_around(const Picture *picture, const Plan *plan, const Channel 
         add_tap(picture, plan, &channel->spread[i], picture->spread, 1);
 }
 
-/* ---- the context of a block ---- */
+/* ---- a row of the channel at hand, and the context of a block ---- */
+
+/* The channel's readings of itself, in the order of frequency/reading.py. */
+enum { W, N, NW, NE, WW, NN };
+enum { W_NW, N_NW, NE_N, W_WW, N_NN, W_N, W_MED };
+
+typedef struct {
+    const Channel *channel;
+    const int64_t *centre, *spread; /* all but what looks west */
+    const int16_t *above;           /* NULL over the first row, where all that is above is w */
+    int64_t west_centre, west_spread;
+    int dc;
+} Row;
 
 typedef struct {
     const Table *table;
@@ -312,13 +333,52 @@ typedef struct {
     int mirrored;
 } Sight;
 
+static void add_own(const Channel *channel, int64_t *centre, int64_t *spread, int reading, const int16_t *a,
+                    const int16_t *b, int32_t width)
+{
+    if (channel->own_centre[reading])
+        add_row(centre, channel->own_centre[reading], a, b, width, 0);
+    if (channel->own_spread[reading])
+        add_row(spread, channel->own_spread[reading], a, b, width, 1);
+}
+
+/* Row y of a channel: what the rows above it say is added to what other channels say. */
+static Row look_up(const Picture *picture, const Channel *channel, const int16_t *row, int32_t y, int dc)
+{
+    int64_t *centre = picture->centre + (size_t)y * (size_t)picture->width;
+    int64_t *spread = picture->spread + (size_t)y * (size_t)picture->width;
+    const int64_t *own_centre = channel->own_centre, *own_spread = channel->own_spread;
+    Row found = {channel, centre, spread, NULL, own_centre[W], own_spread[W], dc};
+    if (!y) {
+        found.west_centre += own_centre[N] + own_centre[NW] + own_centre[NE] + own_centre[NN];
+        found.west_spread += own_spread[N] + own_spread[NW] + own_spread[NE] + own_spread[NN];
+        return found;
+    }
+    const int16_t *n = row - picture->pitch, *nn = y > 1 ? n - picture->pitch : n;
+    found.above = n;
+    if (dc) {
+        add_own(channel, centre, spread, N_NW, n, n - 1, picture->width);
+        add_own(channel, centre, spread, NE_N, n + 1, n, picture->width);
+        add_own(channel, centre, spread, N_NN, n, nn, picture->width);
+    } else {
+        add_own(channel, centre, spread, N, n, NULL, picture->width);
+        add_own(channel, centre, spread, NW, n - 1, NULL, picture->width);
+        add_own(channel, centre, spread, NE, n + 1, NULL, picture->width);
+        add_own(channel, centre, spread, NN, nn, NULL, picture->width);
+    }
+    return found;
+}
+
 static int32_t median(int32_t w, int32_t n, int32_t nw)
 {
     int32_t low = w < n ? w : n, high = w < n ? n : w, sum = w + n - nw;
     return sum < low ? low : sum > high ? high : sum;
 }
 
-static int level(int64_t value, const int32_t *thresholds, int count)
+/* What each spread and each offset add to the number of the context; filled once, when the module is loaded. */
+static uint8_t CONTEXT_OF_SPREAD[WIDEST + 1], CONTEXT_OF_OFFSET[ONE / 2 + 1];
+
+static int level(int32_t value, const int32_t *thresholds, int count)
 {
     int found = 0;
     while (found < count && value >= thresholds[found])
@@ -326,47 +386,43 @@ static int level(int64_t value, const int32_t *thresholds, int count)
     return found;
 }
 
-/* Readings of the channel at hand before block (y, x); `row` is its row of a padded plane, `ww` as running. */
-static int own_readings(int32_t *reading, const Picture *picture, const int16_t *row, int32_t y, int32_t x,
-                        int dc, int32_t w, int32_t ww, int32_t *base)
+static void fill_contexts(void)
 {
-    const int16_t *above = row - picture->pitch;
-    int32_t n = y ? above[x] : w;
-    int32_t nw = !y ? w : x ? above[x - 1] : n;
-    int32_t ne = !y ? w : x + 1 < picture->width ? above[x + 1] : n;
-    int32_t nn = !y ? w : y > 1 ? above[x - picture->pitch] : n;
-    if (!dc) {
-        const int32_t places[6] = {w, n, nw, ne, ww, nn};
-        memcpy(reading, places, sizeof places);
-        *base = 0;
-        return 6;
-    }
-    *base = median(w, n, nw);
-    const int32_t differences[7] = {w - nw, n - nw, ne - n, w - ww, n - nn, w - n, w - *base};
-    memcpy(reading, differences, sizeof differences);
-    return 7;
+    for (int32_t i = 0; i <= WIDEST; i++)
+        CONTEXT_OF_SPREAD[i] = (uint8_t)(level(i, SPREADS, LEVELS - 1) * OFFSET_LEVELS);
+    for (int32_t i = 0; i <= ONE / 2; i++)
+        CONTEXT_OF_OFFSET[i] = (uint8_t)level(i, OFFSETS, OFFSET_LEVELS - 1);
 }
 
-static Sight look(const Picture *picture, const Plan *plan, const Channel *channel, const int16_t *row, int32_t y,
-                  int32_t x, int dc, int32_t w, int32_t ww)
+static Sight classify(const Plan *plan, const Channel *channel, int64_t centre, int64_t spread)
 {
-    int32_t reading[OWN_READINGS], base;
-    int count = own_readings(reading, picture, row, y, x, dc, w, ww, &base);
-    size_t at = (size_t)y * (size_t)picture->width + (size_t)x;
-    int64_t centre = picture->centre[at] + (int64_t)base * ONE, spread = picture->spread[at];
-    for (int i = 0; i < count; i++) {
-        centre += channel->own_centre[i] * reading[i];
-        spread += channel->own_spread[i] * abs(reading[i]);
-    }
     centre = centre < -LIMIT ? -LIMIT : centre > LIMIT ? LIMIT : centre;
     spread += (int64_t)channel->lift * llabs(centre) / (1 << LIFT_BITS);
     /* Rounded to the nearest integer, halves up; shifted into the positive, where >> is what it is in Python. */
     int32_t nearest = (int32_t)((centre + 2 * LIMIT + ONE / 2) >> SCALE_BITS) - (2 * LIMIT >> SCALE_BITS);
     int32_t offset = (int32_t)centre - nearest * ONE;
-    int context = level(spread, SPREADS, LEVELS - 1) * OFFSET_LEVELS;
-    context += level(abs(offset), OFFSETS, OFFSET_LEVELS - 1);
+    int context = CONTEXT_OF_SPREAD[spread < WIDEST ? spread : WIDEST] + CONTEXT_OF_OFFSET[abs(offset)];
     Sight sight = {&plan->table[channel->table[context]], nearest, offset < 0};
     return sight;
+}
+
+/* Of block x, given the blocks one and two to the west. */
+static Sight look(const Plan *plan, const Row *row, int32_t x, int32_t w, int32_t ww)
+{
+    const Channel *channel = row->channel;
+    const int64_t *own_centre = channel->own_centre, *own_spread = channel->own_spread;
+    int64_t centre = row->centre[x], spread = row->spread[x];
+    if (!row->dc) {
+        centre += row->west_centre * w + own_centre[WW] * ww;
+        spread += row->west_spread * abs(w) + own_spread[WW] * abs(ww);
+        return classify(plan, channel, centre, spread);
+    }
+    int32_t n = row->above ? row->above[x] : w, nw = row->above ? row->above[x - 1] : w, med = median(w, n, nw);
+    centre += (int64_t)med * ONE + own_centre[W_NW] * (w - nw) + own_centre[W_WW] * (w - ww) +
+              own_centre[W_N] * (w - n) + own_centre[W_MED] * (w - med);
+    spread += own_spread[W_NW] * abs(w - nw) + own_spread[W_WW] * abs(w - ww) + own_spread[W_N] * abs(w - n) +
+              own_spread[W_MED] * abs(w - med);
+    return classify(plan, channel, centre, spread);
 }
 
 /* ---- encoding ---- */
@@ -443,9 +499,10 @@ static void encode_channel(Intervals *list, const Picture *picture, const Plan *
     look_around(picture, plan, channel);
     for (int32_t y = 0; y < picture->height; y++) {
         const int16_t *row = origin(picture, number) + y * picture->pitch;
+        Row known = look_up(picture, channel, row, y, plan->dc[number]);
         int32_t w = y ? row[-picture->pitch] : 0, ww = w;
         for (int32_t x = 0; x < picture->width; x++) {
-            Sight sight = look(picture, plan, channel, row, y, x, plan->dc[number], w, ww);
+            Sight sight = look(plan, &known, x, w, ww);
             uint32_t away = (uint32_t)row[x] - (uint32_t)sight.nearest;
             int16_t folded = (int16_t)(uint16_t)(sight.mirrored ? 0u - away : away);
             push_number(list, sight.table, folded < 0 ? (uint32_t)(-2 * folded - 1) : (uint32_t)(2 * folded));
@@ -544,9 +601,10 @@ static Status decode_channel(Stream *stream, const Picture *picture, const Plan 
     look_around(picture, plan, channel);
     for (int32_t y = 0; y < picture->height; y++) {
         int16_t *row = origin(picture, number) + y * picture->pitch;
+        Row known = look_up(picture, channel, row, y, plan->dc[number]);
         int32_t w = y ? row[-picture->pitch] : 0, ww = w;
         for (int32_t x = 0; x < picture->width; x++) {
-            Sight sight = look(picture, plan, channel, row, y, x, plan->dc[number], w, ww);
+            Sight sight = look(plan, &known, x, w, ww);
             uint32_t folded = pull_number(stream, sight.table);
             if (stream->status != GOOD)
                 return stream->status;
@@ -558,6 +616,7 @@ static Status decode_channel(Stream *stream, const Picture *picture, const Plan 
             ww = w;
             w = row[x];
         }
+        pad_row(picture, row);
     }
     pad(picture, number);
     return is_empty(picture, number) ? UNMARKED : GOOD;
@@ -712,5 +771,6 @@ static struct PyModuleDef MODULE = {
 
 PyMODINIT_FUNC PyInit__coder(void)
 {
+    fill_contexts();
     return PyModule_Create(&MODULE);
 }

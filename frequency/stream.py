@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frequency import rans
-from frequency.bank import TOTAL
+from frequency.bank import BITS, TOTAL
 from frequency.context import (
     LIFT_BITS,
     LIMIT,
@@ -77,6 +77,15 @@ def channel_intervals(planes: NDArray[np.int16], plan: Plan, number: int) -> Int
     symbols = np.minimum(numbers, lasts[models])
     pairs = np.stack([frequencies[models, symbols], starts[models, symbols]], axis=1)
     return np.concatenate([[[TOTAL - this.empty, this.empty]], _with_escapes(pairs, numbers, lasts[models])])
+
+
+def channel_bits(planes: NDArray[np.int16], plan: Plan) -> NDArray[np.float64]:
+    """float64[n]: bits that each of the plan's channels takes of a body, flags and escapes included.
+
+    Their sum is the body but for the coder's end: half a checksum, and the rounding to whole words.
+    """
+    found = [channel_intervals(planes, plan, number)[:, 0] for number in range(plan.first, len(planes))]
+    return np.array([(BITS - np.log2(frequencies)).sum() for frequencies in found])
 
 
 def _with_escapes(pairs: Intervals, numbers: NDArray[np.int64], lasts: NDArray[np.int64]) -> Intervals:

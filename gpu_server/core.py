@@ -214,7 +214,7 @@ class Core:
     def _from_picture(self, encoded: bytes) -> Bands:
         self._check_picture(encoded)
         profile = self.profile
-        pixels = fit(open_rgb(encoded), profile.size)
+        pixels = fit(open_rgb(encoded, profile.size), profile.size)
         values = coefficients(pixels, profile.low + profile.high)
         low_steps, high_steps = profile.low_steps(profile.quality), profile.high_steps(profile.quality)
         threshold, middle = profile.threshold(profile.quality), len(profile.low)

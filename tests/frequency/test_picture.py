@@ -6,7 +6,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from frequency.picture import PictureError, fit, open_rgb
+from frequency.picture import GAP, PictureError, fit, open_rgb
 
 
 def encoded(picture: Image.Image, kind: str, **options: object) -> bytes:
@@ -74,6 +74,33 @@ def test_what_is_not_a_picture(tmp_path: Path, photograph: NDArray[np.uint8]) ->
     ):
         with pytest.raises(PictureError, match=message):
             open_rgb(source)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_a_large_jpeg_is_shrunk_on_the_way_to_the_same_picture(
+    photograph: NDArray[np.uint8], mode: str
+) -> None:
+    large = Image.fromarray(photograph).resize((1280, 960), Image.Resampling.BICUBIC)
+    data = encoded(large.convert(mode), "JPEG", quality=95)
+    shrunk = open_rgb(data, 64)
+    assert shrunk.size == (320, 240)
+    assert shrunk.mode == "RGB"
+    assert min(shrunk.size) >= GAP * 64 * 8 / 7
+    difference = fit(shrunk, 64).astype(int) - fit(open_rgb(data), 64)
+    assert np.abs(difference).mean() < 0.5
+
+
+def test_what_is_near_the_size_is_decoded_whole(photograph: NDArray[np.uint8]) -> None:
+    picture = Image.fromarray(photograph)
+    for kind, size in (("JPEG", 224), ("JPEG", 64), ("PNG", 16)):
+        assert open_rgb(encoded(picture, kind), size).size == picture.size
+
+
+def test_a_shrunk_jpeg_is_upright_too(photograph: NDArray[np.uint8]) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    large = Image.fromarray(photograph).resize((1280, 960))
+    assert open_rgb(encoded(large, "JPEG", exif=exif), 64).size == (240, 320)
 
 
 def test_bomb() -> None:

@@ -1,0 +1,81 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from typer.testing import CliRunner
+
+from benchmarks.contexts import BANDS, CHANNELS, context_bits, fitted_profile, maps, quantised, static_bits
+from frequency import Profile, coefficients, encode_bands, fit, open_rgb, read_header
+
+STEPS = (64, 16)
+
+
+@pytest.fixture(scope="module")
+def walks() -> NDArray[np.float32]:
+    """float32[12, 24, 6, 6]: random walks, so that a coefficient's neighbours tell much of it."""
+    steps = np.random.default_rng(5).laplace(scale=30, size=(12, 24, 6, 6))
+    return steps.cumsum(axis=2).cumsum(axis=3).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def profile(walks: NDArray[np.float32]) -> Profile:
+    return fitted_profile(walks[:8], STEPS)
+
+
+def test_a_static_table_takes_the_entropy_of_what_has_no_neighbours() -> None:
+    coin = np.random.default_rng(0).integers(0, 2, (2, 20, 24, 8, 8)).astype(np.int16)
+    coin[:, :, 7] = 0
+    bits = static_bits(*coin)
+    assert bits[8] == pytest.approx(64, rel=0.03)
+    assert bits[7] < 1
+
+
+def test_context_bits_are_those_of_the_payloads(walks: NDArray[np.float32], profile: Profile) -> None:
+    for quality, step in enumerate(STEPS, 1):
+        for planes in quantised(walks[8:], step):
+            low, high = (planes[numbers] for numbers in BANDS.values())
+            sent, bits = (
+                encode_bands(low, high, profile, quality),
+                context_bits(planes[None], profile, quality),
+            )
+            for band, numbers in BANDS.items():
+                payload = getattr(sent, band)
+                body = 8 * (len(payload) - read_header(payload).length)
+                assert 15 <= body - bits[numbers].sum() < 33
+
+
+def test_contexts_see_what_static_tables_cannot(walks: NDArray[np.float32], profile: Profile) -> None:
+    held_out = quantised(walks[8:], STEPS[0])
+    static = static_bits(quantised(walks[:8], STEPS[0]), held_out)
+    assert context_bits(held_out, profile, 1).sum() < 0.9 * static.sum()
+
+
+def test_a_profile_has_a_quality_for_each_step(profile: Profile) -> None:
+    assert (profile.size, profile.qualities) == (48, (1, 2))
+    assert [set(row) for row in profile.steps] == [{64}, {16}]
+
+
+def test_maps_are_of_pictures_drawn_the_same_way_every_time(picture_folder: Path) -> None:
+    paths = sorted((picture_folder / "train").rglob("*.jpg"))
+    found = maps(paths, 32, 5)
+    assert found.shape == (5, 24, 4, 4)
+    assert (found == maps(paths, 32, 5)).all()
+    one = [coefficients(fit(open_rgb(path), 32), CHANNELS) for path in paths]
+    assert sum(bool((found[0] == other).all()) for other in one) == 1
+
+
+def test_the_table_has_a_row_for_every_step_and_band(picture_folder: Path) -> None:
+    import typer
+
+    from benchmarks.contexts import main
+
+    app = typer.Typer()
+    app.command()(main)
+    options = ["--size", "32", "--steps", "16,64", "--fitted", "3", "--measured", "2", "--channels"]
+    found = CliRunner().invoke(app, ["--data", str(picture_folder), *options])
+    assert found.exit_code == 0, found.output
+    rows = [line.split("│")[1:3] for line in found.output.splitlines() if line.startswith("│")]
+    named = [tuple(cell.strip() for cell in row) for row in rows]
+    assert named[:4] == [("64", "low"), ("64", "high"), ("16", "low"), ("16", "high")]
+    assert len(named) == 4 + 2 * 24

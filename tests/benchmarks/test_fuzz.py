@@ -1,0 +1,78 @@
+import random
+
+import numpy as np
+import pytest
+
+from benchmarks import fuzz
+from benchmarks.fuzz import DisagreementError, Seed
+from frequency import PayloadError, Profile, coder, encode_bands, read_header, stream
+
+CASES = range(40)
+
+
+@pytest.fixture(scope="module")
+def pool() -> list[Seed]:
+    rng, profile = np.random.default_rng(2), Profile.uniform(["any"], size=32, steps=(64,))
+    found = []
+    for scale in (0.4, 3, 900):
+        planes = rng.laplace(scale=scale, size=(24, 4, 4)).round().astype(np.int16)
+        sent = encode_bands(planes[:6], planes[6:], profile, 1)
+        found.append(Seed(sent.low, planes[:0], profile.plan("low", 1)))
+        found.append(Seed(sent.high, planes[:6], profile.plan("high", 1)))
+    return found
+
+
+def test_good_implementations_pass(pool: list[Seed]) -> None:
+    assert not all(fuzz.check(number, pool, True) for number in CASES)
+
+
+def test_what_is_not_damaged_decodes_to_what_it_was(
+    pool: list[Seed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fuzz, "damaged", lambda good, *_: good)
+    assert all(fuzz.check(number, pool, True) for number in CASES)
+
+
+def test_a_case_follows_from_its_number_and_is_damaged(pool: list[Seed]) -> None:
+    good, other = pool[0].payload, pool[2].payload
+    made = [fuzz.damaged(good, other, random.Random(number)) for number in CASES]
+    assert made == [fuzz.damaged(good, other, random.Random(number)) for number in CASES]
+    assert sum(bad != good for bad in made) > len(CASES) // 2
+    assert len({len(bad) for bad in made}) > 3
+
+
+@pytest.mark.skipif(not coder.accelerated, reason="the C extension was not built")
+def test_implementations_that_differ_are_found(pool: list[Seed], monkeypatch: pytest.MonkeyPatch) -> None:
+    def blunt(*_: object) -> None:
+        raise PayloadError("no")
+
+    monkeypatch.setattr(stream, "decode_band", blunt)
+    with pytest.raises(DisagreementError, match="case 0: C and the twin differ"):
+        fuzz.check(0, pool, True)
+    fuzz.check(0, pool, False)
+
+
+def test_what_the_encoder_does_not_write_is_found(pool: list[Seed], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fuzz, "damaged", lambda good, *_: good)
+    monkeypatch.setattr(coder, "encode_band", lambda *_: b"something else")
+    with pytest.raises(DisagreementError, match="not what the encoder writes"):
+        fuzz.check(3, pool, False)
+
+
+def test_anything_but_a_refusal_is_no_answer(pool: list[Seed], monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash(*_: object) -> None:
+        raise IndexError
+
+    monkeypatch.setattr(stream, "decode_band", crash)
+    with pytest.raises(IndexError):
+        fuzz.outcome("twin", b"", pool[0])
+
+
+def test_the_seeds_are_good() -> None:
+    found = fuzz.seeds()
+    assert {len(seed.known) for seed in found} == {0, 6}
+    assert {read_header(seed.payload).quality for seed in found} == {1, 2, 3}
+    for seed in found[::7]:
+        body = seed.payload[read_header(seed.payload).length :]
+        band, check = coder.decode_band(body, seed.known, seed.plan)
+        assert coder.encode_band(np.concatenate([seed.known, band]), seed.plan, check) == body
