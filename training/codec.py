@@ -19,6 +19,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from frequency import Profile, Tables, coefficients, fit, fit_tables, open_rgb, prior_tables, quantise
+from frequency.quantise import PLAIN
 from models import Card, find
 from models.card import STALE
 from models.checkpoint import CARD_KEY
@@ -29,15 +30,20 @@ TABLES_ON = 600
 
 
 def tables_for(
-    pictures: Pictures, size: int, steps: Sequence[Sequence[int]], low: tuple[int, ...], high: tuple[int, ...]
+    pictures: Pictures,
+    size: int,
+    steps: Sequence[Sequence[int]],
+    low: tuple[int, ...],
+    high: tuple[int, ...],
+    thresholds: Sequence[int] = (),
 ) -> Tables:
-    """Tables for these channels and steps (a row a quality), counted on up to 600 of the pictures."""
+    """Tables for these channels, steps (a row a quality) and thresholds, counted on up to 600 pictures."""
     some = pictures.take(range(0, len(pictures), -(-len(pictures) // TABLES_ON)))
     samples = [np.empty((len(some), len(low + high), size // 8, size // 8), np.int16) for _ in steps]
     for number, path in enumerate(tracked(some.paths, "counting symbols")):
         found = coefficients(fit(open_rgb(path), size), low + high)
-        for sample, row in zip(samples, steps, strict=True):
-            sample[number] = quantise(found, row)
+        for quality, (sample, row) in enumerate(zip(samples, steps, strict=True)):
+            sample[number] = quantise(found, row, thresholds[quality] / 100 if thresholds else PLAIN)
     middle = len(low)
     return fit_tables([(s[:, :middle], s[:, middle:]) for s in samples], steps, low, high)
 
@@ -54,7 +60,7 @@ def refit(checkpoint: str, data: Path, out: Path) -> Profile:
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     old = _without_tables(card["profile"])
     train, _ = split(part(data, "train", card["classes"], old.labels))
-    tables = tables_for(train, old.size, old.steps, old.low, old.high)
+    tables = tables_for(train, old.size, old.steps, old.low, old.high, old.thresholds)
     profile = replace(old, tables=tables)
     card = _without_bytes(card) | {"profile": profile.to_json()}
     _write(out, tensors, Card.model_validate(card, context={STALE: True}))

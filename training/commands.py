@@ -123,7 +123,7 @@ def report(system: System, recipe: Recipe, data: Data, inputs: Inputs) -> list[r
     steps = (None,) if system.channels is None else recipe.quality.steps
     results = []
     for step in steps:
-        batches = cast(Batches, ordered_loader(data.val, recipe.size))
+        batches = cast(Batches, ordered_loader(data.val, recipe.size, view=recipe.view))
         found = score(system, 0, inputs, batches, step or 1)
         results.append(record.single_result(found, step, f"{data.name}/val"))
         at = "" if step is None else f" at step {step}"

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass as validated
 from torch import Tensor
@@ -17,6 +19,11 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from frequency.picture import fit, open_rgb
+
+# Takes a picture and a side to uint8[side, side, 3].
+View = Callable[[Image.Image, int], NDArray[np.uint8]]
+# Takes a picture uint8[H, W, 3], a side and what is random to uint8[3, side, side].
+Augment = Callable[[Tensor, int, np.random.Generator], Tensor]
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 CALIBRATION_SHARE = 0.1
@@ -138,7 +145,7 @@ class TrainSet(Dataset[tuple[Tensor, int]]):
     """Augmented pictures; an index is (picture, size, seed), so that any order can be drawn again."""
 
     def __init__(
-        self, targets: Sequence[int], source: Callable[[int], Tensor], augmentation: Augmentation
+        self, targets: Sequence[int], source: Callable[[int], Tensor], augmentation: Augment
     ) -> None:
         self.targets, self.source, self.augmentation = targets, source, augmentation
 
@@ -153,19 +160,19 @@ class TrainSet(Dataset[tuple[Tensor, int]]):
 
 
 class TestSet(Dataset[tuple[Tensor, int]]):
-    """Pictures as a device sees them: short side to size * 8/7, centre crop."""
+    """Pictures as a device sees them: short side to size * 8/7, centre crop; or by another `view`."""
 
     __test__ = False
 
-    def __init__(self, pictures: Pictures, size: int) -> None:
-        self.pictures, self.size = pictures, size
+    def __init__(self, pictures: Pictures, size: int, view: View = fit) -> None:
+        self.pictures, self.size, self.view = pictures, size, view
 
     def __len__(self) -> int:
         return len(self.pictures)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         """(uint8[3, size, size], target)."""
-        rgb = fit(open_rgb(self.pictures.paths[index]), self.size)
+        rgb = self.view(open_rgb(self.pictures.paths[index]), self.size)
         return torch.from_numpy(rgb.copy()).permute(2, 0, 1), self.pictures.targets[index]
 
 
@@ -193,7 +200,7 @@ class EpochSampler(Sampler[list[tuple[int, int, int]]]):
 
 
 def ordered_loader(
-    pictures: Pictures, size: int, batch: int = 64, workers: int = 0
+    pictures: Pictures, size: int, batch: int = 64, workers: int = 0, view: View = fit
 ) -> DataLoader[tuple[Tensor, int]]:
     """Batches (uint8[N, 3, size, size], int64[N]) in the order of the pictures."""
-    return DataLoader(TestSet(pictures, size), batch, num_workers=workers)
+    return DataLoader(TestSet(pictures, size, view), batch, num_workers=workers)

@@ -1,6 +1,6 @@
 """From trained weights to a checkpoint: tables, temperatures, default quality, operating points, card."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -9,6 +9,7 @@ from rich.console import Console
 from frequency import Profile
 from frequency.channels import HIGH, LOW
 from models import Accuracy, Card, Cascade, Costs, Temperature, Training, save
+from models.operating_point import OperatingPoint
 from training.calibrate import DEFAULT_POINT, Held, fit_temperatures, modes, operating_points
 from training.codec import tables_for
 from training.data import Pictures
@@ -44,22 +45,15 @@ def finish(
 ) -> Card:
     """Choose everything that is left to choose on the calibration part, and write the checkpoint."""
     profile = fit_profile(recipe, train)
-    found = {q: predict(model, calibration, profile, q, workers) for q in profile.qualities}
-    quality = choose_quality(found, recipe.quality.tolerance)
-    profile = replace(profile, quality=quality)
-    temperature = fit_temperatures(found[quality])
+    decided = decide(model, profile, calibration, data, recipe.quality.tolerance, workers)
     counted = cost_of(recipe, len(train.classes))
     card = Card(
         name=recipe.name,
         architecture=model.architecture,
-        profile=profile,
+        profile=decided.profile,
         classes=train.classes,
-        temperature=temperature,
-        operating_points=tuple(
-            point
-            for q, p in found.items()
-            for point in operating_points(p, temperature, Held(profile, q, f"{data}/calibration"))
-        ),
+        temperature=decided.temperature,
+        operating_points=decided.points,
         operating_point=DEFAULT_POINT,
         cost=Costs(parameters=counted.parameters, low_macs=counted.low_macs or 0, macs=counted.macs),
         training=Training(
@@ -73,8 +67,32 @@ def finish(
         ),
     )
     save(out, model, card)
-    Console().print(f"wrote {out}: quality {quality}, threshold {card.threshold():.3f}")
+    Console().print(f"wrote {out}: quality {decided.profile.quality}, threshold {card.threshold():.3f}")
     return card
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What is chosen on the calibration part: the profile with its default quality, temperatures, points."""
+
+    profile: Profile
+    temperature: Temperature
+    points: tuple[OperatingPoint, ...]
+
+
+def decide(
+    model: Cascade, profile: Profile, calibration: Pictures, data: str, tolerance: float, workers: int = 0
+) -> Decided:
+    """Everything that predictions on the calibration part of `data` decide, for every quality."""
+    found = {q: predict(model, calibration, profile, q, workers) for q in profile.qualities}
+    profile = replace(profile, quality=choose_quality(found, tolerance))
+    temperature = fit_temperatures(found[profile.quality])
+    points = tuple(
+        point
+        for q, p in found.items()
+        for point in operating_points(p, temperature, Held(profile, q, f"{data}/calibration"))
+    )
+    return Decided(profile, temperature, points)
 
 
 def choose_quality(found: dict[int, Predictions], tolerance: float) -> int:

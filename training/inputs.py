@@ -8,7 +8,7 @@ from torch import Tensor
 from frequency.channels import Channels
 from training.recipe import Quality
 from training.systems import RGB
-from training.transform import BlockDCT, draw_steps, requantise
+from training.transform import BlockDCT, Quantiser, draw_steps, draw_thresholds, jittered, requantise
 
 
 class Inputs:
@@ -31,9 +31,24 @@ class Inputs:
             x = requantise(x, torch.as_tensor(steps).to(self.device))
         return x.contiguous(memory_format=torch.channels_last)
 
-    def draw(self, count: int, generator: torch.Generator) -> Tensor:
-        """Quantiser steps for so many training pictures, over the whole range of qualities."""
-        return draw_steps(count, min(self.quality.steps), max(self.quality.steps), generator)
+    def quantised(self, rgb: Tensor, quantiser: Quantiser | None) -> Tensor:
+        """Rounded as drawn; pixels, and all where nothing was drawn, as they are."""
+        x = self.exact(rgb)
+        if quantiser is not None:
+            x = quantiser(x)
+        return x.contiguous(memory_format=torch.channels_last)
+
+    def draw(self, count: int, generator: torch.Generator) -> Quantiser | None:
+        """Quantisers for so many training pictures, over the whole range of qualities; None for pixels."""
+        q = self.quality
+        steps = draw_steps(count, min(q.steps), max(q.steps), generator)
+        if self.dct is None:
+            return None
+        if q.jitter:
+            steps = jittered(steps, self.channels, q.jitter, generator)
+        most = q.dead_zone
+        thresholds = draw_thresholds(count, most, generator) if most > 0.5 else torch.tensor([[[[0.5]]]])
+        return Quantiser(steps, thresholds.expand(count, 1, 1, 1))
 
     @property
     def middle(self) -> float:

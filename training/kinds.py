@@ -107,4 +107,14 @@ class Gate(_Single):
     layers: Four = LAYERS
 
 
-Network = Annotated[CascadeNetwork | ResNet50 | MobileNetV2 | Gate, Field(discriminator="kind")]
+class Patch(_Single):
+    """One ResNet-50 on RGB in patches of 4x4 pixels: the rival, which can start from a cascade's weights."""
+
+    kind: Literal["patch"]
+    width: float = Field(default=0.5, gt=0)
+    stem: int = Field(default=64, gt=0)
+    strides: Four = STRIDES
+    layers: Four = LAYERS
+
+
+Network = Annotated[CascadeNetwork | ResNet50 | MobileNetV2 | Gate | Patch, Field(discriminator="kind")]

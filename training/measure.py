@@ -60,7 +60,7 @@ class Measured:
     """Everything about one quality; `cascade` and `exit_share` are taken at `threshold`, or by a rule."""
 
     quality: int
-    step: int
+    step: int  # the geometric mean of its channels' steps
     n: int
     threshold: float
     rule: bool
@@ -147,7 +147,7 @@ def measure(p: Predictions, card: Card, quality: int, threshold: float, rule: Ru
     named, curve = points(card, quality, threshold), everywhere(confidence(p.low, temperature.low))
     return Measured(
         quality=quality,
-        step=int(card.profile.low_steps(quality)[0]),
+        step=round(float(np.exp(np.log(card.profile.low_steps(quality)).mean()))),
         n=len(p.targets),
         threshold=threshold,
         rule=rule is not None,

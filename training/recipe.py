@@ -7,7 +7,9 @@ from typing import Any
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from training.data import Augmentation
+from frequency.picture import fit
+from training.compression import Compressed, Compression
+from training.data import Augment, Augmentation, View
 from training.kinds import CascadeNetwork, Network, Section
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -51,11 +53,16 @@ class Optimiser(Section):
 class Quality(Section):
     """Quantiser steps: `steps` are the qualities a device may choose, coarsest first.
 
-    Training draws a step per picture, log-uniform from the finest to the coarsest. The default quality is the
-    one with the fewest bytes that costs at most `tolerance` of top-1 on the calibration part.
+    Training draws a step per picture, log-uniform from the finest to the coarsest. With `jitter`, each
+    channel's step is drawn around it, log-normal with that standard deviation. With a `dead_zone` above a
+    half, the part of a step from which a value is rounded up is drawn from a half to there. Networks trained
+    so take whatever `overtone train codec` chooses. The default quality is the one with the fewest bytes that
+    costs at most `tolerance` of top-1 on the calibration part.
     """
 
     steps: tuple[int, ...] = (160, 112, 80, 64, 48, 32)
+    jitter: float = Field(default=0.0, ge=0, le=1)
+    dead_zone: float = Field(default=0.5, ge=0.5, lt=1)
     tolerance: float = Field(default=0.005, ge=0, lt=1)
 
     @model_validator(mode="after")
@@ -66,10 +73,10 @@ class Quality(Section):
 
 
 class Recipe(Section):
-    """One experiment. Sizes are sides in pixels, multiples of 8."""
+    """One experiment. Sizes are sides in pixels, multiples of 8; of 4 for a network that reads patches."""
 
     name: str
-    size: int = Field(default=448, gt=0, multiple_of=8)
+    size: int = Field(default=448, gt=0, multiple_of=4)
     epochs: tuple[int, ...] = Field(default=(90, 90), description="one number a training step")
     seed: int = 0
     # (share of the epochs, side): early epochs at a smaller side train faster; the last entry is `size`.
@@ -80,6 +87,8 @@ class Recipe(Section):
     quality: Quality = Quality()
     labels: dict[str, str] = Field(default={}, description="class folder -> what people call it")
     start: str = Field(default="", description="checkpoint whose weights the run begins with")
+    # Pictures that come through an ordinary codec, for a network on RGB; None is as they are.
+    compression: Compression | None = None
 
     @field_validator("network", mode="before")
     @classmethod
@@ -106,6 +115,24 @@ class Recipe(Section):
         if self.optimiser.distil and getattr(self.network, "structure", None) != 3:
             raise ValueError("distil needs a cascade of structure 3: no other trains low after high")
         return self
+
+    @model_validator(mode="after")
+    def _readable(self) -> "Recipe":
+        if self.network.kind != "patch" and self.size % 8:
+            raise ValueError(f"size: {self.size} is not a multiple of 8; only patches go by 4")
+        if self.compression and self.network.kind != "patch" and getattr(self.network, "input", 0) != "rgb":
+            raise ValueError("compression is for networks on RGB: kind patch, or input rgb")
+        return self
+
+    @property
+    def augmentation(self) -> Augment:
+        """What is done to training pictures."""
+        return Compressed(self.augment, self.compression) if self.compression else self.augment
+
+    @property
+    def view(self) -> View:
+        """How pictures reach the network when it is scored."""
+        return self.compression.view if self.compression else fit
 
     def size_at(self, progress: float) -> int:
         """Side of the training pictures when this share (0 to 1) of the epochs is done."""

@@ -62,7 +62,7 @@ def measure_single(
     steps: Sequence[int | None] = (None,) if system.channels is None else recipe.quality.steps
     scores = {}
     for step in steps:
-        batches = ordered_loader(pictures, recipe.size, workers=workers)
+        batches = ordered_loader(pictures, recipe.size, workers=workers, view=recipe.view)
         shown = tracked(batches, "pictures" if step is None else f"step {step}", len(batches))
         scores[step] = score(system, 0, inputs, shown, step or 1)
     return scores

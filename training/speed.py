@@ -108,7 +108,7 @@ class Stages:
         self.trainer._update(self.stage, 1e-3, self._inputs(rgb), target, self.batch, self.tally)
 
     def _inputs(self, rgb: Tensor) -> Tensor:
-        return self.trainer.inputs.at(rgb, self.trainer.inputs.draw(len(rgb), self.random))
+        return self.trainer.inputs.quantised(rgb, self.trainer.inputs.draw(len(rgb), self.random))
 
     def _endless_indices(self) -> Iterator[list[tuple[int, int, int]]]:
         while True:

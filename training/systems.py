@@ -12,8 +12,9 @@ from models.cascade import Cascade, Normalise
 from models.cost import Cost, cost
 from models.gate import GatedResNet
 from models.mobilenet import frequency_mobilenetv2, rgb_mobilenetv2
+from models.patch import PatchResNet
 from models.resnet import frequency_resnet50, rgb_resnet50
-from training.kinds import CascadeNetwork, Gate, MobileNetV2, ResNet50, channels_of
+from training.kinds import CascadeNetwork, Gate, MobileNetV2, Patch, ResNet50, channels_of
 from training.recipe import Recipe
 
 Steps = tuple[tuple[nn.Module, ...], ...]
@@ -158,6 +159,8 @@ def build(recipe: Recipe, classes: int) -> System:
         case Gate() as n:
             gated = GatedResNet(classes, width=n.width, strides=n.strides, layers=n.layers)
             return Gated(Normalised(ALL, gated), ALL, n.cost)
+        case Patch() as n:
+            return Single(PatchResNet(classes, n.width, n.stem, n.strides, n.layers), None)
         case ResNet50() as n:
             channels = channels_of(n.input)
             if channels is None:

@@ -12,7 +12,8 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
-from models import load
+from models import find, load
+from models.patch import PatchResNet, from_cascade
 from training import resume, weights
 from training.bar import EpochBar
 from training.cache import source
@@ -24,6 +25,7 @@ from training.recipe import Recipe
 from training.resume import ResumeError, Saved, Stage
 from training.runlog import Epoch, RunLog
 from training.score import score
+from training.single import is_single
 from training.systems import CascadeSystem, System, autocast, build
 
 NORMALISE_ON = 2048
@@ -110,6 +112,10 @@ class Trainer:
             model, card = load(checkpoint, self.device)
             own = self.system.module.architecture
             classes, same = card.classes, card.architecture.model_copy(update={"classes": own.classes}) == own
+        elif isinstance(mine, PatchResNet) and not is_single(find(checkpoint)):
+            cascade, card = load(checkpoint, self.device)
+            model, classes = from_cascade(cascade), card.classes
+            same = _shapes(model) == _shapes(mine)
         else:
             trained = weights.load(Path(checkpoint))
             model, classes = trained.system.module, trained.classes
@@ -179,7 +185,7 @@ class Trainer:
     def _loader(self, step: int) -> tuple[EpochSampler, Batches]:
         sampler = EpochSampler(len(self.train), self.recipe.optimiser.batch, self.recipe.seed + step)
         loader = DataLoader(
-            TrainSet(self.train.targets, self.source, self.recipe.augment),
+            TrainSet(self.train.targets, self.source, self.recipe.augmentation),
             batch_sampler=Shares(sampler, self.ranks),
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
@@ -200,8 +206,8 @@ class Trainer:
         tally, started = Tally(torch.zeros(3, device=self.device)), time.perf_counter()
         for i, (rgb, target) in enumerate(batches):
             lr = self.recipe.optimiser.rate(epoch + i / len(sampler), self.recipe.epochs[stage.step])
-            steps = self.inputs.draw(sampler.batch, generator)
-            x = self.inputs.at(rgb, steps[self.ranks.share(sampler.batch)])
+            drawn = self.inputs.draw(sampler.batch, generator)
+            x = self.inputs.quantised(rgb, drawn and drawn.of(self.ranks.share(sampler.batch)))
             self._update(stage, lr, x, target.to(self.device), sampler.batch, tally)
             speed = (i + 1) * sampler.batch / (time.perf_counter() - started)
             bar.advance(f"{speed:.0f} images/s")
@@ -258,7 +264,7 @@ class Trainer:
         if not len(self.calibration):
             return None
         mine = self.calibration.take(range(self.ranks.rank, len(self.calibration), self.ranks.count))
-        batches = cast(Batches, ordered_loader(mine, self.recipe.size))
+        batches = cast(Batches, ordered_loader(mine, self.recipe.size, view=self.recipe.view))
         found = score(system, step, self.inputs, batches, self.inputs.middle)
         right = self.ranks.sum(torch.tensor(float(found.first), device=self.device))
         return float(right) / len(self.calibration)
@@ -274,3 +280,8 @@ class Trainer:
         log.add(line)
         path = self.folder / "last.safetensors"
         resume.save(path, self.recipe.model_dump_json(), self.system.module, stage, line.epoch + 1)
+
+
+def _shapes(module: nn.Module) -> dict[str, torch.Size]:
+    """Of all weights but the classifier's, which is learned anew where classes differ."""
+    return {k: v.shape for k, v in module.state_dict().items() if not k.startswith("head.")}

@@ -4,10 +4,12 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import typer
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from models.checkpoint import BUNDLED, RIVAL, stored
 from training.recipe import Recipe
 from training.systems import System, build
 
@@ -25,9 +27,29 @@ class Trained:
     classes: tuple[str, ...]
 
 
-def save(path: Path, system: System, recipe: Recipe, classes: tuple[str, ...]) -> None:
-    """Write weights, recipe and classes to one file, whole or not at all."""
-    tensors = {k: v.detach().cpu().contiguous() for k, v in system.module.state_dict().items()}
+def find_rival(name_or_path: str) -> Path:
+    """The file of a rival that comes with the package, by the name of the checkpoint it was trained against.
+
+    Raises:
+        WeightsError: neither a file nor such a name.
+    """
+    known = {p.stem.removeprefix(RIVAL): p for p in sorted(BUNDLED.glob(f"{RIVAL}*.safetensors"))}
+    if name_or_path in known:
+        return known[name_or_path]
+    if Path(name_or_path).is_file():
+        return Path(name_or_path)
+    raise WeightsError(
+        f"{name_or_path}: no such rival; `overtone train rival` makes one: give its .safetensors file"
+        + (f", or one of {sorted(known)}" if known else "")
+    )
+
+
+def save(path: Path, system: System, recipe: Recipe, classes: tuple[str, ...], half: bool = False) -> None:
+    """Write weights, recipe and classes to one file, whole or not at all.
+
+    With `half`, weights of convolutions and linear layers are stored as float16, as in a checkpoint.
+    """
+    tensors = {k: stored(v, half) for k, v in system.module.state_dict().items()}
     temporary = path.with_suffix(".part")
     save_file(tensors, temporary, {"recipe": recipe.model_dump_json(), "classes": json.dumps(classes)})
     temporary.replace(path)
@@ -54,3 +76,13 @@ def load(path: Path) -> Trained:
         raise WeightsError(f"{path}: cannot be read ({error})") from error
     system.module.eval()
     return Trained(system, recipe, classes)
+
+
+def bundle(source: Path, out: Path) -> None:
+    """The same network at half the bytes: `python -m training.weights RUN.safetensors OUT.safetensors`."""
+    trained = load(source)
+    save(out, trained.system, trained.recipe, trained.classes, half=True)
+
+
+if __name__ == "__main__":
+    typer.run(bundle)

@@ -2,9 +2,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from frequency import coefficients
+from frequency import coefficients, dequantise, quantise
 from frequency.channels import HIGH, LOW
-from training.transform import BlockDCT, draw_steps, requantise
+from training.transform import BlockDCT, Quantiser, draw_steps, draw_thresholds, jittered, requantise
 
 
 def test_same_numbers_as_the_device(photograph: NDArray[np.uint8]) -> None:
@@ -24,3 +24,37 @@ def test_steps_cover_the_range() -> None:
 def test_requantise() -> None:
     x = torch.tensor([-25.0, -3.0, 4.0, 26.0])
     assert requantise(x, torch.tensor(10.0)).tolist() == [-20.0, 0.0, 0.0, 30.0]
+
+
+def test_a_quantiser_rounds_each_picture_its_way() -> None:
+    x = torch.tensor([-26.0, -6.0, 4.0, 26.0]).view(1, 1, 1, 4).repeat(2, 1, 1, 1)
+    steps, thresholds = torch.full((2, 1, 1, 1), 10.0), torch.tensor([0.5, 0.65]).view(2, 1, 1, 1)
+    both = Quantiser(steps, thresholds)
+    assert both(x)[0].flatten().tolist() == [-30, -10, 0, 30]
+    assert both(x)[1].flatten().tolist() == [-20, 0, 0, 20]
+    assert both.of(slice(1, 2))(x[:1]).flatten().tolist() == [-20, 0, 0, 20]
+
+
+def test_a_quantiser_agrees_with_the_device() -> None:
+    values = np.random.default_rng(0).laplace(0, 50, (3, 8, 8)).astype(np.float32)
+    for threshold in (0.5, 0.62):
+        device = dequantise(quantise(values, [20, 30, 40], threshold), [20, 30, 40])
+        steps = torch.tensor([20.0, 30.0, 40.0]).view(1, 3, 1, 1)
+        ours = Quantiser(steps, torch.full((1, 1, 1, 1), threshold))(torch.from_numpy(values)[None])[0]
+        np.testing.assert_array_equal(ours.numpy(), device)
+
+
+def test_jitter_is_around_the_step_and_of_each_channel() -> None:
+    generator = torch.Generator().manual_seed(0)
+    steps = jittered(torch.full((500, 1, 1, 1), 64.0), 24, 0.35, generator)
+    assert steps.shape == (500, 24, 1, 1)
+    logs = (steps / 64).log()
+    assert abs(float(logs.mean())) < 0.02
+    assert abs(float(logs.std()) - 0.35) < 0.02
+
+
+def test_thresholds_run_from_a_half() -> None:
+    drawn = draw_thresholds(2000, 0.7, torch.Generator().manual_seed(0))
+    assert drawn.shape == (2000, 1, 1, 1)
+    assert 0.5 <= drawn.min() < 0.51
+    assert 0.69 < drawn.max() <= 0.7
