@@ -14,6 +14,8 @@ from models.cascade import Cascade
 
 BUNDLED = Path(__file__).parent / "checkpoints"
 CARD_KEY = "card"
+# Networks to compare with, in the same folder; they have no card.
+RIVAL = "rival-"
 
 
 class CheckpointError(ValueError):
@@ -22,7 +24,8 @@ class CheckpointError(ValueError):
 
 def bundled() -> dict[str, Path]:
     """The checkpoints that come with the package, by name."""
-    return {path.stem: path for path in sorted(BUNDLED.glob("*.safetensors"))}
+    found = sorted(BUNDLED.glob("*.safetensors"))
+    return {path.stem: path for path in found if not path.name.startswith(RIVAL)}
 
 
 def find(name_or_path: str | os.PathLike[str]) -> Path:
@@ -105,7 +108,7 @@ def save(path: str | os.PathLike[str], model: Cascade, card: Card, half: bool = 
     float32: they are small, and their range is the data's.
     """
     tensors = {
-        k: _stored(v, half) for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")
+        k: stored(v, half) for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")
     }
     _write(Path(path), tensors, card)
 
@@ -133,6 +136,7 @@ def _write(path: Path, tensors: dict[str, Tensor], card: Card) -> None:
     temporary.replace(path)
 
 
-def _stored(value: Tensor, half: bool) -> Tensor:
+def stored(value: Tensor, half: bool) -> Tensor:
+    """A value as a file keeps it: on the CPU, with `half` convolutions and linear layers in float16."""
     value = value.detach().cpu().contiguous()
     return value.half() if half and value.ndim in (2, 4) else value

@@ -1,0 +1,71 @@
+"""Accuracy against bytes: the upper-left frontier of measured points, and one number for two frontiers.
+
+The number is Bjontegaard's delta rate (VCEG-M33, 2001): the mean difference of the logarithm of bytes at
+equal top-1, over the range of top-1 that both reach. Between points it goes piecewise-cubic and monotone
+(PCHIP, Fritsch and Carlson 1980), as the common test conditions of JVET and AOM do it, because one cubic
+through all points swings where they are close.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from scipy.interpolate import PchipInterpolator
+
+
+class CurveError(ValueError):
+    """Curves that cannot be compared; the message says why."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """Mean bytes per picture and top-1 (a fraction) of one way to send pictures, and what the way is."""
+
+    bytes: float
+    top1: float
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """Our bytes over theirs at equal top-1, and the range of top-1 that it is a mean over."""
+
+    ratio: float
+    lowest: float
+    highest: float
+
+
+def frontier(points: Iterable[Point]) -> list[Point]:
+    """The points that no other beats in both; bytes and top-1 strictly ascend."""
+    kept: list[Point] = []
+    for point in sorted(points, key=lambda p: (p.bytes, -p.top1)):
+        if not kept or point.top1 > kept[-1].top1:
+            kept.append(point)
+    return kept
+
+
+def compare(ours: Sequence[Point], theirs: Sequence[Point]) -> Ratio:
+    """Mean of our bytes over theirs (geometric) over the range of top-1 that both frontiers reach.
+
+    Raises:
+        CurveError: one of them has no two points, or they have no range in common.
+    """
+    curves = frontier(ours), frontier(theirs)
+    if min(map(len, curves)) < 2:
+        raise CurveError("a curve of fewer than two points cannot be compared")
+    lowest = max(curve[0].top1 for curve in curves)
+    highest = min(curve[-1].top1 for curve in curves)
+    if not lowest < highest:
+        raise CurveError("the curves reach no top-1 in common")
+    mine, other = (float(_log_bytes(curve).integrate(lowest, highest)) for curve in curves)
+    return Ratio(float(np.exp((mine - other) / (highest - lowest))), lowest, highest)
+
+
+def bytes_at(points: Sequence[Point], top1: float) -> float:
+    """Bytes at which a frontier reaches a top-1 between its ends."""
+    return float(np.exp(_log_bytes(frontier(points))(top1)))
+
+
+def _log_bytes(curve: Sequence[Point]) -> PchipInterpolator:
+    return PchipInterpolator([p.top1 for p in curve], np.log([p.bytes for p in curve]), extrapolate=False)
