@@ -10,7 +10,7 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv test demo lint unit experiments results protos fuzz clean
+.PHONY: help venv test demo bench lint unit experiments results protos fuzz clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ unit: lint
 
 demo: $(READY) ## Server, thin link and device on real photographs
 	$(BIN)/overtone demo $(ARGS)
+
+bench: $(READY) ## A short sweep over thin links and its report, in runs/sweep; goes on where it stopped
+	$(BIN)/overtone bench sweep short $(ARGS)
 
 experiments: $(READY) ## Train the small recipes of docs/results.md, ARGS="--data DIR --seeds 0,1"; goes on where it stopped
 	$(BIN)/python -m training.sweep small $(ARGS)

@@ -115,7 +115,7 @@ class _Demo:
         self._failed = 0
 
     async def run(self) -> tuple[list[Row], Summary]:
-        _stop_on_signals()
+        stop_on_signals()
         options = self._options
         async with AsyncExitStack() as stack:
             with self._console.status(f"starting a server with {options.model} ..."):
@@ -236,7 +236,7 @@ def _row(path: Path, heard: dict[str, Any], link: tuple[int, int], served: Serve
     )
 
 
-def _stop_on_signals() -> None:
+def stop_on_signals() -> None:
     """What would end us without a word must stop the children too; Ctrl-C does so by itself."""
     task = asyncio.current_task()
     assert task is not None

@@ -1,103 +1,77 @@
-"""What a load test sends, made ready beforehand, and what it counts."""
+"""What a load sends, made ready beforehand, and what becomes of each picture."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from benchmarks.pictures import gather
-from edge_client.pictures import class_names, code, truth
-from frequency import Encoded, Profile
+from benchmarks.rival import Rival
+from edge_client.pictures import Coded, class_names, code, truth
+from edge_client.stage import Stage
+from frequency import Profile
 
 
 @dataclass(frozen=True)
 class Parcel:
-    """An encoded picture, and the index of its class where its folder tells."""
+    """A picture ready to be sent: payloads or, for a rival, a file; and the index of its class, if known."""
 
-    encoded: Encoded
+    coded: Coded | bytes
     truth: int | None
+    encode_ms: float
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How a picture ended; bytes are those of the payloads that were sent."""
+class Shot:
+    """How one picture ended.
 
-    stage: str
-    index: int
-    bytes_up: int
+    Attributes:
+        latency_ms: from the first byte sent to the answer; encoding, done beforehand, is not in it.
+        encode_ms: what encoding took.
+        stage: which network answered.
+        right: whether the answer is, None where the picture's folder does not tell.
+        payload: bytes of payloads (of the rival's file) sent.
+        high: those of them that were high's.
+        up, down: TCP payload the device's link delivered since its last picture.
+        queue_ms, compute_ms: as the server says.
+    """
 
-
-@dataclass
-class Tally:
-    """Sums over pictures, of one process or of several."""
-
-    pictures: int = 0
-    failed: int = 0
-    from_low: int = 0
-    known: int = 0
-    right: int = 0
-    bytes_up: int = 0
-
-    def add(self, outcome: Outcome, parcel: Parcel) -> None:
-        """Count an answered picture."""
-        self.pictures += 1
-        self.from_low += outcome.stage != "high"
-        self.bytes_up += outcome.bytes_up
-        if parcel.truth is not None:
-            self.known += 1
-            self.right += outcome.index == parcel.truth
-
-    def take(self) -> dict[str, int]:
-        """What there is, which is then gone from here: to be sent to another process."""
-        taken = asdict(self)
-        self.__init__()  # type: ignore[misc]
-        return taken
-
-    def merge(self, other: Mapping[str, int]) -> None:
-        """Add what another process has taken."""
-        for field in fields(self):
-            setattr(self, field.name, getattr(self, field.name) + other[field.name])
-
-    def figures(self) -> dict[str, Any]:
-        """Means and shares; None where nothing was counted."""
-        return {
-            "pictures": self.pictures,
-            "failed": self.failed,
-            "mean_payload_bytes": self.bytes_up / self.pictures if self.pictures else None,
-            "exit_share": self.from_low / self.pictures if self.pictures else None,
-            "accuracy": self.right / self.known if self.known else None,
-            "labelled": self.known,
-        }
+    latency_ms: float
+    encode_ms: float
+    stage: Stage
+    right: bool | None
+    payload: int
+    high: int
+    up: int
+    down: int
+    queue_ms: float
+    compute_ms: float
 
 
 def prepare(
     profile: Profile,
     classes: Sequence[str],
-    images: Path | None,
-    count: int,
-    quality: int | None,
-    breathe: Callable[[], None] = lambda: None,
-) -> tuple[list[Parcel], str]:
+    paths: Sequence[Path],
+    *,
+    quality: int | None = None,
+    rival: Rival | None = None,
+) -> list[Parcel]:
     """Encode pictures, so that under load the generator only sends.
 
     Args:
         profile: the served model's.
         classes: folder names of the model's classes, in the order of its labels.
-        images: see `benchmarks.pictures.gather`.
-        count: at most so many pictures.
+        paths: of the pictures.
         quality: one of the profile's; None is its default.
-        breathe: called after each picture.
-
-    Returns:
-        The parcels, and one line on where they come from.
+        rival: make files of this kind instead.
     """
-    gallery = gather(images, count)
     names = class_names(profile.labels, classes)
     parcels = []
-    for path in gallery.paths:
+    for path in paths:
         label = truth(path, names)
         index = None if label is None else profile.labels.index(label)
-        parcels.append(Parcel(code(path, profile, quality).encoded, index))
-        breathe()
-    note = f"; {gallery.note}" if gallery.note else ""
-    return parcels, f"{len(parcels)} pictures from {gallery.origin}{note}"
+        if rival is None:
+            coded = code(path, profile, quality)
+            parcels.append(Parcel(coded, index, coded.milliseconds))
+        else:
+            body, milliseconds = rival.encode(path)
+            parcels.append(Parcel(body, index, milliseconds))
+    return parcels

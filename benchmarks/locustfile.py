@@ -1,232 +1,300 @@
 """Load from many devices: `locust -f benchmarks/locustfile.py --host grpc://HOST:50051` (or http://HOST:8080).
 
-Each picture is one request in locust's statistics: its type is the transport, its name the stage that
-answered (`low`, `high`, `brownout`), its time from the first byte sent to the answer, and its length, other
-than for locust's own users, the payload bytes sent **up**. Means are printed at the end.
+Every user is a device behind a link of its own. Each picture is one request in locust's statistics: its type
+is the kind of device, its name the stage that answered (`low`, `high`, `brownout`), its time from the first
+byte sent to the answer, its size the payload bytes sent **up**. Beside them stand statistics of our own, left
+out of locust's totals; see `benchmarks.load_statistics` and docs/load.md.
 """
 
-# locust patches the standard library for gevent when imported; gRPC has to be told before its first use.
-from locust import User, constant, constant_throughput, events
-
-import grpc.experimental.gevent  # isort: skip
-
-grpc.experimental.gevent.init_gevent()
-
-# ruff: noqa: E402
+import itertools
 import logging
-import os
-import random
 import time
-from pathlib import Path
 from types import MethodType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import gevent
+from gevent.lock import BoundedSemaphore
+from locust import User, constant, constant_throughput, events
 from locust.exception import StopUser
 from locust.runners import MasterRunner, WorkerRunner
 from rich.console import Console
 
-from benchmarks.exchange import Exchange, ExchangeError, GrpcExchange, RestExchange, Wishes
-from benchmarks.load import Parcel, Tally, prepare
-from edge_client.address import Address
+from benchmarks import load_options, load_page
+from benchmarks.load_statistics import Statistics, lines, summary
+from benchmarks.remote_fleet import FleetError, RemoteFleet
+from benchmarks.rival import Codec, Rival
+from benchmarks.talk import Kind
+from edge_client import Address
 
 log = logging.getLogger("overtone")
-REPORT = "overtone"
+REPORT = "overtone_busy"
+# After a failure, so that a server that is away is not hammered.
+BREATHER = 0.5
+WATCH_SECONDS = 2.0
+READY = "overtone_ready"
+# For workers to encode their pictures.
+PATIENCE = 300.0
+TOO_BUSY = 0.8
 
 
 class Load:
     """The run as this process sees it."""
 
-    parcels: ClassVar[list[Parcel]] = []
+    fleet: ClassVar[RemoteFleet | None] = None
     prepared: ClassVar[tuple[Any, ...]] = ()
-    tally: ClassVar[Tally] = Tally()
-    started: ClassVar[tuple[float, float]] = (0.0, 0.0)
+    numbers: ClassVar[Any] = itertools.count()
+    busy: ClassVar[dict[str, float]] = {}
+    watch: ClassVar[Any] = None
+    # A worker may be told to start while it still gets ready.
+    turn: ClassVar[Any] = BoundedSemaphore()
 
 
 class Device(User):  # type: ignore[misc]
-    """A device that sends one picture after the other."""
+    """A device that sends one picture after the other; what it does it does in the fleet's process."""
 
     abstract = True
-    transport: ClassVar[str]
-    exchange_type: ClassVar[type[GrpcExchange] | type[RestExchange]]
+    kind: ClassVar[Kind]
+    codec: ClassVar[Codec | Literal[""]] = ""
 
     def on_start(self) -> None:
         """Nothing is connected before the first picture: a server that is away is a failed request."""
-        pace = self.environment.parsed_options.images_per_second
+        options = self.environment.parsed_options
+        pace = options.images_per_second
         self.wait_time = MethodType(constant_throughput(pace) if pace else constant(0), self)
-        self._exchange: Exchange | None = None
+        self._number: int | None = None
+        self._statistics = Statistics(self.environment, self.codec or self.kind)
 
     def on_stop(self) -> None:
         """Hang up."""
-        if self._exchange is not None:
-            self._exchange.close()
+        if self._number is not None and Load.fleet is not None:
+            Load.fleet.ask("leave", device=self._number)
+            self._number = None
 
     def classify(self) -> None:
         """One picture, from a ready connection to its answer."""
-        if not Load.parcels:  # why is in the log
+        if Load.fleet is None or not Load.prepared:  # why is in the log
             raise StopUser
-        parcel = random.choice(Load.parcels)
-        start = time.perf_counter()
         try:
-            if self._exchange is None:
-                self._exchange = self.exchange_type(Address.parse(self.host), wishes(self.environment))
-                start = time.perf_counter()
-            outcome = self._exchange.send(parcel)
-        except ExchangeError as error:
-            self._fail(error, start)
-            return
-        Load.tally.add(outcome, parcel)
-        self._record(outcome.stage, start, outcome.bytes_up, None)
+            if self._number is None:
+                self._number = self._join(Load.fleet)
+            self._statistics.add(Load.fleet.send(self._number))
+        except FleetError as error:
+            self._statistics.fail(error)
+            self.on_stop()
+            gevent.sleep(BREATHER)
 
     tasks: ClassVar[list[Any]] = [classify]
 
-    def _fail(self, error: ExchangeError, start: float) -> None:
-        Load.tally.failed += 1
-        self._record("failed", start, 0, error)
-        if error.fatal and self._exchange is not None:
-            self._exchange.close()
-            self._exchange = None
-        gevent.sleep(0.5)
-
-    def _record(self, name: str, start: float, size: int, error: Exception | None) -> None:
-        self.environment.events.request.fire(
-            request_type=self.transport,
-            name=name,
-            response_time=1e3 * (time.perf_counter() - start),
-            response_length=size,
-            exception=error,
-            context={},
+    def _join(self, fleet: RemoteFleet) -> int:
+        options = self.environment.parsed_options
+        number: int = next(Load.numbers)
+        where = address(self.environment, type(self))
+        assert where is not None  # or it would not have been chosen
+        fleet.ask(
+            "join",
+            device=number,
+            target=where.target,
+            link=options.link,
+            kind=self.kind,
+            pictures=pictures(self.environment, type(self)),
+            policy=options.policy,
+            operating_point=options.operating_point,
+            quality=options.quality or None,
+            token=options.token or None,
         )
+        return number
 
 
 class GrpcDevice(Device):
-    """A device with a gRPC session."""
+    """A device with a gRPC session: low first, high by the policy."""
 
-    transport = "grpc"
-    exchange_type = GrpcExchange
+    kind = "session"
+
+
+class GrpcOneShotDevice(Device):
+    """A device that sends both payloads in one gRPC call."""
+
+    kind = "one-shot"
 
 
 class RestDevice(Device):
-    """A device with a kept-alive HTTP connection."""
+    """A device with a kept-alive HTTP connection: low first, high by the policy."""
 
-    transport = "rest"
-    exchange_type = RestExchange
-
-
-def add_options(parser: Any) -> None:
-    """Ours, beside locust's own; on its web page too."""
-    add = parser.add_argument
-    add("--pictures", default="", help="Folder, one sub-folder a class (default: as overtone demo)")
-    add("--picture-count", type=int, default=200, help="At most so many different pictures")
-    add("--policy", choices=["on_demand", "at_once"], default="on_demand", help="When to send high")
-    add("--quality", type=int, default=0, help="Quality of the profile (0: its default)")
-    add("--operating-point", default="", help="Operating point of the card (empty: its default)")
-    add("--images-per-second", type=float, default=0.0, help="Of each device (0: as fast as answered)")
-    add("--token", default="", env_var="OVERTONE_TOKEN", is_secret=True, help="The server's")
+    kind = "rest"
 
 
-def wishes(environment: Any) -> Wishes:
-    """What the options say, for a connection."""
-    options = environment.parsed_options
-    return Wishes(options.policy == "at_once", options.operating_point, options.token)
+class JpegDevice(Device):
+    """A rival: a device that uploads JPEGs over a kept-alive HTTP connection."""
+
+    kind = "upload"
+    codec = "jpeg"
+
+
+class WebpDevice(Device):
+    """A rival: a device that uploads WebPs over a kept-alive HTTP connection."""
+
+    kind = "upload"
+    codec = "webp"
+
+
+DEVICES = (GrpcDevice, GrpcOneShotDevice, RestDevice, JpegDevice, WebpDevice)
+
+
+def address(environment: Any, kind: type[Device]) -> Address | None:
+    """The server's face for such devices, None where no option names one."""
+    return load_options.address(environment.host, environment.parsed_options.http, kind.kind)
 
 
 def choose_devices(environment: Any) -> None:
-    """The address decides which devices there are; those of the other transport would only fail."""
-    host = environment.host
-    fitting = GrpcDevice if Address.parse(host).is_grpc else RestDevice
-    if any(issubclass(kind, Device) and kind is not fitting for kind in environment.user_classes):
-        log.info("%s is for %s alone", host, fitting.__name__)
-        environment.user_classes[:] = [
-            kind for kind in environment.user_classes if not issubclass(kind, Device) or kind is fitting
-        ] or [fitting]
+    """Where nobody is named the address decides: a gRPC session, or REST; who has no address is left out."""
+    named = [kind for kind in environment.user_classes if issubclass(kind, Device)]
+    if set(named) == set(DEVICES):
+        named = [GrpcDevice if Address.parse(environment.host).is_grpc else RestDevice]
+    able = [kind for kind in named if address(environment, kind)]
+    for kind in set(named) - set(able):
+        log.warning("%s has no address: give it one with --host or --http", kind.__name__)
+    others = [kind for kind in environment.user_classes if not issubclass(kind, Device)]
+    environment.user_classes[:] = able + others
+
+
+def pictures(environment: Any, kind: type[Device]) -> str:
+    """The set such devices send: ours is "", a rival's has its name."""
+    options = environment.parsed_options
+    return str(Rival(kind.codec, options.rival_side, options.rival_quality)) if kind.codec else ""
 
 
 def make_ready(environment: Any) -> None:
-    """Ask the server for its profile and encode the pictures; once, as long as the options stay the same.
+    """Start the fleet's process and have pictures encoded; once, as long as the options stay the same.
 
     Raises:
         Exception: whatever went wrong with the server, the options or the pictures.
     """
     options = environment.parsed_options
-    key = (environment.host, options.pictures, options.picture_count, options.quality)
+    kinds = [kind for kind in environment.user_classes if issubclass(kind, Device)]
+    sets = sorted({pictures(environment, kind) for kind in kinds})
+    key = (environment.host, options.pictures, options.picture_count, options.quality, *sets)
     if key == Load.prepared:
         return
-    Load.parcels, Load.prepared = [], ()
-    address = Address.parse(environment.host or "")
-    kind = GrpcExchange if address.is_grpc else RestExchange
-    served = kind.describe(address, wishes(environment))
-    Load.parcels, line = prepare(
-        served.profile,
-        served.classes,
-        Path(options.pictures) if options.pictures else None,
-        options.picture_count,
-        options.quality or None,
-        lambda: gevent.sleep(0),
+    Load.prepared = ()
+    if Load.fleet is None:
+        Load.fleet = RemoteFleet()
+    told = Load.fleet.ask(
+        "prepare",
+        host=environment.host,
+        token=options.token,
+        pictures=options.pictures,
+        count=options.picture_count,
+        quality=options.quality,
+        sets=sets,
     )
     Load.prepared = key
-    log.info("%s", line)
+    log.info("%s", told)
+
+
+def try_to_get_ready(environment: Any) -> bool:
+    """Whether devices are chosen and pictures ready; why not is in the log."""
+    try:
+        choose_devices(environment)
+        if not isinstance(environment.runner, MasterRunner):
+            with Load.turn:
+                make_ready(environment)
+    except Exception as error:
+        log.error("%s: %s", environment.host, error)
+        return False
+    return True
 
 
 def begin(environment: Any, **_: Any) -> None:
-    """Choose the devices; and get ready, as a run's time is counted from a moment after this one."""
+    """Get ready beforehand, as a run's time is counted from a moment after this one."""
+    if environment.web_ui is not None:
+        load_page.add(environment, Load.busy)
     if not environment.host:  # it will be entered on the web page
         return
-    choose_devices(environment)
-    if isinstance(environment.runner, MasterRunner):
-        return
-    try:
-        make_ready(environment)
-    except Exception as error:
-        log.error("%s: %s", environment.host, error)
-        if environment.parsed_options.headless and not isinstance(environment.runner, WorkerRunner):
-            raise SystemExit(1) from None
+    runner, ready = environment.runner, try_to_get_ready(environment)
+    if isinstance(runner, WorkerRunner):
+        runner.send_message(READY, ready)
+    elif environment.parsed_options.headless:
+        if isinstance(runner, MasterRunner):
+            ready = ready and wait_for_workers(environment)
+        if not ready:
+            end()
+            raise SystemExit(1)
+
+
+def wait_for_workers(environment: Any) -> bool:
+    """Whether as many workers as are expected have their pictures ready; why not is in their logs."""
+    heard: list[bool] = []
+    environment.runner.register_message(READY, lambda msg, **_: heard.append(msg.data))
+    limit = time.monotonic() + PATIENCE
+    while len(heard) < environment.parsed_options.expect_workers and all(heard):
+        if time.monotonic() > limit:
+            log.error("only %d workers got ready within %g s", len(heard), PATIENCE)
+            return False
+        gevent.sleep(0.1)
+    return all(heard)
 
 
 def begin_run(environment: Any, **_: Any) -> None:
-    """Get ready again where options have changed on locust's web page, and count from zero."""
-    Load.tally = Tally()
-    if isinstance(environment.runner, MasterRunner):
-        return
-    try:
-        make_ready(environment)
-    except Exception as error:
-        log.error("%s: %s", environment.host, error)
-    Load.started = time.perf_counter(), time.process_time()
+    """Get ready again where options have changed on locust's web page, and watch how busy we are."""
+    try_to_get_ready(environment)
+    Load.busy.clear()
+    if Load.watch is not None:
+        Load.watch.kill()
+    if not isinstance(environment.runner, MasterRunner):
+        Load.watch = gevent.spawn(watch, Load.busy, client_of(environment))
+
+
+def watch(busy: dict[str, float], name: str) -> None:
+    """Note once in a while which share of a core locust here and its fleet have used since the last time."""
+    before = 0.0, 0.0, 0.0
+    while Load.fleet is not None:
+        now = time.perf_counter(), time.process_time(), float(Load.fleet.ask("busy"))
+        if before[0]:
+            wall, here, there = (a - b for a, b in zip(now, before, strict=True))
+            busy[f"{name}, locust"], busy[f"{name}, devices"] = here / wall, there / wall
+        before = now
+        gevent.sleep(WATCH_SECONDS)
+
+
+def client_of(environment: Any) -> str:
+    """The name of this generator among others."""
+    runner = environment.runner
+    return f"worker {runner.worker_index}" if isinstance(runner, WorkerRunner) else "here"
 
 
 def report(client_id: str, data: dict[str, Any], **_: Any) -> None:
-    """A worker tells the master."""
-    data[REPORT] = Load.tally.take()
+    """A worker tells the master how busy it is."""
+    data[REPORT] = dict(Load.busy)
 
 
 def hear(client_id: str, data: dict[str, Any], **_: Any) -> None:
-    """The master adds what a worker tells."""
-    if REPORT in data:
-        Load.tally.merge(data[REPORT])
+    """The master notes it."""
+    Load.busy.update(data.get(REPORT, {}))
 
 
 def conclude(environment: Any, **_: Any) -> None:
     """Print our own figures under locust's."""
-    if isinstance(environment.runner, WorkerRunner) or not (Load.tally.pictures or Load.tally.failed):
+    end()
+    figures = summary(environment.stats)
+    if isinstance(environment.runner, WorkerRunner) or not (figures.pictures or figures.failed):
         return
     console = Console(stderr=True, highlight=False)
-    known = {name: value for name, value in Load.tally.figures().items() if value is not None}
-    told = [
-        f"{name} {value:,.3f}" if isinstance(value, float) else f"{name} {value:,}"
-        for name, value in known.items()
-    ]
-    console.print("overtone: " + ", ".join(told), soft_wrap=True)
-    wall, busy = (
-        now - then for now, then in zip((time.perf_counter(), time.process_time()), Load.started, strict=True)
+    console.print(
+        "overtone: " + ", ".join(f"{name} {value}" for name, value in lines(figures)), soft_wrap=True
     )
-    if Load.started[0]:
-        share = busy / wall
-        warning = ": the generator itself may be the bottleneck" if share > 0.8 else ""
-        console.print(f"overtone: load generator busy {share:.0%} of one of {os.cpu_count()} cores{warning}")
+    for name, share in sorted(Load.busy.items()):
+        warning = ": it may be the bottleneck, take more --processes" if share > TOO_BUSY else ""
+        console.print(f"overtone: generator {name}: busy {share:.0%} of a core{warning}", soft_wrap=True)
 
 
-events.init_command_line_parser.add_listener(add_options)
+def end() -> None:
+    """Let the devices go."""
+    fleet, Load.fleet = Load.fleet, None
+    if fleet is not None:
+        fleet.close()
+
+
+events.init_command_line_parser.add_listener(load_options.add)
 events.init.add_listener(begin)
 events.test_start.add_listener(begin_run)
 events.report_to_master.add_listener(report)

@@ -5,46 +5,78 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from benchmarks.demo import Served, serving
-from benchmarks.load import Outcome, Parcel, Tally, prepare
-from frequency import Encoded, Profile
+from benchmarks.load import Shot
+from benchmarks.load_statistics import Statistics, lines, summary
 
 LOCUSTFILE = Path(__file__).parents[2] / "benchmarks" / "locustfile.py"
-PARCEL = Parcel(Encoded(b"low", b"high", 2), truth=3)
+LOW = Shot(120.0, 5.0, "low", True, 900, 0, 1000, 60, 1.0, 20.0)
+HIGH = Shot(260.0, 5.0, "high", False, 2100, 1200, 2300, 120, 2.0, 40.0)
 pytestmark = pytest.mark.timeout(600)
 
 
-def test_tally() -> None:
-    tally, other = Tally(), Tally()
-    tally.add(Outcome("low", 3, 100), PARCEL)
-    tally.add(Outcome("high", 4, 300), PARCEL)
-    other.add(Outcome("brownout", 3, 100), Parcel(PARCEL.encoded, None))
-    other.failed += 1
-    tally.merge(other.take())
-    assert other == Tally()
-    assert tally.figures() == {
-        "pictures": 3,
-        "failed": 1,
-        "mean_payload_bytes": pytest.approx(500 / 3),
-        "exit_share": pytest.approx(2 / 3),
-        "accuracy": 0.5,
-        "labelled": 2,
-    }
-    assert Tally().figures()["accuracy"] is None
+class Entry:
+    """What we use of `locust.stats.StatsEntry`: locust would patch the standard library under all tests."""
+
+    def __init__(self) -> None:
+        self.num_requests = self.num_failures = self.total_content_length = 0
+
+    def log(self, response_time: float, content_length: int) -> None:
+        self.num_requests += 1
+        self.total_content_length += content_length
+
+    def log_error(self, error: Exception | None) -> None:
+        self.num_failures += 1
 
 
-def test_pictures_are_encoded_beforehand(picture_folder: Path, tiny_profile: Profile) -> None:
-    classes = ("cold", "warm", *tiny_profile.labels[2:])
-    breaths: list[None] = []
-    parcels, line = prepare(tiny_profile, classes, picture_folder, 4, 1, lambda: breaths.append(None))
-    assert [parcel.truth for parcel in parcels] == [0, 1, 0, 1]
-    assert all(parcel.encoded.quality == 1 for parcel in parcels)
-    assert len(breaths) == len(parcels)
-    assert line == f"4 pictures from {picture_folder}"
+class Environment:
+    """Of `locust.env.Environment`: its statistics, and its event that counts into them."""
+
+    def __init__(self) -> None:
+        self.stats = SimpleNamespace(entries={}, get=self.entry)
+        self.events = SimpleNamespace(request=SimpleNamespace(fire=self.fire))
+
+    def entry(self, name: str, kind: str) -> Entry:
+        entry: Entry = self.stats.entries.setdefault((name, kind), Entry())
+        return entry
+
+    def fire(
+        self, request_type: str, name: str, response_time: float, response_length: int, **more: Any
+    ) -> None:
+        entry = self.entry(name, request_type)
+        entry.log(response_time, response_length)
+        if more["exception"] is not None:
+            entry.log_error(more["exception"])
+
+
+def test_figures_come_from_the_entries() -> None:
+    environment = Environment()
+    grpc, jpeg = Statistics(environment, "session"), Statistics(environment, "jpeg")
+    for shot in (LOW, LOW, HIGH):
+        grpc.add(shot)
+    jpeg.add(LOW)
+    grpc.fail(ValueError("no answer"))
+    figures = summary(environment.stats)
+    assert (figures.pictures, figures.failed, figures.labelled) == (4, 1, 4)
+    assert figures.accuracy == pytest.approx(3 / 4)
+    assert figures.answered_low == pytest.approx(3 / 4)
+    assert figures.sent_high == pytest.approx(1 / 4)
+    assert figures.mean_payload_bytes == pytest.approx((3 * 900 + 2100) / 4)
+    assert figures.mean_link_bytes_up == pytest.approx((3 * 1000 + 2300) / 4)
+    assert environment.stats.entries["high", "judged"].num_failures == 1
+    assert ("accuracy", "75.0%") in lines(figures)
+
+
+def test_nothing_counted_nothing_told() -> None:
+    figures = summary(Environment().stats)
+    assert figures.accuracy is None
+    assert [name for name, _ in lines(figures)] == ["pictures", "failed", "labelled"]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -55,39 +87,68 @@ async def served(tiny_checkpoint: Path) -> AsyncIterator[Served]:
 
 def locust(folder: Path, host: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary"]
-    command += ["-u", "2", "-r", "2", "-t", "2s", "--host", host, "--csv", str(folder / "load"), *arguments]
+    # However slow the machine, a picture that is under way when the time is up is waited for.
+    command += ["-u", "2", "-r", "2", "-t", "2s", "--stop-timeout", "120", "--host", host]
+    command += ["--csv", str(folder / "load"), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 
-def rows(folder: Path) -> dict[str, dict[str, str]]:
+Rows = dict[tuple[str, str], dict[str, str]]
+
+
+def rows(folder: Path) -> Rows:
     with (folder / "load_stats.csv").open() as file:
-        return {row["Name"]: row for row in csv.DictReader(file)}
+        return {(row["Type"], row["Name"]): row for row in csv.DictReader(file)}
 
 
-@pytest.mark.parametrize(
-    ("transport", "scheme", "kind", "policy"),
-    [("grpc", "grpc", "GrpcDevice", "at_once"), ("rest", "http", "RestDevice", "on_demand")],
-)
-def test_load(
-    served: Served, picture_folder: Path, tmp_path: Path, transport: str, scheme: str, kind: str, policy: str
-) -> None:
-    host = f"{scheme}://{served.addresses[transport]}"
-    always = ("--pictures", str(picture_folder), "--operating-point", "always")
-    done = locust(tmp_path, host, *always, kind)
+def count(found: Rows, kind: str, name: str) -> int:
+    return int(found[kind, name]["Request Count"])
+
+
+def test_low_answers_over_a_session(served: Served, labelled_folder: Path, tmp_path: Path) -> None:
+    host = f"grpc://{served.addresses['grpc']}"
+    arguments = ("--pictures", str(labelled_folder), "--operating-point", "always", "--link", "wifi")
+    # No class is named: the address says which. On demand, so that nothing is sent that is not asked for.
+    done = locust(tmp_path, host, *arguments, "--policy", "on_demand")
     assert done.returncode == 0, done.stderr
-    low = rows(tmp_path)["low"]
-    assert (low["Type"], low["Failure Count"]) == (transport, "0")
-    assert int(low["Request Count"]) > 0
-    told = re.search(r"failed 0, mean_payload_bytes ([\d.,]+), exit_share 1", done.stderr)
+    found = rows(tmp_path)
+    answered = count(found, "session", "low")
+    assert answered > 0
+    assert found["session", "low"]["Failure Count"] == "0"
+    assert count(found, "judged", "low") == count(found, "bytes", "link up") == answered
+    # Our own entries stay out of locust's total.
+    assert count(found, "", "Aggregated") == answered
+    assert ("bytes", "high") not in found
+    told = re.search(r"failed 0, .*answered low 100.0%, .*mean payload bytes ([\d.,]+)", done.stderr)
     assert told is not None, done.stderr
-    assert float(low["Average Content Size"]) == pytest.approx(float(told[1]), abs=0.1)
+    mean = float(found["session", "low"]["Average Content Size"])
+    assert float(told[1].replace(",", "")) == pytest.approx(mean, abs=0.6)
+    assert float(found["bytes", "link up"]["Average Content Size"]) > mean
 
-    never = ("--pictures", str(picture_folder), "--operating-point", "never", "--policy", policy)
-    # No class is named: the address says which.
-    done = locust(tmp_path, host, *never)
+
+def test_all_other_devices_in_two_processes(served: Served, picture_folder: Path, tmp_path: Path) -> None:
+    # Workers report every few seconds, so this one takes longer.
+    both = (
+        "--http",
+        f"http://{served.addresses['rest']}",
+        "--processes",
+        "2",
+        "-u",
+        "8",
+        "-r",
+        "8",
+        "-t",
+        "8s",
+    )
+    arguments = ("--pictures", str(picture_folder), "--operating-point", "never", "--rival-side", "32")
+    kinds = ("GrpcOneShotDevice", "RestDevice", "JpegDevice", "WebpDevice")
+    done = locust(tmp_path, f"grpc://{served.addresses['grpc']}", *kinds, *both, *arguments)
     assert done.returncode == 0, done.stderr
-    assert rows(tmp_path).keys() == {"high", "Aggregated"}
-    assert float(rows(tmp_path)["high"]["Average Content Size"]) > float(low["Average Content Size"])
+    found = {(kind, name): row for (kind, name), row in rows(tmp_path).items() if kind not in ("bytes", "")}
+    assert found
+    assert found.keys() <= {(kind, "high") for kind in ("one-shot", "rest", "jpeg", "webp")}
+    assert all(row["Failure Count"] == "0" for row in found.values())
+    assert re.search(r"generator worker [01], devices: busy", done.stderr)
 
 
 def test_no_server(tmp_path: Path, picture_folder: Path) -> None:
@@ -97,5 +158,21 @@ def test_no_server(tmp_path: Path, picture_folder: Path) -> None:
         for scheme in ("grpc", "http"):
             done = locust(tmp_path, f"{scheme}://{host}", "--pictures", str(picture_folder))
             assert done.returncode == 1
-            assert "refused" in done.stderr
+            assert f"{scheme}://{host}" in done.stderr
+            assert "check the address" in done.stderr
             assert "Traceback" not in done.stderr
+
+
+def test_a_device_without_an_address_is_left_out(
+    served: Served, picture_folder: Path, tmp_path: Path
+) -> None:
+    done = locust(
+        tmp_path,
+        f"grpc://{served.addresses['grpc']}",
+        "JpegDevice",
+        "GrpcDevice",
+        "--pictures",
+        str(picture_folder),
+    )
+    assert "JpegDevice has no address: give it one with --host or --http" in done.stderr
+    assert {kind for kind, _ in rows(tmp_path)} <= {"session", "bytes", "judged", ""}

@@ -1,0 +1,77 @@
+from pathlib import Path
+
+import pytest
+
+from benchmarks.plan import SWEEPS, PlanError, Point, read
+
+PLAN = """
+title = "Of a test"
+[[grid]]
+name = "links"
+links = ["lte-m", "3g"]
+policies = ["on_demand", "at_once"]
+kinds = ["session", "one-shot"]
+qualities = [1, 2]
+uploads = ["jpeg-64-75"]
+rounds = 2
+"""
+
+
+def plan(folder: Path, text: str = PLAN) -> str:
+    path = folder / "plan.toml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_every_combination_once(tmp_path: Path) -> None:
+    (grid,) = read(plan(tmp_path)).grids
+    points = grid.points()
+    # A one-shot device knows no policy, an upload no quality either.
+    assert len(points) == len(set(points)) == 2 * (2 * 2 + 2 + 1)
+    assert Point("3g", "one-shot", "", "", 2) in points
+    assert Point("lte-m", "upload", rival="jpeg-64-75") in points
+
+
+def test_rounds_measure_all_before_any_again(tmp_path: Path) -> None:
+    (grid,) = read(plan(tmp_path)).grids
+    runs, points = list(grid.runs()), grid.points()
+    half = len(runs) // 2
+    assert {run.point for run in runs[:half]} == {run.point for run in runs[half:]} == set(points)
+    assert runs[0].point != runs[half].point
+    assert all(run.weight > 0 for run in runs)
+
+
+def test_a_key_is_of_everything_that_is_measured(tmp_path: Path) -> None:
+    runs = read(plan(tmp_path)).runs()
+    more = read(plan(tmp_path, PLAN + "pictures = 21")).runs()
+    keys = [run.key(subject) for run in runs + more for subject in ("one model", "another")]
+    assert len(set(keys)) == len(keys)
+    assert runs[0].key("one model") == read(plan(tmp_path)).runs()[0].key("one model")
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (("lte-m", "5g"), "grid.0.links.0: no link '5g': choose from nb-iot"),
+        (("jpeg-64-75", "gif-64-75"), "cannot read the upload 'gif-64-75': write jpeg-224-75"),
+        (("jpeg-64-75", "jpeg-64-101"), "no jpeg quality 101: choose from 1 to 100"),
+        (("rounds = 2", "turns = 2"), "grid.0.turns: Extra inputs"),
+        (('title = "Of a test"', ""), "title: Field required"),
+        (("[[grid]]", "[[grid"), "not TOML"),
+    ],
+)
+def test_a_bad_plan_says_where(tmp_path: Path, change: tuple[str, str], complaint: str) -> None:
+    with pytest.raises(PlanError) as error:
+        read(plan(tmp_path, PLAN.replace(*change)))
+    assert complaint in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_plans_that_come_along_can_be_read() -> None:
+    names = sorted(path.stem for path in SWEEPS.glob("*.toml"))
+    assert names == ["full", "short"]
+    for name in names:
+        found = read(name)
+        assert not found.equal or found.equal in found.rivals
+    with pytest.raises(PlanError, match="give a TOML file, or one of full, short"):
+        read("medium")
