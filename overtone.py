@@ -150,6 +150,26 @@ def select(
 
 
 @train_app.command()
+def average(
+    checkpoints: Annotated[
+        list[str], typer.Argument(help="Two or more, .safetensors files or bundled names.")
+    ],
+    data: Data,
+    out: Annotated[Path, typer.Option(help="File to write.")],
+    workers: Workers = 1,
+    device: Device = "auto",
+) -> None:
+    """Make one checkpoint of several that began with each other's weights: their mean, certified anew."""
+
+    def run() -> None:
+        from training.average import average
+
+        average(checkpoints, data, out, workers=workers, device=device)
+
+    _call("train average", "train", run)
+
+
+@train_app.command()
 def codec(
     checkpoint: Annotated[str, typer.Argument(help="A .safetensors file, or the name of a bundled one.")],
     data: Data,
@@ -516,7 +536,7 @@ def bench_bytes(
         bool, typer.Option("--logged", help="Only make docs/bytes.md and its figure again, from the log.")
     ] = False,
     json: Json = False,
-    workers: Workers = 2,
+    workers: Workers = 1,
     device: Device = "auto",
 ) -> None:
     """Top-1 against bytes: ours, and JPEG, WebP and AVIF in front of an equally large network on RGB."""

@@ -14,7 +14,9 @@ from overtone import app
 runner = CliRunner()
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "calibrate", "serve", "classify", "link", "demo"])
+@pytest.mark.parametrize(
+    "command", ["train", "evaluate", "calibrate", "serve", "classify", "describe", "link", "demo", "bench"]
+)
 def test_every_command_explains_itself(command: str) -> None:
     found = runner.invoke(app, [command, "--help"])
     assert found.exit_code == 0

@@ -1,0 +1,46 @@
+"""What an extra of pyproject.toml needs, one requirement a line: `python deploy/dependencies.py server`.
+
+So that an image has what others wrote in a layer of its own, which outlives changes of our code.
+"""
+
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+def requirements(project: dict[str, Any], extra: str) -> Iterator[str]:
+    """Of the project itself, then of the extra and of the extras that it names in turn.
+
+    Args:
+        project: the table `[project]`.
+        extra: a name in `[project.optional-dependencies]`.
+
+    Raises:
+        ValueError: there is no such extra.
+    """
+    yield from project["dependencies"]
+    yield from _of_extra(project, extra)
+
+
+def _of_extra(project: dict[str, Any], extra: str) -> Iterator[str]:
+    known = project["optional-dependencies"]
+    if extra not in known:
+        raise ValueError(f"no extra {extra!r} in pyproject.toml; there are {', '.join(sorted(known))}")
+    for requirement in known[extra]:
+        own = re.fullmatch(rf"{project['name']}\[(.+)\]", requirement)
+        if own is None:
+            yield requirement
+            continue
+        for name in own[1].split(","):
+            yield from _of_extra(project, name.strip())
+
+
+if __name__ == "__main__":
+    try:
+        table = tomllib.loads(Path("pyproject.toml").read_text())["project"]
+        print(*requirements(table, sys.argv[1]), sep="\n")
+    except (OSError, ValueError) as error:
+        sys.exit(str(error))
