@@ -4,8 +4,9 @@ For a number of bytes a picture, the steps s of all channels should minimise
 
     D(s) = KL(low exact || low rounded) + p KL(high exact || high rounded)   with   R(s) = R_low + p R_high
 
-held at that number, where p is the share of pictures that ask for high and exact means: on coefficients that
-were not rounded. At the best steps a byte less costs the same harm in every channel (Shoham and Gersho,
+held at that number. p is the share of pictures that ask for high, and high is tried on these alone: low is
+least sure of them, and rounding harms them more than others. Exact means on coefficients not rounded.
+At the best steps a byte less costs the same harm in every channel (Shoham and Gersho,
 "Efficient bit allocation for an arbitrary set of quantizers", IEEE Trans. ASSP 1988). So the search widens
 the step of one channel at a time, measures d = dD / d log s and r = -dR / d log s, moves each log s by a part
 of log(r / d), and brings R back with a factor for all.
@@ -33,6 +34,7 @@ ROUNDS = 3
 PACE = 0.5
 FARTHEST = 0.35  # a move of log s at most
 BATCH = 60
+TINY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ class Search:
         self.low = model.architecture.low_channels
         self._values = torch.from_numpy(values)
         self._low_exact = [self._low(x) for x in self._values.split(BATCH)]
-        self._high_exact = [self._high(x) for x in self._values.split(BATCH)]
+        self._asking = self._values[self._least_sure()]
+        self._high_exact = [self._high(x) for x in self._asking.split(BATCH)]
 
     def run(
         self,
@@ -120,7 +123,7 @@ class Search:
             saved[channel] = self._bytes(steps, rate) - self._bytes(wider, rate)
             done()
         # What seems to do no harm, or to save nothing, moves as far as any may.
-        ratio = np.log(np.maximum(saved, 1e-3) / np.maximum(harm, 1e-3 * base))
+        ratio = np.log(np.maximum(saved, 1e-3) / np.maximum(harm, max(1e-3 * base, TINY)))
         return np.clip(PACE * (ratio - _middle(ratio, saved)), -FARTHEST, FARTHEST)
 
     def _held(self, steps: Row, budget: float, rate: Rate) -> Row:
@@ -140,21 +143,18 @@ class Search:
 
     def _low_harm(self, steps: Row, threshold: float) -> float:
         """KL of the low network a picture, in nats."""
-        parts = zip(self._rounded(steps, threshold), self._low_exact, strict=True)
+        parts = zip(_rounded(self._values, steps, threshold), self._low_exact, strict=True)
         return sum(_divergence(exact, self._low(x)) for x, exact in parts) / len(self._values)
 
     def _high_harm(self, steps: Row, threshold: float) -> float:
-        """KL of the high network a picture, in nats, as often as it is asked for."""
-        if not self.share:
-            return 0.0
-        parts = zip(self._rounded(steps, threshold), self._high_exact, strict=True)
-        return self.share * sum(_divergence(exact, self._high(x)) for x, exact in parts) / len(self._values)
+        """KL of the high network on pictures that ask for it, in nats a picture of all."""
+        parts = zip(_rounded(self._asking, steps, threshold), self._high_exact, strict=True)
+        return sum(_divergence(exact, self._high(x)) for x, exact in parts) / len(self._values)
 
-    def _rounded(self, steps: Row, threshold: float) -> Iterator[Tensor]:
-        column = torch.from_numpy(steps).float()[:, None, None]
-        for x in self._values.split(BATCH):
-            scaled = x / column
-            yield torch.copysign(torch.floor(scaled.abs() + (1 - threshold)), scaled) * column
+    def _least_sure(self) -> Tensor:
+        """Indices of the pictures that ask for high."""
+        confidence = torch.cat(self._low_exact).softmax(1).amax(1)
+        return confidence.argsort()[: round(self.share * len(confidence))]
 
     @torch.inference_mode()
     def _low(self, x: Tensor) -> Tensor:
@@ -168,6 +168,14 @@ class Search:
         with autocast(x.device):
             logits = self.model.high(self.model.state(low), high)
         return logits.float()
+
+
+def _rounded(values: Tensor, steps: Row, threshold: float) -> Iterator[Tensor]:
+    """Batches of coefficients as a decoder gets them."""
+    column = torch.from_numpy(steps).float()[:, None, None]
+    for x in values.split(BATCH):
+        scaled = x / column
+        yield torch.copysign(torch.floor(scaled.abs() + (1 - threshold)), scaled) * column
 
 
 def _middle(values: Row, weights: Row) -> float:

@@ -26,7 +26,7 @@ from training.rate import Rate
 from training.recalibrate import Source, destination
 
 THRESHOLDS = (0.5, 0.56, 0.62, 0.68)
-SEARCHED_ON = 120
+SEARCHED_ON = 240
 JUDGED_ON = 400
 COUNTED_ON = 100
 TOLERANCE = 0.005
@@ -178,7 +178,11 @@ def _profile(old: Profile, choices: Sequence[Choice], train: Pictures) -> Profil
 def _key(checkpoint: str, calibration: Pictures, share: float) -> str:
     """What a search was made for: another checkpoint, other pictures or another share begin afresh."""
     digest = hashlib.sha256(find(checkpoint).read_bytes())
-    digest.update(json.dumps([[path.name for path in calibration.paths], share, THRESHOLDS, ROUNDS]).encode())
+    digest.update(
+        json.dumps(
+            [[path.name for path in calibration.paths], share, THRESHOLDS, ROUNDS, SEARCHED_ON]
+        ).encode()
+    )
     return digest.hexdigest()[:16]
 
 

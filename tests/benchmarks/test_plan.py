@@ -54,7 +54,7 @@ def test_a_key_is_of_everything_that_is_measured(tmp_path: Path) -> None:
     [
         (("lte-m", "5g"), "grid.0.links.0: no link '5g': choose from nb-iot"),
         (("jpeg-64-75", "gif-64-75"), "cannot read the upload 'gif-64-75': write jpeg-224-75"),
-        (("jpeg-64-75", "jpeg-64-101"), "no jpeg quality 101: choose from 1 to 100"),
+        (("jpeg-64-75", "jpeg-64-101"), "no jpeg quality 101: choose from 0 to 100"),
         (("rounds = 2", "turns = 2"), "grid.0.turns: Extra inputs"),
         (('title = "Of a test"', ""), "title: Field required"),
         (("[[grid]]", "[[grid"), "not TOML"),
