@@ -45,8 +45,9 @@ bench: $(READY) ## A short sweep over thin links and its report, in runs/sweep; 
 experiments: $(READY) ## Train the small recipes of docs/results.md, ARGS="--data DIR --seeds 0,1"; goes on where it stopped
 	$(BIN)/python -m training.sweep small $(ARGS)
 
-results: $(READY) ## docs/results.md again, from the runs logged in docs/runs
+results: $(READY) ## docs/results.md and docs/load.md again, from the runs logged in docs/runs
 	$(BIN)/python -m training.results
+	$(BIN)/python -m benchmarks.load_docs
 
 protos: $(READY) ## The gRPC stubs again, after a change of protos/overtone.proto
 	$(BIN)/python -m protos.generate

@@ -533,10 +533,12 @@ def bench_bytes(
         "runs/bytes"
     ),
     logged: Annotated[
-        bool, typer.Option("--logged", help="Only make docs/bytes.md and its figure again, from the log.")
+        bool, typer.Option("--logged", help="Only make docs/bytes.md and its figures again, from the log.")
     ] = False,
     json: Json = False,
-    workers: Workers = 1,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that encode and answer pictures; one a core if not said.")
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Top-1 against bytes: ours, and JPEG, WebP and AVIF in front of an equally large network on RGB."""

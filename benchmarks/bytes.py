@@ -6,20 +6,24 @@ payload and for rivals by bare bytes too; all numbers are of `val/`.
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from time import perf_counter
+from typing import Any, Literal
 
+import numpy as np
 import torch
 from rich.console import Console
 
-from benchmarks import bytes_report, ours, overhead
-from benchmarks.contest import Contest, Fitted, fingerprint, mean_bytes
-from benchmarks.curve import Point, frontier
+from benchmarks import bytes_figure, bytes_report, ours, overhead
+from benchmarks.contest import Contest, Outcome, Sending
+from benchmarks.curve import Point, frontier, thinned
 from benchmarks.demo import PLAIN_WIDTH
-from benchmarks.ledger import Ledger
+from benchmarks.ledger import Ledger, fingerprint
 from benchmarks.overhead import Overhead
+from benchmarks.race import race, relevant
 from benchmarks.rivals import TITLES, Way, has_jxl, ways
 from benchmarks.verdict import BEST, Counts, Entry, verdicts
 from models import Card, Cascade, choose_device, cost, find, load
@@ -27,21 +31,23 @@ from training import weights
 from training.data import DataError, Pictures
 from training.parts import read_part
 
-# Ways that take more than this on average are of no interest to a thin link.
-MOST_BYTES = 4500.0
-# Pictures that tell which ways those are.
-GLANCED = 48
 OVERHEAD_PICTURES = 24
+# Of top-1: rivals are of interest from so far below our own lowest to so far above our highest.
+BELOW, ABOVE = 0.05, 0.01
+# Multiply-adds of the rival's network over ours, and still equal; a dearer rival is only harder to beat.
+EQUAL_MACS = (0.95, 1.1)
+# Calibration pictures are tried in an order drawn from this, so that the first stand for all.
+SEED = 0
 
 
 @dataclass(frozen=True)
 class Options:
-    """What may be chosen: `pictures` is how many of each part, None for all."""
+    """What may be chosen: `pictures` is how many of each part, None for all; `workers` None for all cores."""
 
     checkpoint: str = "imagenette"
     rival: str = "imagenette"
     pictures: int | None = None
-    workers: int = 1
+    workers: int | None = None
     device: str = "auto"
 
 
@@ -52,50 +58,42 @@ class Sides:
     model: Cascade
     card: Card
     rival: weights.Trained
-    calibration: Pictures
-    val: Pictures
+    parts: Mapping[str, Pictures]
     ledger: Ledger
     # Both networks' fingerprints.
     ids: tuple[str, str]
-    options: Options
+    workers: int
 
 
 def run(data: Path, out: Path, options: Options, as_json: bool = False) -> None:
-    """Measure all, print a table or JSON, and write bytes.json, bytes.md and bytes.png into `out`.
+    """Measure all, print tables or JSON, and write bytes.json, bytes.md and two figures into `out`.
 
     Raises:
         ValueError: no such checkpoint, rival or folder, or networks for other classes.
         KeyboardInterrupt: what was measured is kept in `out`, and the same command goes on from there.
     """
-    _share_cores(options.workers)
-    sides = _open(data, out, options)
     console = Console(stderr=as_json)
     if not console.is_terminal:
         console.width = PLAIN_WIDTH
-    if not has_jxl():
-        console.print("no JPEG XL: pip install 'overtone[rivals]' brings it", style="yellow", markup=False)
+    sides = _open(data, out, options)
+    _warn(sides, console)
     try:
-        document = _measure(sides, data)
+        document = _measure(sides, data, options.checkpoint, console)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"interrupted; the same command goes on from what is in {out}") from None
     (out / "bytes.json").write_text(json.dumps(document, indent=1) + "\n", "utf-8")
     (out / "bytes.md").write_text(bytes_report.markdown(document), "utf-8")
-    bytes_report.draw(document, out / "bytes.png")
+    bytes_figure.draw_both(document, out / "bytes.png")
     if as_json:
         print(json.dumps(document))
     else:
         bytes_report.show(document, console)
-        console.print(f"wrote bytes.json, bytes.md and bytes.png in {out}", soft_wrap=True)
-
-
-def _share_cores(workers: int) -> None:
-    """Leave a core to each worker: threads of a network that have to wait for one another crawl."""
-    if workers:
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) - workers))
+        console.print(f"wrote bytes.json, bytes.md, bytes.png and bytes-wire.png in {out}", soft_wrap=True)
 
 
 def _open(data: Path, out: Path, options: Options) -> Sides:
-    device, (ours_file, rival_file) = choose_device(options.device), _files(options)
+    device = choose_device(options.device)
+    ours_file, rival_file = find(options.checkpoint), weights.find_rival(options.rival)
     model, card = load(ours_file, device)
     rival = weights.load(rival_file)
     rival.system.module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -103,17 +101,21 @@ def _open(data: Path, out: Path, options: Options) -> Sides:
         raise weights.WeightsError(f"{rival_file}: a rival reads RGB pictures, this network channels")
     if rival.classes != card.classes:
         raise weights.WeightsError(f"{rival_file}: trained for other classes than {options.checkpoint}")
-    parts = (read_part(data, name, card.classes, card.profile.labels) for name in ("calibration", "val"))
-    calibration, val = (_some(part, options.pictures) for part in parts)
-    if not len(calibration):
+    parts = {name: _part(data, name, card, options.pictures) for name in ("calibration", "val")}
+    if not len(parts["calibration"]):
         raise DataError(f"{data}: settings are chosen on a tenth of train/, and it has too few pictures")
     out.mkdir(parents=True, exist_ok=True)
-    ids = fingerprint(ours_file), fingerprint(rival_file)
-    return Sides(model, card, rival, calibration, val, Ledger(out / "measured.jsonl"), ids, options)
+    ids = fingerprint(ours_file.read_bytes()), fingerprint(rival_file.read_bytes())
+    workers = (os.cpu_count() or 1) if options.workers is None else options.workers
+    return Sides(model, card, rival, parts, Ledger(out / "measured.jsonl"), ids, workers)
 
 
-def _files(options: Options) -> tuple[Path, Path]:
-    return find(options.checkpoint), weights.find_rival(options.rival)
+def _part(data: Path, name: str, card: Card, count: int | None) -> Pictures:
+    """A part's pictures, in a random order if they are to choose on."""
+    pictures = _some(read_part(data, name, card.classes, card.profile.labels), count)
+    if name != "calibration":
+        return pictures
+    return pictures.take(np.random.default_rng(SEED).permutation(len(pictures)).tolist())
 
 
 def _some(pictures: Pictures, count: int | None) -> Pictures:
@@ -125,65 +127,101 @@ def _some(pictures: Pictures, count: int | None) -> Pictures:
     return pictures.take([i * len(pictures) // count for i in range(count)])
 
 
-def _measure(sides: Sides, data: Path) -> dict[str, Any]:
-    framing = _overhead(sides)
-    mine, plain = _ours(sides, framing)
-    codecs = _rivals(sides, framing)
+def _warn(sides: Sides, console: Console) -> None:
+    """Of what makes the comparison less than it says."""
+    if not has_jxl():
+        console.print("no JPEG XL: pip install 'overtone[rivals]' brings it", style="yellow", markup=False)
+    macs = _macs(sides)
+    lowest, highest = EQUAL_MACS
+    if not lowest <= macs["rival"] / macs["ours"] <= highest:
+        both = f"{macs['rival'] / 1e9:.3f} G multiply-adds, ours {macs['ours'] / 1e9:.3f} G on average"
+        console.print(f"the rival takes {both}: another size would make them equal", style="yellow")
+
+
+def _measure(sides: Sides, data: Path, checkpoint: str, console: Console) -> dict[str, Any]:
+    with _timed("framing", console):
+        framing = overhead.measure(checkpoint, _some(sides.parts["val"], OVERHEAD_PICTURES).paths)
+    with _timed("ours", console):
+        reached, mine, plain = _ours(sides, framing)
+    with _timed("choosing the rivals' settings", console):
+        chosen = _choose(sides, reached[0] - BELOW, reached[-1] + ABOVE)
+    with _timed(f"reporting {len(chosen)} of them", console):
+        codecs = _report(sides, chosen, framing)
     best = {BEST: [entry for entries in codecs.values() for entry in entries]}
-    found = verdicts(mine, {**best, **codecs, ours.ALL_CHANNELS: plain})
     everyone = {**codecs, ours.ALL_CHANNELS: plain}
-    answer = next((v.found.ratio for v in found if (v.rival, v.measure) == (BEST, "payload")), None)
+    found = [verdict.document() for verdict in verdicts(mine, best | everyone)]
+    number = next((v for v in found if (v["rival"], v["measure"]) == (BEST, "payload")), None)
     return {
         "checkpoint": sides.card.name,
         "rival": sides.rival.recipe.name,
+        "rival_size": sides.rival.recipe.size,
         "data": f"{data.name}/val",
-        "n": len(sides.val),
-        "calibrated_on": len(sides.calibration),
-        "ratio": answer,
-        "ratios": [verdict.document() for verdict in found],
+        "n": len(sides.parts["val"]),
+        "calibrated_on": len(sides.parts["calibration"]),
+        "ratio": number and number["ratio"],
+        "interval": number and [number["lower"], number["upper"]],
+        "ratios": found,
         "ours": [entry.document() for entry in mine],
         "rivals": [{"rival": name} | e.document() for name, entries in everyone.items() for e in entries],
         "overhead": framing.document(),
-        "macs": _macs(sides, mine),
+        "macs": _macs(sides),
     }
 
 
-def _overhead(sides: Sides) -> Overhead:
-    key = {"overhead": sides.ids[0]}
-    if key not in sides.ledger:
-        few = _some(sides.val, OVERHEAD_PICTURES)
-        sides.ledger.add(key, overhead.measure(sides.options.checkpoint, few.paths).document())
-    return Overhead.read(sides.ledger[key])
+@contextmanager
+def _timed(what: str, console: Console) -> Iterator[None]:
+    began = perf_counter()
+    yield
+    console.print(f"{what}: {perf_counter() - began:.0f} s", style="dim", highlight=False)
 
 
-def _ours(sides: Sides, framing: Overhead) -> tuple[list[Entry], list[Entry]]:
-    """Ours at the settings chosen, and the plain frequency network."""
+def _ours(sides: Sides, framing: Overhead) -> tuple[list[float], list[Entry], list[Entry]]:
+    """The top-1 we reach on the calibration part, ascending; ours on val; and the plain frequency network."""
     calibration, val = (
         ours.Predicted(
             sides.model,
             sides.card,
-            pictures,
+            sides.parts[part],
             sides.ledger.path.parent,
-            f"{sides.ids[0]}-{part}-{len(pictures)}",
-            sides.options.workers,
+            f"{sides.ids[0]}-{part}-{_drawn(sides.parts[part])}",
+            sides.workers,
         )
-        for part, pictures in (("calibration", sides.calibration), ("val", sides.val))
+        for part in ("calibration", "val")
     )
-    return ours.entries(ours.choose(calibration), val, framing), ours.all_channels(val, framing)
+    chosen = ours.choose(calibration)
+    reached = [point.top1 for point in chosen]
+    return reached, ours.entries(chosen, val, framing), ours.all_channels(val, framing)
 
 
-def _rivals(sides: Sides, framing: Overhead) -> dict[str, list[Entry]]:
-    """By rival, the ways chosen on the calibration part, measured on val."""
-    trying, reporting = (_contest(sides, part) for part in ("calibration", "val"))
-    sizes = mean_bytes(trying.fitted, ways(), GLANCED)
-    tried: dict[str, list[tuple[Point, Point]]] = {}
-    affordable = [way for way, size in sizes.items() if size <= MOST_BYTES]
-    for way, found in trying.run(affordable, "choosing"):
-        points = (Point(float(c.mean()), found.top1, {"way": way}) for c in (found.bytes, found.bare))
-        tried.setdefault(TITLES[way.codec], []).append((next(points), next(points)))
-    chosen = [way for both in tried.values() for way in _chosen(both)]
-    entries: dict[str, list[Entry]] = {title: [] for title in tried}
-    for way, found in reporting.run(chosen, "reporting"):
+def _choose(sides: Sides, floor: float, ceiling: float) -> list[Way]:
+    """Of every codec the ways on its frontiers on the calibration part, by payload and by bare bytes."""
+    by: dict[str, list[tuple[Way, Outcome]]] = {}
+    for way, outcome in race(_contest(sides, "calibration", exact=False), ways(), floor).items():
+        by.setdefault(TITLES[way.codec], []).append((way, outcome))
+    return [way for tried in by.values() for way in _best(tried, floor, ceiling)]
+
+
+def _best(tried: list[tuple[Way, Outcome]], floor: float, ceiling: float) -> list[Way]:
+    """The ways of one codec on one of two frontiers, from the floor to the first that reaches the ceiling."""
+    least = relevant(floor, [outcome.top1 for _, outcome in tried])
+    enough = [(way, outcome) for way, outcome in tried if outcome.top1 >= least]
+    whole, bare = (_climb(enough, count, ceiling) for count in ("bytes", "bare"))
+    among = [point.settings["way"] for point in whole]
+    rest = [point for point in bare if point.settings["way"] not in among]
+    return [point.settings["way"] for point in thinned(whole) + rest]
+
+
+def _climb(tried: list[tuple[Way, Outcome]], count: Literal["bytes", "bare"], ceiling: float) -> list[Point]:
+    """The frontier by a count of bytes, up to the first point that reaches the ceiling."""
+    points = frontier(Point(float(getattr(o, count).mean()), o.top1, {"way": way}) for way, o in tried)
+    below = sum(point.top1 < ceiling for point in points)
+    return points[: below + 1]
+
+
+def _report(sides: Sides, chosen: list[Way], framing: Overhead) -> dict[str, list[Entry]]:
+    """By rival, the chosen ways on val."""
+    entries: dict[str, list[Entry]] = {TITLES[way.codec]: [] for way in chosen}
+    for way, found in _contest(sides, "val", exact=True).run(chosen, "reporting").items():
         sent = found.bytes.astype(float)
         counts: Counts = {
             "payload": sent,
@@ -196,20 +234,19 @@ def _rivals(sides: Sides, framing: Overhead) -> dict[str, list[Entry]]:
     return entries
 
 
-def _contest(sides: Sides, part: str) -> Contest:
-    pictures = sides.calibration if part == "calibration" else sides.val
-    name = f"{sides.ids[1]} {part} {len(pictures)}"
-    fitted = Fitted(pictures, sides.options.workers)
-    return Contest(sides.rival.system, sides.rival.recipe.size, fitted, sides.ledger, name)
+def _contest(sides: Sides, part: str, exact: bool) -> Contest:
+    pictures = sides.parts[part]
+    sending = Sending(sides.rival.system, sides.rival.recipe.size, pictures, exact)
+    return Contest(sending, sides.ledger, f"{sides.ids[1]} {part} {_drawn(pictures)}", sides.workers)
 
 
-def _chosen(tried: Sequence[tuple[Point, Point]]) -> list[Way]:
-    """The ways on one of two frontiers, by bytes and by bare bytes."""
-    found = [point.settings["way"] for points in zip(*tried, strict=True) for point in frontier(points)]
-    return list(dict.fromkeys(found))
+def _drawn(pictures: Pictures) -> str:
+    """A name for these pictures in this order."""
+    names = "\n".join(f"{path.parent.name}/{path.name}" for path in pictures.paths)
+    return f"{len(pictures)}-{fingerprint(names.encode())}"
 
 
-def _macs(sides: Sides, mine: Sequence[Entry]) -> dict[str, float]:
+def _macs(sides: Sides) -> dict[str, float]:
     """Multiply-adds a picture: the rival's, and ours at the card's operating point and from low to both."""
     c = sides.card.cost
     share = sides.card.point().exit_share or 0.0

@@ -1,4 +1,4 @@
-"""What `overtone bench bytes` found, as a table for people, as Markdown, and as a figure."""
+"""What `overtone bench bytes` found, as tables for people, as Markdown, and as the page in docs/."""
 
 import json
 from collections.abc import Sequence
@@ -6,36 +6,28 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, NullFormatter
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.bytes_figure import draw_both
 from benchmarks.curve import Point, frontier
 from benchmarks.verdict import BEST
 from training.markdown import table
-from training.style import CASCADE, FAINT, figure, percent
 
 Document = dict[str, Any]
 Rows = list[Sequence[str]]
 
-COLOURS = {
-    "JPEG": "#E69F00",
-    "WebP": "#0072B2",
-    "AVIF": "#D55E00",
-    "JPEG XL": "#CC79A7",
-    "progressive JPEG, cut": "#8A8A8A",
-    "24 channels at once": "#56B4E9",
-}
-TICKS = (250, 350, 500, 700, 1000, 1400, 2000, 2800, 4000)
 HEADS = {
     "payload": "payload",
     "wire": "wire, our session",
     "post": "wire, rivals by HTTP",
     "bare": "rivals without containers",
 }
-# Of top-1, shown below our own lowest.
-BELOW = 0.15
+FRAMED = {
+    "image": "a picture in our session, with its answer",
+    "high": "more where high is asked for",
+    "post": "a picture posted over HTTP/1.1, with its answer",
+}
 LOGGED = "bytes-imagenette.json"
 
 
@@ -49,16 +41,22 @@ def rivals(found: Document) -> list[str]:
 
 
 def show(found: Document, console: Console) -> None:
-    """Both tables, and the number."""
+    """All tables, and the number."""
     title = f"{found['checkpoint']} against rivals on {found['n']} pictures of {found['data']}"
-    for text, head, rows in ((title, *_points_table(found)), ("our bytes over theirs", *_ratio_table(found))):
-        drawn = Table(title=text, title_justify="left")
-        for i, name in enumerate(head):
-            drawn.add_column(name, justify="left" if i < 2 and text == title else "right" if i else "left")
-        for row in rows:
-            drawn.add_row(*row)
-        console.print(drawn)
+    _show(console, title, _points_table(found), left=2)
+    _show(console, "bytes beside a payload", _framing_table(found))
+    _show(console, "our bytes over theirs at equal top-1, and 95 % intervals", _ratio_table(found))
     console.print(number(found), soft_wrap=True, highlight=False)
+
+
+def _show(console: Console, title: str, content: tuple[Sequence[str], Rows], left: int = 1) -> None:
+    drawn = Table(title=title, title_justify="left")
+    head, rows = content
+    for i, name in enumerate(head):
+        drawn.add_column(name, justify="left" if i < left else "right")
+    for row in rows:
+        drawn.add_row(*row)
+    console.print(drawn)
 
 
 def number(found: Document) -> str:
@@ -74,10 +72,27 @@ def number(found: Document) -> str:
 
 
 def markdown(found: Document) -> str:
-    """The number and both tables."""
-    head, rows = _points_table(found)
-    ratios = table(*_ratio_table(found))
-    return "\n\n".join([number(found), ratios, table(head, rows, left=2)]) + "\n"
+    """The number and all tables."""
+    return "\n\n".join(_parts(found).values()) + "\n"
+
+
+def _parts(found: Document) -> dict[str, str]:
+    """In Markdown, by name."""
+    return {
+        "number": number(found),
+        "ratios": table(*_ratio_table(found)),
+        "points": table(*_points_table(found), left=2),
+        "framing": table(*_framing_table(found)),
+    }
+
+
+def _framing_table(found: Document) -> tuple[Sequence[str], Rows]:
+    """What a picture costs beside its payload."""
+    rows: Rows = []
+    for name, what in FRAMED.items():
+        framing = found["overhead"][name]
+        rows.append((what, f"{framing['up']:.0f}", f"{framing['down']:.0f}"))
+    return ("beside a payload, bytes of TCP payload", "up", "down"), rows
 
 
 def _ratio_table(found: Document) -> tuple[Sequence[str], Rows]:
@@ -122,67 +137,47 @@ def _frontier(rows: Sequence[Document], measure: str = "bytes") -> list[Document
     return [dict(p.settings) for p in frontier(Point(row[measure], row["top1"], row) for row in rows)]
 
 
-def draw(found: Document, path: Path) -> None:
-    """Top-1 against bytes on a logarithmic axis: payloads, and on the wire."""
-    note = (
-        f"{found['n']} pictures of {found['data']}. Every setting was chosen on {found['calibrated_on']} "
-        "others. Dashed: without containers, ours still whole.\n"
-        "Wire: both ways, in messages of our session, TCP/IP headers and acknowledgements included."
-    )
-    with figure(path, 11, 5.6, f"Accuracy against bytes: {found['checkpoint']}", note) as drawn:
-        left, right = drawn.subplots(1, 2, sharey=True)
-        _panel(left, found, "bytes", "mean payload bytes per picture")
-        _panel(right, found, "wire", "mean bytes on the wire per picture")
-        # What rivals do far below anything of ours says nothing here.
-        left.set(ylabel="top-1", ylim=(min(row["top1"] for row in found["ours"]) - BELOW, None))
-        percent(left, "y")
-        left.legend(loc="lower right")
-
-
-def _panel(axes: Axes, found: Document, measure: str, label: str) -> None:
-    for name in rivals(found):
-        rows = [row for row in found["rivals"] if row["rival"] == name]
-        _line(axes, rows, measure, COLOURS.get(name, FAINT), name)
-        if measure == "bytes" and name in ("JPEG", "WebP", "AVIF"):
-            _line(axes, rows, "bare", COLOURS[name], "", linestyle="--", marker="", linewidth=1)
-    _line(axes, found["ours"], measure, CASCADE, "Overtone", linewidth=3, markersize=7, zorder=5)
-    axes.set(xscale="log", xlabel=label)
-    axes.set_xticks([t for t in TICKS if axes.get_xlim()[0] <= t <= axes.get_xlim()[1]])
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-
-
-def _line(axes: Axes, rows: Sequence[Document], measure: str, colour: str, label: str, **style: Any) -> None:
-    curve = _frontier(rows, measure)
-    look: dict[str, Any] = {"marker": "o", "markersize": 4, "linewidth": 1.5} | style
-    axes.plot([r[measure] for r in curve], [r["top1"] for r in curve], color=colour, label=label, **look)
-
-
 def render_logged(docs: Path = Path("docs")) -> list[Path]:
-    """Write bytes.md and its figure again, from the log in docs/runs and the page's template.
+    """Write bytes.md and its figures again, from the log in docs/runs and the page's template.
 
     Raises:
         ReportError: no log or template; a damaged log.
     """
-    log, page = docs / "runs" / LOGGED, docs / "bytes.template.md"
+    page = docs / "bytes.md"
+    page.write_text(render(docs), "utf-8")
+    return [page, *draw_both(_log(docs), docs / "images" / "bytes-imagenette.png")]
+
+
+def render(docs: Path) -> str:
+    """The page.
+
+    Raises:
+        ReportError: as `render_logged`.
+    """
+    found, template = _log(docs), _read(docs / "bytes.template.md")
     try:
-        found = json.loads(log.read_text("utf-8"))
-        facts = {"results": markdown(found).rstrip()} | _facts(found)
-        text = Template(page.read_text("utf-8")).substitute(facts)
-    except FileNotFoundError as error:
-        raise ReportError(
-            f"{error.filename}: no such file; --logged is for the project's own folder"
-        ) from None
+        return Template(template).substitute(_parts(found) | _facts(found))
     except (ValueError, LookupError) as error:
-        raise ReportError(f"{log}: cannot be read ({error})") from None
-    written = [docs / "bytes.md", docs / "images" / "bytes-imagenette.png"]
-    written[0].write_text(text, "utf-8")
-    draw(found, written[1])
-    return written
+        raise ReportError(f"{docs / 'bytes.template.md'} and its log do not fit ({error!r})") from None
+
+
+def _log(docs: Path) -> Document:
+    path = docs / "runs" / LOGGED
+    try:
+        found: Document = json.loads(_read(path))
+    except ValueError as error:
+        raise ReportError(f"{path}: cannot be read ({error})") from None
+    return found
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except FileNotFoundError:
+        raise ReportError(f"{path}: no such file; --logged is for the project's own folder") from None
 
 
 def _facts(found: Document) -> dict[str, str]:
     """Numbers that the page says in passing."""
-    o, m = found["overhead"], found["macs"]
-    facts = {f"{name}_{way}": f"{o[name][way]:.0f}" for name in o for way in ("up", "down")}
-    return facts | {f"macs_{name}": f"{value / 1e9:.3f}" for name, value in m.items()}
+    macs = {f"macs_{name}": f"{value / 1e9:.3f}" for name, value in found["macs"].items()}
+    return macs | {key: f"{found[key]:,}" for key in ("n", "calibrated_on", "rival_size")}

@@ -1,27 +1,24 @@
 """Pictures sent in one way or another, and what an RGB network makes of what arrives."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
-from typing import Self
+from itertools import groupby, islice
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import Progress
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
+from benchmarks.blocks import shared, spans
 from benchmarks.ledger import Json, Ledger
 from benchmarks.rivals import Way, send
+from frequency import fit, open_rgb
 from training.compression import resized
-from training.data import Pictures, ordered_loader
+from training.data import Pictures
+from training.progress import tracked
 from training.systems import System, autocast
-
-BATCH = 64
-Item = tuple[Tensor, int, int]
 
 
 @dataclass(frozen=True)
@@ -38,6 +35,12 @@ class Outcome:
         return float(self.right.mean())
 
     @classmethod
+    def join(cls, parts: Iterable[Self]) -> Self:
+        """Parts, in order, as one."""
+        columns = zip(*((p.bytes, p.bare, p.right) for p in parts), strict=True)
+        return cls(*(np.concatenate(column) for column in columns))
+
+    @classmethod
     def read(cls, value: Json) -> Self:
         """From what `document` gave."""
         return cls(np.array(value["bytes"]), np.array(value["bare"]), np.array(value["right"], dtype=bool))
@@ -48,105 +51,90 @@ class Outcome:
         return {"bytes": self.bytes.tolist(), "bare": self.bare.tolist(), "right": right}
 
 
-class Fitted:
-    """Pictures cut to a device's square at any side, decoded once a side and kept while it is in use."""
+class Job(NamedTuple):
+    """Some of the pictures, sent one way."""
 
-    def __init__(self, pictures: Pictures, workers: int) -> None:
-        self.pictures, self.workers = pictures, workers
-        self._side, self._kept = 0, torch.empty(0)
-
-    @cached_property
-    def targets(self) -> NDArray[np.int64]:
-        """int64[n]."""
-        return np.array(self.pictures.targets)
-
-    def at(self, side: int) -> Tensor:
-        """uint8[n, side, side, 3] in shared memory, for workers to read."""
-        if side != self._side:
-            self._kept = torch.empty((len(self.pictures), side, side, 3), dtype=torch.uint8).share_memory_()
-            begin = 0
-            for rgb, _ in ordered_loader(self.pictures, side, BATCH, self.workers):
-                self._kept[begin : begin + len(rgb)] = rgb.permute(0, 2, 3, 1)
-                begin += len(rgb)
-            self._side = side
-        return self._kept
+    way: Way
+    begin: int
+    end: int
 
 
-class SentSet(Dataset[Item]):
-    """Pictures uint8[n, side, side, 3] sent one way, as they reach a network of `size` pixels."""
+class Arrived(NamedTuple):
+    """Pictures uint8[n, 3, size, size] as a network sees them, what they cost and what they are int64[n]."""
 
-    def __init__(self, fitted: Tensor, way: Way, size: int) -> None:
-        self.fitted, self.way, self.size = fitted, way, size
-
-    def __len__(self) -> int:
-        return len(self.fitted)
-
-    def __getitem__(self, index: int) -> Item:
-        """(uint8[3, size, size], bytes, bare bytes)."""
-        found = send(self.fitted[index].numpy(), self.way)
-        rgb = torch.from_numpy(resized(found.rgb, self.size).copy()).permute(2, 0, 1)
-        return rgb, found.bytes, found.bare
+    rgb: Tensor
+    bytes: NDArray[np.int64]
+    bare: NDArray[np.int64]
+    targets: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Contest:
-    """One network on some pictures: what each way of sending them costs and gives, measured once.
+class Sending:
+    """Pictures cut to a device's square, sent, and answered by a network of `size` pixels.
 
-    `name` says which network and pictures these are, in the ledger.
+    `exact`: in float32, as ours answers; else in bfloat16 where that is quicker.
     """
 
     system: System
     size: int
-    fitted: Fitted
-    ledger: Ledger
-    name: str
+    pictures: Pictures
+    exact: bool
 
-    def run(self, ways: Sequence[Way], what: str) -> Iterator[tuple[Way, Outcome]]:
-        """Every way in turn, those of one side together."""
-        console = Console(stderr=True)
-        with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-            task = progress.add_task(what, total=len(ways))
-            for way in sorted(ways, key=lambda w: w.side):
-                progress.update(task, description=f"{what}: {way.codec}, {way.side} px, {way.quality}")
-                yield way, self.outcome(way)
-                progress.advance(task)
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.system.module.parameters()).device
 
-    def outcome(self, way: Way) -> Outcome:
-        """As the ledger has it, else measured."""
-        key = {"contest": self.name, **way.settings}
-        if key not in self.ledger:
-            self.ledger.add(key, self._measure(way).document())
-        return Outcome.read(self.ledger[key])
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it is no CPU."""
+        return self.device.type != "cpu"
+
+    def prepare(self, job: Job) -> Arrived:
+        """What arrives of a job's pictures."""
+        paths = self.pictures.paths[job.begin : job.end]
+        sent = [send(fit(open_rgb(path), job.way.side), job.way) for path in paths]
+        rgb = np.stack([resized(each.rgb, self.size) for each in sent]).transpose(0, 3, 1, 2)
+        sizes, bare = (np.array([getattr(each, name) for each in sent]) for name in ("bytes", "bare"))
+        targets = np.array(self.pictures.targets[job.begin : job.end])
+        return Arrived(torch.from_numpy(rgb.copy()), sizes, bare, targets)
 
     @torch.inference_mode()
-    def _measure(self, way: Way) -> Outcome:
-        loader = DataLoader(
-            SentSet(self.fitted.at(way.side), way, self.size), BATCH, num_workers=self.fitted.workers
-        )
-        device = next(self.system.module.parameters()).device
-        answers, sizes, bare = [], [], []
-        for rgb, whole, without in loader:
-            x = rgb.to(device).float().contiguous(memory_format=torch.channels_last)
-            with autocast(device):
-                answers.append(self.system.logits(0, x).argmax(1).cpu())
-            sizes.append(whole)
-            bare.append(without)
-        right = torch.cat(answers).numpy() == self.fitted.targets
-        return Outcome(torch.cat(sizes).numpy(), torch.cat(bare).numpy(), right)
+    def answer(self, arrived: Arrived) -> Outcome:
+        """What the network says of it."""
+        x = arrived.rgb.to(self.device).float().contiguous(memory_format=torch.channels_last)
+        with nullcontext() if self.exact else autocast(self.device):
+            found = self.system.logits(0, x).argmax(1).cpu().numpy()
+        return Outcome(arrived.bytes, arrived.bare, found == arrived.targets)
 
 
-def mean_bytes(paths_at: Fitted, ways: Sequence[Way], count: int) -> dict[Way, float]:
-    """Mean bytes of so many pictures, spread over all."""
-    step = max(1, len(paths_at.pictures) // count)
-    few = Fitted(paths_at.pictures.take(range(0, len(paths_at.pictures), step)), 0)
-    return {
-        way: float(np.mean([send(rgb.numpy(), way).bytes for rgb in few.at(way.side)]))
-        for way in sorted(ways, key=lambda w: w.side)
-    }
+@dataclass(frozen=True)
+class Contest:
+    """What each way of sending some pictures costs and gives, measured once.
 
+    `name` says which network and pictures these are, in the ledger.
+    """
 
-def fingerprint(path: Path) -> str:
-    """Eight hexadecimal digits that tell one file of weights from another."""
-    import hashlib
+    sending: Sending
+    ledger: Ledger
+    name: str
+    workers: int
 
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:8]
+    def run(
+        self, ways: Sequence[Way], what: str, begin: int = 0, end: int | None = None
+    ) -> dict[Way, Outcome]:
+        """Every way on the pictures from `begin` to `end`: as the ledger has it, else measured."""
+        end = len(self.sending.pictures) if end is None else end
+        missing = [way for way in ways if self._key(way, begin, end) not in self.ledger]
+        for way, outcome in tracked(self._measured(missing, begin, end), what, len(missing)):
+            self.ledger.add(self._key(way, begin, end), outcome.document())
+        return {way: Outcome.read(self.ledger[self._key(way, begin, end)]) for way in ways}
+
+    def _measured(self, ways: Sequence[Way], begin: int, end: int) -> Iterator[tuple[Way, Outcome]]:
+        jobs = [Job(way, *span) for way in ways for span in spans(begin, end)]
+        done = shared(self.sending, jobs, self.workers)
+        for way, own in groupby(jobs, key=lambda job: job.way):
+            yield way, Outcome.join(islice(done, len(list(own))))
+
+    def _key(self, way: Way, begin: int, end: int) -> Json:
+        return {"contest": self.name, **way.settings, "from": begin, "to": end}

@@ -45,6 +45,18 @@ def frontier(points: Iterable[Point]) -> list[Point]:
     return kept
 
 
+def thinned(curve: Sequence[Point], apart: float = 0.15) -> list[Point]:
+    """A frontier without points that hardly differ: each takes that share more bytes than the one before.
+
+    Of two the better stays. What lies between is interpolated, and chance has fewer points to favour.
+    """
+    kept: list[Point] = []
+    for point in reversed(curve):
+        if not kept or point.bytes * (1 + apart) <= kept[-1].bytes:
+            kept.append(point)
+    return kept[::-1]
+
+
 def compare(ours: Sequence[Point], theirs: Sequence[Point]) -> Ratio:
     """Mean of our bytes over theirs (geometric) over the range of top-1 that both frontiers reach.
 

@@ -1,22 +1,23 @@
 """The pictures of a sweep's report: a study goes in, an SVG comes out, None if there is nothing to show."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import NullLocator
 
 from benchmarks import ink
 from benchmarks.answer_figures import accuracy, exits
-from benchmarks.study import KNEE, Pool, Study, knee
-
-ROW, GAP = 1.0, 0.9
+from benchmarks.link_figures import links, policies, rates
+from benchmarks.study import Pool, Study, knee
 
 
 def draw(study: Study, folder: Path) -> dict[str, str]:
     """All that there are, as SVG by name; each is also written as a PNG into the folder."""
     makers: dict[str, Callable[[Study, Path], str | None]] = {
         "links": links,
+        "rates": rates,
         "policies": policies,
         "accuracy": accuracy,
         "exits": exits,
@@ -27,196 +28,78 @@ def draw(study: Study, folder: Path) -> dict[str, str]:
     return {name: svg for name, svg in drawn.items() if svg is not None}
 
 
-def links(study: Study, folder: Path) -> str | None:
-    """Latency of us and of rivals on each link: median, 95th and 99th percentile."""
-    rows: list[tuple[float, str, Pool]] = []
-    heads: list[tuple[float, str]] = []
-    y = 0.0
-    for link in study.links:
-        heads.append((y, ink.link_title(link)))
-        y += ROW
-        for title, pool in study.contenders(link):
-            rows.append((y, title, pool))
-            y += ROW
-        y += GAP
-    if not rows:
-        return None
-    with ink.drawing(0.9 + 0.235 * y) as (figure, axes):
-        for at, title, pool in rows:
-            _span(axes, at, title, pool)
-        for at, text in heads:
-            axes.annotate(
-                text,
-                (0, at),
-                xycoords=("axes fraction", "data"),
-                xytext=(-4, 0),
-                textcoords="offset points",
-                weight="bold",
-                va="center",
-            )
-        axes.set_xscale("log")
-        axes.set_yticks([at for at, _, _ in rows], [title for _, title, _ in rows])
-        for label, (_, title, _) in zip(axes.get_yticklabels(), rows, strict=True):
-            label.set_color(ink.colour(title))
-        axes.set_ylim(y - GAP, -ROW)
-        _milliseconds_axis(
-            axes, [pool.latency(50) for _, _, pool in rows], [p.latency(99) for _, _, p in rows]
-        )
-        axes.grid(axis="y", visible=False)
-        axes.set_xlabel("latency of a picture: dot median, bar to 95th percentile, tick 99th")
-        return ink.save(figure, "links", folder)
-
-
-def _span(axes: Any, y: float, title: str, pool: Pool) -> None:
-    low, high, tail = (pool.latency(percent) for percent in (50, 95, 99))
-    axes.plot([low, high], [y, y], color=ink.colour(title), linewidth=4.5, alpha=0.35)
-    axes.plot([tail, tail], [y - 0.25, y + 0.25], color=ink.colour(title), linewidth=1.4)
-    axes.plot(low, y, "o", color=ink.colour(title), markersize=7)
-    axes.annotate(
-        ink.milliseconds(low),
-        (low, y),
-        xytext=(-8, 0),
-        textcoords="offset points",
-        ha="right",
-        va="center",
-        fontsize=8.5,
-        color=ink.colour(title),
-    )
-
-
-def _milliseconds_axis(axes: Any, least: list[float], most: list[float]) -> None:
-    low, high = 0.45 * min(least), 1.25 * max(most)
-    marks = [m * 10**e for e in range(0, 6) for m in (1, 2, 5) if low <= m * 10**e <= high]
-    axes.set_xlim(low, high)
-    axes.set_xticks(marks, [ink.milliseconds(mark) for mark in marks])
-    axes.xaxis.set_minor_locator(NullLocator())
-
-
-POLICY_COLOURS = {"on_demand": ink.JPEG, "ahead": ink.WEBP, "at_once": ink.WARM, "auto": ink.OURS}
-
-
-def policies(study: Study, folder: Path) -> str | None:
-    """Mean latency and bytes of each policy on each link, against the best fixed one there."""
-    verdicts = study.verdicts()
-    if not verdicts:
-        return None
-    with ink.drawing(0.95 + 0.52 * len(verdicts), ncols=2, sharey=True) as (figure, (left, right)):
-        for y, verdict in enumerate(verdicts):
-            for axes, values in ((left, verdict.latency), (right, verdict.up)):
-                best = values[verdict.best]
-                shares = {name: value / best for name, value in values.items()}
-                axes.plot([min(shares.values()), max(shares.values())], [y, y], color=ink.GRID, zorder=1)
-                for name in POLICY_COLOURS.keys() & shares.keys():
-                    auto = name == "auto"
-                    axes.plot(
-                        shares[name],
-                        y,
-                        "o",
-                        markersize=11 if auto else 7,
-                        markerfacecolor="none" if auto else POLICY_COLOURS[name],
-                        markeredgecolor=POLICY_COLOURS[name],
-                        markeredgewidth=2,
-                        zorder=3 if auto else 2,
-                    )
-        left.set_yticks(range(len(verdicts)), [verdict.link for verdict in verdicts])
-        left.set_ylim(len(verdicts) - 0.5, -0.5)
-        for axes, title in ((left, "mean latency"), (right, "bytes up the link")):
-            axes.grid(axis="y", visible=False)
-            axes.axvline(1, color=ink.MUTED, linewidth=0.8, zorder=0)
-            axes.set_title(title, loc="left", fontsize=9.5, weight="bold")
-            axes.xaxis.set_major_formatter(
-                FuncFormatter(lambda value, _: f"×{value:.2f}".rstrip("0").rstrip("."))
-            )
-            axes.locator_params(axis="x", nbins=5)
-        _policy_key(figure)
-        return ink.save(figure, "policies", folder)
-
-
-def _policy_key(figure: Any) -> None:
-    from matplotlib.lines import Line2D
-
-    marks = [
-        Line2D(
-            [],
-            [],
-            linestyle="",
-            marker="o",
-            label=name,
-            markersize=10 if name == "auto" else 7,
-            markerfacecolor="none" if name == "auto" else tint,
-            markeredgecolor=tint,
-            markeredgewidth=2,
-        )
-        for name, tint in POLICY_COLOURS.items()
-    ]
-    figure.legend(
-        handles=marks, loc="outside lower left", ncols=4, frameon=False, fontsize=9, handletextpad=0.2
-    )
-
-
 def devices(study: Study, folder: Path) -> str | None:
     """Latency and answers a second against the number of devices, with the knee."""
     fleets = study.fleets()
     if len(fleets) < 2:
         return None
-    x = [pool.point.devices for pool in fleets]
-    with ink.drawing(4.6, nrows=2, sharex=True, height_ratios=(3, 2)) as (figure, (upper, lower)):
-        for percent, alpha in ((50, 1.0), (95, 0.65), (99, 0.35)):
-            y = [pool.latency(percent) for pool in fleets]
-            upper.plot(x, y, "o-", color=ink.OURS, alpha=alpha, markersize=5)
-            upper.annotate(
-                f"p{percent}",
-                (x[-1], y[-1]),
-                xytext=(8, 0),
-                textcoords="offset points",
-                va="center",
-                color=ink.OURS,
-            )
-        lower.plot(x, [pool.rate for pool in fleets], "o-", color=ink.WEBP, markersize=5)
-        pace = fleets[0].point.per_second
-        if pace:
-            top = max(pool.rate for pool in fleets)
-            wanted = [min(pace * count, 1.15 * top) for count in x]
-            lower.plot(x, wanted, color=ink.MUTED, linewidth=1, linestyle=":")
-            lower.annotate(
-                "asked for",
-                (x[1], wanted[1]),
-                xytext=(8, -12),
-                textcoords="offset points",
-                color=ink.MUTED,
-                fontsize=8.5,
-            )
+    counts = [pool.point.devices for pool in fleets]
+    with ink.drawing(4.8, nrows=2, sharex=True, height_ratios=(3, 2)) as (figure, (upper, lower)):
+        _fleet_latency(upper, counts, fleets)
+        _fleet_rate(lower, counts, fleets)
         upper.set_xscale("log")
-        upper.set_xticks(x, [str(count) for count in x])
+        upper.set_xticks(counts, [str(count) for count in counts])
         upper.xaxis.set_minor_locator(NullLocator())
-        upper.set_yscale("log")
-        values = [pool.latency(p) for pool in fleets for p in (50, 99)]
-        marks = [
-            m * 10**e
-            for e in range(0, 6)
-            for m in (1, 2, 5)
-            if min(values) / 1.5 <= m * 10**e <= 1.5 * max(values)
-        ]
-        upper.set_yticks(marks, [ink.milliseconds(mark) for mark in marks])
-        upper.yaxis.set_minor_locator(NullLocator())
-        upper.set_title("latency", loc="left", fontsize=9.5, weight="bold")
-        lower.set_title("answers a second", loc="left", fontsize=9.5, weight="bold")
-        lower.set_ylim(0)
+        upper.set_xlim(counts[0] / 1.2, counts[-1] * 1.35)
         lower.set_xlabel("devices")
         found = knee(fleets)
         if found is not None:
-            for axes in (upper, lower):
-                axes.axvline(found.point.devices, color=ink.INK, linewidth=1, linestyle=(0, (2, 2)))
-            upper.annotate(
-                f"knee: {found.point.devices} devices\n(beyond, p95 is above {KNEE:g} times that of {x[0]})",
-                (found.point.devices, marks[-1]),
-                xytext=(-6, 0),
-                textcoords="offset points",
-                ha="right",
-                va="top",
-                fontsize=8.5,
-            )
+            _mark_knee(upper, lower, found, counts)
         return ink.save(figure, "devices", folder)
+
+
+def _fleet_latency(axes: Any, counts: list[int], fleets: list[Pool]) -> None:
+    percents = (50, 95, 99)
+    ends = [math.log(fleets[-1].latency(percent)) for percent in percents]
+    values = [pool.latency(percent) for pool in fleets for percent in percents]
+    low, high = min(values) / 1.5, 2.2 * max(values)
+    places = ink.apart(ends, 0.085 * math.log(high / low))
+    for percent, alpha, place in zip(percents, (1.0, 0.65, 0.35), places, strict=True):
+        y = [pool.latency(percent) for pool in fleets]
+        axes.plot(counts, y, "o-", color=ink.OURS, alpha=alpha, markersize=5)
+        axes.annotate(
+            f"p{percent}",
+            (counts[-1], math.exp(place)),
+            xytext=(8, 0),
+            textcoords="offset points",
+            va="center",
+            color=ink.OURS,
+        )
+    axes.set_yscale("log")
+    axes.set_ylim(low, high)
+    marks = ink.decades(low, high)
+    axes.set_yticks(marks, [ink.tick(mark) for mark in marks])
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.set_title("latency", loc="left", fontsize=9.5, weight="bold")
+
+
+def _fleet_rate(axes: Any, counts: list[int], fleets: list[Pool]) -> None:
+    axes.plot(counts, [pool.rate for pool in fleets], "o-", color=ink.WEBP, markersize=5)
+    top, pace = max(pool.rate for pool in fleets), fleets[0].point.per_second
+    axes.set_ylim(0, 1.25 * top)
+    if pace:
+        asked = [pace * count for count in counts]
+        axes.plot(counts, asked, color=ink.MUTED, linewidth=1, linestyle=":", zorder=1)
+    said = "answers a second" + (" (dotted: asked for)" if pace else "")
+    axes.set_title(said, loc="left", fontsize=9.5, weight="bold")
+
+
+def _mark_knee(upper: Any, lower: Any, found: Pool, counts: list[int]) -> None:
+    at = found.point.devices
+    for axes in (upper, lower):
+        axes.axvline(at, color=ink.INK, linewidth=1, linestyle=(0, (2, 2)), zorder=1)
+    left = counts.index(at) >= len(counts) / 2
+    upper.annotate(
+        f"knee: {at} devices" if at > 1 else "knee: 1 device",
+        (at, 0.97),
+        xycoords=("data", "axes fraction"),
+        xytext=(-6 if left else 6, 0),
+        textcoords="offset points",
+        ha="right" if left else "left",
+        va="top",
+        weight="bold",
+        fontsize=9,
+    )
 
 
 PHASE_COLOURS = {

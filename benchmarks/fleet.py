@@ -3,26 +3,29 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 from benchmarks.link import Link
 from benchmarks.load import Parcel, Shot
 from benchmarks.talk import Talk, Wish, talk
-from edge_client import OvertoneError
+from edge_client import OvertoneError, Unavailable
 
 # So that a thousand devices do not shake hands in the same moment.
 AT_A_TIME = 16
 # After a failure, so that a server that is away is not hammered.
 BREATHER = 0.5
+# After so many pictures in a row that nobody answered, all over the fleet, the server is gone.
+GONE = 5
 
 
 class Device:
     """A device behind its own link to `target`, "host:port"; use `connected`."""
 
-    def __init__(self, voice: Talk, link: Link) -> None:
+    def __init__(self, voice: Talk, link: Link, target: str) -> None:
         self._voice = voice
+        self._target = target
         self.link = link
         self._counted = link.total.up, link.total.down
         self.setup = self._counted
@@ -36,11 +39,10 @@ class Device:
             OvertoneError: it could not connect.
             ValueError: there is no such link.
         """
-        async with (
-            Link(target, profile=link) as way,
-            talk(wish, way.address) as voice,
-        ):
-            yield cls(voice, way)
+        async with Link(target, profile=link) as way:
+            with _server_named(way.address, target):
+                async with talk(wish, way.address) as voice:
+                    yield cls(voice, way, target)
 
     async def send(self, parcel: Parcel) -> Shot:
         """One picture.
@@ -49,7 +51,8 @@ class Device:
             OvertoneError: there is no answer.
         """
         start = time.perf_counter()
-        reply = await self._voice.ask(parcel)
+        with _server_named(self.link.address, self._target):
+            reply = await self._voice.ask(parcel)
         latency = 1e3 * (time.perf_counter() - start)
         up, down = self._spent()
         return Shot(
@@ -68,6 +71,16 @@ class Device:
     def _spent(self) -> tuple[int, int]:
         before, self._counted = self._counted, (self.link.total.up, self.link.total.down)
         return self._counted[0] - before[0], self._counted[1] - before[1]
+
+
+@contextlib.contextmanager
+def _server_named(link: str, target: str) -> Iterator[None]:
+    """Errors name the server, and not the link in front of it, which each device has another of."""
+    try:
+        yield
+    except OvertoneError as error:
+        error.args = (str(error).replace(link, target),)
+        raise
 
 
 @dataclass(frozen=True)
@@ -122,7 +135,7 @@ async def harvest(
         done: called after each counted picture.
 
     Raises:
-        OvertoneError: a device could not connect.
+        OvertoneError: a device could not connect, or the server has gone.
         ValueError: there is no such link.
     """
     fleet = _Fleet(order, target, parcels, count, done)
@@ -146,6 +159,7 @@ class _Fleet:
         self._shots: list[Shot] = []
         self._errors: list[str] = []
         self._setups: list[tuple[int, int]] = []
+        self._unheard = 0
         self._turns = asyncio.Semaphore(AT_A_TIME)
         self._line = asyncio.Barrier(order.devices)
         self._begin: tuple[float, float] = (0.0, 0.0)
@@ -179,8 +193,12 @@ class _Fleet:
             due = max(due, loop.time()) + pause
             try:
                 self._shots.append(await device.send(self._parcels[i % len(self._parcels)]))
+                self._unheard = 0
             except OvertoneError as error:
                 self._errors.append(str(error))
+                self._unheard = self._unheard + 1 if isinstance(error, Unavailable) else 0
+                if self._unheard >= GONE:
+                    raise
                 await asyncio.sleep(BREATHER)
             self._done()
 

@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ VARIABLES = {
     WARM: "warm",
     PALE: "pale",
 }
-WIDTH = 6.4
+WIDTH = 6.0
 STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 9.5,
@@ -55,6 +55,8 @@ STYLE = {
     "lines.solid_capstyle": "round",
 }
 PNG_DPI = 160
+LINK_NAMES = {"nb-iot": "NB-IoT", "lte-m": "LTE-M", "3g": "3G", "lte": "LTE", "wifi": "Wi-Fi"}
+MOST_TICKS = 7
 
 
 @contextmanager
@@ -100,7 +102,46 @@ def milliseconds(value: float) -> str:
     return f"{value:,.0f} ms" if value < 999.5 else f"{value / 1000:.1f} s"
 
 
+def link_name(name: str) -> str:
+    """As people write it."""
+    return LINK_NAMES.get(name, name.capitalize())
+
+
 def link_title(name: str) -> str:
     """A link, its rate and its round trip."""
-    link = PROFILES[name]
-    return f"{name} · {link.up}, {1e3 * link.rtt:g} ms" if link.rtt else name
+    link, called = PROFILES[name], link_name(name)
+    return f"{called} · {link.up}, {1e3 * link.rtt:g} ms" if link.rtt else called
+
+
+def decades(low: float, high: float) -> list[float]:
+    """Ticks of a logarithmic axis: 1, 2 and 5 times powers of ten, or 1 and 3 if those are many."""
+    for steps in ((1, 2, 5), (1, 3)):
+        found = [m * 10.0**e for e in range(6) for m in steps if low <= m * 10**e <= high]
+        if len(found) <= MOST_TICKS:
+            break
+    return found
+
+
+def tick(value: float) -> str:
+    """Milliseconds beside an axis."""
+    return f"{value:g} ms" if value < 1000 else f"{value / 1000:g} s"
+
+
+def apart(values: Sequence[float], gap: float) -> list[float]:
+    """Places for labels of these values, as near as can be and no two nearer than `gap`."""
+    order = sorted(range(len(values)), key=values.__getitem__)
+    groups: list[list[int]] = [[i] for i in order]
+
+    def span(group: list[int]) -> tuple[float, float]:
+        middle = sum(values[i] for i in group) / len(group)
+        return middle - gap * len(group) / 2, middle + gap * len(group) / 2
+
+    number = 0
+    while number < len(groups) - 1:
+        if span(groups[number])[1] > span(groups[number + 1])[0]:
+            groups[number : number + 2] = [groups[number] + groups[number + 1]]
+            number = max(0, number - 1)
+        else:
+            number += 1
+    placed = {i: span(group)[0] + gap * (place + 0.5) for group in groups for place, i in enumerate(group)}
+    return [placed[i] for i in range(len(values))]

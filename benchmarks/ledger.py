@@ -1,6 +1,7 @@
 """What has been measured, a line of JSON each, so that interrupted work goes on where it stopped."""
 
 import json
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -50,3 +51,8 @@ class Ledger:
 
 def _text(key: Json) -> str:
     return json.dumps(key, sort_keys=True)
+
+
+def fingerprint(content: bytes) -> str:
+    """Eight hexadecimal digits that tell one thing from another, for keys."""
+    return sha256(content).hexdigest()[:8]

@@ -18,7 +18,7 @@ def add(parser: Any) -> None:
     option("--pictures", default="", help="Folder, one sub-folder a class (default: as overtone demo)")
     option("--picture-count", type=int, default=200, help="At most so many different pictures")
     option("--rival-side", type=int, default=224, help="Side in pixels of what rivals upload")
-    option("--rival-quality", type=int, default=75, help="Its quality, 1 to 100")
+    option("--rival-quality", type=int, default=75, help="Its quality, 0 to 100")
     option("--http", default="", help="http://HOST:PORT, for REST devices and rivals beside a gRPC --host")
     option("--token", default="", env_var="OVERTONE_TOKEN", is_secret=True, help="The server's")
 

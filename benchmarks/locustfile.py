@@ -20,6 +20,7 @@ from locust.runners import MasterRunner, WorkerRunner
 from rich.console import Console
 
 from benchmarks import load_options, load_page
+from benchmarks.fleet import BREATHER
 from benchmarks.load_statistics import Statistics, lines, summary
 from benchmarks.remote_fleet import FleetError, RemoteFleet
 from benchmarks.rival import Codec, Rival
@@ -28,8 +29,6 @@ from edge_client import Address
 
 log = logging.getLogger("overtone")
 REPORT = "overtone_busy"
-# After a failure, so that a server that is away is not hammered.
-BREATHER = 0.5
 WATCH_SECONDS = 2.0
 READY = "overtone_ready"
 # For workers to encode their pictures.
@@ -146,9 +145,9 @@ def address(environment: Any, kind: type[Device]) -> Address | None:
 
 
 def choose_devices(environment: Any) -> None:
-    """Where nobody is named the address decides: a gRPC session, or REST; who has no address is left out."""
+    """Where nobody is named or ticked the address decides: gRPC or REST; who has no address is left out."""
     named = [kind for kind in environment.user_classes if issubclass(kind, Device)]
-    if set(named) == set(DEVICES):
+    if set(named) == set(DEVICES) and not environment.parsed_options.class_picker:
         named = [GrpcDevice if Address.parse(environment.host).is_grpc else RestDevice]
     able = [kind for kind in named if address(environment, kind)]
     for kind in set(named) - set(able):

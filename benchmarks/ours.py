@@ -1,19 +1,25 @@
 """Our side of the comparison: a checkpoint over its qualities and thresholds."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import default_collate
 
-from benchmarks.curve import Point, frontier
+from benchmarks.blocks import shared, spans
+from benchmarks.curve import Point, frontier, thinned
 from benchmarks.overhead import Overhead
 from benchmarks.verdict import Counts, Entry
 from models import Card, Cascade, Temperature
 from training.data import Pictures
 from training.modes import confidence, right
-from training.predict import Predictions, predict
+from training.predict import EncodedSet, Predictions
+from training.progress import tracked
 
 NAME = "Overtone"
 ALL_CHANNELS = "24 channels at once"
@@ -29,6 +35,53 @@ class Setting:
 
     quality: int
     threshold: float
+
+
+class Bands(NamedTuple):
+    """Quantised low int16[n, 6, h, w] and high int16[n, 18, h, w], their bytes and targets int64[n]."""
+
+    low: Tensor
+    high: Tensor
+    low_bytes: Tensor
+    high_bytes: Tensor
+    targets: Tensor
+
+
+@dataclass(frozen=True)
+class Answering:
+    """Pictures through the codec at one quality and both stages of a network, in blocks (from, to)."""
+
+    model: Cascade
+    encoded: EncodedSet
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it is no CPU."""
+        return self._device.type != "cpu"
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    def prepare(self, span: tuple[int, int]) -> Bands:
+        """What arrives."""
+        low, high, *rest = default_collate([self.encoded[i] for i in range(*span)])
+        return Bands(low, high, *rest)
+
+    @torch.inference_mode()
+    def answer(self, bands: Bands) -> Predictions:
+        """What both stages say of it."""
+        profile, quality = self.encoded.profile, self.encoded.quality
+        low, state = self.model.low(self._maps(bands.low, profile.low_steps(quality)))
+        high = self.model.answer(
+            low, self.model.high(state, self._maps(bands.high, profile.high_steps(quality)))
+        )
+        columns = low.double(), high.double(), bands.targets, bands.low_bytes, bands.high_bytes
+        return Predictions(*(column.cpu().numpy() for column in columns))
+
+    def _maps(self, values: Tensor, steps: NDArray[np.float32]) -> Tensor:
+        scaled = values.to(self._device).float() * torch.from_numpy(steps).view(-1, 1, 1).to(self._device)
+        return scaled.contiguous(memory_format=torch.channels_last)
 
 
 class Predicted:
@@ -49,12 +102,18 @@ class Predicted:
     def _read(self, quality: int) -> Predictions:
         path = self.folder / f"{self.name}-{quality}.npz"
         if not path.is_file():
-            found = predict(self.model, self.pictures, self.card.profile, quality, self.workers)
             temporary = path.with_suffix(".part.npz")
-            np.savez_compressed(temporary, **asdict(found))
+            np.savez_compressed(temporary, **asdict(self._predict(quality)))
             temporary.replace(path)
         with np.load(path) as arrays:
             return Predictions(**arrays)
+
+    def _predict(self, quality: int) -> Predictions:
+        jobs = spans(0, len(self.pictures))
+        work = Answering(self.model, EncodedSet(self.pictures, self.card.profile, quality))
+        done = tracked(shared(work, jobs, self.workers), f"ours, quality {quality}", len(jobs))
+        columns = zip(*(astuple(part) for part in done), strict=True)
+        return Predictions(*(np.concatenate(column) for column in columns))
 
 
 def thresholds(p: Predictions, temperature: Temperature) -> list[float]:
@@ -64,22 +123,23 @@ def thresholds(p: Predictions, temperature: Temperature) -> list[float]:
     return [float(scores[count - 1]) if count else NEVER for count in counts]
 
 
-def choose(calibration: Predicted) -> list[Setting]:
-    """The settings on the frontier of the calibration part, over all qualities and thresholds."""
+def choose(calibration: Predicted) -> list[Point]:
+    """The frontier of the calibration part over all qualities and thresholds, each with its `Setting`."""
     card, points = calibration.card, []
     for quality in card.profile.qualities:
         p = calibration[quality]
         for threshold in thresholds(p, card.temperature):
             early = confidence(p.low, card.temperature.low) >= threshold
             spent = p.low_bytes + np.where(early, 0, p.high_bytes)
-            settings = {"quality": quality, "threshold": threshold}
-            points.append(Point(float(spent.mean()), float(_right(p, early).mean()), settings))
-    return [Setting(**point.settings) for point in frontier(points)]
+            setting = {"setting": Setting(quality, threshold)}
+            points.append(Point(float(spent.mean()), float(_right(p, early).mean()), setting))
+    return thinned(frontier(points))
 
 
-def entries(chosen: Sequence[Setting], predicted: Predicted, overhead: Overhead) -> list[Entry]:
+def entries(chosen: Sequence[Point], predicted: Predicted, overhead: Overhead) -> list[Entry]:
     """The chosen settings on other pictures."""
-    return [_entry(predicted[s.quality], s, predicted.card.temperature, overhead) for s in chosen]
+    settings: list[Setting] = [point.settings["setting"] for point in chosen]
+    return [_entry(predicted[s.quality], s, predicted.card.temperature, overhead) for s in settings]
 
 
 def _entry(p: Predictions, setting: Setting, temperature: Temperature, overhead: Overhead) -> Entry:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from benchmarks.links import PROFILES, link_profile
 from benchmarks.rival import Rival
@@ -80,13 +80,13 @@ class Run:
 
     @property
     def weight(self) -> float:
-        """Roughly how many seconds it takes, for a progress bar."""
+        """Roughly how many seconds it takes on an idle machine of two cores, for a progress bar."""
         link, point = link_profile(self.point.link), self.point
-        size = 10_000 if point.rival else 1_200
-        each = 1.3 * link.rtt + link.up.seconds(size) + 0.06 * point.devices
+        size = 0.2 * Rival.parse(point.rival).side ** 2 if point.rival else 1_200
+        each = 1.2 * link.rtt + size / link.up.bytes + 0.02 * (1 + point.devices)
         if point.per_second:
             each = max(each, 1 / point.per_second)
-        return 1.0 + 4 * link.rtt + each * (self.warmup + self.pictures / point.devices)
+        return 0.5 + 5 * link.rtt + each * (self.warmup + self.pictures / point.devices)
 
 
 class Grid(BaseModel):
@@ -97,6 +97,7 @@ class Grid(BaseModel):
         uploads: rivals, as "jpeg-224-75", measured on the same links with as many devices, at the first of
             the operating points.
         pictures: in each round, shared by the devices.
+        each: at least so many of them for every device, so that large fleets come to rest too.
         rounds: all points are measured once before any is measured again, so that what else the machine
             does in the meantime hits them alike.
         warmup: pictures each device sends before any is counted.
@@ -114,6 +115,7 @@ class Grid(BaseModel):
     devices: tuple[Count, ...] = (1,)
     images_per_second: Annotated[float, Field(ge=0)] = 0.0
     pictures: Count = 20
+    each: Annotated[int, Field(ge=0)] = 0
     rounds: Count = 1
     warmup: Annotated[int, Field(ge=0)] = 2
 
@@ -138,7 +140,8 @@ class Grid(BaseModel):
         for number in range(self.rounds):
             shift = number * len(points) // self.rounds
             for point in points[shift:] + points[:shift]:
-                yield Run(self.name, point, number, self.pictures, self.warmup)
+                pictures = max(self.pictures, self.each * point.devices)
+                yield Run(self.name, point, number, pictures, self.warmup)
 
 
 class Plan(BaseModel):
@@ -148,8 +151,9 @@ class Plan(BaseModel):
         title: of the report.
         model: a checkpoint file, or the name of a bundled one; for the server that the sweep starts.
         pictures: how many different pictures there are.
-        equal: the rival of equal accuracy, as "webp-112-40"; how it was chosen is told by
-            `python -m benchmarks.equal`.
+        equal: the rival of equal accuracy, as "webp-112-40", and one of the uploads; what `benchmarks.fair`
+            has logged of the model takes its place, and without that `python -m benchmarks.equal` tells how
+            it was chosen.
         timelines: links on which one escalated image is watched.
     """
 
@@ -162,19 +166,30 @@ class Plan(BaseModel):
     timelines: tuple[LinkName, ...] = ()
     grids: tuple[Grid, ...] = Field(min_length=1, alias="grid")
 
+    @model_validator(mode="after")
+    def _equal_is_uploaded(self) -> Self:
+        if self.equal and self.equal not in self.rivals:
+            raise ValueError(f"equal: {self.equal} is none of the uploads")
+        return self
+
     def runs(self) -> list[Run]:
         """All there is to measure."""
         return [run for grid in self.grids for run in grid.runs()]
+
+    def with_equal(self, rival: Rival) -> Self:
+        """The same with another rival of equal accuracy, wherever its own is uploaded."""
+        grids = tuple(
+            grid.model_copy(
+                update={"uploads": tuple(str(rival) if u == self.equal else u for u in grid.uploads)}
+            )
+            for grid in self.grids
+        )
+        return self.model_copy(update={"equal": str(rival), "grids": grids})
 
     @property
     def rivals(self) -> list[str]:
         """All uploads, each once."""
         return list(dict.fromkeys(name for grid in self.grids for name in grid.uploads))
-
-    @property
-    def qualities(self) -> list[int]:
-        """All qualities, each once."""
-        return list(dict.fromkeys(quality for grid in self.grids for quality in grid.qualities))
 
 
 def read(name: str) -> Plan:
@@ -201,5 +216,5 @@ def _complaints(error: ValidationError) -> str:
     told = []
     for each in error.errors(include_url=False):
         where = ".".join(str(part) for part in each["loc"])
-        told.append(f"{where}: {each['msg'].removeprefix('Value error, ')}")
+        told.append(": ".join(filter(None, (where, each["msg"].removeprefix("Value error, ")))))
     return "; ".join(told)

@@ -18,7 +18,7 @@ LARGEST = 4096
 
 @dataclass(frozen=True)
 class Rival:
-    """A codec, the side of the square it is given in pixels, and its quality from 1 to 100.
+    """A codec, the side of the square it is given in pixels, and its quality from 0 to 100.
 
     Both codecs get all the time they want (JPEG optimised, WebP with its slowest method), as a device that
     counts bytes would.
@@ -31,8 +31,8 @@ class Rival:
     def __post_init__(self) -> None:
         if not 8 <= self.side <= LARGEST:
             raise ValueError(f"a side of {self.side} pixels: choose from 8 to {LARGEST}")
-        if not 1 <= self.quality <= 100:
-            raise ValueError(f"no {self.codec} quality {self.quality}: choose from 1 to 100")
+        if not 0 <= self.quality <= 100:
+            raise ValueError(f"no {self.codec} quality {self.quality}: choose from 0 to 100")
 
     @classmethod
     def parse(cls, text: str) -> Self:

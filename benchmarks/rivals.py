@@ -1,8 +1,9 @@
 """What a device would send without Overtone: a picture, shrunk, as JPEG, WebP, AVIF or JPEG XL.
 
-JPEG and WebP get all the time they want, as where bytes are dear. AVIF has speed 6 (slower ones take many
-times as long for hardly a byte) and JPEG XL effort 7, its encoder's own choice (9 saves some bytes, and is
-beaten by WebP and AVIF all the same at these sizes).
+JPEG and WebP get all the time they want, as where bytes are dear. AVIF has speed 6, its encoder's own choice,
+which already takes several times as long as all of ours; `python -m benchmarks.avif` prints what slower ones
+would save. JPEG XL has effort 7, its encoder's own choice too (9 saves some bytes, and is beaten by WebP and
+AVIF all the same at these sizes).
 """
 
 import io
@@ -24,7 +25,7 @@ Pixels = NDArray[np.uint8]
 SIDES = (64, 80, 96, 112, 128, 160, 192, 224)
 QUALITIES: dict[Codec, tuple[int, ...]] = {
     "jpeg": (5, 10, 20, 35, 55, 75),
-    "webp": (0, 10, 25, 40, 55, 75),
+    "webp": (0, 4, 10, 25, 40, 60),
     "avif": (0, 8, 15, 25, 35, 50),
     "jxl": (0, 10, 25, 45),
 }

@@ -16,6 +16,9 @@ from benchmarks.runs import ABOUT, TIMELINE, Book, Result
 FIXED_POLICIES = ("on_demand", "ahead", "at_once")
 # A fleet is beyond the knee when its 95th percentile is above so many times that of the smallest fleet.
 KNEE = 2.0
+OURS, ASKED, EQUAL = "Overtone", "Overtone, on demand", "equal accuracy"
+# Mean latencies nearer than this share say nothing: machines have moods.
+NOISE = 0.01
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,14 @@ class Pool:
         return sum(stage != "high" for stage in stages) / len(stages)
 
     @property
+    def vain(self) -> float:
+        """Mean milliseconds a picture that the link spent on high though low was enough."""
+        stages = [stage for result in self.results for stage in result.columns["stage"]]
+        unneeded = np.array([stage != "high" for stage in stages])
+        link = PROFILES[self.point.link]
+        return 1e3 * float((self.column("high") * unneeded).mean()) / link.up.bytes
+
+    @property
     def rate(self) -> float:
         """Answers a second, of the whole fleet."""
         seconds: float = sum(result.seconds for result in self.results)
@@ -78,29 +89,50 @@ class Pool:
 
 @dataclass(frozen=True)
 class Verdict:
-    """How the policies did on a link: mean milliseconds and bytes up a picture of each.
+    """How the policies did on a link, by name.
 
-    The mean, because most pictures stop at low under every policy: medians would only compare those.
+    Means, because most pictures stop at low under every policy: medians would only compare those.
+
+    Attributes:
+        link: where.
+        latency: mean milliseconds a picture.
+        up: mean bytes up the link a picture.
+        vain: mean milliseconds a picture that the link spent on high which was not needed.
     """
 
     link: str
     latency: dict[str, float]
     up: dict[str, float]
+    vain: dict[str, float]
+
+    @property
+    def fixed(self) -> list[str]:
+        """The policies that auto is measured by."""
+        return [name for name in FIXED_POLICIES if name in self.latency]
+
+    @property
+    def fastest(self) -> str:
+        """The fixed policy with the smallest mean latency."""
+        return min(self.fixed, key=self.latency.__getitem__)
 
     @property
     def best(self) -> str:
-        """The fixed policy with the smallest mean latency."""
-        return min((name for name in self.latency if name in FIXED_POLICIES), key=self.latency.__getitem__)
+        """The fastest fixed policy that does not send more than it saves."""
+        paying = [name for name in self.fixed if self.pays(name)]
+        return min(paying or self.fixed, key=self.latency.__getitem__)
 
-    @property
-    def auto_to_best(self) -> float:
-        """The latency of auto over that of the best."""
-        return self.latency["auto"] / self.latency[self.best]
+    def saved(self, name: str) -> float:
+        """Mean milliseconds a picture sooner than on demand."""
+        return self.latency.get("on_demand", self.latency[name]) - self.latency[name]
 
-    @property
-    def auto_bytes_to_best(self) -> float:
-        """The bytes of auto over those of the best."""
-        return self.up["auto"] / self.up[self.best]
+    def pays(self, name: str) -> bool:
+        """Whether a policy saves at least the time that the link spends on what was not needed."""
+        slack = NOISE * self.latency[name]
+        return name == "on_demand" or self.vain[name] <= self.saved(name) + slack
+
+    def auto_to(self, name: str) -> float:
+        """The latency of auto over that of a policy."""
+        return self.latency["auto"] / self.latency[name]
 
 
 class Study:
@@ -116,7 +148,9 @@ class Study:
             raise ValueError(f"{book.path}: no results of a sweep in it")
         self.about: dict[str, Any] = abouts[-1]
         self.plan = Plan.model_validate(self.about["plan"])
-        self.timelines = book.lines(TIMELINE)
+        # More than one where it was interrupted; what others did then is in the results of then.
+        self.crowd = max(float(about["machine"]["load"]) for about in abouts)
+        self.timelines = [line for line in book.lines(TIMELINE) if line["link"] in self.plan.timelines]
         wanted = {run.point for run in self.plan.runs()}
         pooled: dict[tuple[str, Point], list[Result]] = {}
         for result in book.results():
@@ -143,18 +177,20 @@ class Study:
         return sorted(names, key=lambda name: PROFILES[name].up.bits)
 
     def contenders(self, link: str) -> list[tuple[str, Pool]]:
-        """Overtone (auto, else the first policy measured) and every upload on a link, by title."""
-        ours = self.one("links", link=link, kind="session", policy="auto", operating_point="") or self.one(
-            "links", link=link, kind="session"
-        )
-        found = [("Overtone", ours)] if ours else []
+        """By title: Overtone (auto, else the first policy measured), the same on demand, and every upload."""
+        mine = self.of("links", link=link, kind="session", operating_point="")
+        mine = mine or self.of("links", link=link, kind="session")
+        by_policy = {pool.point.policy: pool for pool in reversed(mine)}
+        found = [(OURS, by_policy.get("auto", mine[0]))] if mine else []
+        if "on_demand" in by_policy and found[0][1] is not by_policy["on_demand"]:
+            found.append((ASKED, by_policy["on_demand"]))
         uploads = sorted(self.of("links", link=link, kind="upload"), key=lambda pool: pool.mean("payload"))
         return found + [(self.title(pool.point.rival), pool) for pool in uploads]
 
     def title(self, rival: str) -> str:
         """Of a rival, for people."""
         if rival == self.plan.equal:
-            return f"{Rival.parse(rival).name}, equal accuracy"
+            return f"{Rival.parse(rival).name}, {EQUAL}"
         return Rival.parse(rival).title
 
     def verdicts(self) -> list[Verdict]:
@@ -167,13 +203,22 @@ class Study:
                 if pool.point.policy
             }
             if "auto" in pools and len(pools) > 1:
-                latency = {name: pool.mean("latency_ms") for name, pool in pools.items()}
-                found.append(Verdict(link, latency, {name: pool.mean("up") for name, pool in pools.items()}))
+                latency, up = (
+                    {name: pool.mean(column) for name, pool in pools.items()}
+                    for column in ("latency_ms", "up")
+                )
+                vain = {name: pool.vain for name, pool in pools.items()}
+                found.append(Verdict(link, latency, up, vain))
         return found
 
     def fleets(self) -> list[Pool]:
         """The grid `devices`, smallest fleet first."""
         return sorted(self.of("devices", kind="session"), key=lambda pool: pool.point.devices)
+
+    @property
+    def results(self) -> list[Result]:
+        """All runs that the plan asked for."""
+        return [result for pool in self._pools.values() for result in pool.results]
 
     @property
     def pictures(self) -> int:

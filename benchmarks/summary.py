@@ -8,6 +8,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.air import on_air
 from benchmarks.rate import Rate
 from edge_client.rows import Row
 
@@ -31,7 +32,8 @@ class Summary:
     """A run in numbers; the fields are keys of its JSON.
 
     Bytes are means per picture. Setting the session up (profile included) is told apart from the pictures.
-    `jpeg_link_seconds` is computed, not sent: the JPEGs' bytes over the link's rate, and a round trip each.
+    `jpeg_link_seconds` is computed, not sent: the JPEGs' bytes on the air over the link's rate, and a round
+    trip each.
     """
 
     model: str
@@ -89,7 +91,7 @@ class Summary:
             link_seconds=sum(latencies) / 1e3,
             mean_jpeg_bytes=jpeg,
             payload_to_jpeg=payload / jpeg,
-            jpeg_link_seconds=sum(setting.rate.seconds(row.jpeg_bytes) + setting.rtt for row in rows),
+            jpeg_link_seconds=sum(setting.rate.seconds(on_air(row.jpeg_bytes)) + setting.rtt for row in rows),
         )
 
 

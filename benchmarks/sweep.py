@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from benchmarks import report
+from benchmarks import fair, report
 from benchmarks.demo import Served, serving, stop_on_signals
 from benchmarks.fleet import Order, harvest
 from benchmarks.load import Parcel, prepare
@@ -23,10 +23,15 @@ from benchmarks.rival import Rival
 from benchmarks.runs import ABOUT, TIMELINE, Book, Result
 from benchmarks.talk import PATIENCE, Wish
 from benchmarks.timeline import watch
-from edge_client import AsyncClient
+from edge_client import AsyncClient, OvertoneError
 from edge_client.pictures import class_names
 
 RESULTS = "results.jsonl"
+GO_ON = "the same command goes on where it stopped"
+
+
+class SweepError(ConnectionError):
+    """A server that cannot be used; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +58,8 @@ def run(name: str, data: Path | None, out: Path, where: Where | None = None) -> 
 
     Raises:
         ValueError: a plan, pictures or results that cannot be used.
-        OvertoneError: the server cannot be used.
-        ChildError: the server could not start, or ended.
+        SweepError: the server cannot be used, or has gone.
+        ChildError: the server could not start.
         KeyboardInterrupt: also for SIGTERM and SIGHUP, once the server has been stopped; the message says
             how to go on.
     """
@@ -66,7 +71,9 @@ def run(name: str, data: Path | None, out: Path, where: Where | None = None) -> 
     try:
         asyncio.run(_Sweep(plan, gallery, book, where, console).run())
     except (asyncio.CancelledError, KeyboardInterrupt):
-        raise KeyboardInterrupt("interrupted; the same command goes on where it stopped") from None
+        raise KeyboardInterrupt(f"interrupted; {GO_ON}") from None
+    except OvertoneError as error:
+        raise SweepError(f"{error}; {GO_ON}") from error
     page = report.write(book, out)
     console.print(f"report: {page}", highlight=False, soft_wrap=True, markup=False)
     return 1 if any(result.errors for result in book.results()) else 0
@@ -79,6 +86,7 @@ class _Sweep:
         self._plan, self._gallery, self._book, self._where = plan, gallery, book, where
         self._console = console
         self._parcels: dict[int | str, list[Parcel]] = {}
+        self._equal: fair.Equal | None = None
         self._machine = about_machine()  # now, while all of its load is others'
 
     async def run(self) -> None:
@@ -86,12 +94,21 @@ class _Sweep:
         with TemporaryDirectory(prefix="overtone-") as folder, self._console.status("starting a server ..."):
             cache = Path(folder)
             async with self._serving(cache) as served:
+                self._settle_equal(served)
                 subject = f"{served.name} {served.profile.id.hex()} {len(self._gallery.paths)} pictures"
                 runs = {run.key(subject): run for run in self._plan.runs()}
                 left = {key: run for key, run in runs.items() if key not in self._book.keys}
                 self._introduce(served, len(runs), len(left))
                 await self._measure(left, served, cache)
                 await self._watch(subject, served)
+
+    def _settle_equal(self, served: Served) -> None:
+        """Take the rival of equal accuracy from the log where there is one."""
+        self._equal = (
+            fair.logged(fair.log_of(served.name), served.profile.id.hex()) if self._plan.equal else None
+        )
+        if self._equal is not None:
+            self._plan = self._plan.with_equal(self._equal.rival)
 
     @asynccontextmanager
     async def _serving(self, cache: Path) -> AsyncIterator[Served]:
@@ -122,6 +139,7 @@ class _Sweep:
                 "note": self._gallery.note,
                 "server": "on the same machine" if self._where is None else self._where.host,
                 "machine": self._machine,
+                "equal": self._equal.document() if self._equal else None,
             }
         )
         done = f", {total - left} of them measured already" if left < total else ""

@@ -1,6 +1,8 @@
 """The whole comparison on a few pictures: chosen on one part, reported on another, and gone on with."""
 
+import io
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +10,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from rich.console import Console
 
 from benchmarks import bytes as room
-from benchmarks import bytes_report, contest, overhead
-from benchmarks.curve import Point
+from benchmarks import overhead
+from benchmarks.contest import Contest, Job, Outcome
 from benchmarks.overhead import Framing, Overhead
 from benchmarks.rivals import Way
 from models import load
@@ -79,51 +82,71 @@ def test_reports_what_was_asked_for(
     assert webp["wire"] < webp["post"]
     assert webp["bare"] < webp["bytes"]
     assert "ratio" in found
+    assert "interval" in found
     assert json.loads((tmp_path / "out" / "bytes.json").read_text()) == found
-    with Image.open(tmp_path / "out" / "bytes.png") as figure:
-        assert figure.width > 500
-    assert "| who | setting |" in (tmp_path / "out" / "bytes.md").read_text()
+    for name in ("bytes.png", "bytes-wire.png"):
+        with Image.open(tmp_path / "out" / name) as figure:
+            assert figure.width > 500
+    page = (tmp_path / "out" / "bytes.md").read_text()
+    assert "| who | setting |" in page
+    assert "| a picture in our session, with its answer | 48 | 63 |" in page
 
 
 def test_goes_on_where_it_was_interrupted(
     folder: Path, options: room.Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out, measured = tmp_path / "out", contest.Contest._measure
-    asked: list[tuple[str, Way]] = []
+    out, measured = tmp_path / "out", Contest._measured
+    done: list[tuple[str, Way]] = []
+    limit = 3
 
-    def interrupted(self: contest.Contest, way: Way) -> contest.Outcome:
-        if len(asked) == 3:
-            raise KeyboardInterrupt
-        asked.append((self.name, way))
-        return measured(self, way)
+    def counted(self: Contest, ways: Sequence[Way], begin: int, end: int) -> Iterator[tuple[Way, Outcome]]:
+        for way, outcome in measured(self, ways, begin, end):
+            if len(done) == limit:
+                raise KeyboardInterrupt
+            done.append((self.name, way))
+            yield way, outcome
 
-    monkeypatch.setattr(contest.Contest, "_measure", interrupted)
+    monkeypatch.setattr(Contest, "_measured", counted)
     with pytest.raises(KeyboardInterrupt, match="goes on"):
         room.run(folder, out, options)
-    first = list(asked)
-
-    def counted(self: contest.Contest, way: Way) -> contest.Outcome:
-        asked.append((self.name, way))
-        return measured(self, way)
-
-    monkeypatch.setattr(contest.Contest, "_measure", counted)
+    assert len(done) == limit
+    limit = 1000
     room.run(folder, out, options)
-    assert len(asked) == len(set(asked)) > len(first)
-    once = (out / "bytes.json").read_text()
+    assert len(done) == len(set(done)) > 3
+    once, often = (out / "bytes.json").read_text(), len(done)
     room.run(folder, out, options)
-    assert len(asked) == len(set(asked))
+    assert len(done) == often
     assert (out / "bytes.json").read_text() == once
 
 
-def test_settings_are_chosen_on_calibration_pictures_alone() -> None:
-    """A way that is best by neither count is not reported."""
-    good, dear, bare = FEW[:3]
+def test_other_pictures_are_measured_anew(folder: Path, options: room.Options, tmp_path: Path) -> None:
+    """A ledger is of its pictures, not of how many they are."""
+    first = room._contest(room._open(folder, tmp_path / "out", options), "val", exact=True)
+    renamed = next((folder / "val").rglob("*.png"))
+    renamed.rename(renamed.with_name("another.png"))
+    again = room._contest(room._open(folder, tmp_path / "out", options), "val", exact=True)
+    assert len(first.sending.pictures) == len(again.sending.pictures)
+    assert first.name != again.name
+
+
+def outcome(size: int, right: float, bare: int | None = None, n: int = 100) -> Outcome:
+    without = np.full(n, size if bare is None else bare)
+    return Outcome(np.full(n, size), without, np.arange(n) < right * n)
+
+
+def test_best_ways_are_those_on_a_frontier_between_floor_and_ceiling() -> None:
+    good, dear, bare, poor = FEW
     tried = [
-        (Point(300, 0.8, {"way": good}), Point(290, 0.8, {"way": good})),
-        (Point(400, 0.7, {"way": dear}), Point(390, 0.7, {"way": dear})),
-        (Point(500, 0.79, {"way": bare}), Point(200, 0.79, {"way": bare})),
+        (good, outcome(300, 0.8, 290)),
+        (dear, outcome(400, 0.7, 390)),
+        (bare, outcome(500, 0.79, 200)),
+        (poor, outcome(100, 0.3)),
     ]
-    assert room._chosen(tried) == [good, bare]
+    assert room._best(tried, floor=0.6, ceiling=1.0) == [good, bare]
+    assert room._best(tried, floor=0.2, ceiling=1.0) == [poor, good, bare]
+    assert room._best(tried[:1], floor=0.95, ceiling=1.0) == [good]
+    climbing = [(way, outcome(300 * 2**i, 0.5 + 0.1 * i)) for i, way in enumerate(FEW)]
+    assert room._best(climbing, floor=0.45, ceiling=0.65) == FEW[:3]
 
 
 def test_network_answers_what_the_codec_leaves_of_a_picture(
@@ -131,16 +154,29 @@ def test_network_answers_what_the_codec_leaves_of_a_picture(
 ) -> None:
     sides = room._open(folder, tmp_path / "out", options)
     way = Way("webp", 48, 30)
-    found = room._contest(sides, "val").outcome(way)
-    fitted = room._contest(sides, "val").fitted.at(48)
-    assert fitted.shape == (20, 48, 48, 3)
-    network = sides.rival.system.module
+    contest = room._contest(sides, "val", exact=True)
+    found = contest.run([way], "test")[way]
+    network, pictures = sides.rival.system.module, contest.sending.pictures
     for i in (0, 7):
-        one = contest.SentSet(fitted, way, SIZE)[i]
+        one = contest.sending.prepare(Job(way, i, i + 1))
+        assert one.rgb.shape == (1, 3, SIZE, SIZE)
         with torch.inference_mode():
-            right = int(network(one[0][None].float()).argmax()) == sides.val.targets[i]
-        assert (found.bytes[i], found.bare[i]) == one[1:]
+            right = int(network(one.rgb.float()).argmax()) == pictures.targets[i]
+        assert (found.bytes[i], found.bare[i]) == (one.bytes[0], one.bare[0])
         assert found.right[i] == right
+
+
+def test_a_network_of_another_cost_is_told(
+    folder: Path, options: room.Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sides = room._open(folder, tmp_path / "out", options)
+    told = Console(file=io.StringIO(), width=200)
+    for factor in (0.96, 1.0, 1.07, 1.12):
+        found = {"rival": factor * 1e9, "ours": 1e9}
+        monkeypatch.setattr(room, "_macs", lambda _, found=found: found)
+        room._warn(sides, told)
+    assert isinstance(told.file, io.StringIO)
+    assert told.file.getvalue().count("another size") == 1
 
 
 def test_a_rival_for_other_classes_is_refused(folder: Path, options: room.Options, tmp_path: Path) -> None:
@@ -160,18 +196,3 @@ def test_without_pictures_to_choose_on_nothing_is_done(
             picture.unlink()
     with pytest.raises(DataError, match="train/"):
         room.run(folder, tmp_path / "out", options)
-
-
-def test_page_is_made_again_from_the_log(folder: Path, options: room.Options, tmp_path: Path) -> None:
-    room.run(folder, tmp_path / "out", options)
-    docs = tmp_path / "docs"
-    (docs / "runs").mkdir(parents=True)
-    (docs / "images").mkdir()
-    with pytest.raises(bytes_report.ReportError, match="no such file"):
-        bytes_report.render_logged(docs)
-    (docs / "runs" / bytes_report.LOGGED).write_text((tmp_path / "out" / "bytes.json").read_text())
-    (docs / "bytes.template.md").write_text("# Bytes\n\n$results\n\nAn image: $image_up bytes.\n")
-    page, figure = bytes_report.render_logged(docs)
-    assert "An image: 48 bytes." in page.read_text()
-    assert "| ours over |" in page.read_text()
-    assert figure.is_file()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.curve import CurveError, Point, bytes_at, compare, frontier
+from benchmarks.curve import CurveError, Point, bytes_at, compare, frontier, thinned
 
 WAVY = [Point(300, 0.80), Point(420, 0.83), Point(900, 0.85), Point(1500, 0.86), Point(4000, 0.862)]
 
@@ -14,6 +14,13 @@ def scaled(points: list[Point], factor: float) -> list[Point]:
 def test_frontier_keeps_what_nothing_beats() -> None:
     beaten = [Point(500, 0.83), Point(420, 0.81), Point(5000, 0.862)]
     assert frontier([*beaten, *reversed(WAVY)]) == WAVY
+
+
+def test_of_points_that_hardly_differ_the_better_stays() -> None:
+    crowded = [Point(300, 0.80), Point(303, 0.801), Point(410, 0.829), Point(420, 0.83), *WAVY[2:]]
+    assert [p.bytes for p in thinned(crowded)] == [303, 420, 900, 1500, 4000]
+    assert thinned(WAVY) == WAVY
+    assert thinned([]) == []
 
 
 def test_half_the_bytes_everywhere_is_a_half() -> None:

@@ -1,16 +1,17 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Self
 
 import pytest
 import pytest_asyncio
 
 from benchmarks.demo import Served, serving
-from benchmarks.fleet import Order, harvest
+from benchmarks.fleet import GONE, Order, harvest
 from benchmarks.load import Parcel, prepare
 from benchmarks.rival import Rival
-from benchmarks.talk import Kind, Wish
+from benchmarks.talk import Kind, Reply, Wish
 from benchmarks.timeline import PHASES, watch
-from edge_client import OvertoneError, Policy
+from edge_client import OvertoneError, Policy, Unavailable
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.asyncio(loop_scope="module")]
 RIVAL = Rival("webp", 32, 50)
@@ -68,9 +69,37 @@ async def test_failures_are_counted_and_the_rest_goes_on(served: Served, labelle
     assert (len(found.shots), len(found.errors)) == (1, 1)
 
 
+class Vanishing:
+    """Answers a few pictures, and is gone."""
+
+    left = 3
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    async def ask(self, parcel: Parcel) -> Reply:
+        self.left -= 1
+        if self.left < 0:
+            raise Unavailable("nobody answers")
+        return Reply(0, "low", 900, 0, 0.1, 10.0)
+
+
+async def test_a_server_that_has_gone_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    voice, done = Vanishing(), list[None]()
+    monkeypatch.setattr("benchmarks.fleet.talk", lambda *_: voice)
+    monkeypatch.setattr("benchmarks.fleet.BREATHER", 0.0)
+    parcel = Parcel(b"", 0, 0.0)
+    with pytest.raises(Unavailable, match="nobody answers"):
+        await harvest(Order(Wish(), "unlimited"), "127.0.0.1:1", [parcel], 1000, lambda: done.append(None))
+    assert len(done) == 3 + GONE - 1
+
+
 async def test_nobody_there(served: Served, labelled_folder: Path) -> None:
     order = Order(Wish("session", "on_demand"), "unlimited", devices=2)
-    with pytest.raises((OvertoneError, OSError)):
+    with pytest.raises(OvertoneError, match=r"127\.0\.0\.1:1:"):
         await harvest(order, "127.0.0.1:1", parcels(served, labelled_folder), 2)
 
 

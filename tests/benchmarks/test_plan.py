@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.plan import SWEEPS, PlanError, Point, read
+from benchmarks.rival import Rival
 
 PLAN = """
 title = "Of a test"
@@ -41,6 +42,18 @@ def test_rounds_measure_all_before_any_again(tmp_path: Path) -> None:
     assert all(run.weight > 0 for run in runs)
 
 
+def test_large_fleets_send_more(tmp_path: Path) -> None:
+    (grid,) = read(plan(tmp_path, PLAN + "devices = [1, 8]\neach = 5")).grids
+    assert {run.point.devices: run.pictures for run in grid.runs()} == {1: 20, 8: 40}
+
+
+def test_another_rival_of_equal_accuracy(tmp_path: Path) -> None:
+    named = PLAN.replace("[[grid]]", 'equal = "jpeg-64-75"\n[[grid]]')
+    found = read(plan(tmp_path, named)).with_equal(Rival("webp", 128, 0))
+    assert (found.equal, found.rivals) == ("webp-128-0", ["webp-128-0"])
+    assert Point("lte-m", "upload", rival="webp-128-0") in found.grids[0].points()
+
+
 def test_a_key_is_of_everything_that_is_measured(tmp_path: Path) -> None:
     runs = read(plan(tmp_path)).runs()
     more = read(plan(tmp_path, PLAN + "pictures = 21")).runs()
@@ -58,6 +71,7 @@ def test_a_key_is_of_everything_that_is_measured(tmp_path: Path) -> None:
         (("rounds = 2", "turns = 2"), "grid.0.turns: Extra inputs"),
         (('title = "Of a test"', ""), "title: Field required"),
         (("[[grid]]", "[[grid"), "not TOML"),
+        (("[[grid]]", 'equal = "webp-64-40"\n[[grid]]'), "equal: webp-64-40 is none of the uploads"),
     ],
 )
 def test_a_bad_plan_says_where(tmp_path: Path, change: tuple[str, str], complaint: str) -> None:
@@ -72,6 +86,6 @@ def test_plans_that_come_along_can_be_read() -> None:
     assert names == ["full", "short"]
     for name in names:
         found = read(name)
-        assert not found.equal or found.equal in found.rivals
+        assert found.equal
     with pytest.raises(PlanError, match="give a TOML file, or one of full, short"):
         read("medium")

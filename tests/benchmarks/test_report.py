@@ -1,102 +1,27 @@
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from benchmarks import report
-from benchmarks.fleet import Harvest
-from benchmarks.load import Shot
-from benchmarks.plan import Plan, Run
-from benchmarks.runs import ABOUT, TIMELINE, Book, Result
-from benchmarks.study import Study, knee
-from benchmarks.timeline import PHASES
-from edge_client.stage import Stage
-
-PLAN: dict[str, Any] = {
-    "title": "Of <tests>",
-    "equal": "webp-64-40",
-    "timelines": ["lte-m"],
-    "grid": [
-        {
-            "name": "links",
-            "links": ["lte-m", "3g"],
-            "policies": ["auto", "on_demand", "ahead", "at_once"],
-            "uploads": ["jpeg-64-75", "webp-64-40"],
-            "rounds": 2,
-        },
-        {
-            "name": "accuracy",
-            "links": ["unlimited"],
-            "policies": ["on_demand"],
-            "qualities": [1, 2],
-            "operating_points": ["", "careful"],
-            "uploads": ["jpeg-64-20", "jpeg-64-75"],
-        },
-        {"name": "devices", "links": ["wifi"], "devices": [1, 2, 4], "images_per_second": 1.0},
-    ],
-}
-SHOT = Shot(100.0, 5.0, "low", True, 900, 0, 1000, 60, 1.0, 20.0)
-MACHINE = {"processor": "abacus", "cores": 2, "load": 0.5, "system": "Linux", "python": "3.11", "when": "now"}
-# Milliseconds of the median, by policy.
-LATENCY = {"auto": 104.0, "on_demand": 150.0, "ahead": 110.0, "at_once": 100.0, "": 400.0}
-
-
-STAGES: tuple[Stage, ...] = ("low", "low", "high", "low", "low")
-
-
-def shots(run: Run) -> list[Shot]:
-    point = run.point
-    base = LATENCY[point.policy] * (1.0 if point.devices < 4 else 3.0)
-    payload = 4000 if point.rival else 900 + 100 * point.quality
-    return [
-        replace(SHOT, latency_ms=base + i, payload=payload, up=payload + 100, right=i % 5 != 0, stage=stage)
-        for i, stage in enumerate(STAGES)
-    ]
+from benchmarks import findings, report
+from benchmarks.findings import Taken
+from benchmarks.runs import Book
+from benchmarks.study import Study, Verdict, knee
+from tests.benchmarks.swept import swept
 
 
 @pytest.fixture
 def book(tmp_path: Path) -> Book:
-    made = Book(tmp_path / "results.jsonl")
-    plan = Plan.model_validate(PLAN)
-    made.add(
-        {
-            "type": ABOUT,
-            "plan": plan.model_dump(mode="json", by_alias=True),
-            "model": "tiny",
-            "size": 64,
-            "profile": "01020304",
-            "quality": 2,
-            "pictures": 5,
-            "origin": "photos",
-            "note": "",
-            "server": "on the same machine",
-            "machine": MACHINE,
-        }
-    )
-    for run in plan.runs():
-        made.add(Result.of(run.key(""), run, Harvest(shots(run), [], 2.0, 330.0, 185.0, 0.1)).line())
-    phases = [[name, 10.0] for name in PHASES]
-    made.add(
-        {
-            "type": TIMELINE,
-            "key": "t",
-            "link": "lte-m",
-            "phases": phases,
-            "low_bytes": 900,
-            "high_bytes": 1200,
-        }
-    )
-    return made
+    return swept(tmp_path)
 
 
 def test_the_page_needs_nothing_else(book: Book, tmp_path: Path) -> None:
     page = report.write(book, tmp_path).read_text()
-    assert page.count("<svg") == 6
+    assert page.count("<svg") == 7
     assert not re.search(r"""(src|href)=["'](?!#)|@import|url\((?!#)|<script""", page)
     assert "Of &lt;tests&gt;" in page
-    for name in ("links", "policies", "accuracy", "exits", "devices", "timeline"):
+    for name in ("links", "rates", "policies", "accuracy", "exits", "devices", "timeline"):
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     # The figures take their colours from the page, which has two sets of them.
     assert not re.search(r"<svg.*?fill: #[0-9a-f]{6}", page, re.DOTALL)
@@ -104,14 +29,37 @@ def test_the_page_needs_nothing_else(book: Book, tmp_path: Path) -> None:
 
 def test_the_headline(book: Book) -> None:
     study = Study(book)
-    said = report.headline(study, "lte-m")
-    assert said is not None
-    jpeg, webp = said["against"]
-    assert jpeg["title"] == "JPEG 64 px q75"
-    assert webp["title"] == "WebP, equal accuracy"
-    assert jpeg["latency"] == pytest.approx(106 / 402)
-    assert jpeg["bytes"] == pytest.approx(1000 / 4100)
-    assert len(report.rows(study, "3g")) == 3
+    lte_m, third = findings.headlines(study)
+    jpeg, webp = lte_m.against
+    assert lte_m.ours == Taken(106, 108, 1000)
+    assert lte_m.asked == Taken(152, 154, 1000)
+    assert jpeg.title == "JPEG 64 px q75"
+    assert webp.title == "WebP, equal accuracy"
+    assert jpeg.p50 == pytest.approx(106 / 402)
+    assert jpeg.p95 == pytest.approx(108 / 404)
+    assert jpeg.bytes == pytest.approx(1000 / 4100)
+    assert jpeg.verdict == "Goal 0.35 of the time: reached."
+    assert webp.goal == 0.6
+    assert {each.verdict for each in third.against} == {""}
+    assert [row["ours"] for row in report.rows(study, "3g")] == [True, True, False, False]
+
+
+def test_a_goal_out_of_reach_says_so(book: Book) -> None:
+    (jpeg, *_) = findings.headlines(Study(book))[0].against
+    missed = replace(jpeg, p50=0.4)
+    # 120 ms and 21 of the server, over 402.
+    assert missed.verdict.startswith("Goal 0.35 of the time: missed. Round trip and server alone take 0.35,")
+    assert missed.verdict.endswith("so no payload is small enough.")
+    assert replace(missed, least=0.3).verdict.endswith("take 0.30.")
+
+
+def test_who_says_what_equal_accuracy_is(book: Book) -> None:
+    assert "by the plan" in report.equal_words(Study(book))
+    equal = {"n": 943, "theirs": 0.86, "ours": 0.864, "reached": False}
+    book.add(Study(book).about | {"equal": equal})
+    words = report.equal_words(Study(book))
+    assert "86.0% right in front of an equally dear network" in words
+    assert "No setting that was tried is as accurate" in words
 
 
 def test_rounds_are_pooled(book: Book) -> None:
@@ -130,10 +78,34 @@ def test_rounds_are_pooled(book: Book) -> None:
 def test_the_policies_are_judged(book: Book) -> None:
     verdicts = Study(book).verdicts()
     assert [verdict.link for verdict in verdicts] == ["lte-m", "3g"]
-    assert verdicts[0].best == "at_once"
-    assert verdicts[0].auto_to_best == pytest.approx(106 / 102)
-    row = report.verdict_row(verdicts[0])
-    assert row["near"]
+    assert verdicts[0].fastest == verdicts[0].best == "at_once"
+    assert verdicts[0].auto_to("at_once") == pytest.approx(106 / 102)
+    assert verdicts[0].saved("auto") == pytest.approx(46)
+    # Four of five pictures did not need their 300 bytes, which take 8 ms of 300 kbit/s.
+    assert verdicts[0].vain["auto"] == pytest.approx(0.8 * 8)
+    assert report.verdict_row(verdicts[0])["met"]
+    assert findings.judgement(verdicts[0]) == (
+        "LTE-M: auto answers in 106 ms on average, 3.9% behind the best, at_once (102 ms). "
+        "It spends 6 ms of link a picture in vain and saves 46 ms."
+    )
+    assert "on every link" in findings.summing_up(verdicts)
+
+
+def test_the_best_policy_does_not_send_more_than_it_saves() -> None:
+    latency = {"on_demand": 200.0, "ahead": 180.0, "at_once": 150.0, "auto": 181.0}
+    vain = {"on_demand": 0.0, "ahead": 15.0, "at_once": 90.0, "auto": 15.0}
+    verdict = Verdict("nb-iot", latency, dict.fromkeys(latency, 1000.0), vain)
+    assert (verdict.fastest, verdict.best) == ("at_once", "ahead")
+    assert findings.met(verdict)
+    words = findings.judgement(verdict)
+    assert "20.7% behind the fastest, at_once (150 ms)" in words
+    assert "spends 90 ms of link a picture in vain to save 50 ms" in words
+    assert "the best is ahead (180 ms), and auto is 0.6% behind it" in words
+    greedy = replace(verdict, vain=vain | {"auto": 25.0})
+    assert not findings.met(greedy)
+    slow = replace(verdict, latency=latency | {"auto": 210.0}, vain=vain | {"auto": 0.0})
+    assert findings.summing_up([verdict, slow]).endswith("It is not on NB-IoT; it is on NB-IoT.")
+    assert findings.judgement(slow).endswith("It sends nothing in vain.")
 
 
 def test_the_knee_is_the_last_fleet_that_keeps_up(book: Book) -> None:

@@ -66,14 +66,14 @@ def test_resampled_picture_gives_nearly_the_bundled_network_s_logits(photograph:
     assert found.argmax() == expected.argmax()
 
 
-def test_costs_what_our_network_costs_on_average() -> None:
+def test_costs_what_our_network_costs_on_average_or_a_little_more() -> None:
     card = read_card("imagenette")
     share = card.point().exit_share
     assert share is not None
     ours = card.cost.low_macs + (1 - share) * (card.cost.macs - card.cost.low_macs)
     with torch.device("meta"):
         rival = from_cascade(Cascade(card.architecture))
-        assert cost(rival, 124).macs == pytest.approx(ours, rel=0.05)
+        assert 1 <= cost(rival, 124).macs / ours < 1.1
 
 
 def test_is_a_copy(cascade: Cascade) -> None:
