@@ -47,7 +47,7 @@ experiments: $(READY) ## Train the small recipes of docs/results.md, ARGS="--dat
 
 results: $(READY) ## docs/results.md and docs/load.md again, from the runs logged in docs/runs
 	$(BIN)/python -m training.results
-	$(BIN)/python -m benchmarks.load_docs
+	$(BIN)/python -m benchmarks.sweep.docs
 
 protos: $(READY) ## The gRPC stubs again, after a change of protos/overtone.proto
 	$(BIN)/python -m protos.generate
@@ -59,7 +59,7 @@ fuzz: $(READY) ## Damaged payloads under AddressSanitizer: make fuzz COUNT=10000
 		$(BIN)/python setup.py --quiet build_ext --force --build-lib $(ASAN) --build-temp $(ASAN)/temp
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 		ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 \
-		$(BIN)/python -m benchmarks.fuzz --extension $(ASAN)/frequency/_coder.abi3.so --count $(COUNT) $(ARGS)
+		$(BIN)/python -m benchmarks.codec.fuzz --extension $(ASAN)/frequency/_coder.abi3.so --count $(COUNT) $(ARGS)
 
 clean: ## Away with everything that can be made again, .venv too
 	rm -rf $(VENV) build dist frequency/*.so wheelhouse *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

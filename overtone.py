@@ -322,7 +322,7 @@ def describe(
     """Draw a picture as the server sees it, and what every channel of it costs."""
 
     def run() -> None:
-        from benchmarks import describe as room
+        from benchmarks.codec import describe as room
 
         room.run(picture, model, quality=quality, every_quality=every_quality, out=out, as_json=json)
 
@@ -425,7 +425,7 @@ def link(
     """Relay TCP through a simulated link, and count the bytes it carries: payload, and on the air."""
 
     def run() -> int:
-        from benchmarks import relay as room
+        from benchmarks.link import relay as room
 
         if show_list:
             return room.show_profiles()
@@ -471,7 +471,7 @@ def demo(
     """Server, thin link and device on this machine, on real photographs."""
 
     def run() -> int:
-        from benchmarks import demo as room
+        from benchmarks.demo import command as room
         from edge_client.policy import Policy
 
         options = room.Options(
@@ -508,7 +508,7 @@ def sweep(
     """Measure latency, bytes and accuracy over links, and write a report; goes on where it stopped."""
 
     def run() -> int:
-        from benchmarks import sweep as room
+        from benchmarks.sweep import command as room
 
         where = room.Where(host, grpc_port, http_port, token) if host else None
         return room.run(plan, data, out, where)
@@ -544,8 +544,8 @@ def bench_bytes(
     """Top-1 against bytes: ours, and JPEG, WebP and AVIF in front of an equally large network on RGB."""
 
     def run() -> None:
-        from benchmarks import bytes as room
-        from benchmarks import bytes_report
+        from benchmarks.curve import command as room
+        from benchmarks.curve import report as bytes_report
 
         if logged:
             for path in bytes_report.render_logged():

@@ -3,7 +3,7 @@
 Every user is a device behind a link of its own. Each picture is one request in locust's statistics: its type
 is the kind of device, its name the stage that answered (`low`, `high`, `brownout`), its time from the first
 byte sent to the answer, its size the payload bytes sent **up**. Beside them stand statistics of our own, left
-out of locust's totals; see `benchmarks.load_statistics` and docs/load.md.
+out of locust's totals; see `benchmarks.load.statistics` and docs/load.md.
 """
 
 import itertools
@@ -19,12 +19,13 @@ from locust.exception import StopUser
 from locust.runners import MasterRunner, WorkerRunner
 from rich.console import Console
 
-from benchmarks import load_options, load_page
-from benchmarks.fleet import BREATHER
-from benchmarks.load_statistics import Statistics, lines, summary
-from benchmarks.remote_fleet import FleetError, RemoteFleet
-from benchmarks.rival import Codec, Rival
-from benchmarks.talk import Kind
+from benchmarks.load import options as load_options
+from benchmarks.load import page as load_page
+from benchmarks.load.fleet import BREATHER
+from benchmarks.load.remote_fleet import FleetError, RemoteFleet
+from benchmarks.load.statistics import Statistics, lines, summary
+from benchmarks.load.talk import Kind
+from benchmarks.load.upload import Codec, Rival
 from edge_client import Address
 
 log = logging.getLogger("overtone")

@@ -4,11 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.fleet import Harvest
-from benchmarks.load import Shot
-from benchmarks.plan import Plan, Run
-from benchmarks.runs import ABOUT, TIMELINE, Book, Result
-from benchmarks.timeline import PHASES
+from benchmarks.load.fleet import Harvest
+from benchmarks.load.ready import Shot
+from benchmarks.sweep.plan import Plan, Run
+from benchmarks.sweep.runs import ABOUT, TIMELINE, Book, Result
+from benchmarks.sweep.timeline import PHASES
 from edge_client.stage import Stage
 
 PLAN: dict[str, Any] = {

@@ -1,6 +1,6 @@
 import pytest
 
-from benchmarks.air import DELAYED_ACK, QUICK_ACKS, Acks, Count, Traffic, on_air
+from benchmarks.link.air import DELAYED_ACK, QUICK_ACKS, Acks, Count, Traffic, on_air
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks import avif
+from benchmarks.curve import avif
 from frequency import fit
 
 

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
 
-from benchmarks import bytes as room
-from benchmarks import overhead
-from benchmarks.contest import Contest, Job, Outcome
-from benchmarks.overhead import Framing, Overhead
-from benchmarks.rivals import Way
+from benchmarks.curve import command as room
+from benchmarks.curve import overhead
+from benchmarks.curve.contest import Contest, Job, Outcome
+from benchmarks.curve.overhead import Framing, Overhead
+from benchmarks.curve.rivals import Way
 from models import load
 from models.patch import from_cascade
 from training import weights

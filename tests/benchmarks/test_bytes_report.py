@@ -9,9 +9,10 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from benchmarks import bytes_figure, bytes_report
-from benchmarks.bytes_report import ReportError, markdown, render, render_logged
-from benchmarks.verdict import BEST
+from benchmarks.curve import figure as bytes_figure
+from benchmarks.curve import report as bytes_report
+from benchmarks.curve.report import ReportError, markdown, render, render_logged
+from benchmarks.curve.verdict import BEST
 
 DOCS = Path(__file__).parents[2] / "docs"
 

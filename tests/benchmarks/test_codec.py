@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks import codec
+from benchmarks.codec import speed as codec
 from frequency import Profile, coder, fit, open_rgb
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from benchmarks import demo
-from benchmarks.demo import Options
-from benchmarks.rate import UNLIMITED, Rate, UnitError
-from benchmarks.scoreboard import Scoreboard
-from benchmarks.summary import Setting, Summary, show
+from benchmarks.demo import command as demo
+from benchmarks.demo.command import Options
+from benchmarks.demo.scoreboard import Scoreboard
+from benchmarks.demo.summary import Setting, Summary, show
+from benchmarks.link.rate import UNLIMITED, Rate, UnitError
 from edge_client.rows import Row
 
 LOW = Row("a/tench/1.jpg", "tench", "tench", 0.9, "low", 500, 600, 100, 60.0, 4000)
@@ -30,7 +30,7 @@ def test_summary() -> None:
     assert summary.mean_link_bytes_up == pytest.approx(2900 / 3)
     assert summary.payload_to_jpeg == pytest.approx(2500 / 12_000)
     assert summary.latency_p50_ms == 60.0
-    assert summary.jpeg_link_seconds == pytest.approx(3 * (4000 * 8 / 1e6 + 0.05))
+    assert summary.jpeg_link_seconds == pytest.approx(3 * ((4000 + 3 * 52) * 8 / 1e6 + 0.05))
     assert (summary.setup_link_bytes_up, summary.setup_link_bytes_down) == (500, 7000)
 
 

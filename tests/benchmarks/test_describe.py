@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from typer.testing import CliRunner
 
-from benchmarks.description import Description, Part, describe, portray
-from benchmarks.draw_description import draw
+from benchmarks.codec.description import Description, Part, describe, portray
+from benchmarks.codec.draw_description import draw
 from frequency import Profile, decode_low, dequantise, encode, fit, image, open_rgb
 from frequency.channels import LOW
 from overtone import app

@@ -7,9 +7,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks import equal
-from benchmarks.equal import Judge, Pixels, search, seen
-from benchmarks.rival import Rival
+from benchmarks.load.upload import Rival
+from benchmarks.sweep import equal
+from benchmarks.sweep.equal import Judge, Pixels, search, seen
 from gpu_server.answer import Stage
 from gpu_server.network import open_network
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks import fair
-from benchmarks.fair import FIRST, Equal, FairError, Tried, logged, search
-from benchmarks.rival import Rival
+from benchmarks.load.upload import Rival
+from benchmarks.sweep import fair
+from benchmarks.sweep.fair import FIRST, Equal, FairError, Tried, logged, search
 
 N = 400
 OURS = np.arange(N) % 10 != 0

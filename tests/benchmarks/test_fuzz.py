@@ -3,8 +3,8 @@ import random
 import numpy as np
 import pytest
 
-from benchmarks import fuzz
-from benchmarks.fuzz import DisagreementError, Seed
+from benchmarks.codec import fuzz
+from benchmarks.codec.fuzz import DisagreementError, Seed
 from frequency import PayloadError, Profile, coder, encode_bands, read_header, stream
 
 CASES = range(40)

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import lane, sockets
-from benchmarks.air import Traffic
-from benchmarks.link import Link
-from benchmarks.rate import Rate, UnitError
-from benchmarks.relay import run
-from benchmarks.trace import Moment, Trace
-from benchmarks.weather import Outage
+from benchmarks.link import lane, sockets
+from benchmarks.link.air import Traffic
+from benchmarks.link.link import Link
+from benchmarks.link.rate import Rate, UnitError
+from benchmarks.link.relay import run
+from benchmarks.link.trace import Moment, Trace
+from benchmarks.link.weather import Outage
 from tests.benchmarks.virtual import virtually
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -378,7 +378,7 @@ def test_the_command_says_what_is_wrong_in_one_line(capsys: pytest.CaptureFixtur
 
 
 def test_the_command_relays_until_interrupted() -> None:
-    code = "from benchmarks.relay import run; raise SystemExit(run('127.0.0.1:9', rate='1mbit', rtt='50ms'))"
+    code = "from benchmarks.link import relay; exit(relay.run('127.0.0.1:9', rate='1mbit', rtt='50ms'))"
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:

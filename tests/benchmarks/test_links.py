@@ -2,9 +2,9 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from benchmarks.link import Link
-from benchmarks.links import PROFILES, LinkProfile, link_profile, table
-from benchmarks.rate import UNLIMITED, Rate, UnitError
+from benchmarks.link.link import Link
+from benchmarks.link.profiles import PROFILES, LinkProfile, link_profile, table
+from benchmarks.link.rate import UNLIMITED, Rate, UnitError
 from overtone import app
 
 

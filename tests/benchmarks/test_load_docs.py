@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import load_docs
-from benchmarks.load_docs import DOCS, LOG, MISSING, PAGE, TEMPLATE, draw, keep, measured, render
-from benchmarks.runs import Book
-from benchmarks.study import Study
+from benchmarks.sweep import docs as load_docs
+from benchmarks.sweep.docs import DOCS, LOG, MISSING, PAGE, TEMPLATE, draw, keep, measured, render
+from benchmarks.sweep.runs import Book
+from benchmarks.sweep.study import Study
 from tests.benchmarks.swept import swept
 
 # README pictures are looked at over thin links too.

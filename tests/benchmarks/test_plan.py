@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.plan import SWEEPS, PlanError, Point, read
-from benchmarks.rival import Rival
+from benchmarks.load.upload import Rival
+from benchmarks.sweep.plan import SWEEPS, PlanError, Point, read
 
 PLAN = """
 title = "Of a test"

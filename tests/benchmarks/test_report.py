@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import findings, report
-from benchmarks.findings import Taken
-from benchmarks.runs import Book
-from benchmarks.study import Study, Verdict, knee
+from benchmarks.sweep import findings, report
+from benchmarks.sweep.findings import Taken
+from benchmarks.sweep.runs import Book
+from benchmarks.sweep.study import Study, Verdict, knee
 from tests.benchmarks.swept import swept
 
 

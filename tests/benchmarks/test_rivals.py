@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.containers import bare_avif, bare_jpeg, bare_webp
-from benchmarks.rivals import Way, has_jxl, send, ways
+from benchmarks.curve.containers import bare_avif, bare_jpeg, bare_webp
+from benchmarks.curve.rivals import Way, has_jxl, send, ways
 from frequency import fit
 
 WAYS = [Way("jpeg", 96, 60), Way("webp", 96, 60), Way("avif", 96, 60)]

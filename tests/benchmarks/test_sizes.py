@@ -1,6 +1,6 @@
 import numpy as np
 
-from benchmarks.sizes import mean_bytes
+from benchmarks.codec.sizes import mean_bytes
 
 
 def test_coarser_steps_cost_fewer_bytes() -> None:

@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks import straight
-from benchmarks.straight import Found, as_jpeg, drafted, enlarged, halved, mosaic, own, report, today
+from benchmarks.codec import straight
+from benchmarks.codec.straight import Found, as_jpeg, drafted, enlarged, halved, mosaic, own, report, today
 from frequency import coefficients, dct
 
 SIZE, SIDE = 224, 256

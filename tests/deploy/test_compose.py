@@ -47,7 +47,7 @@ def test_links_lead_to_the_servers(name: str, port: int) -> None:
 def test_links_are_given_options_that_exist(name: str) -> None:
     from typer.main import get_group
 
-    from benchmarks.links import PROFILES
+    from benchmarks.link.profiles import PROFILES
     from overtone import app
 
     words = interpolated(services()[name]["command"]).split()
@@ -57,13 +57,13 @@ def test_links_are_given_options_that_exist(name: str) -> None:
 
 
 def locust_options() -> set[str]:
-    """Its own, and those that benchmarks/load_options.py adds."""
+    """Its own, and those that benchmarks/load/options.py adds."""
     from importlib.util import find_spec
 
     spec = find_spec("locust")
     assert spec is not None
     assert spec.origin is not None
-    sources = (Path(spec.origin).parent / "argument_parser.py", ROOT / "benchmarks" / "load_options.py")
+    sources = (Path(spec.origin).parent / "argument_parser.py", ROOT / "benchmarks" / "load" / "options.py")
     return {option for source in sources for option in re.findall(r'"(--?[a-z-]+)"', source.read_text())}
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.link import Link
+from benchmarks.link.link import Link
 from edge_client import AsyncClient
 from edge_client import pace as pacing
 from frequency import Encoded, Profile, encode, fit, open_rgb

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks.link import Link
+from benchmarks.link.link import Link
 from edge_client import (
     AsyncClient,
     BadPayload,

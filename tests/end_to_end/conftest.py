@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.child import Child
-from benchmarks.link import Link
+from benchmarks.link.link import Link
 from frequency import Encoded, Profile, encode, fit, open_rgb
 
 # For anything that should take a moment: a machine may be very busy, and no test is about speed.
@@ -144,7 +144,15 @@ def connect() -> Connect:
     @asynccontextmanager
     async def connecting(link: Link, transport: str, *options: str) -> AsyncIterator[Device]:
         address = f"{SCHEMES[transport]}://{link.address}"
-        command = (sys.executable, "-m", "benchmarks.device", address, "--timeout", str(LATER / 2), *options)
+        command = (
+            sys.executable,
+            "-m",
+            "benchmarks.demo.device",
+            address,
+            "--timeout",
+            str(LATER / 2),
+            *options,
+        )
         async with Child.running("the device", *command) as child:
             await child.line(LATER)
             yield Device(child)

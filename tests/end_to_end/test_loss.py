@@ -7,8 +7,8 @@ from typing import Any
 
 import httpx
 
-from benchmarks.link import Link
-from benchmarks.sockets import endpoint
+from benchmarks.link.link import Link
+from benchmarks.link.sockets import endpoint
 from frequency import Encoded
 from tests.end_to_end.conftest import SCHEMES, Connect, Server, Start, eventually
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.link import Link
+from benchmarks.link.link import Link
 from frequency import Encoded
 from tests.end_to_end.conftest import Connect, Server
 

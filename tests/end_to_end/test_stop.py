@@ -7,7 +7,7 @@ from pathlib import Path
 
 import grpc
 
-from benchmarks.link import Link
+from benchmarks.link.link import Link
 from frequency import Encoded
 from protos import overtone_pb2 as pb
 from protos import overtone_pb2_grpc as stubs

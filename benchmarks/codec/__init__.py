@@ -1,0 +1,1 @@
+"""The codec alone: speed, contexts, damaged payloads, and what a picture becomes."""

@@ -1,0 +1,152 @@
+"""Damaged payloads for both implementations: `python -m benchmarks.codec.fuzz --count 1000000`.
+
+Bodies of real payloads are flipped, cut, spliced and overwritten; the checksum, which would stop nearly all
+of them at the end, is left out. Both implementations must refuse or decode alike, and what decodes must be
+what the encoder writes. A case follows from its number alone: `--start` goes on where a run ended, and a
+failure can be had again with `--count 1`. `make fuzz` builds the C extension with AddressSanitizer and UBSan
+and runs this.
+"""
+
+import importlib.util
+import random
+import resource
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from benchmarks.codec.contexts import fitted_profile, quantised
+from frequency import PayloadError, coder, coefficients, encode_bands, read_header, stream
+from frequency.channels import HIGH, LOW
+from frequency.plan import Plan
+
+SIZE = 48
+STEPS = (128, 48, 16)
+EVERY = 10_000
+
+
+@dataclass(frozen=True)
+class Seed:
+    """A payload that is good, and what decodes it."""
+
+    payload: bytes
+    known: NDArray[np.int16]
+    plan: Plan
+
+
+class DisagreementError(Exception):
+    """The implementations differ, or one accepts what the encoder does not write."""
+
+
+def seeds() -> list[Seed]:
+    """Payloads of photographs that come with scikit-image, at several qualities, and of noise."""
+    from skimage import data
+
+    pictures = [getattr(data, name)() for name in ("astronaut", "coffee", "rocket", "chelsea")]
+    tiles = [p[y : y + SIZE, x : x + SIZE] for p in pictures for y in (0, 96, 160) for x in (48, 144)]
+    maps = np.stack([coefficients(np.ascontiguousarray(t), LOW + HIGH) for t in tiles])
+    profile = fitted_profile(maps, STEPS)
+    noise = np.random.default_rng(0).laplace(scale=900, size=maps[:2].shape).astype(np.float32)
+    found = []
+    for quality, step in enumerate(profile.steps, 1):
+        for planes in quantised(np.concatenate([maps, noise]), step[0]):
+            sent = encode_bands(planes[: len(LOW)], planes[len(LOW) :], profile, quality)
+            found.append(Seed(sent.low, planes[:0], profile.plan("low", quality)))
+            found.append(Seed(sent.high, planes[: len(LOW)], profile.plan("high", quality)))
+    return found
+
+
+def damaged(good: bytes, other: bytes, rng: random.Random) -> bytes:
+    """A payload with one to four things wrong."""
+    data = bytearray(good)
+    for _ in range(rng.randint(1, 4)):
+        at = rng.randrange(len(data) + 1)
+        kind = rng.randrange(6)
+        if kind == 0 and at < len(data):
+            data[at] ^= 1 << rng.randrange(8)
+        elif kind == 1:
+            del data[at:]
+        elif kind == 2:
+            data[at : at + rng.randint(0, 8)] = rng.randbytes(rng.randint(0, 8))
+        elif kind == 3:
+            data[at:] = other[at:]
+        elif kind == 4:
+            data[at:at] = bytes([rng.choice((0, 255))]) * rng.randint(1, 64)
+        else:
+            data[:4] = rng.randbytes(4)
+    return bytes(data)
+
+
+def check(number: int, pool: list[Seed], twin: bool) -> bool:
+    """One case; whether the damaged stream decoded all the same."""
+    rng = random.Random(number)
+    seed, other = rng.choice(pool), rng.choice(pool)
+    start = read_header(seed.payload).length
+    body = damaged(seed.payload[start:], other.payload[start:], rng)
+    first = outcome("c" if coder.accelerated else "twin", body, seed)
+    if twin and coder.accelerated and outcome("twin", body, seed) != first:
+        raise DisagreementError(f"case {number}: C and the twin differ")
+    if isinstance(first, str):
+        return False
+    planes = np.concatenate(
+        [seed.known, np.frombuffer(first[0], np.int16).reshape(-1, *seed.known.shape[1:])]
+    )
+    if coder.encode_band(planes, seed.plan, first[1]) != body:
+        raise DisagreementError(f"case {number}: accepted, but not what the encoder writes")
+    return True
+
+
+def outcome(implementation: str, body: bytes, seed: Seed) -> str | tuple[bytes, int]:
+    """The message of the refusal, or the band's bytes and the check."""
+    decode = coder.decode_in_c if implementation == "c" else stream.decode_band
+    try:
+        band, found = decode(body, seed.known, seed.plan)
+    except PayloadError as error:
+        return str(error)
+    return band.tobytes(), found
+
+
+def load_extension(path: Path) -> None:
+    """Use another build of the C extension, one with sanitizers, say."""
+    spec = importlib.util.spec_from_file_location("frequency._coder", path)
+    if spec is None or spec.loader is None:
+        raise typer.BadParameter(f"{path}: not an extension module")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    vars(coder)["_coder"] = module
+    coder.accelerated = True
+
+
+def main(
+    count: Annotated[int, typer.Option(help="How many damaged payloads.")] = 1_000_000,
+    start: Annotated[int, typer.Option(help="Number of the first case.")] = 0,
+    twin_every: Annotated[int, typer.Option(help="Feed the twin, which is slow, every n-th case.")] = 1,
+    extension: Annotated[Path | None, typer.Option(help="Another build of the C extension.")] = None,
+) -> None:
+    """Feed damaged payloads to both implementations."""
+    if extension is not None:
+        load_extension(extension)
+    pool = seeds()
+    begun, decoded, slowest, peak = time.monotonic(), 0, 0.0, 0
+    for number in range(start, start + count):
+        before = time.process_time()
+        decoded += check(number, pool, number % twin_every == 0)
+        slowest = max(slowest, time.process_time() - before)
+        done = number - start + 1
+        if done == min(1000, count):
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        if done % EVERY == 0 or done == count:
+            grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak
+            print(
+                f"{done:,} of {count:,} done (next --start {number + 1}), {decoded:,} decoded, slowest "
+                f"{1e3 * slowest:.0f} ms, memory {grown:+,} kB, {time.monotonic() - begun:.0f} s",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,113 @@
+"""How long the codec takes beside Pillow's WebP: `python -m benchmarks.codec.speed`.
+
+Encoding is from an RGB array to both payloads, decoding back to quantised coefficients; WebP is written from
+the same picture at half the side, whose content the 24 channels hold. All are run in turn, so that whatever
+else the machine does falls on each alike; times are processor time, the least of all rounds, and ratios are
+over WebP at method 4.
+"""
+
+import io
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.codec.contexts import fitted_profile
+from frequency import Profile, coder, coefficients, decode_high, decode_low, encode, fit, open_rgb
+from frequency.channels import HIGH, LOW
+
+SIZES = (224, 448)
+STEPS = (64,)
+SAMPLES = ("astronaut", "coffee", "rocket", "chelsea")
+Task = Callable[[], object]
+
+
+def pictures(folder: Path | None, count: int = 4) -> list[Image.Image]:
+    """Some of a folder, or those that come with scikit-image."""
+    if folder is not None:
+        paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
+        return [open_rgb(path) for path in paths[:: max(1, len(paths) // count)][:count]]
+    from skimage import data
+
+    return [open_rgb(getattr(data, name)()) for name in SAMPLES]
+
+
+def tasks(rgb: NDArray[np.uint8], profile: Profile) -> dict[str, Task]:
+    """What is timed for one picture uint8[S, S, 3], by name."""
+    half = Image.fromarray(rgb).resize((profile.size // 2,) * 2, Image.Resampling.BICUBIC)
+    sent = encode(rgb, profile, 1)
+    low = decode_low(sent.low, profile)
+
+    def webp(method: int) -> None:
+        half.save(io.BytesIO(), "WEBP", quality=75, method=method)
+
+    def decode() -> None:
+        decode_low(sent.low, profile)
+        decode_high(sent.high, low, profile)
+
+    found: dict[str, Task] = {
+        "WebP, method 4": lambda: webp(4),
+        "WebP, method 6": lambda: webp(6),
+        "DCT alone": lambda: coefficients(rgb, LOW + HIGH),
+    }
+    for name, in_c in (("C", True), ("twin", False))[not coder.accelerated :]:
+        found[f"encode, {name}"] = _with(in_c, lambda: encode(rgb, profile, 1))
+        found[f"decode, {name}"] = _with(in_c, decode)
+    return found
+
+
+def _with(in_c: bool, task: Task) -> Task:
+    def run() -> None:
+        was, coder.accelerated = coder.accelerated, in_c
+        try:
+            task()
+        finally:
+            coder.accelerated = was
+
+    return run
+
+
+def least(work: dict[str, Task], rounds: int) -> dict[str, float]:
+    """Seconds of processor time by name, the least of all rounds."""
+    found = dict.fromkeys(work, float("inf"))
+    for _ in range(rounds):
+        for name, task in work.items():
+            begun = time.process_time()
+            task()
+            found[name] = min(found[name], time.process_time() - begun)
+    return found
+
+
+def main(
+    folder: Annotated[Path | None, typer.Option(help="Pictures; scikit-image's without it.")] = None,
+    rounds: Annotated[int, typer.Option(help="Times each is run.")] = 20,
+) -> None:
+    """Print milliseconds per picture and ratios over WebP."""
+    table = Table(title=f"per picture at step {STEPS[0]}; WebP is of the picture at half the side")
+    table.add_column("")
+    times: dict[int, dict[str, float]] = {}
+    for size in SIZES:
+        for heading in (f"{size} px, ms", "over WebP"):
+            table.add_column(heading, justify="right")
+        shots = [fit(picture, size) for picture in pictures(folder)]
+        profile = fitted_profile(np.stack([coefficients(s, LOW + HIGH) for s in shots]), STEPS)
+        each = [least(tasks(shot, profile), rounds) for shot in shots]
+        times[size] = {name: float(np.mean([e[name] for e in each])) for name in each[0]}
+    for name in times[SIZES[0]]:
+        cells = []
+        for size in SIZES:
+            seconds = times[size][name]
+            cells += [f"{1e3 * seconds:.2f}", f"{seconds / times[size]['WebP, method 4']:.2f}"]
+        table.add_row(name, *cells)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,1 @@
+"""Bytes against accuracy: ours beside JPEG, WebP, AVIF and JPEG XL."""

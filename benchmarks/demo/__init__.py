@@ -1,0 +1,1 @@
+"""`overtone demo`: server, link and device on one machine."""

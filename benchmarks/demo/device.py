@@ -1,0 +1,61 @@
+"""A device in a process of its own: a line in is the path of a picture, a line out its answer as JSON."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any, get_args
+
+from edge_client import Client, OvertoneError, Policy
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Connect, say so, and answer until the input ends."""
+    options = _parser().parse_args(arguments)
+    try:
+        with Client(
+            options.address,
+            policy=options.policy,
+            operating_point=options.operating_point,
+            quality=options.quality,
+            timeout=options.timeout,
+        ) as client:
+            _say({"profile": client.profile.id.hex()})
+            for line in sys.stdin:
+                _say(_classify(client, line.rstrip("\n")))
+    except OvertoneError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.demo.device", description=__doc__)
+    parser.add_argument("address")
+    parser.add_argument("--policy", choices=get_args(Policy), default="auto")
+    parser.add_argument("--operating-point", default="")
+    parser.add_argument("--quality", type=int)
+    parser.add_argument("--timeout", type=float, default=60.0)
+    return parser
+
+
+def _classify(client: Client, path: str) -> dict[str, Any]:
+    try:
+        answer = client.classify(path)
+    except OvertoneError as error:
+        return {"error": str(error)}
+    return {
+        "label": answer.label,
+        "confidence": answer.confidence,
+        "stage": answer.stage,
+        "payload_bytes": answer.bytes_sent,
+        "latency_ms": answer.timings.total_ms,
+    }
+
+
+def _say(message: dict[str, Any]) -> None:
+    print(json.dumps(message), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

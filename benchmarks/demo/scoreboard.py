@@ -1,0 +1,92 @@
+"""What a demo shows as it runs: a line for each picture once it is answered, and how it stands so far."""
+
+from typing import Self
+
+import numpy as np
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from benchmarks.demo.summary import accuracy, exit_share
+from edge_client.rows import Row
+
+NUMBERS = (("sure", 6), ("stage", 7), ("payload", 7), ("link up", 7), ("latency", 8), ("JPEG", 7))
+STAGES = {"low": ("low", ""), "high": ("▲ high", "cyan"), "brownout": ("▼ busy", "yellow")}
+
+
+class Scoreboard:
+    """Lines that stay, above one that changes; without a terminal only those that stay."""
+
+    def __init__(self, console: Console, total: int) -> None:
+        self._console = console
+        self._total = total
+        self._rows: list[Row] = []
+        self._live = Live("", console=console, transient=True, refresh_per_second=8)
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._live.stop()
+
+    def add(self, row: Row) -> None:
+        """Print a picture's line, and change the last one."""
+        if not self._rows:
+            self._console.print(_table(None))
+        self._rows.append(row)
+        self._console.print(_table(row))
+        self._live.update(self._standing())
+
+    def _standing(self) -> Text:
+        right = accuracy(self._rows)
+        parts = [
+            f"{len(self._rows)} of {self._total}",
+            *([f"{right:.1%} right"] if right is not None else []),
+            f"{exit_share(self._rows):.0%} from low",
+            f"{np.mean([row.payload_bytes for row in self._rows]):,.0f} bytes a picture",
+            f"JPEG {np.mean([row.jpeg_bytes for row in self._rows]):,.0f}",
+        ]
+        return Text(" · ".join(parts), style="bold")
+
+
+def _table(row: Row | None) -> Table:
+    """One line of the table, or its heading; all of the same widths."""
+    table = Table(
+        box=None,
+        show_header=row is None,
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
+        expand=True,
+        header_style="dim",
+    )
+    table.add_column("picture", ratio=3, no_wrap=True, overflow="ellipsis")
+    table.add_column("", width=1)
+    table.add_column("answer", ratio=2, no_wrap=True, overflow="ellipsis")
+    for name, width in NUMBERS:
+        table.add_column(name, width=width, no_wrap=True, justify="right")
+    if row is not None:
+        table.add_row(*_cells(row))
+    return table
+
+
+def _cells(row: Row) -> list[str | Text]:
+    mark, style = {True: ("✓", "green"), False: ("✗", "red"), None: ("", "")}[
+        None if row.truth is None else row.truth == row.label
+    ]
+    return [
+        "/".join(row.path.split("/")[-2:]),
+        Text(mark, style=style),
+        Text(row.label, style=style),
+        f"{row.confidence:.0%}",
+        Text(*STAGES[row.stage]),
+        f"{row.payload_bytes:,}",
+        f"{row.link_bytes_up or 0:,}",
+        f"{row.latency_ms:,.0f} ms",
+        Text(f"{row.jpeg_bytes:,}", style="dim"),
+    ]
+
+
+_STAGE_STYLE = {"low": "", "high": "cyan", "brownout": "yellow"}

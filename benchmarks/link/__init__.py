@@ -1,0 +1,1 @@
+"""Thin links: rates, delays, loss and outages, checked against the kernel."""

@@ -1,0 +1,1 @@
+"""Load: a fleet of simulated devices, which locust and sweeps drive."""

@@ -1,0 +1,1 @@
+"""Sweeps over links, policies and qualities, and their report."""
