@@ -58,7 +58,9 @@ class Rate:
         if math.isinf(self.bits):
             return "unlimited"
         unit = next(name for name, bits in reversed(_BITS.items()) if self.bits >= bits or name == "bit")
-        return f"{self.bits / _BITS[unit]:g} {unit.capitalize() if unit != 'bit' else unit}/s"
+        # SI's prefixes: k is the only small one.
+        shown = unit if unit in ("bit", "kbit") else unit.capitalize()
+        return f"{self.bits / _BITS[unit]:g} {shown}/s"
 
 
 UNLIMITED = Rate(math.inf)

@@ -25,7 +25,7 @@ def test_a_log_renders_as_what_it_was_kept_from(sweep_book: Book, tmp_path: Path
     assert Book(log).results()[0].columns["queue_ms"] == [1.2] * 5
     page = render("# Load\n\n$measured\n", log)
     assert page == f"# Load\n\n{measured(Study(sweep_book))}\n"
-    assert "| LTE-M · 300 Kbit/s, 120 ms | **Overtone** | 106 ms |" in page
+    assert "| LTE-M · 300 kbit/s, 120 ms | **Overtone** | 106 ms |" in page
     assert "- LTE-M, JPEG 64 px q75: Goal 0.35 of the time: reached." in page
     assert (
         "| LTE-M | 152 ms, 1,000 | 112 ms, 1,000 | **102 ms, 1,000** | 106 ms, 1,000 | +3.9% | 6 ms | 46 ms |"
