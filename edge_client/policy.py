@@ -12,15 +12,17 @@ and c' the server's time for the low and the high network; and p the share of im
 yet carried, max(0, h - d - c), keeps the next image waiting. Both save s = d + min(c, h) where low does not
 suffice.
 
-Sending more than it saves: bytes sent for nothing have a price, the time the link needs for them. `auto`
-sends high unasked only where that is less than the time saved, both as expected beforehand:
+Sending more than it saves: bytes sent for nothing have a price, the time the link needs for them. The gain
+of sending high unasked is what that saves beyond what it wastes, both as expected beforehand:
 
-    (1 - p) * wasted < p * s
+    g = p * s - (1 - p) * wasted
 
+`auto` sends high unasked where there is a gain to expect, and also where what was gained before pays for the
+loss: an answer that comes sooner is preferred as long as no more is wasted than saved, in fact and in total.
 So over a fast link, where d is nearly all, high goes unasked; over a slow one with a short round trip it is
-asked for. Of the two that go unasked `auto` takes `at_once` if all of high is gone before any answer can
-come, h <= d + c: nothing could be stopped any more, and chunks would only cost headers. Otherwise it takes
-`ahead`.
+asked for; in between the short payloads pay for the long ones. Of the two that go unasked `auto` takes
+`at_once` if all of high is gone before any answer can come, h <= d + c: nothing could be stopped any more,
+and chunks would only cost headers. Otherwise it takes `ahead`.
 """
 
 from collections import deque
@@ -41,6 +43,8 @@ USUAL_EXIT_SHARE, USUAL_WEIGHT = 0.7, 4.0
 CARD_WEIGHT = 20.0
 # Images after which older ones begin to count less.
 MEMORY = 200.0
+# Images after which a gain counts less: few, lest one link of a moving device pay for the next.
+GAIN_MEMORY = 32.0
 SERVER_WINDOW = 16
 
 
@@ -85,6 +89,50 @@ class Observation:
         return 0 if self.escalated else self.sent
 
 
+@dataclass(frozen=True)
+class Costs:
+    """What an image is expected to cost; seconds, but for the share.
+
+    Attributes:
+        high: h, to carry high.
+        round_trip: d.
+        compute: c.
+        share: p.
+        can_stop: whether high can be stopped midway; else only asking and `at_once` are left.
+    """
+
+    high: float
+    round_trip: float
+    compute: float
+    share: float
+    can_stop: bool = True
+
+    @property
+    def gain(self) -> float:
+        """g: what sending high unasked saves beyond what it wastes."""
+        wasted = min(self.high, self._wait) if self.can_stop else self.high
+        return self.share * self.saved - (1 - self.share) * wasted
+
+    @property
+    def saved(self) -> float:
+        """s: if low does not suffice."""
+        return self.round_trip + min(self.compute, self.high)
+
+    def best(self, gained: float = 0.0) -> Plan:
+        """The plan of least expected time that does not send more than it saves.
+
+        Args:
+            gained: seconds that images before saved beyond what they wasted; they may pay for this one.
+        """
+        if max(self.gain, self.gain + gained) <= 0:
+            return "on_demand"
+        return "ahead" if self.can_stop and self.high > self._wait else "at_once"
+
+    @property
+    def _wait(self) -> float:
+        return self.round_trip + self.compute
+
+
 class Chooser:
     """Which plan for the next image; learns the link and the model from what it is told.
 
@@ -105,7 +153,7 @@ class Chooser:
         self._can_stop = can_stop
         self._link = Estimate()
         self._low_seconds: deque[float] = deque(maxlen=SERVER_WINDOW)
-        self._images = self._escalated = 0.0
+        self._images = self._escalated = self._gained = 0.0
         self.expect(exit_share)
 
     def expect(self, exit_share: float | None) -> None:
@@ -137,11 +185,12 @@ class Chooser:
             rate = self.rate
             if rate is None:  # only what is asked for measures both ways of the link
                 return "on_demand"
-            return best(high / rate, self._link.round_trip, self._compute, self.share, self._can_stop)
+            return self._costs(high / rate).best(self._gained)
         return self._policy if self._can_stop or self._policy != "ahead" else "on_demand"
 
     def observe(self, outcome: Observation) -> None:
         """Learn from an answer."""
+        self._account(outcome)
         if (
             outcome.escalated or outcome.stage != "brownout"
         ):  # a busy server does not say what it makes of low
@@ -163,6 +212,17 @@ class Chooser:
     def _compute(self) -> float:
         return median(self._low_seconds) if self._low_seconds else 0.0
 
+    def _costs(self, high: float) -> Costs:
+        return Costs(high, self._link.round_trip, self._compute, self.share, self._can_stop)
+
+    def _account(self, outcome: Observation) -> None:
+        """Book what sending unasked saved or wasted."""
+        rate = self.rate
+        if rate is None or outcome.plan == "on_demand":
+            return
+        gain = self._costs(outcome.high / rate).saved if outcome.escalated else -outcome.wasted / rate
+        self._gained = (1 - 1 / GAIN_MEMORY) * self._gained + gain
+
     def _count(self, escalated: bool) -> None:
         fade = min(1.0, MEMORY / (self._images + 1))
         self._images = fade * (self._images + 1)
@@ -172,24 +232,6 @@ class Chooser:
         """Whether low is computed before high is there, so that the link and not the server sets the pace."""
         rate = self.rate
         return rate is None or high / rate >= compute
-
-
-def best(high: float, round_trip: float, compute: float, share: float, can_stop: bool = True) -> Plan:
-    """The plan of least expected time that does not send more than it saves.
-
-    Args:
-        high: h, seconds to carry high.
-        round_trip: d.
-        compute: c.
-        share: p.
-        can_stop: whether high can be stopped midway; else only asking and `at_once` are left.
-    """
-    saved = round_trip + min(compute, high)
-    wait = round_trip + compute
-    wasted = min(high, wait) if can_stop else high
-    if (1 - share) * wasted >= share * saved:
-        return "on_demand"
-    return "ahead" if can_stop and high > wait else "at_once"
 
 
 def exit_share(card: Mapping[str, Any], operating_point: str = "") -> float | None:

@@ -61,9 +61,12 @@ def open_rgb(source: Source, size: int | None = None) -> Image.Image:
         raise PictureError(f"{name}: cannot be decoded ({error})") from error
 
 
-def fit(picture: Image.Image, size: int) -> NDArray[np.uint8]:
-    """Short side to size * 8/7, then the centre size x size: uint8[size, size, 3] (method of Xu et al.)."""
-    short = _short(size)
+def fit(picture: Image.Image, size: int, *, cropped: bool = False) -> NDArray[np.uint8]:
+    """Short side to size * 8/7, then the centre size x size: uint8[size, size, 3] (method of Xu et al.).
+
+    A picture that was `cropped` so before loses nothing more: its short side becomes size.
+    """
+    short = size if cropped else _short(size)
     scale = short / min(picture.size)
     scaled = (max(short, round(picture.width * scale)), max(short, round(picture.height * scale)))
     left, top = (scaled[0] - size) / 2, (scaled[1] - size) / 2

@@ -130,12 +130,12 @@ class Core:
             raise BadRequest(f"need low and high in one piece; {len(payload)} bytes do not hold both")
         return await self.classify(payload[:-size], payload[-size:], options)
 
-    async def picture(self, encoded: bytes, options: Options) -> Answer:
-        """A JPEG, PNG or WebP of any size, for a device that cannot do the DCT."""
+    async def picture(self, encoded: bytes, options: Options, *, cropped: bool = False) -> Answer:
+        """A JPEG, PNG or WebP of any size, for a device that cannot do the DCT; `cropped` as `fit` has it."""
         made: list[Bands] = []
 
         def prepare() -> Bands:
-            made.append(self._from_picture(encoded))
+            made.append(self._from_picture(encoded, cropped))
             return made[0]
 
         self._metrics.received.labels("picture").inc(len(encoded))
@@ -211,10 +211,10 @@ class Core:
         values = decode_high(high, bands.low, self.profile)
         return Bands(bands.low, bands.low_steps, values, self.profile.high_steps(read_header(high).quality))
 
-    def _from_picture(self, encoded: bytes) -> Bands:
+    def _from_picture(self, encoded: bytes, cropped: bool) -> Bands:
         self._check_picture(encoded)
         profile = self.profile
-        pixels = fit(open_rgb(encoded, profile.size), profile.size)
+        pixels = fit(open_rgb(encoded, profile.size), profile.size, cropped=cropped)
         values = coefficients(pixels, profile.low + profile.high)
         low_steps, high_steps = profile.low_steps(profile.quality), profile.high_steps(profile.quality)
         threshold, middle = profile.threshold(profile.quality), len(profile.low)

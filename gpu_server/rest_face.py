@@ -123,8 +123,12 @@ def _add_images(app: FastAPI, service: Service) -> None:
     @app.post(
         "/v1/classify", response_model=bodies.Answer, openapi_extra=_binary(PAYLOADS, *sorted(PICTURES))
     )
-    async def classify(request: Request, chosen: Chosen) -> Response:
-        """A JPEG, PNG or WebP; or both payloads in one piece, low first, as application/vnd.overtone."""
+    async def classify(request: Request, chosen: Chosen, cropped: bool = False) -> Response:
+        """A JPEG, PNG or WebP; or both payloads in one piece, low first, as application/vnd.overtone.
+
+        Of a picture its centre is taken, an eighth less than the largest square; all of that square if the
+        sender `cropped` it.
+        """
         with service.counted(FACE):
             owner(service, request)
             core = service.core
@@ -135,7 +139,7 @@ def _add_images(app: FastAPI, service: Service) -> None:
             most = 2 * limit if payloads else service.settings.max_picture_bytes
             async with received(request, most) as body:
                 joined = payloads or (kind in ANY and not is_picture(body))
-                work = core.joined(body, chosen) if joined else core.picture(body, chosen)
+                work = core.joined(body, chosen) if joined else core.picture(body, chosen, cropped=cropped)
                 return _answer(core, await attended(request, work))
 
 

@@ -164,8 +164,12 @@ class Uploads:
         self._headers = {"content-type": wish.rival.media_type}
         if wish.token:
             self._headers["authorization"] = f"Bearer {wish.token}"
-        self._params = {"operating_point": wish.operating_point} if wish.operating_point else {}
+        self._params = {"cropped": "true"}
+        if wish.operating_point:
+            self._params["operating_point"] = wish.operating_point
         self._http = httpx.AsyncClient(base_url=f"http://{address}", timeout=PATIENCE, trust_env=False)
+        # What httpx says of itself and accepts: a device that counts bytes would say none of it.
+        self._http.headers.clear()
 
     async def __aenter__(self) -> Self:
         try:

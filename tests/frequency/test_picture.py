@@ -114,6 +114,12 @@ def test_fit_gives_the_size(width: int, height: int, size: int) -> None:
     assert fit(Image.new("RGB", (width, height)), size).shape == (size, size, 3)
 
 
+def test_fit_takes_all_of_a_square_that_was_cropped(photograph: NDArray[np.uint8]) -> None:
+    square = fit(Image.fromarray(photograph), 112)
+    assert np.array_equal(fit(Image.fromarray(square), 112, cropped=True), square)
+    assert not np.array_equal(fit(Image.fromarray(square), 112), square)
+
+
 def test_fit_is_resize_then_centre_crop(photograph: NDArray[np.uint8]) -> None:
     picture = Image.fromarray(photograph)
     resized = picture.resize((round(128 * 128 / 96), 128), Image.Resampling.BICUBIC)

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from frequency import Encoded, Profile
+from frequency import Encoded, Profile, fit
 from gpu_server.engine import Engine
 from gpu_server.errors import Shed
 from gpu_server.rest_face import create_app
@@ -113,14 +113,17 @@ async def test_classify_a_picture(
     assert reply.json()["stage"] == stage
 
 
+@pytest.mark.parametrize("cropped", [False, True])
 async def test_a_picture_is_answered_as_its_payloads_are(
-    http: httpx.AsyncClient, encoded: Encoded, photograph: NDArray[np.uint8]
+    http: httpx.AsyncClient, encoded: Encoded, photograph: NDArray[np.uint8], tiny_profile: Profile, cropped: bool
 ) -> None:
     file = BytesIO()
-    Image.fromarray(photograph).save(file, "PNG")  # without loss, so that both see the same pixels
+    picture = Image.fromarray(photograph)
+    sent = Image.fromarray(fit(picture, tiny_profile.size)) if cropped else picture
+    sent.save(file, "PNG")  # without loss, so that both see the same pixels
     both = {"content-type": "application/vnd.overtone"}
     for point in (ALWAYS, NEVER):
-        params = {**point, "top": "10"}
+        params = {**point, "top": "10", "cropped": str(cropped).lower()}
         picture = await http.post("/v1/classify", params=params, content=file.getvalue())
         joined = encoded.low + encoded.high
         payloads = await http.post("/v1/classify", params=params, content=joined, headers=both)
