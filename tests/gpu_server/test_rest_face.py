@@ -115,11 +115,15 @@ async def test_classify_a_picture(
 
 @pytest.mark.parametrize("cropped", [False, True])
 async def test_a_picture_is_answered_as_its_payloads_are(
-    http: httpx.AsyncClient, encoded: Encoded, photograph: NDArray[np.uint8], tiny_profile: Profile, cropped: bool
+    http: httpx.AsyncClient,
+    encoded: Encoded,
+    photograph: NDArray[np.uint8],
+    tiny_profile: Profile,
+    cropped: bool,
 ) -> None:
     file = BytesIO()
-    picture = Image.fromarray(photograph)
-    sent = Image.fromarray(fit(picture, tiny_profile.size)) if cropped else picture
+    whole = Image.fromarray(photograph)
+    sent = Image.fromarray(fit(whole, tiny_profile.size)) if cropped else whole
     sent.save(file, "PNG")  # without loss, so that both see the same pixels
     both = {"content-type": "application/vnd.overtone"}
     for point in (ALWAYS, NEVER):
