@@ -19,7 +19,7 @@ from benchmarks.load.talk import PATIENCE, Wish
 from benchmarks.load.upload import Rival
 from benchmarks.machine import about_machine
 from benchmarks.pictures import Gallery, gather
-from benchmarks.sweep import fair, report
+from benchmarks.sweep import equal, report
 from benchmarks.sweep.plan import Plan, Point, Run, read
 from benchmarks.sweep.runs import ABOUT, TIMELINE, Book, Result
 from benchmarks.sweep.timeline import watch
@@ -86,7 +86,7 @@ class _Sweep:
         self._plan, self._gallery, self._book, self._where = plan, gallery, book, where
         self._console = console
         self._parcels: dict[int | str, list[Parcel]] = {}
-        self._equal: fair.Equal | None = None
+        self._equal: equal.Equal | None = None
         self._machine = about_machine()  # now, while all of its load is others'
 
     async def run(self) -> None:
@@ -105,7 +105,7 @@ class _Sweep:
     def _settle_equal(self, served: Served) -> None:
         """Take the rival of equal accuracy from the log where there is one."""
         self._equal = (
-            fair.logged(fair.log_of(served.name), served.profile.id.hex()) if self._plan.equal else None
+            equal.logged(equal.log_of(served.name), served.profile.id.hex()) if self._plan.equal else None
         )
         if self._equal is not None:
             self._plan = self._plan.with_equal(self._equal.rival)

@@ -10,11 +10,12 @@ A setting that is far behind on the first pictures is not tried on the rest.
 import io
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 
 import numpy as np
+import torch
 import typer
 from numpy.typing import NDArray
 from PIL import Image
@@ -22,8 +23,15 @@ from rich.console import Console
 
 from benchmarks.load.upload import Codec, Rival
 from benchmarks.pictures import draw
+from benchmarks.sweep.equal import Equal, log_of
+from benchmarks.sweep.judge import BATCH, Judge, Pixels
+from frequency import fit, open_rgb
+from gpu_server.network import open_network
+from training.compression import resized
+from training.data import part, split
+from training.progress import tracked
+from training.weights import find_rival, load
 
-LOGS = Path(__file__).parents[2] / "docs" / "runs"
 SIDES = (80, 96, 112, 128, 160, 192, 224)
 QUALITIES = (5, 10, 20, 30, 40, 55, 75)
 # Of top-1, and still equal.
@@ -32,15 +40,9 @@ TOLERANCE = 0.005
 FIRST, BEHIND = 200, 0.02
 # On which the settings are ordered by bytes.
 SAMPLE = 40
-BATCH = 32
 
-Pixels = NDArray[np.uint8]
 # Which of the first so many pictures are right when sent in a way, bool[count], and their mean bytes.
 Trial = Callable[[Rival, int], tuple[NDArray[np.bool_], float]]
-
-
-class FairError(ValueError):
-    """A log that cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -51,52 +53,6 @@ class Tried:
     top1: float
     bytes: float
     n: int
-
-
-@dataclass(frozen=True)
-class Equal:
-    """A rival of equal accuracy.
-
-    Attributes:
-        profile: id of the profile that it is compared with, in hexadecimal.
-        n: calibration pictures.
-        ours: top-1 of the cascade at its default quality and operating point, a fraction.
-        rival, theirs, bytes: codec, side and quality; its top-1 and mean bytes.
-        reached: whether it is as accurate; if none is, this is the most accurate.
-    """
-
-    profile: str
-    n: int
-    ours: float
-    rival: Rival
-    theirs: float
-    bytes: float
-    reached: bool
-
-    def document(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self) | {"rival": str(self.rival)}
-
-
-def log_of(model: str) -> Path:
-    """Where the choice for a model is kept."""
-    return LOGS / f"equal-{model}.json"
-
-
-def logged(path: Path, profile: str) -> Equal | None:
-    """What a log says; None if there is none, or it is about another profile.
-
-    Raises:
-        FairError: it cannot be read.
-    """
-    if not path.is_file():
-        return None
-    try:
-        found = json.loads(path.read_text("utf-8"))
-        equal = Equal(**found | {"rival": Rival.parse(found["rival"])})
-    except (ValueError, LookupError, TypeError) as error:
-        raise FairError(f"{path}: not a log of python -m benchmarks.sweep.fair ({error})") from None
-    return equal if equal.profile == profile else None
 
 
 def search(
@@ -131,9 +87,6 @@ class Sender:
     """Pictures sent in front of the rival's network."""
 
     def __init__(self, weights: Path, paths: Sequence[Path], targets: NDArray[np.int64]) -> None:
-        # Torch is behind this, and a sweep reads logs without it.
-        from training.weights import load
-
         trained = load(weights)
         self._network, self._size = trained.system, trained.recipe.size
         self._network.module.eval()
@@ -148,23 +101,17 @@ class Sender:
         return right, float(np.mean([size for _, size in pictures]))
 
     def _sent(self, rival: Rival, number: int) -> tuple[Pixels, int]:
-        from training.compression import resized
-
         body = rival.compress(self._at(rival.side, number))
         return resized(np.asarray(Image.open(io.BytesIO(body)).convert("RGB")), self._size), len(body)
 
     def _at(self, side: int, number: int) -> Image.Image:
         """A picture as a device would crop it; each is decoded once a side."""
-        from frequency import fit, open_rgb
-
         known = self._cropped.setdefault(side, [])
         for path in self._paths[len(known) : number + 1]:
             known.append(Image.fromarray(fit(open_rgb(path, side), side)))
         return known[number]
 
     def _answers(self, pictures: Sequence[Pixels]) -> NDArray[np.int64]:
-        import torch
-
         x = torch.from_numpy(np.stack(pictures).transpose(0, 3, 1, 2).copy()).float()
         with torch.inference_mode():
             found: NDArray[np.int64] = self._network.logits(0, x).argmax(1).numpy()
@@ -199,13 +146,6 @@ def find(data: Path, checkpoint: str, rival: str, codec: Codec, count: int | Non
     Raises:
         ValueError: no such checkpoint, rival, codec or data.
     """
-    from benchmarks.sweep.equal import Judge
-    from frequency import fit, open_rgb
-    from gpu_server.network import open_network
-    from training.data import part, split
-    from training.progress import tracked
-    from training.weights import find_rival
-
     weights = find_rival(rival)
     rivals = [Rival(codec, side, quality) for side in SIDES for quality in QUALITIES]
     network, card = open_network(checkpoint)

@@ -152,8 +152,7 @@ class Plan(BaseModel):
         model: a checkpoint file, or the name of a bundled one; for the server that the sweep starts.
         pictures: how many different pictures there are.
         equal: the rival of equal accuracy, as "webp-112-40", and one of the uploads; what
-            `benchmarks.sweep.fair` has logged of the model takes its place, and without that
-            `python -m benchmarks.sweep.equal` tells how it was chosen.
+            `benchmarks.sweep.fair` has logged of the model takes its place.
         timelines: links on which one escalated image is watched.
     """
 

@@ -75,8 +75,7 @@ def equal_words(study: Study) -> str:
     head = f"The upload of equal accuracy is {title}"
     if not told:
         return (
-            f"{head}, by the plan: chosen on calibration pictures in front of our own network "
-            "(python -m benchmarks.sweep.equal), which was not trained on such pictures."
+            f"{head}, by the plan, which takes it for granted: python -m benchmarks.sweep.fair would find it."
         )
     words = (
         f"{head}: {told['theirs']:.1%} right in front of an equally dear network trained on such pictures, "

@@ -1,15 +1,10 @@
 """The choice of equal accuracy, in front of a network of its own."""
 
-import json
-from pathlib import Path
-
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
 from benchmarks.load.upload import Rival
-from benchmarks.sweep import fair
-from benchmarks.sweep.fair import FIRST, Equal, FairError, Tried, logged, search
+from benchmarks.sweep.fair import FIRST, Tried, search
 
 N = 400
 OURS = np.arange(N) % 10 != 0
@@ -39,20 +34,3 @@ def test_if_none_is_the_most_accurate_stands_in() -> None:
     (found, reached), told = tried(0.80, 0.885, 0.86)
     assert (found.rival, reached) == (FAIR, False)
     assert told[-1][0] == DEAR
-
-
-def test_a_log_is_of_one_profile(tmp_path: Path) -> None:
-    equal = Equal("90b91de9", 900, 0.9, FAIR, 0.897, 1400.0, True)
-    path = tmp_path / "equal.json"
-    path.write_text(json.dumps(equal.document()))
-    assert logged(path, "90b91de9") == equal
-    assert logged(path, "00000000") is None
-    assert logged(tmp_path / "none.json", "90b91de9") is None
-    path.write_text('{"n": 1}')
-    with pytest.raises(FairError, match=r"equal\.json: not a log"):
-        logged(path, "90b91de9")
-
-
-def test_choices_that_come_along_can_be_read() -> None:
-    for path in fair.LOGS.glob("equal-*.json"):
-        assert logged(path, json.loads(path.read_text())["profile"]) is not None
