@@ -67,7 +67,10 @@ class Verdict:
 def verdicts(
     ours: Sequence[Entry], rivals: Mapping[str, Sequence[Entry]], resamples: int = RESAMPLES
 ) -> list[Verdict]:
-    """Every rival by every measure; where curves have no range in common there is no verdict."""
+    """Every rival by every measure.
+
+    Where curves have no range in common, or none in any resample, there is no verdict.
+    """
     found = (
         _verdict(name, measure, ours, theirs, resamples)
         for name, theirs in rivals.items()
@@ -84,7 +87,9 @@ def _verdict(
     except CurveError:
         return None
     drawn = list(_resampled(measure, ours, theirs, resamples))
-    lower, upper = np.quantile(drawn, (0.025, 0.975)) if drawn else (np.nan, np.nan)
+    if not drawn:
+        return None
+    lower, upper = np.quantile(drawn, (0.025, 0.975))
     return Verdict(name, measure, found, float(lower), float(upper))
 
 

@@ -21,7 +21,7 @@ THEIRS = [entry("WebP", 0.70, 300, "wire"), entry("WebP", 0.80, 600, "wire")]
 
 
 def test_every_measure_is_its_own() -> None:
-    found = {v.measure: v.found.ratio for v in verdicts(OURS, {"WebP": THEIRS}, resamples=0)}
+    found = {v.measure: v.found.ratio for v in verdicts(OURS, {"WebP": THEIRS}, resamples=3)}
     assert found == pytest.approx({"payload": 2 / 3, "wire": 1 / 6, "post": 1 / 3, "bare": 1 / 3})
     assert set(found) == set(get_args(Measure))
 
@@ -44,6 +44,10 @@ def test_interval_holds_the_ratio() -> None:
 def test_curves_that_do_not_meet_have_no_verdict() -> None:
     poor = [entry("JPEG", 0.1, 100), entry("JPEG", 0.2, 200)]
     assert not verdicts(OURS, {"JPEG": poor}, resamples=3)
+
+
+def test_without_an_interval_there_is_no_verdict() -> None:
+    assert not verdicts(OURS, {"WebP": THEIRS}, resamples=0)
 
 
 def test_entry_as_json_has_bytes_top1_and_settings() -> None:
