@@ -90,13 +90,17 @@ def read_runs(folder: Path) -> dict[str, Repeated]:
     return {name: Repeated(name, tuple(runs)) for name, runs in found.items()}
 
 
-def systems(runs: dict[str, Repeated]) -> str:
+def systems(lines: Sequence[Published]) -> Callable[[dict[str, Repeated]], str]:
     """Single networks on the same budget and data, beside the sources' numbers."""
-    rows = []
-    for line in _present(published.SYSTEMS, runs):
-        ours = runs[line.run]
-        rows.append((line.what, _points(line.top1), ours.mean("top1"), ours.seeds, *ours.cost))
-    return table(("network", "published", "ours", "seeds", "parameters", "MACs"), rows)
+
+    def say(runs: dict[str, Repeated]) -> str:
+        rows = []
+        for line in _present(lines, runs):
+            ours = runs[line.run]
+            rows.append((line.what, _points(line.top1), ours.mean("top1"), ours.seeds, *ours.cost))
+        return table(("network", "published", "ours", "seeds", "parameters", "MACs"), rows)
+
+    return say
 
 
 def structures(runs: dict[str, Repeated]) -> str:
@@ -181,8 +185,10 @@ def _points(value: float | None) -> str:
 
 RUNS: dict[str, Callable[[dict[str, Repeated]], str]] = {
     "costs": costs,
-    "systems": systems,
+    "systems": systems(published.SYSTEMS),
     "systems_order": order(published.SYSTEMS),
+    "imagenet": systems(published.IMAGENET),
+    "imagenet_order": order(published.IMAGENET),
     "structures": structures,
     "structures_order": order(published.STRUCTURES),
     "small_budget": budget("small-"),

@@ -49,7 +49,7 @@ def written(folder: Path, *runs: dict[str, Any]) -> Path:
 
 def test_seeds_are_averaged_with_their_spread(tmp_path: Path) -> None:
     runs = read_runs(written(tmp_path, single("small-rgb", 0.80), single("small-rgb", 0.84, seed=1)))
-    row = systems(runs).splitlines()[-1]
+    row = systems(published.SYSTEMS)(runs).splitlines()[-1]
     assert row == "| RGB ResNet-50 | 82.67 | 82.00 ± 2.83 | 2 | 1.50 M | 0.250 G |"
 
 
@@ -124,7 +124,7 @@ def test_other_json_is_left_alone_and_damage_is_named(tmp_path: Path) -> None:
 def test_a_run_without_results_says_so(tmp_path: Path) -> None:
     runs = read_runs(written(tmp_path, log("small-rgb", 0, [])))
     with pytest.raises(ResultsError, match="small-rgb: no results"):
-        systems(runs)
+        systems(published.SYSTEMS)(runs)
 
 
 def test_unknown_table_in_the_template(tmp_path: Path) -> None:
