@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 # Enough to hide a link's round trip and our encoding; more would only queue on the link, each image late.
 IN_FLIGHT = 4
-# How often a busy server is asked again for one image, however much time is left.
+# How often a busy server is asked for one image, however much time is left.
 PATIENCE = 4
 MAX_TIMEOUT = 86_400.0
 MAX_TOP = 65_535
@@ -107,8 +107,6 @@ class AsyncClient:
         try:
             async with _within(self._setup.timeout, f"{self._setup.address} gave no profile"):
                 await self._learn(await self._transport.profile(self._profiles))
-            card = self._transport.known_card or {}
-            self._chooser.expect(exit_share(card, self._setup.operating_point))
         except BaseException:
             await self._transport.close()
             raise
@@ -248,6 +246,7 @@ class AsyncClient:
         if self._quality is not None and self._quality not in profile.qualities:
             raise UsageError(f"no quality {self._quality}: {profile.name} has {list(profile.qualities)}")
         self._profile = profile
+        self._chooser.expect(exit_share(self._open.known_card or {}, self._setup.operating_point))
         await asyncio.to_thread(self._profiles.add, profile)
 
 
@@ -259,7 +258,7 @@ def _transport(setup: Setup, chooser: Chooser) -> Transport:
         return GrpcTransport(setup, chooser)
     from edge_client.rest_transport import RestTransport
 
-    return RestTransport(setup)
+    return RestTransport(setup, chooser.link)
 
 
 @contextlib.asynccontextmanager

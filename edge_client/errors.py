@@ -8,6 +8,7 @@ class OvertoneError(Exception):
 
     Attributes:
         code: the gRPC status name it stands for.
+        what: what happened, without what to do about it.
         retry_after: seconds after which the server would like to be asked again, if it said so.
     """
 
@@ -15,7 +16,8 @@ class OvertoneError(Exception):
     advice: ClassVar[str] = ""
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
-        super().__init__(f"{message.rstrip('.')}; {self.advice}" if self.advice else message)
+        self.what = message.rstrip(".")
+        super().__init__(f"{self.what}; {self.advice}" if self.advice else message)
         self.retry_after = retry_after
 
 

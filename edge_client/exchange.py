@@ -33,9 +33,9 @@ class Exchange:
         self.whole = False
         self._upload = upload
         self._pace = pace
-        self._made = self._sent = self._low_end = 0
-        self._waiting = self._waiting_high = 0.0
-        self._begun: float | None = None
+        self._made = self._sent = 0
+        self._low_end = self._high_end = 0
+        self._waiting = 0.0
         self._first: float | None = None
         self._last = 0.0
         self._left: int | None = None
@@ -58,21 +58,21 @@ class Exchange:
         """One of its messages is handed to the transport."""
         self._upload.bytes_sent += len(message.image.low) + len(message.high.data)
         self._sent += len(message.high.data)
-        if self._begun is None:
-            self._begun, self._waiting = now, self._pace.waiting(now)
-        handed = self._pace.hand(message.ByteSize() + FRAME, now)
+        link = self._pace.link
         if message.HasField("image"):
-            self._low_end = handed
+            self._waiting = link.waiting(now)
+            self._low_end = link.hand(message.ByteSize() + FRAME, now)
+        else:
+            self._high_end = link.hand(message.ByteSize() + FRAME, now)
 
     def hears(self, message: pb.Downstream, now: float) -> None:
         """The server speaks of this image."""
         self._last = now
         if self._first is None:
             self._first = now
-            self._pace.arrived(self._low_end)
+            self._pace.link.arrived(self._low_end)
             if message.HasField("need_high"):
                 self._left = len(self._upload.encoded.high) - self._made
-                self._waiting_high = self._pace.waiting(now)
         self.inbox.put_nowait(message)
 
     def outcome(self, stage: Stage, server: float) -> Observation | None:
@@ -82,18 +82,19 @@ class Exchange:
             stage: of the answer.
             server: seconds of queue and compute.
         """
-        if self._begun is None or self._first is None or self.sent_again:
+        if self._first is None or self.sent_again:
             return None
         return Observation(
             plan=self.plan,
             low=len(self._upload.encoded.low),
             high=len(self._upload.encoded.high),
             sent=self._sent,
-            first=self._first - self._begun,
-            total=self._last - self._begun,
+            low_end=self._low_end,
+            high_end=self._high_end,
+            first=self._first,
+            last=self._last,
             server=server,
             stage=stage,
             left=self._left,
             waiting=self._waiting,
-            waiting_high=self._waiting_high,
         )

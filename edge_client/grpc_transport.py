@@ -13,7 +13,7 @@ from edge_client.errors import ConnectionLost, OvertoneError, ProtocolError, Una
 from edge_client.pace import Pace
 from edge_client.policy import Chooser, Plan
 from edge_client.profiles import Profiles
-from edge_client.session import Metadata, Moved, Session, from_rpc
+from edge_client.session import Metadata, Moved, Session, broken_off, from_rpc
 from edge_client.transport import Reply, Setup, Upload
 from frequency import Profile, ProfileError
 from protos import overtone_pb2 as pb
@@ -65,13 +65,15 @@ class GrpcTransport:
         self._opening: asyncio.Task[Session] | None = None
         self._profile_id = b""
         self._card: dict[str, Any] | None = None
-        self._been_there = False
+        self._been_there = self._closed = False
+        # Of the last session: what begins while it is being replaced goes on in the next one.
+        self._credits = 1
         self._farewells: set[asyncio.Task[None]] = set()
 
     @property
     def credits(self) -> int:
         """How many images the server takes at a time."""
-        return self._session.credits if self._session else 1
+        return self._credits
 
     async def profile(self, known: Profiles, *, fresh: bool = False) -> Profile:
         """The served profile; a welcome names it, so a known one costs nothing."""
@@ -112,6 +114,7 @@ class GrpcTransport:
 
     async def close(self) -> None:
         """Let images in flight be answered for a second, then close."""
+        self._closed = True
         if self._opening is not None:
             self._opening.cancel()
             await asyncio.wait([self._opening])
@@ -141,18 +144,22 @@ class GrpcTransport:
         """The session; a lost one is opened anew by one task, however many images wait for it."""
         if self._session is not None and self._session.usable:
             return self._session
+        if self._closed:
+            raise ConnectionLost("the client was closed")
         if self._opening is None or self._opening.done():
             self._opening = asyncio.create_task(self._open())
             self._opening.add_done_callback(lambda task: task.cancelled() or task.exception())
-        return await asyncio.shield(self._opening)
+        with broken_off():
+            return await asyncio.shield(self._opening)
 
     async def _open(self) -> Session:
-        problem: OvertoneError | None = None
+        problem: OvertoneError = Unavailable("none was tried")
         for pause in PAUSES if self._been_there else FIRST_PAUSES:
-            await asyncio.sleep(max(pause, (problem.retry_after or 0.0) if problem else 0.0))
+            await asyncio.sleep(max(pause, problem.retry_after or 0.0))
             try:
                 async with asyncio.timeout(self._setup.timeout):
                     pace = Pace(self._chooser)
+                    pace.link.emptied()
                     self._session = await Session.open(self._stub, self._metadata, self._hello(), pace)
             except Unavailable as error:
                 problem = error
@@ -161,22 +168,22 @@ class GrpcTransport:
                 self._reconnect()
             else:
                 self._been_there = True
+                self._credits = self._session.credits
                 return self._session
-        raise Unavailable(f"no session with {self._setup.address}: {problem}") from problem
+        raise Unavailable(f"no session with {self._setup.address}: {problem.what}") from problem
 
     def _hello(self) -> pb.Hello:
-        options = pb.Options(
-            operating_point=self._setup.operating_point,
-            top=self._setup.top,
-            deadline_ms=max(1, round(1e3 * self._setup.timeout)),
-        )
+        # Without a deadline, which would hold for all images while each may have a time limit of its own: an
+        # image given up here is cancelled there, and the server has limits besides.
+        options = pb.Options(operating_point=self._setup.operating_point, top=self._setup.top)
         return pb.Hello(profile_id=self._profile_id, options=options)
 
     async def _describe(self) -> pb.Model:
         try:
-            model: pb.Model = await self._stub.DescribeModel(
-                pb.DescribeModelRequest(), metadata=self._metadata, timeout=self._setup.timeout
-            )
+            with broken_off():
+                model: pb.Model = await self._stub.DescribeModel(
+                    pb.DescribeModelRequest(), metadata=self._metadata, timeout=self._setup.timeout
+                )
             self._card = dict(json.loads(model.card or "{}"))
         except grpc.aio.AioRpcError as error:
             raise from_rpc(error) from error

@@ -4,29 +4,29 @@ Bytes handed to a socket cannot be taken back, and a socket takes far more than 
 answer comes. So what nobody has asked for stays here until the link should have room for it.
 """
 
+from edge_client.link import FIRST_RATE
 from edge_client.policy import Chooser
 
-# Of a link that has not been measured yet: 256 kbit/s, not much above what LTE-M and the like carry.
-FIRST_RATE = 32_000.0
 SMALLEST, LARGEST = 256, 16 * 1024
 # What is under way when the answer comes is wasted, and each chunk costs some thirty bytes of headers: an
 # eighth of what the link carries until then adds little to either.
 CHUNKS = 8
 # The next chunk goes when a quarter of one should still wait: time enough for a timer that is late.
 LEAD = 4
+# Seconds that no timer is worth: it would be late by as much.
+TICK = 1e-3
 
 
 class Pace:
-    """What should still wait on the link, by what is known of its rate; times are seconds of any one clock.
+    """When to hand over the next chunk, and how much, by what is known of the link.
 
     Args:
-        chooser: what knows the rate.
+        chooser: what knows the link, and how long answers take.
     """
 
     def __init__(self, chooser: Chooser) -> None:
         self._chooser = chooser
-        self._handed = self._arrived = 0
-        self._left = self._at = 0.0
+        self.link = chooser.link
 
     @property
     def chunk(self) -> int:
@@ -34,25 +34,11 @@ class Pace:
         fits = int(self._rate * self._chooser.answer_seconds / CHUNKS)
         return max(SMALLEST, min(LARGEST, fits))
 
-    def hand(self, size: int, now: float) -> int:
-        """`size` bytes go to the link; all that went so far, for `arrived`."""
-        self._left, self._at = self.waiting(now) + size, now
-        self._handed += size
-        return self._handed
-
-    def arrived(self, handed: int) -> None:
-        """The server has said something that it could not say before it had the first `handed` bytes."""
-        self._arrived = max(self._arrived, handed)
-
-    def waiting(self, now: float) -> float:
-        """Bytes that the link should not have carried yet."""
-        by_rate = max(0.0, self._left - self._rate * (now - self._at))
-        return min(by_rate, self._handed - self._arrived)
-
     def pause(self, now: float) -> float:
         """Seconds until the link wants another chunk: just before it would fall idle."""
-        return max(0.0, self.waiting(now) - self.chunk / LEAD) / self._rate
+        seconds = (self.link.waiting(now) - self.chunk / LEAD) / self._rate
+        return seconds if seconds > TICK else 0.0
 
     @property
     def _rate(self) -> float:
-        return self._chooser.rate or FIRST_RATE
+        return self.link.rate or FIRST_RATE

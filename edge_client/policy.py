@@ -10,7 +10,8 @@ and c' the server's time for the low and the high network; and p the share of im
 
 `ahead` stops when the answer comes, d + c after the last byte of low went out. What `at_once` has then not
 yet carried, max(0, h - d - c), keeps the next image waiting. Both save s = d + min(c, h) where low does not
-suffice.
+suffice; less where several images are in flight and keep each other waiting for w seconds, because then the
+link is not idle while one of them makes its round trip: s = max(0, d + min(c, h) - w).
 
 Sending more than it saves: bytes sent for nothing have a price, the time the link needs for them. The gain
 of sending high unasked is what that saves beyond what it wastes, both as expected beforehand:
@@ -28,11 +29,11 @@ and chunks would only cost headers. Otherwise it takes `ahead`.
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from statistics import median
+from statistics import fmean, median
 from typing import Any, Literal, get_args
 
 from edge_client.errors import UsageError
-from edge_client.estimate import Estimate
+from edge_client.link import FIRST_RATE, Link
 from edge_client.stage import Stage
 
 Policy = Literal["auto", "on_demand", "ahead", "at_once"]
@@ -43,9 +44,10 @@ USUAL_EXIT_SHARE, USUAL_WEIGHT = 0.7, 4.0
 CARD_WEIGHT = 20.0
 # Images after which older ones begin to count less.
 MEMORY = 200.0
-# Images after which a gain counts less: few, lest one link of a moving device pay for the next.
-GAIN_MEMORY = 32.0
-SERVER_WINDOW = 16
+# Images whose saving may be kept: few, lest one link of a moving device pay for the next.
+MOST_GAINED = 2
+# Images by which the server's time for low, and the queue on the link, are known.
+SHORT = 16
 
 
 @dataclass(frozen=True)
@@ -57,26 +59,28 @@ class Observation:
         low: size of its low payload.
         high: size of its high payload.
         sent: bytes of high that were handed to the transport.
-        first: seconds from the first byte of low to the server's first word, its wish for high or the answer.
-        total: seconds from the first byte of low to the answer.
+        low_end: where low ends in what was handed to the link.
+        high_end: where what was sent of high ends there.
+        first: time of the server's first word, its wish for high or the answer; seconds of the link's clock.
+        last: time of the answer.
         server: seconds of queue and compute that the answer carries, of both networks if both ran.
         stage: of the answer.
         left: bytes of high still here when the server asked for them; None if it did not ask.
         waiting: bytes that stood before low on the link.
-        waiting_high: bytes that stood before what was left of high.
     """
 
     plan: Plan
     low: int
     high: int
     sent: int
+    low_end: int
+    high_end: int
     first: float
-    total: float
+    last: float
     server: float
     stage: Stage
     left: int | None = None
     waiting: float = 0.0
-    waiting_high: float = 0.0
 
     @property
     def escalated(self) -> bool:
@@ -98,6 +102,7 @@ class Costs:
         round_trip: d.
         compute: c.
         share: p.
+        queue: w.
         can_stop: whether high can be stopped midway; else only asking and `at_once` are left.
     """
 
@@ -105,6 +110,7 @@ class Costs:
     round_trip: float
     compute: float
     share: float
+    queue: float = 0.0
     can_stop: bool = True
 
     @property
@@ -116,7 +122,7 @@ class Costs:
     @property
     def saved(self) -> float:
         """s: if low does not suffice."""
-        return self.round_trip + min(self.compute, self.high)
+        return max(0.0, self.round_trip + min(self.compute, self.high) - self.queue)
 
     def best(self, gained: float = 0.0) -> Plan:
         """The plan of least expected time that does not send more than it saves.
@@ -124,7 +130,8 @@ class Costs:
         Args:
             gained: seconds that images before saved beyond what they wasted; they may pay for this one.
         """
-        if max(self.gain, self.gain + gained) <= 0:
+        # Between two images that pay the account is down by what one of them pays: that is no loss yet.
+        if max(self.gain, self.gain + gained + self.saved) <= 0:
             return "on_demand"
         return "ahead" if self.can_stop and self.high > self._wait else "at_once"
 
@@ -151,8 +158,9 @@ class Chooser:
             raise UsageError(f"no policy {policy!r}: choose from {', '.join(get_args(Policy))}")
         self._policy = policy
         self._can_stop = can_stop
-        self._link = Estimate()
-        self._low_seconds: deque[float] = deque(maxlen=SERVER_WINDOW)
+        self.link = Link()
+        self._low_seconds: deque[float] = deque(maxlen=SHORT)
+        self._waiting: deque[float] = deque(maxlen=SHORT)
         self._images = self._escalated = self._gained = 0.0
         self.expect(exit_share)
 
@@ -167,12 +175,12 @@ class Chooser:
     @property
     def rate(self) -> float | None:
         """Bytes per second that the link carries towards the server; None as long as nobody can tell."""
-        return self._link.rate
+        return self.link.rate
 
     @property
     def answer_seconds(self) -> float:
         """d + c: from the last byte of low to the answer; 0.0 as long as nobody can tell."""
-        return self._link.round_trip + self._compute
+        return self.link.round_trip + self._compute
 
     @property
     def share(self) -> float:
@@ -190,6 +198,7 @@ class Chooser:
 
     def observe(self, outcome: Observation) -> None:
         """Learn from an answer."""
+        self._waiting.append(outcome.waiting)
         self._account(outcome)
         if (
             outcome.escalated or outcome.stage != "brownout"
@@ -202,26 +211,30 @@ class Chooser:
         asked = outcome.left is not None
         if asked or outcome.stage != "high":
             low_seconds = compute if asked else outcome.server
-            self._link.add(outcome.waiting + outcome.low, outcome.first - low_seconds)
+            self.link.replied(outcome.low_end, outcome.first - low_seconds)
         elif self._hides(compute, outcome.high):
-            self._link.add(outcome.waiting + outcome.low + outcome.high, outcome.total - second)
+            self.link.replied(outcome.high_end, outcome.last - second)
         if outcome.left:
-            self._link.add(outcome.waiting_high + outcome.left, outcome.total - outcome.first - second)
+            self.link.replied(outcome.high_end, outcome.last - second)
 
     @property
     def _compute(self) -> float:
         return median(self._low_seconds) if self._low_seconds else 0.0
 
     def _costs(self, high: float) -> Costs:
-        return Costs(high, self._link.round_trip, self._compute, self.share, self._can_stop)
+        queue = fmean(self._waiting) / (self.rate or FIRST_RATE) if self._waiting else 0.0
+        return Costs(high, self.link.round_trip, self._compute, self.share, queue, self._can_stop)
 
     def _account(self, outcome: Observation) -> None:
         """Book what sending unasked saved or wasted."""
         rate = self.rate
         if rate is None or outcome.plan == "on_demand":
             return
-        gain = self._costs(outcome.high / rate).saved if outcome.escalated else -outcome.wasted / rate
-        self._gained = (1 - 1 / GAIN_MEMORY) * self._gained + gain
+        most = self._costs(outcome.high / rate).saved
+        # Asked for in the middle, only what had gone by then was sooner.
+        saved = most if outcome.left is None else min(most, (outcome.high - outcome.left) / rate)
+        gain = saved if outcome.escalated else -outcome.wasted / rate
+        self._gained = min(self._gained + gain, MOST_GAINED * most)
 
     def _count(self, escalated: bool) -> None:
         fade = min(1.0, MEMORY / (self._images + 1))

@@ -9,7 +9,15 @@ from typing import Any
 import httpx
 
 from edge_client.address import Tls
-from edge_client.errors import ConnectionLost, OvertoneError, ProtocolError, Unavailable, from_code
+from edge_client.errors import (
+    ConnectionLost,
+    OvertoneError,
+    ProtocolError,
+    Unavailable,
+    UsageError,
+    from_code,
+)
+from edge_client.link import Link
 from edge_client.policy import Observation
 from edge_client.profiles import Profiles
 from edge_client.stage import STAGES
@@ -21,6 +29,9 @@ PAYLOADS = "application/vnd.overtone"
 # longer when a server that was there is away, perhaps to start again.
 FIRST_PAUSES = (0.0, 0.1, 0.3)
 PAUSES = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0)
+# Seconds an idle connection is kept: long, so that a picture now and then does not pay for a handshake; yet
+# shorter than the server's 75, lest a request go out on one that is just being closed.
+KEEP = 60.0
 # For an error from a proxy on the way, which does not speak our JSON.
 CODES = {
     400: "INVALID_ARGUMENT",
@@ -41,23 +52,32 @@ LOST = frozenset({404, 410})
 
 
 class RestTransport:
-    """The way over `/v1`."""
+    """The way over `/v1`.
+
+    Args:
+        setup: what holds for all images.
+        link: it is told what goes out.
+    """
 
     credits = 8
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: Setup, link: Link) -> None:
         self._setup = setup
+        self._link = link
         options: dict[str, str | int] = {"top": setup.top}
         if setup.operating_point:
             options["operating_point"] = setup.operating_point
         self._options = options
-        self._http = httpx.AsyncClient(
-            base_url=str(setup.address),
-            headers={"authorization": f"Bearer {setup.token}"} if setup.token else {},
-            verify=(setup.tls or Tls()).context() if setup.address.secure else False,
-            timeout=None,  # the caller's deadline holds for everything
-            limits=httpx.Limits(max_connections=self.credits),
-        )
+        try:
+            self._http = httpx.AsyncClient(
+                base_url=str(setup.address),
+                headers={"authorization": f"Bearer {setup.token}"} if setup.token else {},
+                verify=(setup.tls or Tls()).context() if setup.address.secure else False,
+                timeout=None,  # the caller's deadline holds for everything
+                limits=httpx.Limits(max_connections=self.credits, keepalive_expiry=KEEP),
+            )
+        except httpx.InvalidURL as error:
+            raise UsageError(f"cannot use the address {setup.address}: {error}") from error
 
     async def profile(self, known: Profiles, *, fresh: bool = False) -> Profile:
         """The served profile; ids of known ones are offered as entity tags."""
@@ -98,33 +118,43 @@ class RestTransport:
         await self._http.aclose()
 
     async def _at_once(self, upload: Upload) -> Reply:
-        begun = _now()
-        return _learned(await self._both(upload), upload, begun)
+        payloads = upload.encoded
+        low_end = self._link.hand(len(payloads.low), _now())
+        high_end = self._link.hand(len(payloads.high), _now())
+        return _learned(await self._both(upload), upload, low_end, high_end)
 
     async def _on_demand(self, upload: Upload) -> Reply:
-        begun = _now()
+        low_end = self._link.hand(len(upload.encoded.low), _now())
         first = await self._post("/v1/images", upload, upload.encoded.low, "application/octet-stream")
         asked = _now()
+        self._link.arrived(low_end)
         if first.status_code != httpx.codes.ACCEPTED:
-            return _learned(_reply(first), upload, begun)
+            return _learned(_reply(first), upload, low_end, low_end)
         token = _json(first).get("token")
         if not isinstance(token, str) or not token.replace("-", "").replace("_", "").isalnum():
             raise ProtocolError("the server wants high, but gave no token for it")
         high = upload.encoded.high
+        high_end = self._link.hand(len(high), asked)
         second = await self._post(f"/v1/images/{token}/high", upload, high, "application/octet-stream")
         if second.status_code in LOST:
             return await self._both(upload)
-        return _learned(_reply(second), upload, begun, asked)
+        return _learned(_reply(second), upload, low_end, high_end, asked)
 
     async def _both(self, upload: Upload) -> Reply:
         payloads = upload.encoded.low + upload.encoded.high
         return _reply(await self._post("/v1/classify", upload, payloads, PAYLOADS))
 
+    @property
+    def _open(self) -> httpx.AsyncClient:
+        if self._http.is_closed:
+            raise ConnectionLost("the client was closed")
+        return self._http
+
     async def _post(self, path: str, upload: Upload, body: bytes, kind: str) -> httpx.Response:
         upload.bytes_sent += len(body)
         headers = {"content-type": kind}
         try:
-            return await self._http.post(path, params=self._options, content=body, headers=headers)
+            return await self._open.post(path, params=self._options, content=body, headers=headers)
         except httpx.ConnectError:
             upload.bytes_sent -= len(body)
             raise
@@ -137,7 +167,7 @@ class RestTransport:
         for pause in pauses:
             await asyncio.sleep(pause)
             try:
-                return await self._http.get(path, headers=headers)
+                return await self._open.get(path, headers=headers)
             except httpx.TransportError as error:
                 problem = error
         raise Unavailable(f"{self._setup.address} cannot be reached ({problem!r})") from problem
@@ -184,8 +214,8 @@ def _reply(response: httpx.Response) -> Reply:
         raise ProtocolError(f"the server's answer lacks something ({error!r})") from error
 
 
-def _learned(reply: Reply, upload: Upload, begun: float, asked: float | None = None) -> Reply:
-    """With what the way there teaches, given when low went out and when high was asked for."""
+def _learned(reply: Reply, upload: Upload, low_end: int, high_end: int, asked: float | None = None) -> Reply:
+    """With what the way there teaches, given where payloads end on the link and when high was asked for."""
     now, payloads = _now(), upload.encoded
     unasked = upload.plan == "at_once"
     outcome = Observation(
@@ -193,8 +223,10 @@ def _learned(reply: Reply, upload: Upload, begun: float, asked: float | None = N
         low=len(payloads.low),
         high=len(payloads.high),
         sent=len(payloads.high) if unasked or asked else 0,
-        first=(asked or now) - begun,
-        total=now - begun,
+        low_end=low_end,
+        high_end=high_end,
+        first=asked or now,
+        last=now,
         server=(reply.queue_ms + reply.compute_ms) / 1e3,
         stage=reply.stage,
         left=len(payloads.high) if asked else None,

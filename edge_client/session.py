@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import grpc
@@ -62,8 +63,9 @@ class Session:
         """
         call = stub.Session(metadata=metadata)
         try:
-            await call.write(pb.Upstream(hello=hello))
-            first = await call.read()
+            with broken_off():
+                await call.write(pb.Upstream(hello=hello))
+                first = await call.read()
         except grpc.aio.AioRpcError as error:
             raise from_rpc(error) from error
         except asyncio.InvalidStateError as error:
@@ -222,6 +224,22 @@ class Session:
             self._tasks[1].cancel()
             for exchange in self._exchanges.values():
                 exchange.inbox.put_nowait(error)
+
+
+@contextlib.contextmanager
+def broken_off() -> Iterator[None]:
+    """Tell a call whose channel was closed from a caller who was cancelled: gRPC raises the same for both.
+
+    Raises:
+        ConnectionLost: the channel was closed.
+    """
+    try:
+        yield
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise ConnectionLost("the connection was given up") from None
 
 
 def from_rpc(error: grpc.aio.AioRpcError) -> OvertoneError:

@@ -1,6 +1,7 @@
 """The synchronous client: the asynchronous one on an event loop in a thread of its own."""
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Any, Self, Unpack
@@ -74,14 +75,21 @@ class Client:
             with suppress(RuntimeError):  # interrupted in the middle of a step, which is being cancelled
                 await results.aclose()
 
-        waiting = portal.start_task_soon(following)
+        def step() -> Future[Result | None]:
+            try:
+                return portal.start_task_soon(following)
+            except RuntimeError as error:  # the portal is closed
+                raise OvertoneError("the client was closed before the stream had ended") from error
+
+        waiting = step()
         try:
             while (result := waiting.result()) is not None:
                 yield result
-                waiting = portal.start_task_soon(following)
+                waiting = step()
         finally:
             waiting.cancel()
-            portal.call(close)
+            with suppress(RuntimeError):  # the portal is closed, and the stream was with it
+                portal.call(close)
 
     @property
     def _open(self) -> BlockingPortal:

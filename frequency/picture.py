@@ -33,10 +33,12 @@ def open_rgb(source: Source, size: int | None = None) -> Image.Image:
     """
     if isinstance(source, np.ndarray):
         return _to_rgb(_from_array(source))
-    if isinstance(source, Image.Image):
-        return _to_rgb(ImageOps.exif_transpose(source))
     name = f"{len(source)} bytes" if isinstance(source, bytes) else str(source)
     try:
+        if isinstance(source, Image.Image):
+            if not all(source.size):
+                raise PictureError(f"{name}: has no pixels")
+            return _to_rgb(ImageOps.exif_transpose(source))  # decoded only now, if it comes from a file
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else Path(source)) as opened:
             if opened.width * opened.height > MAX_PIXELS:
                 raise PictureError(

@@ -14,7 +14,7 @@ from frequency import Profile
 from protos import overtone_pb2 as pb
 from protos import overtone_pb2_grpc as stubs
 
-CARD = {"name": "tiny", "classes": [f"n{i:04}" for i in range(10)]}
+CARD: dict[str, Any] = {"name": "tiny", "classes": [f"n{i:04}" for i in range(10)]}
 
 
 class Stream:
@@ -81,6 +81,7 @@ class FakeCascade(stubs.CascadeServicer):
 
     def __init__(self, profile: Profile, *behaviours: Behaviour) -> None:
         self.profile = profile
+        self.card: dict[str, Any] = CARD
         self.behaviours = list(behaviours)
         self.credits = 4
         self.hellos: list[pb.Hello] = []
@@ -142,7 +143,7 @@ class FakeCascade(stubs.CascadeServicer):
     ) -> pb.Model:
         self.described += 1
         packed = self.profile.pack()
-        return pb.Model(name="tiny", profile_id=self.profile.id, profile=packed, card=json.dumps(CARD))
+        return pb.Model(name="tiny", profile_id=self.profile.id, profile=packed, card=json.dumps(self.card))
 
 
 @contextlib.asynccontextmanager
@@ -167,6 +168,7 @@ class Request:
     query: dict[str, str]
     headers: dict[str, str]
     body: bytes
+    peer: tuple[str, int] = ("", 0)
 
 
 @dataclass
@@ -261,7 +263,9 @@ async def serve_rest(app: Callable[[Request], Awaitable[Response]], port: int = 
         writers.add(writer)
         try:
             while True:
-                writer.write((await app(await _request(reader))).encode())
+                request = await _request(reader)
+                request.peer = writer.get_extra_info("peername")
+                writer.write((await app(request)).encode())
                 await writer.drain()
         except (Die, ConnectionError, asyncio.IncompleteReadError):
             pass

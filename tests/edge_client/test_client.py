@@ -6,6 +6,7 @@ import io
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -115,8 +116,15 @@ def test_options_that_make_no_sense_are_refused(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="token"):
             AsyncClient(token=token)
     for scheme in ("grpcs", "https"):
-        with pytest.raises(UsageError, match="PEM"):
+        with pytest.raises(UsageError, match=r"none\.pem"):
             asyncio.run(AsyncClient(f"{scheme}://h", tls=Tls(tmp_path / "none.pem")).__aenter__())
+
+
+@pytest.mark.parametrize("address", ["http://\u2603.x", "https://\u2603.x"])
+async def test_a_host_that_cannot_be_written_is_refused(address: str) -> None:
+    with pytest.raises(UsageError, match="cannot use the address"):
+        async with AsyncClient(address):
+            pass
 
 
 async def test_a_quality_the_profile_lacks_is_refused(tiny_profile: Profile) -> None:
@@ -151,7 +159,9 @@ async def test_any_source_is_the_same_picture(
     assert len({answer.bytes_sent for answer in answers}) == 1
 
 
-@pytest.mark.parametrize("source", [b"not a picture", Path("nowhere.jpg"), np.zeros((4, 4), np.float32), 3])
+@pytest.mark.parametrize(
+    "source", [b"not a picture", Path("nowhere.jpg"), np.zeros((4, 4), np.float32), Image.new("L", (0, 4)), 3]
+)
 async def test_a_bad_picture_is_said_before_anything_is_sent(source: Source, tiny_profile: Profile) -> None:
     cascade = FakeCascade(tiny_profile, confident)
     async with serve_grpc(cascade) as address, AsyncClient(address) as client:
@@ -164,12 +174,18 @@ async def test_a_bad_picture_is_said_before_anything_is_sent(source: Source, tin
 async def test_a_stream_keeps_order_and_isolates_what_fails(
     scheme: str, photograph: Photograph, tiny_profile: Profile
 ) -> None:
-    sources: list[Source] = [photograph, b"bad", photograph, Path("nowhere.jpg"), photograph]
+    buffer = io.BytesIO()
+    Image.fromarray(photograph).save(buffer, "JPEG")
+    cut_short = Image.open(
+        io.BytesIO(buffer.getvalue()[:-200])
+    )  # which Pillow decodes only when it is looked at
+    sources: list[Source] = [photograph, b"bad", photograph, cut_short, photograph]
     async with serve(scheme, tiny_profile) as address, AsyncClient(address) as client:
         results = [result async for result in client.stream(sources)]
     assert [result.picture is source for result, source in zip(results, sources, strict=True)] == [True] * 5
     assert [result.answer is not None for result in results] == [True, False, True, False, True]
     assert isinstance(results[1].error, BadPicture)
+    assert isinstance(results[3].error, BadPicture)
     with pytest.raises(BadPicture):
         results[1].get()
 
@@ -311,6 +327,20 @@ def test_the_synchronous_client_raises_what_went_wrong() -> None:
         pass
 
 
+@pytest.mark.parametrize("scheme", ["grpc", "http"])
+def test_a_stream_does_not_outlive_its_synchronous_client(
+    scheme: str, photograph: Photograph, tiny_profile: Profile
+) -> None:
+    with in_thread(scheme, tiny_profile) as address:
+        with Client(address) as client:
+            read_on, let_go = (client.stream([photograph]) for _ in range(2))
+            assert next(read_on).answer is not None
+            assert next(let_go).answer is not None
+        with pytest.raises(OvertoneError, match="closed"):
+            next(read_on)
+        let_go.close()  # type: ignore[attr-defined]
+
+
 def test_threads_may_share_a_client(photograph: Photograph, tiny_profile: Profile) -> None:
     labels: list[str] = []
     with in_thread("http", tiny_profile) as address, Client(address) as client:
@@ -358,15 +388,21 @@ def test_jpeg_bytes_are_those_of_the_equivalent_size(photograph: Photograph) -> 
     assert jpeg_bytes(photograph, 64) == len(buffer.getvalue())
 
 
-async def test_http_requests_are_kept_alive(photograph: Photograph, tiny_profile: Profile) -> None:
+async def test_http_connections_are_kept_for_a_picture_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, photograph: Photograph, tiny_profile: Profile
+) -> None:
     app = FakeRest(tiny_profile, rest_answer())
-    peers: set[str] = set()
+    peers: list[tuple[str, int]] = []
+    clock = SimpleNamespace(now=0.0)
 
     async def noting(request: Request) -> Response:
-        peers.add(request.headers.get("connection", ""))
+        peers.append(request.peer)
         return await app(request)
 
+    monkeypatch.setattr("httpcore._async.http11.time", SimpleNamespace(monotonic=lambda: clock.now))
     async with serve_rest(noting) as address, AsyncClient(address) as client:
-        for _ in range(3):
+        for clock.now in (1.0, 50.0, 100.0, 175.0):
             await client.classify(photograph)
-    assert peers == {"keep-alive"}
+    profile, *pictures = peers
+    assert pictures[:3] == [profile] * 3
+    assert pictures[3] != profile  # the server has closed it

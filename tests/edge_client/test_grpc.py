@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import grpc
 import numpy as np
@@ -22,9 +23,10 @@ from edge_client import (
     WrongProfile,
     grpc_transport,
 )
+from edge_client.client import PATIENCE
 from frequency import Encoded, Profile, encode, fit, open_rgb
 from protos import overtone_pb2 as pb
-from tests.edge_client.fakes import FakeCascade, Stream, confident, escalating, serve_grpc
+from tests.edge_client.fakes import CARD, FakeCascade, Stream, confident, escalating, serve_grpc
 
 Photograph = NDArray[np.uint8]
 
@@ -73,7 +75,8 @@ async def test_a_confident_server_gets_low_only(
     assert [image.low for image in cascade.images] == [encoded.low]
     assert cascade.streams[0].highs == {}
     assert answer.bytes_sent == len(encoded.low)
-    assert cascade.hellos[0].options == pb.Options(operating_point="always", top=2, deadline_ms=10_000)
+    # No deadline: it would end images whose own time limit is longer than the client's.
+    assert cascade.hellos[0].options == pb.Options(operating_point="always", top=2)
 
 
 @pytest.mark.parametrize("policy", ["on_demand", "at_once"])
@@ -251,6 +254,109 @@ async def test_a_dead_connection_is_replaced(
     assert len(cascade.hellos) == 2
 
 
+async def leaving_for_ever(stream: Stream, image: pb.Image) -> None:
+    await stream.say(go_away=pb.GoAway(reason="draining"))
+
+
+async def test_a_session_is_opened_again_if_its_connection_is_given_up_meanwhile(
+    monkeypatch: pytest.MonkeyPatch, photograph: Photograph, tiny_profile: Profile
+) -> None:
+    """An image on the session before runs out of time, and takes the connection they share with it."""
+    monkeypatch.setattr(grpc_transport, "STALE", 0.1)
+    cascade = FakeCascade(tiny_profile, leaving_for_ever, confident)
+    async with serve_grpc(cascade) as address, AsyncClient(address) as client:
+        old = asyncio.create_task(client.classify(photograph, timeout=1.0))
+        while not cascade.images:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        cascade.welcomed = False
+        new = asyncio.create_task(client.classify(photograph))
+        while len(cascade.hellos) < 2:
+            await asyncio.sleep(0.01)
+        cascade.welcomed = True
+        with pytest.raises(DeadlineExceeded):
+            await old
+        await asyncio.wait([new])
+        assert not new.cancelled()
+        assert new.result().label == "class 3"
+    assert len(cascade.hellos) == 3
+
+
+async def test_a_card_is_an_error_if_its_connection_is_given_up_meanwhile(
+    monkeypatch: pytest.MonkeyPatch, photograph: Photograph, tiny_profile: Profile, tmp_path: Path
+) -> None:
+    class Slow(FakeCascade):
+        async def DescribeModel(  # noqa: N802
+            self, request: pb.DescribeModelRequest, context: grpc.aio.ServicerContext
+        ) -> pb.Model:
+            if self.images:
+                await asyncio.sleep(60)
+            return await super().DescribeModel(request, context)
+
+    monkeypatch.setattr(grpc_transport, "STALE", 0.1)
+    cascade = Slow(tiny_profile, silent)
+    async with serve_grpc(cascade) as address:
+        async with AsyncClient(address, cache=tmp_path):
+            pass
+        async with AsyncClient(
+            address, cache=tmp_path
+        ) as client:  # which now needs no card to know the profile
+            asking = asyncio.create_task(client.classify(photograph, timeout=0.3))
+            while not cascade.images:
+                await asyncio.sleep(0.01)
+            card = asyncio.create_task(client.card())
+            await asyncio.wait([asking, card])
+            assert isinstance(asking.exception(), DeadlineExceeded)
+            assert not card.cancelled()
+            assert isinstance(card.exception(), ConnectionLost)
+
+
+@pytest.mark.parametrize("welcomed", [True, False])
+async def test_closing_ends_what_is_under_way(
+    welcomed: bool, monkeypatch: pytest.MonkeyPatch, photograph: Photograph, tiny_profile: Profile
+) -> None:
+    """An image in flight, and one that waits for its session: neither opens another one."""
+    monkeypatch.setattr(grpc_transport, "CLOSE_GRACE", 0.05)
+    cascade = FakeCascade(tiny_profile, leaving_for_ever, silent)
+    async with serve_grpc(cascade) as address:
+        async with AsyncClient(address) as client:
+            asking = [asyncio.create_task(client.classify(photograph))]
+            while not cascade.images:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.05)
+            cascade.welcomed = welcomed
+            asking.append(asyncio.create_task(client.classify(photograph)))
+            while len(cascade.hellos) < 2 or (welcomed and len(cascade.images) < 2):
+                await asyncio.sleep(0.01)
+        await asyncio.wait(asking)
+        assert not any(image.cancelled() for image in asking)
+        assert [str(image.exception()).partition(";")[0] for image in asking] == ["the client was closed"] * 2
+    assert len(cascade.hellos) == 2
+
+
+async def test_a_stream_begun_without_a_session_sends_several_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, photograph: Photograph, tiny_profile: Profile
+) -> None:
+    """The one before was given up; how many images the server takes is known from it."""
+    monkeypatch.setattr(grpc_transport, "STALE", 0.1)
+    waiting: list[int] = []
+
+    async def together(stream: Stream, image: pb.Image) -> None:
+        waiting.append(image.id)
+        if len(waiting) == 3:
+            for number in waiting:
+                await stream.answer(number)
+
+    async with (
+        serve_grpc(FakeCascade(tiny_profile, silent, together)) as address,
+        AsyncClient(address) as client,
+    ):
+        with pytest.raises(DeadlineExceeded):
+            await client.classify(photograph, timeout=0.3)
+        results = [result.get() async for result in client.stream([photograph] * 3)]
+    assert len(results) == 3
+
+
 async def test_no_welcome_is_an_error_in_time(tiny_profile: Profile) -> None:
     cascade = FakeCascade(tiny_profile, confident)
     cascade.welcomed = False
@@ -365,9 +471,17 @@ class TestErrors:
         assert len(cascade.images) == 3
 
     async def test_but_not_for_ever(self, photograph: Photograph, tiny_profile: Profile) -> None:
-        with pytest.raises(Refused, match="queue full") as caught:
-            await self.refused(tiny_profile, photograph, 1000, 5.0)
+        asked: list[int] = []
+
+        async def busy(stream: Stream, image: pb.Image) -> None:
+            asked.append(image.id)
+            await stream.say(error=pb.Error(id=image.id, code=8, message="queue full", retry_after_ms=50))
+
+        async with serve_grpc(FakeCascade(tiny_profile, busy)) as address, AsyncClient(address) as client:
+            with pytest.raises(Refused, match="queue full") as caught:
+                await client.classify(photograph)
         assert caught.value.retry_after == pytest.approx(0.05)
+        assert len(asked) == PATIENCE
 
     async def test_nor_beyond_the_deadline(self, photograph: Photograph, tiny_profile: Profile) -> None:
         with pytest.raises((Refused, DeadlineExceeded)):
@@ -451,9 +565,10 @@ async def test_a_port_that_is_something_else(words: bytes) -> None:
 async def test_nobody_there_is_said_soon(tiny_profile: Profile) -> None:
     async with serve_grpc(FakeCascade(tiny_profile, confident)) as address:
         pass
-    with pytest.raises(Unavailable, match="overtone serve"):
+    with pytest.raises(Unavailable, match="overtone serve") as caught:
         async with AsyncClient(address, timeout=60.0):
             pass
+    assert str(caught.value).count("check") == 1  # one piece of advice
 
 
 async def test_a_changed_model_is_noticed_and_encoded_for(
@@ -471,6 +586,28 @@ async def test_a_changed_model_is_noticed_and_encoded_for(
     assert [hello.profile_id for hello in cascade.hellos][1] == tiny_profile.id
     assert cascade.images[-1].low == encode(fit(open_rgb(photograph), 64), other_profile).low
     assert cascade.described == 2
+
+
+async def test_a_changed_model_is_expected_to_answer_as_its_card_says(
+    photograph: Photograph, tiny_profile: Profile, other_profile: Profile
+) -> None:
+    def card(exit_share: float) -> dict[str, object]:
+        return {
+            **CARD,
+            "operating_point": "default",
+            "operating_points": [{"name": "default", "exit_share": exit_share}],
+        }
+
+    async def changing(stream: Stream, image: pb.Image) -> None:
+        stream.server.profile, stream.server.card = other_profile, card(0.1)
+        stream.die()
+
+    cascade = FakeCascade(tiny_profile, changing, escalating)
+    cascade.card = card(0.9)
+    async with serve_grpc(cascade) as address, AsyncClient(address) as client:
+        assert client._chooser.share == pytest.approx(0.1)
+        await client.classify(photograph)
+        assert client._chooser.share == pytest.approx(0.9, abs=0.01)  # and the image said much the same
 
 
 async def test_a_changed_model_is_fetched_once_for_all_images_in_flight(

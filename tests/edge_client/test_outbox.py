@@ -5,6 +5,7 @@ import contextlib
 
 import pytest
 
+from edge_client import link as links
 from edge_client import pace as pacing
 from edge_client.exchange import Exchange
 from edge_client.outbox import Outbox
@@ -51,12 +52,14 @@ class Line:
 def idle(monkeypatch: pytest.MonkeyPatch) -> None:
     """A link that always has room."""
     monkeypatch.setattr(pacing, "FIRST_RATE", 1e9)
+    monkeypatch.setattr(links, "FIRST_RATE", 1e9)
 
 
 @pytest.fixture
 def thin(monkeypatch: pytest.MonkeyPatch) -> None:
     """A link on which a low payload takes a quarter of an hour."""
     monkeypatch.setattr(pacing, "FIRST_RATE", 1.0)
+    monkeypatch.setattr(links, "FIRST_RATE", 1.0)
 
 
 @pytest.mark.usefixtures("idle")
@@ -130,4 +133,4 @@ async def test_what_stands_before_low_is_told() -> None:
     outcome = second.outcome("high", 0.01)
     assert outcome is not None
     assert outcome.waiting == pytest.approx(900, abs=40)
-    assert (outcome.left, outcome.waiting_high) == (1000, 0.0)
+    assert (outcome.left, outcome.high_end) == (1000, 0)

@@ -173,6 +173,17 @@ async def test_a_server_killed_for_good_is_a_clear_error(
             await asking
 
 
+async def test_closing_ends_what_is_under_way(photograph: Photograph, tiny_profile: Profile) -> None:
+    app = FakeRest(tiny_profile, hang)
+    async with serve_rest(app) as address:
+        async with AsyncClient(address) as client:
+            asking = asyncio.create_task(client.classify(photograph))
+            while not app.posts:
+                await asyncio.sleep(0.01)
+        with pytest.raises(ConnectionLost, match="closed"):
+            await asking
+
+
 async def test_a_link_cut_and_restored_is_survived(photograph: Photograph, tiny_profile: Profile) -> None:
     app = FakeRest(tiny_profile, hang, rest_answer("high"))
     async with (

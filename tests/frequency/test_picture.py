@@ -76,6 +76,19 @@ def test_what_is_not_a_picture(tmp_path: Path, photograph: NDArray[np.uint8]) ->
             open_rgb(source)
 
 
+def test_what_pillow_has_opened_may_be_no_picture_either(photograph: NDArray[np.uint8]) -> None:
+    whole = encoded(Image.fromarray(photograph), "JPEG")
+    closed = Image.open(io.BytesIO(whole))
+    closed.close()
+    for source, message in (
+        (Image.open(io.BytesIO(whole[: len(whole) // 2])), "truncated"),  # not decoded until it is looked at
+        (closed, "closed"),
+        (Image.new("RGB", (0, 5)), "0x5.* no pixels"),
+    ):
+        with pytest.raises(PictureError, match=message):
+            open_rgb(source)
+
+
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 def test_a_large_jpeg_is_shrunk_on_the_way_to_the_same_picture(
     photograph: NDArray[np.uint8], mode: str
