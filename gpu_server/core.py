@@ -119,7 +119,12 @@ class Core:
 
     async def classify(self, low: bytes, high: bytes, options: Options) -> Answer:
         """Both payloads at once: low first, high if low is not sure."""
-        result = await self.low(low, options, high_at_hand=True)
+        result = None
+        try:
+            result = await self.low(low, options, high_at_hand=True)
+        finally:
+            if not isinstance(result, NeedHigh):
+                self._metrics.dropped.inc(len(high))
         return result if isinstance(result, Answer) else await self.high(low, high, options, result)
 
     async def joined(self, payload: bytes, options: Options) -> Answer:

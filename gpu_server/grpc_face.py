@@ -9,6 +9,7 @@ from grpc_reflection.v1alpha import reflection
 
 from gpu_server import messages
 from gpu_server.errors import ServiceError, StartError
+from gpu_server.listening import listener
 from gpu_server.service import Service
 from gpu_server.session import Session
 from gpu_server.settings import MIB, Settings
@@ -28,7 +29,7 @@ OPTIONS = (
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 30_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 30_000),
     ("grpc.max_connection_age_ms", 20 * 60_000),
     ("grpc.max_connection_age_grace_ms", 60_000),
 )
@@ -126,6 +127,8 @@ class GrpcFace:
         await self._server.stop(grace)
 
     def _bind(self, settings: Settings) -> int:
+        # Tried first: gRPC says of a port that is taken only that it failed, and that on three lines more.
+        listener(settings.host, settings.grpc_port, "gRPC").close()
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         address = f"{host}:{settings.grpc_port}"
         try:

@@ -19,7 +19,7 @@ class Metrics:
         self.escalations = Counter("overtone_escalations", "Images for which low was not enough.", registry=r)
         self.received = Counter(
             "overtone_received_bytes",
-            "Payload bytes received, by band; pictures whole.",
+            "Payload bytes received, by band, but for the dropped ones; pictures whole.",
             ["band"],
             registry=r,
         )

@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from gpu_server import bodies
@@ -113,9 +114,9 @@ def _add_images(app: FastAPI, service: Service) -> None:
         """The high payload of an image whose low one gave this token; 410 means: send both."""
         with service.counted(FACE):
             key, core = (owner(service, request), token), service.core
-            service.store.get(key)  # before the body is read: it may be large, and for nothing
+            service.store.check(key)  # before the body is read: it may be large, and for nothing
             async with received(request, limit) as payload:
-                kept = service.store.get(key)
+                kept = service.find(key, len(payload))
                 answer = await attended(request, core.high(kept.low, payload, chosen, kept.need))
             service.store.drop(key)
             return _answer(core, answer)
@@ -197,7 +198,7 @@ async def received(request: Request, limit: int) -> AsyncIterator[bytes]:
         TooLarge: it is.
         TooSlow: it did not come in time.
         Shed: too many bodies are held.
-        starlette.requests.ClientDisconnect: the client went away in the middle.
+        Departed: the client went away in the middle.
     """
     service: Service = request.app.state.service
     body = bytearray()
@@ -221,6 +222,8 @@ async def _read(request: Request, limit: int, body: bytearray, service: Service)
                     raise too_large
                 service.bodies.take(len(chunk))
                 body += chunk
+    except ClientDisconnect:
+        raise Departed("the client went away") from None
     except TimeoutError:
         raise TooSlow(f"the body did not come within {service.settings.body_timeout:g} s") from None
 

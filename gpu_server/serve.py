@@ -13,6 +13,7 @@ import uvicorn
 
 from gpu_server.errors import StartError
 from gpu_server.grpc_face import GrpcFace
+from gpu_server.listening import check_tls, listener
 from gpu_server.rest_face import create_app
 from gpu_server.service import Phase, Service
 from gpu_server.settings import Settings
@@ -50,7 +51,10 @@ class RestFace:
 
     def __init__(self, service: Service) -> None:
         settings = service.settings
-        self._socket = _bind(settings.host, settings.http_port)
+        self._socket = listener(settings.host, settings.http_port, "HTTP")
+        # Inherited by every connection. asyncio would do it, but not for sockets made without a protocol
+        # number; without it each answer on a kept-alive connection waits 40 ms for a delayed acknowledgement.
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.port = int(self._socket.getsockname()[1])
         config = uvicorn.Config(
             create_app(service),
@@ -84,8 +88,9 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
     """A server inside this event loop, ready when entered, drained and stopped when left.
 
     Raises:
-        StartError: a port, the model or the device cannot be had.
+        StartError: a port, a TLS file, the model or the device cannot be had.
     """
+    check_tls(settings)
     service = Service(settings)
     grpc_face = GrpcFace(service)
     try:
@@ -141,17 +146,6 @@ async def _run(settings: Settings) -> None:
         with contextlib.suppress(NotImplementedError):  # of event loops on Windows
             loop.add_signal_handler(number, asked)
     async with running(settings) as server:
-        print(server, flush=True)
+        if not stop.is_set():
+            print(server, flush=True)
         await stop.wait()
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listener = socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        raise StartError(f"cannot listen on {host}:{port} for HTTP: {error.strerror}") from error
-    # Inherited by every connection. asyncio would do it, but not for sockets made without a protocol number;
-    # without it each answer on a kept-alive connection waits 40 ms for a delayed acknowledgement.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listener

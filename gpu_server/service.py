@@ -5,18 +5,26 @@ import hashlib
 import hmac
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 from typing import Protocol
 
 from gpu_server.core import Core
 from gpu_server.engine import Engine, Network
-from gpu_server.errors import Departed, ServiceError, Shed, StartError, Unauthenticated, Unavailable
+from gpu_server.errors import (
+    Departed,
+    ServiceError,
+    Shed,
+    StartError,
+    StateLost,
+    Unauthenticated,
+    Unavailable,
+)
 from gpu_server.metrics import Metrics
 from gpu_server.network import open_network
 from gpu_server.settings import Settings
-from gpu_server.state import Budget, Store
+from gpu_server.state import Budget, Kept, Store
 
 log = logging.getLogger(__name__)
 
@@ -121,6 +129,18 @@ class Service:
         if scheme.lower() != "bearer" or not any(known):
             raise Unauthenticated("send a known token as 'authorization: Bearer TOKEN'")
         return "token " + hashlib.sha256(given.strip().encode()).hexdigest()
+
+    def find(self, key: Hashable, size: int) -> Kept:
+        """What is kept for a high payload of `size` bytes; where nothing is, they came for nothing.
+
+        Raises:
+            StateLost: nothing is.
+        """
+        try:
+            return self.store.get(key)
+        except StateLost:
+            self.metrics.dropped.inc(size)
+            raise
 
     @contextmanager
     def attending(self, session: Leaver) -> Iterator[None]:

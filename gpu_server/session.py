@@ -192,7 +192,10 @@ class Session:
         number = image.id
         try:
             with self._service.counted("grpc"):
-                answer = await self._answer(image, flight.upload)
+                answering = self._answer(image, flight.upload)
+                # The coroutine has it now, and lets it go as soon as the store holds it.
+                del image
+                answer = await answering
             self._say(answer=messages.answer(number, answer))
         except StateLost:
             self._say(need_high=pb.NeedHigh(id=number, send_both=True))
@@ -201,18 +204,25 @@ class Session:
             self._say(error=messages.error(number, error))
 
     async def _answer(self, image: pb.Image, upload: Upload) -> Answer:
-        number, low, options = image.id, image.low, self._read_options()
-        result = await self._core.low(low, options, image.high_follows)
+        number, low, both, options = image.id, image.low, image.high_follows, self._read_options()
+        result = await self._core.low(low, options, both)
         if isinstance(result, Answer):
             return result
         # From here on the store alone holds the low payload, and may lose it.
         self._service.store.put((self, number), Kept(low, result))
         # Nor need it be asked for if it has come unasked while low was computed.
-        if not image.high_follows and not upload.complete:
+        if not both and not upload.complete:
             self._say(need_high=messages.need_high(number, result))
         del image, low, result
         high = await self._whole(upload, options)
-        kept = self._service.store.get((self, number))
+        try:
+            kept = self._service.find((self, number), len(high))
+        except StateLost:
+            if not both:
+                raise
+            raise Shed(
+                "the server has no room for unfinished images; try again later", retry_after=1.0
+            ) from None
         return await self._core.high(kept.low, high, options, kept.need)
 
     async def _whole(self, upload: Upload, options: Options) -> bytes:

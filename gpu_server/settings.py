@@ -1,5 +1,6 @@
 """What can be set about a server: arguments, or the environment with the prefix ``OVERTONE_``."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -111,7 +112,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _both_or_neither(self) -> "Settings":
         if (self.tls_certificate is None) != (self.tls_key is None):
-            raise ValueError("TLS needs both tls_certificate and tls_key")
+            raise ValueError("TLS needs both OVERTONE_TLS_CERTIFICATE and OVERTONE_TLS_KEY")
         return self
 
 
@@ -119,11 +120,19 @@ def read(**given: Any) -> Settings:
     """Settings from these arguments and the environment.
 
     Raises:
-        ValueError: one does not fit; in one line.
+        ValueError: one does not fit; in one line that names it as it was given.
     """
     try:
         return Settings(**given)
     except ValidationError as error:
         first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"]) or "settings"
-        raise ValueError(f"{name}: {first['msg']}") from None
+        # None where it is about several of them.
+        names = [_said(str(name), given) for name in first["loc"][:1]]
+        raise ValueError(": ".join([*names, first["msg"].removeprefix("Value error, ")])) from None
+
+
+def _said(name: str, given: Mapping[str, Any]) -> str:
+    """A setting as people write it: the option of `overtone serve`, or the variable."""
+    if name not in given:
+        return f"OVERTONE_{name.upper()}"
+    return "--token" if name == "tokens" else f"--{name.replace('_', '-')}"

@@ -86,19 +86,26 @@ class Store:
         self._bytes += _size(kept)
         self._shrink()
 
+    def check(self, key: Hashable) -> None:
+        """See that `get` would find something now; it is no hit yet.
+
+        Raises:
+            StateLost: it would not.
+        """
+        self._expire()
+        if key not in self._entries:
+            self._metrics.state_misses.inc()
+            raise StateLost("the low payload is not here, or no longer: send both")
+
     def get(self, key: Hashable) -> Kept:
         """What was kept under this key; it stays until dropped, expired or evicted.
 
         Raises:
             StateLost: nothing is.
         """
-        self._expire()
-        entry = self._entries.get(key)
-        if entry is None:
-            self._metrics.state_misses.inc()
-            raise StateLost("the low payload is not here, or no longer: send both")
+        self.check(key)
         self._metrics.state_hits.inc()
-        return entry[1]
+        return self._entries[key][1]
 
     def drop(self, key: Hashable) -> None:
         """Forget this key, if it is known."""

@@ -10,6 +10,8 @@ from grpc.aio import Channel
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from frequency import Encoded, Profile
+from gpu_server import grpc_face
+from gpu_server.grpc_face import OPTIONS
 from gpu_server.serve import Running
 from gpu_server.upload import MAX_CHUNK
 from protos import overtone_pb2 as pb
@@ -455,6 +457,36 @@ async def test_old_session_is_sent_away(serve: Serve) -> None:
         assert await device.code() is grpc.StatusCode.OK
 
 
+async def test_an_idle_device_may_ping_every_half_minute(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a thousandth of that time, and by hand, as gRPC's own clients ping once a second at most."""
+    quick = tuple((name, value // 1000 if "ping_interval" in name else value) for name, value in OPTIONS)
+    monkeypatch.setattr(grpc_face, "OPTIONS", quick)
+    settings, ping, goaway = 4, 6, 7
+    async with serve() as server:
+        reader, writer = await asyncio.open_connection(server.host, server.grpc_port)
+
+        async def heard() -> int:
+            """Which of the two comes next; of all frames."""
+            while True:
+                head = await reader.readexactly(9)
+                await reader.readexactly(int.from_bytes(head[:3], "big"))
+                if head[3] in (ping, goaway):
+                    return head[3]
+
+        writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, settings, 0, 0, 0, 0, 0)))
+        try:
+            async with asyncio.timeout(LATER):
+                for _ in range(6):
+                    await asyncio.sleep(0.05)
+                    writer.write(bytes((0, 0, 8, ping, 0, 0, 0, 0, 0)) + b"?" * 8)
+                    assert await heard() == ping
+        finally:
+            writer.close()
+            await writer.wait_closed()
+
+
 @pytest.mark.parametrize("wanted", [True, False])
 async def test_reflection_can_be_switched(serve: Serve, wanted: bool) -> None:
     from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
@@ -473,9 +505,9 @@ async def test_reflection_can_be_switched(serve: Serve, wanted: bool) -> None:
 async def test_a_second_server_cannot_share_the_port(server: Running, serve: Serve) -> None:
     from gpu_server.errors import StartError
 
-    with pytest.raises(StartError, match="gRPC"):
+    with pytest.raises(StartError, match=f":{server.grpc_port} for gRPC: Address already in use$"):
         async with serve(grpc_port=server.grpc_port):
             pass
-    with pytest.raises(StartError, match="HTTP"):
+    with pytest.raises(StartError, match=r"for HTTP: Address already in use$"):
         async with serve(http_port=server.http_port):
             pass

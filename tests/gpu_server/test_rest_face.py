@@ -237,21 +237,25 @@ async def test_metrics_tell_what_happened(http: httpx.AsyncClient, encoded: Enco
     asked = await http.post("/v1/images", params=NEVER, content=encoded.low)
     await http.post(asked.headers["location"], params=NEVER, content=encoded.high)
     await http.post("/v1/images", content=b"rubbish")
+    both = {"content-type": "application/vnd.overtone"}  # where low suffices high is dropped
+    await http.post("/v1/classify", params=ALWAYS, content=encoded.low + encoded.high, headers=both)
     text = (await http.get("/metrics")).text
     for line in (
-        'overtone_requests_total{code="OK",face="rest"} 3.0',
+        'overtone_requests_total{code="OK",face="rest"} 4.0',
         'overtone_requests_total{code="INVALID_ARGUMENT",face="rest"} 1.0',
-        'overtone_answers_total{stage="low"} 1.0',
+        'overtone_answers_total{stage="low"} 2.0',
         'overtone_answers_total{stage="high"} 1.0',
         "overtone_escalations_total 1.0",
-        f'overtone_received_bytes_total{{band="low"}} {2 * len(encoded.low) + 7}.0',
+        f'overtone_received_bytes_total{{band="low"}} {3 * len(encoded.low) + 7}.0',
         f'overtone_received_bytes_total{{band="high"}} {len(encoded.high)}.0',
-        'overtone_request_seconds_count{face="rest"} 4.0',
-        'overtone_queue_seconds_count{stage="low"} 2.0',
+        f"overtone_dropped_bytes_total {len(encoded.high)}.0",
+        'overtone_request_seconds_count{face="rest"} 5.0',
+        'overtone_queue_seconds_count{stage="low"} 3.0',
         'overtone_compute_seconds_count{stage="high"} 1.0',
-        'overtone_batch_size_count{stage="low"} 2.0',
+        'overtone_batch_size_count{stage="low"} 3.0',
         'overtone_queue_depth{stage="low"} 0.0',
         "overtone_sessions 0.0",
+        "overtone_state_hits_total 1.0",
         "overtone_state_misses_total 0.0",
         "overtone_state_evictions_total 0.0",
     ):
@@ -318,14 +322,17 @@ async def test_loading_server_lives_but_is_not_ready(
         assert (await http.get("/readyz")).status_code == 503
 
 
-async def test_work_for_a_client_that_left_is_cancelled(server: Running, encoded: Encoded) -> None:
+@pytest.mark.parametrize("half", [False, True])
+async def test_work_for_a_client_that_left_is_cancelled(
+    server: Running, encoded: Encoded, half: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     """Through the ASGI interface, where the moment of leaving can be chosen."""
     messages: Iterator[dict[str, object]] = iter(
-        [{"type": "http.request", "body": encoded.low, "more_body": False}, {"type": "http.disconnect"}]
+        [{"type": "http.request", "body": encoded.low, "more_body": half}]
     )
 
     async def receive() -> dict[str, object]:
-        return next(messages)
+        return next(messages, {"type": "http.disconnect"})
 
     async def send(message: object) -> None:
         pass
@@ -341,3 +348,25 @@ async def test_work_for_a_client_that_left_is_cancelled(server: Running, encoded
     await create_app(server.service)(scope, receive, send)
     gone = {"face": "rest", "code": "CANCELLED"}
     assert server.service.metrics.registry.get_sample_value("overtone_requests_total", gone) == 1
+    assert server.service.bodies.used == 0
+    assert not caplog.records
+
+
+async def test_high_that_comes_after_low_was_lost_is_dropped(server: Running, encoded: Encoded) -> None:
+    """Lost while the body came; again through the ASGI interface."""
+    store = server.service.store
+
+    async def body() -> AsyncIterator[bytes]:
+        yield encoded.high[:5]
+        store.reserve(server.service.settings.state_bytes)
+        store.release(server.service.settings.state_bytes)
+        yield encoded.high[5:]
+
+    transport = httpx.ASGITransport(create_app(server.service))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+        asked = await http.post("/v1/images", params=NEVER, content=encoded.low)
+        reply = await http.post(asked.headers["location"], params=NEVER, content=body())
+    assert error(reply) == (410, "ABORTED")
+    counted = server.service.metrics.registry.get_sample_value
+    assert counted("overtone_dropped_bytes_total") == len(encoded.high)
+    assert (counted("overtone_state_hits_total"), counted("overtone_state_misses_total")) == (0, 1)

@@ -1,11 +1,13 @@
 import asyncio
 import os
+import re
 import shutil
 import signal
 import ssl
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import httpx
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+import gpu_server.serve
 import gpu_server.service
 from gpu_server.errors import StartError
 from gpu_server.grpc_face import NOT_SERVING, SERVING, GrpcFace
@@ -145,14 +148,37 @@ def test_process_says_in_one_line_why_it_cannot_start() -> None:
     assert err.count("\n") == 1
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl here to make a certificate")
-async def test_tls(serve: Serve, tmp_path: Path) -> None:
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+def test_told_to_stop_while_loading_it_does_not_say_that_it_serves(
+    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @asynccontextmanager
+    async def told_to_stop(_: Settings) -> AsyncIterator[str]:
+        signal.raise_signal(signal.SIGTERM)
+        for _turn in range(5):  # of the event loop, which then has heard of it
+            await asyncio.sleep(0)
+        yield "overtone serving"
+
+    monkeypatch.setattr(gpu_server.serve, "running", told_to_stop)
+    gpu_server.serve.run(settings())
+    assert capsys.readouterr().out == ""
+
+
+def pair(folder: Path) -> tuple[Path, Path]:
+    """A certificate of this machine, and its key."""
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl here to make a certificate")
+    folder.mkdir()
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
     command = (
         "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 "
         f"-keyout {key} -out {certificate} -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
     )
     subprocess.run(command.split(), check=True, capture_output=True)
+    return certificate, key
+
+
+async def test_tls(serve: Serve, tmp_path: Path) -> None:
+    certificate, key = pair(tmp_path / "ours")
     trusted = certificate.read_bytes()
     async with serve(tls_key=key, tls_certificate=certificate) as server:
         context = ssl.create_default_context(cadata=trusted.decode())
@@ -164,8 +190,21 @@ async def test_tls(serve: Serve, tmp_path: Path) -> None:
             assert (await check(health_pb2.HealthCheckRequest(), wait_for_ready=True)).status == SERVING
 
 
-async def test_missing_certificate(serve: Serve, tmp_path: Path) -> None:
-    nothing = tmp_path / "nothing.pem"
-    with pytest.raises(StartError, match=r"nothing\.pem"):
-        async with serve(tls_key=nothing, tls_certificate=nothing):
-            pass
+async def test_tls_files_that_do_not_fit_are_named(serve: Serve, tmp_path: Path) -> None:
+    certificate, key = pair(tmp_path / "ours")
+    _, another = pair(tmp_path / "theirs")
+    locked, hello, nothing = (tmp_path / name for name in ("locked.pem", "hello.pem", "nothing.pem"))
+    lock = f"openssl ec -in {key} -aes256 -passout pass:secret -out {locked}"
+    subprocess.run(lock.split(), check=True, capture_output=True)
+    hello.write_text("hello")
+    for tls_certificate, tls_key, message in (
+        (nothing, key, f"OVERTONE_TLS_CERTIFICATE {nothing}: No such file"),
+        (certificate, nothing, f"OVERTONE_TLS_KEY {nothing}: No such file"),
+        (hello, key, f"OVERTONE_TLS_CERTIFICATE {hello}: not a certificate"),
+        (certificate, hello, f"OVERTONE_TLS_KEY {hello}: not the key"),
+        (certificate, another, f"OVERTONE_TLS_KEY {another}: not the key"),
+        (certificate, locked, f"OVERTONE_TLS_KEY {locked}: not the key"),
+    ):
+        with pytest.raises(StartError, match=re.escape(message)):
+            async with serve(tls_key=tls_key, tls_certificate=tls_certificate):
+                pass

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from frequency import Encoded
-from gpu_server.errors import BadRequest, Departed
+from gpu_server.errors import BadRequest, Departed, Shed
 from gpu_server.service import Service
 from gpu_server.session import Session
 from gpu_server.settings import Settings
@@ -166,6 +167,50 @@ async def test_the_rest_is_asked_for_where_some_came_unasked(service: Service, e
     assert [m.WhichOneof("message") for m in said] == ["welcome", "need_high", "answer"]
     assert not said[1].need_high.send_both
     assert said[2].answer.stage == pb.STAGE_HIGH
+
+
+async def test_low_is_held_by_the_store_alone_and_what_comes_after_its_loss_is_dropped(
+    service: Service, encoded: Encoded
+) -> None:
+    message = image(1, encoded.low, False)
+    sent = message.image
+    before = sys.getrefcount(sent)
+    said: list[Any] = []
+    asked = asyncio.Event()
+
+    async def upstream() -> AsyncIterator[pb.Upstream]:
+        yield hello("never")
+        yield message
+        await asked.wait()
+        assert sys.getrefcount(sent) == before
+        service.store.reserve(service.settings.state_bytes)  # everything kept makes room for it
+        service.store.release(service.settings.state_bytes)
+        for chunk in chunks(1, encoded.high, 50):
+            yield chunk
+
+    async def send(message: pb.Downstream) -> None:
+        said.append(message)
+        if message.HasField("need_high"):
+            asked.set()
+
+    async with asyncio.timeout(LATER):
+        await Session(service, send).run(upstream())
+    assert [m.WhichOneof("message") for m in said] == ["welcome", "need_high", "need_high"]
+    assert [m.need_high.send_both for m in said[1:]] == [False, True]
+    assert dropped(service) == len(encoded.high)
+
+
+async def test_both_payloads_are_not_asked_for_again_where_there_is_no_room(
+    settings: Callable[..., Settings], encoded: Encoded
+) -> None:
+    service = Service(settings(state_bytes=len(encoded.high)))
+    await service.load()
+    said = await played(service, [hello("never"), image(1, encoded.low, True), *chunks(1, encoded.high, 50)])
+    assert [type(m) for m in said] == [pb.Welcome, pb.Error]
+    assert said[1].code == Shed("").number
+    assert said[1].retry_after_ms
+    assert dropped(service) == len(encoded.high)
+    await service.stop()
 
 
 async def test_a_device_that_does_not_read_is_not_read_either(service: Service) -> None:

@@ -36,7 +36,19 @@ def test_refused(wrong: dict[str, object]) -> None:
 
 
 def test_read_says_what_is_wrong_in_one_line() -> None:
-    with pytest.raises(ValueError, match=r"^http_port: .*65535$") as refused:
+    with pytest.raises(ValueError, match=r"^--http-port: .*65535$") as refused:
         read(http_port=70_000)
     assert "\n" not in str(refused.value)
     assert read(http_port=0).http_port == 0
+
+
+def test_read_names_a_setting_as_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match=r"^--token: tokens must be printable"):
+        read(tokens=("with space",))
+    monkeypatch.setenv("OVERTONE_CREDITS", "many")
+    with pytest.raises(ValueError, match=r"^OVERTONE_CREDITS: .*integer"):
+        read()
+    monkeypatch.setenv("OVERTONE_CREDITS", "1")
+    monkeypatch.setenv("OVERTONE_TLS_KEY", "key.pem")
+    with pytest.raises(ValueError, match=r"^TLS needs both OVERTONE_TLS_CERTIFICATE and OVERTONE_TLS_KEY$"):
+        read()

@@ -49,6 +49,15 @@ def test_a_token_is_good_for_its_owner_only(store: Store, metrics: Metrics) -> N
     assert count(metrics, "hits") == count(metrics, "misses") == 1
 
 
+def test_a_look_counts_only_what_is_missing(store: Store, metrics: Metrics) -> None:
+    store.put("a", kept())
+    store.check("a")
+    assert count(metrics, "hits") == 0
+    with pytest.raises(StateLost):
+        store.check("b")
+    assert count(metrics, "misses") == 1
+
+
 def test_tokens_differ_and_are_long(store: Store) -> None:
     tokens = {store.issue("ann", kept(0)) for _ in range(50)}
     assert len(tokens) == 50
