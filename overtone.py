@@ -30,7 +30,9 @@ class _WithDefault(TyperGroup):
         return super().parse_args(ctx, args if named else [next(iter(self.commands)), *args])
 
 
-train_app = typer.Typer(cls=_WithDefault, help="Train by a recipe; also `select` channels, sweep the `gate`.")
+train_app = typer.Typer(
+    cls=_WithDefault, help="Train by a recipe; also `gate`, `select`, `average`, `codec`."
+)
 app.add_typer(train_app, name="train")
 
 bench_app = typer.Typer(help="Measure: load over links, and a report of it.", no_args_is_help=True)
@@ -41,7 +43,7 @@ Data = Annotated[
     Path, typer.Option(envvar="OVERTONE_DATA", help="Folder with train/ and val/, a sub-folder per class.")
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Workers = Annotated[int, typer.Option(help="Processes that decode pictures.")]
+Workers = Annotated[int, typer.Option(min=0, help="Processes that decode pictures.")]
 
 
 def _call(room: str, extra: str, function: Callable[[], Any]) -> Any:
@@ -50,7 +52,9 @@ def _call(room: str, extra: str, function: Callable[[], Any]) -> Any:
         return function()
     except ModuleNotFoundError as error:
         _fail(f"{room} needs {error.name}: pip install 'overtone[{extra}]'")
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        _fail(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
+    except ValueError as error:
         _fail(str(error))
     except KeyboardInterrupt as error:
         _fail(str(error) or "interrupted", 130)
@@ -71,8 +75,9 @@ def _fail(message: str, code: int = 1) -> None:
 @train_app.command(
     "recipe",
     cls=_Default,
-    epilog="Also, each with its own --help: `overtone train gate` (which channels does a network ask for?) "
-    "and `overtone train select` (from its heat map to a set of channels).",
+    epilog="Also, each with its own --help: `overtone train gate` (which channels does a network ask for?), "
+    "`overtone train select` (from its heat map to a set of channels), `overtone train average` (one "
+    "checkpoint of several) and `overtone train codec` (steps and dead zones for a checkpoint).",
 )
 def train(
     recipe: Annotated[
@@ -100,7 +105,7 @@ def train(
             data,
             out,
             size=size,
-            epochs=commands.numbers(epochs),
+            epochs=commands.numbers(epochs, "--epochs", "a number for each step, as in 28,30"),
             start=start,
             seed=seed,
             resume=resume,
@@ -186,7 +191,7 @@ def codec(
     def run() -> None:
         from training import commands, steps
 
-        wanted = commands.numbers(budgets) or ()
+        wanted = commands.numbers(budgets, "--bytes", "a number for each quality, as in 500,1000") or ()
         steps.train_codec(checkpoint, data, out, wanted, share=share, workers=workers, device=device)
 
     _call("train codec", "train", run)
@@ -201,7 +206,7 @@ def evaluate(
         bool, typer.Option("--every-quality", help="All qualities of the profile.")
     ] = False,
     threshold: Annotated[
-        float | None, typer.Option(help="Threshold instead of an operating point's.")
+        float | None, typer.Option(min=0, max=1, help="Threshold instead of an operating point's.")
     ] = None,
     operating_point: Annotated[str | None, typer.Option(help="Operating point of the card.")] = None,
     part: Annotated[str, typer.Option(help="val, train or calibration.")] = "val",
@@ -293,7 +298,11 @@ def calibrate(
         stores = not (simulate or mix or deferral_plot)
         if stores:
             room.destination(checkpoint, out)
+        if deferral_plot:
+            room.check_plot(deferral_plot)
         source = room.Source.load(checkpoint, data, workers, device)
+        for each in filter(None, (part, report)):
+            source.pictures(each)
         if simulate:
             room.try_promises(source, wish, part, splits, count, json)
         elif mix:
@@ -528,7 +537,7 @@ def bench_bytes(
     rival: Annotated[
         str, typer.Option(help="A network of `overtone train rival`, or the name of a bundled one.")
     ] = "imagenette",
-    pictures: Annotated[int | None, typer.Option(help="Of each part at most so many.")] = None,
+    pictures: Annotated[int | None, typer.Option(min=1, help="Of each part at most so many.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of results; it holds what was measured.")] = Path(
         "runs/bytes"
     ),
@@ -537,7 +546,8 @@ def bench_bytes(
     ] = False,
     json: Json = False,
     workers: Annotated[
-        int | None, typer.Option(help="Processes that encode and answer pictures; one a core if not said.")
+        int | None,
+        typer.Option(min=0, help="Processes that encode and answer pictures; one a core if not said."),
     ] = None,
     device: Device = "auto",
 ) -> None:

@@ -26,33 +26,42 @@ class Tls:
         """For HTTP.
 
         Raises:
-            UsageError: a file cannot be read.
+            UsageError: a file cannot be used.
         """
         try:
             context = ssl.create_default_context(cafile=self.authority)
-            if self.certificate is not None:
-                context.load_cert_chain(self.certificate, self.key)
         except OSError as error:
-            raise UsageError(f"tls: {error}; give PEM files that can be read") from error
+            raise UsageError(f"tls: {self.authority}: {_why(error, 'not a certificate in PEM')}") from error
+        if self.certificate is not None:
+            try:
+                context.load_cert_chain(self.certificate, self.key)
+            except OSError as error:
+                files = " and ".join(str(path) for path in (self.certificate, self.key) if path)
+                why = _why(error, "not a certificate and its key in PEM")
+                raise UsageError(f"tls: {files}: {why}") from error
         return context
 
     def credentials(self) -> "grpc.ChannelCredentials":
         """For gRPC.
 
         Raises:
-            UsageError: a file cannot be read.
+            UsageError: a file cannot be used.
         """
-        try:
-            authority, key, certificate = (
-                None if path is None else path.read_bytes()
-                for path in (self.authority, self.key, self.certificate)
-            )
-        except OSError as error:
-            raise UsageError(f"tls: {error}; give PEM files that can be read") from error
+        # gRPC reads them at its first handshake only, and complains at length.
+        self.context()
+        authority, key, certificate = (
+            None if path is None else path.read_bytes()
+            for path in (self.authority, self.key, self.certificate)
+        )
         # Only when used: over HTTP a device need not load gRPC.
         import grpc
 
         return grpc.ssl_channel_credentials(authority, key, certificate)
+
+
+def _why(error: OSError, otherwise: str) -> str:
+    """What the system says of a file; OpenSSL's own words are for its authors."""
+    return otherwise if isinstance(error, ssl.SSLError) else str(error.strerror)
 
 
 @dataclass(frozen=True)

@@ -5,16 +5,20 @@ import json
 from collections.abc import Iterable, Sequence
 from contextlib import aclosing
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from rich.console import Console
 
 from edge_client.address import Tls
 from edge_client.answer import Result
 from edge_client.client import DEFAULT_ADDRESS, AsyncClient
-from edge_client.errors import BadPicture, OvertoneError, UsageError
+from edge_client.errors import BadPicture, OvertoneError, Unavailable, UsageError
 from edge_client.pictures import class_names, find
 from edge_client.policy import Policy
 from edge_client.rows import Lines, Row, document, row
+
+# A server that has been away for so many pictures in a row will not be back for the next.
+GIVE_UP = 20
 
 
 def classify(
@@ -32,7 +36,8 @@ def classify(
 ) -> int:
     """Send pictures to a server and print what comes back, as it comes.
 
-    A picture that fails is one line on standard error, and the others go on.
+    A picture that fails is one line on standard error, and the others go on, unless the server has been out
+    of reach for `GIVE_UP` in a row. Where some have failed, a last line says how many.
 
     Args:
         paths: picture files, and folders of them.
@@ -51,6 +56,8 @@ def classify(
     """
     complaints = Console(stderr=True)
     try:
+        if cache is not None:
+            _check(cache)
         client = AsyncClient(
             server,
             token=token,
@@ -62,7 +69,8 @@ def classify(
             cache=cache,
         )
         lines = None if as_json else Lines(Console())
-        rows, failed = asyncio.run(_classify(client, list(find(paths)), lines, complaints))
+        files = list(find(paths))
+        rows = asyncio.run(_classify(client, files, lines, complaints))
     except OvertoneError as error:
         _complain(complaints, str(error))
         return 1
@@ -70,18 +78,31 @@ def classify(
         return 130
     if as_json:
         print(json.dumps(document(rows), ensure_ascii=False))
-    return 1 if failed else 0
+    if len(rows) < len(files) and len(files) > 1:
+        _complain(complaints, f"{len(files) - len(rows)} of {len(files)} not answered")
+    return 0 if len(rows) == len(files) else 1
+
+
+def _check(cache: Path) -> None:
+    """Find now that profiles cannot be kept there: a client would go on without a word."""
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=cache).close()
+    except FileExistsError:
+        raise UsageError(f"--cache {cache}: not a folder") from None
+    except OSError as error:
+        raise UsageError(f"--cache {cache}: cannot be written ({error.strerror})") from error
 
 
 async def _classify(
     client: AsyncClient, files: Sequence[Path], lines: Lines | None, complaints: Console
-) -> tuple[list[Row], int]:
+) -> list[Row]:
     if not files:
         raise UsageError("no pictures there; name picture files, or folders that hold some")
     if not any(path.exists() for path in files):
         raise UsageError(f"{files[0]}: no such file")
     rows: list[Row] = []
-    failed = 0
+    unreached = 0
     async with client:
         names = await _names(client, files)
         async with aclosing(client.stream(files)) as results:
@@ -89,13 +110,17 @@ async def _classify(
                 try:
                     rows.append(await asyncio.to_thread(_row, result, client.profile.size, names))
                 except OvertoneError as error:
-                    failed += 1
+                    unreached = unreached + 1 if isinstance(error, Unavailable) else 0
                     where = "" if isinstance(error, BadPicture) else f"{result.picture!s}: "
                     _complain(complaints, f"{where}{error}")
+                    if unreached == GIVE_UP:
+                        _complain(complaints, f"stopped: no server for {GIVE_UP} pictures in a row")
+                        break
                 else:
+                    unreached = 0
                     if lines is not None:
                         lines.print(rows[-1])
-    return rows, failed
+    return rows
 
 
 async def _names(client: AsyncClient, files: Iterable[Path]) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """Make the Python stubs from `overtone.proto`: ``python -m protos.generate`` (needs grpcio-tools)."""
 
+import argparse
 import re
-import sys
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -29,5 +30,17 @@ def generate(folder: Path = HERE) -> None:
     grpc_stub.write_text(fixed)
 
 
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m protos.generate", description=__doc__)
+    parser.add_argument(
+        "folder", nargs="?", type=Path, default=HERE, help="where to write (default: %(default)s)"
+    )
+    folder = parser.parse_args(arguments).folder
+    if not folder.is_dir():
+        parser.error(f"{folder}: no such folder")
+    generate(folder)
+
+
 if __name__ == "__main__":
-    generate(Path(sys.argv[1]) if len(sys.argv) > 1 else HERE)
+    main()

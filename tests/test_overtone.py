@@ -23,6 +23,14 @@ def test_every_command_explains_itself(command: str) -> None:
     assert "Usage" in found.output
 
 
+def test_every_command_of_train_is_named() -> None:
+    said = " ".join(runner.invoke(app, ["train", "--help"]).output.split())
+    overview = runner.invoke(app, ["--help"]).output
+    for command in ("gate", "select", "average", "codec"):
+        assert f"`overtone train {command}`" in said
+        assert f"`{command}`" in overview
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -30,7 +38,14 @@ def test_every_command_explains_itself(command: str) -> None:
         (["train", "nothing", "--data", "."], "no such recipe"),
         (["train", "imagenette", "--data", "/nowhere"], "no such folder"),
         (["evaluate", "imagenette", "--data", ".", "--device", "toaster"], "not a device"),
-        (["serve", "--grpc-port", "99999"], "grpc_port"),
+        (["train", "imagenette", "--data", ".", "--out", "file"], "file: a file; a run takes a folder"),
+        (["train", "imagenette", "--data", ".", "--size", "0"], "size: "),
+        (["train", "imagenette", "--data", ".", "--epochs", "x"], "--epochs x: give"),
+        (["train", "codec", "imagenette", "--data", ".", "--out", "o", "--bytes", "x"], "--bytes x: give"),
+        (["bench", "sweep", "."], ".: a folder; give a TOML file"),
+        (["bench", "sweep", "short", "--data", "/nowhere"], "/nowhere: no such folder"),
+        (["bench", "sweep", "short", "--data", "pictures", "--out", "file"], "file: File exists"),
+        (["serve", "--grpc-port", "99999"], "--grpc-port: "),
         (["link", "--to", "127.0.0.1:1", "--rate", "fast"], "fast"),
     ],
 )
@@ -38,6 +53,9 @@ def test_mistakes_are_one_line(
     arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    Path("pictures").mkdir()
+    Path("pictures", "0.jpg").touch()
     found = runner.invoke(app, arguments)
     assert found.exit_code not in (0, None)
     assert message in found.stderr

@@ -19,6 +19,7 @@ from training.calibrate import DEFAULT_POINT
 from training.data import Pictures, part, split
 from training.finish import decide
 from training.progress import tracked
+from training.recalibrate import check_file
 from training.steps import TOLERANCE, exact
 from training.systems import autocast
 from training.transform import Quantiser
@@ -36,12 +37,11 @@ def average(
     Temperature, default quality and operating points are chosen on the calibration part.
 
     Raises:
-        CheckpointError: fewer than two, other networks, other classes, or no folder to write to.
+        CheckpointError: fewer than two, other networks, other classes, or no file that can be written.
     """
     if len(checkpoints) < 2:
         raise CheckpointError("an average needs two checkpoints or more")
-    if not out.parent.is_dir():
-        raise CheckpointError(f"{out.parent}: no such folder")
+    check_file(out)
     loaded = [load(name, choose_device(device), stale=True) for name in checkpoints]
     model, card = loaded[-1]
     for name, (_, other) in zip(checkpoints, loaded, strict=True):

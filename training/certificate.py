@@ -50,10 +50,10 @@ class Wish:
     mean_bytes: float | None = None
 
     def __post_init__(self) -> None:
-        if sum(x is not None for x in (self.alpha, self.share, self.mean_bytes)) != 1:
-            raise WishError("an operating point makes one promise: give one of alpha, share and mean bytes")
         if self.delta is not None and self.alpha is None:
             raise WishError("delta says how often more than alpha may be lost: give alpha too")
+        if sum(x is not None for x in (self.alpha, self.share, self.mean_bytes)) != 1:
+            raise WishError("an operating point makes one promise: give one of alpha, share and mean bytes")
         for name in ("alpha", "delta"):
             value = getattr(self, name)
             if value is not None and not 0 < value < 1:
@@ -114,16 +114,25 @@ def certify(wish: Wish, p: Predictions, temperature: Temperature, held: Held | N
     return _point(wish, threshold, scores >= threshold, p, held)
 
 
-def certify_rule(
-    wish: Wish, rule: Rule, p: Predictions, temperature: Temperature, held: Held | None = None
-) -> OperatingPoint:
-    """As `certify`, for a rate-aware rule, whose price is chosen; it was fitted on other pictures than `p`.
+def check_rule(wish: Wish) -> None:
+    """Find now that a rate-aware rule cannot keep a wish.
 
     Raises:
         WishError: the promise is of a kind made for thresholds only.
     """
     if wish.delta is not None:
         raise WishError("a rate-aware rule promises in expectation only: leave delta out")
+
+
+def certify_rule(
+    wish: Wish, rule: Rule, p: Predictions, temperature: Temperature, held: Held | None = None
+) -> OperatingPoint:
+    """As `certify`, for a rate-aware rule, whose price is chosen; it was fitted on other pictures than `p`.
+
+    Raises:
+        WishError: as `check_rule`.
+    """
+    check_rule(wish)
     probabilities = softmax(p.low / temperature.low, axis=1)
     worth = rule.worth(probabilities, p.high_bytes)
     price = -threshold_for(wish, -worth, p, never=float(np.inf))

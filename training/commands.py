@@ -40,10 +40,12 @@ def train(
     `run.json` beside them.
 
     Raises:
-        RecipeError: the run's folder already holds a run and `resume` is not set.
+        RecipeError: the run's folder is a file, or already holds a run and `resume` is not set.
     """
     chosen = changed(load_recipe(recipe), size, epochs, start, seed)
     folder = out or Path("runs") / chosen.name
+    if folder.exists() and not folder.is_dir():
+        raise RecipeError(f"{folder}: a file; a run takes a folder")
     if (folder / "last.safetensors").exists() and not resume:
         raise RecipeError(f"{folder} already holds a run: add --resume to go on, or choose another --out")
     found, on = open_data(data), own_device(choose_device(device))
@@ -71,16 +73,18 @@ def train(
     return path
 
 
-def numbers(text: str | None) -> tuple[int, ...] | None:
-    """Numbers with commas or spaces between them.
+def numbers(text: str | None, option: str, what: str) -> tuple[int, ...] | None:
+    """Numbers from 1 up, with commas or spaces between them.
 
     Raises:
-        RecipeError: not numbers.
+        RecipeError: not such numbers; `option` says `what` it takes.
     """
-    try:
-        return tuple(int(word) for word in text.replace(",", " ").split()) if text else None
-    except ValueError:
-        raise RecipeError(f"--epochs {text}: give a number for each step, as in 28,30") from None
+    if text is None:
+        return None
+    words = text.replace(",", " ").split()
+    if not words or not all(word.isdecimal() and int(word) for word in words):
+        raise RecipeError(f"{option} {text}: give {what}")
+    return tuple(map(int, words))
 
 
 def changed(
@@ -88,7 +92,7 @@ def changed(
 ) -> Recipe:
     """The recipe with what the command line says instead; one number of epochs goes for every step."""
     changes: dict[str, object] = {}
-    if size:
+    if size is not None:
         changes |= {"size": size, "progressive": ()}
     if epochs:
         changes["epochs"] = epochs * recipe.network.steps if len(epochs) == 1 else epochs

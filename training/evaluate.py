@@ -74,6 +74,8 @@ def evaluate(
         ValueError: no such checkpoint, quality, point, folder or device; an output that cannot be written; a
             damaged picture. All but the last are found before the work begins.
     """
+    if threshold is not None and operating_point is not None:
+        raise DataError("a threshold takes the place of an operating point: give one of the two")
     path, show = find(checkpoint), show or Show()
     if is_single(path):
         if show != Show() or qualities or every_quality or threshold is not None or operating_point:

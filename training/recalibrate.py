@@ -13,9 +13,20 @@ from models import Accuracy, Card, Cascade, CheckpointError, Mix, bundled, choos
 from models.operating_point import OperatingPoint
 from training import deferral, findings, mix
 from training.calibrate import DEFAULT_POINT, fit_temperatures
-from training.certificate import Held, Wish, WishError, certify, certify_rule, replaced, standard_wishes, take
-from training.data import DataError, Pictures, part, split
+from training.certificate import (
+    Held,
+    Wish,
+    WishError,
+    certify,
+    certify_rule,
+    check_rule,
+    replaced,
+    standard_wishes,
+    take,
+)
+from training.data import DataError, Pictures
 from training.modes import modes_of
+from training.parts import read_part
 from training.predict import Predictions, predict
 from training.simulate import simulate
 
@@ -35,18 +46,20 @@ class Source:
         return cls(*load(checkpoint, choose_device(device), stale=True), data, workers)
 
     def pictures(self, name: str) -> Pictures:
-        """The part `calibration` (a tenth of train/), `train` or `val`."""
-        classes, labels = self.card.classes, self.card.profile.labels
-        if name == "calibration":
-            return split(part(self.data, "train", classes, labels))[1]
-        return part(self.data, name, classes, labels)
+        """The part `calibration` (a tenth of train/), `train` or `val`.
+
+        Raises:
+            DataError: no such part or data, or nothing in it.
+        """
+        pictures = read_part(self.data, name, self.card.classes, self.card.profile.labels)
+        if not len(pictures):
+            raise DataError(f"{self.data}: no pictures in its part {name}")
+        return pictures
 
     def predict(self, name: str, quality: int | None = None) -> Predictions:
         """Predictions on a part at a quality (default: the profile's), with high's own logits."""
         quality = self.card.profile.quality if quality is None else quality
         pictures = self.pictures(name)
-        if not len(pictures):
-            raise DataError(f"{self.data}: no pictures in its part {name}")
         self.model.mix = None
         return predict(self.model, pictures, self.card.profile, quality, self.workers)
 
@@ -70,6 +83,9 @@ class Task:
         part: of the data, on which is certified.
         report: of the data, on which the card's accuracy is measured afresh.
         out: file; None writes the checkpoint again.
+
+    Raises:
+        WishError: a rate-aware point that promises nothing, or in high probability.
     """
 
     wish: Wish | None = None
@@ -80,6 +96,12 @@ class Task:
     part: str = "calibration"
     report: str | None = None
     out: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.rate_aware and self.wish is None:
+            raise WishError("a rate-aware point needs a promise: give --alpha, --share or --mean-bytes")
+        if self.rate_aware and self.wish is not None:
+            check_rule(self.wish)
 
 
 def calibrate(source: Source, checkpoint: str, task: Task, as_json: bool = False) -> Card:
@@ -93,8 +115,6 @@ def calibrate(source: Source, checkpoint: str, task: Task, as_json: bool = False
         WishError: a promise that cannot be asked for.
     """
     out = destination(checkpoint, task.out)
-    if task.rate_aware and task.wish is None:
-        raise WishError("a rate-aware point needs a promise: give --alpha, --share or --mean-bytes")
     qualities = tuple(task.qualities) or (source.card.profile.quality,)
     for quality in qualities:
         source.card.profile.index(quality)
@@ -110,20 +130,41 @@ def destination(checkpoint: str, out: Path | None) -> Path:
     """Where a checkpoint is written to: over itself, unless it came with the package.
 
     Raises:
-        CheckpointError: it did, and there is no `out`, or `out` has no folder.
+        CheckpointError: it did, and there is no `out`, or `out` has no folder or is one.
     """
     path = find(checkpoint)
     if out is None and path.resolve() in {p.resolve() for p in bundled().values()}:
         raise CheckpointError(f"{checkpoint} comes with the package and is not overwritten: give --out FILE")
     out = out or path
+    check_file(out)
+    return out
+
+
+def check_file(out: Path) -> None:
+    """Find now that a file could not be written.
+
+    Raises:
+        CheckpointError: it has no folder, or is one.
+    """
     if not out.parent.is_dir():
         raise CheckpointError(f"{out.parent}: no such folder")
-    return out
+    if out.is_dir():
+        raise CheckpointError(f"{out}: a folder; give a file in it")
+
+
+def check_plot(plot: Path) -> None:
+    """Find now that a figure could not be drawn.
+
+    Raises:
+        CheckpointError: as `check_file`, or it is no PNG.
+    """
+    check_file(plot)
+    if plot.suffix.lower() != ".png":
+        raise CheckpointError(f"{plot}: the figure is a PNG; give it a name that ends in .png")
 
 
 def _certified(source: Source, task: Task, qualities: tuple[int, ...]) -> tuple[Card, list[OperatingPoint]]:
     card, main = source.card, source.card.profile.quality
-    found = {q: source.predict(task.part, q) for q in qualities}
     anew = task.wish is None and main in qualities
     if not anew:
         card.check()
@@ -131,6 +172,7 @@ def _certified(source: Source, task: Task, qualities: tuple[int, ...]) -> tuple[
         raise CheckpointError(
             "a mix changes every point: leave out the promise, and --quality or add the default"
         )
+    found = {q: source.predict(task.part, q) for q in qualities}
     if anew:
         chosen = _mix(card, task, found[main])
         temperature = fit_temperatures(mix.mixed(found[main], chosen))
@@ -202,8 +244,7 @@ def try_mix(source: Source, reported: str | None, name: str, as_json: bool = Fal
 
 def try_deferral(source: Source, plot: Path, reported: str | None, name: str, as_json: bool = False) -> None:
     """Draw the rate-aware rule against plain confidence, and write the same beside it as JSON."""
-    if not plot.parent.is_dir():
-        raise CheckpointError(f"{plot.parent}: no such folder")
+    check_plot(plot)
     p = mix.mixed(source.predict(name), source.card.mix)
     temperature = source.card.temperature
     found = {f"{name}, cross-fitted": deferral.compare(deferral.cross_fitted(p, temperature), p)}

@@ -221,7 +221,8 @@ def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 def _one_line(error: ValidationError) -> str:
     """What is wrong where, without pydantic's links."""
-    places = (".".join(str(part) for part in e["loc"]) for e in error.errors())
-    return "; ".join(
-        f"{place}: {e['msg']}" if place else e["msg"] for place, e in zip(places, error.errors(), strict=True)
-    )
+    told = []
+    for each in error.errors(include_url=False):
+        where = ".".join(str(part) for part in each["loc"])
+        told.append(": ".join(filter(None, (where, each["msg"].removeprefix("Value error, ")))))
+    return "; ".join(told)

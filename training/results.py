@@ -125,11 +125,13 @@ def costs(_: dict[str, Repeated]) -> str:
 
 
 def order(lines: Sequence[Published]) -> Callable[[dict[str, Repeated]], str]:
-    """Where our order of the lines differs from the published one: a sentence for every such pair."""
+    """Where our order of the lines differs from the published one: a sentence for every such pair, if any."""
 
     def say(runs: dict[str, Repeated]) -> str:
         known = [line for line in _present(lines, runs) if line.top1 is not None]
         pairs = [(a, b) for a, b in combinations(known, 2) if abs((a.top1 or 0) - (b.top1 or 0)) > NOISE]
+        if not pairs:
+            return ""
         differing = [text for a, b in pairs if (text := _disagreement(a, b, runs))]
         head = (
             f"Of {len(pairs)} pairs whose published top-1 differs by more than {NOISE} points, "

@@ -2,14 +2,16 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.codec.description import Description, Portrait, portray
 from frequency import Profile, open_rgb
-from models import Card, read_card
+
+if TYPE_CHECKING:
+    from models import Card
 
 COLOURS = {"low": "blue", "high": "dark_orange3"}
 # Of tables that go to a file or a pipe, which has no width of its own.
@@ -38,7 +40,10 @@ def run(
     Raises:
         ValueError: a picture, model, quality or place to write that cannot be used.
     """
+    _look(picture)
+    # Behind the first look: a misspelt name need not wait for torch.
     from benchmarks.codec.draw_description import draw
+    from models import read_card
 
     card = read_card(model)
     target = _target(picture, out)
@@ -54,6 +59,13 @@ def run(
     _show(console, _title(picture, card, portrait), portrait)
     written = f"{target}{' (written over)' if there else ''}"
     console.print(written, highlight=False, markup=False, soft_wrap=True)
+
+
+def _look(picture: Path) -> None:
+    if picture.is_dir():
+        raise ValueError(f"{picture}: a folder; give one picture")
+    if not picture.exists():
+        raise ValueError(f"{picture}: no such file")
 
 
 def _target(picture: Path, out: Path | None) -> Path:
@@ -77,12 +89,12 @@ def _qualities(profile: Profile, quality: int | None, every: bool) -> tuple[int,
     return (chosen,)
 
 
-def _title(picture: Path, card: Card, portrait: Portrait) -> str:
+def _title(picture: Path, card: "Card", portrait: Portrait) -> str:
     quality = f", quality {portrait.descriptions[0].quality}" if len(portrait.descriptions) == 1 else ""
     return f"{picture.name} as the server sees it: {card.name}, {card.profile.size} pixels{quality}"
 
 
-def _document(picture: Path, card: Card, portrait: Portrait, target: Path) -> dict[str, Any]:
+def _document(picture: Path, card: "Card", portrait: Portrait, target: Path) -> dict[str, Any]:
     return {
         "path": str(picture),
         "model": card.name,

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import httpx
 from rich.console import Console
@@ -88,8 +88,7 @@ def run(
     chosen = options or Options()
     if count < 1:
         raise ValueError(f"the demo needs at least one picture, not {count}")
-    Rate.parse(chosen.rate)
-    parse_duration(chosen.rtt)
+    _check(chosen)
     gallery = gather(images, count)
     console = Console(stderr=as_json)
     if not console.is_terminal:
@@ -104,6 +103,23 @@ def run(
     else:
         show(console, summary)
     return 1 if summary.failed else 0
+
+
+def _check(options: Options) -> None:
+    """Find now what server or device would refuse."""
+    Rate.parse(options.rate)
+    parse_duration(options.rtt)
+    for what, given, known in (
+        ("policy", options.policy, get_args(Policy)),
+        ("transport", options.transport, get_args(Transport)),
+    ):
+        if given not in known:
+            raise ValueError(f"no {what} {given!r}: choose from {', '.join(known)}")
+    if options.model != Options.model and not Path(options.model).is_file():
+        # Imported only to name those there are: torch comes with it.
+        from models import find
+
+        find(options.model)
 
 
 class _Demo:

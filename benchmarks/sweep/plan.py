@@ -205,6 +205,8 @@ def read(name: str) -> Plan:
     except FileNotFoundError:
         known = ", ".join(sorted(file.stem for file in SWEEPS.glob("*.toml")))
         raise PlanError(f"{name}: no such plan; give a TOML file, or one of {known}") from None
+    except IsADirectoryError:
+        raise PlanError(f"{name}: a folder; give a TOML file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise PlanError(f"{name}: not TOML ({error})") from None
     except ValidationError as error:

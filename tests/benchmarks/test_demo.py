@@ -75,6 +75,13 @@ def test_options_are_checked_before_anything_is_started(picture_folder: Path) ->
         demo.run(picture_folder, options=Options(rtt="slow"))
     with pytest.raises(ValueError, match="at least one"):
         demo.run(picture_folder, count=0)
+    for options, message in (
+        (Options(policy="foo"), "no policy 'foo': choose from auto"),  # type: ignore[arg-type]
+        (Options(transport="foo"), "no transport 'foo': choose from grpc"),  # type: ignore[arg-type]
+        (Options(model="foo"), "foo: no such checkpoint"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            demo.run(picture_folder, options=options)
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="children are found through /proc")

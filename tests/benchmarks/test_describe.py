@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -109,10 +111,23 @@ def test_json_is_one_object(shot: Path, tiny_checkpoint: Path, tiny_profile: Pro
     assert [c["band"] for c in quality["channels"]] == ["low"] * 6 + ["high"] * 18
 
 
+def test_a_misspelt_picture_does_not_wait_for_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys; from overtone import app; app(['describe', 'nowhere.jpg'], standalone_mode=False); "
+        "sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert "no such file" in done.stderr
+    assert done.returncode == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["nowhere.jpg"], "no such file"),
+        (["."], ".: a folder; give one picture"),
         (["notes.txt"], "not a picture"),
         (["shot.png", "--quality", "9"], "no quality 9"),
         (["shot.png", "--quality", "1", "--every-quality"], "not both"),

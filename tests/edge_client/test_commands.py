@@ -3,14 +3,18 @@
 import asyncio
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Self
 
 import pytest
 from rich.console import Console
 
-from edge_client.commands import classify
+from edge_client import commands
+from edge_client.answer import Result
+from edge_client.commands import GIVE_UP, classify
+from edge_client.errors import OvertoneError, Refused, Unavailable
 from edge_client.rows import Lines, Row
 from frequency import Profile
 from protos import overtone_pb2 as pb
@@ -77,7 +81,8 @@ def test_a_bad_file_is_one_line_and_the_others_go_on(
     said = capsys.readouterr()
     assert code == 1
     assert len(json.loads(said.out)["images"]) == 2
-    assert len(said.err.splitlines()) == 2
+    assert len(said.err.splitlines()) == 3
+    assert said.err.splitlines()[-1] == "overtone classify: 2 of 4 not answered"
     assert str(bad) in said.err
     assert "missing.jpg" in said.err
 
@@ -91,8 +96,73 @@ def test_a_failing_server_is_one_line_for_each_picture(
     with serving(tiny_profile, broken) as address:
         assert classify([picture_folder / "val" / "cold"], address) == 1
     said = capsys.readouterr()
-    assert said.err.count("something [red]went wrong") == len(said.err.splitlines()) == 3
+    *each, last = said.err.splitlines()
+    assert ["something [red]went wrong" in line for line in each] == [True] * 3
+    assert last == "overtone classify: 3 of 3 not answered"
     assert not said.out
+
+
+class Failing:
+    """A client for which every picture fails in a way of its own."""
+
+    def __init__(self, profile: Profile, errors: Sequence[OvertoneError]) -> None:
+        self.profile = profile
+        self._errors = errors
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+    async def card(self) -> dict[str, Any]:
+        return {}
+
+    async def stream(self, files: Sequence[Path]) -> AsyncIterator[Result]:
+        for path, error in zip(files, self._errors, strict=True):
+            yield Result(path, error=error)
+
+
+@pytest.mark.parametrize("reached", [False, True])
+def test_a_server_that_stays_away_ends_it(
+    reached: bool,
+    picture_folder: Path,
+    tiny_profile: Profile,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    count = 2 * GIVE_UP
+    errors: list[OvertoneError] = [Unavailable(f"away {i}") for i in range(count)]
+    if reached:
+        errors[GIVE_UP - 1] = errors[2 * GIVE_UP - 1] = Refused("busy")
+    monkeypatch.setattr(commands, "AsyncClient", lambda *_, **__: Failing(tiny_profile, errors))
+    assert classify([picture_folder / "val" / "cold" / "0.jpg"] * count) == 1
+    said = capsys.readouterr().err
+    assert said.count("away ") == (count - 2 if reached else GIVE_UP)
+    assert (f"stopped: no server for {GIVE_UP} pictures in a row" in said) == (not reached)
+    assert said.splitlines()[-1] == f"overtone classify: {count} of {count} not answered"
+
+
+@pytest.mark.parametrize(("cache", "why"), [("file", "not a folder"), ("file/below", "cannot be written")])
+def test_profiles_that_could_not_be_kept_are_refused(
+    cache: str, why: str, picture_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    assert classify([picture_folder / "val"], "grpc://127.0.0.1:1", cache=tmp_path / cache) == 1
+    said = capsys.readouterr().err
+    assert f"--cache {tmp_path / cache}: {why}" in said
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize("server", ["grpcs://127.0.0.1:1", "https://127.0.0.1:1"])
+@pytest.mark.parametrize(("name", "why"), [("ca.pem", "not a certificate in PEM"), ("none", "No such file")])
+def test_an_authority_that_is_none_is_refused(
+    server: str, name: str, why: str, picture_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "ca.pem").write_text("hello")
+    assert classify([picture_folder / "val"], server, authority=tmp_path / name) == 1
+    said = capsys.readouterr().err
+    assert f"tls: {tmp_path / name}: {why}" in said
+    assert len(said.splitlines()) == 1
 
 
 def test_people_get_a_line_for_each_picture(

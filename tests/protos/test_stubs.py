@@ -14,6 +14,15 @@ def test_committed_stubs_are_made_from_the_contract(tmp_path: Path) -> None:
         )
 
 
+def test_the_command_explains_itself(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        generate.main(["--help"])
+    assert "where to write" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="2"):
+        generate.main([str(tmp_path / "nowhere")])
+    assert "nowhere: no such folder" in capsys.readouterr().err
+
+
 def test_stubs_import() -> None:
     from protos import overtone_pb2, overtone_pb2_grpc
 

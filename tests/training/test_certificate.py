@@ -27,6 +27,7 @@ from training.modes import confidence, lost, modes
         ({}, "one promise"),
         ({"alpha": 0.01, "share": 0.3}, "one promise"),
         ({"delta": 0.05, "share": 0.3}, "give alpha too"),
+        ({"delta": 0.05}, "give alpha too"),
         ({"alpha": 0.0}, "between 0 and 1"),
         ({"alpha": 0.1, "delta": 1.0}, "between 0 and 1"),
         ({"share": 1.5}, "from 0 to 1"),

@@ -95,6 +95,7 @@ def test_pictures_are_written_and_named_on_standard_error(
         (("--part", "test"), "no part 'test'"),
         (("--gallery", "faces.jpg"), "ends in .png"),
         (("--operating-point", "rash"), "no operating point 'rash'"),
+        (("--operating-point", "always", "--threshold", "0.5"), "give one of the two"),
     ],
 )
 def test_mistakes_are_found_before_the_work(
@@ -109,6 +110,15 @@ def test_mistakes_are_found_before_the_work(
     assert found.exit_code == 1
     assert message in found.stderr
     assert len(found.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("option", [("--threshold", "7"), ("--threshold", "-1"), ("--workers", "-3")])
+def test_numbers_out_of_range_are_refused(
+    tiny_checkpoint: Path, labelled_folder: Path, option: tuple[str, str]
+) -> None:
+    found = evaluate(tiny_checkpoint, labelled_folder, *option)
+    assert found.exit_code == 2
+    assert option[0] in found.stderr
 
 
 @pytest.mark.parametrize("workers", ["0", "1"])

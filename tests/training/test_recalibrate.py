@@ -122,21 +122,45 @@ def test_stale_certificates_are_made_again(checkpoint: Path, folder: Path) -> No
         (["imagenette"], "give --out FILE"),
         (["CHECKPOINT", "--out", "/nowhere/x.safetensors"], "no such folder"),
         (["CHECKPOINT", "--alpha", "2"], "between 0 and 1"),
+        (["CHECKPOINT", "--out", "."], "a folder"),
         (["CHECKPOINT", "--alpha", "0.1", "--share", "0.1"], "one promise"),
+        (["CHECKPOINT", "--delta", "0.1"], "give alpha too"),
         (["CHECKPOINT", "--rate-aware"], "needs a promise"),
+        (["CHECKPOINT", "--rate-aware", "--alpha", "0.1", "--delta", "0.1"], "in expectation only"),
         (["CHECKPOINT", "--quality", "9"], "no quality 9"),
         (["CHECKPOINT", "--share", "0.5", "--with-mix"], "a mix changes every point"),
-        (["CHECKPOINT", "--mean-bytes", "1"], "low alone takes"),
+        (["CHECKPOINT", "--part", "foo"], "no part 'foo'"),
+        (["CHECKPOINT", "--report", "foo"], "no part 'foo'"),
+        (["CHECKPOINT", "--data", "/nowhere"], "/nowhere: no such folder"),
         (["CHECKPOINT", "--deferral-plot", "/nowhere/x.png"], "no such folder"),
+        (["CHECKPOINT", "--deferral-plot", "x.txt"], "ends in .png"),
+    ],
+)
+def test_mistakes_are_found_before_the_work(
+    arguments: list[str], message: str, checkpoint: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.recalibrate.predict", None)
+    refused(arguments, message, checkpoint, folder)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["CHECKPOINT", "--mean-bytes", "1"], "low alone takes"),
         (["CHECKPOINT", "--simulate", "--count", "4"], "1 to 3"),
     ],
 )
-def test_mistakes_are_one_line_and_change_nothing(
+def test_mistakes_that_only_the_work_shows(
     arguments: list[str], message: str, checkpoint: Path, folder: Path
 ) -> None:
+    refused(arguments, message, checkpoint, folder)
+
+
+def refused(arguments: list[str], message: str, checkpoint: Path, folder: Path) -> None:
+    """One line on standard error, and the checkpoint as it was."""
     before = checkpoint.read_bytes()
     given = [str(checkpoint) if a == "CHECKPOINT" else a for a in arguments]
-    found = runner.invoke(app, ["calibrate", *given, "--data", str(folder), "--workers", "0"])
+    found = runner.invoke(app, ["calibrate", "--data", str(folder), "--workers", "0", *given])
     assert found.exit_code == 1
     assert message in found.stderr
     assert len(found.stderr.strip().splitlines()) == 1

@@ -51,7 +51,7 @@ def test_rate_warms_up_and_falls_to_nothing() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("size = 100", "multiple of 8"),
+        ("size = 100", "r.toml: size: 100 is not a multiple of 8"),
         ("[quality]\nsteps = [16, 32]", "coarse to fine"),
         ("[optimizer]", "optimizer"),
         ("[augment]\nscales = [1, 1]", "augment.scales"),

@@ -329,9 +329,16 @@ def test_interrupted_draws_its_curves_and_says_how_to_go_on(
 
 
 def test_numbers_of_epochs() -> None:
-    assert commands.numbers("28,30") == (28, 30)
+    assert commands.numbers("28,30", "--epochs", "numbers") == (28, 30)
+    assert commands.numbers(None, "--epochs", "numbers") is None
     assert commands.changed(cascade(), None, (3,), None, None).epochs == (3, 3)
-    with pytest.raises(RecipeError, match="28,30"):
-        commands.numbers("many")
+    for text in ("many", "", "3,0", "-3"):
+        with pytest.raises(RecipeError, match=f"^--bytes {text}: give numbers$"):
+            commands.numbers(text, "--bytes", "numbers")
     with pytest.raises(RecipeError, match="1 step"):
         commands.changed(KINDS["rgb"], None, (3, 3), None, None)
+
+
+def test_a_size_of_nothing_is_a_size() -> None:
+    with pytest.raises(RecipeError, match="size: "):
+        commands.changed(cascade(), 0, None, None, None)
