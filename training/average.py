@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from frequency import Profile
 from models import Card, Cascade, CheckpointError, choose_device, load, save
-from training.calibrate import DEFAULT_POINT
 from training.data import Pictures, part, split
 from training.finish import decide
 from training.progress import tracked
@@ -52,16 +51,7 @@ def average(
     train, calibration = split(part(data, "train", card.classes, card.profile.labels))
     settle(model, train, card.profile)
     decided = decide(model, card.profile, calibration, data.name, TOLERANCE, workers)
-    card = card.model_copy(
-        update={
-            "profile": decided.profile,
-            "temperature": decided.temperature,
-            "mix": None,
-            "operating_points": decided.points,
-            "operating_point": DEFAULT_POINT,
-            "accuracy": (),
-        }
-    )
+    card = decided.on(card)
     save(out, model, card)
     Console().print(f"wrote {out}: quality {decided.profile.quality}, threshold {card.threshold():.3f}")
     return card

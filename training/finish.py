@@ -79,6 +79,19 @@ class Decided:
     temperature: Temperature
     points: tuple[OperatingPoint, ...]
 
+    def on(self, card: Card) -> Card:
+        """A card of the same network, with this instead of what was decided before."""
+        return card.model_copy(
+            update={
+                "profile": self.profile,
+                "temperature": self.temperature,
+                "mix": None,
+                "operating_points": self.points,
+                "operating_point": DEFAULT_POINT,
+                "accuracy": (),
+            }
+        )
+
 
 def decide(
     model: Cascade, profile: Profile, calibration: Pictures, data: str, tolerance: float, workers: int = 0

@@ -16,7 +16,6 @@ from rich.table import Table
 from frequency import Profile, coefficients, encode, fit, open_rgb
 from frequency.channels import LOW
 from models import Card, find, save
-from training.calibrate import DEFAULT_POINT
 from training.codec import tables_for
 from training.data import Pictures, split
 from training.finish import decide
@@ -72,16 +71,7 @@ def train_codec(
     Console().print(_table(found))
     profile = _profile(old, [step.chosen for step in found], train)
     decided = decide(source.model, profile, calibration, data.name, TOLERANCE, workers)
-    card = card.model_copy(
-        update={
-            "profile": decided.profile,
-            "temperature": decided.temperature,
-            "mix": None,
-            "operating_points": decided.points,
-            "operating_point": DEFAULT_POINT,
-            "accuracy": (),
-        }
-    )
+    card = decided.on(card)
     source.model.mix = None
     save(out, source.model, card)
     Console().print(f"wrote {out}: quality {card.profile.quality}, threshold {card.threshold():.3f}")
