@@ -471,7 +471,7 @@ def demo(
     ] = "imagenette",
     rate: Annotated[str, typer.Option(help="Of the link, both directions.")] = "1mbit",
     rtt: Annotated[str, typer.Option(help="Round trip of the link.")] = "50ms",
-    policy: Annotated[str, typer.Option(help="auto, on_demand, ahead or at_once.")] = "auto",
+    policy: Annotated[str, typer.Option(help="auto, on_demand, ahead or at_once.")] = "on_demand",
     transport: Annotated[str, typer.Option(help="grpc or rest.")] = "grpc",
     quality: Annotated[int | None, typer.Option(help="Of the model's profile.")] = None,
     operating_point: Annotated[str, typer.Option(help="Of the model's card.")] = "",

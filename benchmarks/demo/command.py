@@ -50,7 +50,7 @@ class Options:
     model: str = "imagenette"
     rate: str = "1mbit"
     rtt: str = "50ms"
-    policy: Policy = "auto"
+    policy: Policy = "on_demand"
     quality: int | None = None
     operating_point: str = ""
     transport: Transport = "grpc"
