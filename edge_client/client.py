@@ -106,7 +106,7 @@ class AsyncClient:
         self._transport = _transport(self._setup, self._chooser)
         try:
             async with _within(self._setup.timeout, f"{self._setup.address} gave no profile"):
-                await self._learn(await self._transport.profile(self._profiles))
+                await self._learn(await self._first_profile())
         except BaseException:
             await self._transport.close()
             raise
@@ -235,6 +235,15 @@ class AsyncClient:
         coded = await asyncio.to_thread(pictures.code, picture, profile, self._quality)
         plan = self._chooser.plan(len(coded.encoded.low), len(coded.encoded.high))
         return profile, coded, Upload(coded.encoded, profile.id, plan)
+
+    async def _first_profile(self) -> Profile:
+        """The profile; a server that says it is starting is asked again for as long as there is time."""
+        deadline = asyncio.get_running_loop().time() + self._setup.timeout
+        while True:
+            try:
+                return await self._open.profile(self._profiles)
+            except Unavailable as error:
+                await _pause(error, deadline, patience=1)
 
     async def _renew(self, stale: Profile) -> None:
         """Fetch the profile again, once for all images that found theirs wrong."""

@@ -170,7 +170,8 @@ class GrpcTransport:
                 self._been_there = True
                 self._credits = self._session.credits
                 return self._session
-        raise Unavailable(f"no session with {self._setup.address}: {problem.what}") from problem
+        what = f"no session with {self._setup.address}: {problem.what}"
+        raise Unavailable(what, problem.retry_after) from problem
 
     def _hello(self) -> pb.Hello:
         # Without a deadline, which would hold for all images while each may have a time limit of its own: an

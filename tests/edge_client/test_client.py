@@ -406,3 +406,39 @@ async def test_http_connections_are_kept_for_a_picture_now_and_then(
     profile, *pictures = peers
     assert pictures[:3] == [profile] * 3
     assert pictures[3] != profile  # the server has closed it
+
+
+class Starting:
+    """A transport to a server that says several times that it is not ready yet."""
+
+    credits = 1
+
+    def __init__(self, profile: Profile, times: int, retry_after: float | None) -> None:
+        self.served, self.left, self.retry_after = profile, times, retry_after
+        self.closed = False
+
+    async def profile(self, known: object, *, fresh: bool = False) -> Profile:
+        if self.left:
+            self.left -= 1
+            raise Unavailable("the model is still loading", self.retry_after)
+        return self.served
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize("retry_after", [0.02, None, 3600.0])
+async def test_a_server_that_says_it_is_starting_is_waited_for(
+    retry_after: float | None, tiny_profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transport = Starting(tiny_profile, 5, retry_after)
+    monkeypatch.setattr("edge_client.client._transport", lambda *_: transport)
+    monkeypatch.setattr(Starting, "known_card", None, raising=False)
+    if retry_after == 0.02:
+        async with AsyncClient() as client:
+            assert client.profile == tiny_profile
+    else:
+        with pytest.raises(Unavailable, match="loading"):
+            await AsyncClient().__aenter__()
+        assert transport.left == 4
+    assert transport.closed
