@@ -1,18 +1,16 @@
 """The asynchronous client: pictures in, answers out."""
 
 import asyncio
-import contextlib
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypedDict, TypeVar
+from typing import Any, Self, TypedDict
 
 from edge_client import pictures
 from edge_client.address import Address, Tls
 from edge_client.answer import Answer, Result, Score, Timings
 from edge_client.errors import (
-    DeadlineExceeded,
     OvertoneError,
     ProtocolError,
     Refused,
@@ -20,18 +18,15 @@ from edge_client.errors import (
     UsageError,
     WrongProfile,
 )
+from edge_client.patience import PATIENCE, each, pause, within
 from edge_client.policy import Chooser, Policy, exit_share
 from edge_client.profiles import Profiles
 from edge_client.transport import Reply, Setup, Transport, Upload
 from frequency import Profile
 from frequency.picture import Source
 
-T = TypeVar("T")
-
 # Enough to hide a link's round trip and our encoding; more would only queue on the link, each image late.
 IN_FLIGHT = 4
-# How often a busy server is asked for one image, however much time is left.
-PATIENCE = 4
 MAX_TIMEOUT = 86_400.0
 MAX_TOP = 65_535
 DEFAULT_ADDRESS = "grpc://127.0.0.1:50051"
@@ -105,7 +100,7 @@ class AsyncClient:
     async def __aenter__(self) -> Self:
         self._transport = _transport(self._setup, self._chooser)
         try:
-            async with _within(self._setup.timeout, f"{self._setup.address} gave no profile"):
+            async with within(self._setup.timeout, f"{self._setup.address} gave no profile"):
                 await self._learn(await self._first_profile())
         except BaseException:
             await self._transport.close()
@@ -136,7 +131,7 @@ class AsyncClient:
         Raises:
             OvertoneError: it did not come.
         """
-        async with _within(self._setup.timeout, "the model's card did not come"):
+        async with within(self._setup.timeout, "the model's card did not come"):
             return await self._open.card()
 
     async def classify(self, picture: Source, *, timeout: float | None = None) -> Answer:
@@ -152,7 +147,7 @@ class AsyncClient:
         """
         limit = self._setup.timeout if timeout is None else timeout
         start = asyncio.get_running_loop().time()
-        async with _within(limit, "no answer"):
+        async with within(limit, "no answer"):
             return await self._classify(picture, start, start + limit)
 
     async def stream(
@@ -175,7 +170,7 @@ class AsyncClient:
 
         async def feed() -> None:
             try:
-                async for picture in _each(images):
+                async for picture in each(images):
                     await room.acquire()
                     running.append(asyncio.create_task(self._result(picture)))
                     line.put_nowait(running[-1])
@@ -223,7 +218,7 @@ class AsyncClient:
                 upload.bytes_sent = sent
             except (Refused, Unavailable) as error:
                 patience -= 1
-                await _pause(error, deadline, patience)
+                await pause(error, deadline, patience)
         now = asyncio.get_running_loop().time()
         timings = Timings(coded.milliseconds, 1e3 * (now - start), reply.queue_ms, reply.compute_ms)
         if reply.outcome is not None:
@@ -243,7 +238,7 @@ class AsyncClient:
             try:
                 return await self._open.profile(self._profiles)
             except Unavailable as error:
-                await _pause(error, deadline, patience=1)
+                await pause(error, deadline, patience=1)
 
     async def _renew(self, stale: Profile) -> None:
         """Fetch the profile again, once for all images that found theirs wrong."""
@@ -268,37 +263,6 @@ def _transport(setup: Setup, chooser: Chooser) -> Transport:
     from edge_client.rest_transport import RestTransport
 
     return RestTransport(setup, chooser.link)
-
-
-@contextlib.asynccontextmanager
-async def _within(seconds: float, what: str) -> AsyncIterator[None]:
-    """Raise DeadlineExceeded, saying `what`, once the time is up."""
-    try:
-        async with asyncio.timeout(seconds) as limit:
-            yield
-    except TimeoutError as error:
-        if not limit.expired():
-            raise
-        raise DeadlineExceeded(f"{what} within {seconds:g} s") from error
-
-
-async def _pause(error: OvertoneError, deadline: float, patience: int) -> None:
-    """Wait as long as the server asked for, or raise its error where that makes no sense."""
-    wait = error.retry_after
-    if wait is None or patience <= 0 or asyncio.get_running_loop().time() + wait >= deadline:
-        raise error
-    await asyncio.sleep(max(wait, 0.01))
-
-
-async def _each(images: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
-    if isinstance(images, AsyncIterable):
-        async for image in images:
-            yield image
-        return
-    iterator: Iterator[T] = iter(images)
-    end: Any = object()
-    while (image := await asyncio.to_thread(next, iterator, end)) is not end:
-        yield image
 
 
 def _answer(reply: Reply, profile: Profile, upload: Upload, timings: Timings) -> Answer:

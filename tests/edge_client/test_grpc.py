@@ -23,7 +23,7 @@ from edge_client import (
     WrongProfile,
     grpc_transport,
 )
-from edge_client.client import PATIENCE
+from edge_client.patience import PATIENCE
 from frequency import Encoded, Profile, encode, fit, open_rgb
 from protos import overtone_pb2 as pb
 from tests.edge_client.fakes import CARD, FakeCascade, Stream, confident, escalating, serve_grpc
