@@ -86,7 +86,6 @@ class Exchange:
             return None
         return Observation(
             plan=self.plan,
-            low=len(self._upload.encoded.low),
             high=len(self._upload.encoded.high),
             sent=self._sent,
             low_end=self._low_end,

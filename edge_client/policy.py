@@ -56,7 +56,6 @@ class Observation:
 
     Attributes:
         plan: what was done.
-        low: size of its low payload.
         high: size of its high payload.
         sent: bytes of high that were handed to the transport.
         low_end: where low ends in what was handed to the link.
@@ -70,7 +69,6 @@ class Observation:
     """
 
     plan: Plan
-    low: int
     high: int
     sent: int
     low_end: int

@@ -220,7 +220,6 @@ def _learned(reply: Reply, upload: Upload, low_end: int, high_end: int, asked: f
     unasked = upload.plan == "at_once"
     outcome = Observation(
         plan=upload.plan,
-        low=len(payloads.low),
         high=len(payloads.high),
         sent=len(payloads.high) if unasked or asked else 0,
         low_end=low_end,

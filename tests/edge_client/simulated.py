@@ -55,7 +55,6 @@ class World:
             self.now = max(low_out + self.compute, self.free) + self.rtt + self.compute
         outcome = Observation(
             plan=plan,
-            low=picture.low,
             high=picture.high,
             sent=round(sent * self.rate),
             low_end=low_end,

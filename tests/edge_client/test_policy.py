@@ -141,16 +141,16 @@ def test_a_device_that_moves_is_followed() -> None:
 
 def test_a_busy_server_teaches_nothing_of_the_share() -> None:
     chooser = Chooser("auto", exit_share=0.8)
-    brownout = Observation("on_demand", 900, 800, 0, 900, 0, 0.3, 0.3, 0.01, "brownout")
+    brownout = Observation("on_demand", 800, 0, 900, 0, 0.3, 0.3, 0.01, "brownout")
     for _ in range(50):
         chooser.observe(brownout)
     assert chooser.share == pytest.approx(0.2)
 
 
 def test_what_was_sent_for_nothing() -> None:
-    sent = Observation("ahead", 900, 800, 256, 900, 1156, 0.3, 0.3, 0.01, "low")
+    sent = Observation("ahead", 800, 256, 900, 1156, 0.3, 0.3, 0.01, "low")
     assert (sent.escalated, sent.wasted) == (False, 256)
-    asked = Observation("ahead", 900, 800, 800, 900, 1700, 0.3, 0.6, 0.01, "brownout", left=544)
+    asked = Observation("ahead", 800, 800, 900, 1700, 0.3, 0.6, 0.01, "brownout", left=544)
     assert (asked.escalated, asked.wasted) == (True, 0)
 
 
