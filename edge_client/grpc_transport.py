@@ -11,6 +11,7 @@ import grpc
 
 from edge_client.errors import ConnectionLost, OvertoneError, ProtocolError, Unavailable, WrongProfile
 from edge_client.pace import Pace
+from edge_client.patience import FIRST_PAUSES, PAUSES
 from edge_client.policy import Chooser, Plan
 from edge_client.profiles import Profiles
 from edge_client.session import Metadata, Moved, Session, broken_off, from_rpc
@@ -19,10 +20,6 @@ from frequency import Profile, ProfileError
 from protos import overtone_pb2 as pb
 from protos import overtone_pb2_grpc as stubs
 
-# Pauses before each attempt to open a session: short at first, as nobody waits long for a wrong address;
-# longer when a server that was there is away, perhaps to start again.
-FIRST_PAUSES = (0.0, 0.1, 0.3)
-PAUSES = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0)
 # A stream this long silent while an image runs out of time is not worth keeping: its connection may be dead.
 STALE = 5.0
 CLOSE_GRACE = 1.0

@@ -51,7 +51,7 @@ class Link:
 
     def hand(self, size: int, now: float) -> int:
         """`size` bytes are handed over; all that were so far, by which `replied` knows them."""
-        self._free = max(now, self._free) + size * self._pace
+        self._free = max(now, self._free) + size * self._seconds_per_byte
         self._handed += size
         self._pieces.append((now, self._handed))
         if len(self._pieces) > PIECES:
@@ -82,7 +82,7 @@ class Link:
     def waiting(self, now: float) -> float:
         """Bytes handed over that the link should not have carried yet."""
         self._refit()
-        return min(max(0.0, self._free - now) / self._pace, self._handed - self._arrived)
+        return min(max(0.0, self._free - now) / self._seconds_per_byte, self._handed - self._arrived)
 
     @property
     def rate(self) -> float | None:
@@ -91,19 +91,24 @@ class Link:
         return 1 / self._known[0] if self._known else None
 
     @property
+    def assumed(self) -> float:
+        """The rate, or a thin link's as long as nobody can tell."""
+        return self.rate or FIRST_RATE
+
+    @property
     def round_trip(self) -> float:
         """Seconds for a message without bytes; 0.0 as long as nobody can tell."""
         self._refit()
         return self._known[1] if self._known else 0.0
 
     @property
-    def _pace(self) -> float:
+    def _seconds_per_byte(self) -> float:
         return self._known[0] if self._known else 1 / FIRST_RATE
 
     def _forget(self) -> None:
         """The first piece; when it left stays what is thought now, whatever the link is found to be later."""
         when, end = self._pieces.popleft()
-        self._free_before = max(when, self._free_before) + (end - self._start) * self._pace
+        self._free_before = max(when, self._free_before) + (end - self._start) * self._seconds_per_byte
         self._start = end
 
     def _refit(self) -> None:
@@ -115,7 +120,7 @@ class Link:
         ends -= self._start
         if len(replies) >= ENOUGH and len(set(np.diff(ends, prepend=0.0).tolist())) > 1:
             self._known = self._fit(when, ends, np.array(replies))
-        self._free = float(self._left(np.array([self._pace]), when, ends)[0, -1])
+        self._free = float(self._left(np.array([self._seconds_per_byte]), when, ends)[0, -1])
 
     def _fit(self, when: Numbers, ends: Numbers, replies: Numbers) -> tuple[float, float]:
         """p and the round trip: the best of all, or next to what was known.

@@ -4,7 +4,6 @@ Bytes handed to a socket cannot be taken back, and a socket takes far more than 
 answer comes. So what nobody has asked for stays here until the link should have room for it.
 """
 
-from edge_client.link import FIRST_RATE
 from edge_client.policy import Chooser
 
 SMALLEST, LARGEST = 256, 16 * 1024
@@ -31,14 +30,10 @@ class Pace:
     @property
     def chunk(self) -> int:
         """Bytes of the next chunk."""
-        fits = int(self._rate * self._chooser.answer_seconds / CHUNKS)
+        fits = int(self.link.assumed * self._chooser.answer_seconds / CHUNKS)
         return max(SMALLEST, min(LARGEST, fits))
 
     def pause(self, now: float) -> float:
         """Seconds until the link wants another chunk: just before it would fall idle."""
-        seconds = (self.link.waiting(now) - self.chunk / LEAD) / self._rate
+        seconds = (self.link.waiting(now) - self.chunk / LEAD) / self.link.assumed
         return seconds if seconds > TICK else 0.0
-
-    @property
-    def _rate(self) -> float:
-        return self.link.rate or FIRST_RATE

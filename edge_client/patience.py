@@ -11,6 +11,10 @@ T = TypeVar("T")
 
 # How often a busy server is asked for one image, however much time is left.
 PATIENCE = 4
+# Pauses before each attempt to reach the server: short at first, as nobody waits long for a wrong address;
+# longer when a server that was there is away, perhaps to start again.
+FIRST_PAUSES = (0.0, 0.1, 0.3)
+PAUSES = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0)
 
 
 @contextlib.asynccontextmanager

@@ -33,7 +33,7 @@ from statistics import fmean, median
 from typing import Any, Literal, get_args
 
 from edge_client.errors import UsageError
-from edge_client.link import FIRST_RATE, Link
+from edge_client.link import Link
 from edge_client.stage import Stage
 
 Policy = Literal["auto", "on_demand", "ahead", "at_once"]
@@ -87,7 +87,7 @@ class Observation:
 
     @property
     def wasted(self) -> int:
-        """Bytes of high sent for nothing."""
+        """Bytes of high sent for nothing, without the framing of its messages."""
         return 0 if self.escalated else self.sent
 
 
@@ -220,7 +220,7 @@ class Chooser:
         return median(self._low_seconds) if self._low_seconds else 0.0
 
     def _costs(self, high: float) -> Costs:
-        queue = fmean(self._waiting) / (self.rate or FIRST_RATE) if self._waiting else 0.0
+        queue = fmean(self._waiting) / self.link.assumed if self._waiting else 0.0
         return Costs(high, self.link.round_trip, self._compute, self.share, queue, self._can_stop)
 
     def _account(self, outcome: Observation) -> None:

@@ -18,6 +18,7 @@ from edge_client.errors import (
     from_code,
 )
 from edge_client.link import Link
+from edge_client.patience import FIRST_PAUSES, PAUSES
 from edge_client.policy import Observation
 from edge_client.profiles import Profiles
 from edge_client.stage import STAGES
@@ -25,10 +26,6 @@ from edge_client.transport import Reply, Setup, Upload
 from frequency import Profile, ProfileError
 
 PAYLOADS = "application/vnd.overtone"
-# Pauses before each attempt to reach the server: short at first, as nobody waits long for a wrong address;
-# longer when a server that was there is away, perhaps to start again.
-FIRST_PAUSES = (0.0, 0.1, 0.3)
-PAUSES = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0)
 # Seconds an idle connection is kept: long, so that a picture now and then does not pay for a handshake; yet
 # shorter than the server's 75, lest a request go out on one that is just being closed.
 KEEP = 60.0

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.link.link import Link
 from edge_client import AsyncClient
-from edge_client import pace as pacing
+from edge_client import link as links
 from frequency import Encoded, Profile, encode, fit, open_rgb
 from protos import overtone_pb2 as pb
 from tests.edge_client.fakes import FakeCascade, Stream, confident, serve_grpc
@@ -86,7 +86,7 @@ async def test_asked_for_it_goes_on_where_it_was(
 async def test_a_server_that_is_sure_gets_nothing_from_a_slow_link(
     monkeypatch: pytest.MonkeyPatch, picture: Picture, large_profile: Profile, encoded: Encoded
 ) -> None:
-    monkeypatch.setattr(pacing, "FIRST_RATE", 1.0)
+    monkeypatch.setattr(links, "FIRST_RATE", 1.0)
     async with (
         serve_grpc(FakeCascade(large_profile, confident)) as address,
         AsyncClient(address, policy="ahead") as client,

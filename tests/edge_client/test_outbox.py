@@ -6,7 +6,6 @@ import contextlib
 import pytest
 
 from edge_client import link as links
-from edge_client import pace as pacing
 from edge_client.exchange import Exchange
 from edge_client.outbox import Outbox
 from edge_client.pace import Pace
@@ -51,14 +50,12 @@ class Line:
 @pytest.fixture
 def idle(monkeypatch: pytest.MonkeyPatch) -> None:
     """A link that always has room."""
-    monkeypatch.setattr(pacing, "FIRST_RATE", 1e9)
     monkeypatch.setattr(links, "FIRST_RATE", 1e9)
 
 
 @pytest.fixture
 def thin(monkeypatch: pytest.MonkeyPatch) -> None:
     """A link on which a low payload takes a quarter of an hour."""
-    monkeypatch.setattr(pacing, "FIRST_RATE", 1.0)
     monkeypatch.setattr(links, "FIRST_RATE", 1.0)
 
 

@@ -31,6 +31,7 @@ class ThinLink:
     free: float = 0.0
     came: dict[int, int] = field(default_factory=dict)
     low_done: dict[int, float] = field(default_factory=dict)
+    done: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._down: asyncio.Queue[pb.Downstream] = asyncio.Queue()
@@ -82,8 +83,6 @@ class ThinLink:
     def _say_high(self, number: int) -> None:
         self._say(answer=self._answer(number, pb.STAGE_HIGH, 2))
 
-    done: set[int] = field(default_factory=set)
-
     def _answer(self, number: int, stage: Any, networks: int) -> pb.Answer:
         micro = round(1e6 * self.compute * networks)
         return pb.Answer(id=number, stage=stage, confident=True, compute_us=micro, top=[pb.Score(index=0)])
@@ -125,8 +124,8 @@ def streamed(
 
         async def one_after_another() -> None:
             for picture in todo:
-                upload = Upload(Encoded(bytes(picture.low), bytes(picture.high), 1), b"", "on_demand")
                 plan, begun = chooser.plan(picture.low, picture.high), loop.time()
+                upload = Upload(Encoded(bytes(picture.low), bytes(picture.high), 1), b"", plan)
                 reply = await session.classify(upload, plan)
                 each.append(loop.time() - begun)
                 assert reply.outcome is not None

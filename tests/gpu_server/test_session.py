@@ -46,6 +46,19 @@ async def played(service: Service, messages: list[pb.Upstream], pause: float = 0
     return said
 
 
+class Heard:
+    """What a session says, and whether it has asked for high."""
+
+    def __init__(self) -> None:
+        self.said: list[Any] = []
+        self.asked = asyncio.Event()
+
+    async def __call__(self, message: pb.Downstream) -> None:
+        self.said.append(message)
+        if message.HasField("need_high"):
+            self.asked.set()
+
+
 def hello(point: str) -> pb.Upstream:
     return pb.Upstream(hello=pb.Hello(options=pb.Options(operating_point=point)))
 
@@ -147,26 +160,20 @@ async def test_high_that_is_here_already_is_not_asked_for(service: Service, enco
 
 async def test_the_rest_is_asked_for_where_some_came_unasked(service: Service, encoded: Encoded) -> None:
     early, *late = chunks(1, encoded.high, 50)
-    said: list[Any] = []
-    asked = asyncio.Event()
+    heard = Heard()
 
     async def upstream() -> AsyncIterator[pb.Upstream]:
         for message in (hello("never"), image(1, encoded.low, False), early):
             yield message
-        await asked.wait()
+        await heard.asked.wait()
         for message in late:
             yield message
 
-    async def send(message: pb.Downstream) -> None:
-        said.append(message)
-        if message.HasField("need_high"):
-            asked.set()
-
     async with asyncio.timeout(LATER):
-        await Session(service, send).run(upstream())
-    assert [m.WhichOneof("message") for m in said] == ["welcome", "need_high", "answer"]
-    assert not said[1].need_high.send_both
-    assert said[2].answer.stage == pb.STAGE_HIGH
+        await Session(service, heard).run(upstream())
+    assert [m.WhichOneof("message") for m in heard.said] == ["welcome", "need_high", "answer"]
+    assert not heard.said[1].need_high.send_both
+    assert heard.said[2].answer.stage == pb.STAGE_HIGH
 
 
 async def test_low_is_held_by_the_store_alone_and_what_comes_after_its_loss_is_dropped(
@@ -175,28 +182,22 @@ async def test_low_is_held_by_the_store_alone_and_what_comes_after_its_loss_is_d
     message = image(1, encoded.low, False)
     sent = message.image
     before = sys.getrefcount(sent)
-    said: list[Any] = []
-    asked = asyncio.Event()
+    heard = Heard()
 
     async def upstream() -> AsyncIterator[pb.Upstream]:
         yield hello("never")
         yield message
-        await asked.wait()
+        await heard.asked.wait()
         assert sys.getrefcount(sent) == before
         service.store.reserve(service.settings.state_bytes)  # everything kept makes room for it
         service.store.release(service.settings.state_bytes)
         for chunk in chunks(1, encoded.high, 50):
             yield chunk
 
-    async def send(message: pb.Downstream) -> None:
-        said.append(message)
-        if message.HasField("need_high"):
-            asked.set()
-
     async with asyncio.timeout(LATER):
-        await Session(service, send).run(upstream())
-    assert [m.WhichOneof("message") for m in said] == ["welcome", "need_high", "need_high"]
-    assert [m.need_high.send_both for m in said[1:]] == [False, True]
+        await Session(service, heard).run(upstream())
+    assert [m.WhichOneof("message") for m in heard.said] == ["welcome", "need_high", "need_high"]
+    assert [m.need_high.send_both for m in heard.said[1:]] == [False, True]
     assert dropped(service) == len(encoded.high)
 
 
