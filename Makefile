@@ -22,7 +22,7 @@ $(READY): pyproject.toml setup.py frequency/_coder.c constraints.txt
 	@test -n "$(PYTHON)" || { echo "Overtone needs Python 3.11 or newer: make PYTHON=/path/to/python3"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt setuptools
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable ./models/checkpoints --editable '.[dev]'
 	@touch $@
 
 test: lint unit ## Style, types, import arrows, then all tests
@@ -43,14 +43,14 @@ bench: $(READY) ## A short sweep over thin links and its report, in runs/sweep; 
 	$(BIN)/overtone bench sweep short $(ARGS)
 
 experiments: $(READY) ## Train the small recipes of docs/results.md, ARGS="--data DIR --seeds 0,1"; goes on where it stopped
-	$(BIN)/python -m training.sweep small $(ARGS)
+	$(BIN)/python -m overtone.training.sweep small $(ARGS)
 
 results: $(READY) ## docs/results.md and docs/load.md again, from the runs logged in docs/runs
-	$(BIN)/python -m training.results
-	$(BIN)/python -m benchmarks.sweep.docs
+	$(BIN)/python -m overtone.training.results
+	$(BIN)/python -m overtone.benchmarks.sweep.docs
 
 protos: $(READY) ## The gRPC stubs again, after a change of protos/overtone.proto
-	$(BIN)/python -m protos.generate
+	$(BIN)/python -m overtone.protos.generate
 
 COUNT ?= 1000000
 ASAN := build/asan
@@ -59,7 +59,7 @@ fuzz: $(READY) ## Damaged payloads under AddressSanitizer: make fuzz COUNT=10000
 		$(BIN)/python setup.py --quiet build_ext --force --build-lib $(ASAN) --build-temp $(ASAN)/temp
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 		ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 \
-		$(BIN)/python -m benchmarks.codec.fuzz --extension $(ASAN)/frequency/_coder.abi3.so --count $(COUNT) $(ARGS)
+		$(BIN)/python -m overtone.benchmarks.codec.fuzz --extension $(ASAN)/overtone/frequency/_coder.abi3.so --count $(COUNT) $(ARGS)
 
 clean: ## Away with everything that can be made again, .venv too
 	rm -rf $(VENV) build dist frequency/*.so wheelhouse *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -9,9 +9,9 @@ from setuptools import Extension, setup
 setup(
     ext_modules=[
         Extension(
-            "frequency._coder",
-            ["frequency/_coder.c"],
-            depends=["frequency/_coder.c"],
+            "overtone.frequency._coder",
+            ["overtone/frequency/_coder.c"],
+            depends=["overtone/frequency/_coder.c"],
             optional=True,
             py_limited_api=True,
         )

@@ -19,14 +19,14 @@ from locust.exception import StopUser
 from locust.runners import MasterRunner, WorkerRunner
 from rich.console import Console
 
-from benchmarks.load import options as load_options
-from benchmarks.load import page as load_page
-from benchmarks.load.fleet import BREATHER
-from benchmarks.load.remote_fleet import FleetError, RemoteFleet
-from benchmarks.load.statistics import Statistics, lines, summary
-from benchmarks.load.talk import Kind
-from benchmarks.load.upload import Codec, Rival
-from edge_client import Address
+from overtone.benchmarks.load import options as load_options
+from overtone.benchmarks.load import page as load_page
+from overtone.benchmarks.load.fleet import BREATHER
+from overtone.benchmarks.load.remote_fleet import FleetError, RemoteFleet
+from overtone.benchmarks.load.statistics import Statistics, lines, summary
+from overtone.benchmarks.load.talk import Kind
+from overtone.benchmarks.load.upload import Codec, Rival
+from overtone.edge_client import Address
 
 log = logging.getLogger("overtone")
 REPORT = "overtone_busy"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 from pathlib import Path
 
-from edge_client.pictures import find
+from overtone.edge_client.pictures import find
 
 DATA_VARIABLE = "OVERTONE_DATA"
 # A network that swallows packets must not keep a demo waiting.
@@ -104,7 +104,7 @@ def cache_folder() -> Path:
 
 
 def _imagenette() -> Path:
-    from training.vision import fetch_imagenette
+    from overtone.training.vision import fetch_imagenette
 
     folder = cache_folder()
     if not any(folder.glob("imagenette*/val")):

@@ -12,7 +12,7 @@ from typing import Any
 
 
 def requirements(project: dict[str, Any], extra: str) -> Iterator[str]:
-    """Of the project itself, then of the extra and of the extras that it names in turn.
+    """Of the project itself, then of the extra and of the extras that it names in turn, less our own distributions.
 
     Args:
         project: the table `[project]`.
@@ -30,12 +30,11 @@ def _of_extra(project: dict[str, Any], extra: str) -> Iterator[str]:
     if extra not in known:
         raise ValueError(f"no extra {extra!r} in pyproject.toml; there are {', '.join(sorted(known))}")
     for requirement in known[extra]:
-        own = re.fullmatch(rf"{project['name']}\[(.+)\]", requirement)
-        if own is None:
+        if own := re.fullmatch(rf"{project['name']}\[(.+)\]", requirement):
+            for name in own[1].split(","):
+                yield from _of_extra(project, name.strip())
+        elif not requirement.startswith(project["name"]):
             yield requirement
-            continue
-        for name in own[1].split(","):
-            yield from _of_extra(project, name.strip())
 
 
 if __name__ == "__main__":

@@ -5,10 +5,10 @@ with Client("grpc://host:50051") as client:
     print(answer.label, answer.confidence, answer.stage, answer.bytes_sent)
 """
 
-from edge_client.address import Address, Tls
-from edge_client.answer import Answer, Result, Score, Timings
-from edge_client.client import AsyncClient
-from edge_client.errors import (
+from overtone.edge_client.address import Address, Tls
+from overtone.edge_client.answer import Answer, Result, Score, Timings
+from overtone.edge_client.client import AsyncClient
+from overtone.edge_client.errors import (
     BadPayload,
     BadPicture,
     ConnectionLost,
@@ -22,9 +22,9 @@ from edge_client.errors import (
     UsageError,
     WrongProfile,
 )
-from edge_client.policy import Plan, Policy
-from edge_client.stage import Stage
-from edge_client.sync import Client
+from overtone.edge_client.policy import Plan, Policy
+from overtone.edge_client.stage import Stage
+from overtone.edge_client.sync import Client
 
 __all__ = [
     "Address",

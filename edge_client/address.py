@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from edge_client.errors import UsageError
+from overtone.edge_client.errors import UsageError
 
 if TYPE_CHECKING:
     import grpc

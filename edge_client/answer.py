@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from edge_client.errors import OvertoneError
-from edge_client.policy import Plan
-from edge_client.stage import Stage
-from frequency.picture import Source
+from overtone.edge_client.errors import OvertoneError
+from overtone.edge_client.policy import Plan
+from overtone.edge_client.stage import Stage
+from overtone.frequency.picture import Source
 
 
 @dataclass(frozen=True)

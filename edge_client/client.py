@@ -7,10 +7,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypedDict
 
-from edge_client import pictures
-from edge_client.address import Address, Tls
-from edge_client.answer import Answer, Result, Score, Timings
-from edge_client.errors import (
+from overtone.edge_client import pictures
+from overtone.edge_client.address import Address, Tls
+from overtone.edge_client.answer import Answer, Result, Score, Timings
+from overtone.edge_client.errors import (
     OvertoneError,
     ProtocolError,
     Refused,
@@ -18,12 +18,12 @@ from edge_client.errors import (
     UsageError,
     WrongProfile,
 )
-from edge_client.patience import PATIENCE, each, pause, within
-from edge_client.policy import Chooser, Policy, exit_share
-from edge_client.profiles import Profiles
-from edge_client.transport import Reply, Setup, Transport, Upload
-from frequency import Profile
-from frequency.picture import Source
+from overtone.edge_client.patience import PATIENCE, each, pause, within
+from overtone.edge_client.policy import Chooser, Policy, exit_share
+from overtone.edge_client.profiles import Profiles
+from overtone.edge_client.transport import Reply, Setup, Transport, Upload
+from overtone.frequency import Profile
+from overtone.frequency.picture import Source
 
 # Enough to hide a link's round trip and our encoding; more would only queue on the link, each image late.
 IN_FLIGHT = 4
@@ -257,10 +257,10 @@ class AsyncClient:
 def _transport(setup: Setup, chooser: Chooser) -> Transport:
     # Imported only when used: a device needs one of the two, and start-up time is felt on a small one.
     if setup.address.is_grpc:
-        from edge_client.grpc_transport import GrpcTransport
+        from overtone.edge_client.grpc_transport import GrpcTransport
 
         return GrpcTransport(setup, chooser)
-    from edge_client.rest_transport import RestTransport
+    from overtone.edge_client.rest_transport import RestTransport
 
     return RestTransport(setup, chooser.link)
 

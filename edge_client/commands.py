@@ -9,13 +9,13 @@ from tempfile import TemporaryFile
 
 from rich.console import Console
 
-from edge_client.address import Tls
-from edge_client.answer import Result
-from edge_client.client import DEFAULT_ADDRESS, AsyncClient
-from edge_client.errors import BadPicture, OvertoneError, Unavailable, UsageError
-from edge_client.pictures import class_names, find
-from edge_client.policy import Policy
-from edge_client.rows import Lines, Row, document, row
+from overtone.edge_client.address import Tls
+from overtone.edge_client.answer import Result
+from overtone.edge_client.client import DEFAULT_ADDRESS, AsyncClient
+from overtone.edge_client.errors import BadPicture, OvertoneError, Unavailable, UsageError
+from overtone.edge_client.pictures import class_names, find
+from overtone.edge_client.policy import Policy
+from overtone.edge_client.rows import Lines, Row, document, row
 
 # A server that has been away for so many pictures in a row will not be back for the next.
 GIVE_UP = 20

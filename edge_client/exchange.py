@@ -2,12 +2,12 @@
 
 import asyncio
 
-from edge_client.errors import OvertoneError
-from edge_client.pace import Pace
-from edge_client.policy import Observation, Plan
-from edge_client.stage import Stage
-from edge_client.transport import Upload
-from protos import overtone_pb2 as pb
+from overtone.edge_client.errors import OvertoneError
+from overtone.edge_client.pace import Pace
+from overtone.edge_client.policy import Observation, Plan
+from overtone.edge_client.stage import Stage
+from overtone.edge_client.transport import Upload
+from overtone.protos import overtone_pb2 as pb
 
 # What gRPC and HTTP/2 put before a message.
 FRAME = 5 + 9

@@ -9,16 +9,22 @@ from typing import Any
 
 import grpc
 
-from edge_client.errors import ConnectionLost, OvertoneError, ProtocolError, Unavailable, WrongProfile
-from edge_client.pace import Pace
-from edge_client.patience import FIRST_PAUSES, PAUSES
-from edge_client.policy import Chooser, Plan
-from edge_client.profiles import Profiles
-from edge_client.session import Metadata, Moved, Session, broken_off, from_rpc
-from edge_client.transport import Reply, Setup, Upload
-from frequency import Profile, ProfileError
-from protos import overtone_pb2 as pb
-from protos import overtone_pb2_grpc as stubs
+from overtone.edge_client.errors import (
+    ConnectionLost,
+    OvertoneError,
+    ProtocolError,
+    Unavailable,
+    WrongProfile,
+)
+from overtone.edge_client.pace import Pace
+from overtone.edge_client.patience import FIRST_PAUSES, PAUSES
+from overtone.edge_client.policy import Chooser, Plan
+from overtone.edge_client.profiles import Profiles
+from overtone.edge_client.session import Metadata, Moved, Session, broken_off, from_rpc
+from overtone.edge_client.transport import Reply, Setup, Upload
+from overtone.frequency import Profile, ProfileError
+from overtone.protos import overtone_pb2 as pb
+from overtone.protos import overtone_pb2_grpc as stubs
 
 # A stream this long silent while an image runs out of time is not worth keeping: its connection may be dead.
 STALE = 5.0

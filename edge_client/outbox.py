@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 from collections import deque
 
-from edge_client.exchange import Exchange
-from edge_client.pace import LARGEST, Pace
-from protos import overtone_pb2 as pb
+from overtone.edge_client.exchange import Exchange
+from overtone.edge_client.pace import LARGEST, Pace
+from overtone.protos import overtone_pb2 as pb
 
 
 class Outbox:

@@ -4,7 +4,7 @@ Bytes handed to a socket cannot be taken back, and a socket takes far more than 
 answer comes. So what nobody has asked for stays here until the link should have room for it.
 """
 
-from edge_client.policy import Chooser
+from overtone.edge_client.policy import Chooser
 
 SMALLEST, LARGEST = 256, 16 * 1024
 # What is under way when the answer comes is wasted, and each chunk costs some thirty bytes of headers: an

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from typing import Any, TypeVar
 
-from edge_client.errors import DeadlineExceeded, OvertoneError
+from overtone.edge_client.errors import DeadlineExceeded, OvertoneError
 
 T = TypeVar("T")
 

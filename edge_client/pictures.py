@@ -8,9 +8,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from edge_client.errors import BadPicture
-from frequency import Encoded, FrequencyError, PictureError, Profile, encode, fit, open_rgb
-from frequency.picture import Source
+from overtone.edge_client.errors import BadPicture
+from overtone.frequency import Encoded, FrequencyError, PictureError, Profile, encode, fit, open_rgb
+from overtone.frequency.picture import Source
 
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".jp2"}

@@ -32,9 +32,9 @@ from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Any, Literal, get_args
 
-from edge_client.errors import UsageError
-from edge_client.link import Link
-from edge_client.stage import Stage
+from overtone.edge_client.errors import UsageError
+from overtone.edge_client.link import Link
+from overtone.edge_client.stage import Stage
 
 Policy = Literal["auto", "on_demand", "ahead", "at_once"]
 Plan = Literal["on_demand", "ahead", "at_once"]

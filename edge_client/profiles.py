@@ -4,7 +4,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from frequency import FrequencyError, Profile
+from overtone.frequency import FrequencyError, Profile
 
 
 class Profiles:

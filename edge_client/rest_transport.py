@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 
-from edge_client.address import Tls
-from edge_client.errors import (
+from overtone.edge_client.address import Tls
+from overtone.edge_client.errors import (
     ConnectionLost,
     OvertoneError,
     ProtocolError,
@@ -17,13 +17,13 @@ from edge_client.errors import (
     UsageError,
     from_code,
 )
-from edge_client.link import Link
-from edge_client.patience import FIRST_PAUSES, PAUSES
-from edge_client.policy import Observation
-from edge_client.profiles import Profiles
-from edge_client.stage import STAGES
-from edge_client.transport import Reply, Setup, Upload
-from frequency import Profile, ProfileError
+from overtone.edge_client.link import Link
+from overtone.edge_client.patience import FIRST_PAUSES, PAUSES
+from overtone.edge_client.policy import Observation
+from overtone.edge_client.profiles import Profiles
+from overtone.edge_client.stage import STAGES
+from overtone.edge_client.transport import Reply, Setup, Upload
+from overtone.frequency import Profile, ProfileError
 
 PAYLOADS = "application/vnd.overtone"
 # Seconds an idle connection is kept: long, so that a picture now and then does not pay for a handshake; yet

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from edge_client.answer import Answer
-from edge_client.pictures import jpeg_bytes, truth
+from overtone.edge_client.answer import Answer
+from overtone.edge_client.pictures import jpeg_bytes, truth
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ from typing import Any
 
 import grpc
 
-from edge_client.errors import ConnectionLost, OvertoneError, ProtocolError, Unavailable, from_code
-from edge_client.exchange import Exchange
-from edge_client.outbox import Outbox
-from edge_client.pace import Pace
-from edge_client.policy import Plan
-from edge_client.transport import Reply, Upload
-from protos import overtone_pb2 as pb
+from overtone.edge_client.errors import ConnectionLost, OvertoneError, ProtocolError, Unavailable, from_code
+from overtone.edge_client.exchange import Exchange
+from overtone.edge_client.outbox import Outbox
+from overtone.edge_client.pace import Pace
+from overtone.edge_client.policy import Plan
+from overtone.edge_client.transport import Reply, Upload
+from overtone.protos import overtone_pb2 as pb
 
 STAGES: dict[int, Any] = {pb.STAGE_LOW: "low", pb.STAGE_HIGH: "high", pb.STAGE_BROWNOUT: "brownout"}
 # Ends of a stream that say nothing about the image, only that the way to the server broke.

@@ -8,11 +8,11 @@ from typing import Any, Self, Unpack
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from edge_client.answer import Answer, Result
-from edge_client.client import DEFAULT_ADDRESS, IN_FLIGHT, AsyncClient, Options
-from edge_client.errors import OvertoneError
-from frequency import Profile
-from frequency.picture import Source
+from overtone.edge_client.answer import Answer, Result
+from overtone.edge_client.client import DEFAULT_ADDRESS, IN_FLIGHT, AsyncClient, Options
+from overtone.edge_client.errors import OvertoneError
+from overtone.frequency import Profile
+from overtone.frequency.picture import Source
 
 
 class Client:

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from edge_client.address import Address, Tls
-from edge_client.policy import Observation, Plan
-from edge_client.profiles import Profiles
-from edge_client.stage import Stage
-from frequency import Encoded, Profile
+from overtone.edge_client.address import Address, Tls
+from overtone.edge_client.policy import Observation, Plan
+from overtone.edge_client.profiles import Profiles
+from overtone.edge_client.stage import Stage
+from overtone.frequency import Encoded, Profile
 
 
 @dataclass(frozen=True)

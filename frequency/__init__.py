@@ -3,17 +3,17 @@
 `accelerated` says whether the C extension was built and is used; the bytes are the same without it.
 """
 
-from frequency.codec import Encoded, decode_high, decode_low, encode, encode_bands
-from frequency.coder import accelerated
-from frequency.dct import coefficients, image
-from frequency.errors import FrequencyError, PayloadError, ProfileError, WrongProfileError
-from frequency.fitting import fit_tables
-from frequency.header import Header, read_header
-from frequency.picture import PictureError, fit, open_rgb
-from frequency.prior import prior_tables
-from frequency.profile import Profile
-from frequency.quantise import dequantise, quantise
-from frequency.tables import Tables
+from overtone.frequency.codec import Encoded, decode_high, decode_low, encode, encode_bands
+from overtone.frequency.coder import accelerated
+from overtone.frequency.dct import coefficients, image
+from overtone.frequency.errors import FrequencyError, PayloadError, ProfileError, WrongProfileError
+from overtone.frequency.fitting import fit_tables
+from overtone.frequency.header import Header, read_header
+from overtone.frequency.picture import PictureError, fit, open_rgb
+from overtone.frequency.prior import prior_tables
+from overtone.frequency.profile import Profile
+from overtone.frequency.quantise import dequantise, quantise
+from overtone.frequency.tables import Tables
 
 __all__ = [
     "Encoded",

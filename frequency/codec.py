@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from frequency import coder
-from frequency.dct import coefficients
-from frequency.errors import PayloadError, WrongProfileError
-from frequency.header import HIGH_BYTES, Band, Header, checksum, read_header, write_header
-from frequency.profile import Profile
-from frequency.quantise import quantise
-from frequency.stream import largest
+from overtone.frequency import coder
+from overtone.frequency.dct import coefficients
+from overtone.frequency.errors import PayloadError, WrongProfileError
+from overtone.frequency.header import HIGH_BYTES, Band, Header, checksum, read_header, write_header
+from overtone.frequency.profile import Profile
+from overtone.frequency.quantise import quantise
+from overtone.frequency.stream import largest
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,14 @@ import os
 import numpy as np
 from numpy.typing import NDArray
 
-from frequency import stream
-from frequency.errors import PayloadError
-from frequency.plan import Plan
+from overtone.frequency import stream
+from overtone.frequency.errors import PayloadError
+from overtone.frequency.plan import Plan
 
 try:
     if os.environ.get("OVERTONE_PURE"):
         raise ImportError("OVERTONE_PURE is set")
-    from frequency import _coder
+    from overtone.frequency import _coder
 except ImportError:
     accelerated = False
 else:

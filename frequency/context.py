@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from frequency.plan import ChannelPlan, Tap
-from frequency.reading import Wide, own_places, reader
+from overtone.frequency.plan import ChannelPlan, Tap
+from overtone.frequency.reading import Wide, own_places, reader
 
 SCALE_BITS: Final = 10
 ONE: Final = 1 << SCALE_BITS

@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from frequency.channels import BLOCK, COUNT
+from overtone.frequency.channels import BLOCK, COUNT
 
 # ITU-T T.871 (JFIF), clause 7: full-range YCbCr from RGB; the chroma rows sum to zero.
 RGB_TO_YCC = np.array(

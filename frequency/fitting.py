@@ -9,12 +9,12 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from frequency.bank import BITS, MAX_LENGTH, Counts, share
-from frequency.channels import DC
-from frequency.context import CONTEXTS, OFFSET_LEVELS, fold, sight
-from frequency.reading import own_places, pairs, reader
-from frequency.regression import centre_weights, spread_weights
-from frequency.tables import EMPTY_BITS, MAX_FLOOR, MAX_LIFT, MAX_WEIGHT, NAMES, Tables
+from overtone.frequency.bank import BITS, MAX_LENGTH, Counts, share
+from overtone.frequency.channels import DC
+from overtone.frequency.context import CONTEXTS, OFFSET_LEVELS, fold, sight
+from overtone.frequency.reading import own_places, pairs, reader
+from overtone.frequency.regression import centre_weights, spread_weights
+from overtone.frequency.tables import EMPTY_BITS, MAX_FLOOR, MAX_LIFT, MAX_WEIGHT, NAMES, Tables
 
 Ints = tuple[int, ...]
 Floats = NDArray[np.floating]

@@ -19,8 +19,8 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from frequency.errors import PayloadError
-from frequency.varint import MAX_BYTES, read_varint, write_varint
+from overtone.frequency.errors import PayloadError
+from overtone.frequency.varint import MAX_BYTES, read_varint, write_varint
 
 Band = Literal["low", "high"]
 

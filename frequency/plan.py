@@ -6,7 +6,7 @@ from functools import cached_property
 from itertools import accumulate
 from typing import NamedTuple
 
-from frequency.bank import Table
+from overtone.frequency.bank import Table
 
 
 class Tap(NamedTuple):

@@ -5,10 +5,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from frequency.bank import best_table
-from frequency.channels import DC
-from frequency.context import CONTEXTS, OFFSET_LEVELS, SPREADS
-from frequency.tables import NAMES, Tables
+from overtone.frequency.bank import best_table
+from overtone.frequency.channels import DC
+from overtone.frequency.context import CONTEXTS, OFFSET_LEVELS, SPREADS
+from overtone.frequency.tables import NAMES, Tables
 
 # Readings of the channel itself, each weighing 64 / 256: around a coefficient, or around a DC.
 _AROUND: Final = (0, 1, 2, 3)

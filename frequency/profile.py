@@ -12,13 +12,13 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from frequency.channels import BLOCK, COUNT, HIGH, LOW
-from frequency.errors import ProfileError
-from frequency.header import Band
-from frequency.plan import Plan
-from frequency.prior import prior_tables
-from frequency.quantise import PLAIN
-from frequency.tables import Tables
+from overtone.frequency.channels import BLOCK, COUNT, HIGH, LOW
+from overtone.frequency.errors import ProfileError
+from overtone.frequency.header import Band
+from overtone.frequency.plan import Plan
+from overtone.frequency.prior import prior_tables
+from overtone.frequency.quantise import PLAIN
+from overtone.frequency.tables import Tables
 
 MAX_SIZE: Final = 2048
 MAX_STEP: Final = 65_535

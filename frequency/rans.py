@@ -12,9 +12,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from frequency.bank import BITS, ESCAPE_BITS, TOTAL
-from frequency.errors import PayloadError
-from frequency.plan import Model
+from overtone.frequency.bank import BITS, ESCAPE_BITS, TOTAL
+from overtone.frequency.errors import PayloadError
+from overtone.frequency.plan import Model
 
 START: Final = 1 << 16
 STATE_BYTES: Final = 4

@@ -11,9 +11,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from frequency import rans
-from frequency.bank import BITS, TOTAL
-from frequency.context import (
+from overtone.frequency import rans
+from overtone.frequency.bank import BITS, TOTAL
+from overtone.frequency.context import (
     LIFT_BITS,
     LIMIT,
     OFFSET_LEVELS,
@@ -25,9 +25,9 @@ from frequency.context import (
     sight,
     sums,
 )
-from frequency.errors import PayloadError
-from frequency.plan import ChannelPlan, Model, Plan
-from frequency.reading import OWN, OWN_DC, Pair
+from overtone.frequency.errors import PayloadError
+from overtone.frequency.plan import ChannelPlan, Model, Plan
+from overtone.frequency.reading import OWN, OWN_DC, Pair
 
 Intervals = NDArray[np.int64]
 Look = Callable[[int, int, int], tuple[int, int]]

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, Self
 
-from frequency.bank import BITS, MAX_LENGTH, MAX_TABLES, MIN_LENGTH, TOTAL, Table
-from frequency.channels import DC
-from frequency.context import CONTEXTS
-from frequency.errors import ProfileError
-from frequency.plan import ChannelPlan, Plan, Tap
-from frequency.reading import pairs
+from overtone.frequency.bank import BITS, MAX_LENGTH, MAX_TABLES, MIN_LENGTH, TOTAL, Table
+from overtone.frequency.channels import DC
+from overtone.frequency.context import CONTEXTS
+from overtone.frequency.errors import ProfileError
+from overtone.frequency.plan import ChannelPlan, Plan, Tap
+from overtone.frequency.reading import pairs
 
 Ints = tuple[int, ...]
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from frequency.errors import PayloadError
+from overtone.frequency.errors import PayloadError
 
 MAX_BYTES: Final = 4
 MAX_VALUE: Final = (1 << 7 * MAX_BYTES) - 1

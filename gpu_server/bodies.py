@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel
 
-from gpu_server import answer as words
+from overtone.gpu_server import answer as words
 
 
 class Low(BaseModel):

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from frequency import (
+from overtone.frequency import (
     FrequencyError,
     PictureError,
     Profile,
@@ -25,12 +25,12 @@ from frequency import (
     quantise,
     read_header,
 )
-from gpu_server.answer import Answer, NeedHigh, Options, Stage, best
-from gpu_server.engine import Bands, Engine, Run
-from gpu_server.errors import BadRequest, Shed, TooLarge, UnknownMedia, WrongProfile
-from gpu_server.metrics import Metrics
-from gpu_server.settings import Settings
-from models import Card, CardError, OperatingPoint
+from overtone.gpu_server.answer import Answer, NeedHigh, Options, Stage, best
+from overtone.gpu_server.engine import Bands, Engine, Run
+from overtone.gpu_server.errors import BadRequest, Shed, TooLarge, UnknownMedia, WrongProfile
+from overtone.gpu_server.metrics import Metrics
+from overtone.gpu_server.settings import Settings
+from overtone.models import Card, CardError, OperatingPoint
 
 Values = NDArray[np.int16]
 

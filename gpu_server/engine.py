@@ -17,9 +17,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_server.answer import Stage, Timings
-from gpu_server.errors import Expired, NetworkFailed, Shed, Unavailable
-from gpu_server.metrics import Metrics
+from overtone.gpu_server.answer import Stage, Timings
+from overtone.gpu_server.errors import Expired, NetworkFailed, Shed, Unavailable
+from overtone.gpu_server.metrics import Metrics
 
 log = logging.getLogger(__name__)
 

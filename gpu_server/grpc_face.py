@@ -7,14 +7,14 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from gpu_server import messages
-from gpu_server.errors import ServiceError, StartError
-from gpu_server.listening import listener
-from gpu_server.service import Service
-from gpu_server.session import Session
-from gpu_server.settings import MIB, Settings
-from protos import overtone_pb2 as pb
-from protos import overtone_pb2_grpc as stubs
+from overtone.gpu_server import messages
+from overtone.gpu_server.errors import ServiceError, StartError
+from overtone.gpu_server.listening import listener
+from overtone.gpu_server.service import Service
+from overtone.gpu_server.session import Session
+from overtone.gpu_server.settings import MIB, Settings
+from overtone.protos import overtone_pb2 as pb
+from overtone.protos import overtone_pb2_grpc as stubs
 
 NAME = pb.DESCRIPTOR.services_by_name["Cascade"].full_name
 SERVING = health_pb2.HealthCheckResponse.SERVING

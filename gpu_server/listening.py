@@ -3,8 +3,8 @@
 import socket
 import ssl
 
-from gpu_server.errors import StartError
-from gpu_server.settings import Settings
+from overtone.gpu_server.errors import StartError
+from overtone.gpu_server.settings import Settings
 
 
 def listener(host: str, port: int, protocol: str) -> socket.socket:

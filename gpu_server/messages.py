@@ -2,9 +2,9 @@
 
 import asyncio
 
-from gpu_server.answer import Answer, NeedHigh, Options, Score, Stage
-from gpu_server.errors import ServiceError
-from protos import overtone_pb2 as pb
+from overtone.gpu_server.answer import Answer, NeedHigh, Options, Score, Stage
+from overtone.gpu_server.errors import ServiceError
+from overtone.protos import overtone_pb2 as pb
 
 STAGES = {Stage.LOW: pb.STAGE_LOW, Stage.HIGH: pb.STAGE_HIGH, Stage.BROWNOUT: pb.STAGE_BROWNOUT}
 

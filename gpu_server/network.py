@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from gpu_server.answer import Stage
-from gpu_server.engine import Bands
-from models import Card, Cascade, Temperature, choose_device, load
+from overtone.gpu_server.answer import Stage
+from overtone.gpu_server.engine import Bands
+from overtone.models import Card, Cascade, Temperature, choose_device, load
 
 log = logging.getLogger(__name__)
 

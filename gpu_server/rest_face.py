@@ -15,13 +15,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from gpu_server import bodies
-from gpu_server.answer import Answer, Options
-from gpu_server.core import Core, is_picture
-from gpu_server.errors import BadRequest, Departed, ServiceError, TooLarge, TooSlow, UnknownMedia
-from gpu_server.service import Service
-from gpu_server.settings import MIB
-from gpu_server.state import Kept
+from overtone.gpu_server import bodies
+from overtone.gpu_server.answer import Answer, Options
+from overtone.gpu_server.core import Core, is_picture
+from overtone.gpu_server.errors import BadRequest, Departed, ServiceError, TooLarge, TooSlow, UnknownMedia
+from overtone.gpu_server.service import Service
+from overtone.gpu_server.settings import MIB
+from overtone.gpu_server.state import Kept
 
 T = TypeVar("T")
 

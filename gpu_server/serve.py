@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import uvicorn
 
-from gpu_server.errors import StartError
-from gpu_server.grpc_face import GrpcFace
-from gpu_server.listening import check_tls, listener
-from gpu_server.rest_face import create_app
-from gpu_server.service import Phase, Service
-from gpu_server.settings import Settings
+from overtone.gpu_server.errors import StartError
+from overtone.gpu_server.grpc_face import GrpcFace
+from overtone.gpu_server.listening import check_tls, listener
+from overtone.gpu_server.rest_face import create_app
+from overtone.gpu_server.service import Phase, Service
+from overtone.gpu_server.settings import Settings
 
 # For what is left after draining: health watches, idle HTTP connections.
 CLOSING = 0.5

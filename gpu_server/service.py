@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from enum import Enum
 from typing import Protocol
 
-from gpu_server.core import Core
-from gpu_server.engine import Engine, Network
-from gpu_server.errors import (
+from overtone.gpu_server.core import Core
+from overtone.gpu_server.engine import Engine, Network
+from overtone.gpu_server.errors import (
     Departed,
     ServiceError,
     Shed,
@@ -21,10 +21,10 @@ from gpu_server.errors import (
     Unauthenticated,
     Unavailable,
 )
-from gpu_server.metrics import Metrics
-from gpu_server.network import open_network
-from gpu_server.settings import Settings
-from gpu_server.state import Budget, Kept, Store
+from overtone.gpu_server.metrics import Metrics
+from overtone.gpu_server.network import open_network
+from overtone.gpu_server.settings import Settings
+from overtone.gpu_server.state import Budget, Kept, Store
 
 log = logging.getLogger(__name__)
 

@@ -6,10 +6,10 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
-from gpu_server import messages
-from gpu_server.answer import Answer, Options
-from gpu_server.core import Core
-from gpu_server.errors import (
+from overtone.gpu_server import messages
+from overtone.gpu_server.answer import Answer, Options
+from overtone.gpu_server.core import Core
+from overtone.gpu_server.errors import (
     BadRequest,
     Departed,
     Expired,
@@ -19,10 +19,10 @@ from gpu_server.errors import (
     Unavailable,
     WrongProfile,
 )
-from gpu_server.service import Service
-from gpu_server.state import Kept
-from gpu_server.upload import Upload
-from protos import overtone_pb2 as pb
+from overtone.gpu_server.service import Service
+from overtone.gpu_server.state import Kept
+from overtone.gpu_server.upload import Upload
+from overtone.protos import overtone_pb2 as pb
 
 log = logging.getLogger(__name__)
 

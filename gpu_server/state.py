@@ -9,9 +9,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
-from gpu_server.answer import NeedHigh
-from gpu_server.errors import Shed, StateLost
-from gpu_server.metrics import Metrics
+from overtone.gpu_server.answer import NeedHigh
+from overtone.gpu_server.errors import Shed, StateLost
+from overtone.gpu_server.metrics import Metrics
 
 # What an entry costs beside its payload: keys, objects, the low answer.
 OVERHEAD = 1024

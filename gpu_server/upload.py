@@ -2,8 +2,8 @@
 
 import asyncio
 
-from gpu_server.errors import BadRequest, ServiceError, TooLarge
-from gpu_server.state import Store
+from overtone.gpu_server.errors import BadRequest, ServiceError, TooLarge
+from overtone.gpu_server.state import Store
 
 MAX_CHUNK = 16 * 1024
 

@@ -1,14 +1,14 @@
 """The networks, their cost, their checkpoints."""
 
-from models.card import Accuracy, Card, CardError, Costs, Temperature, Training
-from models.cascade import Architecture, Cascade, State
-from models.checkpoint import CheckpointError, bundled, find, load, read_card, rewrite, save
-from models.cost import Cost, cost
-from models.deferral import Rule
-from models.device import choose_device
-from models.mix import Mix
-from models.operating_point import OperatingPoint
-from models.resnet import frequency_resnet50, rgb_resnet50
+from overtone.models.card import Accuracy, Card, CardError, Costs, Temperature, Training
+from overtone.models.cascade import Architecture, Cascade, State
+from overtone.models.checkpoint import CheckpointError, bundled, find, load, read_card, rewrite, save
+from overtone.models.cost import Cost, cost
+from overtone.models.deferral import Rule
+from overtone.models.device import choose_device
+from overtone.models.mix import Mix
+from overtone.models.operating_point import OperatingPoint
+from overtone.models.resnet import frequency_resnet50, rgb_resnet50
 
 __all__ = [
     "Accuracy",

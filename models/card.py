@@ -10,10 +10,10 @@ from pydantic import (
     model_validator,
 )
 
-from frequency.profile import Profile
-from models.cascade import Architecture
-from models.mix import Mix
-from models.operating_point import OperatingPoint
+from overtone.frequency.profile import Profile
+from overtone.models.cascade import Architecture
+from overtone.models.mix import Mix
+from overtone.models.operating_point import OperatingPoint
 
 # In a validation context: take certificates made for another profile too, in order to replace them.
 STALE = "stale certificates"

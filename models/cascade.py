@@ -16,8 +16,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
-from models.mix import Mix
-from models.resnet import LAYERS, STRIDES, Body, Head, initialise, stage_channels
+from overtone.models.mix import Mix
+from overtone.models.resnet import LAYERS, STRIDES, Body, Head, initialise, stage_channels
 
 State = tuple[Tensor, ...]
 

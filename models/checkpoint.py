@@ -1,6 +1,7 @@
 """Checkpoints: safetensors files with a card. Nothing is unpickled, ever."""
 
 import os
+from importlib import metadata
 from pathlib import Path
 
 import torch
@@ -9,10 +10,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from models.card import STALE, Card, CardError
-from models.cascade import Cascade
+from overtone.models.card import STALE, Card, CardError
+from overtone.models.cascade import Cascade
 
-BUNDLED = Path(__file__).parent / "checkpoints"
+# In the repository; where Overtone is installed they are the files of a distribution of their own.
+SOURCE = Path(__file__).parent / "checkpoints"
+DISTRIBUTION = "overtone-checkpoints"
 CARD_KEY = "card"
 # Networks to compare with, in the same folder; they have no card.
 RIVAL = "rival-"
@@ -22,10 +25,23 @@ class CheckpointError(ValueError):
     """A checkpoint that is missing, damaged, or does not fit its card."""
 
 
+def bundled_files() -> dict[str, Path]:
+    """Every safetensors file that comes with Overtone, networks to compare with among them, by name."""
+    found = list(SOURCE.glob("*.safetensors")) or _installed_files()
+    return {path.stem: path for path in sorted(found)}
+
+
+def _installed_files() -> list[Path]:
+    try:
+        files = metadata.distribution(DISTRIBUTION).files or ()
+    except metadata.PackageNotFoundError:
+        return []
+    return [Path(str(file.locate())) for file in files if file.suffix == ".safetensors"]
+
+
 def bundled() -> dict[str, Path]:
-    """The checkpoints that come with the package, by name."""
-    found = sorted(BUNDLED.glob("*.safetensors"))
-    return {path.stem: path for path in found if not path.name.startswith(RIVAL)}
+    """The checkpoints that come with Overtone, by name; none where `overtone-checkpoints` is not installed."""
+    return {name: path for name, path in bundled_files().items() if not name.startswith(RIVAL)}
 
 
 def find(name_or_path: str | os.PathLike[str]) -> Path:
@@ -39,9 +55,8 @@ def find(name_or_path: str | os.PathLike[str]) -> Path:
         return known[str(name_or_path)]
     if Path(name_or_path).is_file():
         return Path(name_or_path)
-    raise CheckpointError(
-        f"{name_or_path}: no such checkpoint; give a .safetensors file or one of {sorted(known)}"
-    )
+    hint = f"one of {sorted(known)}" if known else f"a bundled name (pip install {DISTRIBUTION})"
+    raise CheckpointError(f"{name_or_path}: no such checkpoint; give a .safetensors file or {hint}")
 
 
 def read_card(name_or_path: str | os.PathLike[str], *, stale: bool = False) -> Card:

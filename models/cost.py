@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from models.cascade import Cascade
+from overtone.models.cascade import Cascade
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from frequency.channels import COUNT
-from models.resnet import LAYERS, STRIDES, Body, Head, initialise
+from overtone.frequency.channels import COUNT
+from overtone.models.resnet import LAYERS, STRIDES, Body, Head, initialise
 
 # Bias of a channel's two logits before training: open in sigmoid(2 - 0.1) = 87 % of the draws.
 OFF, ON = 0.1, 2.0

@@ -6,7 +6,7 @@ coefficient maps as they are. Xu et al. feed maps of 112 x 112, the DCT of 896 x
 
 from torch import Tensor, nn
 
-from models.resnet import Head, conv_bn
+from overtone.models.resnet import Head, conv_bn
 
 # Expansion, output channels, blocks, stride of the first block (their table 2).
 BLOCKS = (

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.deferral import Rule
+from overtone.models.deferral import Rule
 
 Method = Literal["risk control", "high probability", "share", "bytes"]
 

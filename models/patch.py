@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from frequency.channels import BLOCK, HIGH, LOW
-from frequency.dct import LEVEL_SHIFT, RGB_TO_YCC, dct_matrix
-from models.cascade import Cascade, Normalise, Stem
-from models.resnet import LAYERS, STRIDES, Body, Head, initialise
+from overtone.frequency.channels import BLOCK, HIGH, LOW
+from overtone.frequency.dct import LEVEL_SHIFT, RGB_TO_YCC, dct_matrix
+from overtone.models.cascade import Cascade, Normalise, Stem
+from overtone.models.resnet import LAYERS, STRIDES, Body, Head, initialise
 
 PATCH = 4
 # A coefficient of 8x8 pixels over that of the same frequency of the 4x4 pixels they shrink to.

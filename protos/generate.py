@@ -1,4 +1,4 @@
-"""Make the Python stubs from `overtone.proto`: ``python -m protos.generate`` (needs grpcio-tools)."""
+"""Make the Python stubs from `overtone.proto`: ``python -m overtone.protos.generate`` (needs grpcio-tools)."""
 
 import argparse
 import re
@@ -25,14 +25,14 @@ def generate(folder: Path = HERE) -> None:
     # protoc writes top-level imports; ours live in this package.
     grpc_stub = folder / "overtone_pb2_grpc.py"
     fixed = re.sub(
-        r"(?m)^import overtone_pb2 as", "from protos import overtone_pb2 as", grpc_stub.read_text()
+        r"(?m)^import overtone_pb2 as", "from overtone.protos import overtone_pb2 as", grpc_stub.read_text()
     )
     grpc_stub.write_text(fixed)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m protos.generate", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m overtone.protos.generate", description=__doc__)
     parser.add_argument(
         "folder", nargs="?", type=Path, default=HERE, help="where to write (default: %(default)s)"
     )

@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from protos import overtone_pb2 as overtone__pb2
+from overtone.protos import overtone_pb2 as overtone__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from frequency import Profile, prior_tables
-from frequency.channels import HIGH, LOW
+from overtone.frequency import Profile, prior_tables
+from overtone.frequency.channels import HIGH, LOW
 
 LABELS = tuple(f"class {i}" for i in range(10))
 STEPS = ((64,) * 24, (32,) * 24, (16,) * 24)
@@ -49,7 +49,7 @@ def tiny_checkpoint(tiny_profile: Profile, tmp_path_factory: pytest.TempPathFact
     """A random cascade with the operating points "always" (low answers), "never" and "default" (0.5)."""
     import torch
 
-    from models import Architecture, Card, Cascade, Costs, OperatingPoint, cost, save
+    from overtone.models import Architecture, Card, Cascade, Costs, OperatingPoint, cost, save
 
     torch.manual_seed(0)
     architecture = Architecture(classes=10, low_width=1 / 16, high_width=1 / 16, stem=8, layers=(1, 1, 1, 1))

@@ -13,15 +13,15 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from frequency import Profile
-from models import Card, Cascade, CheckpointError, choose_device, load, save
-from training.data import Pictures, part, split
-from training.finish import decide
-from training.progress import tracked
-from training.recalibrate import check_file
-from training.steps import TOLERANCE, exact
-from training.systems import autocast
-from training.transform import Quantiser
+from overtone.frequency import Profile
+from overtone.models import Card, Cascade, CheckpointError, choose_device, load, save
+from overtone.training.data import Pictures, part, split
+from overtone.training.finish import decide
+from overtone.training.progress import tracked
+from overtone.training.recalibrate import check_file
+from overtone.training.steps import TOLERANCE, exact
+from overtone.training.systems import autocast
+from overtone.training.transform import Quantiser
 
 STATISTICS_ON = 2000
 BATCH = 64

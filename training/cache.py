@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from frequency.picture import open_rgb
-from training.data import Pictures
-from training.progress import tracked
+from overtone.frequency.picture import open_rgb
+from overtone.training.data import Pictures
+from overtone.training.progress import tracked
 
 # Of the memory that is free now, what decoded pictures may take.
 SHARE = 0.25

@@ -5,11 +5,11 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
-from models import OperatingPoint, Temperature
-from training.certificate import ALPHAS, DEFAULT_POINT, Held, certify, standard_wishes
-from training.modes import Modes, confidence, modes
-from training.predict import Predictions
-from training.threshold import risk_controlled_threshold
+from overtone.models import OperatingPoint, Temperature
+from overtone.training.certificate import ALPHAS, DEFAULT_POINT, Held, certify, standard_wishes
+from overtone.training.modes import Modes, confidence, modes
+from overtone.training.predict import Predictions
+from overtone.training.threshold import risk_controlled_threshold
 
 __all__ = [
     "ALPHAS",

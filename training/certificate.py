@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from frequency import Profile
-from models import OperatingPoint, Rule, Temperature
-from models.operating_point import Method
-from training.modes import confidence, lost, modes_of, right
-from training.predict import Predictions
-from training.threshold import (
+from overtone.frequency import Profile
+from overtone.models import OperatingPoint, Rule, Temperature
+from overtone.models.operating_point import Method
+from overtone.training.modes import confidence, lost, modes_of, right
+from overtone.training.predict import Predictions
+from overtone.training.threshold import (
     NEVER,
     bytes_threshold,
     high_probability_threshold,

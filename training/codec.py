@@ -1,6 +1,6 @@
 """Tables of the entropy coder, fitted to training pictures: for a new checkpoint, or again for an old one.
 
-    python -m training.codec imagenette --data DIR --out FILE
+    python -m overtone.training.codec imagenette --data DIR --out FILE
 
 Low and high are coded without loss, so new tables change bytes and nothing else: weights, steps, temperature
 and thresholds stay as they are, and so does every answer. Only what the card says of bytes has to be measured
@@ -18,13 +18,22 @@ import typer
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from frequency import Profile, Tables, coefficients, fit, fit_tables, open_rgb, prior_tables, quantise
-from frequency.quantise import PLAIN
-from models import Card, find
-from models.card import STALE
-from models.checkpoint import CARD_KEY
-from training.data import Pictures, part, split
-from training.progress import tracked
+from overtone.frequency import (
+    Profile,
+    Tables,
+    coefficients,
+    fit,
+    fit_tables,
+    open_rgb,
+    prior_tables,
+    quantise,
+)
+from overtone.frequency.quantise import PLAIN
+from overtone.models import Card, find
+from overtone.models.card import STALE
+from overtone.models.checkpoint import CARD_KEY
+from overtone.training.data import Pictures, part, split
+from overtone.training.progress import tracked
 
 TABLES_ON = 600
 

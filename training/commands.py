@@ -5,18 +5,18 @@ from typing import cast
 
 from rich.console import Console
 
-from models import choose_device, load, save
-from training import curves, record, weights
-from training.data import ordered_loader, split
-from training.datasets import Data, open_data
-from training.distributed import joined, own_device
-from training.finish import accuracy_of, finish
-from training.inputs import Inputs
-from training.predict import predict
-from training.recipe import Recipe, RecipeError, load_recipe, validated
-from training.score import score
-from training.systems import CascadeSystem, System
-from training.trainer import Batches, Trainer
+from overtone.models import choose_device, load, save
+from overtone.training import curves, record, weights
+from overtone.training.data import ordered_loader, split
+from overtone.training.datasets import Data, open_data
+from overtone.training.distributed import joined, own_device
+from overtone.training.finish import accuracy_of, finish
+from overtone.training.inputs import Inputs
+from overtone.training.predict import predict
+from overtone.training.recipe import Recipe, RecipeError, load_recipe, validated
+from overtone.training.score import score
+from overtone.training.systems import CascadeSystem, System
+from overtone.training.trainer import Batches, Trainer
 
 GO_ON = "interrupted; the same command with --resume goes on after the last finished epoch"
 

@@ -15,8 +15,8 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
-from frequency.picture import fit
-from training.data import Augmentation
+from overtone.frequency.picture import fit
+from overtone.training.data import Augmentation
 
 Codec = Literal["jpeg", "webp", "avif"]
 

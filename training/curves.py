@@ -7,8 +7,8 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from training.runlog import Epoch, epochs_of
-from training.style import BOTH, FAINT, LOW, figure, percent
+from overtone.training.runlog import Epoch, epochs_of
+from overtone.training.style import BOTH, FAINT, LOW, figure, percent
 
 Value = Callable[[Epoch], float | None]
 

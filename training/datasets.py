@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from training.data import DataError, Pictures, part, read_folder
-from training.vision import FetchError, fetch, torchvision
+from overtone.training.data import DataError, Pictures, part, read_folder
+from overtone.training.vision import FetchError, fetch, torchvision
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import softmax
 
-from models import Rule, Temperature
-from models.deferral import features, logistic
-from training.certificate import take
-from training.modes import right
-from training.predict import Predictions
+from overtone.models import Rule, Temperature
+from overtone.models.deferral import features, logistic
+from overtone.training.certificate import take
+from overtone.training.modes import right
+from overtone.training.predict import Predictions
 
 Floats = NDArray[np.float64]
 Scores = dict[str, Floats]

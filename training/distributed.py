@@ -11,7 +11,7 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import Sampler
 
-from training.data import EpochSampler
+from overtone.training.data import EpochSampler
 
 
 @dataclass(frozen=True)

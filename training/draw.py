@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.transforms import offset_copy
 
-from training.measure import AtThreshold, Measured, Mode
-from training.reliability import Reliability
-from training.style import BOTH, CASCADE, FAINT, INK, LOW, WRONG, figure, percent
+from overtone.training.measure import AtThreshold, Measured, Mode
+from overtone.training.reliability import Reliability
+from overtone.training.style import BOTH, CASCADE, FAINT, INK, LOW, WRONG, figure, percent
 
 # Bins with fewer answers say little.
 FEW = 10

@@ -11,9 +11,9 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from frequency.channels import BLOCK, COUNT, SETS
-from training.heatmap import HeatMap
-from training.style import BOTH, FAINT, INK, figure, percent
+from overtone.frequency.channels import BLOCK, COUNT, SETS
+from overtone.training.heatmap import HeatMap
+from overtone.training.style import BOTH, FAINT, INK, figure, percent
 
 COMPONENTS = ("Y", "Cb", "Cr")
 CELLS = BLOCK * BLOCK

@@ -9,14 +9,14 @@ from typing import Any
 
 from rich.console import Console
 
-from frequency.picture import PictureError
-from models import Card, Cascade, OperatingPoint, choose_device, find, load
-from training import table
-from training.data import DataError, Pictures
-from training.measure import AtThreshold, Calibration, Measured, Mode, card_cost, measure
-from training.parts import read_part
-from training.predict import Predictions, predict
-from training.single import evaluate_single, is_single
+from overtone.frequency.picture import PictureError
+from overtone.models import Card, Cascade, OperatingPoint, choose_device, find, load
+from overtone.training import table
+from overtone.training.data import DataError, Pictures
+from overtone.training.measure import AtThreshold, Calibration, Measured, Mode, card_cost, measure
+from overtone.training.parts import read_part
+from overtone.training.predict import Predictions, predict
+from overtone.training.single import evaluate_single, is_single
 
 
 @dataclass(frozen=True)
@@ -199,11 +199,11 @@ def _draw(done: Evaluation, show: Show) -> list[Path]:
     # matplotlib looks for the machine's fonts when it is first imported: not before a figure is wanted.
     paths: list[Path] = []
     if show.plots:
-        from training.draw import draw_all
+        from overtone.training.draw import draw_all
 
         paths += draw_all(done.what, done.rows, done.main, show.plots)
     if show.gallery:
-        from training.gallery import draw_gallery
+        from overtone.training.gallery import draw_gallery
 
         what = f"{done.what}, quality {done.main}"
         draw_gallery(what, done.pictures, done.predictions, done.card, show.gallery, show.count)

@@ -7,11 +7,11 @@ from dataclasses import asdict
 from rich.console import Console
 from rich.table import Table
 
-from models import Card, Mix, OperatingPoint
-from training.certificate import Wish
-from training.deferral import Against
-from training.mix import Judged
-from training.simulate import Kept
+from overtone.models import Card, Mix, OperatingPoint
+from overtone.training.certificate import Wish
+from overtone.training.deferral import Against
+from overtone.training.mix import Judged
+from overtone.training.simulate import Kept
 
 
 def points(card: Card, fresh: Sequence[OperatingPoint], out: str, as_json: bool) -> None:

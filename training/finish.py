@@ -6,16 +6,16 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from frequency import Profile
-from frequency.channels import HIGH, LOW
-from models import Accuracy, Card, Cascade, Costs, Temperature, Training, save
-from models.operating_point import OperatingPoint
-from training.calibrate import DEFAULT_POINT, Held, fit_temperatures, modes, operating_points
-from training.codec import tables_for
-from training.data import Pictures
-from training.predict import Predictions, predict
-from training.recipe import Recipe
-from training.systems import cost_of
+from overtone.frequency import Profile
+from overtone.frequency.channels import HIGH, LOW
+from overtone.models import Accuracy, Card, Cascade, Costs, Temperature, Training, save
+from overtone.models.operating_point import OperatingPoint
+from overtone.training.calibrate import DEFAULT_POINT, Held, fit_temperatures, modes, operating_points
+from overtone.training.codec import tables_for
+from overtone.training.data import Pictures
+from overtone.training.predict import Predictions, predict
+from overtone.training.recipe import Recipe
+from overtone.training.systems import cost_of
 
 
 def fit_profile(recipe: Recipe, train: Pictures) -> Profile:

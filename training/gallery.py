@@ -9,12 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from frequency import fit, open_rgb
-from models import Card
-from training.calibrate import confidence
-from training.data import Pictures
-from training.predict import Predictions
-from training.style import FAINT, INK, RIGHT, WRONG, figure
+from overtone.frequency import fit, open_rgb
+from overtone.models import Card
+from overtone.training.calibrate import confidence
+from overtone.training.data import Pictures
+from overtone.training.predict import Predictions
+from overtone.training.style import FAINT, INK, RIGHT, WRONG, figure
 
 COLUMNS = 6
 LETTERS = 18

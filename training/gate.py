@@ -8,13 +8,13 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from models import choose_device
-from training import commands, weights
-from training.data import split
-from training.datasets import Data, open_data
-from training.draw_gate import draw, draw_sweep
-from training.heatmap import HeatMap, HeatMapError, measure
-from training.recipe import RECIPES, Recipe, RecipeError, load_recipe
+from overtone.models import choose_device
+from overtone.training import commands, weights
+from overtone.training.data import split
+from overtone.training.datasets import Data, open_data
+from overtone.training.draw_gate import draw, draw_sweep
+from overtone.training.heatmap import HeatMap, HeatMapError, measure
+from overtone.training.recipe import RECIPES, Recipe, RecipeError, load_recipe
 
 # Named for what they were counted on: sets are chosen on one, so that the other is left for reporting.
 CALIBRATION, VAL = "heatmap-calibration.json", "heatmap.json"

@@ -6,14 +6,14 @@ from typing import Annotated, cast
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from frequency.channels import COUNT
-from models.gate import GatedResNet
-from training.data import Pictures, ordered_loader
-from training.inputs import Inputs
-from training.progress import tracked
-from training.systems import Normalised, autocast
-from training.trainer import Batches
-from training.weights import Trained
+from overtone.frequency.channels import COUNT
+from overtone.models.gate import GatedResNet
+from overtone.training.data import Pictures, ordered_loader
+from overtone.training.inputs import Inputs
+from overtone.training.progress import tracked
+from overtone.training.systems import Normalised, autocast
+from overtone.training.trainer import Batches
+from overtone.training.weights import Trained
 
 Share = Annotated[float, Field(ge=0, le=1)]
 

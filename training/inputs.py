@@ -5,10 +5,10 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from frequency.channels import Channels
-from training.recipe import Quality
-from training.systems import RGB
-from training.transform import BlockDCT, Quantiser, draw_steps, draw_thresholds, jittered, requantise
+from overtone.frequency.channels import Channels
+from overtone.training.recipe import Quality
+from overtone.training.systems import RGB
+from overtone.training.transform import BlockDCT, Quantiser, draw_steps, draw_thresholds, jittered, requantise
 
 
 class Inputs:

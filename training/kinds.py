@@ -4,9 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from frequency.channels import COUNT, SETS, Channels
-from models.cascade import Architecture
-from models.resnet import LAYERS, STRIDES
+from overtone.frequency.channels import COUNT, SETS, Channels
+from overtone.models.cascade import Architecture
+from overtone.models.resnet import LAYERS, STRIDES
 
 Four = tuple[int, int, int, int]
 

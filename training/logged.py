@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from training.heatmap import HeatMap
-from training.markdown import table
-from training.select import select
+from overtone.training.heatmap import HeatMap
+from overtone.training.markdown import table
+from overtone.training.select import select
 
 Json = Any
 

@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from models import Card, Cost, OperatingPoint, Temperature
-from models.deferral import Rule
-from training.modes import confidence, modes_of
-from training.predict import Predictions
-from training.reliability import Reliability, reliability
+from overtone.models import Card, Cost, OperatingPoint, Temperature
+from overtone.models.deferral import Rule
+from overtone.training.modes import confidence, modes_of
+from overtone.training.predict import Predictions
+from overtone.training.reliability import Reliability, reliability
 
 # Thresholds a table shows beside the card's operating points.
 GRID = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.97, 0.99)

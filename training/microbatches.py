@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from training.systems import System
+from overtone.training.systems import System
 
 MOMENTUM = 0.1
 

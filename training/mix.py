@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
-from models import Mix
-from training.calibrate import fit_temperature, fit_temperatures
-from training.certificate import ALPHAS, DEFAULT_POINT, Wish, certify, take
-from training.deferral import folds
-from training.modes import confidence, right
-from training.predict import Predictions
+from overtone.models import Mix
+from overtone.training.calibrate import fit_temperature, fit_temperatures
+from overtone.training.certificate import ALPHAS, DEFAULT_POINT, Wish, certify, take
+from overtone.training.deferral import folds
+from overtone.training.modes import confidence, right
+from overtone.training.predict import Predictions
 
 Fit = Callable[[Predictions], Mix | None]
 

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from models import Temperature
-from training.predict import Predictions
+from overtone.models import Temperature
+from overtone.training.predict import Predictions
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from training.data import DataError, Pictures, part, split
-from training.datasets import open_data
+from overtone.training.data import DataError, Pictures, part, split
+from overtone.training.datasets import open_data
 
 PARTS = ("val", "train", "calibration")
 

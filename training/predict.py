@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from frequency import Profile, coefficients, encode_bands, fit, open_rgb, quantise
-from models import Cascade
-from training.data import Pictures
-from training.progress import tracked
+from overtone.frequency import Profile, coefficients, encode_bands, fit, open_rgb, quantise
+from overtone.models import Cascade
+from overtone.training.data import Pictures
+from overtone.training.progress import tracked
 
 Item = tuple[Tensor, Tensor, int, int, int]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from models import Architecture, Cascade, frequency_resnet50, rgb_resnet50
+from overtone.models import Architecture, Cascade, frequency_resnet50, rgb_resnet50
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from models import Cascade
-from training.rate import Rate, Row
-from training.systems import autocast
+from overtone.models import Cascade
+from overtone.training.rate import Rate, Row
+from overtone.training.systems import autocast
 
 LEAST, MOST = 6.0, 1536.0
 WIDER = 1.5

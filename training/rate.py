@@ -8,9 +8,9 @@ too high; what matters is how they change with the step.
 import numpy as np
 from numpy.typing import NDArray
 
-from frequency.channels import DC, Channels
-from frequency.quantise import quantise
-from training.progress import tracked
+from overtone.frequency.channels import DC, Channels
+from overtone.frequency.quantise import quantise
+from overtone.training.progress import tracked
 
 STEPS = np.geomspace(6, 1536, 17)
 # Sums of neighbours' magnitudes that begin a new context.

@@ -9,11 +9,22 @@ from typing import Any
 from rich.console import Console
 from scipy.special import softmax
 
-from models import Accuracy, Card, Cascade, CheckpointError, Mix, bundled, choose_device, find, load, rewrite
-from models.operating_point import OperatingPoint
-from training import deferral, findings, mix
-from training.calibrate import DEFAULT_POINT, fit_temperatures
-from training.certificate import (
+from overtone.models import (
+    Accuracy,
+    Card,
+    Cascade,
+    CheckpointError,
+    Mix,
+    bundled,
+    choose_device,
+    find,
+    load,
+    rewrite,
+)
+from overtone.models.operating_point import OperatingPoint
+from overtone.training import deferral, findings, mix
+from overtone.training.calibrate import DEFAULT_POINT, fit_temperatures
+from overtone.training.certificate import (
     Held,
     Wish,
     WishError,
@@ -24,11 +35,11 @@ from training.certificate import (
     standard_wishes,
     take,
 )
-from training.data import DataError, Pictures
-from training.modes import modes_of
-from training.parts import read_part
-from training.predict import Predictions, predict
-from training.simulate import simulate
+from overtone.training.data import DataError, Pictures
+from overtone.training.modes import modes_of
+from overtone.training.parts import read_part
+from overtone.training.predict import Predictions, predict
+from overtone.training.simulate import simulate
 
 
 @dataclass(frozen=True)

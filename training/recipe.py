@@ -7,10 +7,10 @@ from typing import Any
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from frequency.picture import fit
-from training.compression import Compressed, Compression
-from training.data import Augment, Augmentation, View
-from training.kinds import CascadeNetwork, Network, Section
+from overtone.frequency.picture import fit
+from overtone.training.compression import Compressed, Compression
+from overtone.training.data import Augment, Augmentation, View
+from overtone.training.kinds import CascadeNetwork, Network, Section
 
 RECIPES = Path(__file__).parent / "recipes"
 # What the recipes of a folder share stands in a file of this name, which is no experiment itself.

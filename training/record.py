@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 
-from models import Card
-from training.measure import measure
-from training.predict import Predictions
-from training.recipe import Recipe
-from training.runlog import epochs_of
-from training.score import Score
-from training.systems import cost_of
+from overtone.models import Card
+from overtone.training.measure import measure
+from overtone.training.predict import Predictions
+from overtone.training.recipe import Recipe
+from overtone.training.runlog import epochs_of
+from overtone.training.score import Score
+from overtone.training.systems import cost_of
 
 Json = dict[str, Any]
 

@@ -12,10 +12,10 @@ from statistics import fmean, stdev
 from string import Template
 from typing import Any
 
-from models import cost
-from training import logged, published
-from training.markdown import table
-from training.published import Published
+from overtone.models import cost
+from overtone.training import logged, published
+from overtone.training.markdown import table
+from overtone.training.published import Published
 
 Json = dict[str, Any]
 # Two identical runs of the report differed by 0.6 points; smaller differences are not an order.

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from training.inputs import Inputs
-from training.systems import System, autocast
+from overtone.training.inputs import Inputs
+from overtone.training.systems import System, autocast
 
 
 @dataclass(frozen=True)

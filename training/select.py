@@ -4,8 +4,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from frequency.channels import BLOCK, COUNT, LOW, SETS, Channels
-from training.heatmap import HeatMap
+from overtone.frequency.channels import BLOCK, COUNT, LOW, SETS, Channels
+from overtone.training.heatmap import HeatMap
 
 
 class SelectError(ValueError):

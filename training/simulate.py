@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.calibrate import fit_temperature
-from training.certificate import Wish, WishError, take, threshold_for
-from training.modes import confidence, lost
-from training.predict import Predictions
+from overtone.training.calibrate import fit_temperature
+from overtone.training.certificate import Wish, WishError, take, threshold_for
+from overtone.training.modes import confidence, lost
+from overtone.training.predict import Predictions
 
 Floats = NDArray[np.float64]
 

@@ -8,15 +8,15 @@ import torch
 from rich.console import Console
 from safetensors import SafetensorError, safe_open
 
-from models import Cost
-from training import table, weights
-from training.data import Pictures, ordered_loader
-from training.inputs import Inputs
-from training.parts import read_part
-from training.progress import tracked
-from training.recipe import Recipe
-from training.score import Score, score
-from training.systems import cost_of
+from overtone.models import Cost
+from overtone.training import table, weights
+from overtone.training.data import Pictures, ordered_loader
+from overtone.training.inputs import Inputs
+from overtone.training.parts import read_part
+from overtone.training.progress import tracked
+from overtone.training.recipe import Recipe
+from overtone.training.score import Score, score
+from overtone.training.systems import cost_of
 
 # By quantiser step; None is for RGB pictures.
 Scores = dict[int | None, Score]

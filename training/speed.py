@@ -1,4 +1,4 @@
-"""How fast each stage of training is, side by side in one run: `python -m training.speed RECIPE --data DIR`.
+"""How fast each stage of training is, side by side in one run: `python -m overtone.training.speed RECIPE --data DIR`.
 
 Every stage is measured in turn, several times over, and the medians are printed: other work on the machine
 then disturbs all stages alike. Processor time, of this process and its workers, is disturbed least.
@@ -22,14 +22,14 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from models import choose_device
-from training.cache import Files
-from training.commands import changed
-from training.data import split
-from training.datasets import open_data
-from training.progress import tracked
-from training.recipe import Recipe, load_recipe
-from training.trainer import Tally, Trainer
+from overtone.models import choose_device
+from overtone.training.cache import Files
+from overtone.training.commands import changed
+from overtone.training.data import split
+from overtone.training.datasets import open_data
+from overtone.training.progress import tracked
+from overtone.training.recipe import Recipe, load_recipe
+from overtone.training.trainer import Tally, Trainer
 
 # The least whole / synthetic that is good enough.
 GOAL = 0.9

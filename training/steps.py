@@ -13,16 +13,16 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from frequency import Profile, coefficients, encode, fit, open_rgb
-from frequency.channels import LOW
-from models import Card, find, save
-from training.codec import tables_for
-from training.data import Pictures, split
-from training.finish import decide
-from training.progress import tracked
-from training.quantisation import ROUNDS, Choice, Search
-from training.rate import Rate
-from training.recalibrate import Source, destination
+from overtone.frequency import Profile, coefficients, encode, fit, open_rgb
+from overtone.frequency.channels import LOW
+from overtone.models import Card, find, save
+from overtone.training.codec import tables_for
+from overtone.training.data import Pictures, split
+from overtone.training.finish import decide
+from overtone.training.progress import tracked
+from overtone.training.quantisation import ROUNDS, Choice, Search
+from overtone.training.rate import Rate
+from overtone.training.recalibrate import Source, destination
 
 THRESHOLDS = (0.5, 0.56, 0.62, 0.68)
 SEARCHED_ON = 240

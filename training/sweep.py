@@ -1,4 +1,4 @@
-"""Many runs one after another: `python -m training.sweep small --data DIR --seeds 0,1`.
+"""Many runs one after another: `python -m overtone.training.sweep small --data DIR --seeds 0,1`.
 
 What is logged already is skipped and what was interrupted goes on, so the same command finishes a sweep that
 was stopped anywhere.
@@ -14,8 +14,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from training import commands
-from training.recipe import RECIPES, RecipeError
+from overtone.training import commands
+from overtone.training.recipe import RECIPES, RecipeError
 
 
 @dataclass(frozen=True)

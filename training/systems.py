@@ -7,15 +7,15 @@ from typing import Protocol, Self
 import torch
 from torch import Tensor, nn
 
-from frequency.channels import ALL, HIGH, LOW, Channels
-from models.cascade import Cascade, Normalise
-from models.cost import Cost, cost
-from models.gate import GatedResNet
-from models.mobilenet import frequency_mobilenetv2, rgb_mobilenetv2
-from models.patch import PatchResNet
-from models.resnet import frequency_resnet50, rgb_resnet50
-from training.kinds import CascadeNetwork, Gate, MobileNetV2, Patch, ResNet50, channels_of
-from training.recipe import Recipe
+from overtone.frequency.channels import ALL, HIGH, LOW, Channels
+from overtone.models.cascade import Cascade, Normalise
+from overtone.models.cost import Cost, cost
+from overtone.models.gate import GatedResNet
+from overtone.models.mobilenet import frequency_mobilenetv2, rgb_mobilenetv2
+from overtone.models.patch import PatchResNet
+from overtone.models.resnet import frequency_resnet50, rgb_resnet50
+from overtone.training.kinds import CascadeNetwork, Gate, MobileNetV2, Patch, ResNet50, channels_of
+from overtone.training.recipe import Recipe
 
 Steps = tuple[tuple[nn.Module, ...], ...]
 RGB = 3

@@ -6,10 +6,10 @@ from math import sqrt
 from rich import box
 from rich.table import Table
 
-from models import Cost
-from training.measure import Measured, Mode
-from training.reliability import Reliability
-from training.score import Score
+from overtone.models import Cost
+from overtone.training.measure import Measured, Mode
+from overtone.training.reliability import Reliability
+from overtone.training.score import Score
 
 GIGA = 1e9
 

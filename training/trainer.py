@@ -12,21 +12,21 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
-from models import find, load
-from models.patch import PatchResNet, from_cascade
-from training import resume, weights
-from training.bar import EpochBar
-from training.cache import source
-from training.data import EpochSampler, Pictures, TrainSet, ordered_loader
-from training.distributed import ALONE, Ranks, Shares, accumulating
-from training.inputs import Inputs
-from training.microbatches import Pass, share_statistics
-from training.recipe import Recipe
-from training.resume import ResumeError, Saved, Stage
-from training.runlog import Epoch, RunLog
-from training.score import score
-from training.single import is_single
-from training.systems import CascadeSystem, System, autocast, build
+from overtone.models import find, load
+from overtone.models.patch import PatchResNet, from_cascade
+from overtone.training import resume, weights
+from overtone.training.bar import EpochBar
+from overtone.training.cache import source
+from overtone.training.data import EpochSampler, Pictures, TrainSet, ordered_loader
+from overtone.training.distributed import ALONE, Ranks, Shares, accumulating
+from overtone.training.inputs import Inputs
+from overtone.training.microbatches import Pass, share_statistics
+from overtone.training.recipe import Recipe
+from overtone.training.resume import ResumeError, Saved, Stage
+from overtone.training.runlog import Epoch, RunLog
+from overtone.training.score import score
+from overtone.training.single import is_single
+from overtone.training.systems import CascadeSystem, System, autocast, build
 
 NORMALISE_ON = 2048
 # Epochs between looks at the calibration part; each look costs a tenth of an epoch.

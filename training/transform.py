@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from frequency.channels import BLOCK, Channels
-from frequency.dct import analysis
+from overtone.frequency.channels import BLOCK, Channels
+from overtone.frequency.dct import analysis
 
 
 class BlockDCT(nn.Module):

@@ -9,9 +9,9 @@ from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from models.checkpoint import BUNDLED, RIVAL, stored
-from training.recipe import Recipe
-from training.systems import System, build
+from overtone.models.checkpoint import RIVAL, bundled_files, stored
+from overtone.training.recipe import Recipe
+from overtone.training.systems import System, build
 
 
 class WeightsError(ValueError):
@@ -33,7 +33,7 @@ def find_rival(name_or_path: str) -> Path:
     Raises:
         WeightsError: neither a file nor such a name.
     """
-    known = {p.stem.removeprefix(RIVAL): p for p in sorted(BUNDLED.glob(f"{RIVAL}*.safetensors"))}
+    known = {n.removeprefix(RIVAL): p for n, p in bundled_files().items() if n.startswith(RIVAL)}
     if name_or_path in known:
         return known[name_or_path]
     if Path(name_or_path).is_file():
@@ -79,7 +79,7 @@ def load(path: Path) -> Trained:
 
 
 def bundle(source: Path, out: Path) -> None:
-    """The same network at half the bytes: `python -m training.weights RUN.safetensors OUT.safetensors`."""
+    """The same network at half the bytes: `python -m overtone.training.weights RUN.safetensors OUT.safetensors`."""
     trained = load(source)
     save(out, trained.system, trained.recipe, trained.classes, half=True)
 

@@ -1,4 +1,4 @@
-"""What contexts save: `python -m benchmarks.codec.contexts --data DIR`, bytes beside those of static tables.
+"""What contexts save: `python -m overtone.benchmarks.codec.contexts --data DIR`, bytes beside those of static tables.
 
 Tables are fitted to pictures of train/ and bytes counted on pictures of val/. Static is what version 1 of the
 codec did: DC by MED prediction, then one table for each channel and quality, and 26 bytes around both bands
@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from frequency import Profile, coefficients, encode_bands, fit, fit_tables, open_rgb, quantise
-from frequency.bank import best_table, bits
-from frequency.channels import DC, HIGH, LOW
-from frequency.reading import own_places
-from frequency.stream import channel_bits
-from training.data import part
-from training.progress import tracked
+from overtone.frequency import Profile, coefficients, encode_bands, fit, fit_tables, open_rgb, quantise
+from overtone.frequency.bank import best_table, bits
+from overtone.frequency.channels import DC, HIGH, LOW
+from overtone.frequency.reading import own_places
+from overtone.frequency.stream import channel_bits
+from overtone.training.data import part
+from overtone.training.progress import tracked
 
 STEPS = "256,112,64,32"
 CHANNELS = LOW + HIGH

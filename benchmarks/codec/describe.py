@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.codec.description import Description, Portrait, portray
-from frequency import Profile, open_rgb
+from overtone.benchmarks.codec.description import Description, Portrait, portray
+from overtone.frequency import Profile, open_rgb
 
 if TYPE_CHECKING:
-    from models import Card
+    from overtone.models import Card
 
 COLOURS = {"low": "blue", "high": "dark_orange3"}
 # Of tables that go to a file or a pipe, which has no width of its own.
@@ -42,8 +42,8 @@ def run(
     """
     _look(picture)
     # Behind the first look: a misspelt name need not wait for torch.
-    from benchmarks.codec.draw_description import draw
-    from models import read_card
+    from overtone.benchmarks.codec.draw_description import draw
+    from overtone.models import read_card
 
     card = read_card(model)
     target = _target(picture, out)

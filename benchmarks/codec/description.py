@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edge_client.pictures import jpeg_bytes
-from frequency import (
+from overtone.edge_client.pictures import jpeg_bytes
+from overtone.frequency import (
     Profile,
     coefficients,
     decode_high,
@@ -25,9 +25,9 @@ from frequency import (
     image,
     read_header,
 )
-from frequency.channels import BLOCK
-from frequency.header import Band
-from frequency.stream import channel_bits
+from overtone.frequency.channels import BLOCK
+from overtone.frequency.header import Band
+from overtone.frequency.stream import channel_bits
 
 COMPONENTS = ("Y", "Cb", "Cr")
 RGB = NDArray[np.uint8]

@@ -12,8 +12,8 @@ from matplotlib.figure import SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from benchmarks.codec.description import RGB, Channel, Description, Portrait
-from training.style import BOTH, FAINT, INK, LOW, figure
+from overtone.benchmarks.codec.description import RGB, Channel, Description, Portrait
+from overtone.training.style import BOTH, FAINT, INK, LOW, figure
 
 COLOURS = {"low": LOW, "high": BOTH}
 # Inches.

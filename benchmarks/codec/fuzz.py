@@ -1,4 +1,4 @@
-"""Damaged payloads for both implementations: `python -m benchmarks.codec.fuzz --count 1000000`.
+"""Damaged payloads for both implementations: `python -m overtone.benchmarks.codec.fuzz --count 1000000`.
 
 Bodies of real payloads are flipped, cut, spliced and overwritten; the checksum, which would stop nearly all
 of them at the end, is left out. Both implementations must refuse or decode alike, and what decodes must be
@@ -19,10 +19,10 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from benchmarks.codec.contexts import fitted_profile, quantised
-from frequency import PayloadError, coder, coefficients, encode_bands, read_header, stream
-from frequency.channels import HIGH, LOW
-from frequency.plan import Plan
+from overtone.benchmarks.codec.contexts import fitted_profile, quantised
+from overtone.frequency import PayloadError, coder, coefficients, encode_bands, read_header, stream
+from overtone.frequency.channels import HIGH, LOW
+from overtone.frequency.plan import Plan
 
 SIZE = 48
 STEPS = (128, 48, 16)
@@ -112,7 +112,7 @@ def outcome(implementation: str, body: bytes, seed: Seed) -> str | tuple[bytes, 
 
 def load_extension(path: Path) -> None:
     """Use another build of the C extension, one with sanitizers, say."""
-    spec = importlib.util.spec_from_file_location("frequency._coder", path)
+    spec = importlib.util.spec_from_file_location("overtone.frequency._coder", path)
     if spec is None or spec.loader is None:
         raise typer.BadParameter(f"{path}: not an extension module")
     module = importlib.util.module_from_spec(spec)

@@ -1,4 +1,4 @@
-"""Bytes per picture over input sizes and quantiser steps: `python -m benchmarks.codec.sizes --data DIR`."""
+"""Bytes per picture over input sizes and quantiser steps: `python -m overtone.benchmarks.codec.sizes --data DIR`."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from frequency import Profile, coefficients, encode_bands, fit, fit_tables, open_rgb, quantise
-from frequency.channels import HIGH, LOW
-from training.data import part
-from training.progress import tracked
+from overtone.frequency import Profile, coefficients, encode_bands, fit, fit_tables, open_rgb, quantise
+from overtone.frequency.channels import HIGH, LOW
+from overtone.training.data import part
+from overtone.training.progress import tracked
 
 SIZES = (224, 320, 448)
 STEPS = (32, 64, 96, 128, 160)

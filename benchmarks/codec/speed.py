@@ -1,4 +1,4 @@
-"""How long the codec takes beside Pillow's WebP: `python -m benchmarks.codec.speed`.
+"""How long the codec takes beside Pillow's WebP: `python -m overtone.benchmarks.codec.speed`.
 
 Encoding is from an RGB array to both payloads, decoding back to quantised coefficients; WebP is written from
 the same picture at half the side, whose content the 24 channels hold. All are run in turn, so that whatever
@@ -19,9 +19,9 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.codec.contexts import fitted_profile
-from frequency import Profile, coder, coefficients, decode_high, decode_low, encode, fit, open_rgb
-from frequency.channels import HIGH, LOW
+from overtone.benchmarks.codec.contexts import fitted_profile
+from overtone.frequency import Profile, coder, coefficients, decode_high, decode_low, encode, fit, open_rgb
+from overtone.frequency.channels import HIGH, LOW
 
 SIZES = (224, 448)
 STEPS = (64,)

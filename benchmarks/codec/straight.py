@@ -1,4 +1,4 @@
-"""Does it pay to take coefficients from a JPEG's own DCT? `python -m benchmarks.codec.straight --data DIR`.
+"""Does it pay to take coefficients from a JPEG's own DCT? `python -m overtone.benchmarks.codec.straight --data DIR`.
 
 Two questions, each measured side by side in one run: processor time, the least of all rounds, as ratios over
 today's path (decode all pixels, `fit`, DCT), and how far coefficients, payloads and answers move.
@@ -32,11 +32,11 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from frequency import Profile, coefficients, dct, dequantise, encode_bands, fit, open_rgb, quantise
-from frequency.channels import BLOCK, HIGH, LOW
-from models import Cascade, load
-from training.data import part
-from training.progress import tracked
+from overtone.frequency import Profile, coefficients, dct, dequantise, encode_bands, fit, open_rgb, quantise
+from overtone.frequency.channels import BLOCK, HIGH, LOW
+from overtone.models import Cascade, load
+from overtone.training.data import part
+from overtone.training.progress import tracked
 
 CHANNELS = LOW + HIGH
 HALF = BLOCK // 2

@@ -1,4 +1,4 @@
-"""What AVIF gains by encoding more slowly: `python -m benchmarks.curve.avif --data DIR`.
+"""What AVIF gains by encoding more slowly: `python -m overtone.benchmarks.curve.avif --data DIR`.
 
 `overtone bench bytes` encodes AVIF at speed 6, its encoder's own choice. This prints bytes of slower speeds,
 without containers, over those of speed 6 at equal peak signal-to-noise ratio (Bjontegaard's delta rate, as in
@@ -19,12 +19,12 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.curve.containers import bare_avif
-from benchmarks.curve.delta_rate import Point, compare
-from benchmarks.curve.rivals import QUALITIES
-from benchmarks.pictures import NoPicturesError, gather
-from frequency import fit, open_rgb
-from training.progress import tracked
+from overtone.benchmarks.curve.containers import bare_avif
+from overtone.benchmarks.curve.delta_rate import Point, compare
+from overtone.benchmarks.curve.rivals import QUALITIES
+from overtone.benchmarks.pictures import NoPicturesError, gather
+from overtone.frequency import fit, open_rgb
+from overtone.training.progress import tracked
 
 SPEEDS = (6, 4, 2)
 SIDES = (112, 224)

@@ -17,21 +17,21 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from benchmarks.curve import figure as bytes_figure
-from benchmarks.curve import ours, overhead
-from benchmarks.curve import report as bytes_report
-from benchmarks.curve.contest import Contest, Outcome, Sending
-from benchmarks.curve.delta_rate import Point, frontier, thinned
-from benchmarks.curve.ledger import Ledger, fingerprint
-from benchmarks.curve.overhead import Overhead
-from benchmarks.curve.race import race, relevant
-from benchmarks.curve.rivals import TITLES, Way, has_jxl, ways
-from benchmarks.curve.verdict import BEST, Counts, Entry, verdicts
-from benchmarks.demo.command import PLAIN_WIDTH
-from models import Card, Cascade, choose_device, cost, find, load
-from training import weights
-from training.data import DataError, Pictures
-from training.parts import read_part
+from overtone.benchmarks.curve import figure as bytes_figure
+from overtone.benchmarks.curve import ours, overhead
+from overtone.benchmarks.curve import report as bytes_report
+from overtone.benchmarks.curve.contest import Contest, Outcome, Sending
+from overtone.benchmarks.curve.delta_rate import Point, frontier, thinned
+from overtone.benchmarks.curve.ledger import Ledger, fingerprint
+from overtone.benchmarks.curve.overhead import Overhead
+from overtone.benchmarks.curve.race import race, relevant
+from overtone.benchmarks.curve.rivals import TITLES, Way, has_jxl, ways
+from overtone.benchmarks.curve.verdict import BEST, Counts, Entry, verdicts
+from overtone.benchmarks.demo.command import PLAIN_WIDTH
+from overtone.models import Card, Cascade, choose_device, cost, find, load
+from overtone.training import weights
+from overtone.training.data import DataError, Pictures
+from overtone.training.parts import read_part
 
 OVERHEAD_PICTURES = 24
 # Of top-1: rivals are of interest from so far below our own lowest to so far above our highest.

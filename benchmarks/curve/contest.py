@@ -11,14 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.curve.blocks import shared, spans
-from benchmarks.curve.ledger import Json, Ledger
-from benchmarks.curve.rivals import Way, send
-from frequency import fit, open_rgb
-from training.compression import resized
-from training.data import Pictures
-from training.progress import tracked
-from training.systems import System, autocast
+from overtone.benchmarks.curve.blocks import shared, spans
+from overtone.benchmarks.curve.ledger import Json, Ledger
+from overtone.benchmarks.curve.rivals import Way, send
+from overtone.frequency import fit, open_rgb
+from overtone.training.compression import resized
+from overtone.training.data import Pictures
+from overtone.training.progress import tracked
+from overtone.training.systems import System, autocast
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from benchmarks.curve.delta_rate import Point, frontier
-from benchmarks.curve.verdict import BEST
-from training.style import CASCADE, figure, percent
+from overtone.benchmarks.curve.delta_rate import Point, frontier
+from overtone.benchmarks.curve.verdict import BEST
+from overtone.training.style import CASCADE, figure, percent
 
 Document = Mapping[str, Any]
 

@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from benchmarks.curve.blocks import shared, spans
-from benchmarks.curve.delta_rate import Point, frontier, thinned
-from benchmarks.curve.overhead import Overhead
-from benchmarks.curve.verdict import Counts, Entry
-from models import Card, Cascade, Temperature
-from training.data import Pictures
-from training.modes import confidence, right
-from training.predict import EncodedSet, Predictions
-from training.progress import tracked
+from overtone.benchmarks.curve.blocks import shared, spans
+from overtone.benchmarks.curve.delta_rate import Point, frontier, thinned
+from overtone.benchmarks.curve.overhead import Overhead
+from overtone.benchmarks.curve.verdict import Counts, Entry
+from overtone.models import Card, Cascade, Temperature
+from overtone.training.data import Pictures
+from overtone.training.modes import confidence, right
+from overtone.training.predict import EncodedSet, Predictions
+from overtone.training.progress import tracked
 
 NAME = "Overtone"
 ALL_CHANNELS = "24 channels at once"

@@ -21,13 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.demo.command import serving
-from benchmarks.link.air import HEADER
-from benchmarks.link.link import Link
-from benchmarks.link.rate import MTU_PAYLOAD
-from edge_client import AsyncClient
-from frequency import fit, open_rgb
-from models import OperatingPoint, find, read_card, rewrite
+from overtone.benchmarks.demo.command import serving
+from overtone.benchmarks.link.air import HEADER
+from overtone.benchmarks.link.link import Link
+from overtone.benchmarks.link.rate import MTU_PAYLOAD
+from overtone.edge_client import AsyncClient
+from overtone.frequency import fit, open_rgb
+from overtone.models import OperatingPoint, find, read_card, rewrite
 
 Sizes = NDArray[np.floating] | NDArray[np.integer]
 

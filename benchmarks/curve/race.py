@@ -11,8 +11,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.curve.contest import Contest, Outcome
-from benchmarks.curve.rivals import Way
+from overtone.benchmarks.curve.contest import Contest, Outcome
+from overtone.benchmarks.curve.rivals import Way
 
 # Pictures that all, and those that are left, have seen after each round; the last is on all there are.
 ROUNDS = (60, 180, 450)

@@ -9,10 +9,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.curve.delta_rate import Point, frontier
-from benchmarks.curve.figure import draw_both
-from benchmarks.curve.verdict import BEST
-from training.markdown import table
+from overtone.benchmarks.curve.delta_rate import Point, frontier
+from overtone.benchmarks.curve.figure import draw_both
+from overtone.benchmarks.curve.verdict import BEST
+from overtone.training.markdown import table
 
 Document = dict[str, Any]
 Rows = list[Sequence[str]]

@@ -1,7 +1,7 @@
 """What a device would send without Overtone: a picture, shrunk, as JPEG, WebP, AVIF or JPEG XL.
 
 JPEG and WebP get all the time they want, as where bytes are dear. AVIF has speed 6, its encoder's own choice,
-which already takes several times as long as all of ours; `python -m benchmarks.curve.avif` prints what slower
+which already takes several times as long as all of ours; `python -m overtone.benchmarks.curve.avif` prints what slower
 ones would save. JPEG XL has effort 7, its encoder's own choice too (9 saves some bytes, and is beaten by WebP
 and AVIF all the same at these sizes).
 """
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
-from benchmarks.curve.containers import bare_avif, bare_jpeg, bare_webp
+from overtone.benchmarks.curve.containers import bare_avif, bare_jpeg, bare_webp
 
 Codec = Literal["jpeg", "webp", "avif", "jxl", "cut"]
 Pixels = NDArray[np.uint8]

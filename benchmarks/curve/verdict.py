@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.curve.delta_rate import CurveError, Point, Ratio, compare
+from overtone.benchmarks.curve.delta_rate import CurveError, Point, Ratio, compare
 
 Floats = NDArray[np.float64]
 

@@ -14,16 +14,16 @@ from typing import Any, Literal, get_args
 import httpx
 from rich.console import Console
 
-from benchmarks.child import Child, ChildError
-from benchmarks.demo.scoreboard import Scoreboard
-from benchmarks.demo.summary import Setting, Summary, show
-from benchmarks.link.link import Link
-from benchmarks.link.rate import MTU_PAYLOAD, Rate, parse_duration
-from benchmarks.pictures import Gallery, gather
-from edge_client import Policy
-from edge_client.pictures import class_names, jpeg_bytes, truth
-from edge_client.rows import Row, document
-from frequency import Profile
+from overtone.benchmarks.child import Child, ChildError
+from overtone.benchmarks.demo.scoreboard import Scoreboard
+from overtone.benchmarks.demo.summary import Setting, Summary, show
+from overtone.benchmarks.link.link import Link
+from overtone.benchmarks.link.rate import MTU_PAYLOAD, Rate, parse_duration
+from overtone.benchmarks.pictures import Gallery, gather
+from overtone.edge_client import Policy
+from overtone.edge_client.pictures import class_names, jpeg_bytes, truth
+from overtone.edge_client.rows import Row, document
+from overtone.frequency import Profile
 
 Transport = Literal["grpc", "rest"]
 
@@ -117,7 +117,7 @@ def _check(options: Options) -> None:
             raise ValueError(f"no {what} {given!r}: choose from {', '.join(known)}")
     if options.model != Options.model and not Path(options.model).is_file():
         # Imported only to name those there are: torch comes with it.
-        from models import find
+        from overtone.models import find
 
         find(options.model)
 
@@ -222,7 +222,7 @@ async def serving(model: str, *arguments: str) -> AsyncIterator[Served]:
 async def _device(link: Link, options: Options) -> AsyncIterator[Child]:
     """A device process that has its session, on the far side of the link."""
     scheme = {"grpc": "grpc", "rest": "http"}[options.transport]
-    command = [sys.executable, "-m", "benchmarks.demo.device", f"{scheme}://{link.address}"]
+    command = [sys.executable, "-m", "overtone.benchmarks.demo.device", f"{scheme}://{link.address}"]
     command += ["--policy", options.policy, "--timeout", str(PICTURE_SECONDS)]
     command += ["--operating-point", options.operating_point] if options.operating_point else []
     command += ["--quality", str(options.quality)] if options.quality is not None else []

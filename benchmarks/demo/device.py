@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, get_args
 
-from edge_client import Client, OvertoneError, Policy
+from overtone.edge_client import Client, OvertoneError, Policy
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.demo.device", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m overtone.benchmarks.demo.device", description=__doc__)
     parser.add_argument("address")
     parser.add_argument("--policy", choices=get_args(Policy), default="auto")
     parser.add_argument("--operating-point", default="")

@@ -8,9 +8,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.link.air import on_air
-from benchmarks.link.rate import Rate
-from edge_client.rows import Row
+from overtone.benchmarks.link.air import on_air
+from overtone.benchmarks.link.rate import Rate
+from overtone.edge_client.rows import Row
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ Counted is IP: what a radio or a `tc` of its own accounts for, without the radio
 - A lost segment is on the air as often as it is sent.
 
 Estimated, not counted, because the relay's sockets show bytes and not segments: writes that come together are
-taken for one segment. `python -m benchmarks.link.kernel` prints the estimate beside the kernel's count.
+taken for one segment. `python -m overtone.benchmarks.link.kernel` prints the estimate beside the kernel's count.
 """
 
 from dataclasses import dataclass, field
 
-from benchmarks.link.rate import MTU_PAYLOAD
+from overtone.benchmarks.link.rate import MTU_PAYLOAD
 
 HEADER = 52
 SYN = 60

@@ -1,6 +1,6 @@
 """How many devices can one link's process carry? Thousands of connections, each with a modem of its own.
 
-    python -m benchmarks.link.crowd --connections 2000 --profile lte-m
+    python -m overtone.benchmarks.link.crowd --connections 2000 --profile lte-m
 
 Every device sends a message of the size of a picture's low band now and then and waits for a short answer.
 The link is a process of its own, so that what it says of itself (how busy, how late) is of it alone. The
@@ -20,11 +20,11 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from benchmarks.child import Child, ChildError
-from benchmarks.link.air import on_air
-from benchmarks.link.profiles import LinkProfile, link_profile
-from benchmarks.link.rate import UnitError
-from benchmarks.link.sockets import make_room
+from overtone.benchmarks.child import Child, ChildError
+from overtone.benchmarks.link.air import on_air
+from overtone.benchmarks.link.profiles import LinkProfile, link_profile
+from overtone.benchmarks.link.rate import UnitError
+from overtone.benchmarks.link.sockets import make_room
 
 MESSAGE, ANSWER = 1_200, 100
 START_SECONDS = 30.0

@@ -5,11 +5,11 @@ import socket
 from collections import deque
 from dataclasses import dataclass
 
-from benchmarks.link.air import HEADER, Acks, Count, on_air, segments
-from benchmarks.link.lane import Lane, Passage
-from benchmarks.link.rate import MTU_PAYLOAD
-from benchmarks.link.recovery import DUPLICATES, RoundTrip
-from benchmarks.link.weather import Luck
+from overtone.benchmarks.link.air import HEADER, Acks, Count, on_air, segments
+from overtone.benchmarks.link.lane import Lane, Passage
+from overtone.benchmarks.link.rate import MTU_PAYLOAD
+from overtone.benchmarks.link.recovery import DUPLICATES, RoundTrip
+from overtone.benchmarks.link.weather import Luck
 
 
 @dataclass(slots=True)

@@ -1,6 +1,6 @@
 """Our link against the kernel's: the same bytes through `Link` and through two namespaces shaped by `tc` tbf.
 
-    python -m benchmarks.link.kernel
+    python -m overtone.benchmarks.link.kernel
 
 Both are given the same rate and count IP bytes. Each transfer begins with a lead that uses up what an idle
 bucket has saved, and the time is from the lead's last byte to the transfer's, both seen by the receiver; so
@@ -19,10 +19,10 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks.link.air import on_air
-from benchmarks.link.link import Link
-from benchmarks.link.namespaces import ADDRESSES, NamespaceError, Namespaces, burst
-from benchmarks.link.rate import MTU_PAYLOAD, Rate
+from overtone.benchmarks.link.air import on_air
+from overtone.benchmarks.link.link import Link
+from overtone.benchmarks.link.namespaces import ADDRESSES, NamespaceError, Namespaces, burst
+from overtone.benchmarks.link.rate import MTU_PAYLOAD, Rate
 
 RATES = tuple(map(Rate.parse, ("60kbit", "300kbit", "1mbit", "3mbit", "10mbit")))
 SIZES = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000)

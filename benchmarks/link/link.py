@@ -17,14 +17,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from benchmarks.link.air import HEADER, SYN, Traffic
-from benchmarks.link.flow import Flow
-from benchmarks.link.lane import Clock, Lane
-from benchmarks.link.profiles import LinkProfile, link_profile
-from benchmarks.link.rate import Rate
-from benchmarks.link.sockets import bind, connect, endpoint, make_room, reset
-from benchmarks.link.trace import Side, Trace
-from benchmarks.link.weather import Luck, Outage
+from overtone.benchmarks.link.air import HEADER, SYN, Traffic
+from overtone.benchmarks.link.flow import Flow
+from overtone.benchmarks.link.lane import Clock, Lane
+from overtone.benchmarks.link.profiles import LinkProfile, link_profile
+from overtone.benchmarks.link.rate import Rate
+from overtone.benchmarks.link.sockets import bind, connect, endpoint, make_room, reset
+from overtone.benchmarks.link.trace import Side, Trace
+from overtone.benchmarks.link.weather import Luck, Outage
 
 REMEMBERED = 10_000
 

@@ -14,7 +14,7 @@ import subprocess
 from types import TracebackType
 from typing import Literal, Self
 
-from benchmarks.link.rate import Rate
+from overtone.benchmarks.link.rate import Rate
 
 Side = Literal["device", "server"]
 

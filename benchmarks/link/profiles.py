@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 
 from rich.table import Table
 
-from benchmarks.link.rate import UNLIMITED, Rate, UnitError, parse_duration, parse_share
+from overtone.benchmarks.link.rate import UNLIMITED, Rate, UnitError, parse_duration, parse_share
 
 
 @dataclass(frozen=True)

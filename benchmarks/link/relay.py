@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.live import Live
 
-from benchmarks.link.link import Link
-from benchmarks.link.profiles import table
-from benchmarks.link.rate import UnitError
+from overtone.benchmarks.link.link import Link
+from overtone.benchmarks.link.profiles import table
+from overtone.benchmarks.link.rate import UnitError
 
 
 class Use(NamedTuple):

@@ -7,7 +7,7 @@ import socket
 import struct
 from typing import Any
 
-from benchmarks.link.rate import UnitError
+from overtone.benchmarks.link.rate import UnitError
 
 RECEIVE_BUFFER = 32 * 1024
 # Standard streams, the loop, a listener, and what the program around has open.

@@ -17,7 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
-from benchmarks.link.rate import Rate, UnitError, parse_duration
+from overtone.benchmarks.link.rate import Rate, UnitError, parse_duration
 
 Side = Literal["up", "down"]
 

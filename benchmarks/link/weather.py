@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass
 
-from benchmarks.link.rate import UnitError, parse_duration
+from overtone.benchmarks.link.rate import UnitError, parse_duration
 
 # RFC 6298, section 2.1: before anything is known of the round trip; the first SYN waits for as long.
 FIRST_TIMEOUT = 1.0

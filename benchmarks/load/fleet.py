@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from benchmarks.link.link import Link
-from benchmarks.load.ready import Parcel, Shot
-from benchmarks.load.talk import Talk, Wish, talk
-from edge_client import OvertoneError, Unavailable
+from overtone.benchmarks.link.link import Link
+from overtone.benchmarks.load.ready import Parcel, Shot
+from overtone.benchmarks.load.talk import Talk, Wish, talk
+from overtone.edge_client import OvertoneError, Unavailable
 
 # So that a thousand devices do not shake hands in the same moment.
 AT_A_TIME = 16

@@ -15,12 +15,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks.load.fleet import Device
-from benchmarks.load.ready import Parcel, prepare
-from benchmarks.load.talk import PATIENCE, Wish
-from benchmarks.load.upload import Rival
-from benchmarks.pictures import gather
-from edge_client import AsyncClient, OvertoneError
+from overtone.benchmarks.load.fleet import Device
+from overtone.benchmarks.load.ready import Parcel, prepare
+from overtone.benchmarks.load.talk import PATIENCE, Wish
+from overtone.benchmarks.load.upload import Rival
+from overtone.benchmarks.pictures import gather
+from overtone.edge_client import AsyncClient, OvertoneError
 
 OURS = ""
 MAX_LINE = 1 << 20

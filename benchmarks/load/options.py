@@ -2,9 +2,9 @@
 
 from typing import Any, get_args
 
-from benchmarks.link.profiles import PROFILES
-from benchmarks.load.talk import Kind
-from edge_client import Address, Policy
+from overtone.benchmarks.link.profiles import PROFILES
+from overtone.benchmarks.load.talk import Kind
+from overtone.edge_client import Address, Policy
 
 
 def add(parser: Any) -> None:

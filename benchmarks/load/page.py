@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.load.statistics import lines, summary
+from overtone.benchmarks.load.statistics import lines, summary
 
 KEY = "overtone"
 TAB = {"title": "Overtone", "key": KEY}

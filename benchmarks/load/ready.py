@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.load.upload import Rival
-from edge_client.pictures import Coded, class_names, code, truth
-from edge_client.stage import Stage
-from frequency import Profile
+from overtone.benchmarks.load.upload import Rival
+from overtone.edge_client.pictures import Coded, class_names, code, truth
+from overtone.edge_client.stage import Stage
+from overtone.frequency import Profile
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import gevent
 from gevent.event import AsyncResult
 from gevent.subprocess import PIPE, Popen
 
-from benchmarks.load.ready import Shot
+from overtone.benchmarks.load.ready import Shot
 
 
 class FleetError(Exception):
@@ -23,7 +23,7 @@ class RemoteFleet:
         self._numbers = itertools.count()
         self._waiting: dict[int, Any] = {}
         # A session of its own: Ctrl-C reaches locust alone, which stops its users first.
-        command = [sys.executable, "-m", "benchmarks.load.fleet_process"]
+        command = [sys.executable, "-m", "overtone.benchmarks.load.fleet_process"]
         self._process = Popen(command, stdin=PIPE, stdout=PIPE, start_new_session=True)
         self._listener = gevent.spawn(self._listen)
 

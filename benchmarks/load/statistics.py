@@ -12,7 +12,7 @@ They stay out of locust's totals, where they would be added to milliseconds.
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from benchmarks.load.ready import Shot
+from overtone.benchmarks.load.ready import Shot
 
 BYTES, JUDGED, FAILED = "bytes", "judged", "failed"
 STAGES = ("low", "high", "brownout")

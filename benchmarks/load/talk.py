@@ -10,19 +10,19 @@ from typing import Any, Literal, Protocol, Self, cast
 import grpc
 import httpx
 
-from benchmarks.load.ready import Parcel
-from benchmarks.load.upload import Rival
-from edge_client import AsyncClient, OvertoneError, Policy, ProtocolError
-from edge_client.errors import ConnectionLost, from_code
-from edge_client.grpc_transport import CHANNEL
-from edge_client.pictures import Coded
-from edge_client.session import STAGES, from_rpc
-from edge_client.stage import Stage
-from edge_client.transport import Upload
-from frequency import Profile
-from frequency.picture import Source
-from protos import overtone_pb2 as pb
-from protos import overtone_pb2_grpc as stubs
+from overtone.benchmarks.load.ready import Parcel
+from overtone.benchmarks.load.upload import Rival
+from overtone.edge_client import AsyncClient, OvertoneError, Policy, ProtocolError
+from overtone.edge_client.errors import ConnectionLost, from_code
+from overtone.edge_client.grpc_transport import CHANNEL
+from overtone.edge_client.pictures import Coded
+from overtone.edge_client.session import STAGES, from_rpc
+from overtone.edge_client.stage import Stage
+from overtone.edge_client.transport import Upload
+from overtone.frequency import Profile
+from overtone.frequency.picture import Source
+from overtone.protos import overtone_pb2 as pb
+from overtone.protos import overtone_pb2_grpc as stubs
 
 Kind = Literal["session", "one-shot", "rest", "upload"]
 PAYLOADS = "application/vnd.overtone"

@@ -9,7 +9,7 @@ from typing import Literal, Self, cast
 
 from PIL import Image
 
-from frequency import fit, open_rgb
+from overtone.frequency import fit, open_rgb
 
 Codec = Literal["jpeg", "webp"]
 _NAME = re.compile(r"(jpeg|webp)-(\d+)-(\d+)")

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from matplotlib.ticker import FuncFormatter, MultipleLocator, NullLocator
 
-from benchmarks.load.upload import Rival
-from benchmarks.sweep import ink
-from benchmarks.sweep.study import Pool, Study, ordered
+from overtone.benchmarks.load.upload import Rival
+from overtone.benchmarks.sweep import ink
+from overtone.benchmarks.sweep.study import Pool, Study, ordered
 
 PERCENT = FuncFormatter(lambda value, _: f"{value:.0%}")
 

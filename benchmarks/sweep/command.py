@@ -12,19 +12,19 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from benchmarks.demo.command import Served, serving, stop_on_signals
-from benchmarks.load.fleet import Order, harvest
-from benchmarks.load.ready import Parcel, prepare
-from benchmarks.load.talk import PATIENCE, Wish
-from benchmarks.load.upload import Rival
-from benchmarks.machine import about_machine
-from benchmarks.pictures import Gallery, gather
-from benchmarks.sweep import equal, report
-from benchmarks.sweep.plan import Plan, Point, Run, read
-from benchmarks.sweep.runs import ABOUT, TIMELINE, Book, Result
-from benchmarks.sweep.timeline import watch
-from edge_client import AsyncClient, OvertoneError
-from edge_client.pictures import class_names
+from overtone.benchmarks.demo.command import Served, serving, stop_on_signals
+from overtone.benchmarks.load.fleet import Order, harvest
+from overtone.benchmarks.load.ready import Parcel, prepare
+from overtone.benchmarks.load.talk import PATIENCE, Wish
+from overtone.benchmarks.load.upload import Rival
+from overtone.benchmarks.machine import about_machine
+from overtone.benchmarks.pictures import Gallery, gather
+from overtone.benchmarks.sweep import equal, report
+from overtone.benchmarks.sweep.plan import Plan, Point, Run, read
+from overtone.benchmarks.sweep.runs import ABOUT, TIMELINE, Book, Result
+from overtone.benchmarks.sweep.timeline import watch
+from overtone.edge_client import AsyncClient, OvertoneError
+from overtone.edge_client.pictures import class_names
 
 RESULTS = "results.jsonl"
 GO_ON = "the same command goes on where it stopped"

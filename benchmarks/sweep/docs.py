@@ -1,4 +1,4 @@
-"""docs/load.md and its pictures, from a sweep's results kept in docs/runs: `python -m benchmarks.sweep.docs`.
+"""docs/load.md and its pictures, from a sweep's results kept in docs/runs: `python -m overtone.benchmarks.sweep.docs`.
 
 Given a results file, as `overtone bench sweep` writes it, that is kept first. The words stand in
 docs/load.template.md.
@@ -14,20 +14,20 @@ import typer
 from PIL import Image
 from rich.console import Console
 
-from benchmarks.sweep import findings, ink
-from benchmarks.sweep.figures import timeline
-from benchmarks.sweep.findings import Headline, Taken
-from benchmarks.sweep.link_figures import links
-from benchmarks.sweep.report import equal_words
-from benchmarks.sweep.runs import RUN, Book
-from benchmarks.sweep.study import ASKED, FIXED_POLICIES, OURS, Study, Verdict
-from training.markdown import table
+from overtone.benchmarks.sweep import findings, ink
+from overtone.benchmarks.sweep.figures import timeline
+from overtone.benchmarks.sweep.findings import Headline, Taken
+from overtone.benchmarks.sweep.link_figures import links
+from overtone.benchmarks.sweep.report import equal_words
+from overtone.benchmarks.sweep.runs import RUN, Book
+from overtone.benchmarks.sweep.study import ASKED, FIXED_POLICIES, OURS, Study, Verdict
+from overtone.training.markdown import table
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 LOG, TEMPLATE, PAGE = "sweep-imagenette.jsonl", "load.template.md", "load.md"
 MISSING = (
     'Nothing has been logged yet: `make bench ARGS="--data DIR"` on an idle machine, then\n'
-    "`python -m benchmarks.sweep.docs runs/sweep/results.jsonl`."
+    "`python -m overtone.benchmarks.sweep.docs runs/sweep/results.jsonl`."
 )
 # Of a picture's milliseconds and bytes; a tenth is finer than any machine repeats itself.
 DIGITS = 1

@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.load.upload import Rival
+from overtone.benchmarks.load.upload import Rival
 
-LOGS = Path(__file__).parents[2] / "docs" / "runs"
+LOGS = Path(__file__).resolve().parents[2] / "docs" / "runs"
 
 
 class LogError(ValueError):
@@ -56,5 +56,5 @@ def logged(path: Path, profile: str) -> Equal | None:
         found = json.loads(path.read_text("utf-8"))
         equal = Equal(**found | {"rival": Rival.parse(found["rival"])})
     except (ValueError, LookupError, TypeError) as error:
-        raise LogError(f"{path}: not a log of python -m benchmarks.sweep.fair ({error})") from None
+        raise LogError(f"{path}: not a log of python -m overtone.benchmarks.sweep.fair ({error})") from None
     return equal if equal.profile == profile else None

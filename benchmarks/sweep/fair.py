@@ -1,4 +1,4 @@
-"""Which WebP is as accurate as Overtone, before an equally dear network? `python -m benchmarks.sweep.fair`.
+"""Which WebP is as accurate as Overtone, before an equally dear network? `python -m overtone.benchmarks.sweep.fair`.
 
 The network is the rival of `overtone bench bytes`: as large as ours, and trained on what such pictures look
 like. Every side and quality is sent, from the fewest bytes up, on the calibration part of train/; the first
@@ -21,16 +21,16 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
 
-from benchmarks.load.upload import Codec, Rival
-from benchmarks.pictures import draw
-from benchmarks.sweep.equal import Equal, log_of
-from benchmarks.sweep.judge import BATCH, Judge, Pixels
-from frequency import fit, open_rgb
-from gpu_server.network import open_network
-from training.compression import resized
-from training.data import part, split
-from training.progress import tracked
-from training.weights import find_rival, load
+from overtone.benchmarks.load.upload import Codec, Rival
+from overtone.benchmarks.pictures import draw
+from overtone.benchmarks.sweep.equal import Equal, log_of
+from overtone.benchmarks.sweep.judge import BATCH, Judge, Pixels
+from overtone.frequency import fit, open_rgb
+from overtone.gpu_server.network import open_network
+from overtone.training.compression import resized
+from overtone.training.data import part, split
+from overtone.training.progress import tracked
+from overtone.training.weights import find_rival, load
 
 SIDES = (80, 96, 112, 128, 160, 192, 224)
 QUALITIES = (5, 10, 20, 30, 40, 55, 75)

@@ -7,10 +7,10 @@ from typing import Any
 
 from matplotlib.ticker import NullLocator
 
-from benchmarks.sweep import ink
-from benchmarks.sweep.answer_figures import accuracy, exits
-from benchmarks.sweep.link_figures import links, policies, rates
-from benchmarks.sweep.study import Pool, Study, knee
+from overtone.benchmarks.sweep import ink
+from overtone.benchmarks.sweep.answer_figures import accuracy, exits
+from overtone.benchmarks.sweep.link_figures import links, policies, rates
+from overtone.benchmarks.sweep.study import Pool, Study, knee
 
 
 def draw(study: Study, folder: Path) -> dict[str, str]:

@@ -5,9 +5,9 @@ from typing import Self
 
 import numpy as np
 
-from benchmarks.link.profiles import PROFILES
-from benchmarks.sweep import ink
-from benchmarks.sweep.study import ASKED, EQUAL, OURS, Pool, Study, Verdict
+from overtone.benchmarks.link.profiles import PROFILES
+from overtone.benchmarks.sweep import ink
+from overtone.benchmarks.sweep.study import ASKED, EQUAL, OURS, Pool, Study, Verdict
 
 # What the headline is about; where they were not measured, the slowest two links that were.
 HEADLINE_LINKS = ("lte-m", "3g")

@@ -10,7 +10,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from benchmarks.link.profiles import PROFILES
+from overtone.benchmarks.link.profiles import PROFILES
 
 # Names are variables of the page's style sheet, which has another value for each in the dark.
 INK, MUTED, GRID, PAPER = "#1d2330", "#68707f", "#e2e0d9", "#fefdfb"

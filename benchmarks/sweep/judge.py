@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from frequency import coefficients, quantise
-from gpu_server.answer import Stage
-from gpu_server.engine import Bands
-from gpu_server.network import TorchNetwork
-from models import Card
+from overtone.frequency import coefficients, quantise
+from overtone.gpu_server.answer import Stage
+from overtone.gpu_server.engine import Bands
+from overtone.gpu_server.network import TorchNetwork
+from overtone.models import Card
 
 BATCH = 32
 

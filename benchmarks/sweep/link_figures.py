@@ -7,9 +7,9 @@ from typing import Any
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from benchmarks.link.profiles import PROFILES
-from benchmarks.sweep import ink
-from benchmarks.sweep.study import ASKED, Pool, Study, Verdict
+from overtone.benchmarks.link.profiles import PROFILES
+from overtone.benchmarks.sweep import ink
+from overtone.benchmarks.sweep.study import ASKED, Pool, Study, Verdict
 
 ROW, GAP = 1.0, 0.9
 PERCENTILES = (50, 95, 99)

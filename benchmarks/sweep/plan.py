@@ -11,10 +11,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from benchmarks.link.profiles import PROFILES, link_profile
-from benchmarks.load.talk import Kind
-from benchmarks.load.upload import Rival
-from edge_client import Policy
+from overtone.benchmarks.link.profiles import PROFILES, link_profile
+from overtone.benchmarks.load.talk import Kind
+from overtone.benchmarks.load.upload import Rival
+from overtone.edge_client import Policy
 
 SWEEPS = Path(__file__).parent / "plans"
 

@@ -7,11 +7,11 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from benchmarks.link.profiles import PROFILES
-from benchmarks.load.upload import Rival
-from benchmarks.sweep import figures, findings, ink, link_figures
-from benchmarks.sweep.runs import Book
-from benchmarks.sweep.study import KNEE, OURS, Pool, Study, Verdict, knee
+from overtone.benchmarks.link.profiles import PROFILES
+from overtone.benchmarks.load.upload import Rival
+from overtone.benchmarks.sweep import figures, findings, ink, link_figures
+from overtone.benchmarks.sweep.runs import Book
+from overtone.benchmarks.sweep.study import KNEE, OURS, Pool, Study, Verdict, knee
 
 TEMPLATE = Path(__file__).parent / "report.html"
 PAGE = "report.html"
@@ -74,13 +74,11 @@ def equal_words(study: Study) -> str:
     title, told = Rival.parse(study.plan.equal).title, study.about.get("equal")
     head = f"The upload of equal accuracy is {title}"
     if not told:
-        return (
-            f"{head}, by the plan, which takes it for granted: python -m benchmarks.sweep.fair would find it."
-        )
+        return f"{head}, by the plan, untested: python -m overtone.benchmarks.sweep.fair would find it."
     words = (
         f"{head}: {told['theirs']:.1%} right in front of an equally dear network trained on such pictures, "
         f"where Overtone has {told['ours']:.1%}, on the {told['n']:,} calibration pictures, none of which is "
-        "among those sent here (python -m benchmarks.sweep.fair)."
+        "among those sent here (python -m overtone.benchmarks.sweep.fair)."
     )
     short = " No setting that was tried is as accurate as Overtone; this is the nearest."
     return words if told["reached"] else words + short

@@ -10,8 +10,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.load.fleet import Harvest
-from benchmarks.sweep.plan import Point, Run
+from overtone.benchmarks.load.fleet import Harvest
+from overtone.benchmarks.sweep.plan import Point, Run
 
 RUN, ABOUT, TIMELINE = "run", "about", "timeline"
 # The columns of a run, one value a picture.

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.link.profiles import PROFILES
-from benchmarks.load.upload import Rival
-from benchmarks.sweep.plan import Plan, Point
-from benchmarks.sweep.runs import ABOUT, TIMELINE, Book, Result
+from overtone.benchmarks.link.profiles import PROFILES
+from overtone.benchmarks.load.upload import Rival
+from overtone.benchmarks.sweep.plan import Plan, Point
+from overtone.benchmarks.sweep.runs import ABOUT, TIMELINE, Book, Result
 
 FIXED_POLICIES = ("on_demand", "ahead", "at_once")
 # A fleet is beyond the knee when its 95th percentile is above so many times that of the smallest fleet.

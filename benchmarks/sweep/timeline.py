@@ -9,14 +9,14 @@ from typing import Any
 import grpc
 import httpx
 
-from benchmarks.link.link import Link
-from benchmarks.load.ready import Parcel
-from edge_client import ProtocolError
-from edge_client.grpc_transport import CHANNEL
-from edge_client.pictures import Coded
-from edge_client.session import from_rpc
-from protos import overtone_pb2 as pb
-from protos import overtone_pb2_grpc as stubs
+from overtone.benchmarks.link.link import Link
+from overtone.benchmarks.load.ready import Parcel
+from overtone.edge_client import ProtocolError
+from overtone.edge_client.grpc_transport import CHANNEL
+from overtone.edge_client.pictures import Coded
+from overtone.edge_client.session import from_rpc
+from overtone.protos import overtone_pb2 as pb
+from overtone.protos import overtone_pb2_grpc as stubs
 
 CHUNK = 16 * 1024
 # How often the link's counters are read.

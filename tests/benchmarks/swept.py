@@ -4,12 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.load.fleet import Harvest
-from benchmarks.load.ready import Shot
-from benchmarks.sweep.plan import Plan, Run
-from benchmarks.sweep.runs import ABOUT, TIMELINE, Book, Result
-from benchmarks.sweep.timeline import PHASES
-from edge_client.stage import Stage
+from overtone.benchmarks.load.fleet import Harvest
+from overtone.benchmarks.load.ready import Shot
+from overtone.benchmarks.sweep.plan import Plan, Run
+from overtone.benchmarks.sweep.runs import ABOUT, TIMELINE, Book, Result
+from overtone.benchmarks.sweep.timeline import PHASES
+from overtone.edge_client.stage import Stage
 
 PLAN: dict[str, Any] = {
     "title": "Of <tests>",

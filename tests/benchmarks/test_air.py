@@ -1,6 +1,6 @@
 import pytest
 
-from benchmarks.link.air import DELAYED_ACK, QUICK_ACKS, Acks, Count, Traffic, on_air
+from overtone.benchmarks.link.air import DELAYED_ACK, QUICK_ACKS, Acks, Count, Traffic, on_air
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.curve import avif
-from frequency import fit
+from overtone.benchmarks.curve import avif
+from overtone.frequency import fit
 
 
 def test_curve_climbs_with_quality(photograph: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from benchmarks.curve.blocks import BLOCK, shared, spans
+from overtone.benchmarks.curve.blocks import BLOCK, shared, spans
 
 
 @dataclass(frozen=True)

@@ -12,19 +12,19 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
 
-from benchmarks.curve import command as room
-from benchmarks.curve import overhead
-from benchmarks.curve.contest import Contest, Job, Outcome
-from benchmarks.curve.overhead import Framing, Overhead
-from benchmarks.curve.rivals import Way
-from models import load
-from models.patch import from_cascade
-from training import weights
-from training.compression import Compression
-from training.data import DataError
-from training.kinds import Patch
-from training.recipe import Recipe
-from training.systems import Single
+from overtone.benchmarks.curve import command as room
+from overtone.benchmarks.curve import overhead
+from overtone.benchmarks.curve.contest import Contest, Job, Outcome
+from overtone.benchmarks.curve.overhead import Framing, Overhead
+from overtone.benchmarks.curve.rivals import Way
+from overtone.models import load
+from overtone.models.patch import from_cascade
+from overtone.training import weights
+from overtone.training.compression import Compression
+from overtone.training.data import DataError
+from overtone.training.kinds import Patch
+from overtone.training.recipe import Recipe
+from overtone.training.systems import Single
 
 FRAMING = Overhead(Framing(48, 63), Framing(50, 51), Framing(207, 387))
 FEW = [Way("webp", 32, 0), Way("webp", 48, 70), Way("jpeg", 32, 5), Way("avif", 48, 40)]

@@ -9,10 +9,10 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from benchmarks.curve import figure as bytes_figure
-from benchmarks.curve import report as bytes_report
-from benchmarks.curve.report import ReportError, markdown, render, render_logged
-from benchmarks.curve.verdict import BEST
+from overtone.benchmarks.curve import figure as bytes_figure
+from overtone.benchmarks.curve import report as bytes_report
+from overtone.benchmarks.curve.report import ReportError, markdown, render, render_logged
+from overtone.benchmarks.curve.verdict import BEST
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 
 import pytest
 
-from benchmarks.child import Child, ChildError
+from overtone.benchmarks.child import Child, ChildError
 
 LATER = 60.0
 

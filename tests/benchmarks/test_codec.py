@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks.codec import speed as codec
-from frequency import Profile, coder, fit, open_rgb
+from overtone.benchmarks.codec import speed as codec
+from overtone.frequency import Profile, coder, fit, open_rgb
 
 
 def test_the_least_time_counts(monkeypatch: pytest.MonkeyPatch) -> None:

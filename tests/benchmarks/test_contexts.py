@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
-from benchmarks.codec.contexts import (
+from overtone.benchmarks.codec.contexts import (
     BANDS,
     CHANNELS,
     context_bits,
@@ -14,7 +14,7 @@ from benchmarks.codec.contexts import (
     quantised,
     static_bits,
 )
-from frequency import Profile, coefficients, encode_bands, fit, open_rgb, read_header
+from overtone.frequency import Profile, coefficients, encode_bands, fit, open_rgb, read_header
 
 STEPS = (64, 16)
 
@@ -76,7 +76,7 @@ def test_maps_are_of_pictures_drawn_the_same_way_every_time(picture_folder: Path
 def test_the_table_has_a_row_for_every_step_and_band(picture_folder: Path) -> None:
     import typer
 
-    from benchmarks.codec.contexts import main
+    from overtone.benchmarks.codec.contexts import main
 
     app = typer.Typer()
     app.command()(main)

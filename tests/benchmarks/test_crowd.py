@@ -1,8 +1,8 @@
 import pytest
 
-from benchmarks.link.crowd import ANSWER, MESSAGE, alone, crowd, run
-from benchmarks.link.profiles import PROFILES, LinkProfile
-from benchmarks.link.rate import Rate
+from overtone.benchmarks.link.crowd import ANSWER, MESSAGE, alone, crowd, run
+from overtone.benchmarks.link.profiles import PROFILES, LinkProfile
+from overtone.benchmarks.link.rate import Rate
 
 
 def test_alone_is_a_round_trip_and_both_ways_at_their_rates() -> None:

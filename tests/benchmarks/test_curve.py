@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.curve.delta_rate import CurveError, Point, bytes_at, compare, frontier, thinned
+from overtone.benchmarks.curve.delta_rate import CurveError, Point, bytes_at, compare, frontier, thinned
 
 WAVY = [Point(300, 0.80), Point(420, 0.83), Point(900, 0.85), Point(1500, 0.86), Point(4000, 0.862)]
 

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from typer.testing import CliRunner
 
-from benchmarks.codec.description import Description, Part, describe, portray
-from benchmarks.codec.draw_description import draw
-from frequency import Profile, decode_low, dequantise, encode, fit, image, open_rgb
-from frequency.channels import LOW
-from overtone import app
+from overtone.benchmarks.codec.description import Description, Part, describe, portray
+from overtone.benchmarks.codec.draw_description import draw
+from overtone.cli import app
+from overtone.frequency import Profile, decode_low, dequantise, encode, fit, image, open_rgb
+from overtone.frequency.channels import LOW
 
 runner = CliRunner()
 
@@ -113,7 +113,7 @@ def test_json_is_one_object(shot: Path, tiny_checkpoint: Path, tiny_profile: Pro
 
 def test_a_misspelt_picture_does_not_wait_for_torch(tmp_path: Path) -> None:
     code = (
-        "import sys; from overtone import app; app(['describe', 'nowhere.jpg'], standalone_mode=False); "
+        "import sys; from overtone.cli import app; app(['describe', 'nowhere.jpg'], standalone_mode=False); "
         "sys.exit('torch' in sys.modules)"
     )
     done = subprocess.run(

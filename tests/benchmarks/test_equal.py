@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.load.upload import Rival
-from benchmarks.sweep import equal
-from benchmarks.sweep.equal import Equal, LogError, logged
+from overtone.benchmarks.load.upload import Rival
+from overtone.benchmarks.sweep import equal
+from overtone.benchmarks.sweep.equal import Equal, LogError, logged
 
 RIVAL = Rival("webp", 128, 25)
 

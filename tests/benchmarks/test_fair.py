@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.load.upload import Rival
-from benchmarks.sweep.fair import FIRST, Tried, search
+from overtone.benchmarks.load.upload import Rival
+from overtone.benchmarks.sweep.fair import FIRST, Tried, search
 
 N = 400
 OURS = np.arange(N) % 10 != 0

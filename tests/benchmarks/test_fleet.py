@@ -5,13 +5,13 @@ from typing import Self
 import pytest
 import pytest_asyncio
 
-from benchmarks.demo.command import Served, serving
-from benchmarks.load.fleet import GONE, Order, harvest
-from benchmarks.load.ready import Parcel, prepare
-from benchmarks.load.talk import Kind, Reply, Wish
-from benchmarks.load.upload import Rival
-from benchmarks.sweep.timeline import PHASES, watch
-from edge_client import OvertoneError, Policy, Unavailable
+from overtone.benchmarks.demo.command import Served, serving
+from overtone.benchmarks.load.fleet import GONE, Order, harvest
+from overtone.benchmarks.load.ready import Parcel, prepare
+from overtone.benchmarks.load.talk import Kind, Reply, Wish
+from overtone.benchmarks.load.upload import Rival
+from overtone.benchmarks.sweep.timeline import PHASES, watch
+from overtone.edge_client import OvertoneError, Policy, Unavailable
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.asyncio(loop_scope="module")]
 RIVAL = Rival("webp", 32, 50)
@@ -89,8 +89,8 @@ class Vanishing:
 
 async def test_a_server_that_has_gone_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     voice, done = Vanishing(), list[None]()
-    monkeypatch.setattr("benchmarks.load.fleet.talk", lambda *_: voice)
-    monkeypatch.setattr("benchmarks.load.fleet.BREATHER", 0.0)
+    monkeypatch.setattr("overtone.benchmarks.load.fleet.talk", lambda *_: voice)
+    monkeypatch.setattr("overtone.benchmarks.load.fleet.BREATHER", 0.0)
     parcel = Parcel(b"", 0, 0.0)
     with pytest.raises(Unavailable, match="nobody answers"):
         await harvest(Order(Wish(), "unlimited"), "127.0.0.1:1", [parcel], 1000, lambda: done.append(None))

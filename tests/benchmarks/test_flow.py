@@ -7,11 +7,11 @@ from collections.abc import Iterable
 
 import pytest
 
-from benchmarks.link.air import Count
-from benchmarks.link.flow import Flow
-from benchmarks.link.lane import Clock, Lane
-from benchmarks.link.rate import MTU_PAYLOAD, UNLIMITED, Rate
-from benchmarks.link.weather import Luck
+from overtone.benchmarks.link.air import Count
+from overtone.benchmarks.link.flow import Flow
+from overtone.benchmarks.link.lane import Clock, Lane
+from overtone.benchmarks.link.rate import MTU_PAYLOAD, UNLIMITED, Rate
+from overtone.benchmarks.link.weather import Luck
 from tests.benchmarks.virtual import virtually
 
 RATE = Rate(80e3)  # a full segment of 1500 bytes takes 0.15 s

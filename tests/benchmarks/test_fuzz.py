@@ -3,9 +3,9 @@ import random
 import numpy as np
 import pytest
 
-from benchmarks.codec import fuzz
-from benchmarks.codec.fuzz import DisagreementError, Seed
-from frequency import PayloadError, Profile, coder, encode_bands, read_header, stream
+from overtone.benchmarks.codec import fuzz
+from overtone.benchmarks.codec.fuzz import DisagreementError, Seed
+from overtone.frequency import PayloadError, Profile, coder, encode_bands, read_header, stream
 
 CASES = range(40)
 

@@ -1,6 +1,6 @@
 import pytest
 
-from benchmarks.sweep import ink
+from overtone.benchmarks.sweep import ink
 
 
 def test_labels_keep_their_distance_and_their_order() -> None:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.sweep.judge import Judge
-from gpu_server.answer import Stage
-from gpu_server.network import open_network
+from overtone.benchmarks.sweep.judge import Judge
+from overtone.gpu_server.answer import Stage
+from overtone.gpu_server.network import open_network
 
 
 def test_the_judge_is_the_cascade(tiny_checkpoint: Path) -> None:

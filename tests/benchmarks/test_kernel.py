@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from benchmarks.link import kernel
-from benchmarks.link.kernel import Comparison, Crossing, lead, median, plan, table
-from benchmarks.link.namespaces import NamespaceError, Namespaces, burst
-from benchmarks.link.rate import MTU_PAYLOAD, Rate
+from overtone.benchmarks.link import kernel
+from overtone.benchmarks.link.kernel import Comparison, Crossing, lead, median, plan, table
+from overtone.benchmarks.link.namespaces import NamespaceError, Namespaces, burst
+from overtone.benchmarks.link.rate import MTU_PAYLOAD, Rate
 
 
 def test_the_plan_covers_all_rates_with_times_worth_measuring() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.curve.ledger import Ledger, LedgerError
+from overtone.benchmarks.curve.ledger import Ledger, LedgerError
 
 KEY, VALUE = {"way": "webp", "side": 64}, {"bytes": [1, 2]}
 

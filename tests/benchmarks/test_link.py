@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.link import lane, sockets
-from benchmarks.link.air import Traffic
-from benchmarks.link.link import Link
-from benchmarks.link.rate import Rate, UnitError
-from benchmarks.link.relay import run
-from benchmarks.link.trace import Moment, Trace
-from benchmarks.link.weather import Outage
+from overtone.benchmarks.link import lane, sockets
+from overtone.benchmarks.link.air import Traffic
+from overtone.benchmarks.link.link import Link
+from overtone.benchmarks.link.rate import Rate, UnitError
+from overtone.benchmarks.link.relay import run
+from overtone.benchmarks.link.trace import Moment, Trace
+from overtone.benchmarks.link.weather import Outage
 from tests.benchmarks.virtual import virtually
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]

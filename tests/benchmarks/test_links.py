@@ -2,10 +2,10 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from benchmarks.link.link import Link
-from benchmarks.link.profiles import PROFILES, LinkProfile, link_profile, table
-from benchmarks.link.rate import UNLIMITED, Rate, UnitError
-from overtone import app
+from overtone.benchmarks.link.link import Link
+from overtone.benchmarks.link.profiles import PROFILES, LinkProfile, link_profile, table
+from overtone.benchmarks.link.rate import UNLIMITED, Rate, UnitError
+from overtone.cli import app
 
 
 @pytest.mark.parametrize(

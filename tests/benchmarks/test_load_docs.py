@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.sweep import docs as load_docs
-from benchmarks.sweep.docs import DOCS, LOG, MISSING, PAGE, TEMPLATE, draw, keep, measured, render
-from benchmarks.sweep.runs import Book
-from benchmarks.sweep.study import Study
+from overtone.benchmarks.sweep import docs as load_docs
+from overtone.benchmarks.sweep.docs import DOCS, LOG, MISSING, PAGE, TEMPLATE, draw, keep, measured, render
+from overtone.benchmarks.sweep.runs import Book
+from overtone.benchmarks.sweep.study import Study
 from tests.benchmarks.swept import swept
 
 # README pictures are looked at over thin links too.

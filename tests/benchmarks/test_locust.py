@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from benchmarks.demo.command import Served, serving
-from benchmarks.load.ready import Shot
-from benchmarks.load.statistics import Statistics, lines, summary
+from overtone.benchmarks.demo.command import Served, serving
+from overtone.benchmarks.load.ready import Shot
+from overtone.benchmarks.load.statistics import Statistics, lines, summary
 
 LOCUSTFILE = Path(__file__).parents[2] / "benchmarks" / "locustfile.py"
 LOW = Shot(120.0, 5.0, "low", True, 900, 0, 1000, 60, 1.0, 20.0)

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.curve.overhead import Framing, Overhead, measure
+from overtone.benchmarks.curve.overhead import Framing, Overhead, measure
 
 
 def test_one_segment_each_way_and_one_empty_acknowledgement() -> None:

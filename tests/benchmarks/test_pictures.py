@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import pictures
-from benchmarks.pictures import NoPicturesError, draw, gather
+from overtone.benchmarks import pictures
+from overtone.benchmarks.pictures import NoPicturesError, draw, gather
 
 
 @pytest.fixture(autouse=True)
@@ -26,9 +26,9 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _vision(monkeypatch: pytest.MonkeyPatch, fetch: object) -> None:
     """Stand in for training.vision, whose torch takes seconds to import."""
-    module = types.ModuleType("training.vision")
+    module = types.ModuleType("overtone.training.vision")
     module.fetch_imagenette = fetch  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "training.vision", module)
+    monkeypatch.setitem(sys.modules, "overtone.training.vision", module)
 
 
 def test_a_folder_that_is_named_is_used(picture_folder: Path) -> None:

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.load.upload import Rival
-from benchmarks.sweep.plan import SWEEPS, PlanError, Point, read
+from overtone.benchmarks.load.upload import Rival
+from overtone.benchmarks.sweep.plan import SWEEPS, PlanError, Point, read
 
 PLAN = """
 title = "Of a test"

@@ -7,10 +7,10 @@ from typing import cast
 import numpy as np
 import pytest
 
-from benchmarks.curve import race as room
-from benchmarks.curve.contest import Contest, Outcome
-from benchmarks.curve.race import race, relevant, survivors
-from benchmarks.curve.rivals import Way
+from overtone.benchmarks.curve import race as room
+from overtone.benchmarks.curve.contest import Contest, Outcome
+from overtone.benchmarks.curve.race import race, relevant, survivors
+from overtone.benchmarks.curve.rivals import Way
 
 N = 300
 A, B, C, OTHER = Way("webp", 64, 10), Way("webp", 80, 10), Way("webp", 96, 10), Way("avif", 64, 10)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.link.rate import UNLIMITED, Bucket, Rate, UnitError, parse_duration
+from overtone.benchmarks.link.rate import UNLIMITED, Bucket, Rate, UnitError, parse_duration
 
 
 @pytest.mark.parametrize(

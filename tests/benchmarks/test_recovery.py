@@ -1,6 +1,6 @@
 import pytest
 
-from benchmarks.link.recovery import LEAST, MOST, RoundTrip
+from overtone.benchmarks.link.recovery import LEAST, MOST, RoundTrip
 
 
 def test_a_first_measurement_is_the_round_trip_and_half_of_it_its_variation() -> None:

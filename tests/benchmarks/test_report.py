@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.sweep import findings, report
-from benchmarks.sweep.findings import Taken
-from benchmarks.sweep.runs import Book
-from benchmarks.sweep.study import Study, Verdict, knee
+from overtone.benchmarks.sweep import findings, report
+from overtone.benchmarks.sweep.findings import Taken
+from overtone.benchmarks.sweep.runs import Book
+from overtone.benchmarks.sweep.study import Study, Verdict, knee
 from tests.benchmarks.swept import swept
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from benchmarks.load.upload import Rival
+from overtone.benchmarks.load.upload import Rival
 
 
 @pytest.mark.parametrize("name", ["jpeg-64-75", "webp-48-30"])

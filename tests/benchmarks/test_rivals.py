@@ -7,9 +7,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.curve.containers import bare_avif, bare_jpeg, bare_webp
-from benchmarks.curve.rivals import Way, has_jxl, send, ways
-from frequency import fit
+from overtone.benchmarks.curve.containers import bare_avif, bare_jpeg, bare_webp
+from overtone.benchmarks.curve.rivals import Way, has_jxl, send, ways
+from overtone.frequency import fit
 
 WAYS = [Way("jpeg", 96, 60), Way("webp", 96, 60), Way("avif", 96, 60)]
 

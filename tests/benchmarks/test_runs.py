@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.load.fleet import Harvest
-from benchmarks.load.ready import Shot
-from benchmarks.sweep.plan import Point, Run
-from benchmarks.sweep.runs import Book, Result
+from overtone.benchmarks.load.fleet import Harvest
+from overtone.benchmarks.load.ready import Shot
+from overtone.benchmarks.sweep.plan import Point, Run
+from overtone.benchmarks.sweep.runs import Book, Result
 
 SHOT = Shot(120.123456, 5.0, "low", True, 900, 0, 1000, 60, 1.0, 20.0)
 RUN = Run("links", Point("lte-m", "session", "auto"), 0, 2, 1)

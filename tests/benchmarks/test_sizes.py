@@ -1,6 +1,6 @@
 import numpy as np
 
-from benchmarks.codec.sizes import mean_bytes
+from overtone.benchmarks.codec.sizes import mean_bytes
 
 
 def test_coarser_steps_cost_fewer_bytes() -> None:

@@ -8,9 +8,19 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.codec import straight
-from benchmarks.codec.straight import Found, as_jpeg, drafted, enlarged, halved, mosaic, own, report, today
-from frequency import coefficients, dct
+from overtone.benchmarks.codec import straight
+from overtone.benchmarks.codec.straight import (
+    Found,
+    as_jpeg,
+    drafted,
+    enlarged,
+    halved,
+    mosaic,
+    own,
+    report,
+    today,
+)
+from overtone.frequency import coefficients, dct
 
 SIZE, SIDE = 224, 256
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from benchmarks.demo.command import Served, serving
+from overtone.benchmarks.demo.command import Served, serving
 
 pytestmark = pytest.mark.timeout(600)
 PLAN = """

@@ -5,7 +5,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from benchmarks.curve.verdict import MEASURES, Entry, Measure, verdicts
+from overtone.benchmarks.curve.verdict import MEASURES, Entry, Measure, verdicts
 
 N = 400
 

@@ -1,7 +1,7 @@
 import pytest
 
-from benchmarks.link.rate import UnitError, parse_share
-from benchmarks.link.weather import MOST_LOSSES, Luck, Outage
+from overtone.benchmarks.link.rate import UnitError, parse_share
+from overtone.benchmarks.link.weather import MOST_LOSSES, Luck, Outage
 
 
 @pytest.mark.parametrize(("text", "share"), [("1%", 0.01), ("0.5 %", 0.005), ("0.02", 0.02), ("0", 0.0)])

@@ -41,7 +41,7 @@ def recorded() -> set[str]:
 
 def metrics() -> set[str]:
     """The names of all series a server exposes, histograms' parts among them."""
-    from gpu_server.metrics import Metrics
+    from overtone.gpu_server.metrics import Metrics
 
     suffixes = {"counter": ["_total"], "gauge": [""], "histogram": ["_bucket", "_sum", "_count"]}
     return {

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gpu_server.settings import Settings
+from overtone.gpu_server.settings import Settings
 from tests.deploy.stack import DEPLOY, ROOT, interpolated, read, services
 
 SERVERS = ("server", "server-gpu")
@@ -47,8 +47,8 @@ def test_links_lead_to_the_servers(name: str, port: int) -> None:
 def test_links_are_given_options_that_exist(name: str) -> None:
     from typer.main import get_group
 
-    from benchmarks.link.profiles import PROFILES
-    from overtone import app
+    from overtone.benchmarks.link.profiles import PROFILES
+    from overtone.cli import app
 
     words = interpolated(services()[name]["command"]).split()
     parsed = get_group(app).commands["link"].make_context("link", words)

@@ -11,7 +11,7 @@ PROJECT = {
     "dependencies": ["numpy>=2"],
     "optional-dependencies": {
         "client": ["grpcio>=1"],
-        "server": ["overtone[client]", "torch>=2"],
+        "server": ["overtone[client]", "overtone-checkpoints", "torch>=2"],
         "dev": ["overtone[client,server]", "ruff"],
     },
 }

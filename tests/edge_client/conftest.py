@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from frequency import Profile
+from overtone.frequency import Profile
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import grpc
 
-from frequency import Profile
-from protos import overtone_pb2 as pb
-from protos import overtone_pb2_grpc as stubs
+from overtone.frequency import Profile
+from overtone.protos import overtone_pb2 as pb
+from overtone.protos import overtone_pb2_grpc as stubs
 
 CARD: dict[str, Any] = {"name": "tiny", "classes": [f"n{i:04}" for i in range(10)]}
 

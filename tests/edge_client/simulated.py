@@ -4,8 +4,8 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from edge_client.link import Link
-from edge_client.policy import Chooser, Observation, Plan
+from overtone.edge_client.link import Link
+from overtone.edge_client.policy import Chooser, Observation, Plan
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.link.link import Link
-from edge_client import AsyncClient
-from edge_client import link as links
-from frequency import Encoded, Profile, encode, fit, open_rgb
-from protos import overtone_pb2 as pb
+from overtone.benchmarks.link.link import Link
+from overtone.edge_client import AsyncClient
+from overtone.edge_client import link as links
+from overtone.frequency import Encoded, Profile, encode, fit, open_rgb
+from overtone.protos import overtone_pb2 as pb
 from tests.edge_client.fakes import FakeCascade, Stream, confident, serve_grpc
 
 Picture = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]

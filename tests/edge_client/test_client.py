@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from edge_client import (
+from overtone.edge_client import (
     Address,
     AsyncClient,
     BadPicture,
@@ -26,11 +26,11 @@ from edge_client import (
     UsageError,
     errors,
 )
-from edge_client.pictures import class_names, find, jpeg_bytes, truth
-from edge_client.profiles import Profiles
-from frequency import Profile, encode, fit, open_rgb
-from frequency.picture import Source
-from protos import overtone_pb2 as pb
+from overtone.edge_client.pictures import class_names, find, jpeg_bytes, truth
+from overtone.edge_client.profiles import Profiles
+from overtone.frequency import Profile, encode, fit, open_rgb
+from overtone.frequency.picture import Source
+from overtone.protos import overtone_pb2 as pb
 from tests.edge_client.fakes import (
     FakeCascade,
     FakeRest,
@@ -432,7 +432,7 @@ async def test_a_server_that_says_it_is_starting_is_waited_for(
     retry_after: float | None, tiny_profile: Profile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     transport = Starting(tiny_profile, 5, retry_after)
-    monkeypatch.setattr("edge_client.client._transport", lambda *_: transport)
+    monkeypatch.setattr("overtone.edge_client.client._transport", lambda *_: transport)
     monkeypatch.setattr(Starting, "known_card", None, raising=False)
     if retry_after == 0.02:
         async with AsyncClient() as client:

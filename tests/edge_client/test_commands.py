@@ -11,13 +11,13 @@ from typing import Any, Self
 import pytest
 from rich.console import Console
 
-from edge_client import commands
-from edge_client.answer import Result
-from edge_client.commands import GIVE_UP, classify
-from edge_client.errors import OvertoneError, Refused, Unavailable
-from edge_client.rows import Lines, Row
-from frequency import Profile
-from protos import overtone_pb2 as pb
+from overtone.edge_client import commands
+from overtone.edge_client.answer import Result
+from overtone.edge_client.commands import GIVE_UP, classify
+from overtone.edge_client.errors import OvertoneError, Refused, Unavailable
+from overtone.edge_client.rows import Lines, Row
+from overtone.frequency import Profile
+from overtone.protos import overtone_pb2 as pb
 from tests.edge_client.fakes import Behaviour, FakeCascade, Stream, confident, serve_grpc
 from tests.promised import IMAGE_KEYS
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks.link.link import Link
-from edge_client import (
+from overtone.benchmarks.link.link import Link
+from overtone.edge_client import (
     AsyncClient,
     BadPayload,
     ConnectionLost,
@@ -23,9 +23,9 @@ from edge_client import (
     WrongProfile,
     grpc_transport,
 )
-from edge_client.patience import PATIENCE
-from frequency import Encoded, Profile, encode, fit, open_rgb
-from protos import overtone_pb2 as pb
+from overtone.edge_client.patience import PATIENCE
+from overtone.frequency import Encoded, Profile, encode, fit, open_rgb
+from overtone.protos import overtone_pb2 as pb
 from tests.edge_client.fakes import CARD, FakeCascade, Stream, confident, escalating, serve_grpc
 
 Photograph = NDArray[np.uint8]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from edge_client.link import ENOUGH, FASTEST, FIRST_RATE, PIECES, WINDOW, Link
+from overtone.edge_client.link import ENOUGH, FASTEST, FIRST_RATE, PIECES, WINDOW, Link
 
 RATE, ROUND_TRIP = 10_000.0, 0.1
 

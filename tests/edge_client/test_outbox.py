@@ -5,14 +5,14 @@ import contextlib
 
 import pytest
 
-from edge_client import link as links
-from edge_client.exchange import Exchange
-from edge_client.outbox import Outbox
-from edge_client.pace import Pace
-from edge_client.policy import Chooser
-from edge_client.transport import Upload
-from frequency import Encoded
-from protos import overtone_pb2 as pb
+from overtone.edge_client import link as links
+from overtone.edge_client.exchange import Exchange
+from overtone.edge_client.outbox import Outbox
+from overtone.edge_client.pace import Pace
+from overtone.edge_client.policy import Chooser
+from overtone.edge_client.transport import Upload
+from overtone.frequency import Encoded
+from overtone.protos import overtone_pb2 as pb
 
 ENCODED = Encoded(low=b"l" * 900, high=bytes(range(250)) * 4, quality=1)
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from edge_client.link import FIRST_RATE
-from edge_client.pace import LARGEST, LEAD, SMALLEST, Pace
-from edge_client.policy import Chooser
+from overtone.edge_client.link import FIRST_RATE
+from overtone.edge_client.pace import LARGEST, LEAD, SMALLEST, Pace
+from overtone.edge_client.policy import Chooser
 from tests.edge_client.simulated import World, pictures, played
 
 

@@ -7,9 +7,9 @@ from typing import cast
 
 import pytest
 
-from edge_client import UsageError
-from edge_client.link import Link
-from edge_client.policy import Chooser, Costs, Observation, Plan, Policy, exit_share
+from overtone.edge_client import UsageError
+from overtone.edge_client.link import Link
+from overtone.edge_client.policy import Chooser, Costs, Observation, Plan, Policy, exit_share
 from tests.edge_client.simulated import Picture, World, pictures, played
 
 PLANS: tuple[Plan, ...] = ("on_demand", "ahead", "at_once")

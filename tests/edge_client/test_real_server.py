@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks.link.link import Link
-from edge_client import (
+from overtone.benchmarks.link.link import Link
+from overtone.edge_client import (
     AsyncClient,
     BadPayload,
     DeadlineExceeded,
@@ -23,9 +23,9 @@ from edge_client import (
     grpc_transport,
     rest_transport,
 )
-from frequency import Encoded, Profile, encode, fit, open_rgb
-from gpu_server.serve import Running, running
-from gpu_server.settings import Settings
+from overtone.frequency import Encoded, Profile, encode, fit, open_rgb
+from overtone.gpu_server.serve import Running, running
+from overtone.gpu_server.settings import Settings
 
 Photograph = NDArray[np.uint8]
 Serve = Callable[..., AbstractAsyncContextManager[Running]]

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks.link.link import Link
-from edge_client import (
+from overtone.benchmarks.link.link import Link
+from overtone.edge_client import (
     AsyncClient,
     BadPayload,
     ConnectionLost,
@@ -24,7 +24,7 @@ from edge_client import (
     WrongProfile,
     rest_transport,
 )
-from frequency import Encoded, Profile, encode, fit, open_rgb
+from overtone.frequency import Encoded, Profile, encode, fit, open_rgb
 from tests.edge_client.fakes import (
     Die,
     FakeRest,

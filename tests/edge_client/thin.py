@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from edge_client.exchange import FRAME
-from edge_client.pace import Pace
-from edge_client.policy import Chooser, Observation, Policy
-from edge_client.session import Session
-from edge_client.transport import Upload
-from frequency import Encoded
-from protos import overtone_pb2 as pb
+from overtone.edge_client.exchange import FRAME
+from overtone.edge_client.pace import Pace
+from overtone.edge_client.policy import Chooser, Observation, Policy
+from overtone.edge_client.session import Session
+from overtone.edge_client.transport import Upload
+from overtone.frequency import Encoded
+from overtone.protos import overtone_pb2 as pb
 from tests.benchmarks.virtual import virtually
 from tests.edge_client.simulated import Picture
 

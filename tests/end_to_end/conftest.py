@@ -21,9 +21,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.child import Child
-from benchmarks.link.link import Link
-from frequency import Encoded, Profile, encode, fit, open_rgb
+from overtone.benchmarks.child import Child
+from overtone.benchmarks.link.link import Link
+from overtone.frequency import Encoded, Profile, encode, fit, open_rgb
 
 # For anything that should take a moment: a machine may be very busy, and no test is about speed.
 LATER = 120.0
@@ -147,7 +147,7 @@ def connect() -> Connect:
         command = (
             sys.executable,
             "-m",
-            "benchmarks.demo.device",
+            "overtone.benchmarks.demo.device",
             address,
             "--timeout",
             str(LATER / 2),

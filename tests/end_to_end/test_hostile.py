@@ -12,9 +12,9 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from numpy.typing import NDArray
 
-from frequency import Encoded, Profile, encode, fit, open_rgb
-from protos import overtone_pb2 as pb
-from protos import overtone_pb2_grpc as stubs
+from overtone.frequency import Encoded, Profile, encode, fit, open_rgb
+from overtone.protos import overtone_pb2 as pb
+from overtone.protos import overtone_pb2_grpc as stubs
 from tests.end_to_end.conftest import LATER, Server
 
 PAYLOADS = {"content-type": "application/vnd.overtone"}

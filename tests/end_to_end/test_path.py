@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.link.link import Link
-from frequency import Encoded
+from overtone.benchmarks.link.link import Link
+from overtone.frequency import Encoded
 from tests.end_to_end.conftest import Connect, Server
 
 TRANSPORTS = ("grpc", "rest")

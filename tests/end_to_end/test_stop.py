@@ -7,10 +7,10 @@ from pathlib import Path
 
 import grpc
 
-from benchmarks.link.link import Link
-from frequency import Encoded
-from protos import overtone_pb2 as pb
-from protos import overtone_pb2_grpc as stubs
+from overtone.benchmarks.link.link import Link
+from overtone.frequency import Encoded
+from overtone.protos import overtone_pb2 as pb
+from overtone.protos import overtone_pb2_grpc as stubs
 from tests.end_to_end.conftest import LATER, Connect, Start
 
 

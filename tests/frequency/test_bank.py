@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frequency.bank import BITS, ESCAPE_BITS, MAX_LENGTH, TOTAL, best_table, bits, freeze, share
+from overtone.frequency.bank import BITS, ESCAPE_BITS, MAX_LENGTH, TOTAL, best_table, bits, freeze, share
 
 
 @given(st.lists(st.integers(1, 10**9), min_size=2, max_size=MAX_LENGTH))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from frequency import (
+from overtone.frequency import (
     Profile,
     ProfileError,
     coefficients,
@@ -19,7 +19,7 @@ from frequency import (
     quantise,
     read_header,
 )
-from frequency.channels import HIGH, LOW
+from overtone.frequency.channels import HIGH, LOW
 
 PROFILE = Profile.uniform(["a", "b"], size=24, steps=(64, 16))
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from frequency import (
+from overtone.frequency import (
     FrequencyError,
     PayloadError,
     Profile,
@@ -21,10 +21,10 @@ from frequency import (
     read_header,
     stream,
 )
-from frequency.bank import TOTAL
-from frequency.header import HIGH_BYTES, VERSION, write_header
-from frequency.rans import START
-from frequency.stream import largest
+from overtone.frequency.bank import TOTAL
+from overtone.frequency.header import HIGH_BYTES, VERSION, write_header
+from overtone.frequency.rans import START
+from overtone.frequency.stream import largest
 
 PROFILE = Profile.uniform(["a", "b"], size=32, steps=(64, 16))
 RNG = np.random.default_rng(5)

@@ -7,8 +7,8 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from PIL import Image
 
-from frequency.channels import ALL, HIGH, LOW, SETS
-from frequency.dct import coefficients, dct_matrix, image
+from overtone.frequency.channels import ALL, HIGH, LOW, SETS
+from overtone.frequency.dct import coefficients, dct_matrix, image
 
 pictures = st.tuples(st.integers(1, 4), st.integers(1, 4)).flatmap(
     lambda s: arrays(np.uint8, (8 * s[0], 8 * s[1], 3))

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from frequency import fit_tables, prior_tables
-from frequency.bank import TOTAL, best_table
-from frequency.channels import ALL, HIGH, LOW
-from frequency.fitting import CENTRE_TAPS, SPREAD_TAPS
+from overtone.frequency import fit_tables, prior_tables
+from overtone.frequency.bank import TOTAL, best_table
+from overtone.frequency.channels import ALL, HIGH, LOW
+from overtone.frequency.fitting import CENTRE_TAPS, SPREAD_TAPS
 
 
 def laplacian(seed: int, shape: tuple[int, ...], scale: float) -> NDArray[np.int16]:

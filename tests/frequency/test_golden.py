@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from frequency import Profile, Tables, coder, decode_high, decode_low, encode_bands, fit_tables
-from frequency.channels import HIGH, LOW
+from overtone.frequency import Profile, Tables, coder, decode_high, decode_low, encode_bands, fit_tables
+from overtone.frequency.channels import HIGH, LOW
 
 FILE = Path(__file__).parent / "golden" / "contexts-v2.json"
 GOLDEN: dict[str, Any] = json.loads(FILE.read_text()) if FILE.exists() else {"cases": []}

@@ -6,7 +6,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from frequency.picture import GAP, PictureError, fit, open_rgb
+from overtone.frequency.picture import GAP, PictureError, fit, open_rgb
 
 
 def encoded(picture: Image.Image, kind: str, **options: object) -> bytes:

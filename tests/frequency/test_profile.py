@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from frequency import Profile, ProfileError
-from frequency.profile import MAX_JSON
+from overtone.frequency import Profile, ProfileError
+from overtone.frequency.profile import MAX_JSON
 
 PROFILE = Profile.uniform(["tench", "Ölfaß", "犬"], size=64, steps=(48, 16))
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frequency import dequantise, quantise
+from overtone.frequency import dequantise, quantise
 
 
 def test_a_dead_zone_rounds_towards_zero() -> None:

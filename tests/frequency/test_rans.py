@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frequency import PayloadError
-from frequency.bank import BITS, TOTAL, Table, freeze
-from frequency.plan import Model
-from frequency.rans import Decoder, encode, escape, pieces
+from overtone.frequency import PayloadError
+from overtone.frequency.bank import BITS, TOTAL, Table, freeze
+from overtone.frequency.plan import Model
+from overtone.frequency.rans import Decoder, encode, escape, pieces
 
 tables = st.lists(st.integers(1, 10_000), min_size=2, max_size=20).map(lambda w: freeze(np.array(w)))
 

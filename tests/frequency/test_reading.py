@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 
-from frequency.reading import near_places, own_places, pairs, reader
+from overtone.frequency.reading import near_places, own_places, pairs, reader
 
 planes = arrays(
     np.int16,

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from frequency import PayloadError, Profile, coder, coefficients, fit_tables, quantise, stream
-from frequency.channels import HIGH, LOW
-from frequency.plan import Plan
+from overtone.frequency import PayloadError, Profile, coder, coefficients, fit_tables, quantise, stream
+from overtone.frequency.channels import HIGH, LOW
+from overtone.frequency.plan import Plan
 
 pytestmark = pytest.mark.skipif(not coder.accelerated, reason="the C extension was not built")
 
@@ -130,7 +130,7 @@ def test_agree_on_random_streams(body: bytes) -> None:
 @given(st.integers(0, 10_000), st.integers(-(1 << 31), (1 << 31) - 1), st.booleans())
 def test_a_plan_that_does_not_hold_together_is_no_crash(at: int, value: int, cut: bool) -> None:
     """Plans come from a checked profile; the extension checks them all the same."""
-    from frequency import _coder
+    from overtone.frequency import _coder
 
     good = PROFILES[0].plan("low", 2).packed
     numbers = np.frombuffer(good, np.int32).copy()
@@ -148,7 +148,7 @@ def test_a_plan_that_does_not_hold_together_is_no_crash(at: int, value: int, cut
 
 @pytest.mark.parametrize(("height", "width"), [(0, 4), (4, 0), (-1, 4), (4, 5), (257, 1), (1 << 30, 1 << 30)])
 def test_shapes_that_do_not_fit_are_refused(height: int, width: int) -> None:
-    from frequency import _coder
+    from overtone.frequency import _coder
 
     with pytest.raises(RuntimeError):
         _coder.encode(PROFILES[0].plan("low", 2).packed, np.ones((6, 4, 4), np.int16), height, width, 0)

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frequency import PayloadError
-from frequency.varint import MAX_VALUE, read_varint, write_varint
+from overtone.frequency import PayloadError
+from overtone.frequency.varint import MAX_VALUE, read_varint, write_varint
 
 
 @given(st.integers(0, MAX_VALUE), st.binary(max_size=3))

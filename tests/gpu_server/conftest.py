@@ -13,9 +13,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from frequency import Encoded, Profile, encode, fit, open_rgb
-from gpu_server.serve import Running, running
-from gpu_server.settings import Settings
+from overtone.frequency import Encoded, Profile, encode, fit, open_rgb
+from overtone.gpu_server.serve import Running, running
+from overtone.gpu_server.settings import Settings
 
 Serve = Callable[..., AbstractAsyncContextManager[Running]]
 

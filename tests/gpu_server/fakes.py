@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_server.answer import Stage
-from gpu_server.engine import Bands
+from overtone.gpu_server.answer import Stage
+from overtone.gpu_server.engine import Bands
 
 CLASSES = 3
 

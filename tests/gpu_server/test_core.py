@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from frequency import Encoded, Profile, encode, fit, open_rgb
-from gpu_server.answer import Answer, NeedHigh, Options, Stage
-from gpu_server.core import Core
-from gpu_server.service import Service
-from gpu_server.settings import Settings
-from models import Mix, OperatingPoint, Rule, read_card, rewrite
+from overtone.frequency import Encoded, Profile, encode, fit, open_rgb
+from overtone.gpu_server.answer import Answer, NeedHigh, Options, Stage
+from overtone.gpu_server.core import Core
+from overtone.gpu_server.service import Service
+from overtone.gpu_server.settings import Settings
+from overtone.models import Mix, OperatingPoint, Rule, read_card, rewrite
 
 ALL, NONE = 0.0, 1.1
 

@@ -4,10 +4,10 @@ from functools import partial
 
 import pytest
 
-from gpu_server.answer import Stage
-from gpu_server.engine import Bands, Engine, Run
-from gpu_server.errors import BadRequest, Expired, NetworkFailed, Shed, Unavailable
-from gpu_server.metrics import Metrics
+from overtone.gpu_server.answer import Stage
+from overtone.gpu_server.engine import Bands, Engine, Run
+from overtone.gpu_server.errors import BadRequest, Expired, NetworkFailed, Shed, Unavailable
+from overtone.gpu_server.metrics import Metrics
 from tests.gpu_server.fakes import FakeNetwork, bands
 
 LATER = 30.0

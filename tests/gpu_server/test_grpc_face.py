@@ -9,13 +9,13 @@ import pytest
 from grpc.aio import Channel
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from frequency import Encoded, Profile
-from gpu_server import grpc_face
-from gpu_server.grpc_face import OPTIONS
-from gpu_server.serve import Running
-from gpu_server.upload import MAX_CHUNK
-from protos import overtone_pb2 as pb
-from protos import overtone_pb2_grpc as stubs
+from overtone.frequency import Encoded, Profile
+from overtone.gpu_server import grpc_face
+from overtone.gpu_server.grpc_face import OPTIONS
+from overtone.gpu_server.serve import Running
+from overtone.gpu_server.upload import MAX_CHUNK
+from overtone.protos import overtone_pb2 as pb
+from overtone.protos import overtone_pb2_grpc as stubs
 from tests.gpu_server.conftest import Serve
 
 LATER = 30.0
@@ -503,7 +503,7 @@ async def test_reflection_can_be_switched(serve: Serve, wanted: bool) -> None:
 
 
 async def test_a_second_server_cannot_share_the_port(server: Running, serve: Serve) -> None:
-    from gpu_server.errors import StartError
+    from overtone.gpu_server.errors import StartError
 
     with pytest.raises(StartError, match=f":{server.grpc_port} for gRPC: Address already in use$"):
         async with serve(grpc_port=server.grpc_port):

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from frequency import Encoded, Profile, decode_high, decode_low, dequantise
-from gpu_server.answer import Stage
-from gpu_server.engine import Bands
-from gpu_server.network import TorchNetwork, fuse, open_network
-from models import Cascade, Mix, Temperature, load, read_card, rewrite
+from overtone.frequency import Encoded, Profile, decode_high, decode_low, dequantise
+from overtone.gpu_server.answer import Stage
+from overtone.gpu_server.engine import Bands
+from overtone.gpu_server.network import TorchNetwork, fuse, open_network
+from overtone.models import Cascade, Mix, Temperature, load, read_card, rewrite
 
 
 @pytest.fixture(scope="module")

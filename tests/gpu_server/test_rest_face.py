@@ -9,14 +9,14 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from frequency import Encoded, Profile, fit
-from gpu_server.engine import Engine
-from gpu_server.errors import Shed
-from gpu_server.rest_face import create_app
-from gpu_server.serve import Running
-from gpu_server.service import Service
-from gpu_server.settings import Settings
-from models import Card
+from overtone.frequency import Encoded, Profile, fit
+from overtone.gpu_server.engine import Engine
+from overtone.gpu_server.errors import Shed
+from overtone.gpu_server.rest_face import create_app
+from overtone.gpu_server.serve import Running
+from overtone.gpu_server.service import Service
+from overtone.gpu_server.settings import Settings
+from overtone.models import Card
 from tests.gpu_server.conftest import Serve, client_of
 
 ALWAYS = {"operating_point": "always"}
@@ -299,7 +299,7 @@ async def test_full_server(
 async def test_what_nobody_foresaw_is_an_error_too(
     http: httpx.AsyncClient, encoded: Encoded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gpu_server.core.decode_low", lambda *_: 1 / 0)
+    monkeypatch.setattr("overtone.gpu_server.core.decode_low", lambda *_: 1 / 0)
     reply = await http.post("/v1/images", content=encoded.low)
     assert error(reply) == (500, "INTERNAL")
     assert "division" not in reply.text

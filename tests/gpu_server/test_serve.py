@@ -16,14 +16,14 @@ import httpx
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-import gpu_server.serve
-import gpu_server.service
-from gpu_server.errors import StartError
-from gpu_server.grpc_face import NOT_SERVING, SERVING, GrpcFace
-from gpu_server.network import TorchNetwork, open_network
-from gpu_server.serve import running
-from gpu_server.service import Service
-from gpu_server.settings import Settings
+import overtone.gpu_server.serve
+import overtone.gpu_server.service
+from overtone.gpu_server.errors import StartError
+from overtone.gpu_server.grpc_face import NOT_SERVING, SERVING, GrpcFace
+from overtone.gpu_server.network import TorchNetwork, open_network
+from overtone.gpu_server.serve import running
+from overtone.gpu_server.service import Service
+from overtone.gpu_server.settings import Settings
 from tests.gpu_server.conftest import Serve
 
 LATER = 60.0
@@ -59,7 +59,7 @@ async def test_ports_are_open_but_not_ready_while_loading(
         asyncio.run_coroutine_threadsafe(let_go.wait(), loop).result(LATER)
         return open_network(*arguments)
 
-    monkeypatch.setattr(gpu_server.service, "open_network", slow)
+    monkeypatch.setattr(overtone.gpu_server.service, "open_network", slow)
 
     async def life() -> None:
         async with serve(grpc_port=grpc_port, http_port=http_port):
@@ -158,8 +158,8 @@ def test_told_to_stop_while_loading_it_does_not_say_that_it_serves(
             await asyncio.sleep(0)
         yield "overtone serving"
 
-    monkeypatch.setattr(gpu_server.serve, "running", told_to_stop)
-    gpu_server.serve.run(settings())
+    monkeypatch.setattr(overtone.gpu_server.serve, "running", told_to_stop)
+    overtone.gpu_server.serve.run(settings())
     assert capsys.readouterr().out == ""
 
 

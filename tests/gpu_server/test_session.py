@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from frequency import Encoded
-from gpu_server.errors import BadRequest, Departed, Shed
-from gpu_server.service import Service
-from gpu_server.session import Session
-from gpu_server.settings import Settings
-from gpu_server.state import Store
-from gpu_server.upload import Upload
-from protos import overtone_pb2 as pb
+from overtone.frequency import Encoded
+from overtone.gpu_server.errors import BadRequest, Departed, Shed
+from overtone.gpu_server.service import Service
+from overtone.gpu_server.session import Session
+from overtone.gpu_server.settings import Settings
+from overtone.gpu_server.state import Store
+from overtone.gpu_server.upload import Upload
+from overtone.protos import overtone_pb2 as pb
 
 LATER = 30.0
 

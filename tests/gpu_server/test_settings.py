@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from gpu_server.settings import Settings, read
+from overtone.gpu_server.settings import Settings, read
 
 
 def test_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,10 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gpu_server.answer import Answer, NeedHigh, Score, Stage
-from gpu_server.errors import Shed, StateLost
-from gpu_server.metrics import Metrics
-from gpu_server.state import OVERHEAD, Budget, Kept, Store
+from overtone.gpu_server.answer import Answer, NeedHigh, Score, Stage
+from overtone.gpu_server.errors import Shed, StateLost
+from overtone.gpu_server.metrics import Metrics
+from overtone.gpu_server.state import OVERHEAD, Budget, Kept, Store
 
 NEED = NeedHigh(Answer(Stage.BROWNOUT, (Score(0, "cat", 0.4),), False), 10)
 

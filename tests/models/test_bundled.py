@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from models import bundled, cost, load, read_card
+from overtone.models import bundled, cost, load, read_card
 
 NAMES = sorted(bundled())
 
@@ -43,9 +43,9 @@ def test_imagenette_keeps_what_the_readme_says() -> None:
 @pytest.mark.data
 def test_accuracy_on_real_pictures(data_folder: Path) -> None:
     """A sample of val, through the codec: within five standard errors of the card."""
-    from training.calibrate import modes
-    from training.data import part
-    from training.predict import predict
+    from overtone.training.calibrate import modes
+    from overtone.training.data import part
+    from overtone.training.predict import predict
 
     model, card = load("imagenette")
     if not card.accuracy:

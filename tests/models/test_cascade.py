@@ -2,7 +2,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from models import Architecture, Cascade
+from overtone.models import Architecture, Cascade
 
 SMALL = {"classes": 5, "low_width": 1 / 16, "high_width": 1 / 16, "stem": 8, "layers": (1, 1, 1, 1)}
 VARIANTS = [

@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from models import (
+from overtone.models import (
     Card,
     CardError,
     Cascade,

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from models.cascade import Architecture, Cascade
-from models.cost import cost, macs, parameters
-from models.resnet import frequency_resnet50, rgb_resnet50
+from overtone.models.cascade import Architecture, Cascade
+from overtone.models.cost import cost, macs, parameters
+from overtone.models.resnet import frequency_resnet50, rgb_resnet50
 
 
 def thousands(count: float) -> float:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from models import choose_device
+from overtone.models import choose_device
 
 
 def test_devices() -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from models.gate import ChannelGate, GatedResNet
+from overtone.models.gate import ChannelGate, GatedResNet
 
 CPU = "cpu"
 

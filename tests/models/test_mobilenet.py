@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from models.cost import cost
-from models.mobilenet import frequency_mobilenetv2, rgb_mobilenetv2, scaled
+from overtone.models.cost import cost
+from overtone.models.mobilenet import frequency_mobilenetv2, rgb_mobilenetv2, scaled
 
 # 3x3 convolution of 3 to 32 channels on 112 x 112, and its batch normalisation.
 FIRST_PARAMETERS, FIRST_MACS = 27 * 32 + 2 * 32, 112 * 112 * 27 * 32
@@ -25,7 +25,7 @@ def test_frequency_variant_drops_the_first_convolution() -> None:
 
 @pytest.mark.parametrize("width", [1.0, 0.5, 1.4])
 def test_same_size_as_torchvisions(width: float) -> None:
-    from training.vision import torchvision
+    from overtone.training.vision import torchvision
 
     ours, theirs = (
         rgb_mobilenetv2(10, width),

@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from frequency.channels import BLOCK, HIGH, LOW
-from frequency.dct import LEVEL_SHIFT, RGB_TO_YCC, coefficients, dct_matrix
-from models import Architecture, Cascade, cost, load, read_card
-from models.patch import PATCH, SCALE, from_cascade
+from overtone.frequency.channels import BLOCK, HIGH, LOW
+from overtone.frequency.dct import LEVEL_SHIFT, RGB_TO_YCC, coefficients, dct_matrix
+from overtone.models import Architecture, Cascade, cost, load, read_card
+from overtone.models.patch import PATCH, SCALE, from_cascade
 
 TINY = Architecture(classes=5, low_width=1 / 16, high_width=1 / 16, stem=8, layers=(1, 1, 1, 1))
 

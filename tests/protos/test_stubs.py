@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from protos import generate
+from overtone.protos import generate
 
 
 @pytest.mark.filterwarnings("default")
@@ -10,7 +10,7 @@ def test_committed_stubs_are_made_from_the_contract(tmp_path: Path) -> None:
     generate.generate(tmp_path)
     for name in generate.STUBS:
         assert (tmp_path / name).read_text() == (generate.HERE / name).read_text(), (
-            f"{name} is out of date; run python -m protos.generate"
+            f"{name} is out of date; run python -m overtone.protos.generate"
         )
 
 
@@ -24,7 +24,7 @@ def test_the_command_explains_itself(capsys: pytest.CaptureFixture[str], tmp_pat
 
 
 def test_stubs_import() -> None:
-    from protos import overtone_pb2, overtone_pb2_grpc
+    from overtone.protos import overtone_pb2, overtone_pb2_grpc
 
     assert overtone_pb2.Image(id=3, low=b"x").id == 3
     assert hasattr(overtone_pb2_grpc, "CascadeStub")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from training.predict import Predictions
+from overtone.training.predict import Predictions
 
 
 def predictions(n: int = 4000, seed: int = 0, low: float = 1.0, high: float = 2.0) -> Predictions:

@@ -7,10 +7,10 @@ from unittest.mock import patch
 import torch
 from safetensors.torch import save_file
 
+from overtone.training.distributed import joined
+from overtone.training.recipe import Recipe
+from overtone.training.trainer import Trainer
 from tests.training.runs import CPU, in_float32, trainer
-from training.distributed import joined
-from training.recipe import Recipe
-from training.trainer import Trainer
 
 
 class Stopped(Trainer):
@@ -28,7 +28,7 @@ class Stopped(Trainer):
 def main(recipe: str, pictures: str, out: str, epochs: str) -> None:
     torch.set_num_threads(1)
     chosen, folder = Recipe.model_validate_json(Path(recipe).read_text()), Path(out)
-    with joined(CPU) as ranks, patch("training.trainer.autocast", in_float32):
+    with joined(CPU) as ranks, patch("overtone.training.trainer.autocast", in_float32):
         run = trainer(chosen, Path(pictures), folder, ranks, Stopped)
         assert isinstance(run, Stopped)
         run.epochs_left = int(epochs)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import torch
 
-from training.data import Augmentation, part, split
-from training.distributed import ALONE, Ranks
-from training.kinds import CascadeNetwork, Gate, MobileNetV2, Network, ResNet50
-from training.recipe import Optimiser, Quality, Recipe
-from training.trainer import Trainer
+from overtone.training.data import Augmentation, part, split
+from overtone.training.distributed import ALONE, Ranks
+from overtone.training.kinds import CascadeNetwork, Gate, MobileNetV2, Network, ResNet50
+from overtone.training.recipe import Optimiser, Quality, Recipe
+from overtone.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 LAYERS = (1, 1, 1, 1)

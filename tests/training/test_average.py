@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from models import CheckpointError, load, read_card, save
-from training.average import average, mean
+from overtone.models import CheckpointError, load, read_card, save
+from overtone.training.average import average, mean
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from frequency.picture import PictureError
-from training import cache
-from training.cache import Decoded, Files, free_memory, source
-from training.data import Pictures, part
+from overtone.frequency.picture import PictureError
+from overtone.training import cache
+from overtone.training.cache import Decoded, Files, free_memory, source
+from overtone.training.data import Pictures, part
 
 
 def plenty() -> int:
@@ -112,8 +112,8 @@ INTERRUPTED = """
 import os, signal, sys, time
 from pathlib import Path
 from PIL import Image
-from training import cache
-from training.data import Pictures
+from overtone.training import cache
+from overtone.training.data import Pictures
 
 begun = 0
 

@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models import Temperature
+from overtone.models import Temperature
+from overtone.training.calibrate import fit_temperature, modes, operating_points, risk_controlled_threshold
+from overtone.training.predict import Predictions
 from tests.training.populations import predictions
-from training.calibrate import fit_temperature, modes, operating_points, risk_controlled_threshold
-from training.predict import Predictions
 
 
 def test_temperature_is_found() -> None:

@@ -1,11 +1,10 @@
 import numpy as np
 import pytest
 
-from frequency import Profile
-from models import Temperature
-from tests.training.populations import predictions
-from training.calibrate import fit_temperatures, operating_points
-from training.certificate import (
+from overtone.frequency import Profile
+from overtone.models import Temperature
+from overtone.training.calibrate import fit_temperatures, operating_points
+from overtone.training.certificate import (
     Held,
     Wish,
     WishError,
@@ -16,9 +15,10 @@ from training.certificate import (
     take,
     wished,
 )
-from training.deferral import fit_rule
-from training.findings import note, promise
-from training.modes import confidence, lost, modes
+from overtone.training.deferral import fit_rule
+from overtone.training.findings import note, promise
+from overtone.training.modes import confidence, lost, modes
+from tests.training.populations import predictions
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ import pytest
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from frequency import Encoded, Profile, encode, fit, open_rgb
-from models import CheckpointError, read_card
-from models.checkpoint import CARD_KEY
-from training.codec import refit, tables_for
-from training.data import part
+from overtone.frequency import Encoded, Profile, encode, fit, open_rgb
+from overtone.models import CheckpointError, read_card
+from overtone.models.checkpoint import CARD_KEY
+from overtone.training.codec import refit, tables_for
+from overtone.training.data import part
 
 
 @pytest.fixture

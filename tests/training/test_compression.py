@@ -9,17 +9,17 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import ValidationError
 
-from models import CheckpointError, load
-from models.patch import PatchResNet, from_cascade
+from overtone.models import CheckpointError, checkpoint, load
+from overtone.models.patch import PatchResNet, from_cascade
+from overtone.training import weights
+from overtone.training.compression import Compressed, Compression, Setting, through
+from overtone.training.data import Augmentation
+from overtone.training.kinds import Patch
+from overtone.training.recipe import Recipe, load_recipe
+from overtone.training.resume import ResumeError
+from overtone.training.single import evaluate_single
+from overtone.training.systems import Single
 from tests.training import runs
-from training import weights
-from training.compression import Compressed, Compression, Setting, through
-from training.data import Augmentation
-from training.kinds import Patch
-from training.recipe import Recipe, load_recipe
-from training.resume import ResumeError
-from training.single import evaluate_single
-from training.systems import Single
 
 MIX = Compression(qualities={"jpeg": (10, 60), "webp": (0, 60), "avif": (20, 60)}, sides=(32, 48))
 NETWORK = Patch(kind="patch", width=1 / 16, stem=16, layers=runs.LAYERS)
@@ -131,7 +131,7 @@ def test_is_trained_saved_in_half_and_evaluated(
 
 
 def test_rivals_are_found_by_name_or_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights, "BUNDLED", tmp_path)
+    monkeypatch.setattr(checkpoint, "SOURCE", tmp_path)
     with pytest.raises(weights.WeightsError, match="overtone train rival"):
         weights.find_rival("flowers")
     path = tmp_path / "rival-flowers.safetensors"

@@ -6,8 +6,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from training.cache import Files
-from training.data import (
+from overtone.training.cache import Files
+from overtone.training.data import (
     Augmentation,
     DataError,
     EpochSampler,

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.io import savemat
 
-from training.data import DataError
-from training.datasets import SETS, home, open_data
-from training.vision import FetchError, fetch_imagenette, torchvision
+from overtone.training.data import DataError
+from overtone.training.datasets import SETS, home, open_data
+from overtone.training.vision import FetchError, fetch_imagenette, torchvision
 
 # Of torchvision, on Python 3.12 and 3.13.
 pytestmark = pytest.mark.filterwarnings("ignore:Python 3.14 will.*tar:DeprecationWarning")

@@ -6,11 +6,10 @@ import pytest
 from PIL import Image
 from scipy.special import softmax
 
-from models import Rule, Temperature
-from models.deferral import FEATURES, features, logistic
-from tests.training.populations import predictions
-from training.calibrate import fit_temperatures
-from training.deferral import (
+from overtone.models import Rule, Temperature
+from overtone.models.deferral import FEATURES, features, logistic
+from overtone.training.calibrate import fit_temperatures
+from overtone.training.deferral import (
     PLAIN,
     advantage,
     as_json,
@@ -23,8 +22,9 @@ from training.deferral import (
     frontier,
     scores,
 )
-from training.modes import modes, right
-from training.predict import Predictions
+from overtone.training.modes import modes, right
+from overtone.training.predict import Predictions
+from tests.training.populations import predictions
 
 
 def uneven(n: int, seed: int) -> Predictions:

@@ -10,10 +10,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from overtone.training.distributed import ALONE, Ranks
+from overtone.training.recipe import Recipe
+from overtone.training.runlog import epochs_of
 from tests.training.runs import assert_same, cascade, in_float32, trainer, weights_of
-from training.distributed import ALONE, Ranks
-from training.recipe import Recipe
-from training.runlog import epochs_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,7 +36,7 @@ def test_two_processes_are_one_in_two_parts(
     picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A cascade with averaged weights, stopped and resumed: parameters and running statistics."""
-    monkeypatch.setattr("training.trainer.autocast", in_float32)
+    monkeypatch.setattr("overtone.training.trainer.autocast", in_float32)
     two, chosen = tmp_path / "two", cascade(ema=0.5)
     two_processes(chosen, picture_folder, two, epochs=3)
     assert len(list(epochs_of(two / "log.jsonl"))) == 3

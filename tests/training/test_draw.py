@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models import Card, read_card
+from overtone.models import Card, read_card
+from overtone.training.data import Pictures
+from overtone.training.draw import draw_all
+from overtone.training.gallery import COLUMNS, choose, draw_gallery
+from overtone.training.measure import measure
+from overtone.training.modes import confidence
+from overtone.training.predict import Predictions
+from overtone.training.style import DPI, RIGHT, WRONG
 from tests.training.test_measure import predictions
-from training.data import Pictures
-from training.draw import draw_all
-from training.gallery import COLUMNS, choose, draw_gallery
-from training.measure import measure
-from training.modes import confidence
-from training.predict import Predictions
-from training.style import DPI, RIGHT, WRONG
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from frequency.channels import COUNT, SETS
-from training import draw_gate
-from training.draw_gate import draw, draw_sweep, zigzag
-from training.heatmap import HeatMap
+from overtone.frequency.channels import COUNT, SETS
+from overtone.training import draw_gate
+from overtone.training.draw_gate import draw, draw_sweep, zigzag
+from overtone.training.heatmap import HeatMap
 
 
 def heatmap(cost: float = 0.5) -> HeatMap:

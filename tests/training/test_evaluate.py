@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from overtone import app
+from overtone.cli import app
 
 runner = CliRunner()
 
@@ -105,7 +105,7 @@ def test_mistakes_are_found_before_the_work(
     message: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("training.evaluate.predict", None)
+    monkeypatch.setattr("overtone.training.evaluate.predict", None)
     found = evaluate(tiny_checkpoint, labelled_folder, *options)
     assert found.exit_code == 1
     assert message in found.stderr

@@ -8,13 +8,13 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from overtone import app
-from training import gate, weights
-from training.data import part
-from training.heatmap import HeatMap, HeatMapError, measure
-from training.recipe import RecipeError, load_recipe
-from training.resume import ResumeError
-from training.systems import Gated, build
+from overtone.cli import app
+from overtone.training import gate, weights
+from overtone.training.data import part
+from overtone.training.heatmap import HeatMap, HeatMapError, measure
+from overtone.training.recipe import RecipeError, load_recipe
+from overtone.training.resume import ResumeError
+from overtone.training.systems import Gated, build
 
 CPU = torch.device("cpu")
 RECIPE = """

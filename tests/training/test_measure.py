@@ -3,11 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models import Card, OperatingPoint, Temperature, read_card
-from models.deferral import Rule
-from training.calibrate import modes
-from training.measure import GRID, early_answers, measure, points, top_hits
-from training.predict import Predictions
+from overtone.models import Card, OperatingPoint, Temperature, read_card
+from overtone.models.deferral import Rule
+from overtone.training.calibrate import modes
+from overtone.training.measure import GRID, early_answers, measure, points, top_hits
+from overtone.training.predict import Predictions
 
 
 def predictions(n: int = 300, classes: int = 10, seed: int = 0) -> Predictions:

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from models import Mix
+from overtone.models import Mix
+from overtone.training.mix import cross_validated, equal_mix, fit_mix, mixed, reported
+from overtone.training.predict import Predictions
 from tests.training.populations import predictions
-from training.mix import cross_validated, equal_mix, fit_mix, mixed, reported
-from training.predict import Predictions
 
 
 def independent(n: int, seed: int) -> Predictions:

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from frequency.channels import HIGH, LOW
-from models import Architecture, Cascade
-from training.quantisation import Search
-from training.rate import Rate
+from overtone.frequency.channels import HIGH, LOW
+from overtone.models import Architecture, Cascade
+from overtone.training.quantisation import Search
+from overtone.training.rate import Rate
 
 SMALL: dict[str, Any] = {"low_width": 0.0625, "high_width": 0.0625, "stem": 4, "layers": (1, 1, 1, 1)}
 VALUES = np.random.default_rng(0).laplace(0, 60, (24, 24, 8, 8)).astype(np.float32)

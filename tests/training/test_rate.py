@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from frequency.channels import HIGH, LOW
-from training.rate import Rate
+from overtone.frequency.channels import HIGH, LOW
+from overtone.training.rate import Rate
 
 RNG = np.random.default_rng(3)
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from typer.testing import CliRunner
 
-from models import load, read_card, rewrite
-from overtone import app
+from overtone.cli import app
+from overtone.models import load, read_card, rewrite
 
 runner = CliRunner()
 
@@ -139,7 +139,7 @@ def test_stale_certificates_are_made_again(checkpoint: Path, folder: Path) -> No
 def test_mistakes_are_found_before_the_work(
     arguments: list[str], message: str, checkpoint: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.recalibrate.predict", None)
+    monkeypatch.setattr("overtone.training.recalibrate.predict", None)
     refused(arguments, message, checkpoint, folder)
 
 

@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from frequency.channels import SETS
-from training.data import Augmentation
-from training.kinds import CascadeNetwork, ResNet50, channels_of
-from training.recipe import RECIPES, Optimiser, Recipe, RecipeError, known, load_recipe
-from training.systems import build
+from overtone.frequency.channels import SETS
+from overtone.training.data import Augmentation
+from overtone.training.kinds import CascadeNetwork, ResNet50, channels_of
+from overtone.training.recipe import RECIPES, Optimiser, Recipe, RecipeError, known, load_recipe
+from overtone.training.systems import build
 
 EVERY = [path.relative_to(RECIPES).with_suffix("").as_posix() for path in sorted(RECIPES.rglob("*.toml"))]
 

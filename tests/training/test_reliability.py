@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from training.reliability import reliability
+from overtone.training.reliability import reliability
 
 
 def test_error_by_hand() -> None:

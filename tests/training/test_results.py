@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from training import published, results
-from training.results import ResultsError, main, order, read_runs, render, structures, systems
+from overtone.training import published, results
+from overtone.training.results import ResultsError, main, order, read_runs, render, structures, systems
 
 
 def single(name: str, top1: float, seed: int = 0) -> dict[str, Any]:

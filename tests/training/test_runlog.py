@@ -2,8 +2,8 @@ from pathlib import Path
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from training import curves
-from training.runlog import Epoch, RunLog, epochs_of
+from overtone.training import curves
+from overtone.training.runlog import Epoch, RunLog, epochs_of
 
 
 def line(step: int, epoch: int, held_out: float | None = None) -> Epoch:

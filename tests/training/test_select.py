@@ -4,12 +4,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from frequency.channels import COUNT, LOW, SETS
-from overtone import app
-from training.heatmap import HeatMap
-from training.kinds import ResNet50
-from training.recipe import load_recipe
-from training.select import SelectError, select
+from overtone.cli import app
+from overtone.frequency.channels import COUNT, LOW, SETS
+from overtone.training.heatmap import HeatMap
+from overtone.training.kinds import ResNet50
+from overtone.training.recipe import load_recipe
+from overtone.training.select import SelectError, select
 
 
 def heatmap(**shares: float) -> HeatMap:

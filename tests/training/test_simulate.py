@@ -1,8 +1,8 @@
 import pytest
 
+from overtone.training.certificate import Wish, WishError
+from overtone.training.simulate import Kept, simulate
 from tests.training.populations import predictions
-from training.certificate import Wish, WishError
-from training.simulate import Kept, simulate
 
 WISHES = (
     Wish("on average", 0.02),

@@ -7,10 +7,10 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from overtone import app
+from overtone.cli import app
+from overtone.training import weights
+from overtone.training.systems import build
 from tests.training import runs
-from training import weights
-from training.systems import build
 
 runner = CliRunner()
 CLASSES = ("cold", "warm")

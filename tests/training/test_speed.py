@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from training import speed
-from training.speed import Speed, cpu_seconds, measure, summary
+from overtone.training import speed
+from overtone.training.speed import Speed, cpu_seconds, measure, summary
 
 RECIPE = """
 name = "tiny"

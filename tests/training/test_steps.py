@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 
-from frequency import decode_high, decode_low, encode, fit, open_rgb
-from models import CheckpointError, read_card
-from training.steps import train_codec
+from overtone.frequency import decode_high, decode_low, encode, fit, open_rgb
+from overtone.models import CheckpointError, read_card
+from overtone.training.steps import train_codec
 
 
 @pytest.fixture
 def checkpoint(tiny_checkpoint: Path, picture_folder: Path, tmp_path: Path) -> Path:
     """The tiny one with the classes of the picture folder."""
-    from models import load, save
+    from overtone.models import load, save
 
     model, card = load(str(tiny_checkpoint))
     classes = ("cold", "warm", *card.classes[2:])

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from training import sweep
-from training.sweep import Job, jobs
+from overtone.training import sweep
+from overtone.training.sweep import Job, jobs
 
 
 def test_a_folder_stands_for_its_recipes_and_seeds_come_in_turn() -> None:
@@ -29,7 +29,7 @@ def test_what_is_logged_is_not_trained_again(tmp_path: Path, monkeypatch: pytest
             raise KeyboardInterrupt
         (out / "run.json").write_text("{}")
 
-    monkeypatch.setattr("training.commands.train", train)
+    monkeypatch.setattr("overtone.training.commands.train", train)
     todo, runs, logs = [Job("a", 0), Job("b", 0)], tmp_path / "runs", tmp_path / "logs"
     with pytest.raises(KeyboardInterrupt):
         sweep.sweep(todo, "data", runs, logs)

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from training.threshold import (
+from overtone.training.threshold import (
     GRID,
     NEVER,
     Bools,

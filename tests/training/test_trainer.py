@@ -13,16 +13,16 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from models import Cascade, load
-from models.cascade import Normalise
+from overtone.models import Cascade, load
+from overtone.models.cascade import Normalise
+from overtone.training import commands, weights
+from overtone.training.data import TestSet
+from overtone.training.evaluate import evaluate
+from overtone.training.recipe import Recipe, RecipeError
+from overtone.training.runlog import epochs_of
+from overtone.training.systems import Gated
+from overtone.training.trainer import Trainer
 from tests.training.runs import SINGLES, assert_same, cascade, in_float32, recipe, trainer, weights_of
-from training import commands, weights
-from training.data import TestSet
-from training.evaluate import evaluate
-from training.recipe import Recipe, RecipeError
-from training.runlog import epochs_of
-from training.systems import Gated
-from training.trainer import Trainer
 
 KINDS = {"cascade": cascade(), **{k: recipe(v, (3,)) for k, v in SINGLES.items()}}
 
@@ -175,7 +175,7 @@ def frozen_statistics(network: Trainer) -> Trainer:
 def test_accumulated_parts_are_the_whole_batch(
     parts: int, picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.trainer.autocast", in_float32)
+    monkeypatch.setattr("overtone.training.trainer.autocast", in_float32)
 
     def run(accumulate: int) -> dict[str, torch.Tensor]:
         chosen = recipe(SINGLES["frequency"], (2,), accumulate=accumulate)

@@ -2,9 +2,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from frequency import coefficients, dequantise, quantise
-from frequency.channels import HIGH, LOW
-from training.transform import BlockDCT, Quantiser, draw_steps, draw_thresholds, jittered, requantise
+from overtone.frequency import coefficients, dequantise, quantise
+from overtone.frequency.channels import HIGH, LOW
+from overtone.training.transform import BlockDCT, Quantiser, draw_steps, draw_thresholds, jittered, requantise
 
 
 def test_same_numbers_as_the_device(photograph: NDArray[np.uint8]) -> None:

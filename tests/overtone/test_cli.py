@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-import overtone
-from overtone import app
+from overtone import command
+from overtone.cli import app
 
 runner = CliRunner()
 
@@ -26,9 +26,9 @@ def test_every_command_explains_itself(command: str) -> None:
 def test_every_command_of_train_is_named() -> None:
     said = " ".join(runner.invoke(app, ["train", "--help"]).output.split())
     overview = runner.invoke(app, ["--help"]).output
-    for command in ("gate", "select", "average", "codec"):
-        assert f"`overtone train {command}`" in said
-        assert f"`{command}`" in overview
+    for name in ("gate", "select", "average", "codec"):
+        assert f"`overtone train {name}`" in said
+        assert f"`{name}`" in overview
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_a_missing_extra_says_what_to_install(capsys: pytest.CaptureFixture[str]
         raise ModuleNotFoundError("No module named 'torch'", name="torch")
 
     with pytest.raises(Exception, match="1"):
-        overtone._call("train", "train", run)
+        command.call("train", "train", run)
     assert "pip install 'overtone[train]'" in capsys.readouterr().err
 
 

@@ -1,0 +1,5 @@
+"""`python -m overtone`."""
+
+from overtone.cli import main
+
+main()
