@@ -40,7 +40,7 @@ def requirements(code: Path, *extras: str) -> set[str]:
     """Names of all distributions that a wheel with these extras needs, itself excluded."""
     root = next(each for each in zipfile.Path(code).iterdir() if each.name.endswith(".dist-info"))
     found: set[str] = set()
-    _follow(metadata.PathDistribution(root).requires or [], {"", *extras}, found)  # type: ignore[arg-type]
+    _follow(metadata.PathDistribution(root).requires or [], {"", *extras}, found)
     return found
 
 
@@ -62,18 +62,9 @@ def install(folder: Path, wheels: list[Path], needed: set[str]) -> Path:
             if file.parts[0] != ".." and not link.exists():
                 link.symlink_to(Path(str(metadata.distribution(name).locate_file(file.parts[0]))))
     python = folder / PYTHON
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "--python",
-        python,
-        "install",
-        "--quiet",
-        "--no-deps",
-        "--no-index",
-    ]
-    subprocess.run([*command, *wheels], check=True)
+    pip = [sys.executable, "-m", "pip", "--python", str(python)]
+    command = [*pip, "install", "--quiet", "--no-deps", "--no-index"]
+    subprocess.run([*command, *map(str, wheels)], check=True)
     return python
 
 
@@ -128,7 +119,18 @@ def test_client_and_server_from_an_empty_folder(
     empty = tmp_path / "empty"
     empty.mkdir()
     Image.fromarray(photograph).save(tmp_path / "photograph.png")
-    command = [server, "-m", "overtone", "serve", "--grpc-port", "0", "--http-port", "0", "--threads", "1"]
+    command: list[str | Path] = [
+        server,
+        "-m",
+        "overtone",
+        "serve",
+        "--grpc-port",
+        "0",
+        "--http-port",
+        "0",
+        "--threads",
+        "1",
+    ]
     with subprocess.Popen(
         command, cwd=empty, env=environment(), stdout=subprocess.PIPE, text=True
     ) as process:
