@@ -26,8 +26,8 @@ from overtone.frequency import (
     read_header,
 )
 from overtone.gpu_server.answer import Answer, NeedHigh, Options, Stage, best
-from overtone.gpu_server.engine import Bands, Engine, Run
-from overtone.gpu_server.errors import BadRequest, Shed, TooLarge, UnknownMedia, WrongProfile
+from overtone.gpu_server.engine import Bands, Engine, Inference
+from overtone.gpu_server.errors import BadRequest, Overloaded, TooLarge, UnknownMedia, WrongProfile
 from overtone.gpu_server.metrics import Metrics
 from overtone.gpu_server.settings import Settings
 from overtone.models import Card, CardError, OperatingPoint
@@ -135,12 +135,12 @@ class Core:
             raise BadRequest(f"need low and high in one piece; {len(payload)} bytes do not hold both")
         return await self.classify(payload[:-size], payload[-size:], options)
 
-    async def picture(self, encoded: bytes, options: Options, *, cropped: bool = False) -> Answer:
+    async def image(self, encoded: bytes, options: Options, *, cropped: bool = False) -> Answer:
         """A JPEG, PNG or WebP of any size, for a device that cannot do the DCT; `cropped` as `fit` has it."""
         made: list[Bands] = []
 
         def prepare() -> Bands:
-            made.append(self._from_picture(encoded, cropped))
+            made.append(self._from_image(encoded, cropped))
             return made[0]
 
         self._metrics.received.labels("picture").inc(len(encoded))
@@ -177,7 +177,7 @@ class Core:
         point = self._point(options, quality)
         try:
             run = await self._submit(Stage.HIGH, prepare, options)
-        except Shed:
+        except Overloaded:
             if so_far is None:
                 raise
             return self.give_up(so_far)
@@ -186,12 +186,12 @@ class Core:
         answer = self._answer(Stage.HIGH, run, options, confident)
         return replace(answer, timings=answer.timings + so_far.low.timings) if so_far else answer
 
-    async def _submit(self, stage: Stage, prepare: Callable[[], Bands], options: Options) -> Run:
+    async def _submit(self, stage: Stage, prepare: Callable[[], Bands], options: Options) -> Inference:
         limit = asyncio.get_running_loop().time() + self._settings.deadline
         expires = limit if options.expires is None else min(limit, options.expires)
         return await self._engine.submit(stage, partial(_translate, prepare), expires)
 
-    def _answer(self, stage: Stage, run: Run, options: Options, confident: bool) -> Answer:
+    def _answer(self, stage: Stage, run: Inference, options: Options, confident: bool) -> Answer:
         top = best(run.probabilities, self.profile.labels, min(options.top, self._settings.max_top))
         return Answer(stage, top, confident, run.timings)
 
@@ -216,8 +216,8 @@ class Core:
         values = decode_high(high, bands.low, self.profile)
         return Bands(bands.low, bands.low_steps, values, self.profile.high_steps(read_header(high).quality))
 
-    def _from_picture(self, encoded: bytes, cropped: bool) -> Bands:
-        self._check_picture(encoded)
+    def _from_image(self, encoded: bytes, cropped: bool) -> Bands:
+        self._check_image(encoded)
         profile = self.profile
         pixels = fit(open_rgb(encoded, profile.size), profile.size, cropped=cropped)
         values = coefficients(pixels, profile.low + profile.high)
@@ -226,9 +226,9 @@ class Core:
         low = quantise(values[:middle], low_steps, threshold)
         return Bands(low, low_steps, quantise(values[middle:], high_steps, threshold), high_steps)
 
-    def _check_picture(self, encoded: bytes) -> None:
+    def _check_image(self, encoded: bytes) -> None:
         """Only formats meant to be sent here, and only as many pixels as one request may cost."""
-        if not is_picture(encoded):
+        if not is_image(encoded):
             raise UnknownMedia("send a JPEG, PNG or WebP, or both payloads as application/vnd.overtone")
         try:
             with Image.open(io.BytesIO(encoded), formats=("JPEG", "PNG", "WEBP")) as opened:
@@ -244,7 +244,7 @@ def _quality(payload: bytes) -> int:
         return read_header(payload).quality
 
 
-def is_picture(encoded: bytes) -> bool:
+def is_image(encoded: bytes) -> bool:
     """Whether these bytes begin as a JPEG, PNG or WebP does."""
     webp = encoded[:4] == b"RIFF" and encoded[8:12] == b"WEBP"
     return webp or encoded.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"))

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overtone.gpu_server.answer import Stage, Timings
-from overtone.gpu_server.errors import Expired, NetworkFailed, Shed, Unavailable
+from overtone.gpu_server.errors import Expired, NetworkFailed, Overloaded, Unavailable
 from overtone.gpu_server.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -43,20 +43,20 @@ class Bands:
 
 
 class Network(Protocol):
-    """What the engine asks of a network; all but `take` is called in the worker thread."""
+    """What the engine asks of a network; all but `batch_size` is called in the worker thread."""
 
-    def take(self, waiting: int) -> int:
+    def batch_size(self, waiting: int) -> int:
         """How many of the waiting images the next batch should hold, 1 to `waiting`."""
 
     def warm(self) -> None:
-        """Run every batch size once."""
+        """Inference every batch size once."""
 
     def run(self, stage: Stage, images: Sequence[Bands]) -> NDArray[np.float32]:
         """Class probabilities float32[N, K]."""
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class Inference:
     """What became of one image: class probabilities float32[K], and how long it took."""
 
     probabilities: NDArray[np.float32]
@@ -65,7 +65,7 @@ class Run:
 
 @dataclass(eq=False, slots=True)
 class _Ticket:
-    future: asyncio.Future[Run]
+    future: asyncio.Future[Inference]
     arrived: float
     expires: float
     bands: Bands
@@ -110,7 +110,7 @@ class Engine:
         self._network = network
         self._metrics = metrics
         self._queues = {Stage.LOW: _Queue(low_queue), Stage.HIGH: _Queue(high_queue)}
-        self._pace = {Stage.LOW: 0.0, Stage.HIGH: 0.0}
+        self._seconds_per_image = {Stage.LOW: 0.0, Stage.HIGH: 0.0}
         self._max_wait = max_wait
         self._brownout = brownout
         self._clock = clock
@@ -146,14 +146,14 @@ class Engine:
 
     def backlog(self) -> float:
         """Seconds the network needs for all that waits, as far as it can be told from the last batches."""
-        return sum(queue.depth() * self._pace[stage] for stage, queue in self._queues.items())
+        return sum(queue.depth() * self._seconds_per_image[stage] for stage, queue in self._queues.items())
 
     @property
     def overloaded(self) -> bool:
         """Whether it is better to answer now than to ask for more."""
         return self.backlog() > self._brownout
 
-    async def submit(self, stage: Stage, prepare: Callable[[], Bands], expires: float) -> Run:
+    async def submit(self, stage: Stage, prepare: Callable[[], Bands], expires: float) -> Inference:
         """Prepare an image in a decoder thread, queue it, and wait for its class probabilities.
 
         Args:
@@ -162,7 +162,7 @@ class Engine:
             expires: event loop time after which nobody wants the answer.
 
         Raises:
-            Shed: the queue is full.
+            Overloaded: the queue is full.
             Expired: it is too late.
             NetworkFailed: the network raised.
             Unavailable: the engine is not running.
@@ -195,7 +195,9 @@ class Engine:
             raise _stopping()
         if queue.depth() >= queue.limit:
             self._metrics.shed.labels(stage, "full").inc()
-            raise Shed("the server is full; try again later", retry_after=min(max(self.backlog(), 0.1), 30.0))
+            raise Overloaded(
+                "the server is full; try again later", retry_after=min(max(self.backlog(), 0.1), 30.0)
+            )
         if expires <= asyncio.get_running_loop().time():
             self._metrics.shed.labels(stage, "expired").inc()
             raise _too_late()
@@ -228,7 +230,7 @@ class Engine:
                 # Its own timeout tells it; here it only must not be computed.
                 del ready[ticket]
             if ready:
-                count = max(1, min(len(ready), self._network.take(len(ready))))
+                count = max(1, min(len(ready), self._network.batch_size(len(ready))))
                 return stage, [ready.popitem(last=False)[0] for _ in range(count)]
         return None
 
@@ -252,8 +254,8 @@ class Engine:
     def _deliver(self, stage: Stage, batch: list[_Ticket], rows: NDArray[np.float32], began: float) -> None:
         compute = self._clock() - began
         pace = compute / len(batch)
-        known = self._pace[stage]
-        self._pace[stage] = pace if not known else known + NEWEST * (pace - known)
+        known = self._seconds_per_image[stage]
+        self._seconds_per_image[stage] = pace if not known else known + NEWEST * (pace - known)
         self._metrics.compute_seconds.labels(stage).observe(compute)
         self._metrics.batch_size.labels(stage).observe(len(batch))
         for ticket, row in zip(batch, rows, strict=True):
@@ -262,7 +264,7 @@ class Engine:
                 log.error("the %s network gave something that is not a number", stage)
                 _fail([ticket], _network_failed)
             elif not ticket.future.done():
-                ticket.future.set_result(Run(row, Timings(began - ticket.arrived, compute)))
+                ticket.future.set_result(Inference(row, Timings(began - ticket.arrived, compute)))
 
     def _count(self, change: int) -> None:
         self._active += change

@@ -26,7 +26,7 @@ class NetworkFailed(ServiceError):  # noqa: N818 - these are named after what ha
     """The network raised; every image of its batch gets this one."""
 
 
-class Shed(ServiceError):  # noqa: N818
+class Overloaded(ServiceError):  # noqa: N818
     """Refused at once because a queue is full."""
 
     code = StatusCode.RESOURCE_EXHAUSTED
@@ -93,7 +93,7 @@ class Unauthenticated(ServiceError):  # noqa: N818
     http = 401
 
 
-class Departed(ServiceError):  # noqa: N818
+class ClientDisconnected(ServiceError):  # noqa: N818
     """Whoever asked has gone; nobody reads this one."""
 
     code = StatusCode.CANCELLED

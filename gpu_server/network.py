@@ -77,7 +77,7 @@ class TorchNetwork:
         self._card = card
         self._forward: dict[tuple[Stage, int], Forward] = {}
 
-    def take(self, waiting: int) -> int:
+    def batch_size(self, waiting: int) -> int:
         """On CUDA as many as fit, for padding is nearly free there; on a CPU a size that needs no padding."""
         if self.cuda:
             return min(waiting, self.sizes[-1])
@@ -85,7 +85,7 @@ class TorchNetwork:
 
     @torch.inference_mode()
     def warm(self) -> None:
-        """Run both stages once in every size, largest first, so that memory is taken once."""
+        """Inference both stages once in every size, largest first, so that memory is taken once."""
         for size in reversed(self.sizes):
             for stage in (Stage.LOW, Stage.HIGH):
                 inputs = tuple(t.to(self.device) for t in _empty(self._card, stage, size))

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import uvicorn
 
 from overtone.gpu_server.errors import StartError
-from overtone.gpu_server.grpc_face import GrpcFace
-from overtone.gpu_server.listening import check_tls, listener
-from overtone.gpu_server.rest_face import create_app
+from overtone.gpu_server.grpc_server import GrpcServer
+from overtone.gpu_server.rest_api import create_app
 from overtone.gpu_server.service import Phase, Service
 from overtone.gpu_server.settings import Settings
+from overtone.gpu_server.sockets import check_tls, listener
 
 # For what is left after draining: health watches, idle HTTP connections.
 CLOSING = 0.5
@@ -46,7 +46,7 @@ class _Uvicorn(uvicorn.Server):
         yield
 
 
-class RestFace:
+class HttpServer:
     """uvicorn, run and stopped by us."""
 
     def __init__(self, service: Service) -> None:
@@ -92,31 +92,31 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
     """
     check_tls(settings)
     service = Service(settings)
-    grpc_face = GrpcFace(service)
+    grpc_server = GrpcServer(service)
     try:
-        rest_face = RestFace(service)
+        rest_api = HttpServer(service)
     except StartError:
-        await grpc_face.stop(0)
+        await grpc_server.stop(0)
         raise
-    await grpc_face.start()
-    await rest_face.start()
+    await grpc_server.start()
+    await rest_api.start()
     try:
         await service.load()
-        await grpc_face.set_serving(True)
-        yield Running(service, settings.host, grpc_face.port, rest_face.port)
+        await grpc_server.set_serving(True)
+        yield Running(service, settings.host, grpc_server.port, rest_api.port)
     finally:
-        await _stop(service, grpc_face, rest_face)
+        await _stop(service, grpc_server, rest_api)
 
 
-async def _stop(service: Service, grpc_face: GrpcFace, rest_face: RestFace) -> None:
+async def _stop(service: Service, grpc_server: GrpcServer, rest_api: HttpServer) -> None:
     """Readiness off, pause, go away, drain, faces, worker."""
     loaded = service.ready
     service.phase = Phase.LEAVING if loaded else service.phase
-    await grpc_face.set_serving(False)
+    await grpc_server.set_serving(False)
     if loaded:
         await asyncio.sleep(service.settings.pause)
         await service.drain()
-    await asyncio.gather(grpc_face.stop(CLOSING), rest_face.stop())
+    await asyncio.gather(grpc_server.stop(CLOSING), rest_api.stop())
     await service.stop()
 
 

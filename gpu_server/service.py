@@ -13,9 +13,9 @@ from typing import Protocol
 from overtone.gpu_server.core import Core
 from overtone.gpu_server.engine import Engine, Network
 from overtone.gpu_server.errors import (
-    Departed,
+    ClientDisconnected,
+    Overloaded,
     ServiceError,
-    Shed,
     StartError,
     StateLost,
     Unauthenticated,
@@ -24,7 +24,7 @@ from overtone.gpu_server.errors import (
 from overtone.gpu_server.metrics import Metrics
 from overtone.gpu_server.network import open_network
 from overtone.gpu_server.settings import Settings
-from overtone.gpu_server.state import Budget, Kept, Store
+from overtone.gpu_server.state import Budget, PendingImage, Store
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class Phase(Enum):
     DRAINING = "the server is stopping"
 
 
-class Leaver(Protocol):
+class Drainable(Protocol):
     """An open session, as far as stopping it goes."""
 
     def go_away(self, reason: str) -> None:
@@ -56,11 +56,11 @@ class Service:
         self.settings = settings
         self.metrics = Metrics()
         self.store = Store(settings.state_bytes, settings.state_ttl, self.metrics)
-        self.bodies = Budget(settings.body_bytes)
+        self.body_budget = Budget(settings.body_bytes)
         self.phase = Phase.LOADING
         self._core: Core | None = None
         self._engine: Engine | None = None
-        self._sessions: set[Leaver] = set()
+        self._sessions: set[Drainable] = set()
         self._busy = 0
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -130,7 +130,7 @@ class Service:
             raise Unauthenticated("send a known token as 'authorization: Bearer TOKEN'")
         return "token " + hashlib.sha256(given.strip().encode()).hexdigest()
 
-    def find(self, key: Hashable, size: int) -> Kept:
+    def find(self, key: Hashable, size: int) -> PendingImage:
         """What is kept for a high payload of `size` bytes; where nothing is, they came for nothing.
 
         Raises:
@@ -143,15 +143,15 @@ class Service:
             raise
 
     @contextmanager
-    def attending(self, session: Leaver) -> Iterator[None]:
+    def track_session(self, session: Drainable) -> Iterator[None]:
         """A session is open for as long as this is entered.
 
         Raises:
-            Shed: there are too many.
+            Overloaded: there are too many.
         """
         if len(self._sessions) >= self.settings.max_sessions:
             self.metrics.shed.labels("session", "full").inc()
-            raise Shed("too many sessions; try another server or later", retry_after=5.0)
+            raise Overloaded("too many sessions; try another server or later", retry_after=5.0)
         self._sessions.add(session)
         self._count(+1)
         self.metrics.sessions.inc()
@@ -163,7 +163,7 @@ class Service:
             self.metrics.sessions.dec()
 
     @contextmanager
-    def counted(self, face: str) -> Iterator[None]:
+    def track_request(self, face: str) -> Iterator[None]:
         """Count one request and how it ended; what is not of the family is logged and becomes it."""
         began, code = time.perf_counter(), "OK"
         self._count(+1)
@@ -173,7 +173,7 @@ class Service:
             code = error.code.name
             raise
         except asyncio.CancelledError:
-            code = Departed.code.name
+            code = ClientDisconnected.code.name
             raise
         except Exception as error:
             code = ServiceError.code.name

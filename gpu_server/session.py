@@ -11,16 +11,16 @@ from overtone.gpu_server.answer import Answer, Options
 from overtone.gpu_server.core import Core
 from overtone.gpu_server.errors import (
     BadRequest,
-    Departed,
+    ClientDisconnected,
     Expired,
+    Overloaded,
     ServiceError,
-    Shed,
     StateLost,
     Unavailable,
     WrongProfile,
 )
 from overtone.gpu_server.service import Service
-from overtone.gpu_server.state import Kept
+from overtone.gpu_server.state import PendingImage
 from overtone.gpu_server.upload import Upload
 from overtone.protos import overtone_pb2 as pb
 
@@ -69,7 +69,7 @@ class Session:
         Raises:
             ServiceError: the stream as a whole cannot go on; failures of one image are messages.
         """
-        with self._service.attending(self):
+        with self._service.track_session(self):
             await self._greet(upstream)
             reader = asyncio.create_task(self._read(upstream), name="overtone-session-reader")
             age = asyncio.get_running_loop().call_later(
@@ -94,7 +94,7 @@ class Session:
             async with asyncio.timeout(self._settings.deadline):
                 first = await anext(upstream)
         except StopAsyncIteration:
-            raise Departed("the stream ended before hello") from None
+            raise ClientDisconnected("the stream ended before hello") from None
         except TimeoutError:
             raise Expired("no hello came") from None
         if first.WhichOneof("message") != "hello":
@@ -124,7 +124,7 @@ class Session:
             log.debug("a stream broke", exc_info=True)
         finally:
             for flight in self._flights.values():
-                flight.upload.fail(Departed("the stream ended before high came"))
+                flight.upload.fail(ClientDisconnected("the stream ended before high came"))
             self._end()
 
     async def _write(self) -> None:
@@ -177,7 +177,7 @@ class Session:
         if image.id in self._flights:
             raise BadRequest(f"image {image.id} is in flight already")
         if len(self._flights) >= self._settings.credits:
-            raise Shed(f"more than {self._settings.credits} images in flight", retry_after=0.1)
+            raise Overloaded(f"more than {self._settings.credits} images in flight", retry_after=0.1)
 
     def _take_chunk(self, chunk: pb.HighChunk) -> None:
         flight = self._flights.get(chunk.id)
@@ -191,7 +191,7 @@ class Session:
     async def _serve(self, image: pb.Image, flight: _Flight) -> None:
         number = image.id
         try:
-            with self._service.counted("grpc"):
+            with self._service.track_request("grpc"):
                 answering = self._answer(image, flight.upload)
                 # The coroutine has it now, and lets it go as soon as the store holds it.
                 del image
@@ -209,7 +209,7 @@ class Session:
         if isinstance(result, Answer):
             return result
         # From here on the store alone holds the low payload, and may lose it.
-        self._service.store.put((self, number), Kept(low, result))
+        self._service.store.put((self, number), PendingImage(low, result))
         # Nor need it be asked for if it has come unasked while low was computed.
         if not both and not upload.complete:
             self._say(need_high=messages.need_high(number, result))
@@ -220,7 +220,7 @@ class Session:
         except StateLost:
             if not both:
                 raise
-            raise Shed(
+            raise Overloaded(
                 "the server has no room for unfinished images; try again later", retry_after=1.0
             ) from None
         return await self._core.high(kept.low, high, options, kept.need)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 from overtone.gpu_server.answer import NeedHigh
-from overtone.gpu_server.errors import Shed, StateLost
+from overtone.gpu_server.errors import Overloaded, StateLost
 from overtone.gpu_server.metrics import Metrics
 
 # What an entry costs beside its payload: keys, objects, the low answer.
@@ -18,7 +18,7 @@ OVERHEAD = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class PendingImage:
     """What is known of an image whose high has been asked for."""
 
     low: bytes
@@ -32,17 +32,19 @@ class Budget:
         self.used = 0
         self._limit = limit
 
-    def take(self, count: int) -> None:
+    def acquire(self, count: int) -> None:
         """Hold more.
 
         Raises:
-            Shed: it would be too many.
+            Overloaded: it would be too many.
         """
         if self.used + count > self._limit:
-            raise Shed("the server holds too many unfinished requests; try again later", retry_after=1.0)
+            raise Overloaded(
+                "the server holds too many unfinished requests; try again later", retry_after=1.0
+            )
         self.used += count
 
-    def give(self, count: int) -> None:
+    def release(self, count: int) -> None:
         """Hold less."""
         self.used -= count
 
@@ -64,7 +66,7 @@ class Store:
         self._limit = limit
         self._metrics = metrics
         self._clock = clock
-        self._entries: OrderedDict[Hashable, tuple[float, Kept]] = OrderedDict()
+        self._entries: OrderedDict[Hashable, tuple[float, PendingImage]] = OrderedDict()
         self._bytes = 0
 
     @property
@@ -72,13 +74,13 @@ class Store:
         """What is held now."""
         return self._bytes
 
-    def issue(self, owner: str, kept: Kept) -> str:
+    def issue(self, owner: str, kept: PendingImage) -> str:
         """Keep something under a new token that only its owner can use."""
         token = secrets.token_urlsafe(16)
         self.put((owner, token), kept)
         return token
 
-    def put(self, key: Hashable, kept: Kept) -> None:
+    def put(self, key: Hashable, kept: PendingImage) -> None:
         """Keep something; older entries make room, and what is larger than all the room is lost at once."""
         self.drop(key)
         self._expire()
@@ -97,7 +99,7 @@ class Store:
             self._metrics.state_misses.inc()
             raise StateLost("the low payload is not here, or no longer: send both")
 
-    def get(self, key: Hashable) -> Kept:
+    def get(self, key: Hashable) -> PendingImage:
         """What was kept under this key; it stays until dropped, expired or evicted.
 
         Raises:
@@ -117,13 +119,15 @@ class Store:
         """Count bytes held elsewhere; entries make room for them.
 
         Raises:
-            Shed: not even an empty store has room.
+            Overloaded: not even an empty store has room.
         """
         self._bytes += count
         self._shrink()
         if self._bytes > self._limit:
             self._bytes -= count
-            raise Shed("the server holds too many unfinished payloads; try again later", retry_after=1.0)
+            raise Overloaded(
+                "the server holds too many unfinished payloads; try again later", retry_after=1.0
+            )
 
     def release(self, count: int) -> None:
         """Give back what was reserved."""
@@ -144,6 +148,6 @@ class Store:
         self._metrics.state_evictions.inc()
 
 
-def _size(kept: Kept) -> int:
+def _size(kept: PendingImage) -> int:
     known = kept.need.probabilities
     return len(kept.low) + OVERHEAD + (0 if known is None else known.nbytes)

@@ -30,7 +30,7 @@ class FakeNetwork:
         self.warmed = False
         self.largest = largest
 
-    def take(self, waiting: int) -> int:
+    def batch_size(self, waiting: int) -> int:
         return min(waiting, self.largest)
 
     def warm(self) -> None:

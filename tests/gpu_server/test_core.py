@@ -74,8 +74,8 @@ async def test_a_rule_weighs_the_bytes_that_low_announces(core: Core, encoded: E
 
 async def test_a_picture_has_no_bytes_to_weigh(core: Core, jpeg: bytes) -> None:
     """So the threshold decides, which is the other way round in both points."""
-    assert (await core.picture(jpeg, Options("cheap"))).stage is Stage.LOW
-    assert (await core.picture(jpeg, Options("dear"))).stage is Stage.HIGH
+    assert (await core.image(jpeg, Options("cheap"))).stage is Stage.LOW
+    assert (await core.image(jpeg, Options("dear"))).stage is Stage.HIGH
 
 
 async def test_a_mixed_answer_does_not_depend_on_what_was_kept(core: Core, encoded: Encoded) -> None:

@@ -5,8 +5,8 @@ from functools import partial
 import pytest
 
 from overtone.gpu_server.answer import Stage
-from overtone.gpu_server.engine import Bands, Engine, Run
-from overtone.gpu_server.errors import BadRequest, Expired, NetworkFailed, Shed, Unavailable
+from overtone.gpu_server.engine import Bands, Engine, Inference
+from overtone.gpu_server.errors import BadRequest, Expired, NetworkFailed, Overloaded, Unavailable
 from overtone.gpu_server.metrics import Metrics
 from tests.gpu_server.fakes import FakeNetwork, bands
 
@@ -17,7 +17,7 @@ def soon() -> float:
     return asyncio.get_running_loop().time() + LATER
 
 
-def submit(engine: Engine, stage: Stage, mark: int = 0) -> asyncio.Task[Run]:
+def submit(engine: Engine, stage: Stage, mark: int = 0) -> asyncio.Task[Inference]:
     return asyncio.create_task(engine.submit(stage, partial(bands, mark), soon()))
 
 
@@ -54,7 +54,7 @@ async def engine(network: FakeNetwork, metrics: Metrics) -> AsyncIterator[Engine
     await engine.stop()
 
 
-async def busy(engine: Engine, network: FakeNetwork) -> asyncio.Task[Run]:
+async def busy(engine: Engine, network: FakeNetwork) -> asyncio.Task[Inference]:
     """One image held inside the worker."""
     network.gate.clear()
     network.entered.clear()
@@ -102,7 +102,7 @@ async def test_full_queue_refuses_at_once(engine: Engine, network: FakeNetwork, 
     held = await busy(engine, network)
     tasks = [submit(engine, Stage.LOW, i) for i in range(6)]
     await until(lambda: depth(metrics, Stage.LOW) == 6)
-    with pytest.raises(Shed) as refused:
+    with pytest.raises(Overloaded) as refused:
         await submit(engine, Stage.LOW)
     assert refused.value.retry_after
     assert shed(metrics, Stage.LOW, "full") == 1
@@ -234,6 +234,6 @@ async def test_traffic_leaves_nothing_behind(engine: Engine, network: FakeNetwor
         await asyncio.sleep(0)
         task.cancel()
     results = await asyncio.gather(*tasks, return_exceptions=True)
-    assert {type(result) for result in results} <= {Run, Shed, asyncio.CancelledError}
+    assert {type(result) for result in results} <= {Inference, Overloaded, asyncio.CancelledError}
     assert depth(metrics, Stage.LOW) == depth(metrics, Stage.HIGH) == 0
     await submit(engine, Stage.LOW)

@@ -63,7 +63,7 @@ def test_a_batch_may_mix_qualities(network: TorchNetwork, image: Bands, tiny_pro
 
 
 def test_a_cpu_takes_sizes_that_need_no_padding(network: TorchNetwork) -> None:
-    assert [network.take(n) for n in (1, 2, 3, 4, 7)] == [1, 2, 2, 4, 4]
+    assert [network.batch_size(n) for n in (1, 2, 3, 4, 7)] == [1, 2, 2, 4, 4]
 
 
 def test_fusing_leaves_no_normalisation_and_the_same_numbers(tiny_checkpoint: Path) -> None:

@@ -19,7 +19,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 import overtone.gpu_server.serve
 import overtone.gpu_server.service
 from overtone.gpu_server.errors import StartError
-from overtone.gpu_server.grpc_face import NOT_SERVING, SERVING, GrpcFace
+from overtone.gpu_server.grpc_server import NOT_SERVING, SERVING, GrpcServer
 from overtone.gpu_server.network import TorchNetwork, open_network
 from overtone.gpu_server.serve import running
 from overtone.gpu_server.service import Service
@@ -31,7 +31,7 @@ LATER = 60.0
 
 async def test_health_follows_the_phases(settings: Callable[..., Settings]) -> None:
     service = Service(settings())
-    face = GrpcFace(service)
+    face = GrpcServer(service)
     await face.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{face.port}") as channel:
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
@@ -112,14 +112,11 @@ async def test_network_that_does_not_run(
             pass
 
 
-PROGRAM = "from gpu_server.serve import run; from gpu_server.settings import Settings; run(Settings())"
-
-
 def start(**environment: str) -> subprocess.Popen[str]:
     # The environment is the caller's way in, so it is tried here.
     variables = {f"OVERTONE_{name.upper()}": value for name, value in environment.items()}
     return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM],
+        [sys.executable, "-m", "overtone", "serve"],
         env={**os.environ, "OVERTONE_THREADS": "1", "OVERTONE_PAUSE": "0", **variables},
         cwd=Path(__file__).parents[2],
         stdout=subprocess.PIPE,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from overtone.frequency import Encoded
-from overtone.gpu_server.errors import BadRequest, Departed, Shed
+from overtone.gpu_server.errors import BadRequest, ClientDisconnected, Overloaded
 from overtone.gpu_server.service import Service
 from overtone.gpu_server.session import Session
 from overtone.gpu_server.settings import Settings
@@ -77,7 +77,7 @@ def chunks(number: int, high: bytes, size: int) -> list[pb.Upstream]:
 
 
 async def test_empty_and_wordless_streams(service: Service) -> None:
-    with pytest.raises(Departed):
+    with pytest.raises(ClientDisconnected):
         await played(service, [])
     assert [type(m) for m in await played(service, [hello("always")])] == [pb.Welcome]
     with pytest.raises(BadRequest):
@@ -208,7 +208,7 @@ async def test_both_payloads_are_not_asked_for_again_where_there_is_no_room(
     await service.load()
     said = await played(service, [hello("never"), image(1, encoded.low, True), *chunks(1, encoded.high, 50)])
     assert [type(m) for m in said] == [pb.Welcome, pb.Error]
-    assert said[1].code == Shed("").number
+    assert said[1].code == Overloaded("").number
     assert said[1].retry_after_ms
     assert dropped(service) == len(encoded.high)
     await service.stop()

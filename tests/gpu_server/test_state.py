@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 
 from overtone.gpu_server.answer import Answer, NeedHigh, Score, Stage
-from overtone.gpu_server.errors import Shed, StateLost
+from overtone.gpu_server.errors import Overloaded, StateLost
 from overtone.gpu_server.metrics import Metrics
-from overtone.gpu_server.state import OVERHEAD, Budget, Kept, Store
+from overtone.gpu_server.state import OVERHEAD, Budget, PendingImage, Store
 
 NEED = NeedHigh(Answer(Stage.BROWNOUT, (Score(0, "cat", 0.4),), False), 10)
 
 
-def kept(size: int = 100) -> Kept:
-    return Kept(b"x" * size, NEED)
+def kept(size: int = 100) -> PendingImage:
+    return PendingImage(b"x" * size, NEED)
 
 
 class Clock:
@@ -76,7 +76,7 @@ def test_bounded_by_bytes_oldest_out_first(store: Store, metrics: Metrics) -> No
 
 def test_what_low_has_said_counts_too(store: Store) -> None:
     said = np.zeros(100, np.float32)
-    store.put("a", Kept(b"x" * 100, replace(NEED, probabilities=said)))
+    store.put("a", PendingImage(b"x" * 100, replace(NEED, probabilities=said)))
     assert store.bytes == 100 + OVERHEAD + 400
     store.drop("a")
     assert store.bytes == 0
@@ -123,7 +123,7 @@ def test_reserved_bytes_push_entries_out_but_not_each_other(store: Store) -> Non
     store.reserve(3 * (100 + OVERHEAD) - 10)
     with pytest.raises(StateLost):
         store.get("a")
-    with pytest.raises(Shed):
+    with pytest.raises(Overloaded):
         store.reserve(11)
     store.release(3 * (100 + OVERHEAD) - 10)
     assert store.bytes == 0
@@ -131,9 +131,9 @@ def test_reserved_bytes_push_entries_out_but_not_each_other(store: Store) -> Non
 
 def test_budget() -> None:
     budget = Budget(10)
-    budget.take(6)
-    with pytest.raises(Shed):
-        budget.take(5)
-    budget.give(6)
-    budget.take(10)
+    budget.acquire(6)
+    with pytest.raises(Overloaded):
+        budget.acquire(5)
+    budget.release(6)
+    budget.acquire(10)
     assert budget.used == 10

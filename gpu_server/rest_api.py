@@ -15,13 +15,20 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from overtone.gpu_server import bodies
+from overtone.gpu_server import schemas
 from overtone.gpu_server.answer import Answer, Options
-from overtone.gpu_server.core import Core, is_picture
-from overtone.gpu_server.errors import BadRequest, Departed, ServiceError, TooLarge, TooSlow, UnknownMedia
+from overtone.gpu_server.core import Core, is_image
+from overtone.gpu_server.errors import (
+    BadRequest,
+    ClientDisconnected,
+    ServiceError,
+    TooLarge,
+    TooSlow,
+    UnknownMedia,
+)
 from overtone.gpu_server.service import Service
 from overtone.gpu_server.settings import MIB
-from overtone.gpu_server.state import Kept
+from overtone.gpu_server.state import PendingImage
 
 T = TypeVar("T")
 
@@ -51,7 +58,7 @@ def create_app(service: Service) -> FastAPI:
             HTTPException: _http_error,
             RequestValidationError: _invalid,
         },
-        responses={"default": {"model": bodies.Failure}},
+        responses={"default": {"model": schemas.Failure}},
     )
     app.state.service = service
     _add_images(app, service)
@@ -92,27 +99,27 @@ def _add_images(app: FastAPI, service: Service) -> None:
 
     @app.post(
         "/v1/images",
-        response_model=bodies.Answer,
-        responses={202: {"model": bodies.NeedHigh}},
+        response_model=schemas.Answer,
+        responses={202: {"model": schemas.NeedHigh}},
         openapi_extra=_binary(PAYLOADS),
     )
     async def images(request: Request, chosen: Chosen) -> Response:
         """The low payload of an image: an answer, or a token for its high one."""
-        with service.counted(FACE):
+        with service.track_request(FACE):
             who, core = owner(service, request), service.core
             async with received(request, limit) as low:
                 result = await attended(request, core.low(low, chosen))
             if isinstance(result, Answer):
                 return _answer(core, result)
-            token = service.store.issue(who, Kept(low, result))
-            body = bodies.need_high(token, result, service.store.ttl)
+            token = service.store.issue(who, PendingImage(low, result))
+            body = schemas.need_high(token, result, service.store.ttl)
             where = {"location": f"/v1/images/{token}/high"}
             return JSONResponse(body.model_dump(), HTTPStatus.ACCEPTED, where)
 
-    @app.post("/v1/images/{token}/high", response_model=bodies.Answer, openapi_extra=_binary(PAYLOADS))
+    @app.post("/v1/images/{token}/high", response_model=schemas.Answer, openapi_extra=_binary(PAYLOADS))
     async def high(token: str, request: Request, chosen: Chosen) -> Response:
         """The high payload of an image whose low one gave this token; 410 means: send both."""
-        with service.counted(FACE):
+        with service.track_request(FACE):
             key, core = (owner(service, request), token), service.core
             service.store.check(key)  # before the body is read: it may be large, and for nothing
             async with received(request, limit) as payload:
@@ -122,7 +129,7 @@ def _add_images(app: FastAPI, service: Service) -> None:
             return _answer(core, answer)
 
     @app.post(
-        "/v1/classify", response_model=bodies.Answer, openapi_extra=_binary(PAYLOADS, *sorted(PICTURES))
+        "/v1/classify", response_model=schemas.Answer, openapi_extra=_binary(PAYLOADS, *sorted(PICTURES))
     )
     async def classify(request: Request, chosen: Chosen, cropped: bool = False) -> Response:
         """A JPEG, PNG or WebP; or both payloads in one piece, low first, as application/vnd.overtone.
@@ -130,7 +137,7 @@ def _add_images(app: FastAPI, service: Service) -> None:
         Of a picture its centre is taken, an eighth less than the largest square; all of that square if the
         sender `cropped` it.
         """
-        with service.counted(FACE):
+        with service.track_request(FACE):
             owner(service, request)
             core = service.core
             kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -139,8 +146,8 @@ def _add_images(app: FastAPI, service: Service) -> None:
             payloads = kind == PAYLOADS
             most = 2 * limit if payloads else service.settings.max_picture_bytes
             async with received(request, most) as body:
-                joined = payloads or (kind in ANY and not is_picture(body))
-                work = core.joined(body, chosen) if joined else core.picture(body, chosen, cropped=cropped)
+                joined = payloads or (kind in ANY and not is_image(body))
+                work = core.joined(body, chosen) if joined else core.image(body, chosen, cropped=cropped)
                 return _answer(core, await attended(request, work))
 
 
@@ -197,8 +204,8 @@ async def received(request: Request, limit: int) -> AsyncIterator[bytes]:
     Raises:
         TooLarge: it is.
         TooSlow: it did not come in time.
-        Shed: too many bodies are held.
-        Departed: the client went away in the middle.
+        Overloaded: too many bodies are held.
+        ClientDisconnected: the client went away in the middle.
     """
     service: Service = request.app.state.service
     body = bytearray()
@@ -207,7 +214,7 @@ async def received(request: Request, limit: int) -> AsyncIterator[bytes]:
         request.state.read = True
         yield bytes(body)
     finally:
-        service.bodies.give(len(body))
+        service.body_budget.release(len(body))
 
 
 async def _read(request: Request, limit: int, body: bytearray, service: Service) -> None:
@@ -220,10 +227,10 @@ async def _read(request: Request, limit: int, body: bytearray, service: Service)
             async for chunk in request.stream():
                 if len(body) + len(chunk) > limit:
                     raise too_large
-                service.bodies.take(len(chunk))
+                service.body_budget.acquire(len(chunk))
                 body += chunk
     except ClientDisconnect:
-        raise Departed("the client went away") from None
+        raise ClientDisconnected("the client went away") from None
     except TimeoutError:
         raise TooSlow(f"the body did not come within {service.settings.body_timeout:g} s") from None
 
@@ -232,14 +239,14 @@ async def attended(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """The result of `work`, which is cancelled when the client goes away; the body must have been read.
 
     Raises:
-        Departed: it did.
+        ClientDisconnected: it did.
     """
     task, gone = asyncio.ensure_future(work), asyncio.ensure_future(_departure(request))
     try:
         await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             return task.result()
-        raise Departed("the client went away")
+        raise ClientDisconnected("the client went away")
     finally:
         for future in (task, gone):
             future.cancel()
@@ -252,7 +259,7 @@ async def _departure(request: Request) -> None:
 
 
 def _answer(core: Core, answer: Answer) -> Response:
-    return JSONResponse(bodies.answer(answer, core.card.name).model_dump())
+    return JSONResponse(schemas.answer(answer, core.card.name).model_dump())
 
 
 def _binary(*kinds: str) -> dict[str, Any]:
@@ -271,13 +278,13 @@ async def _service_error(request: Request, error: Exception) -> Response:
     kind: type[JSONResponse] = JSONResponse
     if request.method == "POST" and not getattr(request.state, "read", False):
         kind, headers["connection"] = _Refusal, "close"
-    return kind(bodies.failure(error.code.name, error.message).model_dump(), error.http, headers)
+    return kind(schemas.failure(error.code.name, error.message).model_dump(), error.http, headers)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = "NOT_FOUND" if error.status_code == HTTPStatus.NOT_FOUND else "INVALID_ARGUMENT"
-    body = bodies.failure(code, str(error.detail))
+    body = schemas.failure(code, str(error.detail))
     return JSONResponse(body.model_dump(), error.status_code, error.headers)
 
 

@@ -10,8 +10,8 @@ from grpc.aio import Channel
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from overtone.frequency import Encoded, Profile
-from overtone.gpu_server import grpc_face
-from overtone.gpu_server.grpc_face import OPTIONS
+from overtone.gpu_server import grpc_server
+from overtone.gpu_server.grpc_server import OPTIONS
 from overtone.gpu_server.serve import Running
 from overtone.gpu_server.upload import MAX_CHUNK
 from overtone.protos import overtone_pb2 as pb
@@ -462,7 +462,7 @@ async def test_an_idle_device_may_ping_every_half_minute(
 ) -> None:
     """With a thousandth of that time, and by hand, as gRPC's own clients ping once a second at most."""
     quick = tuple((name, value // 1000 if "ping_interval" in name else value) for name, value in OPTIONS)
-    monkeypatch.setattr(grpc_face, "OPTIONS", quick)
+    monkeypatch.setattr(grpc_server, "OPTIONS", quick)
     settings, ping, goaway = 4, 6, 7
     async with serve() as server:
         reader, writer = await asyncio.open_connection(server.host, server.grpc_port)

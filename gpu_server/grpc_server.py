@@ -9,10 +9,10 @@ from grpc_reflection.v1alpha import reflection
 
 from overtone.gpu_server import messages
 from overtone.gpu_server.errors import ServiceError, StartError
-from overtone.gpu_server.listening import listener
 from overtone.gpu_server.service import Service
 from overtone.gpu_server.session import Session
 from overtone.gpu_server.settings import MIB, Settings
+from overtone.gpu_server.sockets import listener
 from overtone.protos import overtone_pb2 as pb
 from overtone.protos import overtone_pb2_grpc as stubs
 
@@ -57,7 +57,7 @@ class CascadeServicer(stubs.CascadeServicer):
     ) -> pb.Answer:
         """Both payloads in one call."""
         try:
-            with self._service.counted("grpc"):
+            with self._service.track_request("grpc"):
                 self._admit(context)
                 options = messages.options(request.options)
                 given = await self._service.core.classify(request.low, request.high, options)
@@ -92,7 +92,7 @@ async def abort(context: grpc.aio.ServicerContext, error: ServiceError) -> NoRet
     raise AssertionError("abort returned")
 
 
-class GrpcFace:
+class GrpcServer:
     """The server: service, health and, if wanted, reflection."""
 
     def __init__(self, service: Service) -> None:

@@ -11,8 +11,8 @@ from PIL import Image
 
 from overtone.frequency import Encoded, Profile, fit
 from overtone.gpu_server.engine import Engine
-from overtone.gpu_server.errors import Shed
-from overtone.gpu_server.rest_face import create_app
+from overtone.gpu_server.errors import Overloaded
+from overtone.gpu_server.rest_api import create_app
 from overtone.gpu_server.serve import Running
 from overtone.gpu_server.service import Service
 from overtone.gpu_server.settings import Settings
@@ -201,7 +201,7 @@ async def test_refusals_reach_a_client_that_is_still_sending(serve: Serve) -> No
 async def test_bodies_are_bounded_together(serve: Serve, jpeg: bytes) -> None:
     async with serve(body_bytes=len(jpeg) - 1) as server, client_of(server) as http:
         assert error(await http.post("/v1/classify", content=jpeg)) == (429, "RESOURCE_EXHAUSTED")
-        assert server.service.bodies.used == 0
+        assert server.service.body_budget.used == 0
 
 
 async def test_body_that_does_not_come(serve: Serve) -> None:
@@ -286,7 +286,7 @@ async def test_full_server(
     asked = await http.post("/v1/images", params=NEVER, content=encoded.low)
 
     def full(*_: object) -> None:
-        raise Shed("full", retry_after=2.4)
+        raise Overloaded("full", retry_after=2.4)
 
     monkeypatch.setattr(Engine, "_admit", full)
     reply = await http.post("/v1/images", params=NEVER, content=encoded.low)
@@ -348,7 +348,7 @@ async def test_work_for_a_client_that_left_is_cancelled(
     await create_app(server.service)(scope, receive, send)
     gone = {"face": "rest", "code": "CANCELLED"}
     assert server.service.metrics.registry.get_sample_value("overtone_requests_total", gone) == 1
-    assert server.service.bodies.used == 0
+    assert server.service.body_budget.used == 0
     assert not caplog.records
 
 
