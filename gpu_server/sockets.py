@@ -1,5 +1,6 @@
-"""What both faces listen with, tried before they do: a port that is free, and TLS files that fit."""
+"""Checks before a server listens: a free port, usable TLS files, and who could reach it."""
 
+import ipaddress
 import socket
 import ssl
 
@@ -8,25 +9,42 @@ from overtone.gpu_server.settings import Settings
 
 
 def listener(host: str, port: int, protocol: str) -> socket.socket:
-    """A socket that listens.
+    """A listening socket.
 
     Raises:
-        StartError: the address is not this machine's, or the port is taken; named for `protocol`.
+        StartError: the address is not this machine's, or the port is taken; the message names `protocol`.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        at = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        why = str(error.strerror).partition(" (while ")[0]  # create_server adds the address again
-        raise StartError(f"cannot listen on {at} for {protocol}: {why}") from error
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        why = str(error.strerror).partition(" (while ")[0]  # create_server repeats the address there
+        raise StartError(f"cannot listen on {address} for {protocol}: {why}") from error
+
+
+def exposure(settings: Settings) -> str | None:
+    """A warning if other machines can reach the server and it does not protect itself; else None."""
+    if _is_loopback(settings.host):
+        return None
+    if not settings.tokens:
+        return (
+            f"everybody who can reach {settings.host} may use this server; "
+            "set --token or OVERTONE_TOKENS to let in only those who know a token"
+        )
+    if settings.tls_certificate is None:
+        return (
+            f"tokens are sent to {settings.host} unencrypted; set OVERTONE_TLS_CERTIFICATE and OVERTONE_TLS_KEY, "
+            "or put a proxy with TLS in front"
+        )
+    return None
 
 
 def check_tls(settings: Settings) -> None:
-    """Find what gRPC would only complain of at length, or at every handshake.
+    """Find errors that gRPC would report at length, or only at every handshake.
 
     Raises:
-        StartError: a file of the settings that cannot be used; with its setting's name.
+        StartError: a file cannot be used; the message names its setting.
     """
     certificate, key = settings.tls_certificate, settings.tls_key
     if certificate is None or key is None:
@@ -42,9 +60,16 @@ def check_tls(settings: Settings) -> None:
     except ssl.SSLError as error:
         raise StartError(f"OVERTONE_TLS_CERTIFICATE {certificate}: not a certificate in PEM") from error
     try:
-        # With a password it asks nobody for one.
+        # An empty password, so that a locked key is an error and nobody is asked for a password.
         context.load_cert_chain(certificate, key, password="")
     except ssl.SSLError as error:
         raise StartError(
             f"OVERTONE_TLS_KEY {key}: not the key of {certificate}, in PEM and without a password"
         ) from error
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

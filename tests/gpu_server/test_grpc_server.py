@@ -10,13 +10,14 @@ from grpc.aio import Channel
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from overtone.frequency import Encoded, Profile
-from overtone.gpu_server import grpc_server
-from overtone.gpu_server.grpc_server import OPTIONS
+from overtone.gpu_server.errors import StartError
 from overtone.gpu_server.serve import Running
 from overtone.gpu_server.upload import MAX_CHUNK
 from overtone.protos import overtone_pb2 as pb
 from overtone.protos import overtone_pb2_grpc as stubs
-from tests.gpu_server.conftest import Serve
+from tests.gpu_server.conftest import SHARED_LOOP, Serve, connected, value
+
+pytestmark = SHARED_LOOP
 
 LATER = 30.0
 
@@ -221,28 +222,25 @@ async def test_endless_high_is_refused(serve: Serve, encoded: Encoded) -> None:
         assert server.service.store.bytes == 0
 
 
-@asynccontextmanager
-async def connected(server: Running) -> AsyncIterator[Channel]:
-    async with grpc.aio.insecure_channel(f"{server.host}:{server.grpc_port}") as channel:
-        yield channel
-
-
-async def test_lost_state_asks_for_both(server: Running, channel: Channel, encoded: Encoded) -> None:
-    store = server.service.store
-    async with session(channel, "never") as device:
+async def test_lost_state_asks_for_both(serve: Serve, encoded: Encoded) -> None:
+    """There is room for one image of a session, so the second takes the place of the first."""
+    async with (
+        serve(state_bytes=8 * (len(encoded.low) + 1100)) as server,
+        connected(server) as channel,
+        session(channel, "never") as device,
+    ):
         await welcomed(device)
-        await device.image(1, encoded.low)
-        assert not (await device.hear()).send_both
-        everything = server.service.settings.state_bytes
-        store.reserve(everything)
-        store.release(everything)
+        for number in (1, 2):
+            await device.image(number, encoded.low)
+            assert not (await device.hear()).send_both
         await device.high(1, encoded.high)
         lost = await device.hear()
         assert (lost.id, lost.send_both) == (1, True)
+        await device.say(cancel=pb.Cancel(id=2))
         await device.image(1, encoded.low, follows=True)
         await device.high(1, encoded.high)
         assert (await device.hear()).stage == pb.STAGE_HIGH
-        assert store.bytes == 0
+        await until(lambda: server.service.store.bytes == 0)
 
 
 async def test_high_of_an_image_never_seen_asks_for_both(channel: Channel, encoded: Encoded) -> None:
@@ -300,21 +298,22 @@ async def until(condition: Callable[[], bool]) -> None:
 async def test_stream_cancelled_by_the_device_leaves_nothing(
     server: Running, channel: Channel, encoded: Encoded
 ) -> None:
+    await until(lambda: sessions(server) == 0)  # of the tests before
     async with session(channel, "never") as device:
         await welcomed(device)
         await device.image(1, encoded.low)
         await device.image(2, encoded.low, follows=True)
         await device.say(high=pb.HighChunk(id=2, data=encoded.high[:100]))
         await device.hear()
-        assert gauge(server, "overtone_sessions") == 1
-    await until(lambda: gauge(server, "overtone_sessions") == 0)
+        assert sessions(server) == 1
+    await until(lambda: sessions(server) == 0)
     await until(lambda: server.service.store.bytes == 0)
     async with session(channel) as device:
         await welcomed(device)
 
 
-def gauge(server: Running, name: str) -> float | None:
-    return server.service.metrics.registry.get_sample_value(name)
+def sessions(server: Running) -> float:
+    return value(server.service.metrics, "overtone_sessions")
 
 
 async def test_more_than_the_credits_is_refused(serve: Serve, encoded: Encoded) -> None:
@@ -363,7 +362,16 @@ async def test_message_above_the_limit_breaks_the_stream_only(
         await welcomed(device)
         await device.image(1, encoded.low)
         assert (await device.hear()).id == 1
-    await until(lambda: gauge(server, "overtone_sessions") == 0)
+    await until(lambda: sessions(server) == 0)
+
+
+async def test_payloads_may_be_as_large_as_the_settings_say(serve: Serve) -> None:
+    async with serve(max_payload_bytes=2 << 20) as server, connected(server) as channel:
+        both = pb.ClassifyRequest(low=bytes(2 << 20), high=bytes(2 << 20))
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub_of(channel).Classify(both)
+        # Read and found to be no payload, rather than refused for its size.
+        assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
 async def test_too_many_sessions(serve: Serve) -> None:
@@ -457,14 +465,10 @@ async def test_old_session_is_sent_away(serve: Serve) -> None:
         assert await device.code() is grpc.StatusCode.OK
 
 
-async def test_an_idle_device_may_ping_every_half_minute(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With a thousandth of that time, and by hand, as gRPC's own clients ping once a second at most."""
-    quick = tuple((name, value // 1000 if "ping_interval" in name else value) for name, value in OPTIONS)
-    monkeypatch.setattr(grpc_server, "OPTIONS", quick)
+async def test_an_idle_device_may_ping_as_often_as_the_settings_say(serve: Serve) -> None:
+    """By hand, because gRPC's own clients ping once a second at most."""
     settings, ping, goaway = 4, 6, 7
-    async with serve() as server:
+    async with serve(min_ping_interval=0.03) as server:
         reader, writer = await asyncio.open_connection(server.host, server.grpc_port)
 
         async def heard() -> int:
@@ -503,8 +507,6 @@ async def test_reflection_can_be_switched(serve: Serve, wanted: bool) -> None:
 
 
 async def test_a_second_server_cannot_share_the_port(server: Running, serve: Serve) -> None:
-    from overtone.gpu_server.errors import StartError
-
     with pytest.raises(StartError, match=f":{server.grpc_port} for gRPC: Address already in use$"):
         async with serve(grpc_port=server.grpc_port):
             pass
