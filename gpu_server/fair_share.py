@@ -118,4 +118,4 @@ class FairShare:
 
 
 def _no_room() -> Overloaded:
-    return Overloaded("the server holds too many unfinished images; try again later", retry_after=1.0)
+    return Overloaded("the server has no room for unfinished images; try again later", retry_after=1.0)

@@ -9,6 +9,8 @@ from tests.deploy.stack import DEPLOY, ROOT, interpolated, read, services
 
 SERVERS = ("server", "server-gpu")
 LINKS = {"link": 50051, "link-http": 8080}
+# Variables that were renamed and still work, but are no longer documented.
+OLD = {"PICTURES"}
 BUILT = {"overtone-server", "overtone-server-gpu", "overtone-bench"}
 
 
@@ -112,7 +114,7 @@ def test_every_variable_is_documented() -> None:
     used = set(re.findall(r"\$\{(\w+)", compose))
     used |= {name for service in services().values() for name in passed_on(service)}
     documented = set(re.findall(r"^# ?(\w+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
-    assert used == documented
+    assert used - OLD == documented
 
 
 def passed_on(service: dict[str, object]) -> set[str]:
