@@ -23,7 +23,7 @@ KIB = 1024
 
 @pytest.fixture(autouse=True)
 def _stays_well(server: Server) -> Iterator[None]:
-    """Whatever a test sends, afterwards both faces are ready and nothing has been logged."""
+    """Whatever a test sends, afterwards gRPC and REST are ready and nothing has been logged."""
     yield
     assert server.process.poll() is None
     with server.http() as http:
