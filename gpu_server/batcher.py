@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overtone.gpu_server.answer import Stage, Timings
-from overtone.gpu_server.errors import NetworkFailed, Unavailable
+from overtone.gpu_server.errors import NetworkFailed, Stopping, Unavailable
 from overtone.gpu_server.inference import Inference, Network, StageQueue, Ticket
 from overtone.gpu_server.metrics import Metrics
 from overtone.gpu_server.moving_average import MovingAverage
@@ -89,7 +89,7 @@ class Batcher:
             Unavailable: the batcher is stopped, or its network fails.
         """
         if self._stopped:
-            raise stopping()
+            raise Stopping
         if self.failure is not None:
             raise Unavailable("the network fails; try another server", retry_after=self._probe_interval)
 
@@ -191,7 +191,7 @@ class Batcher:
                 raise ValueError(f"{len(rows)} rows for {len(batch)} images")
             return self._deliver(stage, batch, rows, began)
         except asyncio.CancelledError:
-            _fail(batch, stopping)
+            _fail(batch, Stopping)
             raise
         except Exception:
             log.exception("a batch of %d failed in the %s network", len(batch), stage)
@@ -219,12 +219,7 @@ class Batcher:
 
     def _refuse_waiting(self) -> None:
         for queue in self.queues.values():
-            _fail(queue.clear(), stopping)
-
-
-def stopping() -> Unavailable:
-    """The error for images that come, or still wait, when no more are run."""
-    return Unavailable("the server accepts no images now; try another one", retry_after=1.0)
+            _fail(queue.clear(), Stopping)
 
 
 def _network_failed() -> NetworkFailed:

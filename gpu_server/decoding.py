@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from enum import StrEnum
 from typing import TypeVar
 
-from overtone.gpu_server.errors import Overloaded
+from overtone.gpu_server.errors import Overloaded, Stopping
 from overtone.gpu_server.moving_average import MovingAverage
 
 T = TypeVar("T")
@@ -40,6 +40,7 @@ class DecodeLane:
         self._limit = limit
         self._clock = clock
         self._depth = 0
+        self._stopped = False
         self._free_threads = asyncio.Semaphore(threads)
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=f"overtone-decode-{source}")
         self._seconds_per_item = MovingAverage()
@@ -58,6 +59,7 @@ class DecodeLane:
 
         Raises:
             Overloaded: the lane is full.
+            Stopping: the lane was stopped before a thread was free.
         """
         if self.full:
             raise Overloaded("too many images wait to be decoded; try again later", retry_after=1.0)
@@ -67,10 +69,14 @@ class DecodeLane:
         except asyncio.CancelledError:
             self._depth -= 1
             raise
+        if self._stopped:
+            self._finish([])
+            raise Stopping
         return await asyncio.wrap_future(self._start(decode))
 
     async def stop(self) -> None:
-        """Wait for the threads to finish what they have begun."""
+        """Start nothing new, and wait for the threads to finish what they have begun."""
+        self._stopped = True
         await asyncio.to_thread(self._executor.shutdown)
 
     def _start(self, decode: Callable[[], T]) -> Future[T]:

@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable
 
 from overtone.gpu_server.answer import Stage
-from overtone.gpu_server.batcher import Batcher, stopping
+from overtone.gpu_server.batcher import Batcher
 from overtone.gpu_server.decoding import DecodeLane, Source
-from overtone.gpu_server.errors import Expired, Overloaded
+from overtone.gpu_server.errors import Expired, Overloaded, Stopping
 from overtone.gpu_server.inference import Bands, Inference, Network, StageQueue, Ticket
 from overtone.gpu_server.metrics import Metrics
 
@@ -152,7 +152,7 @@ class Engine:
 
     def _admit(self, stage: Stage, expires: float, source: Source | None) -> StageQueue:
         if not self._open:
-            raise stopping()
+            raise Stopping
         self._batcher.check()
         queue = self._batcher.queues[stage]
         if queue.depth() >= queue.limit or (source is not None and self._lanes[source].full):

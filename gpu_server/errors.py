@@ -45,6 +45,13 @@ class Unavailable(ServiceError):  # noqa: N818
     http = 503
 
 
+class Stopping(Unavailable):
+    """No more images are accepted; those that still wait get this error too."""
+
+    def __init__(self) -> None:
+        super().__init__("the server accepts no images now; try another one", retry_after=1.0)
+
+
 class Expired(ServiceError):  # noqa: N818
     """The deadline passed before there was an answer."""
 

@@ -30,15 +30,14 @@ class Running:
     """A server that is ready, and its ports."""
 
     service: Service
+    model: str
     host: str
     grpc_port: int
     http_port: int
 
     def __str__(self) -> str:
-        model = self.service.core.card.name
-        return (
-            f"overtone serving {model}: grpc {self.host}:{self.grpc_port}, http {self.host}:{self.http_port}"
-        )
+        grpc, http = f"{self.host}:{self.grpc_port}", f"{self.host}:{self.http_port}"
+        return f"overtone serving {self.model}: grpc {grpc}, http {http}"
 
 
 class _Uvicorn(uvicorn.Server):
@@ -108,7 +107,8 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
     await http_server.start()
     try:
         await service.load()
-        yield Running(service, settings.host, grpc_server.port, http_server.port)
+        model = service.core.card.name
+        yield Running(service, model, settings.host, grpc_server.port, http_server.port)
     finally:
         await _stop(service, grpc_server, http_server)
 

@@ -11,7 +11,7 @@ import pytest
 
 from overtone.gpu_server.answer import Stage
 from overtone.gpu_server.engine import Bands, Engine, Inference, Source
-from overtone.gpu_server.errors import Overloaded
+from overtone.gpu_server.errors import Overloaded, Stopping
 from overtone.gpu_server.metrics import Metrics
 from tests.gpu_server.fakes import FakeNetwork, bands
 from tests.gpu_server.test_engine import shed, soon, until
@@ -155,3 +155,15 @@ async def test_a_cancelled_decode_keeps_its_place_until_its_thread_is_done(
     gate.set()
     await asyncio.gather(*waiting)
     await engine.submit(Stage.LOW, bands, soon(), Source.IMAGE)
+
+
+async def test_what_waits_for_a_decoder_when_the_engine_stops_is_told(
+    engine: Engine, gate: threading.Event
+) -> None:
+    images = [begin(engine, gate, Source.IMAGE) for _ in range(3)]
+    await asyncio.sleep(0)
+    stopping = asyncio.create_task(engine.stop())
+    await asyncio.sleep(0.01)
+    gate.set()
+    await stopping
+    assert [type(error) for error in await asyncio.gather(*images, return_exceptions=True)] == [Stopping] * 3
