@@ -1,4 +1,4 @@
-"""The words of the core: what a request may choose, and what it gets."""
+"""Options, answers and requests for high, as the core uses them."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class Source(StrEnum):
-    """What an image arrives as. A payload takes a fraction of a millisecond to decode, a large PNG a second."""
+    """What an image arrives as. A payload is decoded in less than a millisecond; a large PNG can take a second."""
 
     PAYLOAD = "payload"
     IMAGE = "image"

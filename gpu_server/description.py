@@ -1,4 +1,4 @@
-"""What the server says about its model, made once: it takes milliseconds, which no request should wait for."""
+"""Descriptions of the served model, made once, because making them takes milliseconds."""
 
 import json
 from collections.abc import Set

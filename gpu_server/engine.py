@@ -1,7 +1,7 @@
 """The engine: what every image goes through, from admission over decoding and batching to its result.
 
-A full queue refuses at once, images that nobody waits for any more are dropped before they cost anything, and an
-idle network never waits.
+A full queue refuses at once. Images whose client has disconnected or whose deadline has passed are dropped before the
+network runs them. An idle network never waits.
 """
 
 import asyncio
@@ -121,7 +121,7 @@ class Engine:
             stage: LOW or HIGH.
             prepare: makes the image; its exceptions are raised here.
             expires: event loop time after which nobody wants the answer.
-            source: whose threads call `prepare`; None if there is nothing to decode.
+            source: decides which threads call `prepare`; None if there is nothing to decode.
 
         Raises:
             Overloaded: a queue is full.

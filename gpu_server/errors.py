@@ -106,7 +106,7 @@ class Unauthenticated(ServiceError):  # noqa: N818
 
 
 class ClientDisconnected(ServiceError):  # noqa: N818
-    """The client is gone, so nobody reads this."""
+    """The client has disconnected; the error only ends its request."""
 
     code = StatusCode.CANCELLED
     http = 499

@@ -38,8 +38,8 @@ class _Pile:
 class FairShare:
     """A number of bytes, shared by all who need some.
 
-    When there is no room, the owner that holds most gives way, whoever asks: of its sessions the one that holds
-    most loses its oldest holding. So nobody can push out what is held for others by holding more than they do.
+    When there is no room, the owner that holds most gives way, no matter who needs the room: the session in which
+    it holds most loses its oldest holding. So a client that holds more than others cannot push out what is theirs.
 
     Args:
         limit: bytes of all peers together; each session may hold a quarter of them.

@@ -67,7 +67,7 @@ class Ticket:
     bands: Bands
 
     def fail(self, error: Exception) -> None:
-        """Pass the error to whoever waits. A cancellation would look as if the client had disconnected."""
+        """Raise the error in the request. A cancellation would look as if the client had disconnected."""
         if not self.future.done():
             self.future.set_exception(error)
 
@@ -85,7 +85,7 @@ class StageQueue:
         return self.decoding + len(self.ready)
 
     def drop_unwanted(self, now: float) -> None:
-        """Forget images that nobody waits for any more; whoever waited has been told by their own timeout."""
+        """Forget images whose request has ended or expired; the request itself ends by its own timeout."""
         for ticket in [t for t in self.ready if t.expires <= now or t.future.done()]:
             del self.ready[ticket]
 

@@ -1,8 +1,8 @@
 """What the server holds between messages, bounded by bytes and by time. Losing some of it is a normal answer.
 
-Low payloads whose high the server has asked for share three quarters of the bytes with the high payloads that
-arrive for them. High payloads that nobody has asked for have the last quarter to themselves: however many chunks
-come unasked, they push out nothing that was asked for.
+Three quarters of the bytes are for images whose high payload the server has asked for: the low payload, and what has
+arrived of the high one. The last quarter is for high payloads that come unasked. However many of those there are, they
+push out nothing that was asked for.
 """
 
 import secrets
@@ -18,7 +18,7 @@ from overtone.gpu_server.metrics import Metrics
 
 # The cost of an entry besides its payload: keys, objects, the low answer.
 OVERHEAD = 1024
-# The part of the bytes for high payloads that nobody has asked for.
+# The part of the bytes for high payloads that come unasked.
 UNREQUESTED_SHARE = 1 / 4
 
 
@@ -108,7 +108,7 @@ class Store:
             self._requested.release(entry[2])
 
     def reserve(self, peer: Peer, on_evicted: Callable[[], None]) -> "Reservation":
-        """Count the bytes of an upload that nobody has asked for yet."""
+        """Begin to count the bytes of an upload that the server has not asked for yet."""
         return Reservation(self._unrequested, self._requested, Holding(peer, 0, on_evicted))
 
     def _expire(self) -> None:
@@ -141,7 +141,7 @@ class Reservation:
         self._share.grow(self._holding, count)
 
     def request(self) -> None:
-        """From now on these bytes have been asked for.
+        """The server has asked for these bytes, so they move to the larger part.
 
         Raises:
             Overloaded: there is no room for them.
