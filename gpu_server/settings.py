@@ -27,7 +27,7 @@ class Settings(BaseSettings):
     """Everything about one server. Times are in seconds unless the name says otherwise."""
 
     model_config = SettingsConfigDict(
-        env_prefix="OVERTONE_", frozen=True, extra="forbid", validate_by_name=True
+        env_prefix="OVERTONE_", frozen=True, extra="forbid", populate_by_name=True
     )
 
     model: str = Field(

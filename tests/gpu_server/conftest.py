@@ -34,6 +34,29 @@ def encoded(photograph: NDArray[np.uint8], tiny_profile: Profile) -> Encoded:
 
 
 @pytest.fixture(scope="session")
+def hostile(encoded: Encoded) -> list[tuple[bytes, bytes]]:
+    """Low and high payloads: random bytes of many lengths, and real ones cut, flipped, stretched and swapped."""
+    rng = np.random.default_rng(11)
+    low, high = encoded.low, encoded.high
+    middle = len(low) // 2
+    flipped = low[:middle] + bytes([low[middle] ^ 1]) + low[middle + 1 :]
+    other_profile = low[:2] + b"\xff\xff\xff\xff" + low[6:]
+    damaged = (
+        low[:middle],
+        low[:-1],
+        low + b"\0",
+        flipped,
+        low[:14] + rng.bytes(len(low) - 14),
+        other_profile,
+    )
+    return [
+        *((rng.bytes(size), rng.bytes(size)) for size in (0, 1, 9, 10, 14, 100, 1000, 20_000)),
+        *((each, high) for each in damaged),
+        (high, low),
+    ]
+
+
+@pytest.fixture(scope="session")
 def jpeg(photograph: NDArray[np.uint8]) -> bytes:
     file = BytesIO()
     Image.fromarray(photograph).save(file, "JPEG")

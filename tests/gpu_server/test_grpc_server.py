@@ -156,21 +156,20 @@ def error_code(message: Any) -> int:
 INVALID, EXPIRED, FULL, WRONG = 3, 4, 8, 9
 
 
-async def test_bad_payloads_fail_their_image_and_not_the_stream(channel: Channel, encoded: Encoded) -> None:
-    bad = (b"", b"\x00" * 40, bytes(range(256)), encoded.low[:-3], encoded.high, encoded.low + b"x" * 300_000)
+async def test_bad_payloads_fail_their_image_and_not_the_stream(
+    channel: Channel, encoded: Encoded, hostile: list[tuple[bytes, bytes]], caplog: pytest.LogCaptureFixture
+) -> None:
     async with session(channel) as device:
         await welcomed(device)
-        for number, payload in enumerate(bad):
-            await device.image(number, payload)
+        for number, low in enumerate([*(low for low, _ in hostile), encoded.low + b"x" * 300_000]):
+            await device.image(number, low)
             message = await device.hear()
             assert message.id == number
-            assert error_code(message) == INVALID
+            assert error_code(message) in (INVALID, WRONG)
             assert message.message
-        other_profile = encoded.low[:2] + b"\xff\xff\xff\xff" + encoded.low[6:]
-        await device.image(50, other_profile)
-        assert error_code(await device.hear()) == WRONG
-        await device.image(51, encoded.low)
-        assert (await device.hear()).id == 51
+        await device.image(99, encoded.low)
+        assert (await device.hear()).id == 99
+    assert not [record for record in caplog.records if record.name.startswith("overtone")]
 
 
 async def test_bad_high_fails_its_image_and_not_the_stream(channel: Channel, encoded: Encoded) -> None:
@@ -220,27 +219,6 @@ async def test_endless_high_is_refused(serve: Serve, encoded: Encoded) -> None:
             await device.say(high=pb.HighChunk(id=1, offset=offset, data=data))
         assert error_code(await device.hear()) == INVALID
         assert server.service.store.bytes == 0
-
-
-async def test_lost_state_asks_for_both(serve: Serve, encoded: Encoded) -> None:
-    """There is room for one image of a session, so the second takes the place of the first."""
-    async with (
-        serve(state_bytes=8 * (len(encoded.low) + 1100)) as server,
-        connected(server) as channel,
-        session(channel, "never") as device,
-    ):
-        await welcomed(device)
-        for number in (1, 2):
-            await device.image(number, encoded.low)
-            assert not (await device.hear()).send_both
-        await device.high(1, encoded.high)
-        lost = await device.hear()
-        assert (lost.id, lost.send_both) == (1, True)
-        await device.say(cancel=pb.Cancel(id=2))
-        await device.image(1, encoded.low, follows=True)
-        await device.high(1, encoded.high)
-        assert (await device.hear()).stage == pb.STAGE_HIGH
-        await until(lambda: server.service.store.bytes == 0)
 
 
 async def test_high_of_an_image_never_seen_asks_for_both(channel: Channel, encoded: Encoded) -> None:
@@ -412,10 +390,14 @@ async def test_classify(channel: Channel, encoded: Encoded, point: str, stage: i
     assert answer.compute_us > 0
 
 
-async def test_classify_refuses_rubbish(channel: Channel) -> None:
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await stub_of(channel).Classify(pb.ClassifyRequest(low=b"rubbish", high=b"rubbish"))
-    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+async def test_classify_refuses_bad_payloads(channel: Channel, hostile: list[tuple[bytes, bytes]]) -> None:
+    for low, high in [*hostile, (bytes(300 << 10), b"")]:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub_of(channel).Classify(pb.ClassifyRequest(low=low, high=high))
+        assert refused.value.code() in (
+            grpc.StatusCode.INVALID_ARGUMENT,
+            grpc.StatusCode.FAILED_PRECONDITION,
+        )
 
 
 async def test_describe_model(channel: Channel, tiny_profile: Profile) -> None:

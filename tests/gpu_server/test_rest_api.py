@@ -162,11 +162,18 @@ async def test_image_of_too_many_pixels(serve: Serve, jpeg: bytes) -> None:
         assert error(await http.post("/v1/classify", content=jpeg)) == (413, "INVALID_ARGUMENT")
 
 
-async def test_bad_payloads(http: httpx.AsyncClient, encoded: Encoded) -> None:
-    for payload in (b"", b"\x00", bytes(range(256)), encoded.low[:-1], encoded.high):
-        assert error(await http.post("/v1/images", content=payload)) == (400, "INVALID_ARGUMENT")
-    other_profile = encoded.low[:2] + b"\xff\xff\xff\xff" + encoded.low[6:]
-    assert error(await http.post("/v1/images", content=other_profile)) == (409, "FAILED_PRECONDITION")
+async def test_bad_payloads(
+    http: httpx.AsyncClient, hostile: list[tuple[bytes, bytes]], caplog: pytest.LogCaptureFixture
+) -> None:
+    both = {"content-type": "application/vnd.overtone"}
+    for low, high in hostile:
+        for reply in (
+            await http.post("/v1/images", content=low),
+            await http.post("/v1/classify", content=low + high, headers=both),
+        ):
+            # Random bytes may name another profile.
+            assert error(reply) in ((400, "INVALID_ARGUMENT"), (409, "FAILED_PRECONDITION"))
+    assert not [record for record in caplog.records if record.name.startswith("overtone")]
 
 
 async def test_bad_options(http: httpx.AsyncClient, encoded: Encoded) -> None:
@@ -176,8 +183,8 @@ async def test_bad_options(http: httpx.AsyncClient, encoded: Encoded) -> None:
 
 
 async def test_too_large_is_refused_before_it_is_read(http: httpx.AsyncClient) -> None:
-    for path in ("/v1/images", "/v1/classify"):
-        assert error(await http.post(path, content=bytes(9 << 20))) == (413, "INVALID_ARGUMENT")
+    for path, size in (("/v1/images", 257 << 10), ("/v1/images", 9 << 20), ("/v1/classify", 9 << 20)):
+        assert error(await http.post(path, content=bytes(size))) == (413, "INVALID_ARGUMENT")
 
 
 async def test_too_large_is_refused_while_it_streams(server: Running) -> None:

@@ -60,16 +60,17 @@ async def played(service: Service, messages: list[pb.Upstream], pause: float = 0
 
 
 class Heard:
-    """What a session says, and whether it has asked for high."""
+    """What a session says, and whether it has asked for high, or for both payloads."""
 
     def __init__(self) -> None:
         self.said: list[Any] = []
         self.asked = asyncio.Event()
+        self.asked_both = asyncio.Event()
 
     async def __call__(self, message: pb.Downstream) -> None:
         self.said.append(message)
         if message.HasField("need_high"):
-            self.asked.set()
+            (self.asked_both if message.need_high.send_both else self.asked).set()
 
 
 def hello(point: str) -> pb.Upstream:
@@ -210,7 +211,7 @@ async def test_only_the_store_holds_low_while_high_is_awaited(service: Service, 
     assert [m.WhichOneof("message") for m in heard.said] == ["welcome", "need_high", "answer"]
 
 
-async def test_high_that_comes_after_low_was_lost_is_dropped(
+async def test_high_that_comes_after_low_was_lost_is_dropped_and_both_are_asked_for(
     settings: Callable[..., Settings], encoded: Encoded
 ) -> None:
     """There is room for one image of a session, so the second takes the place of the first."""
@@ -222,16 +223,18 @@ async def test_high_that_comes_after_low_was_lost_is_dropped(
             heard.asked.clear()
             yield image(number, encoded.low, False)
             await heard.asked.wait()
-        for number in (1, 2):
-            for chunk in chunks(number, encoded.high, len(encoded.high)):
-                yield chunk
+        for message in (*chunks(1, encoded.high, 500), *chunks(2, encoded.high, 500)):
+            yield message
+        await heard.asked_both.wait()
+        for message in (image(1, encoded.low, True), *chunks(1, encoded.high, 500)):
+            yield message
 
     one_image = len(encoded.low) + 1100
     async with loaded(settings(state_bytes=8 * one_image)) as service, asyncio.timeout(LATER):
         await Session(service, heard).run(upstream())
     needs = [m.need_high for m in heard.said if m.HasField("need_high")]
     assert [(need.id, need.send_both) for need in needs] == [(1, False), (2, False), (1, True)]
-    assert [m.answer.id for m in heard.said if m.HasField("answer")] == [2]
+    assert [m.answer.id for m in heard.said if m.HasField("answer")] == [2, 1]
     assert dropped(service) == len(encoded.high)
 
 
