@@ -112,27 +112,23 @@ async def test_network_that_does_not_run(
             pass
 
 
-def start(**environment: str) -> subprocess.Popen[str]:
-    # The environment is the caller's way in, so it is tried here.
-    variables = {f"OVERTONE_{name.upper()}": value for name, value in environment.items()}
-    return subprocess.Popen(
+def test_process_serves_until_it_is_told_to_stop(tiny_checkpoint: Path) -> None:
+    settings = {"MODEL": str(tiny_checkpoint), "GRPC_PORT": "0", "HTTP_PORT": "0", "HOST": "0.0.0.0"}
+    settings |= {"THREADS": "1", "PAUSE": "0"}
+    process = subprocess.Popen(
         [sys.executable, "-m", "overtone", "serve"],
-        env={**os.environ, "OVERTONE_THREADS": "1", "OVERTONE_PAUSE": "0", **variables},
-        cwd=Path(__file__).parents[2],
+        env={**os.environ, **{f"OVERTONE_{name}": value for name, value in settings.items()}},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-
-
-def test_process_serves_until_it_is_told_to_stop(tiny_checkpoint: Path) -> None:
-    with start(model=str(tiny_checkpoint), grpc_port="0", http_port="0", host="0.0.0.0") as process:
+    with process:
         assert process.stdout
         line = process.stdout.readline()
         assert line.startswith("overtone serving tiny: grpc 0.0.0.0:"), process.communicate(timeout=LATER)
         port = line.rpartition(":")[2].strip()
         assert httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False).status_code == 200
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=LATER)
     assert (process.returncode, out) == (0, "")
     (warning,) = err.splitlines()
@@ -162,10 +158,13 @@ def test_a_server_that_others_can_reach_should_protect_itself(
     assert (found or "None").startswith(str(warning))
 
 
-def test_process_says_in_one_line_why_it_cannot_start() -> None:
-    with start(model="no-such-model", grpc_port="0", http_port="0") as process:
-        out, err = process.communicate(timeout=LATER)
-    assert (process.returncode, out) == (1, "")
+def test_it_says_in_one_line_why_it_cannot_start(
+    settings: Callable[..., Settings], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        overtone.gpu_server.serve.run(settings(model="no-such-model"))
+    out, err = capsys.readouterr()
+    assert (stopped.value.code, out) == (1, "")
     assert err.startswith("overtone: cannot serve no-such-model")
     assert err.count("\n") == 1
 
