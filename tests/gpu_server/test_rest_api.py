@@ -3,22 +3,30 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from io import BytesIO
 
+import grpc
 import httpx
 import numpy as np
 import pytest
+from grpc.aio import Channel
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from numpy.typing import NDArray
 from PIL import Image
 
 from overtone.frequency import Encoded, Profile, fit
-from overtone.gpu_server.engine import Engine
-from overtone.gpu_server.errors import Shed
-from overtone.gpu_server.rest_face import create_app
+from overtone.gpu_server.grpc_server import NOT_SERVING, SERVING
+from overtone.gpu_server.network import TorchNetwork
+from overtone.gpu_server.rest_api import create_app
 from overtone.gpu_server.serve import Running
 from overtone.gpu_server.service import Service
 from overtone.gpu_server.settings import Settings
 from overtone.models import Card
-from tests.gpu_server.conftest import Serve, client_of
+from overtone.protos import overtone_pb2 as pb
+from overtone.protos import overtone_pb2_grpc as stubs
+from tests.gpu_server.conftest import SHARED_LOOP, Serve, client_of, value
 
+pytestmark = SHARED_LOOP
+
+LATER = 30.0
 ALWAYS = {"operating_point": "always"}
 NEVER = {"operating_point": "never"}
 
@@ -100,7 +108,7 @@ async def test_authorization(serve: Serve, encoded: Encoded, jpeg: bytes) -> Non
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize(("point", "stage"), [("always", "low"), ("never", "high")])
-async def test_classify_a_picture(
+async def test_classify_an_image(
     http: httpx.AsyncClient, photograph: NDArray[np.uint8], kind: str, point: str, stage: str
 ) -> None:
     file = BytesIO()
@@ -114,7 +122,7 @@ async def test_classify_a_picture(
 
 
 @pytest.mark.parametrize("cropped", [False, True])
-async def test_a_picture_is_answered_as_its_payloads_are(
+async def test_an_image_is_answered_as_its_payloads_are(
     http: httpx.AsyncClient,
     encoded: Encoded,
     photograph: NDArray[np.uint8],
@@ -128,12 +136,12 @@ async def test_a_picture_is_answered_as_its_payloads_are(
     both = {"content-type": "application/vnd.overtone"}
     for point in (ALWAYS, NEVER):
         params = {**point, "top": "10", "cropped": str(cropped).lower()}
-        picture = await http.post("/v1/classify", params=params, content=file.getvalue())
+        alone = await http.post("/v1/classify", params=params, content=file.getvalue())
         joined = encoded.low + encoded.high
         payloads = await http.post("/v1/classify", params=params, content=joined, headers=both)
         assert payloads.status_code == 200, payloads.text
-        assert [s["index"] for s in picture.json()["top"]] == [s["index"] for s in payloads.json()["top"]]
-        assert picture.json()["confidence"] == pytest.approx(payloads.json()["confidence"], abs=1e-5)
+        assert [s["index"] for s in alone.json()["top"]] == [s["index"] for s in payloads.json()["top"]]
+        assert alone.json()["confidence"] == pytest.approx(payloads.json()["confidence"], abs=1e-5)
 
 
 async def test_what_cannot_be_classified(http: httpx.AsyncClient, encoded: Encoded, jpeg: bytes) -> None:
@@ -149,16 +157,23 @@ async def test_what_cannot_be_classified(http: httpx.AsyncClient, encoded: Encod
     assert await sent("application/octet-stream", b"") == (400, "INVALID_ARGUMENT")
 
 
-async def test_picture_of_too_many_pixels(serve: Serve, jpeg: bytes) -> None:
-    async with serve(max_picture_pixels=1000) as server, client_of(server) as http:
+async def test_image_of_too_many_pixels(serve: Serve, jpeg: bytes) -> None:
+    async with serve(max_image_pixels=1000) as server, client_of(server) as http:
         assert error(await http.post("/v1/classify", content=jpeg)) == (413, "INVALID_ARGUMENT")
 
 
-async def test_bad_payloads(http: httpx.AsyncClient, encoded: Encoded) -> None:
-    for payload in (b"", b"\x00", bytes(range(256)), encoded.low[:-1], encoded.high):
-        assert error(await http.post("/v1/images", content=payload)) == (400, "INVALID_ARGUMENT")
-    other_profile = encoded.low[:2] + b"\xff\xff\xff\xff" + encoded.low[6:]
-    assert error(await http.post("/v1/images", content=other_profile)) == (409, "FAILED_PRECONDITION")
+async def test_bad_payloads(
+    http: httpx.AsyncClient, hostile: list[tuple[bytes, bytes]], caplog: pytest.LogCaptureFixture
+) -> None:
+    both = {"content-type": "application/vnd.overtone"}
+    for low, high in hostile:
+        for reply in (
+            await http.post("/v1/images", content=low),
+            await http.post("/v1/classify", content=low + high, headers=both),
+        ):
+            # Random bytes may name another profile.
+            assert error(reply) in ((400, "INVALID_ARGUMENT"), (409, "FAILED_PRECONDITION"))
+    assert not [record for record in caplog.records if record.name.startswith("overtone")]
 
 
 async def test_bad_options(http: httpx.AsyncClient, encoded: Encoded) -> None:
@@ -168,8 +183,8 @@ async def test_bad_options(http: httpx.AsyncClient, encoded: Encoded) -> None:
 
 
 async def test_too_large_is_refused_before_it_is_read(http: httpx.AsyncClient) -> None:
-    for path in ("/v1/images", "/v1/classify"):
-        assert error(await http.post(path, content=bytes(9 << 20))) == (413, "INVALID_ARGUMENT")
+    for path, size in (("/v1/images", 257 << 10), ("/v1/images", 9 << 20), ("/v1/classify", 9 << 20)):
+        assert error(await http.post(path, content=bytes(size))) == (413, "INVALID_ARGUMENT")
 
 
 async def test_too_large_is_refused_while_it_streams(server: Running) -> None:
@@ -200,8 +215,10 @@ async def test_refusals_reach_a_client_that_is_still_sending(serve: Serve) -> No
 
 async def test_bodies_are_bounded_together(serve: Serve, jpeg: bytes) -> None:
     async with serve(body_bytes=len(jpeg) - 1) as server, client_of(server) as http:
-        assert error(await http.post("/v1/classify", content=jpeg)) == (429, "RESOURCE_EXHAUSTED")
-        assert server.service.bodies.used == 0
+        reply = await http.post("/v1/classify", content=jpeg)
+        assert error(reply) == (429, "RESOURCE_EXHAUSTED")
+        assert reply.headers["retry-after"] == "1"
+        assert server.service.body_budget.used == 0
 
 
 async def test_body_that_does_not_come(serve: Serve) -> None:
@@ -232,14 +249,20 @@ async def test_model_and_profile(http: httpx.AsyncClient, tiny_profile: Profile)
     assert (known.status_code, known.content) == (304, b"")
 
 
-async def test_metrics_tell_what_happened(http: httpx.AsyncClient, encoded: Encoded) -> None:
+async def after_some_requests(http: httpx.AsyncClient, encoded: Encoded) -> str:
+    """The metrics of a new server after five requests."""
     await http.post("/v1/images", params=ALWAYS, content=encoded.low)
     asked = await http.post("/v1/images", params=NEVER, content=encoded.low)
     await http.post(asked.headers["location"], params=NEVER, content=encoded.high)
     await http.post("/v1/images", content=b"rubbish")
     both = {"content-type": "application/vnd.overtone"}  # where low suffices high is dropped
     await http.post("/v1/classify", params=ALWAYS, content=encoded.low + encoded.high, headers=both)
-    text = (await http.get("/metrics")).text
+    return (await http.get("/metrics")).text
+
+
+async def test_metrics_tell_what_happened(serve: Serve, encoded: Encoded) -> None:
+    async with serve() as server, client_of(server) as http:
+        text = await after_some_requests(http, encoded)
     for line in (
         'overtone_requests_total{code="OK",face="rest"} 4.0',
         'overtone_requests_total{code="INVALID_ARGUMENT",face="rest"} 1.0',
@@ -267,36 +290,7 @@ async def test_documentation_is_served(http: httpx.AsyncClient) -> None:
     assert "/v1/images/{token}/high" in json.loads((await http.get("/openapi.json")).content)["paths"]
 
 
-async def test_brown_out_answers_instead_of_asking(
-    http: httpx.AsyncClient, encoded: Encoded, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Engine, "overloaded", True)
-    reply = await http.post("/v1/images", params=NEVER, content=encoded.low)
-    assert reply.status_code == 200
-    assert (reply.json()["stage"], reply.json()["confident"]) == ("brownout", False)
-    both = {"content-type": "application/vnd.overtone"}
-    joined = encoded.low + encoded.high
-    reply = await http.post("/v1/classify", params=NEVER, content=joined, headers=both)
-    assert reply.json()["stage"] == "high"  # its bytes are spent already
-
-
-async def test_full_server(
-    http: httpx.AsyncClient, encoded: Encoded, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked = await http.post("/v1/images", params=NEVER, content=encoded.low)
-
-    def full(*_: object) -> None:
-        raise Shed("full", retry_after=2.4)
-
-    monkeypatch.setattr(Engine, "_admit", full)
-    reply = await http.post("/v1/images", params=NEVER, content=encoded.low)
-    assert error(reply) == (429, "RESOURCE_EXHAUSTED")
-    assert reply.headers["retry-after"] == "2"
-    fallback = await http.post(asked.headers["location"], params=NEVER, content=encoded.high)
-    assert (fallback.status_code, fallback.json()["stage"]) == (200, "brownout")
-
-
-async def test_what_nobody_foresaw_is_an_error_too(
+async def test_an_unexpected_exception_is_logged_and_answered(
     http: httpx.AsyncClient, encoded: Encoded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("overtone.gpu_server.core.decode_low", lambda *_: 1 / 0)
@@ -317,7 +311,7 @@ async def test_loading_server_lives_but_is_not_ready(
         assert error(reply) == (503, "UNAVAILABLE")
         assert reply.headers["retry-after"]
         await service.load()
-        assert (await http.get("/readyz")).status_code == 200
+        assert (await http.get("/readyz")).text == "ready"
         await service.stop()
         assert (await http.get("/readyz")).status_code == 503
 
@@ -337,6 +331,10 @@ async def test_work_for_a_client_that_left_is_cancelled(
     async def send(message: object) -> None:
         pass
 
+    def cancelled() -> float:
+        return value(server.service.metrics, "overtone_requests_total", face="rest", code="CANCELLED")
+
+    before = cancelled()
     scope: dict[str, object] = {"type": "http", "method": "POST", "path": "/v1/images", "query_string": b""}
     scope |= {
         "headers": [],
@@ -346,27 +344,82 @@ async def test_work_for_a_client_that_left_is_cancelled(
         "root_path": "",
     }
     await create_app(server.service)(scope, receive, send)
-    gone = {"face": "rest", "code": "CANCELLED"}
-    assert server.service.metrics.registry.get_sample_value("overtone_requests_total", gone) == 1
-    assert server.service.bodies.used == 0
+    assert cancelled() == before + 1
+    assert server.service.body_budget.used == 0
     assert not caplog.records
 
 
-async def test_high_that_comes_after_low_was_lost_is_dropped(server: Running, encoded: Encoded) -> None:
-    """Lost while the body came; again through the ASGI interface."""
-    store = server.service.store
+async def test_high_that_comes_after_low_was_lost_is_dropped(
+    settings: Callable[..., Settings], encoded: Encoded
+) -> None:
+    """Lost while the body came, because there was room for one image of this client only."""
+    service = Service(settings(state_bytes=8 * (len(encoded.low) + 1100)))
+    await service.load()
 
     async def body() -> AsyncIterator[bytes]:
         yield encoded.high[:5]
-        store.reserve(server.service.settings.state_bytes)
-        store.release(server.service.settings.state_bytes)
+        assert (await http.post("/v1/images", params=NEVER, content=encoded.low)).status_code == 202
         yield encoded.high[5:]
 
-    transport = httpx.ASGITransport(create_app(server.service))
+    transport = httpx.ASGITransport(create_app(service))
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
         asked = await http.post("/v1/images", params=NEVER, content=encoded.low)
         reply = await http.post(asked.headers["location"], params=NEVER, content=body())
+    await service.stop()
     assert error(reply) == (410, "ABORTED")
-    counted = server.service.metrics.registry.get_sample_value
-    assert counted("overtone_dropped_bytes_total") == len(encoded.high)
-    assert (counted("overtone_state_hits_total"), counted("overtone_state_misses_total")) == (0, 1)
+    assert value(service.metrics, "overtone_dropped_bytes_total") == len(encoded.high)
+    assert value(service.metrics, "overtone_state_hits_total") == 0
+    assert value(service.metrics, "overtone_state_misses_total") == 1
+
+
+async def test_descriptions_are_not_made_for_every_request(
+    http: httpx.AsyncClient, channel: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Making one takes milliseconds, for which the event loop would stand still."""
+
+    def again(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    for kind, name in ((Profile, "pack"), (Profile, "to_json"), (Card, "model_dump")):
+        monkeypatch.setattr(kind, name, again)
+    assert (await http.get("/v1/model")).status_code == 200
+    assert (await http.get("/v1/profile")).status_code == 200
+    stub = stubs.CascadeStub(channel)  # type: ignore[no-untyped-call]
+    assert (await stub.DescribeModel(pb.DescribeModelRequest())).name == "tiny"
+
+
+async def test_a_server_whose_network_fails_is_not_ready_until_it_works_again(
+    serve: Serve, encoded: Encoded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    async def becomes(status: int) -> str:
+        async with asyncio.timeout(LATER):
+            while (reply := await http.get("/readyz")).status_code != status:
+                await asyncio.sleep(0.01)
+            return reply.text
+
+    async with (
+        serve(probe_interval=0.02) as server,
+        client_of(server) as http,
+        grpc.aio.insecure_channel(f"{server.host}:{server.grpc_port}") as channel,
+    ):
+        health = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        assert (await health.read()).status == SERVING
+        with monkeypatch.context() as patch:
+            patch.setattr(TorchNetwork, "run", broken)
+            reply = await http.post("/v1/images", params=ALWAYS, content=encoded.low)
+            assert error(reply) == (500, "INTERNAL")
+            assert await becomes(503) == "the network fails (RuntimeError)"
+            assert (await health.read()).status == NOT_SERVING
+            reply = await http.post("/v1/images", params=ALWAYS, content=encoded.low)
+            assert error(reply) == (503, "UNAVAILABLE")
+            session = stubs.CascadeStub(channel).Session()  # type: ignore[no-untyped-call]
+            await session.write(pb.Upstream(hello=pb.Hello()))
+            assert await session.code() is grpc.StatusCode.UNAVAILABLE
+        assert await becomes(200) == "ready"
+        assert (await health.read()).status == SERVING
+        reply = await http.post("/v1/images", params=ALWAYS, content=encoded.low)
+        assert reply.status_code == 200
+        health.cancel()

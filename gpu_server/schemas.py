@@ -1,8 +1,8 @@
-"""JSON bodies of the REST face; their fields are the contract."""
+"""JSON bodies of the REST API. Their fields are a contract."""
 
 from pydantic import BaseModel
 
-from overtone.gpu_server import answer as words
+from overtone.gpu_server import answer as core
 
 
 class Low(BaseModel):
@@ -29,12 +29,12 @@ class Timings(BaseModel):
 
 
 class Answer(BaseModel):
-    """The final word on one image."""
+    """The final answer for one image."""
 
     label: str
     index: int
     confidence: float
-    stage: words.Stage
+    stage: core.Stage
     confident: bool
     top: list[Score]
     model: str
@@ -42,7 +42,7 @@ class Answer(BaseModel):
 
 
 class NeedHigh(BaseModel):
-    """Low was not enough: send the high payload to this token within the time."""
+    """Low was not enough: send the high payload with this token before it expires."""
 
     token: str
     high_bytes: int | None
@@ -51,19 +51,19 @@ class NeedHigh(BaseModel):
 
 
 class Error(BaseModel):
-    """What went wrong: a gRPC status code's name, and a sentence."""
+    """The name of a gRPC status code, and a sentence."""
 
     code: str
     message: str
 
 
 class Failure(BaseModel):
-    """The body of everything that is not an answer."""
+    """The body of every response that is not an answer."""
 
     error: Error
 
 
-def answer(given: words.Answer, model: str) -> Answer:
+def answer(given: core.Answer, model: str) -> Answer:
     """An answer as JSON."""
     best, timings = given.best, given.timings
     return Answer(
@@ -78,7 +78,7 @@ def answer(given: words.Answer, model: str) -> Answer:
     )
 
 
-def need_high(token: str, need: words.NeedHigh, ttl: float) -> NeedHigh:
+def need_high(token: str, need: core.NeedHigh, ttl: float) -> NeedHigh:
     """A request for high as JSON."""
     best = need.low.best
     low = Low(label=best.label, index=best.index, confidence=best.probability)
