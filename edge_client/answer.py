@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from overtone.edge_client.errors import OvertoneError
 from overtone.edge_client.policy import Plan
 from overtone.edge_client.stage import Stage
-from overtone.frequency.picture import Source
+from overtone.frequency.pixels import Source
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from overtone.edge_client.policy import Chooser, Policy, exit_share
 from overtone.edge_client.profiles import Profiles
 from overtone.edge_client.transport import Reply, Setup, Transport, Upload
 from overtone.frequency import Profile
-from overtone.frequency.picture import Source
+from overtone.frequency.pixels import Source
 
 # Enough to hide a link's round trip and our encoding; more would only queue on the link, each image late.
 IN_FLIGHT = 4

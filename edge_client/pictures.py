@@ -9,8 +9,8 @@ from pathlib import Path
 from PIL import Image
 
 from overtone.edge_client.errors import BadPicture
-from overtone.frequency import Encoded, FrequencyError, PictureError, Profile, encode, fit, open_rgb
-from overtone.frequency.picture import Source
+from overtone.frequency import Encoded, FrequencyError, ImageError, Profile, encode, fit, open_rgb
+from overtone.frequency.pixels import Source
 
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".jp2"}
@@ -44,7 +44,7 @@ def code(source: Source, profile: Profile, quality: int | None) -> Coded:
     start = time.perf_counter()
     try:
         encoded = encode(fit(open_rgb(source, profile.size), profile.size), profile, quality)
-    except (PictureError, FrequencyError, TypeError) as error:
+    except (ImageError, FrequencyError, TypeError) as error:
         raise BadPicture(str(error)) from error
     return Coded(encoded, 1e3 * (time.perf_counter() - start))
 
@@ -61,7 +61,7 @@ def jpeg_bytes(source: Source, size: int) -> int:
     try:
         picture = Image.fromarray(fit(open_rgb(source, size // 2), size // 2))
         picture.save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True)
-    except PictureError as error:
+    except ImageError as error:
         raise BadPicture(str(error)) from error
     return buffer.tell()
 

@@ -12,7 +12,7 @@ from overtone.edge_client.answer import Answer, Result
 from overtone.edge_client.client import DEFAULT_ADDRESS, IN_FLIGHT, AsyncClient, Options
 from overtone.edge_client.errors import OvertoneError
 from overtone.frequency import Profile
-from overtone.frequency.picture import Source
+from overtone.frequency.pixels import Source
 
 
 class Client:

@@ -20,7 +20,7 @@ from overtone.edge_client.session import STAGES, from_rpc
 from overtone.edge_client.stage import Stage
 from overtone.edge_client.transport import Upload
 from overtone.frequency import Profile
-from overtone.frequency.picture import Source
+from overtone.frequency.pixels import Source
 from overtone.protos import overtone_pb2 as pb
 from overtone.protos import overtone_pb2_grpc as stubs
 

@@ -29,7 +29,7 @@ from overtone.edge_client import (
 from overtone.edge_client.pictures import class_names, find, jpeg_bytes, truth
 from overtone.edge_client.profiles import Profiles
 from overtone.frequency import Profile, encode, fit, open_rgb
-from overtone.frequency.picture import Source
+from overtone.frequency.pixels import Source
 from overtone.protos import overtone_pb2 as pb
 from tests.edge_client.fakes import (
     FakeCascade,
