@@ -500,7 +500,7 @@ async def test_lost_state_is_sent_again_once(
 async def test_a_server_that_always_forgets_is_given_up(
     photograph: Photograph, tiny_profile: Profile
 ) -> None:
-    """It is told so, because it still counts the image against the credits."""
+    """The image is cancelled there, because the server still counts it against the credits."""
 
     async def forgetful(stream: Stream, image: pb.Image) -> None:
         if image.id == 1:
@@ -711,7 +711,7 @@ async def test_a_changed_model_is_expected_to_answer_as_its_card_says(
     async with serve_grpc(cascade) as address, AsyncClient(address) as client:
         assert client.plan_selector.share == pytest.approx(0.1)
         await client.classify(photograph)
-        assert client.plan_selector.share == pytest.approx(0.9, abs=0.01)  # and the image said much the same
+        assert client.plan_selector.share == pytest.approx(0.9, abs=0.01)  # and the image hardly changed that
 
 
 async def test_a_changed_model_is_fetched_once_for_all_images_in_flight(
