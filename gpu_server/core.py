@@ -13,7 +13,7 @@ from PIL import Image
 
 from overtone.frequency import (
     FrequencyError,
-    PictureError,
+    ImageError,
     Profile,
     WrongProfileError,
     coefficients,
@@ -260,7 +260,7 @@ def translated() -> Iterator[None]:
         yield
     except WrongProfileError as error:
         raise WrongProfile(str(error)) from None
-    except (FrequencyError, PictureError) as error:
+    except (FrequencyError, ImageError) as error:
         raise BadRequest(str(error)) from None
 
 

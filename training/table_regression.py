@@ -1,4 +1,4 @@
-"""Least squares for centres and spreads, with as few readings as may be."""
+"""Least squares for centres and spreads, with a limited number of features."""
 
 from typing import Final
 
@@ -12,21 +12,22 @@ _ROUNDS: Final = 3
 _RIDGE: Final = 1e-6
 
 
-def centre_weights(readings: Floats, target: Floats, most: int) -> Floats:
-    """Weights float32[n] of at most `most` readings float32[m, n] that come nearest to target float32[m].
+def centre_weights(features: Floats, target: Floats, most: int) -> Floats:
+    """Weights float32[n] of at most `most` of the features float32[m, n] that best predict the target float32[m].
 
-    An error counts the less the more it is to be expected there: where readings are large.
+    An error counts for less where large errors are to be expected, which is where the features are large.
     """
-    doubt = (0.3 + np.abs(readings).mean(axis=1)) ** -1
-    gram, moment = _normal(readings, target, doubt**2)
-    kept = _shrink(gram, moment, np.arange(len(moment)), most, 0)
-    return _spread_out(gram, moment, kept)
+    precision = (0.3 + np.abs(features).mean(axis=1)) ** -1
+    gram, moment = _normal(features, target, precision**2)
+    kept = _eliminate(gram, moment, np.arange(len(moment)), most, 0)
+    return _solved(gram, moment, kept)
 
 
 def spread_weights(magnitudes: Floats, distance: Floats, most: int, keep: int) -> Floats:
-    """Weights >= 0 of at most `most` magnitudes, not counting the last `keep`, for the expected distance.
+    """Weights >= 0 of at most `most` of the magnitudes that best predict the distance.
 
-    Reweighted least squares: at its fixed point the likelihood of a Laplacian with that spread is stationary.
+    The last `keep` magnitudes are not counted, and always stay. This is iteratively reweighted least squares: at
+    its fixed point, the likelihood of a Laplace distribution with the predicted spread is stationary.
     """
     kept = np.arange(magnitudes.shape[1])
     expected = np.full(len(distance), distance.mean(), dtype=np.float32)
@@ -35,9 +36,9 @@ def spread_weights(magnitudes: Floats, distance: Floats, most: int, keep: int) -
         some = magnitudes[:, kept]
         gram, moment = _normal(some, distance, (expected + 0.05) ** -2)
         inner = _without_negative(gram, moment, np.arange(len(kept)))
-        inner = _shrink(gram, moment, inner, most, keep, len(kept))
+        inner = _eliminate(gram, moment, inner, most, keep, len(kept))
         inner = _without_negative(gram, moment, inner)
-        found = _spread_out(gram, moment, inner)
+        found = _solved(gram, moment, inner)
         expected = np.maximum(some @ found, np.float32(0.003))
         weights = np.zeros(magnitudes.shape[1], dtype=np.float32)
         weights[kept] = found
@@ -56,17 +57,17 @@ def _solve(gram: Matrix, moment: Matrix, kept: NDArray[np.int64]) -> Matrix:
     return np.linalg.solve(gram[np.ix_(kept, kept)], moment[kept]).astype(np.float64)
 
 
-def _spread_out(gram: Matrix, moment: Matrix, kept: NDArray[np.int64]) -> Floats:
+def _solved(gram: Matrix, moment: Matrix, kept: NDArray[np.int64]) -> Floats:
     weights = np.zeros(len(moment), dtype=np.float32)
     if len(kept):
         weights[kept] = _solve(gram, moment, kept)
     return weights
 
 
-def _shrink(
+def _eliminate(
     gram: Matrix, moment: Matrix, kept: NDArray[np.int64], most: int, keep: int, count: int = 0
 ) -> NDArray[np.int64]:
-    """Leaves out, one by one, the regressor whose absence costs least: w^2 / (G^-1)_ii."""
+    """Eliminate, one at a time, the regressor whose absence adds the least error, w^2 / (G^-1)_ii."""
     while (kept < count - keep).sum() > most if keep else len(kept) > most:
         inverse = np.linalg.inv(gram[np.ix_(kept, kept)])
         cost = (inverse @ moment[kept]) ** 2 / np.diag(inverse)

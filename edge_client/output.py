@@ -1,4 +1,4 @@
-"""One line for one picture: for people in a table that grows as answers come, for programs as JSON."""
+"""What commands print of each image: for people a line of a table that grows, for programs JSON."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -10,14 +10,14 @@ from rich.table import Table
 from rich.text import Text
 
 from overtone.edge_client.answer import Answer
-from overtone.edge_client.pictures import jpeg_bytes, truth
+from overtone.edge_client.image_files import jpeg_bytes, truth
 
 
 @dataclass(frozen=True)
 class Row:
-    """What is told about one picture; the fields are the keys of the JSON.
+    """What is printed of one image; the names of the fields are the keys of the JSON.
 
-    `truth` is None where the folder does not tell, the bytes of the link where nobody counted them.
+    `truth` is None where the folder does not tell it. The bytes of the link are None where nobody counted them.
     """
 
     path: str
@@ -35,17 +35,17 @@ class Row:
 def row(
     path: Path, answer: Answer, size: int, names: Mapping[str, str], link: tuple[int, int] | None = None
 ) -> Row:
-    """The row of an answered picture file.
+    """The row of an image file that was answered.
 
     Args:
         path: the file.
         answer: its answer.
-        size: the profile's.
-        names: label by folder name, see `pictures.class_names`.
-        link: bytes up and down as counted on the link.
+        size: the size of the profile.
+        names: the label for the name of a folder, see `image_files.class_names`.
+        link: the bytes up and down that were counted on the link.
 
     Raises:
-        BadPicture: the file can no longer be read.
+        BadImage: the file can no longer be read.
     """
     up, down = link or (None, None)
     return Row(
@@ -63,18 +63,18 @@ def row(
 
 
 class Lines:
-    """A table printed line by line, as answers come."""
+    """A table that is printed line by line, as answers come."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._begun = False
 
     def print(self, line: Row) -> None:
-        """One picture, under a heading the first time."""
-        right = None if line.truth is None else line.truth == line.label
+        """Print one image, the first time with the headings above it."""
+        correct = None if line.truth is None else line.truth == line.label
         cells: list[str | Text] = [
             _shortened(line.path, self._widths()[0]),
-            Text(line.label, style={True: "green", False: "red", None: ""}[right]),
+            Text(line.label, style={True: "green", False: "red", None: ""}[correct]),
             f"{line.confidence:.1%}",
             Text(line.stage, style={"high": "cyan", "brownout": "yellow"}.get(line.stage, "")),
             f"{line.payload_bytes:,}",
@@ -84,14 +84,14 @@ class Lines:
         self._console.print(self._table(cells))
 
     def _widths(self) -> tuple[int, int]:
-        """Of the picture's and the answer's column: what the numbers leave of the terminal."""
+        """The widths of the first two columns, which share what the numbers leave of the terminal."""
         left = max(16, self._console.width - 46)
         return left * 3 // 5, left - left * 3 // 5
 
     def _table(self, cells: Iterable[str | Text]) -> Table:
         table = Table(box=None, pad_edge=False, show_header=not self._begun, padding=(0, 1, 0, 0))
-        picture, answer = self._widths()
-        table.add_column("picture", width=picture, no_wrap=True)
+        image, answer = self._widths()
+        table.add_column("image", width=image, no_wrap=True)
         table.add_column("answer", width=answer, no_wrap=True, overflow="ellipsis")
         table.add_column("sure", width=6, justify="right")
         table.add_column("stage", width=8)
@@ -103,10 +103,10 @@ class Lines:
 
 
 def document(rows: Iterable[Row]) -> dict[str, Any]:
-    """The object `--json` prints, before what else a command adds to it."""
+    """The object that `--json` prints; some commands add keys of their own."""
     return {"images": [asdict(line) for line in rows]}
 
 
 def _shortened(path: str, width: int) -> str:
-    """The end of a path says more than its beginning."""
+    """The end of a path, which says more than its beginning."""
     return path if len(path) <= width else "…" + path[len(path) - width + 1 :]

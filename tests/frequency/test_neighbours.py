@@ -5,7 +5,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 
-from overtone.frequency.reading import near_places, own_places, pairs, reader
+from overtone.frequency.neighbours import (
+    causal_neighbours,
+    feature_reader,
+    features,
+    surrounding_neighbours,
+)
 
 planes = arrays(
     np.int16,
@@ -15,15 +20,15 @@ planes = arrays(
 
 
 def loco(a: int, b: int, c: int) -> int:
-    """The prediction as the paper words it."""
+    """The MED prediction in the words of the paper."""
     if c >= max(a, b):
         return min(a, b)
     return max(a, b) if c <= min(a, b) else a + b - c
 
 
 @given(planes)
-def test_own_places_are_what_the_docstring_says(plane: NDArray[np.int16]) -> None:
-    found = own_places(plane)
+def test_causal_neighbours_are_what_the_docstring_says(plane: NDArray[np.int16]) -> None:
+    found = causal_neighbours(plane)
     height, width = plane.shape
     for y in range(height):
         row = [int(plane[y - 1, 0]) if y else 0] * 2 + plane[y].tolist()
@@ -40,12 +45,12 @@ def test_own_places_are_what_the_docstring_says(plane: NDArray[np.int16]) -> Non
                 "nn": int(plane[y - 2, x]) if y > 1 else n,
             }
             expected["med"] = loco(w, n, expected["nw"])
-            assert {name: int(place[y, x]) for name, place in found.items()} == expected
+            assert {name: int(values[y, x]) for name, values in found.items()} == expected
 
 
 @given(planes)
-def test_near_places_go_on_with_the_nearest_block(plane: NDArray[np.int16]) -> None:
-    found = near_places(plane)
+def test_surrounding_neighbours_continue_with_the_nearest_block(plane: NDArray[np.int16]) -> None:
+    found = surrounding_neighbours(plane)
     height, width = plane.shape
     for name, (down, right) in {"c": (0, 0), "n": (-1, 0), "se": (1, 1), "sw": (1, -1), "e": (0, 1)}.items():
         for y in range(height):
@@ -55,20 +60,20 @@ def test_near_places_go_on_with_the_nearest_block(plane: NDArray[np.int16]) -> N
 
 
 @given(planes, st.integers(0, 5), st.integers(0, 5))
-def test_own_readings_do_not_look_ahead(plane: NDArray[np.int16], y: int, x: int) -> None:
+def test_causal_features_do_not_look_ahead(plane: NDArray[np.int16], y: int, x: int) -> None:
     y, x = y % plane.shape[0], x % plane.shape[1]
     changed = plane.copy()
     changed.ravel()[y * plane.shape[1] + x :] = 77
     for dc in (False, True):
-        before, after = reader(plane, True, dc), reader(changed, True, dc)
-        for number in range(len(pairs(True, dc))):
+        before, after = feature_reader(plane, True, dc), feature_reader(changed, True, dc)
+        for number in range(len(features(True, dc))):
             assert before(number)[y, x] == after(number)[y, x]
 
 
 @pytest.mark.parametrize("own", [True, False])
-def test_brightness_does_not_matter_to_dc_readings(own: bool) -> None:
+def test_brightness_does_not_matter_to_dc_features(own: bool) -> None:
     plane = np.random.default_rng(0).integers(-50, 50, (2, 5, 6)).astype(np.int16)
-    here, brighter = reader(plane, own, True), reader(plane + 100, own, True)
-    for number in range(len(pairs(own, True))):
+    here, brighter = feature_reader(plane, own, True), feature_reader(plane + 100, own, True)
+    for number in range(len(features(own, True))):
         # The very first block has nothing to compare with but zero.
         assert (here(number)[..., 1:, :] == brighter(number)[..., 1:, :]).all()

@@ -6,12 +6,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from overtone.frequency.picture import GAP, PictureError, fit, open_rgb
+from overtone.frequency.pixels import GAP, ImageError, fit, open_rgb
 
 
-def encoded(picture: Image.Image, kind: str, **options: object) -> bytes:
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
     buffer = io.BytesIO()
-    picture.save(buffer, kind, **options)
+    image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
@@ -25,17 +25,17 @@ def test_orientation_is_applied(photograph: NDArray[np.uint8]) -> None:
 
 
 def test_grey_cmyk_palette_and_alpha(photograph: NDArray[np.uint8]) -> None:
-    picture = Image.fromarray(photograph)
+    image = Image.fromarray(photograph)
     for data in (
-        encoded(picture.convert("L"), "JPEG"),
-        encoded(picture.convert("CMYK"), "JPEG"),
-        encoded(picture.convert("P"), "PNG"),
-        encoded(picture.convert("RGBA"), "PNG"),
-        encoded(picture.convert("RGBA"), "WEBP"),
+        encoded(image.convert("L"), "JPEG"),
+        encoded(image.convert("CMYK"), "JPEG"),
+        encoded(image.convert("P"), "PNG"),
+        encoded(image.convert("RGBA"), "PNG"),
+        encoded(image.convert("RGBA"), "WEBP"),
     ):
         opened = open_rgb(data)
         assert opened.mode == "RGB"
-        assert opened.size == picture.size
+        assert opened.size == image.size
 
 
 def test_transparency_lies_on_white() -> None:
@@ -59,24 +59,24 @@ def test_arrays(photograph: NDArray[np.uint8]) -> None:
     ):
         assert open_rgb(array).mode == "RGB"
     for wrong in (photograph.astype(float), photograph[..., :2], np.zeros((0, 4, 3), np.uint8)):
-        with pytest.raises(PictureError, match="need"):
+        with pytest.raises(ImageError, match="need"):
             open_rgb(wrong)
 
 
-def test_what_is_not_a_picture(tmp_path: Path, photograph: NDArray[np.uint8]) -> None:
+def test_what_is_not_an_image(tmp_path: Path, photograph: NDArray[np.uint8]) -> None:
     whole = encoded(Image.fromarray(photograph), "JPEG")
     for source, message in (
-        (b"hello", "not a picture"),
-        (b"", "not a picture"),
+        (b"hello", "not an image"),
+        (b"", "not an image"),
         (whole[: len(whole) // 2], "cannot be decoded"),
         (tmp_path / "none.jpg", "no such file"),
         (tmp_path, "cannot be decoded"),
     ):
-        with pytest.raises(PictureError, match=message):
+        with pytest.raises(ImageError, match=message):
             open_rgb(source)
 
 
-def test_what_pillow_has_opened_may_be_no_picture_either(photograph: NDArray[np.uint8]) -> None:
+def test_what_pillow_has_opened_may_be_no_image_either(photograph: NDArray[np.uint8]) -> None:
     whole = encoded(Image.fromarray(photograph), "JPEG")
     closed = Image.open(io.BytesIO(whole))
     closed.close()
@@ -85,12 +85,12 @@ def test_what_pillow_has_opened_may_be_no_picture_either(photograph: NDArray[np.
         (closed, "closed"),
         (Image.new("RGB", (0, 5)), "0x5.* no pixels"),
     ):
-        with pytest.raises(PictureError, match=message):
+        with pytest.raises(ImageError, match=message):
             open_rgb(source)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
-def test_a_large_jpeg_is_shrunk_on_the_way_to_the_same_picture(
+def test_a_large_jpeg_is_shrunk_on_the_way_to_the_same_image(
     photograph: NDArray[np.uint8], mode: str
 ) -> None:
     large = Image.fromarray(photograph).resize((1280, 960), Image.Resampling.BICUBIC)
@@ -104,9 +104,9 @@ def test_a_large_jpeg_is_shrunk_on_the_way_to_the_same_picture(
 
 
 def test_what_is_near_the_size_is_decoded_whole(photograph: NDArray[np.uint8]) -> None:
-    picture = Image.fromarray(photograph)
+    image = Image.fromarray(photograph)
     for kind, size in (("JPEG", 224), ("JPEG", 64), ("PNG", 16)):
-        assert open_rgb(encoded(picture, kind), size).size == picture.size
+        assert open_rgb(encoded(image, kind), size).size == image.size
 
 
 def test_a_shrunk_jpeg_is_upright_too(photograph: NDArray[np.uint8]) -> None:
@@ -117,7 +117,7 @@ def test_a_shrunk_jpeg_is_upright_too(photograph: NDArray[np.uint8]) -> None:
 
 
 def test_bomb() -> None:
-    with pytest.raises(PictureError, match="above"):
+    with pytest.raises(ImageError, match="above"):
         open_rgb(encoded(Image.new("1", (9_000, 9_000)), "PNG"))
 
 
@@ -134,8 +134,8 @@ def test_fit_takes_all_of_a_square_that_was_cropped(photograph: NDArray[np.uint8
 
 
 def test_fit_is_resize_then_centre_crop(photograph: NDArray[np.uint8]) -> None:
-    picture = Image.fromarray(photograph)
-    resized = picture.resize((round(128 * 128 / 96), 128), Image.Resampling.BICUBIC)
+    image = Image.fromarray(photograph)
+    resized = image.resize((round(128 * 128 / 96), 128), Image.Resampling.BICUBIC)
     left = (resized.width - 112) / 2
     expected = np.asarray(resized.crop((round(left), 8, round(left) + 112, 120)))
-    assert np.abs(fit(picture, 112).astype(int) - expected).mean() < 3
+    assert np.abs(fit(image, 112).astype(int) - expected).mean() < 3

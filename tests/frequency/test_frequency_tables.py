@@ -3,7 +3,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overtone.frequency.bank import BITS, ESCAPE_BITS, MAX_LENGTH, TOTAL, best_table, bits, freeze, share
+from overtone.frequency import prior_tables
+from overtone.frequency.channels import ALL, HIGH, LOW
+from overtone.frequency.frequency_tables import (
+    BITS,
+    ESCAPE_BITS,
+    MAX_LENGTH,
+    TOTAL,
+    best_table,
+    code_lengths,
+    freeze,
+)
 
 
 @given(st.lists(st.integers(1, 10**9), min_size=2, max_size=MAX_LENGTH))
@@ -32,13 +42,13 @@ def test_powers_of_two_freeze_exactly() -> None:
 
 
 @pytest.mark.parametrize("weights", [[1], [1] * (MAX_LENGTH + 1), [1, 0], [1, -1]])
-def test_useless_weights_are_refused(weights: list[int]) -> None:
+def test_weights_that_make_no_table_are_refused(weights: list[int]) -> None:
     with pytest.raises(ValueError, match="positive weights"):
         freeze(np.array(weights))
 
 
-def test_bits_count_escapes() -> None:
-    cost = bits((TOTAL // 2, TOTAL // 4, TOTAL // 4), 8)
+def test_code_lengths_count_escapes() -> None:
+    cost = code_lengths((TOTAL // 2, TOTAL // 4, TOTAL // 4), 8)
     assert cost.tolist() == [1, 2] + [2 + ESCAPE_BITS + extra for extra in (0, 1, 1, 2, 2, 2)]
     assert BITS == 14
 
@@ -50,23 +60,12 @@ def test_rare_large_numbers_escape_rather_than_stretch_the_table() -> None:
     assert len(best_table(histogram)) < 12
 
 
-def test_a_bank_keeps_apart_what_differs_and_joins_what_is_alike() -> None:
-    rng = np.random.default_rng(0)
-    laws = [np.array([0.9, 0.05, 0.05] + [0] * 61), np.full(64, 1 / 64)]
-    histograms = np.stack([rng.multinomial(5000, laws[i % 2]) for i in range(12)]).astype(float)
-    bank, chosen = share(histograms, tables=2)
-    assert len(bank) == 2
-    assert len(set(chosen[::2])) == len(set(chosen[1::2])) == 1
-    assert chosen[0] != chosen[1]
+def test_a_histogram_of_nothing_has_a_table() -> None:
+    assert len(best_table(np.zeros(100))) == 2
 
 
-def test_more_tables_cost_no_more_bits() -> None:
-    rng = np.random.default_rng(1)
-    histograms = np.stack([np.bincount(rng.geometric(p, 2000), minlength=200)[:200] for p in rng.random(40)])
-
-    def cost(tables: int) -> float:
-        bank, chosen = share(histograms.astype(float), tables)
-        assert len(bank) <= tables
-        return float(sum(h @ bits(bank[i], 200) for h, i in zip(histograms, chosen, strict=True)))
-
-    assert cost(16) < cost(4) < cost(1)
+def test_prior_tables_hold_for_any_channels() -> None:
+    for channels in (LOW + HIGH, ALL, (64,)):
+        tables = prior_tables(channels, 3)
+        tables.check(channels, 3)
+        assert all(sum(t) == TOTAL for t in tables.bank)
