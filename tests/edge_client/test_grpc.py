@@ -257,10 +257,10 @@ async def test_a_link_cut_and_restored_is_survived(photograph: Photograph, tiny_
 async def test_a_silent_server_costs_only_the_time_allowed(
     photograph: Photograph, tiny_profile: Profile
 ) -> None:
-    cascade = FakeCascade(tiny_profile, silent)
+    cascade, image = FakeCascade(tiny_profile, silent), encode_image(photograph, tiny_profile)
     async with serve_grpc(cascade) as address, AsyncClient(address) as client:
         with pytest.raises(DeadlineExceeded, match=r"within 0\.2 s"):
-            await client.classify(photograph, timeout=0.2)
+            await client.classify(image, timeout=0.2)
         while not cascade.cancels:
             await asyncio.sleep(0.01)
     assert cascade.cancels == [cascade.images[0].id]
@@ -273,15 +273,15 @@ async def test_one_slow_image_does_not_disturb_the_next(
         if image.id > 1:
             await stream.answer(image.id)
 
-    cascade = FakeCascade(tiny_profile, first_never)
+    cascade, image = FakeCascade(tiny_profile, first_never), encode_image(photograph, tiny_profile)
     async with serve_grpc(cascade) as address, AsyncClient(address) as client:
         with pytest.raises(DeadlineExceeded):
-            await client.classify(photograph, timeout=0.2)
+            await client.classify(image, timeout=0.2)
         assert (await client.classify(photograph)).label == "class 3"
     assert len(cascade.hellos) == 1
 
 
-@pytest.mark.parametrize("timeout", [1.2, 2.4])
+@pytest.mark.parametrize("timeout", [2.0, 5.0])
 async def test_an_image_on_a_dead_connection_is_answered_on_a_new_one_in_time(
     timeout: float, photograph: Photograph, tiny_profile: Profile
 ) -> None:
@@ -304,7 +304,7 @@ async def test_all_images_in_flight_leave_a_dead_connection_together(
     async with (
         serve_grpc(cascade) as address,
         Relay(address.removeprefix("grpc://")) as relay,
-        AsyncClient(f"grpc://{relay.address}", timeout=1.5) as client,
+        AsyncClient(f"grpc://{relay.address}", timeout=2.0) as client,
     ):
         relay.go_dead()
         results = [result async for result in client.stream([photograph] * 6)]
@@ -318,12 +318,11 @@ async def test_a_dead_connection_is_left_even_if_no_image_has_time_for_another(
     async with (
         serve_grpc(FakeCascade(tiny_profile, confident)) as address,
         Relay(address.removeprefix("grpc://")) as relay,
-        AsyncClient(f"grpc://{relay.address}", timeout=0.3) as client,
+        AsyncClient(f"grpc://{relay.address}", timeout=0.6) as client,
     ):
         relay.go_dead()
-        results = [result async for result in client.stream([photograph] * 12, in_flight=1)]
-    lost = [result for result in results if result.error is not None]
-    assert 1 <= len(lost) <= 4
+        results = [result async for result in client.stream([photograph] * 4, in_flight=1)]
+    assert isinstance(results[0].error, DeadlineExceeded)
     assert results[-1].answer is not None
 
 
@@ -333,11 +332,11 @@ async def test_a_server_that_is_only_slow_keeps_its_connection(
     """For longer than it takes to give up a dead one."""
 
     async def slow(stream: Stream, image: pb.Image) -> None:
-        await asyncio.sleep(1.2)
+        await asyncio.sleep(1.5)
         await stream.answer(image.id)
 
     cascade = FakeCascade(tiny_profile, slow)
-    async with serve_grpc(cascade) as address, AsyncClient(address, timeout=1.5) as client:
+    async with serve_grpc(cascade) as address, AsyncClient(address, timeout=2.4) as client:
         assert (await client.classify(photograph)).label == "class 3"
     assert len(cascade.hellos) == len(cascade.images) == 1
 
@@ -356,7 +355,7 @@ async def test_a_session_is_opened_again_if_its_connection_is_given_up_meanwhile
         Relay(address.removeprefix("grpc://")) as relay,
         AsyncClient(f"grpc://{relay.address}") as client,
     ):
-        old = asyncio.create_task(client.classify(photograph, timeout=1.5))
+        old = asyncio.create_task(client.classify(photograph, timeout=2.0))
         while not cascade.images:
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.05)
@@ -376,7 +375,7 @@ async def test_a_card_is_an_error_if_its_connection_is_given_up_meanwhile(
         # The profile is known now, so the card has not come along with it.
         async with AsyncClient(f"grpc://{relay.address}", cache=tmp_path) as client:
             relay.go_dead()
-            image = asyncio.create_task(client.classify(photograph, timeout=1.5))
+            image = asyncio.create_task(client.classify(photograph, timeout=2.0))
             with pytest.raises(ConnectionLost):
                 await client.card()
             assert (await image).label == "class 3"
