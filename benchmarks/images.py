@@ -1,4 +1,4 @@
-"""Photographs to measure with: a folder, or the best that this machine can give."""
+"""Images to measure with: from a folder, or the best source this machine has."""
 
 import contextlib
 import importlib.util
@@ -6,7 +6,7 @@ import os
 import random
 import socket
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -14,13 +14,13 @@ from pathlib import Path
 from overtone.edge_client.pictures import find
 
 DATA_VARIABLE = "OVERTONE_DATA"
-# A network that swallows packets must not keep a demo waiting.
-PATIENCE = 10.0
+# A network that drops packets silently must not keep a demo waiting.
+DOWNLOAD_TIMEOUT = 10.0
 FOREIGN = (
     "these photographs come with scikit-image and lie outside the checkpoint's classes: "
     "their answers mean nothing, their bytes do"
 )
-# Those in scikit-image's wheel that a camera took; the rest are drawings, text and textures, or fetched.
+# The camera images in scikit-image's wheel; the others are drawings, text and textures, or downloaded.
 PHOTOGRAPHS = (
     "astronaut.png",
     "camera.png",
@@ -38,39 +38,38 @@ PHOTOGRAPHS = (
 )
 
 
-class NoPicturesError(ValueError):
-    """There are none where they were said to be; the message says where."""
+class NoImagesError(ValueError):
+    """No images were found; the message says where they were expected."""
 
 
 @dataclass(frozen=True)
-class Gallery:
-    """Pictures, where they come from, and what to keep in mind about them."""
+class ImageSet:
+    """Image files, where they come from, and a remark about them."""
 
     paths: tuple[Path, ...]
     origin: str
     note: str = ""
 
 
-def gather(images: Path | None = None, count: int | None = None) -> Gallery:
-    """Pictures from `images`, else `OVERTONE_DATA`, else Imagenette, else those inside scikit-image.
+def gather(folder: Path | None = None, count: int | None = None) -> ImageSet:
+    """Images from `folder`, else `OVERTONE_DATA`, else Imagenette, else those inside scikit-image.
 
-    Of a folder with val/ in it only that part is used. `count` pictures are drawn evenly from the
-    sub-folders, the same ones every time.
+    If the folder has a val/, only that part is used. `count` images are drawn evenly from the sub-folders,
+    the same ones every time.
 
     Raises:
-        NoPicturesError: the folder that was named holds none, or no source has any.
+        NoImagesError: the given folder holds none, or no source has any.
     """
-    named = images or _environment()
-    if named is not None:
-        return Gallery(_from_folder(named, count), str(named))
+    given = folder or _environment()
+    if given is not None:
+        return ImageSet(_from_folder(given, count), str(given))
     with contextlib.suppress(OSError, ImportError):
-        folder = _imagenette()
-        return Gallery(_from_folder(folder, count), "Imagenette (fetched by torchvision)")
-    return Gallery(tuple(_inside_scikit_image()[:count]), "scikit-image", FOREIGN)
+        return ImageSet(_from_folder(_imagenette(), count), "Imagenette (fetched by torchvision)")
+    return ImageSet(tuple(_inside_scikit_image()[:count]), "scikit-image", FOREIGN)
 
 
 def draw(paths: Iterable[Path], count: int | None) -> tuple[Path, ...]:
-    """`count` of the paths, as many of each parent folder as can be, taking turns; all when None."""
+    """`count` of the paths in random order, parent folders taking turns; all when None."""
     groups: dict[Path, list[Path]] = {}
     for path in paths:
         groups.setdefault(path.parent, []).append(path)
@@ -81,21 +80,32 @@ def draw(paths: Iterable[Path], count: int | None) -> tuple[Path, ...]:
     return tuple(path for path in turns if path is not None)[:count]
 
 
+def class_names(labels: Iterable[str], folders: Iterable[str] = ()) -> dict[str, str]:
+    """Label by folder name: the labels themselves and the folders of the card's classes, in the same order."""
+    labels = list(labels)
+    return dict(zip(folders, labels, strict=False)) | {label: label for label in labels}
+
+
+def truth(path: Path, names: Mapping[str, str]) -> str | None:
+    """The label that an image's folder stands for, if it is named after a class; see `class_names`."""
+    return names.get(path.absolute().parent.name)
+
+
 def _from_folder(folder: Path, count: int | None) -> tuple[Path, ...]:
     if not folder.is_dir():
-        raise NoPicturesError(
-            f"{folder}: no such folder; give one that holds pictures, or a sub-folder per class"
+        raise NoImagesError(
+            f"{folder}: no such folder; give one that holds images, or a sub-folder per class"
         )
     part = folder / "val"
     paths = draw(find([part if part.is_dir() else folder]), count)
     if not paths:
-        raise NoPicturesError(f"{folder}: no pictures in it; give a folder that holds some")
+        raise NoImagesError(f"{folder}: no images in it; give a folder that holds some")
     return paths
 
 
 def _environment() -> Path | None:
-    named = os.environ.get(DATA_VARIABLE)
-    return Path(named) if named else None
+    value = os.environ.get(DATA_VARIABLE)
+    return Path(value) if value else None
 
 
 def cache_folder() -> Path:
@@ -109,14 +119,14 @@ def _imagenette() -> Path:
     folder = cache_folder()
     if not any(folder.glob("imagenette*/val")):
         print(f"fetching Imagenette (about 330 MB, once) into {folder} ...", file=sys.stderr)
-    with _impatient(), contextlib.redirect_stdout(sys.stderr):
+    with _socket_timeout(), contextlib.redirect_stdout(sys.stderr):
         return fetch_imagenette(folder)
 
 
 @contextlib.contextmanager
-def _impatient() -> Iterator[None]:
+def _socket_timeout() -> Iterator[None]:
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(PATIENCE)
+    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
     try:
         yield
     finally:
@@ -124,12 +134,12 @@ def _impatient() -> Iterator[None]:
 
 
 def _inside_scikit_image() -> Sequence[Path]:
-    """Found without importing it: that takes a second, and its own loader may want to download."""
+    """Found without importing it, which takes a second; its own loader may want to download."""
     found = importlib.util.find_spec("skimage")
     folders = [Path(place) / "data" for place in (found.submodule_search_locations or [])] if found else []
     paths = [folder / name for folder in folders for name in PHOTOGRAPHS if (folder / name).is_file()]
     if not paths:
-        raise NoPicturesError(
-            "no pictures: name a folder with --images DIR or OVERTONE_DATA, or pip install scikit-image"
+        raise NoImagesError(
+            "no images: name a folder with --images DIR or OVERTONE_DATA, or pip install scikit-image"
         )
     return paths

@@ -1,7 +1,6 @@
-"""How the report's figures look: few colours, labels at what they name, SVG that follows the page's theme."""
+"""How the figures of a sweep look, in its report and in the docs: few colours, labels next to what they name."""
 
 import io
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,23 +8,13 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from overtone.benchmarks.link.profiles import PROFILES
 
-# Names are variables of the page's style sheet, which has another value for each in the dark.
+# The same values as in the style sheet of the report.
 INK, MUTED, GRID, PAPER = "#1d2330", "#68707f", "#e2e0d9", "#fefdfb"
-OURS, JPEG, WEBP, WARM, PALE = "#c8452f", "#7d8799", "#2b7a78", "#e0a03b", "#f3d3c8"
-VARIABLES = {
-    INK: "ink",
-    MUTED: "muted",
-    GRID: "grid",
-    PAPER: "paper",
-    OURS: "ours",
-    JPEG: "jpeg",
-    WEBP: "webp",
-    WARM: "warm",
-    PALE: "pale",
-}
+OURS, JPEG, WEBP, WARM = "#c8452f", "#7d8799", "#2b7a78", "#e0a03b"
 WIDTH = 6.0
 STYLE = {
     "font.family": "DejaVu Sans",
@@ -34,6 +23,9 @@ STYLE = {
     "axes.edgecolor": MUTED,
     "axes.labelcolor": MUTED,
     "axes.labelsize": 9,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.spines.left": False,
@@ -42,14 +34,14 @@ STYLE = {
     "axes.facecolor": "none",
     "grid.color": GRID,
     "grid.linewidth": 0.8,
+    "legend.fontsize": 8.5,
+    "legend.frameon": False,
     "xtick.color": MUTED,
     "ytick.color": MUTED,
     "xtick.major.size": 0,
     "ytick.major.size": 0,
     "xtick.minor.size": 0,
     "ytick.minor.size": 0,
-    "figure.facecolor": PAPER,
-    "savefig.facecolor": PAPER,
     "svg.fonttype": "none",
     "lines.linewidth": 2.0,
     "lines.solid_capstyle": "round",
@@ -61,56 +53,35 @@ MOST_TICKS = 7
 
 @contextmanager
 def drawing(height: float, **options: Any) -> Iterator[tuple[Figure, Any]]:
-    """A figure of the report's width and its axes (of `subplots`), in the report's style."""
+    """A figure of the report's width in inches, and its axes (with the options of `subplots`)."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         yield figure, figure.subplots(**options)
 
 
 def save(figure: Figure, name: str, folder: Path) -> str:
-    """Write a PNG, and give the same picture as SVG for the page."""
+    """Write NAME.png; the same figure as an SVG element for a page, which sets its width and font."""
+    figure.savefig(folder / f"{name}.png", dpi=PNG_DPI, facecolor=PAPER)
+    buffer = io.StringIO()
     with mpl.rc_context({**STYLE, "svg.hashsalt": name}):
-        figure.savefig(folder / f"{name}.png", dpi=PNG_DPI)
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return _themed(buffer.getvalue())
+        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(buffer, format="svg", facecolor="none", metadata=nothing)
+    svg = buffer.getvalue()
+    return svg[svg.index("<svg") :]
 
 
-def _themed(svg: str) -> str:
-    """Ready to stand in a page: as wide as there is room, in the page's fonts and colours."""
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r' width="[^"]*pt"', "", re.sub(r' height="[^"]*pt"', "", svg, count=1), count=1)
-    svg = svg.replace("'DejaVu Sans'", "var(--sans)")
-    # What it stands on is the page.
-    svg = re.sub(rf"fill: {PAPER}(?=[^\"]*\"/>\s*</g>)", "fill: none", svg, count=1)
-    for colour, name in VARIABLES.items():
-        svg = svg.replace(colour, f"var(--{name})")
-    return svg
+def note(axes: Any, text: str, at: tuple[Any, Any], offset: tuple[float, float], **style: Any) -> None:
+    """Write a text beside a point, its offset in points."""
+    axes.annotate(text, at, xytext=offset, textcoords="offset points", **style)
 
 
-def colour(title: str) -> str:
-    """Of a contender, everywhere the same."""
-    if title.startswith("Overtone"):
-        return OURS
-    return WEBP if title.startswith("WebP") else JPEG
-
-
-def milliseconds(value: float) -> str:
-    """As people say it."""
-    return f"{value:,.0f} ms" if value < 999.5 else f"{value / 1000:.1f} s"
-
-
-def link_name(name: str) -> str:
-    """As people write it."""
-    return LINK_NAMES.get(name, name.capitalize())
-
-
-def link_title(name: str) -> str:
-    """A link, its rate and its round trip."""
-    link, called = PROFILES[name], link_name(name)
-    return f"{called} · {link.up}, {1e3 * link.rtt:g} ms" if link.rtt else called
+def logarithmic(axes: Any, which: str, low: float, high: float, unit: str = "") -> None:
+    """Give an axis ("x" or "y") a logarithmic scale from `low` to `high`; `unit` is "ms" or empty."""
+    marks = decades(low, high)
+    axes.set(**{f"{which}scale": "log", f"{which}lim": (low, high)})
+    axis = getattr(axes, f"{which}axis")
+    axis.set_ticks(marks, [tick(mark) if unit else f"{mark:,.0f}" for mark in marks])
+    axis.set_minor_locator(NullLocator())
 
 
 def decades(low: float, high: float) -> list[float]:
@@ -127,8 +98,31 @@ def tick(value: float) -> str:
     return f"{value:g} ms" if value < 1000 else f"{value / 1000:g} s"
 
 
+def milliseconds(value: float) -> str:
+    """Milliseconds in a text."""
+    return f"{value:,.0f} ms" if value < 999.5 else f"{value / 1000:.1f} s"
+
+
+def colour(title: str) -> str:
+    """Of a contender, the same everywhere."""
+    if title.startswith("Overtone"):
+        return OURS
+    return WEBP if title.startswith("WebP") else JPEG
+
+
+def link_name(name: str) -> str:
+    """A link profile's name as it is usually written."""
+    return LINK_NAMES.get(name, name.capitalize())
+
+
+def link_title(name: str) -> str:
+    """A link's name, its rate and its round trip."""
+    link = PROFILES[name]
+    return f"{link_name(name)} · {link.up}, {1e3 * link.rtt:g} ms" if link.rtt else link_name(name)
+
+
 def apart(values: Sequence[float], gap: float) -> list[float]:
-    """Places for labels of these values, as near as can be and no two nearer than `gap`."""
+    """Places for labels of these values, as near as possible with at least `gap` between any two."""
     order = sorted(range(len(values)), key=values.__getitem__)
     groups: list[list[int]] = [[i] for i in order]
 

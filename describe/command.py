@@ -1,4 +1,4 @@
-"""The command `overtone describe`: one picture as the server sees it, and what every channel of it costs."""
+"""The command `overtone describe`: measure an image, draw it and print a table."""
 
 import json
 from pathlib import Path
@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from overtone.benchmarks.codec.description import Description, Portrait, portray
+from overtone.describe.description import Description, ImageDescription, describe_image
 from overtone.frequency import Profile, open_rgb
 
 if TYPE_CHECKING:
     from overtone.models import Card
 
 COLOURS = {"low": "blue", "high": "dark_orange3"}
-# Of tables that go to a file or a pipe, which has no width of its own.
+# The width of tables that go to a file or a pipe.
 PLAIN_WIDTH = 110
 
 
 def run(
-    picture: Path,
+    path: Path,
     model: str = "imagenette",
     *,
     quality: int | None = None,
@@ -30,52 +30,55 @@ def run(
     """Measure, draw and print.
 
     Args:
-        picture: an image file.
-        model: a .safetensors file, or the name of a bundled one; its profile is used, its network is not.
-        quality: of the profile; its default without one.
+        path: an image file.
+        model: a .safetensors file, or the name of a bundled one; only its profile is used.
+        quality: of the profile; None is its default.
         every_quality: all of them, side by side.
-        out: the PNG; `PICTURE.describe.png` in the current folder without one.
+        out: the PNG; `IMAGE.describe.png` in the current folder if None.
         as_json: print one JSON object and nothing else.
 
     Raises:
-        ValueError: a picture, model, quality or place to write that cannot be used.
+        ValueError: an image, model, quality or output file that cannot be used.
     """
-    _look(picture)
-    # Behind the first look: a misspelt name need not wait for torch.
-    from overtone.benchmarks.codec.draw_description import draw
+    _check_source(path)
+    # Imported after the first check, because torch comes with them and takes seconds.
+    from overtone.describe.figure import draw
     from overtone.models import read_card
 
     card = read_card(model)
-    target = _target(picture, out)
-    portrait = portray(open_rgb(picture), card.profile, _qualities(card.profile, quality, every_quality))
-    there = target.exists()
-    draw(_title(picture, card, portrait), portrait, target)
+    target = _target(path, out)
+    found = describe_image(open_rgb(path), card.profile, _qualities(card.profile, quality, every_quality))
+    overwritten = target.exists()
+    draw(_title(path, card, found), found, target)
     if as_json:
-        print(json.dumps(_document(picture, card, portrait, target), ensure_ascii=False))
+        print(json.dumps(_document(path, card, found, target), ensure_ascii=False))
         return
     console = Console()
     if not console.is_terminal:
         console.width = PLAIN_WIDTH
-    _show(console, _title(picture, card, portrait), portrait)
-    written = f"{target}{' (written over)' if there else ''}"
+    console.print(_title(path, card, found), style="bold", highlight=False, markup=False)
+    console.print(_stages(found))
+    one = len(found.descriptions) == 1
+    console.print(_details(found.descriptions[0]) if one else _grid(found.descriptions))
+    written = f"{target}{' (overwritten)' if overwritten else ''}"
     console.print(written, highlight=False, markup=False, soft_wrap=True)
 
 
-def _look(picture: Path) -> None:
-    if picture.is_dir():
-        raise ValueError(f"{picture}: a folder; give one picture")
-    if not picture.exists():
-        raise ValueError(f"{picture}: no such file")
+def _check_source(path: Path) -> None:
+    if path.is_dir():
+        raise ValueError(f"{path}: a folder; give one image")
+    if not path.exists():
+        raise ValueError(f"{path}: no such file")
 
 
-def _target(picture: Path, out: Path | None) -> Path:
-    target = out or Path(f"{picture.stem}.describe.png")
+def _target(path: Path, out: Path | None) -> Path:
+    target = out or Path(f"{path.stem}.describe.png")
     if target.suffix.lower() != ".png":
         raise ValueError(f"{target}: --out is a PNG; give it a name that ends in .png")
     if not target.parent.is_dir():
         raise ValueError(f"{target.parent}: no such folder; make it first")
-    if target.exists() and picture.exists() and target.samefile(picture):
-        raise ValueError(f"{target}: is the picture itself; give --out another name")
+    if target.exists() and target.samefile(path):
+        raise ValueError(f"{target}: is the image itself; give --out another name")
     return target
 
 
@@ -89,74 +92,70 @@ def _qualities(profile: Profile, quality: int | None, every: bool) -> tuple[int,
     return (chosen,)
 
 
-def _title(picture: Path, card: "Card", portrait: Portrait) -> str:
-    quality = f", quality {portrait.descriptions[0].quality}" if len(portrait.descriptions) == 1 else ""
-    return f"{picture.name} as the server sees it: {card.name}, {card.profile.size} pixels{quality}"
+def _title(path: Path, card: "Card", found: ImageDescription) -> str:
+    quality = f", quality {found.descriptions[0].quality}" if len(found.descriptions) == 1 else ""
+    return f"{path.name} as the server sees it: {card.name}, {card.profile.size} pixels{quality}"
 
 
-def _document(picture: Path, card: "Card", portrait: Portrait, target: Path) -> dict[str, Any]:
+def _document(path: Path, card: "Card", found: ImageDescription, target: Path) -> dict[str, Any]:
     return {
-        "path": str(picture),
+        "path": str(path),
         "model": card.name,
         "profile": card.profile.id.hex(),
         "size": card.profile.size,
-        "jpeg_bytes": dict(zip(("low", "both", "original"), portrait.jpeg_bytes, strict=True)),
+        "jpeg_bytes": dict(zip(("low", "both", "original"), found.jpeg_bytes, strict=True)),
         "out": str(target),
-        "qualities": [found.document() for found in portrait.descriptions],
+        "qualities": [description.document() for description in found.descriptions],
     }
 
 
-def _show(console: Console, title: str, portrait: Portrait) -> None:
-    console.print(title, style="bold", highlight=False, markup=False)
-    console.print(_stages(portrait))
-    one = len(portrait.descriptions) == 1
-    console.print(_details(portrait.descriptions[0]) if one else _grid(portrait.descriptions))
-
-
-def _stages(portrait: Portrait) -> Table:
-    """Payload bytes of each quality, and of the JPEGs that hold as much."""
-    side, (quarter, half, full) = len(portrait.original), portrait.jpeg_bytes
-    table = Table("", "from low", "low + high", "original")
-    for column in table.columns[1:]:
+def _table(*columns: str, left: int) -> Table:
+    table = Table(*columns)
+    for column in table.columns[left:]:
         column.justify = "right"
-    for found in portrait.descriptions:
-        table.add_row(f"payload bytes, quality {found.quality}", *(f"{n:,}" for n in found.payload_bytes), "")
+    return table
+
+
+def _stages(found: ImageDescription) -> Table:
+    """Payload bytes at each quality, and the bytes of JPEGs of the same content."""
+    side = len(found.original)
+    table = _table("", "from low", "low + high", "original", left=1)
+    for each in found.descriptions:
+        table.add_row(f"payload bytes, quality {each.quality}", *(f"{n:,}" for n in each.payload_bytes), "")
     sides = side // 4, side // 2, side
-    jpegs = (f"{n:,} ({s} px)" for n, s in zip((quarter, half, full), sides, strict=True))
-    table.add_row("a JPEG that holds as much", *jpegs)
+    jpegs = (f"{n:,} ({s} px)" for n, s in zip(found.jpeg_bytes, sides, strict=True))
+    table.add_row("a JPEG of the same content", *jpegs)
     return table
 
 
 def _details(found: Description) -> Table:
-    """All that is known of each channel, and what sums its bits up to the payloads."""
-    table = Table("channel", "band", "step", "energy", "lost", "not zero", "bits", "bytes")
-    for column in table.columns[2:]:
-        column.justify = "right"
+    """One description channel by channel, and the overhead that completes each payload."""
+    table = _table("channel", "band", "step", "energy", "lost", "not zero", "bits", "bytes", left=2)
     for c in found.channels:
         name, band = (f"[{COLOURS[c.band]}]{text}" for text in (c.label, c.band))
-        numbers = f"{c.step:g}", f"{c.energy:,.1f}", f"{c.lost:,.1f}", f"{c.values:,}", f"{c.bits:,.1f}"
-        table.add_row(name, band, *numbers, f"{c.bits / 8:,.1f}")
-    for band, part in (("low", found.low), ("high", found.high)):
+        numbers = f"{c.step:g}", f"{c.energy:,.1f}", f"{c.lost:,.1f}", f"{c.values:,}"
+        table.add_row(name, band, *numbers, f"{c.bits:,.1f}", f"{c.bits / 8:,.1f}")
+    for band, payload in (("low", found.low), ("high", found.high)):
         table.add_section()
-        empty = [""] * 4
-        table.add_row("header", band, *empty, f"{8 * part.header_bytes:,.1f}", f"{part.header_bytes:,.1f}")
-        table.add_row("coder's end", band, *empty, f"{part.end_bits:,.1f}", f"{part.end_bits / 8:,.1f}")
-        whole = 8 * part.payload_bytes
-        table.add_row("[bold]payload", band, *empty, f"[bold]{whole:,.1f}", f"[bold]{whole / 8:,.1f}")
+        rows = {
+            "header": 8.0 * payload.header_bytes,
+            "coder's final state": payload.end_bits,
+            "[bold]payload": 8.0 * payload.payload_bytes,
+        }
+        for name, bits in rows.items():
+            bold = "[bold]" if "[bold]" in name else ""
+            table.add_row(name, band, "", "", "", "", f"{bold}{bits:,.1f}", f"{bold}{bits / 8:,.1f}")
     return table
 
 
 def _grid(descriptions: tuple[Description, ...]) -> Table:
-    """Bits of each channel, a column for each quality; around them are the header and the coder's end."""
-    table = Table("bits", "band", *(f"quality {found.quality}" for found in descriptions))
-    for column in table.columns[2:]:
-        column.justify = "right"
+    """Bits of each channel, one column for each quality; the overhead is header and final state."""
+    table = _table("bits", "band", *(f"quality {found.quality}" for found in descriptions), left=2)
     for each in zip(*(found.channels for found in descriptions), strict=True):
         name, band = (f"[{COLOURS[each[0].band]}]{text}" for text in (each[0].label, each[0].band))
         table.add_row(name, band, *(f"{c.bits:,.0f}" for c in each))
-    for band, parts in (("low", [d.low for d in descriptions]), ("high", [d.high for d in descriptions])):
+    for band, payloads in (("low", [d.low for d in descriptions]), ("high", [d.high for d in descriptions])):
         table.add_section()
-        rest = (f"{8 * part.header_bytes + part.end_bits:,.0f}" for part in parts)
-        table.add_row("around them", band, *rest)
-        table.add_row("[bold]payload", band, *(f"[bold]{8 * part.payload_bytes:,}" for part in parts))
+        table.add_row("overhead", band, *(f"{8 * p.header_bytes + p.end_bits:,.0f}" for p in payloads))
+        table.add_row("[bold]payload", band, *(f"[bold]{8 * p.payload_bytes:,}" for p in payloads))
     return table

@@ -1,11 +1,11 @@
-"""What a picture becomes: what the server sees at each stage, and what every channel costs.
+"""An image at each stage: what the server decodes, and what every channel costs.
 
-The bits of a channel are those of the stream that was written: for each interval the rANS coder enters, its
-width says how many bits that takes (-log2 of its share). What a payload holds beyond them is named: the
-header, and the coder's end, which is its last state and the rounding to whole words. With these the numbers
-of a band sum to its payload exactly.
+The bits of a channel are those of the actual stream: for each interval that the rANS coder encodes, -log2 of
+its share. The rest of a payload is the header and the coder's end, which is its final state and the rounding
+to whole words. Together they add up to the payload exactly.
 """
 
+import io
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from overtone.edge_client.pictures import jpeg_bytes
 from overtone.frequency import (
     Profile,
     coefficients,
@@ -30,15 +29,16 @@ from overtone.frequency.header import Band
 from overtone.frequency.stream import channel_bits
 
 COMPONENTS = ("Y", "Cb", "Cr")
+JPEG_QUALITY = 75
 RGB = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Channel:
-    """One channel of the picture; energies are mean squares of coefficients.
+    """One channel of the image; energies are mean squares of coefficients.
 
-    `energy` is the picture's, `lost` that of what quantising took away, `values` how many quantised
-    coefficients are not zero, `bits` what they all took in the stream.
+    `energy` is the original's, `lost` that of the quantisation error, `values` how many quantised
+    coefficients are not zero, `bits` what all of them take in the stream.
     """
 
     channel: int
@@ -59,8 +59,8 @@ class Channel:
 
 
 @dataclass(frozen=True)
-class Part:
-    """One band's payload: header and coder's end, and the bits of its channels, sum to its bytes."""
+class Payload:
+    """The size of one band's payload: header, coder's end and channels add up to its bytes."""
 
     payload_bytes: int
     header_bytes: int
@@ -70,11 +70,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Description:
-    """A picture at one quality, `seen` uint8[S, S, 3] from low alone and from low and high."""
+    """An image at one quality; `seen` is uint8[S, S, 3] decoded from low alone, and from low and high."""
 
     quality: int
-    low: Part
-    high: Part
+    low: Payload
+    high: Payload
     channels: tuple[Channel, ...]
     seen: tuple[RGB, RGB]
 
@@ -84,7 +84,7 @@ class Description:
         return self.low.payload_bytes, self.low.payload_bytes + self.high.payload_bytes
 
     def document(self) -> dict[str, Any]:
-        """What JSON can hold of it."""
+        """Plain values for JSON, without the images."""
         return {
             "quality": self.quality,
             "low": asdict(self.low),
@@ -94,11 +94,11 @@ class Description:
 
 
 @dataclass(frozen=True)
-class Portrait:
-    """A picture uint8[S, S, 3] as cropped for the network, and its descriptions, one for each quality.
+class ImageDescription:
+    """An image uint8[S, S, 3] as cropped for the network, and one description for each quality.
 
-    `jpeg_bytes` is what optimised JPEGs of quality 75 take that hold as much: a quarter of the side (the
-    content of low), half of it (low and high), and all.
+    `jpeg_bytes` are the sizes of optimised JPEGs of quality 75 at a quarter of the side (the content of low),
+    at half of it (low and high), and at the full side.
     """
 
     original: RGB
@@ -106,27 +106,32 @@ class Portrait:
     descriptions: tuple[Description, ...]
 
 
-def portray(picture: Image.Image, profile: Profile, qualities: tuple[int, ...]) -> Portrait:
-    """Encode, decode and measure.
+def describe_image(source: Image.Image, profile: Profile, qualities: tuple[int, ...]) -> ImageDescription:
+    """Encode, decode and measure an image at some qualities.
 
     Raises:
         ProfileError: the profile has no such quality.
     """
-    rgb = fit(picture, profile.size)
-    quarter, half, full = (
-        jpeg_bytes(picture, side) for side in (profile.size // 2, profile.size, 2 * profile.size)
-    )
-    return Portrait(rgb, (quarter, half, full), tuple(describe(rgb, profile, q) for q in qualities))
+    rgb = fit(source, profile.size)
+    quarter, half, full = (jpeg_bytes(source, profile.size // divisor) for divisor in (4, 2, 1))
+    return ImageDescription(rgb, (quarter, half, full), tuple(describe(rgb, profile, q) for q in qualities))
+
+
+def jpeg_bytes(source: Image.Image, side: int) -> int:
+    """The size of the image's centre square as an optimised JPEG of quality 75 with `side` pixels."""
+    file = io.BytesIO()
+    Image.fromarray(fit(source, side)).save(file, "JPEG", quality=JPEG_QUALITY, optimize=True)
+    return file.tell()
 
 
 def describe(rgb: RGB, profile: Profile, quality: int) -> Description:
-    """A picture uint8[S, S, 3] at one quality, measured on what its payloads decode to."""
+    """An image uint8[S, S, 3] at one quality, measured on what its payloads decode to."""
     sent = encode(rgb, profile, quality)
     low = decode_low(sent.low, profile)
     planes = np.concatenate([low, decode_high(sent.high, low, profile)])
-    numbers, steps = profile.low + profile.high, _steps(profile, quality)
-    exact, heard = coefficients(rgb, numbers), dequantise(planes, steps)
-    split = len(profile.low)
+    numbers, split = profile.low + profile.high, len(profile.low)
+    steps = np.concatenate([profile.low_steps(quality), profile.high_steps(quality)])
+    exact, decoded = coefficients(rgb, numbers), dequantise(planes, steps)
     low_bits = channel_bits(low, profile.plan("low", quality)).tolist()
     high_bits = channel_bits(planes, profile.plan("high", quality)).tolist()
     channels = tuple(
@@ -138,28 +143,21 @@ def describe(rgb: RGB, profile: Profile, quality: int) -> Description:
             band="low" if i < split else "high",
             step=float(steps[i]),
             energy=_mean_square(exact[i]),
-            lost=_mean_square(exact[i] - heard[i]),
+            lost=_mean_square(exact[i] - decoded[i]),
             values=int(np.count_nonzero(planes[i])),
             bits=bits,
         )
         for i, (number, bits) in enumerate(zip(numbers, low_bits + high_bits, strict=True))
     )
+    seen = image(decoded[:split], profile.low), image(decoded, numbers)
     return Description(
-        quality,
-        _part(sent.low, sum(low_bits)),
-        _part(sent.high, sum(high_bits)),
-        channels,
-        (image(heard[:split], profile.low), image(heard, numbers)),
+        quality, _payload(sent.low, sum(low_bits)), _payload(sent.high, sum(high_bits)), channels, seen
     )
 
 
-def _part(payload: bytes, bits: float) -> Part:
+def _payload(payload: bytes, bits: float) -> Payload:
     header = read_header(payload).length
-    return Part(len(payload), header, 8 * (len(payload) - header) - bits, bits)
-
-
-def _steps(profile: Profile, quality: int) -> NDArray[np.float32]:
-    return np.concatenate([profile.low_steps(quality), profile.high_steps(quality)])
+    return Payload(len(payload), header, 8 * (len(payload) - header) - bits, bits)
 
 
 def _mean_square(values: NDArray[np.float32]) -> float:

@@ -12,48 +12,47 @@ from matplotlib.figure import SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from overtone.benchmarks.codec.description import RGB, Channel, Description, Portrait
+from overtone.describe.description import RGB, Channel, Description, ImageDescription
 from overtone.training.style import BOTH, FAINT, INK, LOW, figure
 
 COLOURS = {"low": LOW, "high": BOTH}
 # Inches.
-WIDTH, CELL, CAPTION, CHART, AROUND = 10.5, 2.1, 0.4, 2.2, 0.9
-# Of the bits that are no channel's.
-REST = "#B8B8B8"
-# A mean square below it is drawn as if it were this: a bar needs an end, and a flat channel has no logarithm.
+WIDTH, CELL, CAPTION, CHART, MARGIN = 10.5, 2.1, 0.4, 2.2, 0.9
+# The colour of bits that belong to no channel.
+OVERHEAD = "#B8B8B8"
+# Smaller mean squares are drawn as this: a logarithmic axis has no zero.
 FLOOR = 1.0
 NOTE = (
-    "Channels in the order they are coded: component, then vertical and horizontal frequency.   "
-    "JPEG: the crop at the side that holds as much, quality 75, optimised."
+    "Channels in coding order: component, then vertical and horizontal frequency.   "
+    "JPEG: the crop at the side that has the same content, quality 75, optimised."
 )
 
 
-def draw(title: str, portrait: Portrait, path: Path) -> None:
-    """One quality with the bits of every channel, or several side by side; the file is a PNG."""
-    several = len(portrait.descriptions) > 1
-    rows, columns = (2, len(portrait.descriptions) + 1) if several else (1, 3)
+def draw(title: str, image: ImageDescription, path: Path) -> None:
+    """Write a PNG: one quality with the bits of every channel, or several side by side."""
+    several = len(image.descriptions) > 1
+    rows, columns = (2, len(image.descriptions) + 1) if several else (1, 3)
     width = max(WIDTH, CELL * columns)
     views = rows * (width / columns + CAPTION)
-    with figure(path, width, views + 2 * CHART + AROUND, title, NOTE) as drawn:
+    with figure(path, width, views + 2 * CHART + MARGIN, title, NOTE) as drawn:
         halves: Any = drawn.subfigures(2, 1, height_ratios=(views, 2 * CHART))
-        top, bottom = halves
-        (_side_by_side if several else _stages)(top, portrait)
-        energies, bits = bottom.subplots(2, 1)
-        _energies(energies, portrait.descriptions)
-        (_curves if several else _bars)(bits, portrait.descriptions)
+        (_side_by_side if several else _stages)(halves[0], image)
+        energies, bits = halves[1].subplots(2, 1)
+        _energies(energies, image.descriptions)
+        (_curves if several else _bars)(bits, image.descriptions)
 
 
-def _stages(drawn: SubFigure, portrait: Portrait) -> None:
+def _stages(drawn: SubFigure, image: ImageDescription) -> None:
     """Low, low and high, and the original, in a row."""
-    found, side = portrait.descriptions[0], len(portrait.original)
+    found, side = image.descriptions[0], len(image.original)
     low, both = found.payload_bytes
     stages = (
-        ("what low says", found.seen[0], LOW, f"{low:,} bytes", side // 4),
-        ("what low + high say", found.seen[1], BOTH, f"{both:,} bytes", side // 2),
-        ("the original crop", portrait.original, INK, "", side),
+        ("decoded from low", found.seen[0], LOW, f"{low:,} bytes", side // 4),
+        ("decoded from low + high", found.seen[1], BOTH, f"{both:,} bytes", side // 2),
+        ("the original crop", image.original, INK, "", side),
     )
     for axes, (name, rgb, colour, cost, jpeg_side), jpeg in zip(
-        drawn.subplots(1, 3), stages, portrait.jpeg_bytes, strict=True
+        drawn.subplots(1, 3), stages, image.jpeg_bytes, strict=True
     ):
         _view(axes, rgb, colour)
         axes.set_title(name, color=colour, weight="bold")
@@ -62,18 +61,17 @@ def _stages(drawn: SubFigure, portrait: Portrait) -> None:
         axes.text(1, -0.03, f"JPEG of {jpeg_side} px: {jpeg:,} bytes", below, ha="right", color=FAINT)
 
 
-def _side_by_side(drawn: SubFigure, portrait: Portrait) -> None:
+def _side_by_side(drawn: SubFigure, image: ImageDescription) -> None:
     """The original, then a column for each quality: low above, low and high below."""
-    grid = drawn.subplots(2, len(portrait.descriptions) + 1)
-    _view(grid[0][0], portrait.original, INK)
+    grid = drawn.subplots(2, len(image.descriptions) + 1)
+    _view(grid[0][0], image.original, INK)
     grid[0][0].set_title("original", weight="bold")
-    quarter, half, full = portrait.jpeg_bytes
-    side = len(portrait.original)
-    jpegs = ((side, full), (side // 2, half), (side // 4, quarter))
+    side = len(image.original)
+    jpegs = zip((side, side // 2, side // 4), reversed(image.jpeg_bytes), strict=True)
     lines = ("as a JPEG", *(f"of {pixels} px: {size:,} bytes" for pixels, size in jpegs))
     grid[1][0].axis("off")
     grid[1][0].text(0, 1, "\n".join(lines), va="top", color=FAINT, linespacing=1.6)
-    for column, found in zip(grid.T[1:], portrait.descriptions, strict=True):
+    for column, found in zip(grid.T[1:], image.descriptions, strict=True):
         column[0].set_title(f"quality {found.quality}", weight="bold")
         for axes, rgb, size, (name, colour) in zip(
             column, found.seen, found.payload_bytes, (("low", LOW), ("low + high", BOTH)), strict=True
@@ -91,57 +89,51 @@ def _view(axes: Axes, rgb: RGB, colour: str) -> None:
 
 
 def _energies(axes: Axes, descriptions: Sequence[Description]) -> None:
-    """Mean squares on a logarithmic axis, and as a line across each bar what quantising took of it."""
+    """Mean squares on a logarithmic axis; a line across each bar shows what quantisation took of it."""
     channels, shades = descriptions[0].channels, _shades(descriptions)
     energy = [max(c.energy, FLOOR) for c in channels]
     axes.bar(range(len(channels)), energy, 0.75, color=_colours(channels), alpha=0.55 if shades else 1)
+    places = np.arange(len(channels))
     for found, shade in zip(descriptions, shades or [INK], strict=True):
         lost = [max(c.lost, FLOOR) for c in found.channels]
-        axes.hlines(
-            lost, np.arange(len(lost)) - 0.42, np.arange(len(lost)) + 0.42, color=shade, linewidth=1.8
-        )
+        axes.hlines(lost, places - 0.42, places + 0.42, color=shade, linewidth=1.8)
     axes.set_yscale("log")
     axes.set_ylim(bottom=FLOOR)
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.set_title("Energy: mean square of a channel's coefficients")
     _label(axes, channels)
-    _legend(axes, Line2D([], [], color=INK, linewidth=1.8, label="lost to quantising"))
+    _legend(axes, Line2D([], [], color=INK, linewidth=1.8, label="lost to quantisation"))
 
 
 def _bars(axes: Axes, descriptions: Sequence[Description]) -> None:
-    """The bits of one description, those that are no channel's at the end, each bar with its bytes."""
+    """The bits of one description, the overhead last, each bar with its value."""
     found = descriptions[0]
     count = len(found.channels)
-    rest = [8 * part.header_bytes + part.end_bits for part in (found.low, found.high)]
-    heights = [*(c.bits for c in found.channels), *rest]
+    overhead = [8 * payload.header_bytes + payload.end_bits for payload in (found.low, found.high)]
+    heights = [*(c.bits for c in found.channels), *overhead]
     places = [*range(count), count + 0.5, count + 1.5]
-    axes.bar(places, heights, 0.75, color=[*_colours(found.channels), REST, REST])
+    axes.bar(places, heights, 0.75, color=[*_colours(found.channels), OVERHEAD, OVERHEAD])
     for x, bits in zip(places, heights, strict=True):
-        axes.annotate(_short(bits), (x, bits), (0, 2), textcoords="offset points", ha="center", size=8)
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        text = f"{bits:,.0f}" if bits >= 1 else f"{bits:.1g}"
+        axes.annotate(text, (x, bits), (0, 2), textcoords="offset points", ha="center", size=8)
     low, both = found.payload_bytes
-    axes.set_title(f"Bits in the stream: all bars sum to 8 x {both:,} bytes, low's to 8 x {low:,}")
-    _label(axes, found.channels, ("rest\nlow", "rest\nhigh"))
-    _legend(axes, Patch(color=REST, label="header, and the coder's end"))
+    axes.set_title(f"Bits in the stream: all bars add up to 8 x {both:,} bytes, low's to 8 x {low:,}")
+    _label(axes, found.channels, ("over-\nhead", "over-\nhead"))
+    _legend(axes, Patch(color=OVERHEAD, label="header and coder's final state"))
 
 
 def _curves(axes: Axes, descriptions: Sequence[Description]) -> None:
     """The bits of several descriptions, a line each."""
-    channels = descriptions[0].channels
     for found, shade in zip(descriptions, _shades(descriptions), strict=True):
-        label = f"quality {found.quality}"
-        axes.plot(
-            [c.bits for c in found.channels], "o-", color=shade, linewidth=1.2, markersize=4, label=label
-        )
+        bits = [c.bits for c in found.channels]
+        axes.plot(bits, "o-", color=shade, linewidth=1.2, markersize=4, label=f"quality {found.quality}")
     axes.set_ylim(bottom=0)
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.set_title("Bits in the stream")
-    _label(axes, channels)
+    _label(axes, descriptions[0].channels)
     axes.legend(loc="upper right", ncols=2)
 
 
 def _label(axes: Axes, channels: Sequence[Channel], more: tuple[str, ...] = ()) -> None:
-    """One label a channel in its band's colour, and the same room on every chart."""
+    """One label per channel in its band's colour, and the same room on every chart."""
     count = len(channels)
     names = [c.label.replace(" ", "\n") for c in channels]
     places = [*range(count), *(count + 0.5 + i for i in range(len(more)))]
@@ -149,6 +141,7 @@ def _label(axes: Axes, channels: Sequence[Channel], more: tuple[str, ...] = ()) 
     for text, colour in zip(axes.get_xticklabels(), [*_colours(channels), *[FAINT] * len(more)], strict=True):
         text.set_color(colour)
     axes.set_xlim(-0.7, count + 2.1)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.grid(False, axis="x")
     axes.tick_params(axis="x", length=0)
 
@@ -167,7 +160,3 @@ def _shades(descriptions: Sequence[Description]) -> list[str]:
     if len(descriptions) == 1:
         return []
     return [to_hex(colormaps["viridis_r"](x)) for x in np.linspace(0.1, 1, len(descriptions))]
-
-
-def _short(bits: float) -> str:
-    return f"{bits:,.0f}" if bits >= 1 else f"{bits:.1g}"

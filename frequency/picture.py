@@ -26,7 +26,7 @@ def open_rgb(source: Source, size: int | None = None) -> Image.Image:
     EXIF orientation is applied; grey, palette, CMYK and 16-bit pictures are converted; transparency is laid
     on white. Arrays are uint8 [H, W], [H, W, 1], [H, W, 3] or [H, W, 4] (RGBA). Where all that follows is
     `fit` to a `size`, say so: a large JPEG is then shrunk by 2, 4 or 8 while it is decoded, which takes a
-    camera's picture a fraction of the time (`python -m overtone.benchmarks.codec.straight`).
+    camera's picture a fraction of the time.
 
     Raises:
         PictureError: not readable as a picture, truncated, empty, or above `MAX_PIXELS`.

@@ -1,9 +1,7 @@
-"""What a device would send without Overtone: a picture, shrunk, as JPEG, WebP, AVIF or JPEG XL.
+"""What a device could send without Overtone: an image, shrunk, as JPEG, WebP, AVIF or JPEG XL.
 
-JPEG and WebP get all the time they want, as where bytes are dear. AVIF has speed 6, its encoder's own choice,
-which already takes several times as long as all of ours; `python -m overtone.benchmarks.curve.avif` prints what slower
-ones would save. JPEG XL has effort 7, its encoder's own choice too (9 saves some bytes, and is beaten by WebP
-and AVIF all the same at these sizes).
+JPEG and WebP use their slowest settings. AVIF uses speed 6 and JPEG XL effort 7, their encoders' defaults,
+which already take several times as long as Overtone's encoder (docs/bytes.md says what slower ones would save).
 """
 
 import io
@@ -29,7 +27,7 @@ QUALITIES: dict[Codec, tuple[int, ...]] = {
     "avif": (0, 8, 15, 25, 35, 50),
     "jxl": (0, 10, 25, 45),
 }
-# Progressive JPEGs that are cut: sides, quality, and the bytes that are kept.
+# Progressive JPEGs that are cut off: sides, quality, and the bytes that are kept.
 CUT_SIDES, CUT_QUALITY, KEPT = (112, 160, 224), 50, (600, 900, 1300, 1900, 2800)
 TITLES: dict[Codec, str] = {
     "jpeg": "JPEG",
@@ -41,8 +39,8 @@ TITLES: dict[Codec, str] = {
 
 
 @dataclass(frozen=True)
-class Way:
-    """One way to send a picture: codec, side in pixels, quality; of a cut JPEG also the bytes `kept`."""
+class Setting:
+    """One way to send an image: codec, side in pixels, quality; of a cut JPEG also the bytes `kept`."""
 
     codec: Codec
     side: int
@@ -50,14 +48,14 @@ class Way:
     kept: int = 0
 
     @property
-    def settings(self) -> dict[str, Any]:
+    def document(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {k: v for k, v in asdict(self).items() if k != "kept" or v}
+        return {name: value for name, value in asdict(self).items() if name != "kept" or value}
 
 
 @dataclass(frozen=True)
 class Sent:
-    """Bytes of the file, whole and `bare` (`benchmarks.curve.containers`), and the picture that comes out."""
+    """Bytes of the file, whole and `bare` (`benchmarks.curve.containers`), and the decoded image."""
 
     bytes: int
     bare: int
@@ -65,69 +63,71 @@ class Sent:
 
 
 def has_jxl() -> bool:
-    """Whether Pillow's plugin for JPEG XL is installed; Pillow has none of its own."""
+    """Whether Pillow's plugin for JPEG XL is installed; Pillow has no support of its own."""
     return find_spec("pillow_jxl") is not None
 
 
-def ways() -> list[Way]:
-    """All that are tried."""
+def settings() -> list[Setting]:
+    """All settings that are tried."""
     codecs = [codec for codec in QUALITIES if codec != "jxl" or has_jxl()]
-    whole = [Way(codec, side, quality) for codec in codecs for side in SIDES for quality in QUALITIES[codec]]
-    return whole + [Way("cut", side, CUT_QUALITY, kept) for side in CUT_SIDES for kept in KEPT]
+    whole = [
+        Setting(codec, side, quality) for codec in codecs for side in SIDES for quality in QUALITIES[codec]
+    ]
+    return whole + [Setting("cut", side, CUT_QUALITY, kept) for side in CUT_SIDES for kept in KEPT]
 
 
-def send(rgb: Pixels, way: Way) -> Sent:
-    """A picture uint8[side, side, 3] through a codec and back."""
-    return _SENDERS[way.codec](Image.fromarray(rgb), way)
+def send(rgb: Pixels, setting: Setting) -> Sent:
+    """An image uint8[side, side, 3] through a codec and back."""
+    return _SENDERS[setting.codec](Image.fromarray(rgb), setting)
 
 
-def _written(picture: Image.Image, kind: str, way: Way, **options: object) -> bytes:
+def _encoded(image: Image.Image, kind: str, setting: Setting, **options: object) -> bytes:
     file = io.BytesIO()
-    picture.save(file, kind, quality=way.quality, **options)
+    image.save(file, kind, quality=setting.quality, **options)
     return file.getvalue()
 
 
-def _read(file: bytes) -> Pixels:
-    with Image.open(io.BytesIO(file)) as picture:
-        return np.asarray(picture.convert("RGB"))
+def _decoded(file: bytes) -> Pixels:
+    with Image.open(io.BytesIO(file)) as image:
+        return np.asarray(image.convert("RGB"))
 
 
-def _jpeg(picture: Image.Image, way: Way) -> Sent:
-    """The shorter of optimised and progressive; they hold the same picture."""
-    plain = _written(picture, "jpeg", way)
-    own = [_written(picture, "jpeg", way, optimize=True, progressive=p) for p in (False, True)]
+def _jpeg(image: Image.Image, setting: Setting) -> Sent:
+    """The shorter of optimised and progressive; they decode to the same image."""
+    plain = _encoded(image, "jpeg", setting)
+    own = [_encoded(image, "jpeg", setting, optimize=True, progressive=p) for p in (False, True)]
     bare = min(bare_jpeg(plain, tables=False), *(bare_jpeg(file, tables=True) for file in own))
-    return Sent(min(map(len, own)), bare, _read(plain))
+    return Sent(min(map(len, own)), bare, _decoded(plain))
 
 
-def _cut(picture: Image.Image, way: Way) -> Sent:
-    """The first bytes of a progressive JPEG: every scan so far, and part of the next."""
-    file = _written(picture, "jpeg", way, progressive=True, optimize=True)[: way.kept]
-    whole, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, True
+def _cut(image: Image.Image, setting: Setting) -> Sent:
+    """The first bytes of a progressive JPEG: some complete scans and part of the next."""
+    file = _encoded(image, "jpeg", setting, progressive=True, optimize=True)[: setting.kept]
+    before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, True
     try:
-        return Sent(len(file), bare_jpeg(file, tables=True), _read(file))
+        return Sent(len(file), bare_jpeg(file, tables=True), _decoded(file))
     finally:
-        ImageFile.LOAD_TRUNCATED_IMAGES = whole
+        ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
-def _webp(picture: Image.Image, way: Way) -> Sent:
-    file = _written(picture, "webp", way, method=6)
-    return Sent(len(file), bare_webp(file), _read(file))
+def _webp(image: Image.Image, setting: Setting) -> Sent:
+    file = _encoded(image, "webp", setting, method=6)
+    return Sent(len(file), bare_webp(file), _decoded(file))
 
 
-def _avif(picture: Image.Image, way: Way) -> Sent:
-    file = _written(picture, "avif", way, speed=6, max_threads=1)
-    return Sent(len(file), bare_avif(file), _read(file))
+def _avif(image: Image.Image, setting: Setting) -> Sent:
+    file = _encoded(image, "avif", setting, speed=6, max_threads=1)
+    return Sent(len(file), bare_avif(file), _decoded(file))
 
 
-def _jxl(picture: Image.Image, way: Way) -> Sent:
-    """A bare codestream already."""
-    import_module("pillow_jxl")  # Pillow learns the format from it.
-    file = _written(picture, "jxl", way, effort=7)
-    return Sent(len(file), len(file), _read(file))
+def _jxl(image: Image.Image, setting: Setting) -> Sent:
+    """The plugin writes a codestream without a container."""
+    import_module("pillow_jxl")  # registers the format with Pillow
+    file = _encoded(image, "jxl", setting, effort=7)
+    return Sent(len(file), len(file), _decoded(file))
 
 
-_SENDERS: dict[Codec, Callable[[Image.Image, Way], Sent]] = {
+_SENDERS: dict[Codec, Callable[[Image.Image, Setting], Sent]] = {
     "jpeg": _jpeg,
     "webp": _webp,
     "avif": _avif,

@@ -1,4 +1,4 @@
-"""Ours against rivals: what each way of sending cost and gave, picture by picture, and the ratios of it."""
+"""Overtone against baselines: what each way of sending cost and gave, image by image, and the ratios."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from overtone.benchmarks.curve.delta_rate import CurveError, Point, Ratio, compa
 
 Floats = NDArray[np.float64]
 
-# How bytes are counted. `payload`: what is sent, files and payloads whole. `wire`: in messages of our
-# session, with TCP/IP, both ways. `post`: rivals by HTTP, ours in our session. `bare`: rivals without what is
-# the same for all pictures (see `benchmarks.curve.containers`), ours whole.
+# How bytes are counted. `payload`: what is sent, files and payloads whole. `wire`: in messages of Overtone's
+# session, with TCP/IP, both ways. `post`: baselines by HTTP, Overtone in its session. `bare`: baselines without
+# what is the same for all images (see `benchmarks.curve.containers`), Overtone whole.
 Measure = Literal["payload", "wire", "post", "bare"]
 MEASURES: tuple[Measure, ...] = get_args(Measure)
 Counts = Mapping[Measure, Floats]
@@ -23,29 +23,28 @@ RESAMPLES = 300
 
 @dataclass(frozen=True)
 class Entry:
-    """One way of sending some pictures: whose it is, right answers bool[n], bytes float64[n] by measure."""
+    """One way of sending some images: correct answers bool[n], and bytes float64[n] by measure."""
 
-    name: str
     settings: Mapping[str, Any]
-    right: NDArray[np.bool_]
+    correct: NDArray[np.bool_]
     counts: Counts
 
     def point(self, measure: Measure) -> Point:
-        """Means over the pictures."""
-        return Point(float(self.counts[measure].mean()), float(self.right.mean()), self.settings)
+        """Means over the images."""
+        return Point(float(self.counts[measure].mean()), float(self.correct.mean()), self.settings)
 
     def document(self) -> dict[str, Any]:
         """Plain values for JSON: `bytes` is the payload."""
         means = {measure: float(self.counts[measure].mean()) for measure in MEASURES if measure != "payload"}
-        head = {"bytes": self.point("payload").bytes, "top1": self.point("payload").top1}
-        return head | means | dict(self.settings)
+        payload = self.point("payload")
+        return {"bytes": payload.bytes, "top1": payload.top1} | means | dict(self.settings)
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """Our bytes over a rival's, with its 95 % bootstrap interval over pictures."""
+class Comparison:
+    """Overtone's bytes over a baseline's, with the 95 % bootstrap interval over images."""
 
-    rival: str
+    baseline: str
     measure: Measure
     found: Ratio
     lower: float
@@ -54,7 +53,7 @@ class Verdict:
     def document(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
-            "rival": self.rival,
+            "rival": self.baseline,
             "measure": self.measure,
             "ratio": self.found.ratio,
             "lower": self.lower,
@@ -64,24 +63,21 @@ class Verdict:
         }
 
 
-def verdicts(
-    ours: Sequence[Entry], rivals: Mapping[str, Sequence[Entry]], resamples: int = RESAMPLES
-) -> list[Verdict]:
-    """Every rival by every measure.
-
-    Where curves have no range in common, or none in any resample, there is no verdict.
-    """
+def comparisons(
+    ours: Sequence[Entry], baselines: Mapping[str, Sequence[Entry]], resamples: int = RESAMPLES
+) -> list[Comparison]:
+    """Every baseline by every measure, except where the curves reach no top-1 in common."""
     found = (
-        _verdict(name, measure, ours, theirs, resamples)
-        for name, theirs in rivals.items()
+        _compared(name, measure, ours, theirs, resamples)
+        for name, theirs in baselines.items()
         for measure in MEASURES
     )
-    return [verdict for verdict in found if verdict]
+    return [each for each in found if each]
 
 
-def _verdict(
+def _compared(
     name: str, measure: Measure, ours: Sequence[Entry], theirs: Sequence[Entry], resamples: int
-) -> Verdict | None:
+) -> Comparison | None:
     try:
         found = compare(*([entry.point(measure) for entry in side] for side in (ours, theirs)))
     except CurveError:
@@ -90,26 +86,26 @@ def _verdict(
     if not drawn:
         return None
     lower, upper = np.quantile(drawn, (0.025, 0.975))
-    return Verdict(name, measure, found, float(lower), float(upper))
+    return Comparison(name, measure, found, float(lower), float(upper))
 
 
 def _resampled(
     measure: Measure, ours: Sequence[Entry], theirs: Sequence[Entry], resamples: int
 ) -> Iterator[float]:
-    """Ratios on pictures drawn with replacement, the same ones for both sides."""
-    n = len(ours[0].right)
+    """Ratios on images drawn with replacement, the same ones for both sides."""
+    n = len(ours[0].correct)
     weights = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=resamples) / n
-    sides = [(_means(weights, side, measure), side) for side in (ours, theirs)]
+    sides = [_means(weights, side, measure) for side in (ours, theirs)]
     for i in range(resamples):
         try:
-            yield compare(*([Point(*row[i]) for row in rows] for rows, _ in sides)).ratio
+            yield compare(*([Point(*row[i]) for row in side] for side in sides)).ratio
         except CurveError:
             continue
 
 
 def _means(weights: Floats, entries: Sequence[Entry], measure: Measure) -> list[list[tuple[float, float]]]:
-    """By entry and resample (bytes, top-1)."""
+    """(bytes, top-1) by entry and resample."""
     return [
-        list(zip((weights @ e.counts[measure]).tolist(), (weights @ e.right).tolist(), strict=True))
+        list(zip((weights @ e.counts[measure]).tolist(), (weights @ e.correct).tolist(), strict=True))
         for e in entries
     ]

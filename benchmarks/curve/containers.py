@@ -1,8 +1,8 @@
-"""What is left of a picture file without what a device and a server could agree on beforehand.
+"""The size of an image file without what device and server could agree on beforehand.
 
-Ours are counted whole, header and checksum included. So that nobody can say we win on containers, rivals are
-also counted bare: without everything that is the same for all pictures of one side and quality, though there
-is no such format that one could send.
+Overtone's payloads are counted whole, header and checksum included. To show how much of the difference is due
+to file formats, baselines are also counted bare: without everything that is the same for all images of one side
+and quality, although no format exists in which that could be sent.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ _SEQUENCE_HEADER, _TEMPORAL_DELIMITER = 1, 2
 
 
 def bare_jpeg(file: bytes, tables: bool) -> int:
-    """Bytes of the entropy-coded scans of a JPEG, and of its Huffman tables if they are its own."""
+    """Bytes of a JPEG's entropy-coded scans, and of its Huffman tables if they are its own."""
     return sum(size for marker, size in _segments(file) if marker == _SOS or (tables and marker == _DHT))
 
 
@@ -40,7 +40,7 @@ def _segments(file: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _scan_end(file: bytes, at: int) -> int:
-    """Where the next marker stands; stuffed zeros and restarts belong to the scan."""
+    """The position of the next marker; stuffed zeros and restarts belong to the scan."""
     while (at := file.find(0xFF, at)) >= 0:
         if file[at + 1 : at + 2] == b"\0" or 0xD0 <= int.from_bytes(file[at + 1 : at + 2], "big") <= 0xD7:
             at += 2
@@ -50,13 +50,13 @@ def _scan_end(file: bytes, at: int) -> int:
 
 
 def bare_webp(file: bytes) -> int:
-    """Bytes of the VP8 frame of a WebP, without start code and sides."""
+    """Bytes of a WebP's VP8 frame, without start code and sides."""
     at = file.index(b"VP8 ")
     return int.from_bytes(file[at + 4 : at + 8], "little") - _VP8_CONSTANT
 
 
 def bare_avif(file: bytes) -> int:
-    """Bytes of the AV1 frames of an AVIF, without sequence header and delimiters."""
+    """Bytes of an AVIF's AV1 frames, without sequence header and delimiters."""
     data = _box(file, b"mdat")
     at = found = 0
     while at < len(data):

@@ -1,52 +1,34 @@
-"""What has been measured, a line of JSON each, so that interrupted work goes on where it stopped."""
+"""Measurements kept in a file, so that interrupted work continues where it stopped."""
 
 import json
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
-Json = dict[str, Any]
-
-
-class LedgerError(ValueError):
-    """A ledger that cannot be read."""
+from overtone.benchmarks.json_lines import Json, JsonLines
 
 
-class Ledger:
-    """Values by key, both plain JSON, in a file that only grows; a line cut off at its end does not count.
+class ResultCache:
+    """Values by key, both plain JSON.
 
     Raises:
-        LedgerError: a damaged line before the last.
+        DamagedFileError: a damaged line before the last.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self._known: dict[str, Json] = {}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        whole = path.read_text("utf-8") if path.is_file() else ""
-        lines, _, rest = whole.rpartition("\n")
-        for number, line in enumerate(lines.splitlines(), 1):
-            try:
-                entry = json.loads(line)
-                self._known[_text(entry["key"])] = entry["value"]
-            except (ValueError, LookupError, TypeError):
-                raise LedgerError(
-                    f"{path}, line {number}: not a measurement; remove the line or the file"
-                ) from None
-        if rest:
-            path.write_text(lines + "\n" if lines else "", "utf-8")
+        self._file = JsonLines(path, "key", "value")
+        self._values = {_text(line["key"]): line["value"] for line in self._file.lines}
 
     def __contains__(self, key: Json) -> bool:
-        return _text(key) in self._known
+        return _text(key) in self._values
 
     def __getitem__(self, key: Json) -> Json:
-        return self._known[_text(key)]
+        value: Json = self._values[_text(key)]
+        return value
 
     def add(self, key: Json, value: Json) -> None:
-        """Remember, in the file too."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"key": key, "value": value}) + "\n")
-        self._known[_text(key)] = value
+        """Keep a value, in the file too."""
+        self._file.append({"key": key, "value": value})
+        self._values[_text(key)] = value
 
 
 def _text(key: Json) -> str:
@@ -54,5 +36,5 @@ def _text(key: Json) -> str:
 
 
 def fingerprint(content: bytes) -> str:
-    """Eight hexadecimal digits that tell one thing from another, for keys."""
+    """Eight hexadecimal digits that identify some content, for keys."""
     return sha256(content).hexdigest()[:8]

@@ -1,8 +1,8 @@
-"""Which ways to send a picture are worth trying on all pictures: those far behind on the first are dropped.
+"""Choosing settings by successive elimination: those that are clearly worse on some images are dropped early.
 
-All start on a few pictures. Between rounds a way is dropped if another of its codec takes no more bytes,
-counted whole and bare, and is right more often than chance makes likely; or if it is of no interest to the
-comparison, because it is surely less accurate than all that is compared, or too dear for a thin link.
+All settings start on a few images. Between rounds a setting is dropped if another of its codec takes no more
+bytes, counted whole and bare, and is significantly more accurate; or if it is irrelevant to the comparison,
+because it is significantly less accurate than everything compared, or takes too many bytes for a thin link.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,40 +11,40 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from overtone.benchmarks.curve.contest import Contest, Outcome
-from overtone.benchmarks.curve.rivals import Way
+from overtone.benchmarks.curve.baselines import Setting
+from overtone.benchmarks.curve.evaluation import Evaluation, Outcome
 
-# Pictures that all, and those that are left, have seen after each round; the last is on all there are.
+# Images that the remaining settings have seen after each round; the last round is on all there are.
 ROUNDS = (60, 180, 450)
-# Standard errors of the mean difference, picture by picture. Who leaves wrongly is hardly missed: the other
-# takes no more bytes, and is then nearly as good.
-SURE = 1.5
-# Mean bytes that nobody spends on a thin link.
+# Standard errors of the mean difference, image by image. A wrong elimination costs little: the other setting
+# takes no more bytes and is then nearly as accurate.
+SIGNIFICANT = 1.5
+# Mean bytes above which a setting is of no interest on a thin link.
 MOST_BYTES = 4500.0
-# Of top-1, below the best of a codec that never reaches what is compared.
+# Of top-1: how far below its best a codec that never reaches the floor is followed.
 NEAR = 0.05
 
-Outcomes = dict[Way, Outcome]
+Outcomes = dict[Setting, Outcome]
 
 
-def race(contest: Contest, ways: Sequence[Way], floor: float) -> Outcomes:
-    """The ways that stay to the end, on all pictures; `floor` is the top-1 from which they are compared."""
-    n = len(contest.sending.pictures)
+def eliminate(evaluation: Evaluation, settings: Sequence[Setting], floor: float) -> Outcomes:
+    """The settings that remain, on all images; `floor` is the top-1 from which they are compared."""
+    n = len(evaluation.images)
     found: Outcomes = {}
     for begin, end in pairwise([0, *(count for count in ROUNDS if count < n), n]):
-        left = survivors(found, floor) if found else list(ways)
-        more = contest.run(left, f"choosing among {len(left)} ways", begin, end)
-        found = {way: Outcome.join([found[way], more[way]]) if begin else more[way] for way in left}
+        left = survivors(found, floor) if found else list(settings)
+        more = evaluation.run(left, f"choosing among {len(left)} settings", begin, end)
+        found = {s: Outcome.join([found[s], more[s]]) if begin else more[s] for s in left}
     return found
 
 
-def survivors(found: Mapping[Way, Outcome], floor: float) -> list[Way]:
-    """The ways that are not surely beaten by another of their codec, nor surely below what is compared."""
+def survivors(found: Mapping[Setting, Outcome], floor: float) -> list[Setting]:
+    """The settings that are neither beaten by another of their codec nor irrelevant."""
     kept = []
-    for codec in dict.fromkeys(way.codec for way in found):
-        own = {way: outcome for way, outcome in found.items() if way.codec == codec}
+    for codec in dict.fromkeys(setting.codec for setting in found):
+        own = {setting: outcome for setting, outcome in found.items() if setting.codec == codec}
         least = relevant(floor, [outcome.top1 for outcome in own.values()])
-        kept += [way for way, outcome in own.items() if not _hopeless(outcome, least, own.values())]
+        kept += [s for s, outcome in own.items() if not _dropped(outcome, least, own.values())]
     return kept
 
 
@@ -53,20 +53,18 @@ def relevant(floor: float, top1: Sequence[float]) -> float:
     return min(floor, max(top1) - NEAR)
 
 
-def _hopeless(outcome: Outcome, least: float, others: Iterable[Outcome]) -> bool:
-    dear = bool(outcome.bytes.mean() > MOST_BYTES)
-    return dear or _surely(least - outcome.right) or _beaten(outcome, others)
+def _dropped(outcome: Outcome, least: float, others: Iterable[Outcome]) -> bool:
+    if outcome.bytes.mean() > MOST_BYTES or _is_positive(least - outcome.correct):
+        return True
+    return any(
+        other.bytes.mean() <= outcome.bytes.mean()
+        and other.bare.mean() <= outcome.bare.mean()
+        and _is_positive(other.correct.astype(float) - outcome.correct)
+        for other in others
+    )
 
 
-def _beaten(outcome: Outcome, others: Iterable[Outcome]) -> bool:
-    return any(_no_dearer(o, outcome) and _surely(o.right.astype(float) - outcome.right) for o in others)
-
-
-def _no_dearer(one: Outcome, other: Outcome) -> bool:
-    return bool(one.bytes.mean() <= other.bytes.mean() and one.bare.mean() <= other.bare.mean())
-
-
-def _surely(difference: NDArray[np.floating]) -> bool:
-    """Whether a mean is above zero by more than chance."""
+def _is_positive(difference: NDArray[np.floating]) -> bool:
+    """Whether a mean is significantly above zero."""
     error = difference.std() / np.sqrt(len(difference))
-    return bool(difference.mean() > SURE * error)
+    return bool(difference.mean() > SIGNIFICANT * error)

@@ -1,1 +1,1 @@
-"""Thin links: rates, delays, loss and outages, checked against the kernel."""
+"""Simulated thin links: a TCP relay with a rate, a round trip, jitter and outages, which counts bytes."""

@@ -1,56 +1,34 @@
-"""What makes a link unsteady: jitter, loss and outages."""
+"""What makes a link unsteady: jitter and outages."""
 
 import random
 from dataclasses import dataclass
 
 from overtone.benchmarks.link.rate import UnitError, parse_duration
 
-# RFC 6298, section 2.1: before anything is known of the round trip; the first SYN waits for as long.
-FIRST_TIMEOUT = 1.0
-# No connection outlives more in a row; Linux gives up on a SYN after as many.
-MOST_LOSSES = 6
 
-
-class Luck:
-    """The dice of one direction of one connection: the same seed and the same segments give the same luck.
+class Jitter:
+    """Random delays of one direction of one connection.
 
     Args:
-        jitter: of the round trip in seconds; a direction has half of it, drawn evenly for each segment.
-        loss: share of segments lost, each by itself.
-        seed: whatever tells this direction from all others; None is different every time.
+        amplitude: of the round trip in seconds; one direction gets half of it.
+        seed: identifies the direction; the same seed gives the same delays. None differs every time.
     """
 
-    def __init__(self, jitter: float = 0.0, loss: float = 0.0, seed: str | None = None) -> None:
-        self._jitter, self._loss = jitter, loss
-        self._dice = random.Random(seed)
+    def __init__(self, amplitude: float = 0.0, seed: str | None = None) -> None:
+        self._half = amplitude / 2
+        self._random = random.Random(seed)
 
-    @property
-    def lossy(self) -> bool:
-        """Whether anything may be lost at all."""
-        return self._loss > 0
-
-    def loses(self) -> bool:
-        """Whether the next segment is lost."""
-        return self._loss > 0 and self._dice.random() < self._loss
-
-    def early_or_late(self) -> float:
-        """Seconds to add to the next segment's way, below zero if it is quick."""
-        return self._dice.uniform(-self._jitter / 2, self._jitter / 2) if self._jitter else 0.0
-
-    def handshake(self) -> tuple[float, int]:
-        """Seconds a new connection waits because of lost SYNs, and how many were sent again (RFC 6298)."""
-        lost = 0
-        while lost < MOST_LOSSES and (self.loses() or self.loses()):  # the SYN, or the answer to it
-            lost += 1
-        return FIRST_TIMEOUT * (2**lost - 1), lost
+    def draw(self) -> float:
+        """Seconds to add to the next segment's delay, uniform in ± half the amplitude."""
+        return self._random.uniform(-self._half, self._half) if self._half else 0.0
 
 
 @dataclass(frozen=True)
 class Outage:
     """`service` seconds of service, then `length` seconds without, over and over.
 
-    Frozen, nothing moves and nobody is told, as in a tunnel; with `reset` connections break, and new ones
-    too.
+    During a frozen outage nothing moves and connections stay open, as in a tunnel. With `reset`, connections
+    break and new ones are refused.
     """
 
     service: float
@@ -59,20 +37,20 @@ class Outage:
 
     def __post_init__(self) -> None:
         if not (self.service > 0 and self.length > 0):
-            raise UnitError("an outage needs service before it and a length, each above zero")
+            raise UnitError("an outage needs a time of service before it and a length, both above zero")
 
     @classmethod
     def parse(cls, text: str) -> "Outage":
-        """Read "30s+2s", or "30s+2s:reset".
+        """Read "30s+2s" or "30s+2s:reset".
 
         Raises:
             UnitError: anything else.
         """
-        times, colon, how = text.partition(":")
+        times, colon, mode = text.partition(":")
         service, plus, length = times.partition("+")
-        if not plus or (colon and how not in ("reset", "freeze")):
+        if not plus or (colon and mode not in ("reset", "freeze")):
             raise UnitError(
-                f"cannot read the outage {text!r}: write 30s+2s for two seconds away after every thirty of "
-                "service, and 30s+2s:reset to break connections"
+                f"cannot read the outage {text!r}: write 30s+2s for two seconds of outage after every thirty "
+                "seconds of service, or 30s+2s:reset to break connections too"
             )
-        return cls(parse_duration(service), parse_duration(length), how == "reset")
+        return cls(parse_duration(service), parse_duration(length), mode == "reset")

@@ -1,11 +1,10 @@
 """A thin link: a TCP relay with a rate and a delay in each direction, counting the bytes it carries.
 
-All connections share it, as all programs on a device share its modem: a first-in first-out queue for each
-direction, drained at the direction's rate, then half a round trip on the way. With `per_connection` each has
-a modem of its own, as if it were a device of its own. Queues are short and nothing is read ahead of them, so
-a sender feels the link as back pressure. TCP payload is counted. The rate is of bytes on the air, headers
-and acknowledgements with them, which are estimated: see `benchmarks.link.air`, and `benchmarks.link.kernel`
-for how near that comes to the real thing.
+All connections share it, as all programs of a device share its modem: each direction is a first-in first-out
+queue, drained at the direction's rate, followed by half a round trip of delay. With `per_connection` each
+connection has a modem of its own, as if it were a separate device. Queues are short and nothing is read ahead
+of them, so a sender feels the link as back pressure. TCP payload is counted. The rate applies to bytes on the
+wire, headers and acknowledgements included, which are estimated: see `benchmarks.link.tcp_overhead`.
 """
 
 import asyncio
@@ -17,14 +16,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from overtone.benchmarks.link.air import HEADER, SYN, Traffic
 from overtone.benchmarks.link.flow import Flow
-from overtone.benchmarks.link.lane import Clock, Lane
+from overtone.benchmarks.link.impairments import Jitter, Outage
 from overtone.benchmarks.link.profiles import LinkProfile, link_profile
 from overtone.benchmarks.link.rate import Rate
-from overtone.benchmarks.link.sockets import bind, connect, endpoint, make_room, reset
+from overtone.benchmarks.link.shaper import Clock, Shaper
+from overtone.benchmarks.link.sockets import bind, connect, endpoint, raise_file_limit, reset
+from overtone.benchmarks.link.tcp_overhead import HEADER, SYN, Traffic
 from overtone.benchmarks.link.trace import Side, Trace
-from overtone.benchmarks.link.weather import Luck, Outage
 
 REMEMBERED = 10_000
 
@@ -34,30 +33,32 @@ class Link:
 
     Args:
         target: where to connect to, "host:port".
-        profile: a `LinkProfile` or the name of one; unlimited if not given. What follows overrides it.
+        profile: a `LinkProfile` or the name of one; the figures below override it.
         up: rate from the device to the target, a `Rate` or text such as "300kbit".
         down: rate back to the device.
         rtt: round trip, in seconds or as "50ms"; a new connection waits for one, as a TCP handshake does.
-        jitter: the round trip varies by at most so much either way; segments still arrive in order.
-        loss: share of segments lost and sent again, 0.01 or "1%": the connection stalls as TCP would.
-        outage: when the link goes away, an `Outage` or as "30s+2s".
-        trace: rates (and perhaps round trips) as they were recorded, a `Trace` or its file; instead of up
-            and down.
+        jitter: the round trip varies by at most this much either way; segments still arrive in order.
+        outage: when the link goes away, an `Outage` or text such as "30s+2s".
+        trace: recorded rates (and round trips), a `Trace` or its file; used instead of up and down.
         per_connection: a modem for each connection instead of one that all share.
-        seed: the same seed gives the n-th connection the same luck.
-        connections: how many are to be open at once; refused at once if the system has not so many files.
+        seed: the same seed gives the n-th connection the same jitter.
+        connections: how many are to be open at once; checked against the system's limit on open files.
         listen: where devices connect; port 0 takes a free one, see `address`.
 
     Attributes:
-        up: rate from the device, of a trace the mean one; `down` likewise.
-        rtt: round trip in seconds, of a trace the longest.
-        total: what all connections carried, and `connections` what the latest carried each.
-        refused: how often there was no file left for a connection.
+        up: rate from the device, with a trace the mean one; `down` likewise.
+        rtt: round trip in seconds, with a trace the longest.
+        total: what all connections carried, and `connections` what each of the latest carried.
+        refused: how often a connection failed because no file descriptor was left.
+        upstream: the shared modem's direction to the target, and `downstream` the one back.
 
     Raises:
         UnitError: a rate, duration or address that cannot be read.
         OSError: no such trace; on entering, an address that cannot be listened on, or too few files.
     """
+
+    upstream: Shaper
+    downstream: Shaper
 
     def __init__(
         self,
@@ -68,7 +69,6 @@ class Link:
         down: Rate | str | None = None,
         rtt: float | str | None = None,
         jitter: float | str | None = None,
-        loss: float | str | None = None,
         outage: Outage | str | None = None,
         trace: Trace | Path | str | None = None,
         per_connection: bool = False,
@@ -78,7 +78,7 @@ class Link:
     ) -> None:
         self.target = endpoint(target)
         named = link_profile(profile) if isinstance(profile, str) else profile
-        self.profile = named.changed(up=up, down=down, rtt=rtt, jitter=jitter, loss=loss)
+        self.profile = named.changed(up=up, down=down, rtt=rtt, jitter=jitter)
         self.up, self.down, self.rtt = self.profile.up, self.profile.down, self.profile.rtt
         self.outage = Outage.parse(outage) if isinstance(outage, str) else outage
         self.trace = trace if trace is None or isinstance(trace, Trace) else Trace.read(trace)
@@ -97,14 +97,14 @@ class Link:
         self._broken = False
 
     async def __aenter__(self) -> Self:
-        make_room(self._expected)
+        raise_file_limit(self._expected)
         self._clock = Clock()
         self._start = self._clock.time()
-        self._up, self._down = self._modem()
+        self.upstream, self.downstream = self._modem()
         self._listener = await bind(self._listen)
         self._running = [asyncio.create_task(self._accept())]
         if self.outage:
-            self._running.append(asyncio.create_task(self._come_and_go(self.outage)))
+            self._running.append(asyncio.create_task(self._alternate(self.outage)))
         return self
 
     async def __aexit__(
@@ -141,12 +141,20 @@ class Link:
         """The most seconds by which anything was late because this machine was busy."""
         return self._clock.late
 
+    async def settled(self, calm: float) -> tuple[int, int]:
+        """Payload bytes up and down so far, once none have been delivered for `calm` seconds."""
+        while True:
+            before = self.total.up, self.total.down
+            await asyncio.sleep(calm)
+            if (self.total.up, self.total.down) == before:
+                return before
+
     async def cut(self, *, reset: bool = True) -> None:
         """Begin an outage.
 
         Args:
-            reset: reset all connections, and new ones as they come; else nothing moves and nobody is told,
-                as when a device drives into a tunnel.
+            reset: reset all connections, and new ones as they come; otherwise nothing moves and connections
+                stay open, as when a device enters a tunnel.
         """
         if reset:
             self._broken = True
@@ -155,29 +163,27 @@ class Link:
             self._clock.stop()
 
     def restore(self) -> None:
-        """End the outage; what was frozen goes on where it stood."""
+        """End the outage; what was frozen continues where it stood."""
         self._broken = False
-        self._clock.go()
+        self._clock.resume()
 
-    def _modem(self) -> tuple[Lane, Lane]:
-        """Both directions of one, up and down."""
+    def _modem(self) -> tuple[Shaper, Shaper]:
+        """Both directions of a new one, up and down."""
         if self.trace is None:
-            return Lane(self.up, self.rtt / 2, self._clock), Lane(self.down, self.rtt / 2, self._clock)
+            return Shaper(self.up, self.rtt / 2, self._clock), Shaper(self.down, self.rtt / 2, self._clock)
         return self._recorded(self.trace, "up"), self._recorded(self.trace, "down")
 
-    def _recorded(self, trace: Trace, side: Side) -> Lane:
-        course = trace.course(side, self._start)
-        return Lane(trace.mean(side), self.rtt / 2, self._clock, pace=course, late=self._later)
+    def _recorded(self, trace: Trace, side: Side) -> Shaper:
+        schedule = trace.schedule(side, self._start)
 
-    def _rtt(self, moment: float) -> float:
-        recorded = self.trace.rtt(moment - self._start) if self.trace else None
-        return self.profile.rtt if recorded is None else recorded
+        def extra_delay(moment: float) -> float:
+            """At most 0: the shaper's delay is half of the longest round trip."""
+            recorded = trace.rtt(moment - self._start)
+            return ((self.profile.rtt if recorded is None else recorded) - self.rtt) / 2
 
-    def _later(self, moment: float) -> float:
-        """Than half of the longest round trip: seconds, below zero."""
-        return (self._rtt(moment) - self.rtt) / 2
+        return Shaper(trace.mean(side), self.rtt / 2, self._clock, schedule, extra_delay)
 
-    async def _come_and_go(self, outage: Outage) -> None:
+    async def _alternate(self, outage: Outage) -> None:
         """Cut and restore by the loop's time, because the link's own stands still in between."""
         loop = asyncio.get_running_loop()
         next_time = loop.time()
@@ -194,7 +200,7 @@ class Link:
         while True:
             try:
                 device, address = await loop.sock_accept(self._listener)
-            except OSError as error:  # the peer left before we came, or no descriptor is free just now
+            except OSError as error:  # the peer has left already, or no descriptor is free just now
                 self.refused += error.errno in (errno.EMFILE, errno.ENFILE)
                 await asyncio.sleep(0.05)
                 continue
@@ -202,59 +208,52 @@ class Link:
             if self._broken:
                 reset(device)
                 continue
-            peer = f"{address[0]}:{address[1]}"
-            task = asyncio.create_task(self._carry(device, Traffic(peer), self._luck()))
+            self._accepted += 1
+            traffic = Traffic(f"{address[0]}:{address[1]}")
+            task = asyncio.create_task(self._carry(device, traffic, self._accepted))
             self._open[task] = device
             task.add_done_callback(self._open.pop)
 
-    def _luck(self) -> tuple[Luck, Luck]:
-        """Of the next connection, up and down."""
-        shape = self.profile
-        self._accepted += 1
-        seeds = (None if self._seed is None else f"{self._seed} {self._accepted} {s}" for s in ("up", "down"))
-        up, down = (Luck(shape.jitter, shape.loss, seed) for seed in seeds)
-        return up, down
-
-    async def _carry(self, device: socket.socket, traffic: Traffic, luck: tuple[Luck, Luck]) -> None:
+    async def _carry(self, device: socket.socket, traffic: Traffic, number: int) -> None:
         self.connections.append(traffic)
         with contextlib.ExitStack() as stack:
             stack.callback(reset, device)
             try:
-                lanes = self._modem() if self.per_connection else (self._up, self._down)
-                rtt = await self._shake_hands(lanes, traffic, luck[0])
+                modem = self._modem() if self.per_connection else (self.upstream, self.downstream)
+                await self._shake_hands(modem, traffic)
                 target = await connect(self.target)
                 stack.callback(reset, target)
                 counts = (traffic.upwards, self.total.upwards), (traffic.downwards, self.total.downwards)
                 await self._exchange(
-                    Flow(device, target, lanes[0], counts[0], luck[0], rtt),
-                    Flow(target, device, lanes[1], counts[1], luck[1], rtt),
+                    Flow(device, target, modem[0], counts[0], self._jitter(number, "up")),
+                    Flow(target, device, modem[1], counts[1], self._jitter(number, "down")),
                 )
                 device.close()
                 target.close()
             except* OSError as errors:
-                # A reset, on either side, or no target: passed on as a reset.
-                self.refused += errors.subgroup(_no_files) is not None
+                # A reset by either side, or no target: passed on as a reset.
+                self.refused += errors.subgroup(_is_out_of_files) is not None
 
-    async def _shake_hands(self, lanes: tuple[Lane, Lane], traffic: Traffic, luck: Luck) -> float:
-        """What a device sends, and waits for, before it can say anything; the round trip it measures."""
-        wait, lost = luck.handshake()
+    def _jitter(self, connection: int, side: Side) -> Jitter:
+        seed = None if self._seed is None else f"{self._seed} {connection} {side}"
+        return Jitter(self.profile.jitter, seed)
+
+    async def _shake_hands(self, modem: tuple[Shaper, Shaper], traffic: Traffic) -> None:
+        """SYN, SYN+ACK and ACK, before the device can send anything else."""
+        up, down = modem
         for each in (traffic, self.total):
-            each.upwards.air += SYN * (1 + lost) + HEADER
-            each.upwards.again += lost
-            each.downwards.air += SYN
-        await self._clock.until(self._clock.time() + wait)
-        syn = lanes[0].push(SYN * (1 + lost))
-        await self._clock.until(syn.across)
-        await self._clock.until(lanes[1].push(SYN).across)
-        lanes[0].push(HEADER)
-        return self._clock.time() - syn.entered
+            each.upwards.wire += SYN + HEADER
+            each.downwards.wire += SYN
+        await self._clock.until(up.push(SYN).arrives)
+        await self._clock.until(down.push(SYN).arrives)
+        up.push(HEADER)
 
     async def _exchange(self, up: Flow, down: Flow) -> None:
-        up.answering, down.answering = down, up
+        up.reverse, down.reverse = down, up
         async with asyncio.TaskGroup() as group:
             for flow in (up, down):
-                group.create_task(flow.take())
-                group.create_task(flow.give())
+                group.create_task(flow.send())
+                group.create_task(flow.deliver())
 
     async def _reset_all(self) -> None:
         tasks = list(self._open)
@@ -264,5 +263,5 @@ class Link:
             await asyncio.wait(tasks)
 
 
-def _no_files(error: BaseException) -> bool:
+def _is_out_of_files(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)

@@ -1,4 +1,4 @@
-"""Sockets as a link wants them: small buffers, so that senders feel it, and resets on purpose."""
+"""Sockets as a link needs them: small buffers, so that senders feel back pressure, and deliberate resets."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ from typing import Any
 from overtone.benchmarks.link.rate import UnitError
 
 RECEIVE_BUFFER = 32 * 1024
-# Standard streams, the loop, a listener, and what the program around has open.
+# Standard streams, the event loop, a listener, and whatever the surrounding program has open.
 SPARE_FILES = 64
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -19,7 +19,7 @@ def endpoint(text: str) -> tuple[str, int]:
     """Host and port of "host:port" or "[v6]:port".
 
     Raises:
-        UnitError: there is no port, or it is not one.
+        UnitError: the port is missing or invalid.
     """
     host, colon, port = text.rpartition(":")
     if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
@@ -27,11 +27,11 @@ def endpoint(text: str) -> tuple[str, int]:
     return host.strip("[]") or "127.0.0.1", int(port)
 
 
-def make_room(connections: int) -> None:
-    """Let this process have as many files open as the system allows it; a relayed connection is two.
+def raise_file_limit(connections: int) -> None:
+    """Let this process open as many files as the system allows; a relayed connection needs two.
 
     Raises:
-        OSError: that is not enough for `connections` at once; what to do is said.
+        OSError: the system's limit is too low for `connections` at once.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     need = 2 * connections + SPARE_FILES
@@ -41,12 +41,12 @@ def make_room(connections: int) -> None:
             "limit (ulimit -Hn, or LimitNOFILE of the service), or run several links"
         )
     if soft != resource.RLIM_INFINITY and soft < hard:
-        with contextlib.suppress(ValueError, OSError):  # some systems say more than they grant
+        with contextlib.suppress(ValueError, OSError):  # some systems report more than they grant
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def reset(connection: socket.socket) -> None:
-    """Close with a reset; of no effect on one closed already."""
+    """Close with a reset; has no effect on a closed socket."""
     with contextlib.suppress(OSError):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
     connection.close()
@@ -79,7 +79,7 @@ async def connect(address: tuple[str, int]) -> socket.socket:
 
 
 async def _resolved(address: tuple[str, int]) -> tuple[int, Any]:
-    """Family and address for a socket; a thread is asked only for what is not a number already."""
+    """Family and address for a socket; names are resolved in a thread, numeric addresses are not."""
     try:
         found = socket.getaddrinfo(*address, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except socket.gaierror:

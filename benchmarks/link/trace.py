@@ -1,8 +1,8 @@
-"""A recorded link: its rate, and if known its round trip, as they were second by second, over and over.
+"""A recorded link: its rate, and its round trip where known, second by second, repeated endlessly.
 
 The file is CSV with a header: `time` in seconds from zero on, `rate` or `up` and `down` as in "300kbit" or
-bare bits per second (0 is a dead link), and perhaps `rtt` as in "80ms". A line holds until the next; the
-last one as long as the one before it, then the trace begins again:
+plain bits per second (0 is a dead link), and optionally `rtt` as in "80ms". A line holds until the next; the
+last one lasts as long as the one before it, then the trace begins again:
 
     time,up,down,rtt
     0,300kbit,500kbit,110ms
@@ -37,7 +37,7 @@ class Trace:
     """A recorded link.
 
     Raises:
-        UnitError: times do not begin at zero and grow, or a direction never carries anything.
+        UnitError: times do not begin at zero and increase, or a direction never carries anything.
     """
 
     moments: tuple[Moment, ...]
@@ -45,18 +45,18 @@ class Trace:
     def __post_init__(self) -> None:
         times = [moment.time for moment in self.moments]
         if not times or times[0] != 0 or any(a >= b for a, b in pairwise(times)):
-            raise UnitError("the times of a trace must begin at 0 and grow from line to line")
+            raise UnitError("the times of a trace must begin at 0 and increase from line to line")
         for side in ("up", "down"):
             rates = [getattr(moment, side) for moment in self.moments]
             if not max(rates) > 0 or not all(0 <= rate < math.inf for rate in rates):
-                raise UnitError(f"a trace's rates must be finite and carry something; {side} does not")
+                raise UnitError(f"a trace's rates must be finite and not all zero; {side} is not")
 
     @classmethod
     def read(cls, path: Path | str) -> "Trace":
         """The trace in a file.
 
         Raises:
-            UnitError: a line that cannot be read, named by its number.
+            UnitError: a line that cannot be read; the message has its number.
             OSError: no such file.
         """
         with open(path, newline="", encoding="utf-8") as file:
@@ -66,7 +66,8 @@ class Trace:
                 try:
                     moments.append(_moment(row))
                 except (KeyError, TypeError, ValueError) as error:
-                    raise UnitError(f"{path}, line {rows.line_num}: {_complaint(error)}") from None
+                    why = error if isinstance(error, UnitError) else f"cannot read it ({error})"
+                    raise UnitError(f"{path}, line {rows.line_num}: {why}") from None
         try:
             return cls(tuple(moments))
         except UnitError as error:
@@ -84,13 +85,13 @@ class Trace:
         return max(moment.rtt or 0.0 for moment in self.moments)
 
     def mean(self, side: Side) -> Rate:
-        """The rate of one direction over a period."""
-        return self.course(side, 0.0).mean
+        """The mean rate of one direction."""
+        return self.schedule(side, 0.0).mean
 
-    def course(self, side: Side, start: float) -> "Course":
+    def schedule(self, side: Side, start: float) -> "RecordedRate":
         """The rate of one direction, for a link that was opened at `start`."""
         times = [moment.time for moment in self.moments]
-        return Course(times, [getattr(moment, side) for moment in self.moments], self.period, start)
+        return RecordedRate(times, [getattr(moment, side) for moment in self.moments], self.period, start)
 
     def rtt(self, since: float) -> float | None:
         """The round trip `since` seconds after the link was opened."""
@@ -98,8 +99,8 @@ class Trace:
         return self.moments[at - 1].rtt
 
 
-class Course:
-    """A rate that changes, as a `Pace`: bytes leave at the recorded rates, and wait while those are zero."""
+class RecordedRate:
+    """A `Schedule` that follows recorded rates; bytes wait while the rate is zero."""
 
     def __init__(self, times: list[float], bits: list[float], period: float, start: float) -> None:
         self._times, self._period, self._start = times, period, start
@@ -113,13 +114,13 @@ class Course:
         """Over a period."""
         return Rate(8 * self._sums[-1] / self._period)
 
-    def after(self, moment: float, size: int) -> float:
-        """When `size` bytes that begin at `moment` have left."""
-        rounds, offset = divmod(moment - self._start, self._period)
+    def finish(self, start: float, size: int) -> float:
+        """The time at which `size` bytes whose transmission begins at `start` have left."""
+        rounds, offset = divmod(start - self._start, self._period)
         at = bisect_right(self._times, offset) - 1
         goal = self._sums[at] + (offset - self._times[at]) * self._rates[at] + size
         more, rest = divmod(goal, self._sums[-1])
-        return max(moment, self._start + (rounds + more) * self._period + self._reached(rest))
+        return max(start, self._start + (rounds + more) * self._period + self._reached(rest))
 
     def _reached(self, carried: float) -> float:
         """The first time within a period at which so many bytes have been carried."""
@@ -147,7 +148,3 @@ def _bits(text: str) -> float:
         return float(text)
     except ValueError:
         return Rate.parse(text).bits
-
-
-def _complaint(error: Exception) -> str:
-    return str(error) if isinstance(error, UnitError) else f"cannot read it ({error})"

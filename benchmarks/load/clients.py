@@ -1,7 +1,8 @@
-"""How a simulated device asks a server: with Overtone's own client, in one call, or by uploading a file."""
+"""How a simulated device sends an image: with Overtone's own client, in one call, or by uploading a file."""
 
 import asyncio
 import json
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -10,8 +11,8 @@ from typing import Any, Literal, Protocol, Self, cast
 import grpc
 import httpx
 
-from overtone.benchmarks.load.ready import Parcel
-from overtone.benchmarks.load.upload import Rival
+from overtone.benchmarks.load.baseline import Baseline
+from overtone.benchmarks.load.prepared import PreparedImage
 from overtone.edge_client import AsyncClient, OvertoneError, Policy, ProtocolError
 from overtone.edge_client.errors import ConnectionLost, from_code
 from overtone.edge_client.grpc_transport import CHANNEL
@@ -25,13 +26,12 @@ from overtone.protos import overtone_pb2 as pb
 from overtone.protos import overtone_pb2_grpc as stubs
 
 Kind = Literal["session", "one-shot", "rest", "upload"]
-PAYLOADS = "application/vnd.overtone"
-PATIENCE = 60.0
+TIMEOUT = 60.0
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What a device is and wants; `policy` and `quality` mean nothing to one that uploads files.
+class DeviceConfig:
+    """The kind of a device and its options; `policy` and `quality` do not apply to one that uploads files.
 
     A one-shot device always sends both payloads together.
     """
@@ -40,19 +40,19 @@ class Wish:
     policy: Policy = "auto"
     operating_point: str = ""
     quality: int | None = None
-    rival: Rival | None = None
+    baseline: Baseline | None = None
     token: str | None = field(default=None, repr=False)
     cache: Path | None = None
 
     @property
-    def scheme(self) -> str:
-        """What its addresses begin with."""
-        return "grpc" if self.kind in ("session", "one-shot") else "http"
+    def transport(self) -> Literal["grpc", "rest"]:
+        """Which of the server's two addresses it uses."""
+        return "grpc" if self.kind in ("session", "one-shot") else "rest"
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back: a class, how it was found, what was sent for it, and the server's own milliseconds."""
+    """An answer: its class, its stage, the bytes sent for it, and the server's own milliseconds."""
 
     index: int
     stage: Stage
@@ -62,55 +62,45 @@ class Reply:
     compute_ms: float
 
 
-class Talk(Protocol):
-    """A way to ask. Use it in an `async with`; what it raises is of `OvertoneError`."""
+class LoadClient(Protocol):
+    """An open connection to a server; it raises subclasses of `OvertoneError`."""
 
-    async def __aenter__(self) -> Self:
-        """Connect."""
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Hang up."""
-
-    async def ask(self, parcel: Parcel) -> Reply:
-        """One picture."""
+    async def send(self, image: PreparedImage) -> Reply:
+        """Send one image and wait for the answer."""
 
 
-def talk(wish: Wish, address: str) -> Talk:
-    """The way that a wish asks for, to "host:port"."""
-    if wish.kind == "one-shot":
-        return OneShot(wish, address)
-    if wish.kind == "upload":
-        return Uploads(wish, address)
-    return Prepared(wish, address)
+def open_client(config: DeviceConfig, address: str) -> AbstractAsyncContextManager[LoadClient]:
+    """A client of the configured kind, connected to "host:port" when entered."""
+    if config.kind == "one-shot":
+        return OneShotClient(config, address)
+    if config.kind == "upload":
+        return UploadClient(config, address)
+    return PolicyClient(config, address)
 
 
-class Prepared(AsyncClient):
-    """Overtone's client, for pictures that are encoded already."""
+class PolicyClient(AsyncClient):
+    """Overtone's client, for images that are encoded already."""
 
-    def __init__(self, wish: Wish, address: str) -> None:
+    def __init__(self, config: DeviceConfig, address: str) -> None:
+        scheme = "grpc" if config.transport == "grpc" else "http"
         super().__init__(
-            f"{wish.scheme}://{address}",
-            token=wish.token,
-            policy=wish.policy,
-            operating_point=wish.operating_point,
-            quality=wish.quality,
-            timeout=PATIENCE,
-            cache=wish.cache,
+            f"{scheme}://{address}",
+            token=config.token,
+            policy=config.policy,
+            operating_point=config.operating_point,
+            quality=config.quality,
+            timeout=TIMEOUT,
+            cache=config.cache,
         )
 
-    async def ask(self, parcel: Parcel) -> Reply:
-        """One picture, by the policy."""
-        assert isinstance(parcel.coded, Coded)
-        answer = await self.classify(cast(Source, parcel.coded))
+    async def send(self, image: PreparedImage) -> Reply:
+        """Send one image by the policy."""
+        assert isinstance(image.coded, Coded)
+        answer = await self.classify(cast(Source, image.coded))
+        high = max(0, answer.bytes_sent - len(image.coded.encoded.low))
+        timings = answer.timings
         return Reply(
-            answer.index,
-            answer.stage,
-            answer.bytes_sent,
-            max(0, answer.bytes_sent - len(parcel.coded.encoded.low)),
-            answer.timings.queue_ms,
-            answer.timings.compute_ms,
+            answer.index, answer.stage, answer.bytes_sent, high, timings.queue_ms, timings.compute_ms
         )
 
     async def _encode(self, picture: Source) -> tuple[Profile, Coded, Upload]:
@@ -119,19 +109,19 @@ class Prepared(AsyncClient):
         return self.profile, coded, Upload(coded.encoded, self.profile.id, plan)
 
 
-class OneShot:
-    """Both payloads in one call of gRPC."""
+class OneShotClient:
+    """Both payloads in one gRPC call."""
 
-    def __init__(self, wish: Wish, address: str) -> None:
+    def __init__(self, config: DeviceConfig, address: str) -> None:
         self._address = address
-        self._options = pb.Options(operating_point=wish.operating_point)
-        self._metadata = (("authorization", f"Bearer {wish.token}"),) if wish.token else ()
+        self._options = pb.Options(operating_point=config.operating_point)
+        self._metadata = (("authorization", f"Bearer {config.token}"),) if config.token else ()
 
     async def __aenter__(self) -> Self:
         self._channel = grpc.aio.insecure_channel(self._address, options=CHANNEL)
         self._stub = stubs.CascadeStub(self._channel)  # type: ignore[no-untyped-call]
         try:
-            await asyncio.wait_for(self._channel.channel_ready(), PATIENCE)
+            await asyncio.wait_for(self._channel.channel_ready(), TIMEOUT)
         except TimeoutError:
             await self._channel.close(0)
             raise ConnectionLost(f"no connection to {self._address}") from None
@@ -142,13 +132,13 @@ class OneShot:
     ) -> None:
         await self._channel.close(0)
 
-    async def ask(self, parcel: Parcel) -> Reply:
-        """One picture."""
-        assert isinstance(parcel.coded, Coded)
-        low, high = parcel.coded.encoded.low, parcel.coded.encoded.high
+    async def send(self, image: PreparedImage) -> Reply:
+        """Send one image."""
+        assert isinstance(image.coded, Coded)
+        low, high = image.coded.encoded.low, image.coded.encoded.high
         request = pb.ClassifyRequest(low=low, high=high, options=self._options)
         try:
-            answer = await self._stub.Classify(request, metadata=self._metadata, timeout=PATIENCE)
+            answer = await self._stub.Classify(request, metadata=self._metadata, timeout=TIMEOUT)
         except grpc.aio.AioRpcError as error:
             raise from_rpc(error) from error
         queue, compute = answer.queue_us / 1e3, answer.compute_us / 1e3
@@ -156,19 +146,19 @@ class OneShot:
         return Reply(answer.top[0].index, STAGES[answer.stage], sent, len(high), queue, compute)
 
 
-class Uploads:
-    """A file a picture, over one kept-alive HTTP connection."""
+class UploadClient:
+    """One file per image, over one kept-alive HTTP connection."""
 
-    def __init__(self, wish: Wish, address: str) -> None:
-        assert wish.rival is not None
-        self._headers = {"content-type": wish.rival.media_type}
-        if wish.token:
-            self._headers["authorization"] = f"Bearer {wish.token}"
+    def __init__(self, config: DeviceConfig, address: str) -> None:
+        assert config.baseline is not None
+        self._headers = {"content-type": config.baseline.media_type}
+        if config.token:
+            self._headers["authorization"] = f"Bearer {config.token}"
         self._params = {"cropped": "true"}
-        if wish.operating_point:
-            self._params["operating_point"] = wish.operating_point
-        self._http = httpx.AsyncClient(base_url=f"http://{address}", timeout=PATIENCE, trust_env=False)
-        # What httpx says of itself and accepts: a device that counts bytes would say none of it.
+        if config.operating_point:
+            self._params["operating_point"] = config.operating_point
+        self._http = httpx.AsyncClient(base_url=f"http://{address}", timeout=TIMEOUT, trust_env=False)
+        # A device that saves bytes would not send httpx's default headers.
         self._http.headers.clear()
 
     async def __aenter__(self) -> Self:
@@ -184,34 +174,30 @@ class Uploads:
     ) -> None:
         await self._http.aclose()
 
-    async def ask(self, parcel: Parcel) -> Reply:
-        """One picture."""
-        assert isinstance(parcel.coded, bytes)
+    async def send(self, image: PreparedImage) -> Reply:
+        """Send one image."""
+        assert isinstance(image.coded, bytes)
         try:
             response = await self._http.post(
-                "/v1/classify", content=parcel.coded, params=self._params, headers=self._headers
+                "/v1/classify", content=image.coded, params=self._params, headers=self._headers
             )
         except httpx.HTTPError as error:
             raise _lost(error) from error
-        told = _read(response)
+        answer = _read(response)
+        timings = answer["timings"]
         return Reply(
-            told["index"],
-            told["stage"],
-            len(parcel.coded),
-            0,
-            told["timings"]["queue_ms"],
-            told["timings"]["compute_ms"],
+            answer["index"], answer["stage"], len(image.coded), 0, timings["queue_ms"], timings["compute_ms"]
         )
 
 
 def _read(response: httpx.Response) -> dict[str, Any]:
     try:
-        told: dict[str, Any] = json.loads(response.content)
+        found: dict[str, Any] = json.loads(response.content)
         if response.is_success:
-            return told
-        raise from_code(told["error"]["code"], told["error"]["message"], None)
+            return found
+        raise from_code(found["error"]["code"], found["error"]["message"], None)
     except (ValueError, LookupError, TypeError):
-        raise ProtocolError(f"HTTP {response.status_code} without JSON of ours") from None
+        raise ProtocolError(f"HTTP {response.status_code} without Overtone's JSON") from None
 
 
 def _lost(error: httpx.HTTPError) -> OvertoneError:

@@ -1,18 +1,19 @@
-"""What a load sends, made ready beforehand, and what becomes of each picture."""
+"""Images that are encoded before a load test, and what is measured for each one sent."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from overtone.benchmarks.load.upload import Rival
-from overtone.edge_client.pictures import Coded, class_names, code, truth
+from overtone.benchmarks.images import truth
+from overtone.benchmarks.load.baseline import Baseline
+from overtone.edge_client.pictures import Coded, code
 from overtone.edge_client.stage import Stage
 from overtone.frequency import Profile
 
 
 @dataclass(frozen=True)
-class Parcel:
-    """A picture ready to be sent: payloads or, for a rival, a file; and the index of its class, if known."""
+class PreparedImage:
+    """An image ready to be sent: payloads or, for a baseline, a file; and its class index, if known."""
 
     coded: Coded | bytes
     truth: int | None
@@ -20,24 +21,24 @@ class Parcel:
 
 
 @dataclass(frozen=True)
-class Shot:
-    """How one picture ended.
+class Sample:
+    """The measurement of one answered image.
 
     Attributes:
-        latency_ms: from the first byte sent to the answer; encoding, done beforehand, is not in it.
+        latency_ms: from the first byte sent to the answer; encoding is done beforehand and not included.
         encode_ms: what encoding took.
         stage: which network answered.
-        right: whether the answer is, None where the picture's folder does not tell.
-        payload: bytes of payloads (of the rival's file) sent.
-        high: those of them that were high's.
-        up, down: TCP payload the device's link delivered since its last picture.
-        queue_ms, compute_ms: as the server says.
+        correct: whether the answer is, None where the image's folder does not tell.
+        payload: bytes of payloads (or of the baseline's file) sent.
+        high: those of them that belong to high.
+        up, down: TCP payload that the device's link delivered since its last image.
+        queue_ms, compute_ms: as the server reports them.
     """
 
     latency_ms: float
     encode_ms: float
     stage: Stage
-    right: bool | None
+    correct: bool | None
     payload: int
     high: int
     up: int
@@ -48,30 +49,29 @@ class Shot:
 
 def prepare(
     profile: Profile,
-    classes: Sequence[str],
+    names: Mapping[str, str],
     paths: Sequence[Path],
     *,
     quality: int | None = None,
-    rival: Rival | None = None,
-) -> list[Parcel]:
-    """Encode pictures, so that under load the generator only sends.
+    baseline: Baseline | None = None,
+) -> list[PreparedImage]:
+    """Encode images, so that under load the generator only sends.
 
     Args:
         profile: the served model's.
-        classes: folder names of the model's classes, in the order of its labels.
-        paths: of the pictures.
+        names: the model's labels by folder name, see `benchmarks.images.class_names`.
+        paths: of the images.
         quality: one of the profile's; None is its default.
-        rival: make files of this kind instead.
+        baseline: make files of this kind instead.
     """
-    names = class_names(profile.labels, classes)
-    parcels = []
+    prepared = []
     for path in paths:
         label = truth(path, names)
         index = None if label is None else profile.labels.index(label)
-        if rival is None:
+        if baseline is None:
             coded = code(path, profile, quality)
-            parcels.append(Parcel(coded, index, coded.milliseconds))
+            prepared.append(PreparedImage(coded, index, coded.milliseconds))
         else:
-            body, milliseconds = rival.encode(path)
-            parcels.append(Parcel(body, index, milliseconds))
-    return parcels
+            body, milliseconds = baseline.encode(path)
+            prepared.append(PreparedImage(body, index, milliseconds))
+    return prepared

@@ -1,180 +1,186 @@
-"""Which WebP is as accurate as Overtone, before an equally dear network? `python -m overtone.benchmarks.sweep.fair`.
+"""Which upload is as accurate as Overtone? `python -m overtone.benchmarks.sweep.iso_accuracy --data DIR`.
 
-The network is the rival of `overtone bench bytes`: as large as ours, and trained on what such pictures look
-like. Every side and quality is sent, from the fewest bytes up, on the calibration part of train/; the first
-that is right as often as our cascade at its defaults wins, give or take half a point, which is what our own
-default quality was allowed when it was chosen. None of these pictures is among those that a sweep sends.
-A setting that is far behind on the first pictures is not tried on the rest.
+Uploads are answered by the baseline network of `overtone bench bytes`, which costs as much as Overtone's and was
+trained on such images. Sides and qualities are tried on the calibration part of train/, from the fewest bytes
+up; the first that is as accurate as the cascade at its defaults wins, within half a point, which is what our own
+default quality was allowed when it was chosen. No sweep sends any of these images.
 """
 
-import io
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
-import numpy as np
-import torch
 import typer
-from numpy.typing import NDArray
-from PIL import Image
-from rich.console import Console
 
-from overtone.benchmarks.load.upload import Codec, Rival
-from overtone.benchmarks.pictures import draw
-from overtone.benchmarks.sweep.equal import Equal, log_of
-from overtone.benchmarks.sweep.judge import BATCH, Judge, Pixels
-from overtone.frequency import fit, open_rgb
-from overtone.gpu_server.network import open_network
-from overtone.training.compression import resized
-from overtone.training.data import part, split
-from overtone.training.progress import tracked
-from overtone.training.weights import find_rival, load
+from overtone import command
+from overtone.benchmarks.load.baseline import Baseline, Codec
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from overtone.benchmarks.curve.baselines import Setting
+    from overtone.benchmarks.curve.evaluation import Outcome
+
+LOGS = Path(__file__).resolve().parents[2] / "docs" / "runs"
 SIDES = (80, 96, 112, 128, 160, 192, 224)
 QUALITIES = (5, 10, 20, 30, 40, 55, 75)
-# Of top-1, and still equal.
+# Of top-1, within which accuracies count as equal.
 TOLERANCE = 0.005
-# A setting this far behind on the first pictures is given up.
+# A setting that is this far behind on the first images is not tried on the rest.
 FIRST, BEHIND = 200, 0.02
-# On which the settings are ordered by bytes.
+# Images on which the settings are ordered by their bytes.
 SAMPLE = 40
 
-# Which of the first so many pictures are right when sent in a way, bool[count], and their mean bytes.
-Trial = Callable[[Rival, int], tuple[NDArray[np.bool_], float]]
+
+class LogError(ValueError):
+    """A log that cannot be read."""
 
 
 @dataclass(frozen=True)
-class Tried:
-    """One setting on `n` calibration pictures: top-1 (a fraction) and mean bytes."""
+class IsoAccuracy:
+    """A baseline of equal accuracy.
 
-    rival: Rival
-    top1: float
-    bytes: float
+    Attributes:
+        profile: id of the profile it is compared with, in hexadecimal.
+        n: calibration images.
+        ours: top-1 of the cascade at its default quality and operating point, a fraction.
+        baseline, theirs, bytes: codec, side and quality; its top-1 and mean bytes.
+        reached: whether it is as accurate; otherwise it is the most accurate one tried.
+    """
+
+    profile: str
     n: int
+    ours: float
+    baseline: Baseline
+    theirs: float
+    bytes: float
+    reached: bool
+
+    def document(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self) | {"baseline": str(self.baseline)}
+
+
+def log_of(model: str) -> Path:
+    """The file in which the result for a model is kept."""
+    return LOGS / f"iso-accuracy-{model}.json"
+
+
+def logged(path: Path, profile: str) -> IsoAccuracy | None:
+    """The result in a log; None if there is no log, or it is about another profile.
+
+    Raises:
+        LogError: it cannot be read.
+    """
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text("utf-8"))
+        result = IsoAccuracy(**found | {"baseline": Baseline.parse(found["baseline"])})
+    except (ValueError, LookupError, TypeError) as error:
+        raise LogError(f"{path}: not a log of {__name__} ({error})") from None
+    return result if result.profile == profile else None
+
+
+# Sends the images from one number to another at a setting.
+Trial = Callable[["Setting", int, int], "Outcome"]
 
 
 def search(
-    candidates: Sequence[Rival], ours: NDArray[np.bool_], trial: Trial, tell: Callable[[Tried], None]
-) -> tuple[Tried, bool]:
-    """The first candidate right as often as `ours` but for the tolerance, and True; else the best, and False.
+    settings: Sequence["Setting"],
+    ours: "NDArray[np.bool_]",
+    trial: Trial,
+    report: Callable[["Setting", "Outcome"], None],
+) -> tuple["Setting", "Outcome", bool]:
+    """The first setting that is as accurate as `ours`, and True; otherwise the most accurate, and False.
 
     Args:
-        candidates: at least one, in order of their bytes.
-        ours: which pictures we have right.
-        trial: sends pictures.
-        tell: hears of each trial.
+        settings: at least one, in order of their bytes.
+        ours: which images Overtone answers correctly.
+        trial: sends images.
+        report: called with each setting and the outcome so far.
     """
-    best: Tried | None = None
-    for rival in candidates:
-        for count in sorted({min(FIRST, len(ours)), len(ours)}):
-            right, size = trial(rival, count)
-            tried = Tried(rival, float(right.mean()), size, count)
-            tell(tried)
-            if best is None or tried.top1 > best.top1:
-                best = tried
-            allowed = TOLERANCE if count == len(ours) else BEHIND
-            if tried.top1 < ours[:count].mean() - allowed:
-                break
-        else:
-            return tried, True
+    best: tuple[Setting, Outcome] | None = None
+    for setting in settings:
+        outcome = trial(setting, 0, min(FIRST, len(ours)))
+        near = outcome.top1 >= ours[: len(outcome.correct)].mean() - BEHIND
+        if near and len(ours) > FIRST:
+            outcome = outcome.join([outcome, trial(setting, FIRST, len(ours))])
+        report(setting, outcome)
+        if best is None or outcome.top1 > best[1].top1:
+            best = setting, outcome
+        if near and outcome.top1 >= ours.mean() - TOLERANCE:
+            return setting, outcome, True
     assert best is not None
-    return best, False
+    return *best, False
 
 
-class Sender:
-    """Pictures sent in front of the rival's network."""
+def find(data: Path, checkpoint: str, baseline: str, codec: Codec, count: int | None) -> IsoAccuracy:
+    """Try all settings of a codec, and print what was tried.
 
-    def __init__(self, weights: Path, paths: Sequence[Path], targets: NDArray[np.int64]) -> None:
-        trained = load(weights)
-        self._network, self._size = trained.system, trained.recipe.size
-        self._network.module.eval()
-        self._paths, self._targets = paths, targets
-        self._cropped: dict[int, list[Image.Image]] = {}
+    Raises:
+        ValueError: no such checkpoint, baseline, codec or data.
+    """
+    from overtone.benchmarks.curve.baselines import Setting
+    from overtone.benchmarks.curve.command import Options, open_setup
+    from overtone.training.modes import confidence
 
-    def __call__(self, rival: Rival, count: int) -> tuple[NDArray[np.bool_], float]:
-        """See `Trial`."""
-        pictures = [self._sent(rival, number) for number in range(count)]
-        answers = [self._answers([p for p, _ in pictures[i : i + BATCH]]) for i in range(0, count, BATCH)]
-        right = np.concatenate(answers) == self._targets[:count]
-        return right, float(np.mean([size for _, size in pictures]))
+    setup = open_setup(data, Path("runs/iso-accuracy"), Options(checkpoint, baseline, count))
+    card, evaluation = setup.card, setup.evaluation("calibration", exact=True)
+    p = setup.predictions("calibration")[card.profile.quality]
+    threshold = card.point(None, card.profile.quality).threshold
+    early = confidence(p.low, card.temperature.low) >= threshold
+    low, high = (logits.argmax(axis=1) == p.targets for logits in (p.low, p.high))
+    ours = (early & low) | (~early & high)
+    print(f"Overtone {ours.mean():.2%} correct on {len(ours)} calibration images of {data.name}")
+    tried = [Setting(codec, side, quality) for side in SIDES for quality in QUALITIES]
+    sample = evaluation.run(tried, "sizes", 0, min(SAMPLE, len(ours)))
+    tried.sort(key=lambda setting: sample[setting].bytes.mean())
 
-    def _sent(self, rival: Rival, number: int) -> tuple[Pixels, int]:
-        body = rival.compress(self._at(rival.side, number))
-        return resized(np.asarray(Image.open(io.BytesIO(body)).convert("RGB")), self._size), len(body)
+    def trial(setting: Setting, begin: int, end: int) -> "Outcome":
+        return evaluation.run([setting], str(Baseline(codec, setting.side, setting.quality)), begin, end)[
+            setting
+        ]
 
-    def _at(self, side: int, number: int) -> Image.Image:
-        """A picture as a device would crop it; each is decoded once a side."""
-        known = self._cropped.setdefault(side, [])
-        for path in self._paths[len(known) : number + 1]:
-            known.append(Image.fromarray(fit(open_rgb(path, side), side)))
-        return known[number]
+    def report(setting: Setting, outcome: "Outcome") -> None:
+        name = Baseline(codec, setting.side, setting.quality)
+        size, count = outcome.bytes.mean(), len(outcome.correct)
+        print(f"{name!s:13} {outcome.top1:7.2%} correct, {size:7,.0f} bytes, {count} images")
 
-    def _answers(self, pictures: Sequence[Pixels]) -> NDArray[np.int64]:
-        x = torch.from_numpy(np.stack(pictures).transpose(0, 3, 1, 2).copy()).float()
-        with torch.inference_mode():
-            found: NDArray[np.int64] = self._network.logits(0, x).argmax(1).numpy()
-        return found
+    setting, outcome, reached = search(tried, ours, trial, report)
+    return IsoAccuracy(
+        profile=card.profile.id.hex(),
+        n=len(ours),
+        ours=float(ours.mean()),
+        baseline=Baseline(codec, setting.side, setting.quality),
+        theirs=outcome.top1,
+        bytes=float(outcome.bytes.mean()),
+        reached=reached,
+    )
 
 
 def main(
-    data: Annotated[Path, typer.Option(envvar="OVERTONE_DATA", help="Folder with train/ and val/.")],
-    checkpoint: Annotated[str, typer.Option(help="A file, or the name of a bundled one.")] = "imagenette",
-    rival: Annotated[
-        str, typer.Option(help="A network of `overtone train rival`, or a name.")
+    data: command.Data,
+    checkpoint: Annotated[
+        str, typer.Option(help="A file, or the name of a bundled checkpoint.")
     ] = "imagenette",
+    baseline: Annotated[str, typer.Option(help="A file, or the name of a bundled network.")] = "imagenette",
     codec: Annotated[str, typer.Option(help="webp or jpeg.")] = "webp",
-    count: Annotated[int | None, typer.Option(help="At most so many pictures.")] = None,
+    count: Annotated[int | None, typer.Option(min=1, help="At most so many images.")] = None,
 ) -> None:
-    """Print what was tried and the choice, and keep it where a sweep looks for it."""
-    console = Console(highlight=False, soft_wrap=True)
-    try:
-        found = find(data, checkpoint, rival, cast(Codec, codec), count, console)
-    except (ValueError, OSError) as error:
-        console.print(f"overtone: {error}", style="red", markup=False)
-        raise typer.Exit(1) from None
-    path = log_of(Path(checkpoint).stem)
-    path.write_text(json.dumps(found.document(), indent=1) + "\n", "utf-8")
-    end = "" if found.reached else "; none is as accurate, this is the most accurate"
-    console.print(f"equal accuracy: {found.rival}{end}\nwrote {path}")
+    """Find the upload of equal accuracy, and keep it where a sweep looks for it."""
 
+    def action() -> None:
+        found = find(data, checkpoint, baseline, cast(Codec, codec), count)
+        path = log_of(Path(checkpoint).stem)
+        path.write_text(json.dumps(found.document(), indent=1) + "\n", "utf-8")
+        end = "" if found.reached else "; none is as accurate, this is the most accurate"
+        print(f"equal accuracy: {found.baseline}{end}\nwrote {path}")
 
-def find(data: Path, checkpoint: str, rival: str, codec: Codec, count: int | None, console: Console) -> Equal:
-    """Try everything.
-
-    Raises:
-        ValueError: no such checkpoint, rival, codec or data.
-    """
-    weights = find_rival(rival)
-    rivals = [Rival(codec, side, quality) for side in SIDES for quality in QUALITIES]
-    network, card = open_network(checkpoint)
-    held = split(part(data, "train", card.classes, card.profile.labels))[1]
-    known = dict(zip(held.paths, held.targets, strict=True))
-    paths = draw(held.paths, count)
-    targets = np.array([known[path] for path in paths])
-    size = card.profile.size
-    fitted = [fit(open_rgb(path, size), size) for path in tracked(paths, "ours")]
-    ours = Judge(network, card).answers(fitted) == targets
-    console.print(
-        f"Overtone      {ours.mean():7.2%} right on {len(paths)} calibration pictures of {data.name}"
-    )
-    few = [Image.fromarray(picture) for picture in fitted[:SAMPLE]]
-    sizes = {each: _mean_bytes(each, few) for each in tracked(rivals, "sizes")}
-
-    def tell(tried: Tried) -> None:
-        of = "" if tried.n == len(paths) else f" (of {tried.n})"
-        console.print(f"{tried.rival!s:13} {tried.top1:7.2%} right, {tried.bytes:7,.0f} bytes{of}")
-
-    send = Sender(weights, paths, targets)
-    found, reached = search(sorted(rivals, key=sizes.__getitem__), ours, send, tell)
-    profile = card.profile.id.hex()
-    return Equal(profile, len(paths), float(ours.mean()), found.rival, found.top1, found.bytes, reached)
-
-
-def _mean_bytes(rival: Rival, pictures: Sequence[Image.Image]) -> float:
-    small = (picture.resize((rival.side, rival.side)) for picture in pictures)
-    return float(np.mean([len(rival.compress(picture)) for picture in small]))
+    command.call("iso_accuracy", "train,server,bench", action)
 
 
 if __name__ == "__main__":
