@@ -1,36 +1,60 @@
-"""The choice of equal accuracy, in front of a network of its own."""
+import json
+from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+import pytest
 
-from overtone.benchmarks.load.upload import Rival
-from overtone.benchmarks.sweep.fair import FIRST, Tried, search
+from overtone.benchmarks.curve.baselines import Setting
+from overtone.benchmarks.curve.evaluation import Outcome
+from overtone.benchmarks.load.baseline import Baseline
+from overtone.benchmarks.sweep import iso_accuracy
+from overtone.benchmarks.sweep.iso_accuracy import FIRST, IsoAccuracy, LogError, logged, search
 
 N = 400
 OURS = np.arange(N) % 10 != 0
-SMALL, FAIR, DEAR = Rival("webp", 96, 40), Rival("webp", 128, 25), Rival("webp", 224, 75)
+SMALL, MEDIUM, LARGE = Setting("webp", 96, 40), Setting("webp", 128, 25), Setting("webp", 224, 75)
 
 
-def tried(*shares: float) -> tuple[tuple[Tried, bool], list[tuple[Rival, int]]]:
-    """What is found if the three rivals are right in such shares, and which trials it took."""
-    told: list[tuple[Rival, int]] = []
-    share = dict(zip((SMALL, FAIR, DEAR), shares, strict=True))
+def found(*shares: float) -> tuple[Setting, float, bool, list[tuple[Setting, int]]]:
+    """The result if the settings are correct in such shares, and what was tried on how many images."""
+    tried: list[tuple[Setting, int]] = []
+    share = dict(zip((SMALL, MEDIUM, LARGE), shares, strict=True))
 
-    def trial(rival: Rival, count: int) -> tuple[NDArray[np.bool_], float]:
-        return np.arange(count) < share[rival] * count, 10.0 * rival.side
+    def trial(setting: Setting, begin: int, end: int) -> Outcome:
+        sizes = np.full(end - begin, 10 * setting.side)
+        return Outcome(sizes, sizes, np.arange(begin, end) % 100 < 100 * share[setting])
 
-    found = search([SMALL, FAIR, DEAR], OURS, trial, lambda each: told.append((each.rival, each.n)))
-    return found, told
+    setting, outcome, reached = search(
+        [SMALL, MEDIUM, LARGE], OURS, trial, lambda s, outcome: tried.append((s, len(outcome.correct)))
+    )
+    return setting, outcome.top1, reached, tried
 
 
 def test_the_first_that_is_as_accurate_wins() -> None:
-    (found, reached), told = tried(0.80, 0.8975, 0.95)
-    assert (found, reached) == (Tried(FAIR, 0.8975, 1280.0, N), True)
-    # One far behind was not tried on all, and nobody dearer at all.
-    assert told == [(SMALL, FIRST), (FAIR, FIRST), (FAIR, N)]
+    setting, top1, reached, tried = found(0.80, 0.90, 0.95)
+    assert (setting, top1, reached) == (MEDIUM, pytest.approx(0.90), True)
+    # One that is far behind is not tried on all images, and larger ones not at all.
+    assert tried == [(SMALL, FIRST), (MEDIUM, N)]
 
 
-def test_if_none_is_the_most_accurate_stands_in() -> None:
-    (found, reached), told = tried(0.80, 0.885, 0.86)
-    assert (found.rival, reached) == (FAIR, False)
-    assert told[-1][0] == DEAR
+def test_if_none_is_the_most_accurate_is_taken() -> None:
+    setting, _, reached, tried = found(0.80, 0.88, 0.86)
+    assert (setting, reached) == (MEDIUM, False)
+    assert tried[-1] == (LARGE, FIRST)
+
+
+def test_a_log_is_of_one_profile(tmp_path: Path) -> None:
+    result = IsoAccuracy("90b91de9", 900, 0.9, Baseline("webp", 128, 25), 0.897, 1400.0, True)
+    path = tmp_path / "log.json"
+    path.write_text(json.dumps(result.document()))
+    assert logged(path, "90b91de9") == result
+    assert logged(path, "00000000") is None
+    assert logged(tmp_path / "none.json", "90b91de9") is None
+    path.write_text('{"n": 1}')
+    with pytest.raises(LogError, match=r"log\.json: not a log"):
+        logged(path, "90b91de9")
+
+
+def test_the_kept_logs_can_be_read() -> None:
+    for path in iso_accuracy.LOGS.glob("iso-accuracy-*.json"):
+        assert logged(path, json.loads(path.read_text())["profile"]) is not None

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from overtone.benchmarks.link.link import Link
 from overtone.benchmarks.link.rate import Bucket, UnitError
-from overtone.benchmarks.link.trace import Course, Moment, Trace
+from overtone.benchmarks.link.trace import Moment, RecordedRate, Trace
 
 ROWS = "time,up,down,rtt\n0,8kbit,16kbit,100ms\n1,0,16000,\n3, 16 kbit ,16kbit,80ms\n"
 
@@ -18,43 +18,31 @@ def trace(tmp_path: Path) -> Trace:
     return Trace.read(path)
 
 
-def test_a_file_is_read(trace: Trace) -> None:
+def test_a_file_is_read(trace: Trace, tmp_path: Path) -> None:
     assert trace.moments == (
         Moment(0, 8000, 16000, 0.1),
         Moment(1, 0, 16000, None),
         Moment(3, 16000, 16000, 0.08),
     )
     assert (trace.period, trace.longest_rtt) == (5, 0.1)
-
-
-def test_a_link_shows_the_mean_rate_and_the_longest_round_trip(trace: Trace) -> None:
+    assert [trace.rtt(t) for t in (0, 0.99, 1, 3, 4.99, 5)] == [0.1, 0.1, None, 0.08, 0.08, 0.1]
     link = Link("h:1", trace=trace, profile="3g")
     assert (link.up.bits, link.down.bits, link.rtt) == (8000, 16000, 0.1)
-
-
-def test_one_rate_is_of_both_directions(tmp_path: Path) -> None:
-    path = tmp_path / "trace.csv"
+    path = tmp_path / "both.csv"
     path.write_text("time,rate\n0,1mbit\n")
     assert Trace.read(path).moments == (Moment(0, 1e6, 1e6),)
 
 
-def test_bytes_leave_at_the_recorded_rate_and_wait_while_there_is_none(trace: Trace) -> None:
-    course = trace.course("up", start=100.0)
-    assert course.after(100.0, 500) == pytest.approx(100.5)
-    assert course.after(100.0, 1000) == pytest.approx(101.0)
-    assert course.after(100.0, 1001) == pytest.approx(103.0005)  # nothing from 1 to 3
-    assert course.after(102.0, 2000) == pytest.approx(104.0)
-    assert course.after(104.5, 1000 + 500) == pytest.approx(105.5)  # from the beginning again
-    assert course.after(100.0, 10 * 5000) == pytest.approx(150.0)
-    assert course.mean.bits == pytest.approx(8 * 5000 / 5)
-
-
-def test_the_round_trip_is_the_recorded_one_where_there_is_one(trace: Trace) -> None:
-    assert [trace.rtt(t) for t in (0, 0.99, 1, 3, 4.99, 5)] == [0.1, 0.1, None, 0.08, 0.08, 0.1]
-
-
-def test_a_bucket_keeps_to_a_trace(trace: Trace) -> None:
-    bucket = Bucket(trace.course("up", 0.0), burst=0.0)
+def test_bytes_leave_at_the_recorded_rate_and_wait_while_it_is_zero(trace: Trace) -> None:
+    rate = trace.schedule("up", start=100.0)
+    assert rate.finish(100.0, 500) == pytest.approx(100.5)
+    assert rate.finish(100.0, 1000) == pytest.approx(101.0)
+    assert rate.finish(100.0, 1001) == pytest.approx(103.0005)  # nothing from 1 to 3
+    assert rate.finish(102.0, 2000) == pytest.approx(104.0)
+    assert rate.finish(104.5, 1000 + 500) == pytest.approx(105.5)  # from the beginning again
+    assert rate.finish(100.0, 10 * 5000) == pytest.approx(150.0)
+    assert rate.mean.bits == pytest.approx(8 * 5000 / 5)
+    bucket = Bucket(trace.schedule("up", 0.0), burst=0.0)
     assert [bucket.depart(0.0, 500) for _ in range(4)] == pytest.approx([0.5, 1.0, 3.25, 3.5])
 
 
@@ -69,17 +57,16 @@ def test_two_pieces_take_as_long_as_one(
     steps: list[tuple[float, int]], start: float, first: int, second: int
 ) -> None:
     times, rates, now = [], [], 0.0
-    for length, rate in steps:
+    for length, bits in steps:
         times.append(now)
-        rates.append(float(rate))
+        rates.append(float(bits))
         now += length
     rates[-1] += 1000.0
-    course = Course(times, rates, now, 0.0)
-    middle = course.after(start, first)
+    rate = RecordedRate(times, rates, now, 0.0)
+    middle = rate.finish(start, first)
     assert middle >= start
-    assert course.after(middle, second) == pytest.approx(
-        course.after(start, first + second), rel=1e-6, abs=1e-3
-    )
+    together = rate.finish(start, first + second)
+    assert rate.finish(middle, second) == pytest.approx(together, rel=1e-6, abs=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -88,8 +75,8 @@ def test_two_pieces_take_as_long_as_one(
         ("", "begin at 0"),
         ("time,rate\n", "begin at 0"),
         ("time,rate\n1,1mbit\n", "begin at 0"),
-        ("time,rate\n0,1mbit\n0,2mbit\n", "grow"),
-        ("time,rate\n0,0\n", "carry"),
+        ("time,rate\n0,1mbit\n0,2mbit\n", "increase"),
+        ("time,rate\n0,0\n", "not all zero"),
         ("time,rate\n0,inf\n", "finite"),
         ("time,rate\n0,1mb\n", "line 2: cannot read the rate"),
         ("time,rate\nnow,1mbit\n", "line 2: cannot read"),

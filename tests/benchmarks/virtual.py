@@ -34,6 +34,6 @@ class _Loop(asyncio.SelectorEventLoop):
 
 
 def virtually(main: Coroutine[Any, Any, T], moment: float = 0.0) -> T:
-    """Run to the end on a virtual clock; `moment` is what the kernel may need for itself, in real seconds."""
+    """Run to the end on a virtual clock; `moment` is the real time in seconds that the kernel may need."""
     with asyncio.Runner(loop_factory=lambda: _Loop(moment)) as runner:
         return runner.run(main)

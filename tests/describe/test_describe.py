@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from typer.testing import CliRunner
 
-from overtone.benchmarks.codec.description import Description, Part, describe, portray
-from overtone.benchmarks.codec.draw_description import draw
 from overtone.cli import app
+from overtone.describe.description import Description, describe, describe_image
+from overtone.describe.figure import draw
 from overtone.frequency import Profile, decode_low, dequantise, encode, fit, image, open_rgb
 from overtone.frequency.channels import LOW
 
@@ -20,7 +20,7 @@ runner = CliRunner()
 
 @pytest.fixture
 def shot(tmp_path: Path, photograph: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A picture file in the current folder."""
+    """An image file in the current folder."""
     monkeypatch.chdir(tmp_path)
     Image.fromarray(photograph).save("shot.png")
     return Path("shot.png")
@@ -31,26 +31,25 @@ def described(photograph: NDArray[np.uint8], tiny_profile: Profile) -> Descripti
     return describe(fit(open_rgb(photograph), 64), tiny_profile, 2)
 
 
-def of_band(found: Description, band: str) -> Part:
-    return found.low if band == "low" else found.high
+def test_header_channels_and_final_state_add_up_to_the_payload(described: Description) -> None:
+    for band, payload in (("low", described.low), ("high", described.high)):
+        channels = sum(c.bits for c in described.channels if c.band == band)
+        assert channels == pytest.approx(payload.channel_bits)
+        whole = 8 * payload.header_bytes + channels + payload.end_bits
+        assert whole == pytest.approx(8 * payload.payload_bytes)
+        assert 15 <= payload.end_bits < 33
 
 
-@pytest.mark.parametrize("band", ["low", "high"])
-def test_header_channels_and_end_are_the_payload(described: Description, band: str) -> None:
-    part = of_band(described, band)
-    channels = sum(c.bits for c in described.channels if c.band == band)
-    assert channels == pytest.approx(part.channel_bits)
-    assert 8 * part.header_bytes + channels + part.end_bits == pytest.approx(8 * part.payload_bytes)
-    assert 15 <= part.end_bits < 33
-
-
-def test_it_is_of_the_payloads_that_are_sent(
+def test_it_describes_the_payloads_that_are_sent(
     described: Description, photograph: NDArray[np.uint8], tiny_profile: Profile
 ) -> None:
-    sent = encode(fit(open_rgb(photograph), 64), tiny_profile, 2)
+    rgb = fit(open_rgb(photograph), 64)
+    sent = encode(rgb, tiny_profile, 2)
     assert described.payload_bytes == (len(sent.low), len(sent.low) + len(sent.high))
-    heard = dequantise(decode_low(sent.low, tiny_profile), tiny_profile.low_steps(2))
-    assert (described.seen[0] == image(heard, LOW)).all()
+    decoded = dequantise(decode_low(sent.low, tiny_profile), tiny_profile.low_steps(2))
+    assert (described.seen[0] == image(decoded, LOW)).all()
+    low, both = (np.mean((seen.astype(float) - rgb) ** 2) for seen in described.seen)
+    assert both < low
 
 
 def test_channels_are_named_and_measured(described: Description) -> None:
@@ -64,24 +63,16 @@ def test_channels_are_named_and_measured(described: Description) -> None:
         assert channel.values or channel.lost == pytest.approx(channel.energy)
 
 
-def test_high_brings_the_picture_nearer(described: Description, photograph: NDArray[np.uint8]) -> None:
-    original = fit(open_rgb(photograph), 64).astype(float)
-    low, both = (np.mean((seen - original) ** 2) for seen in described.seen)
-    assert both < low
-
-
 @pytest.mark.parametrize("qualities", [(1,), (1, 2, 3)])
-def test_a_flat_picture_is_drawn_too(
-    qualities: tuple[int, ...], tmp_path: Path, tiny_profile: Profile
-) -> None:
-    found = portray(Image.new("RGB", (64, 64), (128, 128, 128)), tiny_profile, qualities)
+def test_a_flat_image_is_drawn_too(qualities: tuple[int, ...], tmp_path: Path, tiny_profile: Profile) -> None:
+    found = describe_image(Image.new("RGB", (64, 64), (128, 128, 128)), tiny_profile, qualities)
     assert max(c.energy for c in found.descriptions[0].channels) < 1
     draw("grey", found, tmp_path / "grey.png")
     with Image.open(tmp_path / "grey.png") as drawn:
         assert min(drawn.size) > 500
 
 
-def test_it_prints_and_draws(shot: Path, tiny_checkpoint: Path) -> None:
+def test_the_command_prints_and_draws(shot: Path, tiny_checkpoint: Path) -> None:
     command = ["describe", str(shot), "--model", str(tiny_checkpoint)]
     found = runner.invoke(app, command)
     assert found.exit_code == 0, found.output
@@ -90,15 +81,14 @@ def test_it_prints_and_draws(shot: Path, tiny_checkpoint: Path) -> None:
     assert Path("shot.describe.png").read_bytes().startswith(b"\x89PNG")
     again = runner.invoke(app, [*command, "--every-quality"])
     assert again.exit_code == 0, again.output
-    assert again.stdout.splitlines()[-1] == "shot.describe.png (written over)"
+    assert again.stdout.splitlines()[-1] == "shot.describe.png (overwritten)"
     for heading in ("quality 1", "quality 2", "quality 3"):
         assert heading in again.stdout
 
 
 def test_json_is_one_object(shot: Path, tiny_checkpoint: Path, tiny_profile: Profile) -> None:
-    found = runner.invoke(
-        app, ["describe", str(shot), "--model", str(tiny_checkpoint), "--quality", "3", "--json"]
-    )
+    command = ["describe", str(shot), "--model", str(tiny_checkpoint), "--quality", "3", "--json"]
+    found = runner.invoke(app, command)
     assert found.exit_code == 0, found.output
     assert found.stdout.count("\n") == 1
     printed = json.loads(found.stdout)
@@ -111,7 +101,7 @@ def test_json_is_one_object(shot: Path, tiny_checkpoint: Path, tiny_profile: Pro
     assert [c["band"] for c in quality["channels"]] == ["low"] * 6 + ["high"] * 18
 
 
-def test_a_misspelt_picture_does_not_wait_for_torch(tmp_path: Path) -> None:
+def test_a_misspelt_file_name_does_not_wait_for_torch(tmp_path: Path) -> None:
     code = (
         "import sys; from overtone.cli import app; app(['describe', 'nowhere.jpg'], standalone_mode=False); "
         "sys.exit('torch' in sys.modules)"
@@ -127,13 +117,13 @@ def test_a_misspelt_picture_does_not_wait_for_torch(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["nowhere.jpg"], "no such file"),
-        (["."], ".: a folder; give one picture"),
-        (["notes.txt"], "not a picture"),
+        (["."], ".: a folder; give one image"),
+        (["notes.txt"], "notes.txt"),
         (["shot.png", "--quality", "9"], "no quality 9"),
         (["shot.png", "--quality", "1", "--every-quality"], "not both"),
         (["shot.png", "--out", "shot.jpg"], "ends in .png"),
         (["shot.png", "--out", "nowhere/shot.png"], "no such folder"),
-        (["shot.png", "--out", "shot.png"], "the picture itself"),
+        (["shot.png", "--out", "shot.png"], "the image itself"),
         (["shot.png", "--model", "nowhere"], "no such checkpoint"),
     ],
 )

@@ -30,14 +30,14 @@ class Way:
             self._connect(self.link, self.transport, "--operating-point", "never") as device,
         ):
             if deaf is not None:
-                self.link._down.delay = FOREVER
+                self.link.downstream.delay = FOREVER
                 await deaf.wait()
             return await device.classify(path)
 
     async def move(self, server: Server | None) -> None:
         """Break the connection, and let new ones reach another server, or nobody."""
         await self.link.cut()
-        self.link._down.delay = 0.0
+        self.link.downstream.delay = 0.0
         if server is not None:
             self.link.target = endpoint(getattr(server, self.transport))
         self.link.restore()
