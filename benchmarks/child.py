@@ -29,11 +29,7 @@ class Child:
     @classmethod
     @contextlib.asynccontextmanager
     async def running(
-        cls,
-        name: str,
-        *command: str,
-        environment: Mapping[str, str | None] | None = None,
-        grace: float = 9.0,
+        cls, name: str, *command: str, environment: Mapping[str, str | None] | None = None, grace: float = 9.0
     ) -> AsyncIterator[Self]:
         """Start `command`; on leaving, terminate it, and kill it if it is still there after `grace` seconds.
 

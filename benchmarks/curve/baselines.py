@@ -5,7 +5,6 @@ which already take several times as long as Overtone's encoder (docs/bytes.md sa
 """
 
 import io
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -14,8 +13,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
-
-from overtone.benchmarks.curve.containers import bare_avif, bare_jpeg, bare_webp
 
 Codec = Literal["jpeg", "webp", "avif", "jxl", "cut"]
 Pixels = NDArray[np.uint8]
@@ -29,12 +26,12 @@ QUALITIES: dict[Codec, tuple[int, ...]] = {
 }
 # Progressive JPEGs that are cut off: sides, quality, and the bytes that are kept.
 CUT_SIDES, CUT_QUALITY, KEPT = (112, 160, 224), 50, (600, 900, 1300, 1900, 2800)
-TITLES: dict[Codec, str] = {
-    "jpeg": "JPEG",
-    "webp": "WebP",
-    "avif": "AVIF",
-    "jxl": "JPEG XL",
-    "cut": "progressive JPEG, cut",
+NAMES = ("JPEG", "WebP", "AVIF", "JPEG XL", "progressive JPEG, cut")
+TITLES: dict[Codec, str] = dict(zip((*QUALITIES, "cut"), NAMES, strict=True))
+OPTIONS: dict[Codec, dict[str, Any]] = {
+    "webp": {"method": 6},
+    "avif": {"speed": 6, "max_threads": 1},
+    "jxl": {"effort": 7},
 }
 
 
@@ -53,15 +50,6 @@ class Setting:
         return {name: value for name, value in asdict(self).items() if name != "kept" or value}
 
 
-@dataclass(frozen=True)
-class Sent:
-    """Bytes of the file, whole and `bare` (`benchmarks.curve.containers`), and the decoded image."""
-
-    bytes: int
-    bare: int
-    rgb: Pixels
-
-
 def has_jxl() -> bool:
     """Whether Pillow's plugin for JPEG XL is installed; Pillow has no support of its own."""
     return find_spec("pillow_jxl") is not None
@@ -76,61 +64,31 @@ def settings() -> list[Setting]:
     return whole + [Setting("cut", side, CUT_QUALITY, kept) for side in CUT_SIDES for kept in KEPT]
 
 
-def send(rgb: Pixels, setting: Setting) -> Sent:
-    """An image uint8[side, side, 3] through a codec and back."""
-    return _SENDERS[setting.codec](Image.fromarray(rgb), setting)
+def send(rgb: Pixels, setting: Setting) -> tuple[int, Pixels]:
+    """An image uint8[side, side, 3] through a codec: the bytes of its file, and the decoded image."""
+    if setting.codec == "jxl":
+        import_module("pillow_jxl")  # registers the format with Pillow
+    image, codec = Image.fromarray(rgb), setting.codec
+    if codec not in ("jpeg", "cut"):
+        file = _encoded(image, codec, setting.quality, **OPTIONS[codec])
+        return len(file), _decoded(file)
+    progressive = _encoded(image, "jpeg", setting.quality, optimize=True, progressive=True)
+    if codec == "jpeg":  # the shorter of two that decode to the same image
+        file = min(_encoded(image, "jpeg", setting.quality, optimize=True), progressive, key=len)
+        return len(file), _decoded(file)
+    before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, True
+    try:
+        return len(progressive[: setting.kept]), _decoded(progressive[: setting.kept])
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
-def _encoded(image: Image.Image, kind: str, setting: Setting, **options: object) -> bytes:
+def _encoded(image: Image.Image, kind: str, quality: int, **options: object) -> bytes:
     file = io.BytesIO()
-    image.save(file, kind, quality=setting.quality, **options)
+    image.save(file, kind, quality=quality, **options)
     return file.getvalue()
 
 
 def _decoded(file: bytes) -> Pixels:
     with Image.open(io.BytesIO(file)) as image:
         return np.asarray(image.convert("RGB"))
-
-
-def _jpeg(image: Image.Image, setting: Setting) -> Sent:
-    """The shorter of optimised and progressive; they decode to the same image."""
-    plain = _encoded(image, "jpeg", setting)
-    own = [_encoded(image, "jpeg", setting, optimize=True, progressive=p) for p in (False, True)]
-    bare = min(bare_jpeg(plain, tables=False), *(bare_jpeg(file, tables=True) for file in own))
-    return Sent(min(map(len, own)), bare, _decoded(plain))
-
-
-def _cut(image: Image.Image, setting: Setting) -> Sent:
-    """The first bytes of a progressive JPEG: some complete scans and part of the next."""
-    file = _encoded(image, "jpeg", setting, progressive=True, optimize=True)[: setting.kept]
-    before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, True
-    try:
-        return Sent(len(file), bare_jpeg(file, tables=True), _decoded(file))
-    finally:
-        ImageFile.LOAD_TRUNCATED_IMAGES = before
-
-
-def _webp(image: Image.Image, setting: Setting) -> Sent:
-    file = _encoded(image, "webp", setting, method=6)
-    return Sent(len(file), bare_webp(file), _decoded(file))
-
-
-def _avif(image: Image.Image, setting: Setting) -> Sent:
-    file = _encoded(image, "avif", setting, speed=6, max_threads=1)
-    return Sent(len(file), bare_avif(file), _decoded(file))
-
-
-def _jxl(image: Image.Image, setting: Setting) -> Sent:
-    """The plugin writes a codestream without a container."""
-    import_module("pillow_jxl")  # registers the format with Pillow
-    file = _encoded(image, "jxl", setting, effort=7)
-    return Sent(len(file), len(file), _decoded(file))
-
-
-_SENDERS: dict[Codec, Callable[[Image.Image, Setting], Sent]] = {
-    "jpeg": _jpeg,
-    "webp": _webp,
-    "avif": _avif,
-    "jxl": _jxl,
-    "cut": _cut,
-}

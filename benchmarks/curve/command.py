@@ -1,17 +1,17 @@
 """The command `overtone bench bytes`: top-1 against bytes, of Overtone and of baselines.
 
-Every reported setting was chosen on the calibration part of `train/`, for Overtone and for the baselines alike
-(by payload, and for baselines by bare bytes too); all reported numbers are of `val/`.
+Every reported setting was chosen on the calibration part of `train/`, for Overtone and for the baselines alike;
+all reported numbers are of `val/`.
 """
 
 import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from overtone.benchmarks.curve import figure as bytes_figure
 from overtone.benchmarks.curve import ours, overhead
 from overtone.benchmarks.curve import report as bytes_report
 from overtone.benchmarks.curve.baselines import TITLES, Setting, has_jxl, settings
-from overtone.benchmarks.curve.comparison import BEST, Counts, Entry, comparisons
+from overtone.benchmarks.curve.comparison import BEST, Entry, comparisons
 from overtone.benchmarks.curve.delta_rate import Point, frontier, thinned
 from overtone.benchmarks.curve.evaluation import Evaluation, Outcome, identity
 from overtone.benchmarks.curve.overhead import Overhead
@@ -120,14 +120,13 @@ def open_setup(data: Path, out: Path, options: Options) -> Setup:
         ValueError: as `run`.
     """
     device = choose_device(options.device)
-    our_file, baseline_file = find(options.checkpoint), weights.find_baseline(options.baseline)
-    model, card = load(our_file, device)
-    baseline = weights.load(baseline_file)
+    files = find(options.checkpoint), weights.find_baseline(options.baseline)
+    (model, card), baseline = load(files[0], device), weights.load(files[1])
     baseline.system.module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if baseline.system.channels is not None:
-        raise weights.WeightsError(f"{baseline_file}: a baseline reads RGB images, this network channels")
+        raise weights.WeightsError(f"{files[1]}: a baseline reads RGB images, this network channels")
     if baseline.classes != card.classes:
-        raise weights.WeightsError(f"{baseline_file}: trained for other classes than {options.checkpoint}")
+        raise weights.WeightsError(f"{files[1]}: trained for other classes than {options.checkpoint}")
     parts = {
         name: _some(read_part(data, name, card.classes, card.profile.labels), options.images)
         for name in ("calibration", "val")
@@ -136,7 +135,7 @@ def open_setup(data: Path, out: Path, options: Options) -> Setup:
     if not count:
         raise DataError(f"{data}: settings are chosen on a tenth of train/, which has too few images")
     parts["calibration"] = parts["calibration"].take(np.random.default_rng(SEED).permutation(count).tolist())
-    ids = fingerprint(our_file.read_bytes()), fingerprint(baseline_file.read_bytes())
+    ids = fingerprint(files[0].read_bytes()), fingerprint(files[1].read_bytes())
     workers = (os.cpu_count() or 1) if options.workers is None else options.workers
     return Setup(model, card, baseline, ids, parts, ResultCache(out / "measured.jsonl"), out, workers)
 
@@ -152,8 +151,7 @@ def warnings(macs: Mapping[str, float]) -> Iterator[str]:
     """What limits the comparison."""
     if not has_jxl():
         yield "no JPEG XL: install it with pip install 'overtone[rivals]'"
-    lowest, highest = EQUAL_MACS
-    if not lowest <= macs["rival"] / macs["ours"] <= highest:
+    if not EQUAL_MACS[0] <= macs["rival"] / macs["ours"] <= EQUAL_MACS[1]:
         yield (
             f"the baseline takes {macs['rival'] / 1e9:.3f} G multiply-adds, Overtone {macs['ours'] / 1e9:.3f} G "
             "on average: a baseline of another size would make them equal"
@@ -170,10 +168,10 @@ def _measure(setup: Setup, data: Path, checkpoint: str, console: Console) -> dic
     with _timed("choosing the baselines' settings", console):
         best = choose(setup.evaluation("calibration", exact=False), chosen[0].top1, chosen[-1].top1)
     with _timed(f"measuring {len(best)} of them on val", console):
-        codecs = _report(setup.evaluation("val", exact=True), best, framing)
+        codecs = _entries(setup.evaluation("val", exact=True), best, framing)
     everyone = {**codecs, ours.ALL_CHANNELS: plain}
     best_of_all = {BEST: [entry for entries in codecs.values() for entry in entries]}
-    ratios = [each.document() for each in comparisons(mine, best_of_all | everyone)]
+    ratios = comparisons(mine, best_of_all | everyone)
     number = next((r for r in ratios if (r["rival"], r["measure"]) == (BEST, "payload")), None)
     return {
         "checkpoint": setup.card.name,
@@ -187,7 +185,7 @@ def _measure(setup: Setup, data: Path, checkpoint: str, console: Console) -> dic
         "ratios": ratios,
         "ours": [entry.document() for entry in mine],
         "rivals": [{"rival": name} | e.document() for name, entries in everyone.items() for e in entries],
-        "overhead": framing.document(),
+        "overhead": asdict(framing),
         "macs": setup.macs(),
     }
 
@@ -200,10 +198,7 @@ def _timed(what: str, console: Console) -> Iterator[None]:
 
 
 def choose(evaluation: Evaluation, lowest: float, highest: float) -> list[Setting]:
-    """For each codec the settings on its frontiers, by payload and by bare bytes.
-
-    `lowest` and `highest` are the range of top-1 that Overtone reaches.
-    """
+    """Each codec's settings on its frontier; `lowest` and `highest` are the top-1 that Overtone reaches."""
     floor, ceiling = lowest - BELOW, highest + ABOVE
     by_codec: dict[str, list[tuple[Setting, Outcome]]] = {}
     for setting, outcome in eliminate(evaluation, settings(), floor).items():
@@ -212,34 +207,23 @@ def choose(evaluation: Evaluation, lowest: float, highest: float) -> list[Settin
 
 
 def best_settings(tried: list[tuple[Setting, Outcome]], floor: float, ceiling: float) -> list[Setting]:
-    """Of one codec: those on one of two frontiers, from the floor to the first that reaches the ceiling."""
+    """Of one codec: those on the frontier, from the floor to the first that reaches the ceiling."""
     least = relevant(floor, [outcome.top1 for _, outcome in tried])
-    enough = [(setting, outcome) for setting, outcome in tried if outcome.top1 >= least]
-    whole, bare = (_frontier_below(enough, count, ceiling) for count in ("bytes", "bare"))
-    on_whole = [point.settings["setting"] for point in whole]
-    rest = [point for point in bare if point.settings["setting"] not in on_whole]
-    return [point.settings["setting"] for point in thinned(whole) + rest]
-
-
-def _frontier_below(
-    tried: list[tuple[Setting, Outcome]], count: Literal["bytes", "bare"], ceiling: float
-) -> list[Point]:
-    """The frontier by a count of bytes, up to the first point that reaches the ceiling."""
-    points = frontier(Point(float(getattr(o, count).mean()), o.top1, {"setting": s}) for s, o in tried)
+    points = frontier(
+        Point(float(outcome.bytes.mean()), outcome.top1, {"setting": setting})
+        for setting, outcome in tried
+        if outcome.top1 >= least
+    )
     below = sum(point.top1 < ceiling for point in points)
-    return points[: below + 1]
+    return [point.settings["setting"] for point in thinned(points[: below + 1])]
 
 
-def _report(evaluation: Evaluation, chosen: list[Setting], framing: Overhead) -> dict[str, list[Entry]]:
+def _entries(evaluation: Evaluation, chosen: list[Setting], framing: Overhead) -> dict[str, list[Entry]]:
     """By codec, the chosen settings on val."""
     entries: dict[str, list[Entry]] = {TITLES[setting.codec]: [] for setting in chosen}
-    for setting, found in evaluation.run(chosen, "reporting").items():
-        sent = found.bytes.astype(float)
-        counts: Counts = {
-            "payload": sent,
-            "wire": framing.image.wire(sent),
-            "post": framing.post.wire(sent),
-            "bare": found.bare.astype(float),
-        }
-        entries[TITLES[setting.codec]].append(Entry(setting.document, found.correct, counts))
+    for setting, (sizes, correct) in evaluation.run(chosen, "reporting").items():
+        sent = sizes.astype(np.float64)
+        wire, post = framing.image.wire(sent), framing.post.wire(sent)
+        entry = Entry(setting.document, correct, {"payload": sent, "wire": wire, "post": post})
+        entries[TITLES[setting.codec]].append(entry)
     return entries

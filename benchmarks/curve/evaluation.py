@@ -25,12 +25,10 @@ from overtone.training.weights import Trained
 BATCH = 32
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """For every image: bytes sent int64[n], the same `bare`, and whether the answer was correct bool[n]."""
+class Outcome(NamedTuple):
+    """For every image: bytes sent int64[n], and whether the answer was correct bool[n]."""
 
     bytes: NDArray[np.int64]
-    bare: NDArray[np.int64]
     correct: NDArray[np.bool_]
 
     @property
@@ -41,19 +39,7 @@ class Outcome:
     @classmethod
     def join(cls, parts: Iterable[Self]) -> Self:
         """Parts, in order, as one."""
-        columns = zip(*((p.bytes, p.bare, p.correct) for p in parts), strict=True)
-        return cls(*(np.concatenate(column) for column in columns))
-
-    @classmethod
-    def read(cls, value: Json) -> Self:
-        """From what `document` gave."""
-        correct = np.array(value["correct"], dtype=bool)
-        return cls(np.array(value["bytes"]), np.array(value["bare"]), correct)
-
-    def document(self) -> Json:
-        """Plain values for JSON."""
-        correct = self.correct.astype(int).tolist()
-        return {"bytes": self.bytes.tolist(), "bare": self.bare.tolist(), "correct": correct}
+        return cls(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 class Job(NamedTuple):
@@ -64,17 +50,8 @@ class Job(NamedTuple):
     end: int
 
 
-class Arrived(NamedTuple):
-    """Images uint8[n, 3, size, size] as the network sees them, their sizes and targets int64[n]."""
-
-    rgb: Tensor
-    bytes: NDArray[np.int64]
-    bare: NDArray[np.int64]
-    targets: NDArray[np.int64]
-
-
-class Arrivals(Dataset[Arrived]):
-    """What arrives of each job's images, brought to a network's `size`."""
+class Arrivals(Dataset[Any]):
+    """For each job: images uint8[n, 3, size, size] as the network sees them, their bytes and targets."""
 
     def __init__(self, images: Pictures, size: int, jobs: Sequence[Job]) -> None:
         self.images, self.size, self.jobs = images, size, jobs
@@ -82,12 +59,12 @@ class Arrivals(Dataset[Arrived]):
     def __len__(self) -> int:
         return len(self.jobs)
 
-    def __getitem__(self, index: int) -> Arrived:
+    def __getitem__(self, index: int) -> tuple[Tensor, NDArray[np.int64], NDArray[np.int64]]:
         setting, begin, end = self.jobs[index]
         sent = [send(fit(open_rgb(path), setting.side), setting) for path in self.images.paths[begin:end]]
-        rgb = np.stack([resized(each.rgb, self.size) for each in sent]).transpose(0, 3, 1, 2)
-        sizes, bare = (np.array([getattr(each, name) for each in sent]) for name in ("bytes", "bare"))
-        return Arrived(torch.from_numpy(rgb.copy()), sizes, bare, np.array(self.images.targets[begin:end]))
+        rgb = np.stack([resized(decoded, self.size) for _, decoded in sent]).transpose(0, 3, 1, 2)
+        sizes = np.array([size for size, _ in sent])
+        return torch.from_numpy(rgb.copy()), sizes, np.array(self.images.targets[begin:end])
 
 
 @dataclass(frozen=True)
@@ -118,29 +95,31 @@ class Evaluation:
         keys = {setting: self._key(setting, begin, end) for setting in settings}
         missing = [setting for setting in settings if keys[setting] not in self.cache]
         for setting, outcome in tracked(self._measured(missing, begin, end), what, len(missing)):
-            self.cache.add(keys[setting], outcome.document())
-        return {setting: Outcome.read(self.cache[key]) for setting, key in keys.items()}
+            correct = outcome.correct.astype(int).tolist()
+            self.cache.add(keys[setting], {"bytes": outcome.bytes.tolist(), "correct": correct})
+        found = {setting: self.cache[key] for setting, key in keys.items()}
+        return {
+            s: Outcome(np.array(v["bytes"]), np.array(v["correct"], dtype=bool)) for s, v in found.items()
+        }
 
     def _measured(
         self, settings: Sequence[Setting], begin: int, end: int
     ) -> Iterator[tuple[Setting, Outcome]]:
-        jobs = [
-            Job(setting, at, min(at + BATCH, end)) for setting in settings for at in range(begin, end, BATCH)
-        ]
+        jobs = [Job(s, at, min(at + BATCH, end)) for s in settings for at in range(begin, end, BATCH)]
         arrivals = Arrivals(self.images, self.trained.recipe.size, jobs)
         loader = DataLoader(arrivals, batch_size=None, num_workers=self.workers, collate_fn=_unchanged)
-        answered = map(self._answer, loader)
+        answered = (self._answer(*arrived) for arrived in loader)
         for setting, own in groupby(jobs, key=lambda job: job.setting):
             yield setting, Outcome.join(islice(answered, len(list(own))))
 
     @torch.inference_mode()
-    def _answer(self, arrived: Arrived) -> Outcome:
+    def _answer(self, rgb: Tensor, sizes: NDArray[np.int64], targets: NDArray[np.int64]) -> Outcome:
         system = self.trained.system
         device = next(system.module.parameters()).device
-        x = arrived.rgb.to(device).float().contiguous(memory_format=torch.channels_last)
+        x = rgb.to(device).float().contiguous(memory_format=torch.channels_last)
         with nullcontext() if self.exact else autocast(device):
-            found = system.logits(0, x).argmax(1).cpu().numpy()
-        return Outcome(arrived.bytes, arrived.bare, found == arrived.targets)
+            answers = system.logits(0, x).argmax(1).cpu().numpy()
+        return Outcome(sizes, answers == targets)
 
     def _key(self, setting: Setting, begin: int, end: int) -> Json:
         name = f"{self.name} {identity(self.images)}"

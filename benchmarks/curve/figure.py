@@ -1,13 +1,12 @@
 """The figures of `overtone bench bytes`: top-1 against bytes, for payloads and for bytes on the wire.
 
 Every line is labelled on the right, in its colour. The band is the range of top-1 over which the ratio is
-averaged. Baselines have a second, dashed line: their bytes counted in another way.
+averaged. On the wire, baselines have a second, dashed line: posted over HTTP.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
@@ -37,30 +36,22 @@ APART = 0.055
 ABOVE, BELOW = 0.01, 0.05
 
 
-@dataclass(frozen=True)
-class View:
-    """A figure: the columns of the solid and the dashed lines, the measure of its ratio, and its texts."""
+class View(NamedTuple):
+    """A figure: its measure, the columns of the solid and of the dashed lines, and its texts."""
 
+    measure: str
     column: str
-    dashed: str
-    ratio: str
+    dashed: str | None
     what: str
     axis: str
     note: str
 
 
-PAYLOAD = View(
-    "bytes",
-    "bare",
-    "payload",
-    "bytes",
-    "mean payload bytes per image",
-    "Dashed: baselines without what is the same in every file; Overtone's payloads stay whole.",
-)
+PAYLOAD = View("payload", "bytes", None, "bytes", "mean payload bytes per image", "")
 WIRE = View(
     "wire",
-    "post",
     "wire",
+    "post",
     "bytes on the wire",
     "mean bytes on the wire per image, both ways, TCP/IP headers included",
     "All in messages of Overtone's session. Dashed: baselines posted over HTTP.",
@@ -77,7 +68,7 @@ def draw_both(found: Document, path: Path) -> list[Path]:
 
 def draw(found: Document, view: View, path: Path) -> None:
     """One view, on a logarithmic axis of bytes."""
-    rows = [r for r in found["ratios"] if (r["rival"], r["measure"]) == (BEST, view.ratio)]
+    rows = [r for r in found["ratios"] if (r["rival"], r["measure"]) == (BEST, view.measure)]
     title = f"{found['checkpoint']}: accuracy against bytes"
     for row in rows:
         ratio = f"{row['ratio']:.2f} times the {view.what} of the best baseline"
@@ -86,7 +77,7 @@ def draw(found: Document, view: View, path: Path) -> None:
         f"{found['n']:,} images of {found['data']}; settings were chosen on {found['calibrated_on']:,} others. "
         "Band: the top-1 that both reach."
     )
-    with figure(path, WIDTH, HEIGHT, title, f"{images}\n{view.note}") as drawn:
+    with figure(path, WIDTH, HEIGHT, title, f"{images}\n{view.note}".strip()) as drawn:
         axes = drawn.subplots()
         lines = {name: [r for r in found["rivals"] if r["rival"] == name] for name in COLOURS}
         _limit(axes, found, view)
@@ -101,7 +92,8 @@ def _limit(axes: Axes, found: Document, view: View) -> None:
     """Axes that hold Overtone's points, and baselines from a little below them."""
     everyone = [*found["ours"], *found["rivals"]]
     low = min(row["top1"] for row in found["ours"]) - BELOW
-    shown = [row[key] for row in everyone if row["top1"] >= low for key in (view.column, view.dashed)]
+    columns = filter(None, (view.column, view.dashed))
+    shown = [row[column] for column in columns for row in everyone if row["top1"] >= low]
     axes.set(xscale="log", xlabel=view.axis, ylabel="top-1")
     axes.set(xlim=(0.85 * min(shown), 1.1 * max(shown)), ylim=(low, max(r["top1"] for r in everyone) + ABOVE))
     axes.xaxis.set_major_locator(FixedLocator(TICKS))
@@ -112,7 +104,7 @@ def _limit(axes: Axes, found: Document, view: View) -> None:
 
 def _baseline(axes: Axes, name: str, rows: Sequence[Document], view: View) -> tuple[float, float]:
     """Draw a baseline; where its line ends, in data coordinates."""
-    if name in DASHED:
+    if view.dashed and name in DASHED:
         _line(axes, rows, view.dashed, COLOURS[name], linestyle=(0, (4, 3)), linewidth=0.9)
     return _line(axes, rows, view.column, COLOURS[name], marker="o", markersize=3.5, linewidth=1.5)[-1]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from overtone.benchmarks.curve.comparison import Counts, Entry
+from overtone.benchmarks.curve.comparison import Entry
 from overtone.benchmarks.curve.delta_rate import Point, frontier, thinned
 from overtone.benchmarks.curve.overhead import Overhead
 from overtone.models import Card, Cascade, Temperature
@@ -102,8 +102,7 @@ def _entry(
     p: Predictions, early: NDArray[np.bool_], settings: dict[str, float], wire: NDArray[np.float64]
 ) -> Entry:
     sent = _sent(p, early).astype(np.float64)
-    counts: Counts = {"payload": sent, "wire": wire, "post": wire, "bare": sent}
-    return Entry(settings, _correct(p, early), counts)
+    return Entry(settings, _correct(p, early), {"payload": sent, "wire": wire, "post": wire})
 
 
 def _sent(p: Predictions, early: NDArray[np.bool_]) -> NDArray[np.int64]:

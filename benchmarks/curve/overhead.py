@@ -11,10 +11,9 @@ and as an HTTP POST on a kept-alive connection, which is what most people would 
 import asyncio
 import io
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import httpx
 import numpy as np
@@ -64,10 +63,6 @@ class Overhead:
     high: Framing
     post: Framing
 
-    def document(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
-
     def cascade(self, low: Sizes, high: Sizes, early: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Bytes on the wire of images with these payloads, the `early` ones answered from low."""
         return self.image.wire(low) + np.where(early, 0.0, self.high.wire(high))
@@ -82,13 +77,10 @@ def measure(checkpoint: str, paths: Sequence[Path]) -> Overhead:
     """
     with TemporaryDirectory() as folder:
         forced = Path(folder) / "forced.safetensors"
-        card = read_card(find(checkpoint))
-        points = (
-            OperatingPoint(name=ALWAYS_LOW, threshold=0.0),
-            OperatingPoint(name=ALWAYS_HIGH, threshold=2.0),
-        )
-        operating_points = (*card.operating_points, *points)
-        rewrite(find(checkpoint), card.model_copy(update={"operating_points": operating_points}), forced)
+        card, thresholds = read_card(find(checkpoint)), {ALWAYS_LOW: 0.0, ALWAYS_HIGH: 2.0}
+        points = (OperatingPoint(name=name, threshold=value) for name, value in thresholds.items())
+        changed = card.model_copy(update={"operating_points": (*card.operating_points, *points)})
+        rewrite(find(checkpoint), changed, forced)
         return asyncio.run(_measure(str(forced), paths))
 
 

@@ -17,12 +17,7 @@ from overtone.training import markdown as training_markdown
 
 Document = dict[str, Any]
 
-MEASURES = {
-    "payload": "payload",
-    "wire": "wire, all in the session",
-    "post": "wire, baselines by HTTP",
-    "bare": "baselines without containers",
-}
+MEASURES = {"payload": "payload", "wire": "wire, all in the session", "post": "wire, baselines by HTTP"}
 FRAMING = {
     "image": "an image in Overtone's session, with its answer",
     "high": "in addition where high is requested",
@@ -73,11 +68,12 @@ def show(found: Document, console: Console) -> None:
 
 def markdown(found: Document) -> str:
     """All tables in Markdown, under their titles."""
-    return "\n".join(f"{each.title}\n\n{_markdown(each)}\n" for each in tables(found).values())
+    return "\n".join(f"{tables(found)[name].title}\n\n{text}\n" for name, text in page_tables(found).items())
 
 
-def _markdown(columns: Columns) -> str:
-    return training_markdown.table(columns.head, columns.rows, columns.left)
+def page_tables(found: Document) -> dict[str, str]:
+    """All tables in Markdown, by name."""
+    return {n: training_markdown.table(t.head, t.rows, t.left) for n, t in tables(found).items()}
 
 
 def render_log(docs: Path = Path("docs")) -> list[Path]:
@@ -89,11 +85,6 @@ def render_log(docs: Path = Path("docs")) -> list[Path]:
     found, page = read_log(docs), docs / "bytes.md"
     pages.fill(page, page_tables(found))
     return [page, *draw_both(found, docs / "images" / "bytes-imagenette.png")]
-
-
-def page_tables(found: Document) -> dict[str, str]:
-    """The tables of docs/bytes.md in Markdown, by name."""
-    return {name: _markdown(columns) for name, columns in tables(found).items()}
 
 
 def read_log(docs: Path) -> Document:
@@ -130,45 +121,37 @@ def _framing(found: Document) -> Columns:
 
 def _ratios(found: Document) -> Columns:
     """A line per baseline, a column per measure."""
-    by = {(row["rival"], row["measure"]): row for row in found["ratios"]}
+    cells = {
+        (row["rival"], row["measure"]): f"{row['ratio']:.2f} ({row['lower']:.2f} to {row['upper']:.2f})"
+        for row in found["ratios"]
+    }
     names = [BEST, *dict.fromkeys(row["rival"] for row in found["rivals"])]
-    rows: list[Sequence[str]] = [
-        [name, *(_ratio(by.get((name, measure))) for measure in MEASURES)] for name in names
-    ]
+    rows: list[Sequence[str]] = [[n, *(cells.get((n, measure), "") for measure in MEASURES)] for n in names]
     title = "Overtone's bytes over theirs at equal top-1, and 95 % intervals"
     return Columns(title, ("Overtone over", *MEASURES.values()), rows)
-
-
-def _ratio(row: Document | None) -> str:
-    return "" if row is None else f"{row['ratio']:.2f} ({row['lower']:.2f} to {row['upper']:.2f})"
 
 
 def _points(found: Document) -> Columns:
     """The frontier of each, a line per setting."""
     lines = [*(("Overtone", row) for row in found["ours"]), *((r["rival"], r) for r in found["rivals"])]
     rows: list[Sequence[str]] = [
-        (who, _setting(row), f"{row['top1']:.2%}", *_counts(row, who))
+        (who, _setting(point.settings), f"{point.top1:.2%}", *_counts(point.settings, who))
         for who in dict.fromkeys(name for name, _ in lines)
-        for row in _frontier([row for name, row in lines if name == who])
+        for point in frontier(Point(row["bytes"], row["top1"], row) for name, row in lines if name == who)
     ]
-    head = "who", "setting", "top-1", "payload", "wire", "wire by HTTP", "bare"
+    head = "who", "setting", "top-1", "payload", "wire", "wire by HTTP"
     return Columns("Top-1 and mean bytes per image on the frontiers", head, rows, left=2)
 
 
-def _counts(row: Document, who: str) -> Iterator[str]:
-    own = who in ("Overtone", ALL_CHANNELS)
-    for name in ("bytes", "wire", "post", "bare"):
-        yield "" if own and name in ("post", "bare") else f"{row[name]:.0f}"
+def _counts(row: Any, who: str) -> Iterator[str]:
+    yield f"{row['bytes']:.0f}"
+    yield f"{row['wire']:.0f}"
+    yield "" if who in ("Overtone", ALL_CHANNELS) else f"{row['post']:.0f}"
 
 
-def _setting(row: Document) -> str:
+def _setting(row: Any) -> str:
     if "threshold" in row:
         return f"quality {row['quality']}, {row['exit_share']:.0%} from low"
-    if "side" not in row:
-        return f"quality {row['quality']}"
+    side = f"{row['side']} px, " if "side" in row else ""
     kept = f", first {row['kept']} bytes" if "kept" in row else ""
-    return f"{row['side']} px, quality {row['quality']}{kept}"
-
-
-def _frontier(rows: Sequence[Document]) -> list[Document]:
-    return [dict(p.settings) for p in frontier(Point(row["bytes"], row["top1"], row) for row in rows)]
+    return f"{side}quality {row['quality']}{kept}"

@@ -1,11 +1,11 @@
 """Choosing settings by successive elimination: those that are clearly worse on some images are dropped early.
 
 All settings start on a few images. Between rounds a setting is dropped if another of its codec takes no more
-bytes, counted whole and bare, and is significantly more accurate; or if it is irrelevant to the comparison,
-because it is significantly less accurate than everything compared, or takes too many bytes for a thin link.
+bytes and is significantly more accurate; or if it is irrelevant to the comparison, because it is significantly
+less accurate than everything compared, or takes too many bytes for a thin link.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -24,13 +24,11 @@ MOST_BYTES = 4500.0
 # Of top-1: how far below its best a codec that never reaches the floor is followed.
 NEAR = 0.05
 
-Outcomes = dict[Setting, Outcome]
 
-
-def eliminate(evaluation: Evaluation, settings: Sequence[Setting], floor: float) -> Outcomes:
+def eliminate(evaluation: Evaluation, settings: Sequence[Setting], floor: float) -> dict[Setting, Outcome]:
     """The settings that remain, on all images; `floor` is the top-1 from which they are compared."""
     n = len(evaluation.images)
-    found: Outcomes = {}
+    found: dict[Setting, Outcome] = {}
     for begin, end in pairwise([0, *(count for count in ROUNDS if count < n), n]):
         left = survivors(found, floor) if found else list(settings)
         more = evaluation.run(left, f"choosing among {len(left)} settings", begin, end)
@@ -41,27 +39,22 @@ def eliminate(evaluation: Evaluation, settings: Sequence[Setting], floor: float)
 def survivors(found: Mapping[Setting, Outcome], floor: float) -> list[Setting]:
     """The settings that are neither beaten by another of their codec nor irrelevant."""
     kept = []
-    for codec in dict.fromkeys(setting.codec for setting in found):
-        own = {setting: outcome for setting, outcome in found.items() if setting.codec == codec}
-        least = relevant(floor, [outcome.top1 for outcome in own.values()])
-        kept += [s for s, outcome in own.items() if not _dropped(outcome, least, own.values())]
+    for setting, outcome in found.items():
+        rivals = [other for key, other in found.items() if key.codec == setting.codec]
+        least = relevant(floor, [other.top1 for other in rivals])
+        beaten = any(
+            other.bytes.mean() <= outcome.bytes.mean()
+            and _is_positive(other.correct.astype(float) - outcome.correct)
+            for other in rivals
+        )
+        if not (beaten or outcome.bytes.mean() > MOST_BYTES or _is_positive(least - outcome.correct)):
+            kept.append(setting)
     return kept
 
 
 def relevant(floor: float, top1: Sequence[float]) -> float:
     """`floor`, or less if a codec does not reach it."""
     return min(floor, max(top1) - NEAR)
-
-
-def _dropped(outcome: Outcome, least: float, others: Iterable[Outcome]) -> bool:
-    if outcome.bytes.mean() > MOST_BYTES or _is_positive(least - outcome.correct):
-        return True
-    return any(
-        other.bytes.mean() <= outcome.bytes.mean()
-        and other.bare.mean() <= outcome.bare.mean()
-        and _is_positive(other.correct.astype(float) - outcome.correct)
-        for other in others
-    )
 
 
 def _is_positive(difference: NDArray[np.floating]) -> bool:

@@ -24,15 +24,12 @@ class CpuMeter:
     def lately(self) -> float:
         """Since the last call."""
         before, self._last = self._last, (time.process_time(), time.perf_counter())
-        return _share(before, self._last)
+        return (self._last[0] - before[0]) / max(self._last[1] - before[1], 1e-9)
 
     def overall(self) -> float:
         """Since the beginning."""
-        return _share(self._begun, (time.process_time(), time.perf_counter()))
-
-
-def _share(before: tuple[float, float], after: tuple[float, float]) -> float:
-    return (after[0] - before[0]) / max(after[1] - before[1], 1e-9)
+        self._last = self._begun
+        return self.lately()
 
 
 def heading(link: Link) -> str:
@@ -75,23 +72,9 @@ async def _relay(link: Link) -> None:
 
 
 def run(
-    to: str,
-    *,
-    rate: str | None = None,
-    up: str | None = None,
-    down: str | None = None,
-    trace: Path | None = None,
-    **options: Any,
+    to: str, rate: str | None, up: str | None, down: str | None, trace: Path | None, **options: Any
 ) -> None:
-    """Relay until interrupted.
-
-    Args:
-        to: the target, HOST:PORT.
-        rate: of both directions, unless `up` or `down` is given.
-        up: rate from the clients to the target.
-        down: rate back.
-        trace: CSV of recorded rates, instead of these.
-        options: further ones of `Link`.
+    """Relay to HOST:PORT until interrupted; `rate` is of both directions, `options` are further ones of `Link`.
 
     Raises:
         ValueError: options that cannot be read or contradict each other, or no target.

@@ -17,15 +17,7 @@ class Segment(NamedTuple):
 
 
 class Flow:
-    """From `source` to `sink` through `shaper`; its acknowledgements travel with the `reverse` flow.
-
-    Args:
-        source: read from.
-        sink: written to.
-        shaper: what the bytes go through.
-        counts: what to add them to.
-        jitter: of this direction.
-    """
+    """From `source` to `sink` through `shaper`; its acknowledgements travel with the `reverse` flow."""
 
     def __init__(
         self,

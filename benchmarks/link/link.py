@@ -33,11 +33,8 @@ class Link:
 
     Args:
         target: where to connect to, "host:port".
-        profile: a `LinkProfile` or the name of one; the figures below override it.
-        up: rate from the device to the target, a `Rate` or text such as "300kbit".
-        down: rate back to the device.
-        rtt: round trip, in seconds or as "50ms"; a new connection waits for one, as a TCP handshake does.
-        jitter: the round trip varies by at most this much either way; segments still arrive in order.
+        profile: a `LinkProfile` or the name of one; `up`, `down`, `rtt` (in seconds or as "50ms") and `jitter`
+            override it. A new connection waits for a round trip, as for a TCP handshake.
         outage: when the link goes away, an `Outage` or text such as "30s+2s".
         trace: recorded rates (and round trips), a `Trace` or its file; used instead of up and down.
         per_connection: a modem for each connection instead of one that all share.
@@ -46,11 +43,10 @@ class Link:
         listen: where devices connect; port 0 takes a free one, see `address`.
 
     Attributes:
-        up: rate from the device, with a trace the mean one; `down` likewise.
-        rtt: round trip in seconds, with a trace the longest.
+        up, down, rtt: in effect; with a trace, its mean rates and its longest round trip.
         total: what all connections carried, and `connections` what each of the latest carried.
         refused: how often a connection failed because no file descriptor was left.
-        upstream: the shared modem's direction to the target, and `downstream` the one back.
+        upstream, downstream: the shared modem's direction to the target, and the one back.
 
     Raises:
         UnitError: a rate, duration or address that cannot be read.
@@ -78,12 +74,12 @@ class Link:
     ) -> None:
         self.target = endpoint(target)
         named = link_profile(profile) if isinstance(profile, str) else profile
-        self.profile = named.changed(up=up, down=down, rtt=rtt, jitter=jitter)
+        self.profile = named.changed(up, down, rtt, jitter)
         self.up, self.down, self.rtt = self.profile.up, self.profile.down, self.profile.rtt
         self.outage = Outage.parse(outage) if isinstance(outage, str) else outage
         self.trace = trace if trace is None or isinstance(trace, Trace) else Trace.read(trace)
         if self.trace:
-            self.up, self.down = self.trace.mean("up"), self.trace.mean("down")
+            self.up, self.down = self.trace.schedule("up", 0.0).mean, self.trace.schedule("down", 0.0).mean
             self.rtt = max(self.trace.longest_rtt, self.rtt)
         self.per_connection = per_connection
         self.total = Traffic()
@@ -150,12 +146,7 @@ class Link:
                 return before
 
     async def cut(self, *, reset: bool = True) -> None:
-        """Begin an outage.
-
-        Args:
-            reset: reset all connections, and new ones as they come; otherwise nothing moves and connections
-                stay open, as when a device enters a tunnel.
-        """
+        """Begin an outage: reset all connections, and new ones as they come; or only let nothing move."""
         if reset:
             self._broken = True
             await self._reset_all()
@@ -181,7 +172,7 @@ class Link:
             recorded = trace.rtt(moment - self._start)
             return ((self.profile.rtt if recorded is None else recorded) - self.rtt) / 2
 
-        return Shaper(trace.mean(side), self.rtt / 2, self._clock, schedule, extra_delay)
+        return Shaper(schedule.mean, self.rtt / 2, self._clock, schedule, extra_delay)
 
     async def _alternate(self, outage: Outage) -> None:
         """Cut and restore by the loop's time, because the link's own stands still in between."""

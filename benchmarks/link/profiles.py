@@ -2,13 +2,12 @@
 
 Sources of the figures:
 
-- `nb-iot`, `lte-m` and `3g` are the links Overtone is measured on: 60 kbit/s and 600 ms, 300 kbit/s and 120
-  ms, 1 Mbit/s and 100 ms. The first two are near the maximum uplink rate that 3GPP Release 13 gives one device
-  (NB-IoT multi-tone 62.5 kbit/s, half-duplex Cat-M1 375 kbit/s); the third is a plain UMTS/HSPA link.
-- `satellite` is geostationary: the small public broadband access of draft-kuhn-quic-4-sat-06 (10 Mbit/s down,
-  2 Mbit/s up, 650 ms). Light alone takes 558 ms there and back (RFC 2488, section 2).
-- `lte` is WebPageTest's LTE (`connectivity.ini`: 12 Mbit/s each way, 70 ms).
-- `wifi` is Firefox's Wi-Fi (its network monitor's throttling: 30 Mbit/s down, 15 Mbit/s up, 2 ms).
+- `nb-iot`, `lte-m` and `3g` are the links Overtone is measured on. The first two are near the maximum uplink rate
+  that 3GPP Release 13 gives one device (NB-IoT multi-tone 62.5 kbit/s, half-duplex Cat-M1 375 kbit/s); the third
+  is a plain UMTS/HSPA link.
+- `satellite` is geostationary: the small public broadband access of draft-kuhn-quic-4-sat-06. Light alone takes
+  558 ms there and back (RFC 2488, section 2).
+- `lte` is WebPageTest's LTE (`connectivity.ini`), `wifi` is Firefox's Wi-Fi (its network monitor's throttling).
 
 None has jitter: the sources state none. Add what you have measured.
 """
@@ -23,15 +22,7 @@ from overtone.benchmarks.link.rate import UNLIMITED, Rate, UnitError, parse_dura
 
 @dataclass(frozen=True)
 class LinkProfile:
-    """The properties of a link.
-
-    Attributes:
-        name: how it is asked for.
-        up: rate from the device to the server.
-        down: rate back.
-        rtt: round trip in seconds, of an idle link and an empty packet.
-        jitter: the round trip varies by at most this many seconds either way.
-        about: what it stands for, in a few words.
+    """A link: rates to and from the server, round trip of an empty packet and its variation in seconds.
 
     Raises:
         UnitError: a figure out of its range.
@@ -51,7 +42,6 @@ class LinkProfile:
 
     def changed(
         self,
-        *,
         up: Rate | str | None = None,
         down: Rate | str | None = None,
         rtt: float | str | None = None,
@@ -62,8 +52,12 @@ class LinkProfile:
         Raises:
             UnitError: a figure that cannot be read or is out of its range.
         """
-        rates = {name: _rate(value) for name, value in (("up", up), ("down", down)) if value is not None}
-        times = {name: _seconds(v) for name, v in (("rtt", rtt), ("jitter", jitter)) if v is not None}
+        rates = {n: Rate.parse(v) if isinstance(v, str) else v for n, v in (("up", up), ("down", down)) if v}
+        times = {
+            name: parse_duration(value) if isinstance(value, str) else value
+            for name, value in (("rtt", rtt), ("jitter", jitter))
+            if value is not None
+        }
         return replace(self, **rates, **times)  # type: ignore[arg-type]
 
     def __str__(self) -> str:
@@ -71,28 +65,16 @@ class LinkProfile:
         return f"{self.up} up, {self.down} down, {self.rtt * 1e3:g} ms{jitter}"
 
 
-def _rate(rate: Rate | str) -> Rate:
-    return Rate.parse(rate) if isinstance(rate, str) else rate
-
-
-def _seconds(duration: float | str) -> float:
-    return parse_duration(duration) if isinstance(duration, str) else duration
-
-
-def _known(name: str, up: str, down: str, rtt: str, about: str) -> LinkProfile:
-    return LinkProfile(name, about=about).changed(up=up, down=down, rtt=rtt)
-
-
 PROFILES: dict[str, LinkProfile] = {
-    profile.name: profile
-    for profile in (
-        _known("nb-iot", "60kbit", "60kbit", "600ms", "meters, deep indoors"),
-        _known("lte-m", "300kbit", "300kbit", "120ms", "battery-powered devices"),
-        _known("3g", "1mbit", "1mbit", "100ms", "UMTS/HSPA"),
-        _known("satellite", "2mbit", "10mbit", "650ms", "geostationary broadband"),
-        _known("lte", "12mbit", "12mbit", "70ms", "a phone"),
-        _known("wifi", "15mbit", "30mbit", "2ms", "a local network"),
-        LinkProfile("unlimited", about="not shaped, only counted"),
+    name: LinkProfile(name, about=about).changed(up, down, rtt)
+    for name, up, down, rtt, about in (
+        ("nb-iot", "60kbit", "60kbit", "600ms", "meters, deep indoors"),
+        ("lte-m", "300kbit", "300kbit", "120ms", "battery-powered devices"),
+        ("3g", "1mbit", "1mbit", "100ms", "UMTS/HSPA"),
+        ("satellite", "2mbit", "10mbit", "650ms", "geostationary broadband"),
+        ("lte", "12mbit", "12mbit", "70ms", "a phone"),
+        ("wifi", "15mbit", "30mbit", "2ms", "a local network"),
+        ("unlimited", "unlimited", "unlimited", "0ms", "not shaped, only counted"),
     )
 }
 
@@ -111,13 +93,10 @@ def link_profile(name: str) -> LinkProfile:
 
 def table() -> Table:
     """The profiles for people."""
-    made = Table(box=None, header_style="bold")
-    made.add_column("profile")
+    made = Table("profile", box=None, header_style="bold")
     for heading in ("up", "down", "round trip"):
         made.add_column(heading, justify="right")
     made.add_column("stands for")
-    for profile in PROFILES.values():
-        made.add_row(
-            profile.name, str(profile.up), str(profile.down), f"{profile.rtt * 1e3:g} ms", profile.about
-        )
+    for p in PROFILES.values():
+        made.add_row(p.name, str(p.up), str(p.down), f"{p.rtt * 1e3:g} ms", p.about)
     return made

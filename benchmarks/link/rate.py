@@ -87,11 +87,10 @@ def parse_duration(text: str) -> float:
 
 
 class Bucket:
-    """A token bucket that computes departure times instead of counting tokens.
+    """A token bucket that computes absolute departure times, so that no error accumulates.
 
-    Departure times are absolute, so neither rounding nor a late wake-up accumulates. `burst` is how many
-    seconds' worth of tokens an idle link may save up: enough to compensate for a late event loop. A burst of
-    one MTU, usual with `tc`, would let a whole low payload cross a 60 kbit/s link in no time.
+    `burst` is how many seconds' worth of tokens an idle link may save up: enough to compensate for a late event
+    loop. A burst of one MTU, usual with `tc`, would let a whole low payload cross a 60 kbit/s link in no time.
     """
 
     def __init__(self, schedule: Schedule, burst: float = 0.002) -> None:

@@ -67,12 +67,8 @@ class Transit(NamedTuple):
 class Shaper:
     """One direction of a modem, shared by the connections that use it.
 
-    Args:
-        rate: of bytes on the wire; the mean one if there is a `schedule`.
-        delay: seconds in transit, half a round trip.
-        clock: of the link.
-        schedule: a rate that changes over time.
-        extra_delay: seconds to add to the delay at a given time, for a round trip that changes.
+    `rate` is of bytes on the wire (the mean one if there is a `schedule`), `delay` half a round trip in seconds.
+    `extra_delay` is added to it at a given time, for a round trip that changes.
     """
 
     def __init__(
@@ -105,9 +101,6 @@ class Shaper:
             return self.push(size)
 
     def push(self, size: int, at: float | None = None) -> Transit:
-        """Queue `size` bytes, now or `at` a past time, whether there is room or not.
-
-        For handshakes and acknowledgements, which the TCP stack sends without waiting for the program.
-        """
+        """Queue `size` bytes, now or `at` a past time, at once, as TCP sends handshakes and acknowledgements."""
         left = self._bucket.depart(self.clock.time() if at is None else at, size)
         return Transit(left, left + self.delay + self._extra_delay(left))

@@ -15,15 +15,15 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from overtone.benchmarks.link.rate import Rate, UnitError, parse_duration
 
 Side = Literal["up", "down"]
+Fields = dict[str, str | None]
 
 
-@dataclass(frozen=True)
-class Moment:
+class Moment(NamedTuple):
     """From `time` (seconds) on: bits per second each way, and the round trip in seconds if recorded."""
 
     time: float
@@ -43,7 +43,7 @@ class Trace:
     moments: tuple[Moment, ...]
 
     def __post_init__(self) -> None:
-        times = [moment.time for moment in self.moments]
+        times = self.times
         if not times or times[0] != 0 or any(a >= b for a, b in pairwise(times)):
             raise UnitError("the times of a trace must begin at 0 and increase from line to line")
         for side in ("up", "down"):
@@ -74,29 +74,28 @@ class Trace:
             raise UnitError(f"{path}: {error}") from None
 
     @property
+    def times(self) -> list[float]:
+        """When each moment begins, in seconds."""
+        return [moment.time for moment in self.moments]
+
+    @property
     def period(self) -> float:
         """Seconds after which it begins again."""
-        times = [moment.time for moment in self.moments]
-        return times[-1] + (times[-1] - times[-2] if len(times) > 1 else 1.0)
+        return self.times[-1] + (self.times[-1] - self.times[-2] if len(self.times) > 1 else 1.0)
 
     @property
     def longest_rtt(self) -> float:
         """The longest round trip recorded, in seconds; 0 if none was."""
         return max(moment.rtt or 0.0 for moment in self.moments)
 
-    def mean(self, side: Side) -> Rate:
-        """The mean rate of one direction."""
-        return self.schedule(side, 0.0).mean
-
     def schedule(self, side: Side, start: float) -> "RecordedRate":
         """The rate of one direction, for a link that was opened at `start`."""
-        times = [moment.time for moment in self.moments]
-        return RecordedRate(times, [getattr(moment, side) for moment in self.moments], self.period, start)
+        bits = [getattr(moment, side) for moment in self.moments]
+        return RecordedRate(self.times, bits, self.period, start)
 
     def rtt(self, since: float) -> float | None:
         """The round trip `since` seconds after the link was opened."""
-        at = bisect_right(self.moments, since % self.period, key=lambda moment: moment.time)
-        return self.moments[at - 1].rtt
+        return self.moments[bisect_right(self.times, since % self.period) - 1].rtt
 
 
 class RecordedRate:
@@ -129,14 +128,13 @@ class RecordedRate:
         return self._times[at] + (left / self._rates[at] if left else 0.0)
 
 
-def _moment(row: dict[str, str | None]) -> Moment:
-    time = float(_field(row, "time"))
+def _moment(row: Fields) -> Moment:
     up, down = (_bits(row.get(side) or _field(row, "rate")) for side in ("up", "down"))
     rtt = row.get("rtt")
-    return Moment(time, up, down, parse_duration(rtt) if rtt else None)
+    return Moment(float(_field(row, "time")), up, down, parse_duration(rtt) if rtt else None)
 
 
-def _field(row: dict[str, str | None], name: str) -> str:
+def _field(row: Fields, name: str) -> str:
     text = row.get(name)
     if not text:
         raise UnitError(f"there is no {name}; the header is time,rate or time,up,down, and rtt may follow")

@@ -8,10 +8,7 @@ from overtone.benchmarks.load.statistics import lines, summary
 
 KEY = "overtone"
 TAB = {"title": "Overtone", "key": KEY}
-TABLE = {
-    "key": KEY,
-    "structure": [{"key": "name", "title": "Of all images"}, {"key": "value", "title": ""}],
-}
+TABLE = {"key": KEY, "structure": [{"key": "name", "title": "Of all images"}, {"key": "value", "title": ""}]}
 STATISTICS = "/stats/requests"
 
 

@@ -86,12 +86,7 @@ def run(name: str, data: Path | None, out: Path, running: RunningServer | None =
 
 class _Sweep:
     def __init__(
-        self,
-        plan: Plan,
-        images: ImageSet,
-        file: ResultFile,
-        running: RunningServer | None,
-        console: Console,
+        self, plan: Plan, images: ImageSet, file: ResultFile, running: RunningServer | None, console: Console
     ) -> None:
         self._plan, self._images, self._file, self._running = plan, images, file, running
         self._token = running.token if running else None
