@@ -60,7 +60,8 @@ def gather(folder: Path | None = None, count: int | None = None) -> ImageSet:
     Raises:
         NoImagesError: the given folder holds none, or no source has any.
     """
-    given = folder or _environment()
+    named = os.environ.get(DATA_VARIABLE)
+    given = folder or (Path(named) if named else None)
     if given is not None:
         return ImageSet(_from_folder(given, count), str(given))
     with contextlib.suppress(OSError, ImportError):
@@ -101,11 +102,6 @@ def _from_folder(folder: Path, count: int | None) -> tuple[Path, ...]:
     if not paths:
         raise NoImagesError(f"{folder}: no images in it; give a folder that holds some")
     return paths
-
-
-def _environment() -> Path | None:
-    value = os.environ.get(DATA_VARIABLE)
-    return Path(value) if value else None
 
 
 def cache_folder() -> Path:

@@ -10,7 +10,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from overtone.benchmarks.link.profiles import PROFILES
+from overtone.link.profiles import PROFILES
 
 # The same values as in the style sheet of the report.
 INK, MUTED, GRID, PAPER = "#1d2330", "#68707f", "#e2e0d9", "#fefdfb"

@@ -40,12 +40,9 @@ class Server:
 
 @asynccontextmanager
 async def serving(model: str, *arguments: str, cache: Path | None = None) -> AsyncIterator[Server]:
-    """Start a server on free ports of this machine, and stop it on leaving.
+    """Start `overtone serve` with these arguments on free ports of this machine, and stop it on leaving.
 
-    Args:
-        model: name or path of its checkpoint.
-        arguments: further ones of `overtone serve`.
-        cache: a folder in which to keep its profile for later clients.
+    `cache` is a folder in which to keep its profile for later clients.
 
     Raises:
         ChildError: it did not start; the message has its standard error.
@@ -61,12 +58,7 @@ async def serving(model: str, *arguments: str, cache: Path | None = None) -> Asy
 
 
 async def inspect(addresses: dict[str, str], token: str | None = None, cache: Path | None = None) -> Server:
-    """Ask a running server what it serves.
-
-    Args:
-        addresses: "host:port" by transport, `grpc` and `rest`.
-        token: the server's, if it wants one.
-        cache: a folder in which to keep its profile for later clients.
+    """Ask a running server what it serves; its profile is then in the folder `cache`, for later clients.
 
     Raises:
         OvertoneError: it did not answer.

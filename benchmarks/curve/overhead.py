@@ -1,8 +1,8 @@
 """What an image costs on the wire besides its payload, measured over real sockets.
 
-A `benchmarks.link.link.Link` between a device and a server counts TCP payload in both directions, one image
+A `overtone.link.Link` between a device and a server counts TCP payload in both directions, one image
 after another on a connection that stays open. TCP/IP headers and acknowledgements are estimated, see
-`benchmarks.link.tcp_overhead`.
+`overtone.link.tcp_overhead`.
 
 Baselines are counted twice: in a message of Overtone's own session, the least that an image can be sent in,
 and as an HTTP POST on a kept-alive connection, which is what most people would do.
@@ -20,12 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from overtone.benchmarks.link.link import Link
-from overtone.benchmarks.link.rate import MTU_PAYLOAD
-from overtone.benchmarks.link.tcp_overhead import HEADER
 from overtone.benchmarks.server import serving
 from overtone.edge_client import AsyncClient
 from overtone.frequency import fit, open_rgb
+from overtone.link import Link
+from overtone.link.rate import MTU_PAYLOAD
+from overtone.link.tcp_overhead import HEADER
 from overtone.models import OperatingPoint, find, read_card, rewrite
 
 Sizes = NDArray[np.floating] | NDArray[np.integer]

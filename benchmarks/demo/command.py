@@ -13,14 +13,14 @@ from rich.console import Console
 
 from overtone.benchmarks.child import Child, ChildError, stop_on_signals
 from overtone.benchmarks.demo.scoreboard import Scoreboard
-from overtone.benchmarks.demo.summary import Row, Summary, show
+from overtone.benchmarks.demo.summary import Row, show, summarise
 from overtone.benchmarks.images import ImageSet, gather, truth
-from overtone.benchmarks.link.link import Link
-from overtone.benchmarks.link.rate import MTU_PAYLOAD, Rate, parse_duration
 from overtone.benchmarks.server import Server, serving
 from overtone.describe.description import jpeg_bytes
 from overtone.edge_client import Policy
 from overtone.frequency import open_rgb
+from overtone.link import Link
+from overtone.link.rate import MTU_PAYLOAD, Rate, parse_duration
 
 Transport = Literal["grpc", "rest"]
 SCHEMES: dict[Transport, str] = {"grpc": "grpc", "rest": "http"}
@@ -46,13 +46,7 @@ class Options:
 def run(
     folder: Path | None = None, *, count: int = 50, as_json: bool = False, options: Options | None = None
 ) -> int:
-    """Run a demo and print its rows and summary.
-
-    Args:
-        folder: of the images, one sub-folder a class if answers are to be judged; None: see `images.gather`.
-        count: at most so many images.
-        as_json: print one JSON object at the end, and nothing else.
-        options: model, link and policy.
+    """Run a demo on at most `count` images (see `images.gather`), and print its rows and summary.
 
     Returns:
         The exit code: zero if every image has been answered.
@@ -75,11 +69,11 @@ def run(
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
     if as_json:
-        document = {"images": [asdict(row) for row in rows], "summary": asdict(summary)}
+        document = {"images": [asdict(row) for row in rows], "summary": summary}
         print(json.dumps(document, ensure_ascii=False))
     else:
         show(console, summary)
-    return 1 if summary.failed else 0
+    return 1 if summary["failed"] else 0
 
 
 def _check(options: Options) -> None:
@@ -107,7 +101,7 @@ class _Demo:
         self._rows: list[Row] = []
         self._failed = 0
 
-    async def run(self) -> tuple[list[Row], Summary]:
+    async def run(self) -> tuple[list[Row], dict[str, Any]]:
         stop_on_signals()
         options = self._options
         async with AsyncExitStack() as stack:
@@ -124,20 +118,15 @@ class _Demo:
             await self._send_all(device, link, server, calm)
         if not self._rows:
             raise ChildError("no image has been answered")
-        summary = Summary.of(
-            self._rows,
-            setup,
-            self._failed,
-            link.up,
-            link.rtt,
-            model=server.name,
-            size=server.profile.size,
-            pictures=self._images.origin,
-            note=self._images.note,
-            transport=options.transport,
-            policy=options.policy,
-        )
-        return self._rows, summary
+        about = {
+            "model": server.name,
+            "size": server.profile.size,
+            "pictures": self._images.origin,
+            "note": self._images.note,
+            "transport": options.transport,
+            "policy": options.policy,
+        }
+        return self._rows, summarise(self._rows, setup, self._failed, link.up, link.rtt, about)
 
     def _introduce(self, server: Server, link: Link) -> None:
         text = (

@@ -1,15 +1,15 @@
 """What a demo measures: a row for each image, and the summary of all of them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from overtone.benchmarks.link.rate import Rate
-from overtone.benchmarks.link.tcp_overhead import on_wire
+from overtone.link.rate import Rate
+from overtone.link.tcp_overhead import on_wire
 
 
 @dataclass(frozen=True)
@@ -28,77 +28,42 @@ class Row:
     jpeg_bytes: int
 
 
-@dataclass(frozen=True)
-class Summary:
-    """All images of a demo; the fields are keys of its JSON.
+def summarise(
+    rows: Sequence[Row], setup: tuple[int, int], failed: int, rate: Rate, rtt: float, about: Mapping[str, Any]
+) -> dict[str, Any]:
+    """All images of a demo, at least one, as one JSON object that begins with `about`.
 
-    Bytes are means per image; those of opening the session (profile included) are counted separately.
-    `jpeg_link_seconds` is computed, not measured: the JPEGs' bytes on the wire over the link's rate, and a
-    round trip each.
+    Bytes are means per image; `setup` is bytes up and down for opening the session (profile included). `rate` and
+    `rtt` (seconds) are the link's. `jpeg_link_seconds` is computed, not measured: the JPEGs' bytes on the wire
+    over the link's rate, and a round trip each.
     """
 
-    model: str
-    size: int
-    pictures: str
-    note: str
-    transport: str
-    policy: str
-    rate: str
-    rtt_ms: float
-    n: int
-    failed: int
-    labelled: int
-    accuracy: float | None
-    exit_share: float
-    mean_payload_bytes: float
-    mean_link_bytes_up: float
-    mean_link_bytes_down: float
-    setup_link_bytes_up: int
-    setup_link_bytes_down: int
-    latency_p50_ms: float
-    latency_p95_ms: float
-    link_seconds: float
-    mean_jpeg_bytes: float
-    payload_to_jpeg: float
-    jpeg_link_seconds: float
+    def mean(field: str) -> float:
+        return float(np.mean([getattr(row, field) for row in rows]))
 
-    @classmethod
-    def of(
-        cls, rows: Sequence[Row], setup: tuple[int, int], failed: int, rate: Rate, rtt: float, **about: Any
-    ) -> Self:
-        """Sum up at least one row.
-
-        Args:
-            rows: of the answered images.
-            setup: bytes up and down for opening the session.
-            failed: images without an answer.
-            rate: of the link.
-            rtt: of the link, in seconds.
-            about: the remaining fields: model, size, pictures, note, transport and policy.
-        """
-        latencies = [row.latency_ms for row in rows]
-        payload, jpeg = _mean(rows, "payload_bytes"), _mean(rows, "jpeg_bytes")
-        return cls(
-            **about,
-            rate=str(rate),
-            rtt_ms=1e3 * rtt,
-            n=len(rows),
-            failed=failed,
-            labelled=sum(row.truth is not None for row in rows),
-            accuracy=accuracy(rows),
-            exit_share=exit_share(rows),
-            mean_payload_bytes=payload,
-            mean_link_bytes_up=_mean(rows, "link_bytes_up"),
-            mean_link_bytes_down=_mean(rows, "link_bytes_down"),
-            setup_link_bytes_up=setup[0],
-            setup_link_bytes_down=setup[1],
-            latency_p50_ms=float(np.percentile(latencies, 50)),
-            latency_p95_ms=float(np.percentile(latencies, 95)),
-            link_seconds=sum(latencies) / 1e3,
-            mean_jpeg_bytes=jpeg,
-            payload_to_jpeg=payload / jpeg,
-            jpeg_link_seconds=sum(rate.seconds(on_wire(row.jpeg_bytes)) + rtt for row in rows),
-        )
+    latencies = [row.latency_ms for row in rows]
+    payload, jpeg = mean("payload_bytes"), mean("jpeg_bytes")
+    return {
+        **about,
+        "rate": str(rate),
+        "rtt_ms": 1e3 * rtt,
+        "n": len(rows),
+        "failed": failed,
+        "labelled": sum(row.truth is not None for row in rows),
+        "accuracy": accuracy(rows),
+        "exit_share": exit_share(rows),
+        "mean_payload_bytes": payload,
+        "mean_link_bytes_up": mean("link_bytes_up"),
+        "mean_link_bytes_down": mean("link_bytes_down"),
+        "setup_link_bytes_up": setup[0],
+        "setup_link_bytes_down": setup[1],
+        "latency_p50_ms": float(np.percentile(latencies, 50)),
+        "latency_p95_ms": float(np.percentile(latencies, 95)),
+        "link_seconds": sum(latencies) / 1e3,
+        "mean_jpeg_bytes": jpeg,
+        "payload_to_jpeg": payload / jpeg,
+        "jpeg_link_seconds": sum(rate.seconds(on_wire(row.jpeg_bytes)) + rtt for row in rows),
+    }
 
 
 def accuracy(rows: Sequence[Row]) -> float | None:
@@ -112,11 +77,7 @@ def exit_share(rows: Sequence[Row]) -> float:
     return sum(row.stage != "high" for row in rows) / len(rows)
 
 
-def _mean(rows: Sequence[Row], field: str) -> float:
-    return float(np.mean([getattr(row, field) for row in rows]))
-
-
-def show(console: Console, summary: Summary) -> None:
+def show(console: Console, summary: Mapping[str, Any]) -> None:
     """Print the summary for people."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), title="summary", title_justify="left")
     table.add_column(style="dim")
@@ -125,27 +86,30 @@ def show(console: Console, summary: Summary) -> None:
         table.add_row(name, value)
     console.print()
     console.print(table)
-    if summary.note:
-        console.print(f"Note: {summary.note}.", style="yellow", highlight=False, markup=False)
+    if summary["note"]:
+        console.print(f"Note: {summary['note']}.", style="yellow", highlight=False, markup=False)
 
 
-def _lines(s: Summary) -> Iterator[tuple[str, str]]:
-    correct = "no truth known" if s.accuracy is None else f"{s.accuracy:.1%} of {s.labelled} correct"
-    yield "answers", correct + (f", {s.failed} failed" if s.failed else "")
-    yield "answered from low", f"{s.exit_share:.0%}"
-    yield "payload", f"{s.mean_payload_bytes:,.0f} bytes per image"
+def _lines(s: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    share, failed = s["accuracy"], f", {s['failed']} failed" if s["failed"] else ""
+    yield (
+        "answers",
+        ("no truth known" if share is None else f"{share:.1%} of {s['labelled']} correct") + failed,
+    )
+    yield "answered from low", f"{s['exit_share']:.0%}"
+    yield "payload", f"{s['mean_payload_bytes']:,.0f} bytes per image"
     yield (
         "on the link",
-        f"{s.mean_link_bytes_up:,.0f} bytes up and {s.mean_link_bytes_down:,.0f} down per image (opening the "
-        f"session, once: {s.setup_link_bytes_up:,} up, {s.setup_link_bytes_down:,} down)",
+        f"{s['mean_link_bytes_up']:,.0f} bytes up and {s['mean_link_bytes_down']:,.0f} down per image (opening "
+        f"the session, once: {s['setup_link_bytes_up']:,} up, {s['setup_link_bytes_down']:,} down)",
     )
-    yield "latency", f"{s.latency_p50_ms:,.0f} ms median, {s.latency_p95_ms:,.0f} ms 95th percentile"
+    yield "latency", f"{s['latency_p50_ms']:,.0f} ms median, {s['latency_p95_ms']:,.0f} ms 95th percentile"
     yield (
-        f"JPEG, {s.size // 2} pixels",
-        f"{s.mean_jpeg_bytes:,.0f} bytes per image; Overtone's are {s.payload_to_jpeg:.0%} of that",
+        f"JPEG, {s['size'] // 2} pixels",
+        f"{s['mean_jpeg_bytes']:,.0f} bytes per image; Overtone's are {s['payload_to_jpeg']:.0%} of that",
     )
     yield (
         "time",
-        f"{s.link_seconds:.1f} s measured for Overtone; the JPEGs alone would occupy the same link for "
-        f"{s.jpeg_link_seconds:.1f} s (computed)",
+        f"{s['link_seconds']:.1f} s measured for Overtone; the JPEGs alone would occupy the same link for "
+        f"{s['jpeg_link_seconds']:.1f} s (computed)",
     )

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from overtone.benchmarks.link.link import Link
 from overtone.benchmarks.load.clients import DeviceConfig, LoadClient, open_client
 from overtone.benchmarks.load.prepared import PreparedImage, Sample
 from overtone.edge_client import OvertoneError, Unavailable
+from overtone.link import Link
 
 # So that a thousand devices do not connect in the same moment.
 CONNECTING_AT_ONCE = 16
@@ -81,12 +81,10 @@ def _naming_the_server(link: str, target: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class FleetConfig:
-    """A fleet and its load.
+    """A fleet of equal devices and its load.
 
     Attributes:
-        device: the configuration of each device.
         link: name of the profile of each device's own link.
-        devices: how many.
         warmup: images each device sends before anything is counted: policies learn, caches fill.
         per_second: images a device sends per second; 0 sends the next as soon as one is answered.
     """
@@ -100,11 +98,9 @@ class FleetConfig:
 
 @dataclass(frozen=True)
 class FleetResult:
-    """What a fleet measured.
+    """What a fleet measured: samples of the answered images, in order, and the errors of the others.
 
     Attributes:
-        samples: of the answered images, in the order of their answers.
-        errors: the messages for the others.
         seconds: from the first counted image to the last answer.
         setup_up, setup_down: bytes of link a device needed to connect, mean.
         busy: CPU seconds of this process per second, as a share of one core.
@@ -125,14 +121,9 @@ async def run_fleet(
     count: int,
     done: Callable[[], None] = lambda: None,
 ) -> FleetResult:
-    """Connect a fleet to `target`, warm it up, and let its devices share `count` images.
+    """Connect a fleet to `target` ("host:port"), warm it up, and let its devices share `count` images.
 
-    Args:
-        config: the fleet.
-        target: "host:port" of the server, for the transport of these devices.
-        images: sent in turn, from the first again when all have been sent.
-        count: images in all, without those of the warm-up.
-        done: called after each counted image.
+    The images are sent in turn, from the first again when all have been sent; `done` is called after each.
 
     Raises:
         OvertoneError: a device could not connect, or the server has gone.

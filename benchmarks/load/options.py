@@ -2,9 +2,9 @@
 
 from typing import Any, get_args
 
-from overtone.benchmarks.link.profiles import PROFILES
 from overtone.benchmarks.load.clients import Kind
 from overtone.edge_client import Address, Policy
+from overtone.link.profiles import PROFILES
 
 
 def add(parser: Any) -> None:

@@ -55,14 +55,9 @@ def prepare(
     quality: int | None = None,
     baseline: Baseline | None = None,
 ) -> list[PreparedImage]:
-    """Encode images, so that under load the generator only sends.
+    """Encode images for a profile, or as a baseline's files, so that under load the generator only sends.
 
-    Args:
-        profile: the served model's.
-        names: the model's labels by folder name, see `benchmarks.images.class_names`.
-        paths: of the images.
-        quality: one of the profile's; None is its default.
-        baseline: make files of this kind instead.
+    `names` are the model's labels by folder name, see `benchmarks.images.class_names`.
     """
     prepared = []
     for path in paths:

@@ -51,13 +51,7 @@ class RunningServer:
 
 
 def run(name: str, data: Path | None, out: Path, running: RunningServer | None = None) -> int:
-    """Measure and report.
-
-    Args:
-        name: of the plan, or its file.
-        data: images, see `benchmarks.images.gather`.
-        out: folder of the results and the report; runs that are in its results already are not measured again.
-        running: the server to measure; if None, one is started.
+    """Measure what a plan says, unless its result is in the folder `out` already, and write the report there.
 
     Returns:
         The exit code: zero if every image of the sweep has been answered.

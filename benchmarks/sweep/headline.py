@@ -5,8 +5,8 @@ from typing import Self
 
 import numpy as np
 
-from overtone.benchmarks.link.profiles import PROFILES
 from overtone.benchmarks.sweep.study import EQUAL, ON_DEMAND, OURS, Pool, Study
+from overtone.link.profiles import PROFILES
 
 # If these were not measured, the headline has the slowest two links that were.
 HEADLINE_LINKS = ("lte-m", "3g")

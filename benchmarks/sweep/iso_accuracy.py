@@ -7,36 +7,24 @@ default quality was allowed when it was chosen. No sweep sends any of these imag
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import Annotated, Any, TypeVar, cast
 
 import typer
 
 from overtone import command
 from overtone.benchmarks.load.baseline import Baseline, Codec
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from overtone.benchmarks.curve.baselines import Setting
-    from overtone.benchmarks.curve.evaluation import Outcome
-
+T = TypeVar("T")
 LOGS = Path(__file__).resolve().parents[2] / "docs" / "runs"
 SIDES = (80, 96, 112, 128, 160, 192, 224)
 QUALITIES = (5, 10, 20, 30, 40, 55, 75)
 # Of top-1, within which accuracies count as equal.
 TOLERANCE = 0.005
-# A setting that is this far behind on the first images is not tried on the rest.
-FIRST, BEHIND = 200, 0.02
 # Images on which the settings are ordered by their bytes.
 SAMPLE = 40
-
-
-class LogError(ValueError):
-    """A log that cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +61,7 @@ def logged(path: Path, profile: str) -> IsoAccuracy | None:
     """The result in a log; None if there is no log, or it is about another profile.
 
     Raises:
-        LogError: it cannot be read.
+        ValueError: it cannot be read.
     """
     if not path.is_file():
         return None
@@ -81,41 +69,18 @@ def logged(path: Path, profile: str) -> IsoAccuracy | None:
         found = json.loads(path.read_text("utf-8"))
         result = IsoAccuracy(**found | {"baseline": Baseline.parse(found["baseline"])})
     except (ValueError, LookupError, TypeError) as error:
-        raise LogError(f"{path}: not a log of {__name__} ({error})") from None
+        raise ValueError(f"{path}: not a log of {__name__} ({error})") from None
     return result if result.profile == profile else None
 
 
-# Sends the images from one number to another at a setting.
-Trial = Callable[["Setting", int, int], "Outcome"]
-
-
-def search(
-    settings: Sequence["Setting"],
-    ours: "NDArray[np.bool_]",
-    trial: Trial,
-    report: Callable[["Setting", "Outcome"], None],
-) -> tuple["Setting", "Outcome", bool]:
-    """The first setting that is as accurate as `ours`, and True; otherwise the most accurate, and False.
-
-    Args:
-        settings: at least one, in order of their bytes.
-        ours: which images Overtone answers correctly.
-        trial: sends images.
-        report: called with each setting and the outcome so far.
-    """
-    best: tuple[Setting, Outcome] | None = None
+def search(settings: Iterable[T], top1: Callable[[T], float], goal: float) -> tuple[T, bool]:
+    """The first setting whose top-1 reaches the goal, and True; otherwise the most accurate, and False."""
+    tried: list[tuple[float, T]] = []
     for setting in settings:
-        outcome = trial(setting, 0, min(FIRST, len(ours)))
-        near = outcome.top1 >= ours[: len(outcome.correct)].mean() - BEHIND
-        if near and len(ours) > FIRST:
-            outcome = outcome.join([outcome, trial(setting, FIRST, len(ours))])
-        report(setting, outcome)
-        if best is None or outcome.top1 > best[1].top1:
-            best = setting, outcome
-        if near and outcome.top1 >= ours.mean() - TOLERANCE:
-            return setting, outcome, True
-    assert best is not None
-    return *best, False
+        tried.append((top1(setting), setting))
+        if tried[-1][0] >= goal:
+            return setting, True
+    return max(tried, key=lambda each: each[0])[1], False
 
 
 def find(data: Path, checkpoint: str, baseline: str, codec: Codec, count: int | None) -> IsoAccuracy:
@@ -140,26 +105,18 @@ def find(data: Path, checkpoint: str, baseline: str, codec: Codec, count: int | 
     sample = evaluation.run(tried, "sizes", 0, min(SAMPLE, len(ours)))
     tried.sort(key=lambda setting: sample[setting].bytes.mean())
 
-    def trial(setting: Setting, begin: int, end: int) -> "Outcome":
-        return evaluation.run([setting], str(Baseline(codec, setting.side, setting.quality)), begin, end)[
-            setting
-        ]
+    def measured(setting: Setting) -> tuple[Baseline, float, float]:
+        outcome = evaluation.run([setting], f"{setting.side} px")[setting]
+        return Baseline(codec, setting.side, setting.quality), outcome.top1, float(outcome.bytes.mean())
 
-    def report(setting: Setting, outcome: "Outcome") -> None:
-        name = Baseline(codec, setting.side, setting.quality)
-        size, count = outcome.bytes.mean(), len(outcome.correct)
-        print(f"{name!s:13} {outcome.top1:7.2%} correct, {size:7,.0f} bytes, {count} images")
+    def top1(setting: Setting) -> float:
+        name, share, size = measured(setting)
+        print(f"{name} {share:.2%} correct, {size:,.0f} bytes")
+        return share
 
-    setting, outcome, reached = search(tried, ours, trial, report)
-    return IsoAccuracy(
-        profile=card.profile.id.hex(),
-        n=len(ours),
-        ours=float(ours.mean()),
-        baseline=Baseline(codec, setting.side, setting.quality),
-        theirs=outcome.top1,
-        bytes=float(outcome.bytes.mean()),
-        reached=reached,
-    )
+    setting, reached = search(tried, top1, ours.mean() - TOLERANCE)
+    profile, (found, theirs, size) = card.profile.id.hex(), measured(setting)
+    return IsoAccuracy(profile, len(ours), float(ours.mean()), found, theirs, size, reached)
 
 
 def main(

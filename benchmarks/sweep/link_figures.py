@@ -8,8 +8,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from overtone.benchmarks import plot_style as style
-from overtone.benchmarks.link.profiles import PROFILES
 from overtone.benchmarks.sweep.study import ON_DEMAND, PolicyComparison, Pool, Study
+from overtone.link.profiles import PROFILES
 
 GAP = 0.9
 PERCENTILES = (50, 95, 99)

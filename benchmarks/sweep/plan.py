@@ -19,10 +19,10 @@ from pydantic import (
     model_validator,
 )
 
-from overtone.benchmarks.link.profiles import PROFILES, link_profile
 from overtone.benchmarks.load.baseline import Baseline
 from overtone.benchmarks.load.clients import Kind
 from overtone.edge_client import Policy
+from overtone.link.profiles import PROFILES, link_profile
 
 PLANS = Path(__file__).parent / "plans"
 
@@ -46,17 +46,10 @@ IMAGES = AliasChoices("images", "pictures")
 
 @dataclass(frozen=True)
 class Point:
-    """One thing to measure.
+    """One thing to measure; empty and 0 are the model's defaults, or do not apply to this kind of device.
 
-    Attributes:
-        link: profile of each device's own link.
-        kind: of device.
-        policy: of sessions and REST devices; empty for others.
-        operating_point: of the card; empty is its default.
-        quality: of the profile; 0 is its default, and used for baselines.
-        baseline: what an uploading device sends, as "jpeg-224-75"; otherwise empty.
-        devices: how many at a time.
-        per_second: images of each device per second; 0 is as fast as answered.
+    `baseline` is what an uploading device sends, as "jpeg-224-75". Each device sends `per_second` images per
+    second, or as fast as they are answered if that is 0.
     """
 
     link: str
@@ -153,11 +146,10 @@ class Plan(BaseModel):
     """A sweep.
 
     Attributes:
-        title: of the report.
         model: a checkpoint file, or the name of a bundled one; for the server that the sweep starts.
         images: how many different images there are.
-        equal: the baseline of equal accuracy, as "webp-112-40", one of the uploads; it is replaced by the one
-            that `benchmarks.sweep.iso_accuracy` has found for the model.
+        equal: the baseline of equal accuracy, one of the uploads; it is replaced by the one that
+            `benchmarks.sweep.iso_accuracy` has found for the model.
         timelines: links on which one escalated image is traced.
     """
 

@@ -7,12 +7,12 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from overtone.benchmarks import plot_style as style
-from overtone.benchmarks.link.profiles import PROFILES
 from overtone.benchmarks.load.baseline import Baseline
 from overtone.benchmarks.sweep import figures, link_figures
 from overtone.benchmarks.sweep.headline import headlines
 from overtone.benchmarks.sweep.results import ResultFile
 from overtone.benchmarks.sweep.study import KNEE, NEAR, OURS, Study, knee
+from overtone.link.profiles import PROFILES
 
 PAGE = "report.html"
 TEMPLATE = Path(__file__).parent / PAGE

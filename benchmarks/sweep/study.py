@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from overtone.benchmarks.link.profiles import PROFILES
 from overtone.benchmarks.load.baseline import Baseline
 from overtone.benchmarks.sweep.plan import Plan, Point
 from overtone.benchmarks.sweep.results import ABOUT, TIMELINE, Result, ResultFile
+from overtone.link.profiles import PROFILES
 
 FIXED_POLICIES = ("on_demand", "ahead", "at_once")
 # A fleet is beyond the knee when its 95th percentile is above so many times that of the smallest fleet.

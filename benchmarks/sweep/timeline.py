@@ -9,12 +9,12 @@ from typing import Any
 import grpc
 import httpx
 
-from overtone.benchmarks.link.link import Link
 from overtone.benchmarks.load.prepared import PreparedImage
 from overtone.edge_client import ProtocolError
 from overtone.edge_client.grpc_transport import CHANNEL
 from overtone.edge_client.pictures import Coded
 from overtone.edge_client.session import from_rpc
+from overtone.link import Link
 from overtone.protos import overtone_pb2 as pb
 from overtone.protos import overtone_pb2_grpc as stubs
 
@@ -35,12 +35,7 @@ async def trace(
 ) -> dict[str, Any] | None:
     """The phases of one escalated image over a link, one at a time on an otherwise idle session.
 
-    Args:
-        images: encoded ones; those that low answers are skipped.
-        addresses: of the server, `grpc` and `rest`; the latter for its metrics.
-        link: name of a profile.
-        token: the server's, if it wants one.
-        operating_point: of the card; empty is its default.
+    Images that low answers are skipped; the server's REST address is read for its metrics.
 
     Returns:
         `phases`, a list of name and milliseconds in order, of the image whose time is the median of those

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from overtone.benchmarks.link.link import Link
 from overtone.edge_client import (
     AsyncClient,
     BadPayload,
@@ -25,6 +24,7 @@ from overtone.edge_client import (
 )
 from overtone.edge_client.patience import PATIENCE
 from overtone.frequency import Encoded, Profile, encode, fit, open_rgb
+from overtone.link import Link
 from overtone.protos import overtone_pb2 as pb
 from tests.edge_client.fakes import CARD, FakeCascade, Stream, confident, escalating, serve_grpc
 

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from overtone.benchmarks.child import Child
-from overtone.benchmarks.link.link import Link
 from overtone.frequency import Encoded, Profile, encode, fit, open_rgb
+from overtone.link import Link
 
 # For anything that should take a moment: a machine may be very busy, and no test is about speed.
 LATER = 120.0

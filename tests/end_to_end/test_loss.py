@@ -7,9 +7,9 @@ from typing import Any
 
 import httpx
 
-from overtone.benchmarks.link.link import Link
-from overtone.benchmarks.link.sockets import endpoint
 from overtone.frequency import Encoded
+from overtone.link import Link
+from overtone.link.sockets import endpoint
 from tests.end_to_end.conftest import SCHEMES, Connect, Server, Start, eventually
 
 FOREVER = 1e6

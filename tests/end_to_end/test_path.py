@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from overtone.benchmarks.link.link import Link
 from overtone.frequency import Encoded
+from overtone.link import Link
 from tests.end_to_end.conftest import Connect, Server
 
 TRANSPORTS = ("grpc", "rest")

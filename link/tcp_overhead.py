@@ -17,7 +17,7 @@ to travel together.
 
 from dataclasses import dataclass, field
 
-from overtone.benchmarks.link.rate import MTU_PAYLOAD
+from overtone.link.rate import MTU_PAYLOAD
 
 HEADER = 52
 SYN = 60

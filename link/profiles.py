@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 from rich.table import Table
 
-from overtone.benchmarks.link.rate import UNLIMITED, Rate, UnitError, parse_duration
+from overtone.link.rate import UNLIMITED, Rate, UnitError, parse_duration
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 import pytest
 
-from overtone.benchmarks.link.impairments import Jitter, Outage
-from overtone.benchmarks.link.rate import UnitError
+from overtone.link.impairments import Jitter, Outage
+from overtone.link.rate import UnitError
 
 
 def test_jitter_depends_on_the_seed_and_stays_in_its_half() -> None:

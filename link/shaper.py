@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from overtone.benchmarks.link.rate import MTU_PAYLOAD, Bucket, Rate, Schedule
+from overtone.link.rate import MTU_PAYLOAD, Bucket, Rate, Schedule
 
 # Pieces of one frame let connections take turns on a slow link; on an unshaped one they would only cost time.
 UNSHAPED_PIECE = 64 * 1024

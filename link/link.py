@@ -4,7 +4,7 @@ All connections share it, as all programs of a device share its modem: each dire
 queue, drained at the direction's rate, followed by half a round trip of delay. With `per_connection` each
 connection has a modem of its own, as if it were a separate device. Queues are short and nothing is read ahead
 of them, so a sender feels the link as back pressure. TCP payload is counted. The rate applies to bytes on the
-wire, headers and acknowledgements included, which are estimated: see `benchmarks.link.tcp_overhead`.
+wire, headers and acknowledgements included, which are estimated: see `overtone.link.tcp_overhead`.
 """
 
 import asyncio
@@ -16,14 +16,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from overtone.benchmarks.link.flow import Flow
-from overtone.benchmarks.link.impairments import Jitter, Outage
-from overtone.benchmarks.link.profiles import LinkProfile, link_profile
-from overtone.benchmarks.link.rate import Rate
-from overtone.benchmarks.link.shaper import Clock, Shaper
-from overtone.benchmarks.link.sockets import bind, connect, endpoint, raise_file_limit, reset
-from overtone.benchmarks.link.tcp_overhead import HEADER, SYN, Traffic
-from overtone.benchmarks.link.trace import Side, Trace
+from overtone.link.flow import Flow
+from overtone.link.impairments import Jitter, Outage
+from overtone.link.profiles import LinkProfile, link_profile
+from overtone.link.rate import Rate
+from overtone.link.shaper import Clock, Shaper
+from overtone.link.sockets import bind, connect, endpoint, raise_file_limit, reset
+from overtone.link.tcp_overhead import HEADER, SYN, Traffic
+from overtone.link.trace import Side, Trace
 
 REMEMBERED = 10_000
 

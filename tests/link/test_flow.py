@@ -6,12 +6,12 @@ import socket
 
 import pytest
 
-from overtone.benchmarks.link.flow import Flow
-from overtone.benchmarks.link.impairments import Jitter
-from overtone.benchmarks.link.rate import MTU_PAYLOAD, Rate
-from overtone.benchmarks.link.shaper import Clock, Shaper
-from overtone.benchmarks.link.tcp_overhead import Count
-from tests.benchmarks.virtual import virtually
+from overtone.link.flow import Flow
+from overtone.link.impairments import Jitter
+from overtone.link.rate import MTU_PAYLOAD, Rate
+from overtone.link.shaper import Clock, Shaper
+from overtone.link.tcp_overhead import Count
+from tests.link.virtual import virtually
 
 RATE = Rate(80e3)  # a full segment of 1500 bytes takes 0.15 s
 SEGMENT, RTT, BURST = 0.15, 0.4, 0.002

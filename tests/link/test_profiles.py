@@ -1,10 +1,10 @@
 import pytest
 from typer.testing import CliRunner
 
-from overtone.benchmarks.link.link import Link
-from overtone.benchmarks.link.profiles import PROFILES, LinkProfile, link_profile
-from overtone.benchmarks.link.rate import UNLIMITED, Rate, UnitError
 from overtone.cli import app
+from overtone.link import Link
+from overtone.link.profiles import PROFILES, LinkProfile, link_profile
+from overtone.link.rate import UNLIMITED, Rate, UnitError
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from overtone.benchmarks.link.rate import Rate, UnitError, parse_duration
+from overtone.link.rate import Rate, UnitError, parse_duration
 
 Side = Literal["up", "down"]
 Fields = dict[str, str | None]

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from overtone.benchmarks.link.link import Link
-from overtone.benchmarks.link.rate import Bucket, UnitError
-from overtone.benchmarks.link.trace import Moment, RecordedRate, Trace
+from overtone.link import Link
+from overtone.link.rate import Bucket, UnitError
+from overtone.link.trace import Moment, RecordedRate, Trace
 
 ROWS = "time,up,down,rtt\n0,8kbit,16kbit,100ms\n1,0,16000,\n3, 16 kbit ,16kbit,80ms\n"
 

@@ -1,6 +1,6 @@
 import pytest
 
-from overtone.benchmarks.link.tcp_overhead import DELAYED_ACK, QUICK_ACKS, Acks, on_wire
+from overtone.link.tcp_overhead import DELAYED_ACK, QUICK_ACKS, Acks, on_wire
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 
-from overtone.benchmarks.link.link import Link
-from overtone.benchmarks.link.profiles import table
-from overtone.benchmarks.link.rate import UnitError
+from overtone.link.link import Link
+from overtone.link.profiles import table
+from overtone.link.rate import UnitError
 
 
 class CpuMeter:

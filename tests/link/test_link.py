@@ -11,13 +11,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from overtone.benchmarks.link import sockets
-from overtone.benchmarks.link.impairments import Outage
-from overtone.benchmarks.link.link import Link
-from overtone.benchmarks.link.rate import Rate
-from overtone.benchmarks.link.shaper import Clock, Shaper
-from overtone.benchmarks.link.trace import Moment, Trace
-from tests.benchmarks.virtual import virtually
+from overtone.link import Link, sockets
+from overtone.link.impairments import Outage
+from overtone.link.rate import Rate
+from overtone.link.shaper import Clock, Shaper
+from overtone.link.trace import Moment, Trace
+from tests.link.virtual import virtually
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass
 
-from overtone.benchmarks.link.rate import UnitError, parse_duration
+from overtone.link.rate import UnitError, parse_duration
 
 
 class Jitter:

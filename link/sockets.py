@@ -7,7 +7,7 @@ import socket
 import struct
 from typing import Any
 
-from overtone.benchmarks.link.rate import UnitError
+from overtone.link.rate import UnitError
 
 RECEIVE_BUFFER = 32 * 1024
 # Standard streams, the event loop, a listener, and whatever the surrounding program has open.

@@ -4,9 +4,9 @@ import asyncio
 import socket
 from typing import NamedTuple
 
-from overtone.benchmarks.link.impairments import Jitter
-from overtone.benchmarks.link.shaper import Shaper, Transit
-from overtone.benchmarks.link.tcp_overhead import HEADER, Acks, Count, on_wire, segments
+from overtone.link.impairments import Jitter
+from overtone.link.shaper import Shaper, Transit
+from overtone.link.tcp_overhead import HEADER, Acks, Count, on_wire, segments
 
 
 class Segment(NamedTuple):

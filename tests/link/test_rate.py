@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from overtone.benchmarks.link.rate import UNLIMITED, Bucket, Rate, UnitError, parse_duration
+from overtone.link.rate import UNLIMITED, Bucket, Rate, UnitError, parse_duration
 
 RATES = {"1mbit": 1e6, "300kbit": 3e5, "60kbit/s": 6e4, " 2.5 Mbit/s ": 2.5e6, "8bit": 8, ".5gbit": 5e8}
 
