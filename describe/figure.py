@@ -117,7 +117,7 @@ def _bars(axes: Axes, descriptions: Sequence[Description]) -> None:
         axes.annotate(text, (x, bits), (0, 2), textcoords="offset points", ha="center", size=8)
     low, both = found.payload_bytes
     axes.set_title(f"Bits in the stream: all bars add up to 8 x {both:,} bytes, low's to 8 x {low:,}")
-    _label(axes, found.channels, ("over-\nhead", "over-\nhead"))
+    _label(axes, found.channels, ("rest\nlow", "rest\nhigh"))
     _legend(axes, Patch(color=OVERHEAD, label="header and coder's final state"))
 
 

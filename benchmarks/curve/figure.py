@@ -71,7 +71,7 @@ def draw(found: Document, view: View, path: Path) -> None:
     rows = [r for r in found["ratios"] if (r["rival"], r["measure"]) == (BEST, view.measure)]
     title = f"{found['checkpoint']}: accuracy against bytes"
     for row in rows:
-        ratio = f"{row['ratio']:.2f} times the {view.what} of the best baseline"
+        ratio = f"{row['ratio']:.2f} times the best baseline's {view.what}"
         title = f"At equal top-1: {ratio} ({row['lower']:.2f} to {row['upper']:.2f})"
     images = (
         f"{found['n']:,} images of {found['data']}; settings were chosen on {found['calibrated_on']:,} others. "
