@@ -17,8 +17,8 @@ from overtone.models.cascade import Cascade
 SOURCE = Path(__file__).parent / "checkpoints"
 DISTRIBUTION = "overtone-checkpoints"
 CARD_KEY = "card"
-# Networks to compare with, in the same folder; they have no card.
-RIVAL = "rival-"
+# Prefix of the networks in the same folder that Overtone is compared with; they have no card.
+BASELINE = "baseline-"
 
 
 class CheckpointError(ValueError):
@@ -40,8 +40,8 @@ def _installed_files() -> list[Path]:
 
 
 def bundled() -> dict[str, Path]:
-    """The checkpoints that come with Overtone, by name; none where `overtone-checkpoints` is not installed."""
-    return {name: path for name, path in bundled_files().items() if not name.startswith(RIVAL)}
+    """The checkpoints that come with Overtone, by name; none if `overtone-checkpoints` is not installed."""
+    return {name: path for name, path in bundled_files().items() if not name.startswith(BASELINE)}
 
 
 def find(name_or_path: str | os.PathLike[str]) -> Path:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from overtone.models.checkpoint import RIVAL, bundled_files, stored
+from overtone.models.checkpoint import BASELINE, bundled_files, stored
 from overtone.training.recipe import Recipe
 from overtone.training.systems import System, build
 
@@ -27,19 +27,19 @@ class Trained:
     classes: tuple[str, ...]
 
 
-def find_rival(name_or_path: str) -> Path:
-    """The file of a rival that comes with the package, by the name of the checkpoint it was trained against.
+def find_baseline(name_or_path: str) -> Path:
+    """The file of a baseline, or the bundled one that was trained to compare with the checkpoint of that name.
 
     Raises:
         WeightsError: neither a file nor such a name.
     """
-    known = {n.removeprefix(RIVAL): p for n, p in bundled_files().items() if n.startswith(RIVAL)}
+    known = {n.removeprefix(BASELINE): p for n, p in bundled_files().items() if n.startswith(BASELINE)}
     if name_or_path in known:
         return known[name_or_path]
     if Path(name_or_path).is_file():
         return Path(name_or_path)
     raise WeightsError(
-        f"{name_or_path}: no such rival; `overtone train rival` makes one: give its .safetensors file"
+        f"{name_or_path}: no such baseline; give the .safetensors file that `overtone train baseline` wrote"
         + (f", or one of {sorted(known)}" if known else "")
     )
 

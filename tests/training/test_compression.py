@@ -132,8 +132,8 @@ def test_is_trained_saved_in_half_and_evaluated(
 
 def test_rivals_are_found_by_name_or_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoint, "SOURCE", tmp_path)
-    with pytest.raises(weights.WeightsError, match="overtone train rival"):
-        weights.find_rival("flowers")
-    path = tmp_path / "rival-flowers.safetensors"
+    with pytest.raises(weights.WeightsError, match="overtone train baseline"):
+        weights.find_baseline("flowers")
+    path = tmp_path / "baseline-flowers.safetensors"
     path.touch()
-    assert weights.find_rival("flowers") == weights.find_rival(str(path)) == path
+    assert weights.find_baseline("flowers") == weights.find_baseline(str(path)) == path
