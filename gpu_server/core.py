@@ -164,8 +164,7 @@ class Core:
     ) -> Answer | NeedHigh:
         point = self._point(options, quality)
         run = await self._submit(Stage.LOW, prepare, options)
-        sizes = None if high_bytes is None else np.array([high_bytes])
-        if point.escalates(run.probabilities[None], sizes)[0]:
+        if point.escalates(run.probabilities):
             unsure = self._answer(Stage.BROWNOUT, run, options, confident=False)
             return NeedHigh(unsure, high_bytes, run.probabilities)
         self._metrics.answers.labels(Stage.LOW).inc()

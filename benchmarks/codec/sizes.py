@@ -13,7 +13,7 @@ from rich.table import Table
 
 from overtone.frequency import Profile, coefficients, encode_bands, fit, fit_tables, open_rgb, quantise
 from overtone.frequency.channels import HIGH, LOW
-from overtone.training.data import part
+from overtone.training.data import read_split
 from overtone.training.progress import tracked
 
 SIZES = (224, 320, 448)
@@ -46,7 +46,7 @@ def main(
 ) -> None:
     """Print mean payload bytes of both bands; tables are counted on train/, bytes on val/."""
     rng = np.random.default_rng(0)
-    train, val = part(data, "train").paths, part(data, "val").paths
+    train, val = read_split(data, "train").paths, read_split(data, "val").paths
     chosen = [[paths[i] for i in rng.permutation(len(paths))[:count]] for paths in (train, val)]
     table = Table(title=f"mean payload bytes (low / high) of {count} pictures of {data.name}/val")
     table.add_column("step", justify="right")

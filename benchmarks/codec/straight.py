@@ -35,7 +35,7 @@ from rich.table import Table
 from overtone.frequency import Profile, coefficients, dct, dequantise, encode_bands, fit, open_rgb, quantise
 from overtone.frequency.channels import BLOCK, HIGH, LOW
 from overtone.models import Cascade, load
-from overtone.training.data import part
+from overtone.training.data import read_split
 from overtone.training.progress import tracked
 
 CHANNELS = LOW + HIGH
@@ -229,7 +229,7 @@ def main(
     console = Console()
     network, card = load(model)
     checkpoint, size = (network, card.profile), card.profile.size
-    pictures = part(data, "val", card.classes, card.profile.labels)
+    pictures = read_split(data, "val", card.classes, card.profile.labels)
     chosen = np.random.default_rng(0).permutation(len(pictures))[: max(count, large)].tolist()
     shots = [open_rgb(pictures.paths[i]) for i in chosen]
     targets = np.array([pictures.targets[i] for i in chosen])

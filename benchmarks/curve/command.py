@@ -30,8 +30,7 @@ from overtone.benchmarks.curve.verdict import BEST, Counts, Entry, verdicts
 from overtone.benchmarks.demo.command import PLAIN_WIDTH
 from overtone.models import Card, Cascade, choose_device, cost, find, load
 from overtone.training import weights
-from overtone.training.data import DataError, Pictures
-from overtone.training.parts import read_part
+from overtone.training.data import DataError, Images, read_split
 
 OVERHEAD_PICTURES = 24
 # Of top-1: rivals are of interest from so far below our own lowest to so far above our highest.
@@ -60,7 +59,7 @@ class Sides:
     model: Cascade
     card: Card
     rival: weights.Trained
-    parts: Mapping[str, Pictures]
+    parts: Mapping[str, Images]
     ledger: Ledger
     # Both networks' fingerprints.
     ids: tuple[str, str]
@@ -95,7 +94,7 @@ def run(data: Path, out: Path, options: Options, as_json: bool = False) -> None:
 
 def _open(data: Path, out: Path, options: Options) -> Sides:
     device = choose_device(options.device)
-    ours_file, rival_file = find(options.checkpoint), weights.find_rival(options.rival)
+    ours_file, rival_file = find(options.checkpoint), weights.find_baseline(options.rival)
     model, card = load(ours_file, device)
     rival = weights.load(rival_file)
     rival.system.module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -112,15 +111,15 @@ def _open(data: Path, out: Path, options: Options) -> Sides:
     return Sides(model, card, rival, parts, Ledger(out / "measured.jsonl"), ids, workers)
 
 
-def _part(data: Path, name: str, card: Card, count: int | None) -> Pictures:
+def _part(data: Path, name: str, card: Card, count: int | None) -> Images:
     """A part's pictures, in a random order if they are to choose on."""
-    pictures = _some(read_part(data, name, card.classes, card.profile.labels), count)
+    pictures = _some(read_split(data, name, card.classes, card.profile.labels), count)
     if name != "calibration":
         return pictures
     return pictures.take(np.random.default_rng(SEED).permutation(len(pictures)).tolist())
 
 
-def _some(pictures: Pictures, count: int | None) -> Pictures:
+def _some(pictures: Images, count: int | None) -> Images:
     """So many, evenly spread over the classes."""
     if count is None or count >= len(pictures):
         return pictures
@@ -242,7 +241,7 @@ def _contest(sides: Sides, part: str, exact: bool) -> Contest:
     return Contest(sending, sides.ledger, f"{sides.ids[1]} {part} {_drawn(pictures)}", sides.workers)
 
 
-def _drawn(pictures: Pictures) -> str:
+def _drawn(pictures: Images) -> str:
     """A name for these pictures in this order."""
     names = "\n".join(f"{path.parent.name}/{path.name}" for path in pictures.paths)
     return f"{len(pictures)}-{fingerprint(names.encode())}"

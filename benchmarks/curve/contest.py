@@ -16,9 +16,9 @@ from overtone.benchmarks.curve.ledger import Json, Ledger
 from overtone.benchmarks.curve.rivals import Way, send
 from overtone.frequency import fit, open_rgb
 from overtone.training.compression import resized
-from overtone.training.data import Pictures
+from overtone.training.data import Images
 from overtone.training.progress import tracked
-from overtone.training.systems import System, autocast
+from overtone.training.systems import SingleSystem, autocast
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,9 @@ class Sending:
     `exact`: in float32, as ours answers; else in bfloat16 where that is quicker.
     """
 
-    system: System
+    system: SingleSystem
     size: int
-    pictures: Pictures
+    pictures: Images
     exact: bool
 
     @property

@@ -16,9 +16,8 @@ from overtone.benchmarks.curve.delta_rate import Point, frontier, thinned
 from overtone.benchmarks.curve.overhead import Overhead
 from overtone.benchmarks.curve.verdict import Counts, Entry
 from overtone.models import Card, Cascade, Temperature
-from overtone.training.data import Pictures
-from overtone.training.modes import confidence, right
-from overtone.training.predict import EncodedSet, Predictions
+from overtone.training.data import Images
+from overtone.training.evaluation.predictions import EncodedSet, Predictions, confidence
 from overtone.training.progress import tracked
 
 NAME = "Overtone"
@@ -88,7 +87,7 @@ class Predicted:
     """A checkpoint's predictions on some pictures by quality, made once and kept as files of a folder."""
 
     def __init__(
-        self, model: Cascade, card: Card, pictures: Pictures, folder: Path, name: str, workers: int
+        self, model: Cascade, card: Card, pictures: Images, folder: Path, name: str, workers: int
     ) -> None:
         self.model, self.card, self.pictures, self.workers = model, card, pictures, workers
         self.folder, self.name = folder, name
@@ -159,10 +158,9 @@ def all_channels(predicted: Predicted, overhead: Overhead) -> list[Entry]:
         sent = (p.low_bytes + p.high_bytes).astype(np.float64)
         wire = overhead.image.wire(sent)
         counts: Counts = {"payload": sent, "wire": wire, "post": wire, "bare": sent}
-        found.append(Entry(ALL_CHANNELS, {"quality": quality}, right(p)[1], counts))
+        found.append(Entry(ALL_CHANNELS, {"quality": quality}, p.high_correct, counts))
     return found
 
 
 def _right(p: Predictions, early: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    low, high = right(p)
-    return np.where(early, low, high)
+    return np.where(early, p.low_correct, p.high_correct)

@@ -28,9 +28,9 @@ from overtone.benchmarks.sweep.judge import BATCH, Judge, Pixels
 from overtone.frequency import fit, open_rgb
 from overtone.gpu_server.network import open_network
 from overtone.training.compression import resized
-from overtone.training.data import part, split
+from overtone.training.data import read_split, split
 from overtone.training.progress import tracked
-from overtone.training.weights import find_rival, load
+from overtone.training.weights import find_baseline, load
 
 SIDES = (80, 96, 112, 128, 160, 192, 224)
 QUALITIES = (5, 10, 20, 30, 40, 55, 75)
@@ -146,10 +146,10 @@ def find(data: Path, checkpoint: str, rival: str, codec: Codec, count: int | Non
     Raises:
         ValueError: no such checkpoint, rival, codec or data.
     """
-    weights = find_rival(rival)
+    weights = find_baseline(rival)
     rivals = [Rival(codec, side, quality) for side in SIDES for quality in QUALITIES]
     network, card = open_network(checkpoint)
-    held = split(part(data, "train", card.classes, card.profile.labels))[1]
+    held = split(read_split(data, "train", card.classes, card.profile.labels))[1]
     known = dict(zip(held.paths, held.targets, strict=True))
     paths = draw(held.paths, count)
     targets = np.array([known[path] for path in paths])

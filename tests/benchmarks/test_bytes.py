@@ -18,13 +18,13 @@ from overtone.benchmarks.curve.contest import Contest, Job, Outcome
 from overtone.benchmarks.curve.overhead import Framing, Overhead
 from overtone.benchmarks.curve.rivals import Way
 from overtone.models import load
-from overtone.models.patch import from_cascade
 from overtone.training import weights
+from overtone.training.baseline_network import from_cascade
 from overtone.training.compression import Compression
 from overtone.training.data import DataError
-from overtone.training.kinds import Patch
+from overtone.training.network_configs import BaselineConfig
 from overtone.training.recipe import Recipe
-from overtone.training.systems import Single
+from overtone.training.systems import SingleSystem
 
 FRAMING = Overhead(Framing(48, 63), Framing(50, 51), Framing(207, 387))
 FEW = [Way("webp", 32, 0), Way("webp", 48, 70), Way("jpeg", 32, 5), Way("avif", 48, 40)]
@@ -48,7 +48,7 @@ def folder(tmp_path: Path, photograph: NDArray[np.uint8]) -> Path:
 def options(tiny_checkpoint: Path, tmp_path: Path) -> room.Options:
     cascade, card = load(tiny_checkpoint)
     a = card.architecture
-    network = Patch(kind="patch", width=a.high_width, stem=2 * a.stem, layers=a.layers)
+    network = BaselineConfig(width=a.high_width, stem=2 * a.stem, layers=a.layers)
     recipe = Recipe(
         name="tiny-rival",
         size=SIZE,
@@ -57,7 +57,7 @@ def options(tiny_checkpoint: Path, tmp_path: Path) -> room.Options:
         compression=Compression(qualities={"webp": (0, 60)}, sides=(32,)),
     )
     path = tmp_path / "rival.safetensors"
-    weights.save(path, Single(from_cascade(cascade), None), recipe, card.classes)
+    weights.save(path, SingleSystem(from_cascade(cascade), None), recipe, card.classes, half=False)
     return room.Options(str(tiny_checkpoint), str(path), workers=0, device="cpu")
 
 

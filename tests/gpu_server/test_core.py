@@ -1,4 +1,4 @@
-"""When the core asks for high: by threshold, by quality, by a rule that weighs bytes, with a mix."""
+"""When the core asks for high: by threshold, by quality, with a mix."""
 
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -12,28 +12,26 @@ from overtone.gpu_server.answer import Answer, NeedHigh, Options, Stage
 from overtone.gpu_server.core import Core
 from overtone.gpu_server.service import Service
 from overtone.gpu_server.settings import Settings
-from overtone.models import Mix, OperatingPoint, Rule, read_card, rewrite
+from overtone.models import Mix, OperatingPoint, read_card, rewrite
 
 ALL, NONE = 0.0, 1.1
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Points by quality and by rule: whatever low says, high is expected to gain about 0.38."""
+    """A point that depends on the quality, and one that always asks for high."""
     card = read_card(tiny_checkpoint)
     profile = card.profile.id.hex()
-    gains = {"both": (2.0, 0.0, 0.0, 0.0), "low": (0.0, 0.0, 0.0, 0.0)}
 
-    def point(name: str, threshold: float, quality: int = 2, rule: Rule | None = None) -> OperatingPoint:
+    def point(name: str, threshold: float, quality: int = 2) -> OperatingPoint:
         return OperatingPoint(
-            name=name, threshold=threshold, method="risk control", quality=quality, profile=profile, rule=rule
+            name=name, threshold=threshold, method="risk control", quality=quality, profile=profile
         )
 
     points = (
         point("varied", ALL),
         point("varied", NONE, quality=3),
-        point("cheap", ALL, rule=Rule(price=1e-6, **gains)),
-        point("dear", NONE, rule=Rule(price=1.0, **gains)),
+        point("asking", NONE),
     )
     path = tmp_path_factory.mktemp("core") / "core.safetensors"
     changes = {"operating_points": points, "operating_point": "varied", "mix": Mix(low=0.5, high=0.5)}
@@ -63,23 +61,8 @@ async def test_the_point_of_the_quality_decides(
     assert '"certified":{"varied":[2,3]' in core.describe()
 
 
-async def test_a_rule_weighs_the_bytes_that_low_announces(core: Core, encoded: Encoded) -> None:
-    cheap = await core.low(encoded.low, Options("cheap"))
-    assert isinstance(cheap, NeedHigh)
-    assert cheap.high_bytes == len(encoded.high)
-    dear = await core.low(encoded.low, Options("dear"))
-    assert isinstance(dear, Answer)
-    assert (dear.stage, dear.confident) == (Stage.LOW, True)
-
-
-async def test_a_picture_has_no_bytes_to_weigh(core: Core, jpeg: bytes) -> None:
-    """So the threshold decides, which is the other way round in both points."""
-    assert (await core.picture(jpeg, Options("cheap"))).stage is Stage.LOW
-    assert (await core.picture(jpeg, Options("dear"))).stage is Stage.HIGH
-
-
 async def test_a_mixed_answer_does_not_depend_on_what_was_kept(core: Core, encoded: Encoded) -> None:
-    options = Options("cheap", top=3)
+    options = Options("asking", top=3)
     need = await core.low(encoded.low, options)
     assert isinstance(need, NeedHigh)
     assert need.probabilities is not None
