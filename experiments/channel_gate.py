@@ -6,7 +6,6 @@ channels makes it close those that help least.
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -99,7 +98,3 @@ class GatedResNet(nn.Module):
         self.open_share = opened.mean()
         logits: Tensor = self.head(self.body(x * opened[..., None, None].to(x.dtype)))
         return logits
-
-    def __getstate__(self) -> dict[str, Any]:
-        # A copy, such as averaged weights, cannot include the graph behind the share.
-        return self.__dict__ | {"open_share": self.open_share.detach().clone()}

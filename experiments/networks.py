@@ -16,51 +16,33 @@ from overtone.training.network_configs import Four, NetworkConfig, register
 from overtone.training.systems import RGB, SingleSystem
 
 
-class ResNet(nn.Sequential):
-    """Stem, body, head: [N, inputs, H, W] -> logits [N, classes]."""
-
-    def __init__(self, stem: nn.Module, body: Body, classes: int) -> None:
-        super().__init__(stem, body, Head(body.features, classes))
-        initialise(self)
-
-
-def rgb_resnet50(
+def resnet50(
+    channels: int | None,
     classes: int = 1000,
     width: float = 1.0,
     strides: Sequence[int] = STRIDES,
     layers: Sequence[int] = LAYERS,
-) -> ResNet:
-    """ResNet-50 on RGB images: float[N, 3, H, W] -> logits."""
-    inputs = max(1, round(64 * width))
-    stem = nn.Sequential(nn.Conv2d(3, inputs, 7, 2, 3, bias=False), nn.BatchNorm2d(inputs), nn.ReLU())
-    stem.append(nn.MaxPool2d(3, 2, 1))
-    return ResNet(stem, Body(inputs, width, strides, layers), classes)
-
-
-def frequency_resnet50(
-    channels: int,
-    classes: int = 1000,
-    strides: Sequence[int] = STRIDES,
-    width: float = 1.0,
-    layers: Sequence[int] = LAYERS,
-) -> ResNet:
-    """ResNet-50 on coefficient maps (Xu et al.): float[N, channels, H/8, W/8] -> logits."""
-    return ResNet(nn.Identity(), Body(channels, width, strides, layers), classes)
-
-
-def rgb_mobilenetv2(classes: int = 1000, width: float = 1.0) -> nn.Module:
-    """torchvision's MobileNetV2 (Sandler et al., CVPR 2018): float[N, 3, H, W] -> logits."""
-    network: nn.Module = torchvision().models.mobilenet_v2(num_classes=classes, width_mult=width)
+) -> nn.Module:
+    """ResNet-50 on coefficient maps float[N, channels, H/8, W/8] (Xu et al.), or on RGB float[N, 3, H, W]."""
+    stem, inputs = nn.Sequential(), channels or max(1, round(64 * width))
+    if channels is None:
+        stem.extend([nn.Conv2d(3, inputs, 7, 2, 3, bias=False), nn.BatchNorm2d(inputs), nn.ReLU()])
+        stem.append(nn.MaxPool2d(3, 2, 1))
+    body = Body(inputs, width, strides, layers)
+    network = nn.Sequential(stem, body, Head(body.features, classes))
+    initialise(network)
     return network
 
 
-def frequency_mobilenetv2(channels: int, classes: int = 1000, width: float = 1.0) -> nn.Module:
-    """MobileNetV2 on coefficient maps (Xu et al.): float[N, channels, H/8, W/8] -> logits.
+def mobilenetv2(channels: int | None, classes: int = 1000, width: float = 1.0) -> nn.Module:
+    """torchvision's MobileNetV2 (Sandler et al., CVPR 2018) on RGB or on coefficient maps, as `resnet50`.
 
-    The first convolution, which would halve the side, is dropped, and the first block reads the maps. Xu et al.
-    use maps of 112 x 112, the DCT of 896 x 896 pixels.
+    On coefficient maps the first convolution, which would halve the side, is dropped, and the first block reads the
+    maps. Xu et al. use maps of 112 x 112, the DCT of 896 x 896 pixels.
     """
-    network = rgb_mobilenetv2(classes, width)
+    network: nn.Module = torchvision().models.mobilenet_v2(num_classes=classes, width_mult=width)
+    if channels is None:
+        return network
     _, first, *rest = network.get_submodule("features").children()
     block = type(first)(channels, first.out_channels, stride=1, expand_ratio=1)
     for layer in block.modules():
@@ -127,9 +109,18 @@ class _WithInput(NetworkConfig):
         return None if isinstance(self.input, str) else self.input
 
     @property
+    def inputs(self) -> int | None:
+        """Number of channels; None for RGB."""
+        return None if self.channels is None else len(self.channels)
+
+    @property
     def rgb(self) -> bool:
         """As the input says."""
         return self.channels is None
+
+    def system(self, network: nn.Module) -> SingleSystem:
+        """A network that reads this input, with its normalisation."""
+        return SingleSystem(Normalised(self.channels, network), self.channels)
 
 
 @register
@@ -142,12 +133,7 @@ class ResNet50(_WithInput):
 
     def build(self, classes: int) -> SingleSystem:
         """The network with random weights."""
-        if self.channels is None:
-            network = rgb_resnet50(classes, self.width, self.strides, self.layers)
-        else:
-            inputs = len(self.channels)
-            network = frequency_resnet50(inputs, classes, self.strides, self.width, self.layers)
-        return SingleSystem(Normalised(self.channels, network), self.channels)
+        return self.system(resnet50(self.inputs, classes, self.width, self.strides, self.layers))
 
 
 @register
@@ -169,11 +155,7 @@ class MobileNetV2(_WithInput):
 
     def build(self, classes: int) -> SingleSystem:
         """The network with random weights."""
-        if self.channels is None:
-            network = rgb_mobilenetv2(classes, self.width)
-        else:
-            network = frequency_mobilenetv2(len(self.channels), classes, self.width)
-        return SingleSystem(Normalised(self.channels, network), self.channels)
+        return self.system(mobilenetv2(self.inputs, classes, self.width))
 
 
 @register

@@ -1,12 +1,9 @@
 """The numbers that the two papers published, and the name of our run beside each."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from torch import nn
-
-from experiments.networks import frequency_resnet50, rgb_resnet50
-from overtone.models import Architecture, Cascade
+from experiments.networks import ResNet50
+from overtone.training.network_configs import CascadeConfig, NetworkConfig
 
 
 @dataclass(frozen=True)
@@ -64,25 +61,17 @@ class PublishedCost:
     what: str
     parameters: float
     macs: float
-    build: Callable[[], nn.Module]
+    network: NetworkConfig
+    classes: int = 100
     size: int = 448
-    channels: int | None = None
 
 
 COSTS = (
-    PublishedCost("RGB ResNet-50, 224 px, 1000 classes", 25.557, 4.089, rgb_resnet50, 224),
+    PublishedCost("RGB ResNet-50, 224 px, 1000 classes", 25.557, 4.089, ResNet50(input="rgb"), 1000, 224),
+    PublishedCost("frequency ResNet-50, 24 channels", 23.691, 3.929, ResNet50(input=24)),
+    PublishedCost("the same, 6 channels", 23.685, 3.911, ResNet50(input=6)),
     PublishedCost(
-        "frequency ResNet-50, 24 channels", 23.691, 3.929, lambda: frequency_resnet50(24, 100), channels=24
+        "24 channels, strides 1, 1, 2, 2", 23.691, 13.524, ResNet50(input=24, strides=(1, 1, 2, 2))
     ),
-    PublishedCost("the same, 6 channels", 23.685, 3.911, lambda: frequency_resnet50(6, 100), channels=6),
-    PublishedCost(
-        "24 channels, strides 1, 1, 2, 2",
-        23.691,
-        13.524,
-        lambda: frequency_resnet50(24, 100, (1, 1, 2, 2)),
-        channels=24,
-    ),
-    PublishedCost(
-        "separation, structure 3, both networks", 11.987, 2.003, lambda: Cascade(Architecture(classes=100))
-    ),
+    PublishedCost("separation, structure 3, both networks", 11.987, 2.003, CascadeConfig()),
 )

@@ -48,7 +48,8 @@ def average(
     model.load_state_dict(mean([each.state_dict() for each, _ in loaded]))
     train, calibration = split(read_split(data, "train", card.classes, card.profile.labels))
     compute_statistics(model, train, card.profile)
-    card = decide(model, card.profile, calibration, data.name, TOLERANCE, workers).on(card)
+    decided = decide(model, card.profile, calibration, data.name, TOLERANCE, workers)
+    card = card.model_copy(update=decided)
     write(out, model, card)
     return card
 

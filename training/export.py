@@ -1,7 +1,8 @@
 """From trained weights to a checkpoint: tables, temperatures, default quality, operating points and card."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -14,8 +15,6 @@ from overtone.models import (
     Cascade,
     CheckpointError,
     Costs,
-    OperatingPoint,
-    Temperature,
     Training,
     save,
 )
@@ -54,16 +53,11 @@ def export(
 ) -> Card:
     """Choose on the calibration split whatever is left to choose, and write the checkpoint."""
     profile = fit_profile(recipe, train)
-    decided = decide(model, profile, calibration, data, recipe.quality.tolerance, workers)
     counted = recipe.network.cost_at(len(train.classes), recipe.size)
     card = Card(
         name=recipe.name,
         architecture=model.architecture,
-        profile=decided.profile,
         classes=train.classes,
-        temperature=decided.temperature,
-        operating_points=decided.points,
-        operating_point=DEFAULT_POINT,
         cost=Costs(parameters=counted.parameters, low_macs=counted.low_macs or 0, macs=counted.macs),
         training=Training(
             recipe=recipe.model_dump_json(),
@@ -74,6 +68,7 @@ def export(
             seed=recipe.seed,
             torch=torch.__version__,
         ),
+        **decide(model, profile, calibration, data, recipe.quality.tolerance, workers),
     )
     write(out, model, card)
     return card
@@ -86,32 +81,10 @@ def write(out: Path, model: Cascade, card: Card) -> None:
     Console().print(message, soft_wrap=True)
 
 
-@dataclass(frozen=True)
-class Decided:
-    """What the calibration split decides: the profile's default quality, temperatures, operating points."""
-
-    profile: Profile
-    temperature: Temperature
-    points: tuple[OperatingPoint, ...]
-
-    def on(self, card: Card) -> Card:
-        """A card of the same network in which these replace the earlier decisions."""
-        return card.model_copy(
-            update={
-                "profile": self.profile,
-                "temperature": self.temperature,
-                "mix": None,
-                "operating_points": self.points,
-                "operating_point": DEFAULT_POINT,
-                "accuracy": (),
-            }
-        )
-
-
 def decide(
     model: Cascade, profile: Profile, calibration: Images, data: str, tolerance: float, workers: int = 0
-) -> Decided:
-    """Everything that predictions on the calibration split of `data` decide, for every quality."""
+) -> dict[str, Any]:
+    """The fields of a card that predictions on the calibration split of `data` decide, for every quality."""
     found = {q: predict(model, calibration, profile, q, workers) for q in profile.qualities}
     profile = replace(profile, quality=choose_quality(found, tolerance))
     temperature = fit_temperatures(found[profile.quality])
@@ -120,7 +93,14 @@ def decide(
         for q, p in found.items()
         for point in standard_points(p, temperature, Provenance(profile, q, f"{data}/calibration"))
     )
-    return Decided(profile, temperature, points)
+    return {
+        "profile": profile,
+        "temperature": temperature,
+        "mix": None,
+        "operating_points": points,
+        "operating_point": DEFAULT_POINT,
+        "accuracy": (),
+    }
 
 
 def choose_quality(found: dict[int, Predictions], tolerance: float) -> int:

@@ -31,9 +31,16 @@ class Optimiser(Section):
     accumulate: int = Field(default=1, gt=0)
     warmup: float = Field(default=5, ge=0, description="epochs")
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    ema: float = Field(default=0.0, ge=0, lt=1, description="decay of the averaged weights; 0 is none")
     # Share of the low network's target that is the high network's answer (Hinton et al. 2015); structure 3.
     distil: float = Field(default=0.0, ge=0, lt=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _ignore_ema(cls, value: Any) -> Any:
+        # The bundled baseline's recipe says that it has no moving average of the weights.
+        if isinstance(value, dict) and value.get("ema") == 0:
+            return {key: entry for key, entry in value.items() if key != "ema"}
+        return value
 
     @model_validator(mode="after")
     def _divisible(self) -> "Optimiser":

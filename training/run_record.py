@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import shlex
 import sys
 from dataclasses import asdict
@@ -63,9 +64,8 @@ def machine(device: torch.device) -> Json:
 
 def _processor() -> str:
     info = Path("/proc/cpuinfo")
-    names = info.read_text("utf-8").splitlines() if info.exists() else []
-    named = (line.partition(":")[2].strip() for line in names if line.startswith("model name"))
-    return next(named, platform.processor() or platform.machine())
+    found = re.search(r"model name\s*: (.*)", info.read_text("utf-8")) if info.exists() else None
+    return found[1] if found else platform.processor() or platform.machine()
 
 
 def cascade_result(found: Predictions, card: Card, quality: int, data: str) -> Json:

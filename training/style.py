@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 LOW, BOTH, CASCADE = "#0072B2", "#D55E00", "#009E73"
-WRONG = "#D62728"
 INK, FAINT = "#222222", "#8A8A8A"
 DPI = 150
 

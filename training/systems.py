@@ -1,8 +1,7 @@
 """What the trainer trains: a network with its inputs and training steps, whatever kind of network it is."""
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -44,10 +43,6 @@ class SingleSystem:
         norm = self.module.get_submodule("norm")
         assert isinstance(norm, Normalise)
         set_normalisation(norm, mean, std)
-
-    def with_module(self, module: nn.Module) -> Self:
-        """The same system with another copy of its network."""
-        return replace(self, module=module)
 
 
 @dataclass(frozen=True)

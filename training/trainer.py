@@ -8,7 +8,6 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from overtone.training import resume
@@ -100,7 +99,6 @@ class Trainer:
             path = self.folder / "last.safetensors"
             resume.save(path, self.recipe.model_dump_json(), self.system.module, active, epoch + 1)
             self.on_epoch(line)
-        self._settle(active)
 
     def _activate(self, step: int) -> ActiveStep:
         """Set up a step: what it does not train is frozen."""
@@ -112,10 +110,7 @@ class Trainer:
         optimiser = torch.optim.SGD(
             parameters, o.lr, o.momentum, weight_decay=o.weight_decay, nesterov=o.momentum > 0
         )
-        ema = None
-        if o.ema:
-            ema = AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(o.ema), use_buffers=True)
-        return ActiveStep(step, parameters, optimiser, ema)
+        return ActiveStep(step, parameters, optimiser)
 
     def _loader(self, step: int) -> tuple[EpochSampler, DataLoader[tuple[Tensor, int]]]:
         sampler = EpochSampler(len(self.train), self.recipe.optimiser.batch, self.recipe.seed + step)
@@ -127,22 +122,6 @@ class Trainer:
             pin_memory=self.device.type == "cuda",
         )
         return sampler, loader
-
-    def _settle(self, active: ActiveStep) -> None:
-        """Keep the averaged weights if they are at least as good on the calibration split.
-
-        An average over too many steps does not fit its batch statistics and can be far worse.
-        """
-        if active.ema is None:
-            return
-        averaged = active.ema.module
-        last = self.calibration_top1(active.step, self.system)
-        mean = self.calibration_top1(active.step, self.system.with_module(averaged))
-        if last is not None and mean is not None:
-            scores = f"calibration {last:.1%} with the last weights, {mean:.1%} with the averaged ones"
-            Console().print(f"step {active.step + 1}: {scores}", soft_wrap=True)
-        if last is None or mean is None or mean >= last:
-            self.system.module.load_state_dict(averaged.state_dict())
 
     def _epoch(
         self, active: ActiveStep, epoch: int, sampler: EpochSampler, loader: DataLoader[tuple[Tensor, int]]
@@ -165,7 +144,7 @@ class Trainer:
         speed = len(sampler) * sampler.batch / (time.perf_counter() - started)
         loss, correct, seen = sums.tolist()
         measured = epoch + 1 == epochs or (epoch + 1) % SCORE_EVERY == 0
-        held_out = self.calibration_top1(active.step, self.system) if measured else None
+        held_out = self._calibration_top1(active.step) if measured else None
         seconds = time.perf_counter() - started
         return Epoch(
             active.step, epoch, sampler.size, lr, loss / seen, correct / seen, held_out, speed, seconds
@@ -197,8 +176,6 @@ class Trainer:
             correct = (logits.argmax(1) == target_part).sum()
             sums += torch.stack([loss.detach() * n, correct, torch.full_like(correct, n)])
         active.optimiser.step()
-        if active.ema:
-            active.ema.update_parameters(self.system.module)
         return sums
 
     def _set_momentum(self, step: int, part: int, parts: int) -> None:
@@ -223,12 +200,12 @@ class Trainer:
         taught = self.system.logits(0, x).float().softmax(dim=1)
         return torch.lerp(goal, taught, o.distil)
 
-    def calibration_top1(self, step: int, system: SingleSystem) -> float | None:
+    def _calibration_top1(self, step: int) -> float | None:
         """Calibration top-1 of the network of a step at the middle quality; None without such images."""
         if not len(self.calibration):
             return None
         batches = ordered_loader(self.calibration, self.recipe.size, view=self.recipe.view)
-        return score(system, step, self.inputs, batches, self.inputs.middle).top1
+        return score(self.system, step, self.inputs, batches, self.inputs.middle).top1
 
     def _measure_normalisation(self) -> None:
         """Write mean and standard deviation of each channel over training images into the system."""

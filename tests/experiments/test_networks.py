@@ -10,11 +10,9 @@ from experiments.networks import (
     GatedSystem,
     MobileNetV2,
     ResNet50,
-    frequency_mobilenetv2,
-    frequency_resnet50,
-    rgb_mobilenetv2,
-    rgb_resnet50,
+    mobilenetv2,
 )
+from experiments.paper_results import COSTS, PublishedCost
 from overtone.frequency.channels import SETS
 from overtone.models.cost import cost
 from overtone.training.network_configs import NetworkConfig, StartError
@@ -27,31 +25,24 @@ FIRST_PARAMETERS, FIRST_MACS = 27 * 32 + 2 * 32, 112 * 112 * 27 * 32
 CHANNEL_PARAMETERS, CHANNEL_MACS = 9 + 2 + 16, 112 * 112 * (9 + 16)
 
 
-def published(model: torch.nn.Module, size: int, channels: int | None = None) -> tuple[float, float]:
-    """Parameters in millions and multiply-adds in billions, with three digits."""
-    found = cost(model, size, channels)
-    return round(found.parameters / 1e6, 3), round(found.macs / 1e9, 3)
-
-
-def test_resnets_cost_what_was_published() -> None:
-    with torch.device("meta"):
-        assert published(rgb_resnet50(1000), 224) == (25.557, 4.089)
-        assert published(frequency_resnet50(24, 100), 448, 24) == (23.691, 3.929)
-        assert published(frequency_resnet50(6, 100), 448, 6) == (23.685, 3.911)
-        assert published(frequency_resnet50(24, 100, (1, 1, 2, 2)), 448, 24) == (23.691, 13.524)
+@pytest.mark.parametrize("line", COSTS, ids=lambda line: line.what)
+def test_networks_cost_exactly_what_was_published(line: PublishedCost) -> None:
+    found = line.network.cost_at(line.classes, line.size)
+    counted = round(found.parameters / 1e6, 3), round(found.macs / 1e9, 3)
+    assert counted == (line.parameters, line.macs)
 
 
 def test_the_frequency_mobilenet_has_no_first_convolution() -> None:
     with torch.device("meta"):
-        rgb = cost(rgb_mobilenetv2(), 224)
-        of_32 = cost(frequency_mobilenetv2(32), 896, 32)
-        of_24 = cost(frequency_mobilenetv2(24), 896, 24)
+        rgb = cost(mobilenetv2(None), 224)
+        of_32 = cost(mobilenetv2(32), 896, 32)
+        of_24 = cost(mobilenetv2(24), 896, 24)
     assert (rgb.parameters, round(rgb.macs / 1e6)) == (3_504_872, 301)
     assert of_32.parameters == rgb.parameters - FIRST_PARAMETERS
     assert of_32.macs == rgb.macs - FIRST_MACS
     assert of_24.parameters == of_32.parameters - 8 * CHANNEL_PARAMETERS
     assert of_24.macs == of_32.macs - 8 * CHANNEL_MACS
-    assert frequency_mobilenetv2(24, 10, 0.25).eval()(torch.zeros(2, 24, 20, 20)).shape == (2, 10)
+    assert mobilenetv2(24, 10, 0.25).eval()(torch.zeros(2, 24, 20, 20)).shape == (2, 10)
 
 
 KINDS: dict[str, tuple[NetworkConfig, int]] = {

@@ -51,7 +51,7 @@ def test_thresholds_are_those_of_modes(card: Card) -> None:
     assert [row.threshold for row in rows] == sorted({*GRID, 0.0, 0.5, 1.1})
     for row in rows:
         expected = P.modes(P.early(card.temperature, row.threshold))
-        found = row.exit_share, row.top1, row.mean_bytes
+        found = row.exit_share, row.top1, row.mean_payload_bytes
         assert found == (expected.exit_share, expected.cascade, expected.mean_bytes)
         saved = row.exit_share * (card.cost.macs - card.cost.low_macs)
         assert row.mean_macs == pytest.approx(card.cost.macs - saved)
@@ -63,8 +63,8 @@ def test_modes_have_their_bytes_and_cost(card: Card) -> None:
     expected = P.modes(P.early(card.temperature, 0.7))
     top1 = found.low.top1, found.both.top1, found.cascade.top1
     assert top1 == (expected.low, expected.both, expected.cascade)
-    assert found.low.mean_bytes == P.low_bytes.mean()
-    assert found.both.mean_bytes == pytest.approx((P.low_bytes + P.high_bytes).mean())
+    assert found.low.mean_payload_bytes == P.low_bytes.mean()
+    assert found.both.mean_payload_bytes == pytest.approx((P.low_bytes + P.high_bytes).mean())
     assert (found.low.mean_macs, found.both.mean_macs) == (card.cost.low_macs, card.cost.macs)
     assert all(mode.top1 < mode.top5 <= 1 for mode in (found.low, found.both, found.cascade))
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import nn
 
 from overtone.models import Cascade, load
@@ -28,29 +27,25 @@ SINGLE = recipe(BASELINE, (3,))
 
 
 @pytest.fixture(scope="module")
-def whole(images: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[float, Path]:
-    """The folders of uninterrupted runs, without and with averaged weights."""
-    folders = {ema: tmp_path_factory.mktemp("whole") / str(ema) for ema in (0.0, 0.5)}
-    for ema, folder in folders.items():
-        trainer(cascade(ema=ema), images, folder).run()
-    return folders
+def whole(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an uninterrupted run."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    trainer(cascade(), images, folder).run()
+    return folder
 
 
-@pytest.mark.parametrize(("ema", "after"), [(0.0, 1), (0.0, 2), (0.5, 2), (0.5, 3)])
-def test_resumed_equals_uninterrupted(
-    ema: float, after: int, whole: dict[float, Path], images: Path, tmp_path: Path
-) -> None:
-    chosen = cascade(ema=ema)
-    interrupt(chosen, images, tmp_path, after)
-    assert_same(weights_of(chosen, images, whole[ema]), weights_of(chosen, images, tmp_path))
-    logs = [list(read_epochs(folder / "log.jsonl")) for folder in (whole[ema], tmp_path)]
+@pytest.mark.parametrize("after", [1, 2, 3])
+def test_resumed_equals_uninterrupted(after: int, whole: Path, images: Path, tmp_path: Path) -> None:
+    interrupt(cascade(), images, tmp_path, after)
+    assert_same(weights_of(cascade(), images, whole), weights_of(cascade(), images, tmp_path))
+    logs = [list(read_epochs(folder / "log.jsonl")) for folder in (whole, tmp_path)]
     assert [(e.step, e.epoch, e.loss) for e in logs[0]] == [(e.step, e.epoch, e.loss) for e in logs[1]]
 
 
-def test_a_finished_run_is_not_trained_again(whole: dict[float, Path], images: Path) -> None:
-    log = whole[0.0] / "log.jsonl"
+def test_a_finished_run_is_not_trained_again(whole: Path, images: Path) -> None:
+    log = whole / "log.jsonl"
     before = log.read_text()
-    weights_of(cascade(ema=0.0), images, whole[0.0])
+    weights_of(cascade(), images, whole)
     assert log.read_text() == before
     epochs = list(read_epochs(log))
     assert [(e.step, e.epoch, e.size) for e in epochs] == [(0, 0, 48), (0, 1, 64), (1, 0, 48), (1, 1, 64)]
@@ -58,9 +53,9 @@ def test_a_finished_run_is_not_trained_again(whole: dict[float, Path], images: P
     assert all(e.seconds > 0 for e in epochs)
 
 
-def test_another_recipe_is_refused(whole: dict[float, Path], images: Path) -> None:
+def test_another_recipe_is_refused(whole: Path, images: Path) -> None:
     with pytest.raises(ResumeError, match="another recipe"):
-        trainer(cascade(epochs=(3, 3)), images, whole[0.0]).run()
+        trainer(cascade(epochs=(3, 3)), images, whole).run()
 
 
 def test_a_single_network_trains_all_its_weights_and_resumes(images: Path, tmp_path: Path) -> None:
@@ -126,20 +121,6 @@ def test_normalisation_is_that_of_the_inputs(chosen: object, images: Path, tmp_p
     zeros = torch.zeros(normalised.shape[1])
     torch.testing.assert_close(normalised.mean(dim=(0, 2, 3)), zeros, atol=2e-3, rtol=0)
     torch.testing.assert_close(normalised.std(dim=(0, 2, 3)), zeros + 1, atol=1e-2, rtol=0)
-
-
-@pytest.mark.parametrize(("last", "mean", "kept"), [(1.0, 0.5, "model."), (0.5, 1.0, "ema.module.")])
-def test_the_better_of_last_and_averaged_weights_is_kept(
-    last: float, mean: float, kept: str, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    network = trainer(cascade(epochs=(1, 0), ema=0.5), images, tmp_path)
-    monkeypatch.setattr(
-        network, "calibration_top1", lambda _, system: last if system is network.system else mean
-    )
-    trained, saved = network.run().module.state_dict(), load_file(tmp_path / "last.safetensors")
-    key = "high_body.stages.0.0.conv1.0.weight"
-    torch.testing.assert_close(trained[key], saved[kept + key], rtol=0, atol=0)
-    assert not torch.equal(saved["model." + key], saved["ema.module." + key])
 
 
 @contextmanager

@@ -70,8 +70,9 @@ def train_codec(
     found = list(_find_all(source, checkpoint, calibration, sorted(budgets), share, out))
     Console().print(_table(found))
     profile = _profile(old, [each.chosen for each in found], train)
-    card = decide(source.model, profile, calibration, data.name, TOLERANCE, workers).on(card)
     source.model.mix = None
+    decided = decide(source.model, profile, calibration, data.name, TOLERANCE, workers)
+    card = card.model_copy(update=decided)
     write(out, source.model, card)
     return card
 

@@ -12,7 +12,7 @@ from overtone.frequency import PictureError
 from overtone.models import Card, choose_device, load
 from overtone.training.data import DataError, read_split
 from overtone.training.evaluation import tables
-from overtone.training.evaluation.metrics import Measured, Mode, card_cost, measure
+from overtone.training.evaluation.metrics import Measured, card_cost, measure
 from overtone.training.evaluation.predictions import predict
 
 
@@ -71,25 +71,9 @@ def document(card: Card, rows: dict[int, Measured], main: Measured) -> dict[str,
 
 
 def _entry(card: Card, found: Measured) -> dict[str, Any]:
-    thresholds = [asdict(row) for row in found.thresholds]
-    for row in thresholds:
-        row["operating_point"] = row.pop("name") or None
-        row["mean_payload_bytes"] = row.pop("mean_bytes")
-    return {
-        "quality": found.quality,
-        "step": found.step,
-        "threshold": found.threshold,
-        "low": _mode(found.low),
-        "both": _mode(found.both),
-        "cascade": _mode(found.cascade) | {"exit_share": found.exit_share},
-        "cost": asdict(card_cost(card)) | {"mean_macs": found.cascade.mean_macs},
-        "thresholds": thresholds,
-        "calibration": {stage: asdict(c) for stage, c in found.calibration.items()},
-    }
-
-
-def _mode(mode: Mode) -> dict[str, float]:
-    return {"top1": mode.top1, "top5": mode.top5, "mean_payload_bytes": mode.mean_bytes}
+    entry = asdict(found)
+    entry["cascade"]["exit_share"] = entry.pop("exit_share")
+    return entry | {"cost": asdict(card_cost(card)) | {"mean_macs": found.cascade.mean_macs}}
 
 
 def _print(what: str, card: Card, rows: dict[int, Measured], main: Measured, full: bool) -> None:

@@ -20,7 +20,7 @@ class Mode:
 
     top1: float
     top5: float
-    mean_bytes: float
+    mean_payload_bytes: float
     mean_macs: float
 
 
@@ -28,16 +28,15 @@ class Mode:
 class AtThreshold:
     """The cascade at one threshold: fractions, and means per image.
 
-    `low_answer_top1` is the accuracy of the answers given from low, None if there are none. `name` is the
-    operating point's, or empty.
+    `low_answer_top1` is the accuracy of the answers given from low, None if there are none.
     """
 
     threshold: float
-    name: str
+    operating_point: str | None
     exit_share: float
     top1: float
     low_answer_top1: float | None
-    mean_bytes: float
+    mean_payload_bytes: float
     mean_macs: float
 
 
@@ -85,11 +84,11 @@ def at_thresholds(
         found = p.modes(early)
         row = AtThreshold(
             threshold=threshold,
-            name=name,
+            operating_point=name or None,
             exit_share=found.exit_share,
             top1=found.cascade,
             low_answer_top1=float(p.low_correct[early].mean()) if early.any() else None,
-            mean_bytes=found.mean_bytes,
+            mean_payload_bytes=found.mean_bytes,
             mean_macs=cost.average(found.exit_share),
         )
         rows.append(row)

@@ -39,11 +39,11 @@ def thresholds_table(found: Measured) -> Table:
     for row in found.thresholds:
         table.add_row(
             f"{row.threshold:.3f}",
-            row.name,
+            row.operating_point or "",
             f"{row.exit_share:.1%}",
             "-" if row.low_answer_top1 is None else f"{row.low_answer_top1:.2%}",
             f"{row.top1:.2%}",
-            f"{row.mean_bytes:.0f}",
+            f"{row.mean_payload_bytes:.0f}",
             f"{row.mean_macs / GIGA:.3f}",
             style="bold" if row.threshold == found.threshold else "",
         )
@@ -66,7 +66,7 @@ def reliability_table(found: Measured) -> Table:
 
 def _mode(mode: Mode, answered_low: str) -> tuple[str, ...]:
     top1, top5, macs = f"{mode.top1:.2%}", f"{mode.top5:.2%}", f"{mode.mean_macs / GIGA:.3f}"
-    return top1, top5, f"{mode.mean_bytes:.0f}", answered_low, macs
+    return top1, top5, f"{mode.mean_payload_bytes:.0f}", answered_low, macs
 
 
 def _margin(share: float, n: int) -> float:
