@@ -145,7 +145,7 @@ def test_a_checkpoint_s_order_of_classes(tmp_path: Path) -> None:
         open_data("food101", classes=("waffles",), root=tmp_path)
 
 
-def test_a_missing_picture_is_named(tmp_path: Path) -> None:
+def test_a_missing_image_is_named(tmp_path: Path) -> None:
     folder = food(tmp_path)
     (folder / "images" / "waffles" / "2.jpg").unlink()
     with pytest.raises(DownloadError, match=r"1 images are missing, .*waffles/2.jpg"):
@@ -177,7 +177,7 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_fetched_once(archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_downloaded_once(archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = tmp_path / "here"
     assert len(open_data("imagenette", root=root).train) == 6
     archive.unlink()
