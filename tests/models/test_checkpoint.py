@@ -56,7 +56,7 @@ def test_what_is_no_checkpoint_is_refused(tiny_checkpoint: Path, tmp_path: Path)
     path.write_bytes(b"\x80\x04not a checkpoint" * 10)
     with pytest.raises(CheckpointError, match="cannot be read"):
         load(path)
-    cards = (
+    cards: tuple[tuple[dict[str, str], str], ...] = (
         ({}, "no card"),
         ({"card": '{"name": 3}'}, "card is not valid: name: Input should be a valid string; architecture"),
         ({"card": read_card(tiny_checkpoint).to_json()}, "do not fit"),

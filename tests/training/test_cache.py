@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from overtone.frequency import PictureError
+from overtone.frequency import ImageError
 from overtone.training.data import Images, read_split
 from overtone.training.data.cache import (
     ORIENTATION,
@@ -103,5 +103,5 @@ def test_workers_share_the_block(train: Images, method: str) -> None:
 @pytest.mark.parametrize("size", [2000, 0])
 def test_a_damaged_image_is_named(size: int, train: Images) -> None:
     train.paths[5].write_bytes(train.paths[5].read_bytes()[:size])
-    with pytest.raises(PictureError, match=f"^{train.paths[5]}: "):
+    with pytest.raises(ImageError, match=f"^{train.paths[5]}: "):
         open_source(train, 48, plenty)

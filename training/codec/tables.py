@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from overtone.frequency import Tables, coefficients, fit, fit_tables, open_rgb, quantise
+from overtone.frequency import Tables, coefficients, fit, open_rgb, quantise
 from overtone.frequency.quantise import PLAIN
 from overtone.training.data import Images
 from overtone.training.progress import tracked
+from overtone.training.table_fitting import fit_tables
 
 TABLES_ON = 600
 

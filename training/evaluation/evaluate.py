@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from overtone.frequency import PictureError
+from overtone.frequency import ImageError
 from overtone.models import Card, choose_device, load
 from overtone.training.data import DataError, read_split
 from overtone.training.evaluation import tables
@@ -51,10 +51,10 @@ def evaluate(
             q: measure(predict(model, images, card.profile, q, workers), card, q, at)
             for q, at in used.items()
         }
-    except PictureError as error:
+    except ImageError as error:
         # A worker process reports a damaged image as a whole traceback, whose last line says what is wrong.
         *_, last = str(error).strip().splitlines()
-        raise DataError(last.rpartition(f"{PictureError.__name__}: ")[2]) from error
+        raise DataError(last.rpartition(f"{ImageError.__name__}: ")[2]) from error
     main = rows[card.profile.quality if every_quality else asked[0]]
     what = f"{card.name} on {data.name}/{split_name}"
     if as_json:
