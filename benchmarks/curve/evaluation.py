@@ -17,7 +17,7 @@ from overtone.benchmarks.curve.result_cache import ResultCache, fingerprint
 from overtone.benchmarks.json_lines import Json
 from overtone.frequency import fit, open_rgb
 from overtone.training.compression import resized
-from overtone.training.data import Pictures
+from overtone.training.data import Images
 from overtone.training.progress import tracked
 from overtone.training.systems import autocast
 from overtone.training.weights import Trained
@@ -53,7 +53,7 @@ class Job(NamedTuple):
 class Arrivals(Dataset[Any]):
     """For each job: images uint8[n, 3, size, size] as the network sees them, their bytes and targets."""
 
-    def __init__(self, images: Pictures, size: int, jobs: Sequence[Job]) -> None:
+    def __init__(self, images: Images, size: int, jobs: Sequence[Job]) -> None:
         self.images, self.size, self.jobs = images, size, jobs
 
     def __len__(self) -> int:
@@ -81,7 +81,7 @@ class Evaluation:
     """
 
     trained: Trained
-    images: Pictures
+    images: Images
     cache: ResultCache
     name: str
     workers: int
@@ -126,7 +126,7 @@ class Evaluation:
         return {"evaluation": name, **setting.document, "from": begin, "to": end}
 
 
-def identity(images: Pictures) -> str:
+def identity(images: Images) -> str:
     """A name for these images in this order."""
     names = "\n".join(f"{path.parent.name}/{path.name}" for path in images.paths)
     return f"{len(images)}-{fingerprint(names.encode())}"
