@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from overtone.benchmarks.link.link import Link
 from overtone.edge_client import (
     AsyncClient,
     ConnectionLost,
@@ -16,6 +15,7 @@ from overtone.edge_client import (
     grpc_transport,
 )
 from overtone.frequency import Encoded, Profile, encode, fit, open_rgb
+from overtone.link import Link
 from overtone.protos import overtone_pb2 as pb
 from tests.edge_client.fakes import FakeCascade, Stream, confident, escalating, serve_grpc
 
