@@ -4,7 +4,6 @@ A table stands between `<!-- NAME -->` and `<!-- end of NAME -->`. Everything el
 """
 
 import json
-import re
 from collections.abc import Callable, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -15,6 +14,7 @@ from experiments import paper_results
 from experiments.gate import HeatMap
 from experiments.paper_results import Published
 from experiments.select import select, shared
+from overtone.benchmarks.pages import filled
 from overtone.training.markdown import table
 
 Json = Any
@@ -23,11 +23,10 @@ Runs = dict[str, list[Json]]
 DOCS = Path("docs")
 # Two identical runs of the report differed by 0.6 points; a smaller difference is not an order.
 NOISE = 0.6
-TABLE = re.compile(r"(<!-- (\S+) -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
 
 
 class ResultsError(ValueError):
-    """A log that is missing or damaged, or a table that is not known."""
+    """A log that is missing or damaged."""
 
 
 def read_runs(folder: Path) -> Runs:
@@ -215,29 +214,22 @@ FROM_LOGS: dict[str, tuple[str, Callable[[Json], str]]] = {
 }
 
 
-def render(page: str, folder: Path) -> str:
-    """The page with each of its tables rendered from the logs in a folder.
+def render(page: Path, folder: Path) -> str:
+    """The page with all of its tables rendered from the logs in a folder.
 
     Raises:
-        ResultsError: an unknown table, or one whose log is missing or damaged.
+        ResultsError: a log is missing or damaged.
+        PageError: the page lacks a marker.
     """
     runs = read_runs(folder)
-
-    def made(name: str) -> str:
-        if name in FROM_RUNS:
-            return FROM_RUNS[name](runs)
-        if name in FROM_LOGS:
-            log, draw = FROM_LOGS[name]
-            return draw(_read(folder / log))
-        raise ResultsError(f"there is no table {name}; there are {', '.join([*FROM_RUNS, *FROM_LOGS])}")
-
-    return TABLE.sub(lambda found: f"{found[1]}{made(found[2])}\n{found[3]}", page)
+    tables = {name: make(runs) for name, make in FROM_RUNS.items()}
+    return filled(page, tables | {name: make(_read(folder / log)) for name, (log, make) in FROM_LOGS.items()})
 
 
 def main(docs: Path = DOCS) -> None:
     """Render the tables of docs/results.md again."""
     page = docs / "results.md"
-    page.write_text(render(page.read_text("utf-8"), docs / "runs"), "utf-8")
+    page.write_text(render(page, docs / "runs"), "utf-8")
     print(f"wrote {page}")
 
 

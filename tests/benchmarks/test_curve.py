@@ -51,11 +51,11 @@ def options(tiny_checkpoint: Path, tmp_path: Path) -> curve.Options:
         name="tiny-baseline",
         size=SIZE,
         epochs=(1,),
-        network=BaselineConfig(kind="patch", width=a.high_width, stem=2 * a.stem, layers=a.layers),
+        network=BaselineConfig(width=a.high_width, stem=2 * a.stem, layers=a.layers),
         compression=Compression(qualities={"webp": (0, 60)}, sides=(32,)),
     )
     path = tmp_path / "baseline.safetensors"
-    weights.save(path, SingleSystem(from_cascade(cascade), None), recipe, card.classes)
+    weights.save(path, SingleSystem(from_cascade(cascade), None), recipe, card.classes, half=False)
     return curve.Options(str(tiny_checkpoint), str(path), workers=0, device="cpu")
 
 

@@ -92,6 +92,13 @@ def test_certificates_go_with_the_card(tiny_checkpoint: Path, tmp_path: Path) ->
     assert again.certified() == {"default": (2, 3)}
 
 
+def test_only_an_empty_rule_is_ignored() -> None:
+    """The bundled cards have an empty `rule` in every point; a rule that decides would have to be obeyed."""
+    assert OperatingPoint.model_validate({"name": "x", "threshold": 0.5, "rule": None}).threshold == 0.5
+    with pytest.raises(ValueError, match="rule"):
+        OperatingPoint.model_validate({"name": "x", "threshold": 0.5, "rule": {"price": 1}})
+
+
 def test_certificates_of_another_profile_are_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
     model, card = load(tiny_checkpoint)
     other = card.model_copy(update={"operating_points": (certificate(card, profile="00c0ffee"),)})

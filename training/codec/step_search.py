@@ -70,7 +70,7 @@ class StepSearch:
     ) -> None:
         self.model, self.rates, self.weights, self.share = model, rates, weights, share
         self.low = model.architecture.low_channels
-        self._values = torch.from_numpy(values)
+        self._values = torch.from_numpy(values).to(next(model.parameters()).device)
         self._low_exact = [self._low(x) for x in self._values.split(BATCH)]
         self._asking = self._values[self._least_sure()]
         self._high_exact = [self._high(x) for x in self._asking.split(BATCH)]
@@ -175,7 +175,7 @@ class StepSearch:
 
 def _rounded(values: Tensor, steps: Row, threshold: float) -> Iterator[Tensor]:
     """Batches of coefficients as a decoder restores them."""
-    column = torch.from_numpy(steps).float()[:, None, None]
+    column = torch.from_numpy(steps).float()[:, None, None].to(values.device)
     for x in values.split(BATCH):
         scaled = x / column
         yield torch.copysign(torch.floor(scaled.abs() + (1 - threshold)), scaled) * column
