@@ -71,7 +71,9 @@ def test_figures_label_every_line_and_every_quality(
     monkeypatch.setattr(Figure, "savefig", kept)
     paths = figure.draw_both(found, tmp_path / "bytes.png")
     assert [path.name for path in paths] == ["bytes.png", "bytes-wire.png"]
-    for each, words in zip(drawn, ("0.50 times the best baseline's bytes (", "'s bytes on the wire"), strict=True):
+    for each, words in zip(
+        drawn, ("0.50 times the best baseline's bytes (", "'s bytes on the wire"), strict=True
+    ):
         assert {"WebP", "AVIF", "1", "2", "3"} <= {text.get_text() for text in each.axes[0].texts}
         assert each.axes[0].get_xscale() == "log"
         assert words in each.get_suptitle()
