@@ -6,12 +6,12 @@ import os
 import random
 import socket
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 from pathlib import Path
 
-from overtone.edge_client.pictures import find
+from overtone.edge_client.image_files import find
 
 DATA_VARIABLE = "OVERTONE_DATA"
 # A network that drops packets silently must not keep a demo waiting.
@@ -79,17 +79,6 @@ def draw(paths: Iterable[Path], count: int | None) -> tuple[Path, ...]:
         order.shuffle(group)
     turns = chain.from_iterable(zip_longest(*groups.values()))
     return tuple(path for path in turns if path is not None)[:count]
-
-
-def class_names(labels: Iterable[str], folders: Iterable[str] = ()) -> dict[str, str]:
-    """Label by folder name: the labels themselves and the folders of the card's classes, in the same order."""
-    labels = list(labels)
-    return dict(zip(folders, labels, strict=False)) | {label: label for label in labels}
-
-
-def truth(path: Path, names: Mapping[str, str]) -> str | None:
-    """The label that an image's folder stands for, if it is named after a class; see `class_names`."""
-    return names.get(path.absolute().parent.name)
 
 
 def _from_folder(folder: Path, count: int | None) -> tuple[Path, ...]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from overtone.benchmarks.child import Child, ChildError
-from overtone.benchmarks.images import class_names
 from overtone.edge_client import AsyncClient
+from overtone.edge_client.image_files import class_names
 from overtone.frequency import Profile
 
 # Loading torch from a cold disk is slow, and so is warming up the network on two busy cores.
@@ -29,7 +29,7 @@ READY = re.compile(r"overtone serving .+: grpc (?P<grpc>\S+), http (?P<rest>\S+)
 class Server:
     """A server that is ready: "host:port" by transport (`grpc`, `rest`), and what it serves.
 
-    `labels` are the model's labels by the folder names of its classes, see `benchmarks.images.class_names`.
+    `labels` are the model's labels by the folder names of its classes, see `edge_client.image_files.class_names`.
     """
 
     addresses: dict[str, str]

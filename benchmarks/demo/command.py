@@ -13,12 +13,12 @@ from rich.console import Console
 
 from overtone.benchmarks.child import Child, ChildError, stop_on_signals
 from overtone.benchmarks.demo.scoreboard import Scoreboard
-from overtone.benchmarks.demo.summary import Row, show, summarise
-from overtone.benchmarks.images import ImageSet, gather, truth
+from overtone.benchmarks.demo.summary import show, summarise
+from overtone.benchmarks.images import ImageSet, gather
 from overtone.benchmarks.server import Server, serving
-from overtone.describe.description import jpeg_bytes
 from overtone.edge_client import Policy
-from overtone.frequency import open_rgb
+from overtone.edge_client.image_files import jpeg_bytes, truth
+from overtone.edge_client.output import Row
 from overtone.link import Link
 from overtone.link.rate import MTU_PAYLOAD, Rate, parse_duration
 
@@ -175,12 +175,11 @@ async def _device(link: Link, options: Options) -> AsyncIterator[Child]:
 
 
 def _row(path: Path, reply: dict[str, Any], spent: tuple[int, int], server: Server) -> Row:
-    size = server.profile.size // 2
     return Row(
         path=str(path),
         truth=truth(path, server.labels),
         link_bytes_up=spent[0],
         link_bytes_down=spent[1],
-        jpeg_bytes=jpeg_bytes(open_rgb(path, size), size),
+        jpeg_bytes=jpeg_bytes(path, server.profile.size),
         **reply,
     )

@@ -1,31 +1,15 @@
-"""What a demo measures: a row for each image, and the summary of all of them."""
+"""The summary of a demo's images."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from overtone.edge_client.output import Row
 from overtone.link.rate import Rate
 from overtone.link.tcp_overhead import on_wire
-
-
-@dataclass(frozen=True)
-class Row:
-    """One image; the fields are keys of its JSON. `truth` is None where the folder does not tell."""
-
-    path: str
-    label: str
-    truth: str | None
-    confidence: float
-    stage: str
-    payload_bytes: int
-    link_bytes_up: int
-    link_bytes_down: int
-    latency_ms: float
-    jpeg_bytes: int
 
 
 def summarise(

@@ -6,22 +6,18 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self, cast
+from typing import Any, Literal, Protocol, Self
 
 import grpc
 import httpx
 
 from overtone.benchmarks.load.baseline import Baseline
 from overtone.benchmarks.load.prepared import PreparedImage
-from overtone.edge_client import AsyncClient, OvertoneError, Policy, ProtocolError
+from overtone.edge_client import AsyncClient, EncodedImage, OvertoneError, Policy, ProtocolError
 from overtone.edge_client.errors import ConnectionLost, from_code
 from overtone.edge_client.grpc_transport import CHANNEL
-from overtone.edge_client.pictures import Coded
 from overtone.edge_client.session import STAGES, from_rpc
 from overtone.edge_client.stage import Stage
-from overtone.edge_client.transport import Upload
-from overtone.frequency import Profile
-from overtone.frequency.picture import Source
 from overtone.protos import overtone_pb2 as pb
 from overtone.protos import overtone_pb2_grpc as stubs
 
@@ -95,18 +91,13 @@ class PolicyClient(AsyncClient):
 
     async def send(self, image: PreparedImage) -> Reply:
         """Send one image by the policy."""
-        assert isinstance(image.coded, Coded)
-        answer = await self.classify(cast(Source, image.coded))
+        assert isinstance(image.coded, EncodedImage)
+        answer = await self.classify(image.coded)
         high = max(0, answer.bytes_sent - len(image.coded.encoded.low))
         timings = answer.timings
         return Reply(
             answer.index, answer.stage, answer.bytes_sent, high, timings.queue_ms, timings.compute_ms
         )
-
-    async def _encode(self, picture: Source) -> tuple[Profile, Coded, Upload]:
-        coded = cast(Coded, picture)
-        plan = self._chooser.plan(len(coded.encoded.low), len(coded.encoded.high))
-        return self.profile, coded, Upload(coded.encoded, self.profile.id, plan)
 
 
 class OneShotClient:
@@ -134,7 +125,7 @@ class OneShotClient:
 
     async def send(self, image: PreparedImage) -> Reply:
         """Send one image."""
-        assert isinstance(image.coded, Coded)
+        assert isinstance(image.coded, EncodedImage)
         low, high = image.coded.encoded.low, image.coded.encoded.high
         request = pb.ClassifyRequest(low=low, high=high, options=self._options)
         try:

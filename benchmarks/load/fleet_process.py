@@ -15,12 +15,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from overtone.benchmarks.images import class_names, gather
+from overtone.benchmarks.images import gather
 from overtone.benchmarks.load.baseline import Baseline
 from overtone.benchmarks.load.clients import TIMEOUT, DeviceConfig
 from overtone.benchmarks.load.fleet import Device
 from overtone.benchmarks.load.prepared import PreparedImage, prepare
 from overtone.edge_client import AsyncClient, OvertoneError
+from overtone.edge_client.image_files import class_names
 
 MAX_LINE = 1 << 20
 Inbox = asyncio.Queue[asyncio.Future[Any] | None]

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from overtone.benchmarks.images import truth
 from overtone.benchmarks.load.baseline import Baseline
-from overtone.edge_client.pictures import Coded, code
+from overtone.edge_client import EncodedImage, encode_image
+from overtone.edge_client.image_files import truth
 from overtone.edge_client.stage import Stage
 from overtone.frequency import Profile
 
@@ -15,7 +15,7 @@ from overtone.frequency import Profile
 class PreparedImage:
     """An image ready to be sent: payloads or, for a baseline, a file; and its class index, if known."""
 
-    coded: Coded | bytes
+    coded: EncodedImage | bytes
     truth: int | None
     encode_ms: float
 
@@ -57,14 +57,14 @@ def prepare(
 ) -> list[PreparedImage]:
     """Encode images for a profile, or as a baseline's files, so that under load the generator only sends.
 
-    `names` are the model's labels by folder name, see `benchmarks.images.class_names`.
+    `names` are the model's labels by folder name, see `edge_client.image_files.class_names`.
     """
     prepared = []
     for path in paths:
         label = truth(path, names)
         index = None if label is None else profile.labels.index(label)
         if baseline is None:
-            coded = code(path, profile, quality)
+            coded = encode_image(path, profile, quality)
             prepared.append(PreparedImage(coded, index, coded.milliseconds))
         else:
             body, milliseconds = baseline.encode(path)

@@ -10,9 +10,8 @@ import grpc
 import httpx
 
 from overtone.benchmarks.load.prepared import PreparedImage
-from overtone.edge_client import ProtocolError
+from overtone.edge_client import EncodedImage, ProtocolError
 from overtone.edge_client.grpc_transport import CHANNEL
-from overtone.edge_client.pictures import Coded
 from overtone.edge_client.session import from_rpc
 from overtone.link import Link
 from overtone.protos import overtone_pb2 as pb
@@ -86,7 +85,7 @@ class _Tracer:
 
     async def follow(self, image: PreparedImage) -> dict[str, Any] | None:
         """One image; None if it was not escalated."""
-        assert isinstance(image.coded, Coded)
+        assert isinstance(image.coded, EncodedImage)
         low, high = image.coded.encoded.low, image.coded.encoded.high
         self._number += 1
         before = await self._server_times()

@@ -13,7 +13,8 @@ from rich.console import Console
 from overtone.benchmarks.demo import command as demo
 from overtone.benchmarks.demo.command import Options
 from overtone.benchmarks.demo.scoreboard import Scoreboard
-from overtone.benchmarks.demo.summary import Row, show, summarise
+from overtone.benchmarks.demo.summary import show, summarise
+from overtone.edge_client.output import Row
 from overtone.link.rate import UNLIMITED, Rate
 
 LOW = Row("a/tench/1.jpg", "tench", "tench", 0.9, "low", 500, 600, 100, 60.0, 4000)

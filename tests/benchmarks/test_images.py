@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from overtone.benchmarks import images
-from overtone.benchmarks.images import NoImagesError, class_names, draw, gather, truth
+from overtone.benchmarks.images import NoImagesError, draw, gather
+from overtone.edge_client.image_files import class_names, truth
 
 
 @pytest.fixture(autouse=True)

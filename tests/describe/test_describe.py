@@ -118,7 +118,7 @@ def test_a_misspelt_file_name_does_not_wait_for_torch(tmp_path: Path) -> None:
     [
         (["nowhere.jpg"], "no such file"),
         (["."], ".: a folder; give one image"),
-        (["notes.txt"], "notes.txt"),
+        (["notes.txt"], "not an image"),
         (["shot.png", "--quality", "9"], "no quality 9"),
         (["shot.png", "--quality", "1", "--every-quality"], "not both"),
         (["shot.png", "--out", "shot.jpg"], "ends in .png"),

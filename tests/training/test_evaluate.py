@@ -129,7 +129,7 @@ def test_a_damaged_picture_is_named_in_one_line(
     broken.write_bytes(b"\x89PNG and no more")
     found = evaluate(tiny_checkpoint, labelled_folder, "--workers", workers)
     assert found.exit_code == 1
-    assert found.stderr.splitlines() == [f"overtone: {broken}: not a picture Pillow can read"]
+    assert found.stderr.splitlines() == [f"overtone: {broken}: not an image that Pillow can read"]
 
 
 def test_empty_and_missing_classes_are_fine_and_unknown_ones_are_not(

@@ -1,0 +1,150 @@
+"""Wheels installed into clean environments: a device and a server, each started from an empty folder."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import venv
+import zipfile
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from packaging.requirements import Requirement
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+OURS = {"overtone", "overtone-checkpoints"}
+PYTHON = Path("bin", "python")
+SERVING = re.compile(r"overtone serving imagenette: grpc (\S+), http (\S+)")
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("wheels")]
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of both wheels, built from a copy of the sources."""
+    source, out = tmp_path_factory.mktemp("source") / "overtone", tmp_path_factory.mktemp("wheels")
+    built = shutil.ignore_patterns(
+        ".*", "build", "*.egg-info", "__pycache__", "*.so", "tests", "docs", "runs"
+    )
+    shutil.copytree(ROOT, source, symlinks=True, ignore=built)
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*command, "-w", out, source, source / "models" / "checkpoints"], check=True)
+    return out
+
+
+def requirements(code: Path, *extras: str) -> set[str]:
+    """Names of all distributions that a wheel with these extras needs, itself excluded."""
+    root = next(each for each in zipfile.Path(code).iterdir() if each.name.endswith(".dist-info"))
+    found: set[str] = set()
+    _follow(metadata.PathDistribution(root).requires or [], {"", *extras}, found)
+    return found
+
+
+def _follow(lines: list[str], extras: set[str], found: set[str]) -> None:
+    for need in map(Requirement, lines):
+        marked = need.marker is None or any(need.marker.evaluate({"extra": extra}) for extra in extras)
+        if marked and need.name not in found | OURS:
+            found.add(need.name)
+            _follow(metadata.requires(need.name) or [], {"", *need.extras}, found)
+
+
+def install(folder: Path, wheels: list[Path], needed: set[str]) -> Path:
+    """The Python of a new environment that holds the wheels and links to these distributions, no others."""
+    venv.create(folder, with_pip=False)
+    library = next(folder.glob("lib/python*/site-packages"))
+    for name in needed:
+        for file in metadata.distribution(name).files or ():
+            link = library / file.parts[0]
+            if file.parts[0] != ".." and not link.exists():
+                link.symlink_to(Path(str(metadata.distribution(name).locate_file(file.parts[0]))))
+    python = folder / PYTHON
+    pip = [sys.executable, "-m", "pip", "--python", str(python)]
+    command = [*pip, "install", "--quiet", "--no-deps", "--no-index"]
+    subprocess.run([*command, *map(str, wheels)], check=True)
+    return python
+
+
+def wheel(folder: Path, name: str) -> Path:
+    """The wheel of a distribution."""
+    return next(folder.glob(f"{name.replace('-', '_')}-[0-9]*.whl"))
+
+
+@pytest.fixture(scope="session")
+def device(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Python of a device's environment."""
+    return install(
+        tmp_path_factory.mktemp("device"),
+        [wheel(wheels, "overtone")],
+        requirements(wheel(wheels, "overtone")),
+    )
+
+
+def environment() -> dict[str, str]:
+    return {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "OVERTONE_DATA")}
+
+
+def test_only_overtone_is_installed_and_a_device_downloads_less_than_a_megabyte(wheels: Path) -> None:
+    code, data = wheel(wheels, "overtone"), wheel(wheels, "overtone-checkpoints")
+    assert code.stat().st_size < 1_000_000
+    tops = {name.split("/")[0] for name in zipfile.ZipFile(code).namelist()}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"overtone"}
+    assert "overtone/py.typed" in zipfile.ZipFile(code).namelist()
+    roots = {name.split("/")[0].split(".")[-1] for name in zipfile.ZipFile(data).namelist()}
+    assert roots == {"data", "dist-info"}
+
+
+def test_a_device_has_no_torch_and_says_what_to_install(device: Path, tmp_path: Path) -> None:
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [device, *arguments], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
+        )
+
+    assert run("-c", "from overtone import Client").returncode == 0
+    assert "No module named 'torch'" in run("-c", "import torch").stderr
+    assert run("-m", "overtone", "--version").stdout.startswith("overtone ")
+    refused = run("-m", "overtone", "serve")
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert "pip install 'overtone[server]'" in refused.stderr
+
+
+def test_client_and_server_from_an_empty_folder(
+    wheels: Path, device: Path, photograph: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    both = [wheel(wheels, "overtone"), wheel(wheels, "overtone-checkpoints")]
+    server = install(tmp_path / "server", both, requirements(both[0], "server"))
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    Image.fromarray(photograph).save(tmp_path / "photograph.png")
+    command: list[str | Path] = [
+        server,
+        "-m",
+        "overtone",
+        "serve",
+        "--grpc-port",
+        "0",
+        "--http-port",
+        "0",
+        "--threads",
+        "1",
+    ]
+    with subprocess.Popen(
+        command, cwd=empty, env=environment(), stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            ready = SERVING.match(process.stdout.readline())
+            assert ready
+            for address in (f"grpc://{ready[1]}", f"http://{ready[2]}"):
+                program = f"from overtone import Client\nwith Client({address!r}) as client:\n" + (
+                    f"    print(client.classify({str(tmp_path / 'photograph.png')!r}).label)"
+                )
+                done = subprocess.run(
+                    [device, "-c", program], cwd=empty, env=environment(), capture_output=True, text=True
+                )
+                assert (done.returncode, bool(done.stdout.strip())) == (0, True), done.stderr
+        finally:
+            process.terminate()
