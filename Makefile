@@ -42,11 +42,11 @@ demo: $(READY) ## Server, thin link and device on real photographs
 bench: $(READY) ## A short sweep over thin links and its report, in runs/sweep; continues where it stopped
 	$(BIN)/overtone bench sweep short $(ARGS)
 
-experiments: $(READY) ## Train the small recipes of docs/results.md, ARGS="--data DIR --seeds 0,1"; goes on where it stopped
-	$(BIN)/python -m overtone.training.sweep small $(ARGS)
+experiments: $(READY) ## Train the small recipes of docs/results.md, ARGS="--data DIR --seeds 0,1"; resumes where it stopped
+	$(BIN)/python -m experiments.sweep small $(ARGS)
 
 results: $(READY) ## Tables and figures of docs/results.md, load.md and bytes.md again, from the runs logged in docs/runs
-	$(BIN)/python -m overtone.training.results
+	$(BIN)/python -m experiments.results
 	$(BIN)/python -m overtone.benchmarks.sweep.docs
 	$(BIN)/overtone bench bytes --logged
 

@@ -99,7 +99,7 @@ def cache_folder() -> Path:
 
 
 def _imagenette() -> Path:
-    from overtone.training.vision import fetch_imagenette
+    from overtone.training.data import fetch_imagenette
 
     folder = cache_folder()
     if not any(folder.glob("imagenette*/val")):

@@ -4,11 +4,9 @@ from overtone.models.card import Accuracy, Card, CardError, Costs, Temperature, 
 from overtone.models.cascade import Architecture, Cascade, State
 from overtone.models.checkpoint import CheckpointError, bundled, find, load, read_card, rewrite, save
 from overtone.models.cost import Cost, cost
-from overtone.models.deferral import Rule
 from overtone.models.device import choose_device
 from overtone.models.mix import Mix
 from overtone.models.operating_point import OperatingPoint
-from overtone.models.resnet import frequency_resnet50, rgb_resnet50
 
 __all__ = [
     "Accuracy",
@@ -21,7 +19,6 @@ __all__ = [
     "Costs",
     "Mix",
     "OperatingPoint",
-    "Rule",
     "State",
     "Temperature",
     "Training",
@@ -29,10 +26,8 @@ __all__ = [
     "choose_device",
     "cost",
     "find",
-    "frequency_resnet50",
     "load",
     "read_card",
     "rewrite",
-    "rgb_resnet50",
     "save",
 ]

@@ -1,12 +1,12 @@
-"""The high/low separation: a low network that answers if it is sure, and a high one fused with it.
+"""The high/low separation: a low network that answers if it is confident, and a high network fused with it.
 
-Low reads the 6 low channels. High reads the 18 high ones together with what low has seen:
+Low reads the 6 low channels. High reads the 18 high channels together with features of low:
 
 - structure 1: the two final feature vectors are concatenated before the high classifier;
 - structure 2: the low feature maps after chosen stages are added to, or concatenated with, the high ones;
 - structure 3: the high body reads concat(high stem, low stem).
 
-What high needs of low is the *state*: a tuple of tensors that `low` returns and `high` takes.
+Those features are the *state*: a tuple of tensors that `low` returns and `high` takes.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ State = tuple[Tensor, ...]
 
 
 class Architecture(BaseModel):
-    """Everything needed to build a cascade without its weights."""
+    """Everything needed to build a cascade, except its weights."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -42,21 +42,21 @@ class Architecture(BaseModel):
     @model_validator(mode="after")
     def _fusable(self) -> "Architecture":
         if self.structure == 2 and (not self.stages or not set(self.stages) <= {0, 1, 2, 3}):
-            raise ValueError(f"structure 2 fuses after stages 0 to 3, at least one; got {self.stages}")
+            raise ValueError(f"structure 2 fuses after at least one of stages 0 to 3; got {self.stages}")
         if self.structure == 2 and self.fusion == "add" and self.low_width != self.high_width:
-            raise ValueError("feature maps can only be added at equal widths; concatenate them instead")
+            raise ValueError("feature maps can only be added at equal widths; use fusion = concatenate")
         return self
 
 
 class Stem(nn.Sequential):
-    """1x1 convolution with bias, batch normalisation, ReLU: the way into a body."""
+    """1x1 convolution with bias, batch normalisation, ReLU: the input layers of a body."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(nn.Conv2d(inputs, outputs, 1), nn.BatchNorm2d(outputs), nn.ReLU())
 
 
 class Normalise(nn.Module):
-    """(x - mean) / std per channel, both measured on the coefficients of the training set."""
+    """(x - mean) / std per channel, both measured on the training set."""
 
     mean: Tensor
     std: Tensor
@@ -67,14 +67,14 @@ class Normalise(nn.Module):
         self.register_buffer("std", torch.ones(channels, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalised coefficients of the same shape."""
+        """Normalised values of the same shape."""
         return (x - self.mean) / self.std
 
 
 class Cascade(nn.Module):
-    """Two networks on dequantised coefficients: x6 [N, 6, h, w] first, x18 [N, 18, h, w] if need be.
+    """Two networks on dequantised coefficients: x6 [N, 6, h, w], and x18 [N, 18, h, w] where low is unsure.
 
-    With a `mix` the high answer is made of both networks' logits; see `answer`.
+    With a `mix` the high answer combines both networks' logits; see `answer`.
     """
 
     def __init__(self, architecture: Architecture, mix: Mix | None = None) -> None:
@@ -97,14 +97,14 @@ class Cascade(nn.Module):
         return tuple(c if i in concatenated else 0 for i, c in enumerate(stage_channels(a.low_width)))
 
     def low(self, x6: Tensor) -> tuple[Tensor, State]:
-        """Logits [N, classes] of the low network, and the state that high needs."""
+        """Logits [N, classes] of the low network, and the state for `high`."""
         stem = self.low_stem(self.low_norm(x6))
         *_, last = maps = self._low_maps(stem)
         pooled = last.mean(dim=(2, 3))
         return self.low_head(pooled), self._select(stem, maps, pooled)
 
     def state(self, x6: Tensor) -> State:
-        """The state alone, as cheaply as the structure allows (structure 3: the stem)."""
+        """The state alone, computed as cheaply as the structure allows (structure 3: the stem)."""
         stem = self.low_stem(self.low_norm(x6))
         if self.architecture.structure == 3:
             return (stem,)
@@ -112,7 +112,7 @@ class Cascade(nn.Module):
         return self._select(stem, maps, maps[-1].mean(dim=(2, 3)))
 
     def high(self, state: State, x18: Tensor) -> Tensor:
-        """Logits [N, classes] of the high network fused with the low one's state."""
+        """Logits [N, classes] of the high network fused with low's state."""
         x = self.high_stem(self.high_norm(x18))
         match self.architecture.structure:
             case 1:
@@ -134,10 +134,10 @@ class Cascade(nn.Module):
         return self.high(self.state(x6), x18)
 
     def steps(self) -> tuple[tuple[nn.Module, ...], tuple[nn.Module, ...]]:
-        """Modules that each of the two training steps trains; what the first trained, the second freezes.
+        """The modules that each of the two training steps trains; the second step freezes those of the first.
 
-        Structure 3 trains the high path with the low stem first. In structures 1 and 2 high stands on the
-        whole low body, so low comes first.
+        Structure 3 trains the high path and the low stem first. In structures 1 and 2 high reads the whole
+        low body, so low is trained first.
         """
         high = (self.high_stem, self.high_body, self.high_head)
         if self.architecture.structure == 3:

@@ -23,7 +23,7 @@ from overtone.frequency.channels import DC, HIGH, LOW
 from overtone.frequency.frequency_tables import best_table, code_lengths
 from overtone.frequency.neighbours import causal_neighbours
 from overtone.frequency.stream import channel_bits
-from overtone.training.data import part
+from overtone.training.data import read_split
 from overtone.training.progress import tracked
 from overtone.training.table_fitting import fit_tables
 
@@ -88,8 +88,8 @@ def main(
 ) -> None:
     """Print mean payload bytes of both bands with static tables and with contexts, and their ratio."""
     console, ladder = Console(), sorted(map(int, steps.split(",")), reverse=True)
-    train = maps(part(data, "train").paths, size, fitted)
-    val = maps(part(data, "val").paths, size, measured)
+    train = maps(read_split(data, "train").paths, size, fitted)
+    val = maps(read_split(data, "val").paths, size, measured)
     profile = fitted_profile(train, ladder)
     title = f"{data.name}/val, {size} px: {len(val)} images, tables from {len(train)} of train"
     table = Table("step", "band", "static", "contexts", "ratio", title=title)

@@ -30,8 +30,7 @@ from overtone.benchmarks.curve.successive_elimination import eliminate, relevant
 from overtone.benchmarks.demo.command import PLAIN_WIDTH
 from overtone.models import Card, Cascade, choose_device, cost, find, load
 from overtone.training import weights
-from overtone.training.data import DataError, Pictures
-from overtone.training.parts import read_part
+from overtone.training.data import DataError, Images, read_split
 
 OVERHEAD_IMAGES = 24
 # Of top-1: baselines are of interest from this far below Overtone's lowest to this far above its highest.
@@ -61,7 +60,7 @@ class Setup:
     card: Card
     baseline: weights.Trained
     ids: tuple[str, str]
-    parts: Mapping[str, Pictures]
+    parts: Mapping[str, Images]
     cache: ResultCache
     folder: Path
     workers: int
@@ -128,7 +127,7 @@ def open_setup(data: Path, out: Path, options: Options) -> Setup:
     if baseline.classes != card.classes:
         raise weights.WeightsError(f"{files[1]}: trained for other classes than {options.checkpoint}")
     parts = {
-        name: _some(read_part(data, name, card.classes, card.profile.labels), options.images)
+        name: _some(read_split(data, name, card.classes, card.profile.labels), options.images)
         for name in ("calibration", "val")
     }
     count = len(parts["calibration"])
@@ -140,7 +139,7 @@ def open_setup(data: Path, out: Path, options: Options) -> Setup:
     return Setup(model, card, baseline, ids, parts, ResultCache(out / "measured.jsonl"), out, workers)
 
 
-def _some(images: Pictures, count: int | None) -> Pictures:
+def _some(images: Images, count: int | None) -> Images:
     """So many, evenly spread over the classes; all when None."""
     if count is None or count >= len(images):
         return images

@@ -17,7 +17,7 @@ from overtone.benchmarks.curve.result_cache import ResultCache, fingerprint
 from overtone.benchmarks.json_lines import Json
 from overtone.frequency import fit, open_rgb
 from overtone.training.compression import resized
-from overtone.training.data import Pictures
+from overtone.training.data import Images
 from overtone.training.progress import tracked
 from overtone.training.systems import autocast
 from overtone.training.weights import Trained
@@ -72,7 +72,7 @@ class Evaluation:
     """
 
     trained: Trained
-    images: Pictures
+    images: Images
     cache: ResultCache
     name: str
     workers: int
@@ -137,7 +137,7 @@ class Evaluation:
         return {"evaluation": name, **setting.document, "from": begin, "to": end}
 
 
-def identity(images: Pictures) -> str:
+def identity(images: Images) -> str:
     """A name for these images in this order."""
     names = "\n".join(f"{path.parent.name}/{path.name}" for path in images.paths)
     return f"{len(images)}-{fingerprint(names.encode())}"

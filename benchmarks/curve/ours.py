@@ -11,9 +11,8 @@ from overtone.benchmarks.curve.comparison import Entry
 from overtone.benchmarks.curve.delta_rate import Point, frontier, thinned
 from overtone.benchmarks.curve.overhead import Overhead
 from overtone.models import Card, Cascade, Temperature
-from overtone.training.data import Pictures
-from overtone.training.modes import confidence
-from overtone.training.predict import Predictions, predict
+from overtone.training.data import Images
+from overtone.training.evaluation.predictions import Predictions, confidence, predict
 
 ALL_CHANNELS = "24 channels at once"
 # Shares of the calibration images for which thresholds are chosen so that low answers them.
@@ -34,7 +33,7 @@ class CachedPredictions:
     """A checkpoint's predictions on some images by quality, made once and kept in `folder` as `name`-*.npz."""
 
     def __init__(
-        self, model: Cascade, card: Card, images: Pictures, folder: Path, name: str, workers: int
+        self, model: Cascade, card: Card, images: Images, folder: Path, name: str, workers: int
     ) -> None:
         self.model, self.card, self.images, self.workers = model, card, images, workers
         self.folder, self.name = folder, name

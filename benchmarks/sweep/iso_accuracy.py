@@ -91,7 +91,7 @@ def find(data: Path, checkpoint: str, baseline: str, codec: Codec, count: int | 
     """
     from overtone.benchmarks.curve.baselines import Setting
     from overtone.benchmarks.curve.command import Options, open_setup
-    from overtone.training.modes import confidence
+    from overtone.training.evaluation.predictions import confidence
 
     setup = open_setup(data, Path("runs/iso-accuracy"), Options(checkpoint, baseline, count))
     card, evaluation = setup.card, setup.evaluation("calibration", exact=True)

@@ -18,13 +18,13 @@ from overtone.benchmarks.curve.evaluation import Evaluation, Outcome
 from overtone.benchmarks.curve.overhead import Framing, Overhead
 from overtone.frequency import fit, open_rgb
 from overtone.models import load
-from overtone.models.patch import from_cascade
 from overtone.training import weights
+from overtone.training.baseline_network import from_cascade
 from overtone.training.compression import Compression, resized
 from overtone.training.data import DataError
-from overtone.training.kinds import Patch
+from overtone.training.network_configs import BaselineConfig
 from overtone.training.recipe import Recipe
-from overtone.training.systems import Single
+from overtone.training.systems import SingleSystem
 
 FRAMING = Overhead(Framing(48, 63), Framing(50, 51), Framing(207, 387))
 FEW = [Setting("webp", 32, 0), Setting("webp", 48, 70), Setting("jpeg", 32, 5), Setting("avif", 48, 40)]
@@ -52,11 +52,11 @@ def options(tiny_checkpoint: Path, tmp_path: Path) -> curve.Options:
         name="tiny-baseline",
         size=SIZE,
         epochs=(1,),
-        network=Patch(kind="patch", width=a.high_width, stem=2 * a.stem, layers=a.layers),
+        network=BaselineConfig(kind="patch", width=a.high_width, stem=2 * a.stem, layers=a.layers),
         compression=Compression(qualities={"webp": (0, 60)}, sides=(32,)),
     )
     path = tmp_path / "baseline.safetensors"
-    weights.save(path, Single(from_cascade(cascade), None), recipe, card.classes)
+    weights.save(path, SingleSystem(from_cascade(cascade), None), recipe, card.classes)
     return curve.Options(str(tiny_checkpoint), str(path), workers=0, device="cpu")
 
 

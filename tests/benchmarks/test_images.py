@@ -26,10 +26,10 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _replace_download(monkeypatch: pytest.MonkeyPatch, fetch: object) -> None:
-    """Stand in for training.vision, whose torch takes seconds to import."""
-    module = types.ModuleType("overtone.training.vision")
+    """Stand in for training.data, whose torch takes seconds to import."""
+    module = types.ModuleType("overtone.training.data")
     module.fetch_imagenette = fetch  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "overtone.training.vision", module)
+    monkeypatch.setitem(sys.modules, "overtone.training.data", module)
 
 
 def test_a_given_folder_is_used_then_the_environment(
