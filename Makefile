@@ -39,22 +39,23 @@ unit: lint
 demo: $(READY) ## Server, thin link and device on real photographs
 	$(BIN)/overtone demo $(ARGS)
 
-bench: $(READY) ## A short sweep over thin links and its report, in runs/sweep; goes on where it stopped
+bench: $(READY) ## A short sweep over thin links and its report, in runs/sweep; continues where it stopped
 	$(BIN)/overtone bench sweep short $(ARGS)
 
 experiments: $(READY) ## Train the small recipes of docs/results.md, ARGS="--data DIR --seeds 0,1"; resumes where it stopped
 	$(BIN)/python -m experiments.sweep small $(ARGS)
 
-results: $(READY) ## The tables of docs/results.md and docs/load.md again, from the runs logged in docs/runs
+results: $(READY) ## Tables and figures of docs/results.md, load.md and bytes.md again, from the runs logged in docs/runs
 	$(BIN)/python -m experiments.results
 	$(BIN)/python -m overtone.benchmarks.sweep.docs
+	$(BIN)/overtone bench bytes --logged
 
 protos: $(READY) ## The gRPC stubs again, after a change of protos/overtone.proto
 	$(BIN)/python -m overtone.protos.generate
 
 COUNT ?= 1000000
 ASAN := build/asan
-fuzz: $(READY) ## Damaged payloads under AddressSanitizer: make fuzz COUNT=1000000 ARGS="--start 0 --twin-every 50"
+fuzz: $(READY) ## Decode damaged payloads under AddressSanitizer: make fuzz COUNT=1000000 ARGS="--start 0 --twin-every 50"
 	CC=gcc CFLAGS="-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all" \
 		$(BIN)/python setup.py --quiet build_ext --force --build-lib $(ASAN) --build-temp $(ASAN)/temp
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \

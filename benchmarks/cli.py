@@ -14,11 +14,18 @@ app.add_typer(bench_app, name="bench")
 Model = Annotated[str, typer.Option(help="A .safetensors file, or the name of a bundled checkpoint.")]
 MaybeData = Annotated[
     Path | None,
-    typer.Option(envvar="OVERTONE_DATA", help="Folder with train/ and val/, a sub-folder per class."),
+    typer.Option(
+        envvar="OVERTONE_DATA", help="Folder of images: train/ and val/, with a sub-folder per class."
+    ),
 ]
 
 
-@app.command()
+@app.command(
+    epilog=command.examples(
+        "overtone demo --images DIR --count 20",
+        "overtone demo --rate 300kbit --rtt 120ms --policy auto --json",
+    )
+)
 def demo(
     images: Annotated[
         Path | None,
@@ -34,14 +41,7 @@ def demo(
     operating_point: Annotated[str, typer.Option(help="Of the model's card.")] = "",
     json: command.Json = False,
 ) -> None:
-    """Run server, thin link and device on this machine, on real images.
-
-    Examples:
-
-        overtone demo --images DIR --count 20
-
-        overtone demo --rate 300kbit --rtt 120ms --policy auto --json
-    """
+    """Run server, thin link and device on this machine, on real images."""
 
     def action() -> int:
         from overtone.benchmarks.demo.command import Options, Transport, run
@@ -61,7 +61,12 @@ def demo(
     command.finish(command.call("demo", "server,bench", action))
 
 
-@bench_app.command()
+@bench_app.command(
+    epilog=command.examples(
+        "overtone bench sweep short --data DIR",
+        "overtone bench sweep my.toml --data DIR --out runs/mine --host HOST",
+    )
+)
 def sweep(
     plan: Annotated[str, typer.Argument(help="A TOML file, or the name of a bundled plan: short, full.")],
     data: MaybeData = None,
@@ -73,14 +78,7 @@ def sweep(
     http_port: Annotated[int, typer.Option(help="With --host.")] = 8080,
     token: Annotated[str | None, typer.Option(envvar="OVERTONE_TOKEN", help="With --host.")] = None,
 ) -> None:
-    """Measure latency, bytes and accuracy over links, and write a report; continues where it stopped.
-
-    Examples:
-
-        overtone bench sweep short --data DIR
-
-        overtone bench sweep my.toml --data DIR --out runs/mine --host HOST
-    """
+    """Measure latency, bytes and accuracy over links, and write a report; continues where it stopped."""
 
     def action() -> int:
         from overtone.benchmarks.sweep.command import RunningServer, run
@@ -90,7 +88,12 @@ def sweep(
     command.finish(command.call("bench sweep", "server,bench", action))
 
 
-@bench_app.command("bytes")
+@bench_app.command(
+    "bytes",
+    epilog=command.examples(
+        "overtone bench bytes --data DIR", "overtone bench bytes --data DIR --images 200 --json"
+    ),
+)
 def bench_bytes(
     data: MaybeData = None,
     checkpoint: Model = "imagenette",
@@ -115,14 +118,7 @@ def bench_bytes(
     ] = None,
     device: command.Device = "auto",
 ) -> None:
-    """Measure top-1 against bytes: Overtone, and JPEG, WebP and AVIF with an equally large RGB network.
-
-    Examples:
-
-        overtone bench bytes --data DIR
-
-        overtone bench bytes --data DIR --images 200 --json
-    """
+    """Measure top-1 against bytes: Overtone, and JPEG, WebP and AVIF with an equally large RGB network."""
 
     def action() -> None:
         from overtone.benchmarks.curve.command import Options, run

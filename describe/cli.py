@@ -10,7 +10,12 @@ from overtone import command
 app = typer.Typer()
 
 
-@app.command()
+@app.command(
+    epilog=command.examples(
+        "overtone describe photograph.jpg --out description.png",
+        "overtone describe photograph.jpg --every-quality --json",
+    )
+)
 def describe(
     image: Annotated[Path, typer.Argument(help="An image file.")],
     model: Annotated[
@@ -25,14 +30,7 @@ def describe(
     out: Annotated[Path | None, typer.Option(help="PNG to write (default: IMAGE.describe.png).")] = None,
     json: command.Json = False,
 ) -> None:
-    """Draw an image as the server sees it, and print what every channel costs.
-
-    Examples:
-
-        overtone describe photograph.jpg --out description.png
-
-        overtone describe photograph.jpg --every-quality --json
-    """
+    """Draw an image as the server sees it, and print what every channel costs."""
 
     def action() -> None:
         from overtone.describe.command import run

@@ -10,7 +10,13 @@ from overtone import command
 app = typer.Typer()
 
 
-@app.command()
+@app.command(
+    epilog=command.examples(
+        "overtone link --profile lte-m --to 127.0.0.1:50051 --listen 127.0.0.1:6000",
+        "overtone link --rate 300kbit --rtt 120ms --outage 30s+2s --to HOST:50051",
+        "overtone link --list",
+    )
+)
 def link(
     to: Annotated[str, typer.Option(help="HOST:PORT to relay to.")] = "",
     profile: Annotated[str, typer.Option(help="One of --list; the options below override it.")] = "unlimited",
@@ -32,16 +38,7 @@ def link(
     listen: Annotated[str, typer.Option(help="HOST:PORT to listen on.")] = "127.0.0.1:0",
     show_list: Annotated[bool, typer.Option("--list", help="Only show the profiles.")] = False,
 ) -> None:
-    """Relay TCP through a simulated link, and count the bytes it carries.
-
-    Examples:
-
-        overtone link --profile lte-m --to 127.0.0.1:50051 --listen 127.0.0.1:6000
-
-        overtone link --rate 300kbit --rtt 120ms --jitter 20ms --outage 30s+2s --to HOST:50051
-
-        overtone link --list
-    """
+    """Relay TCP through a simulated link, and count the bytes it carries."""
 
     def action() -> None:
         from overtone.link.command import run, show_profiles

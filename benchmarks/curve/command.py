@@ -149,7 +149,7 @@ def _some(images: Images, count: int | None) -> Images:
 def warnings(macs: Mapping[str, float]) -> Iterator[str]:
     """What limits the comparison."""
     if not has_jxl():
-        yield "no JPEG XL: install it with pip install 'overtone[rivals]'"
+        yield "no JPEG XL: install it with pip install 'overtone[baselines]'"
     if not EQUAL_MACS[0] <= macs["rival"] / macs["ours"] <= EQUAL_MACS[1]:
         yield (
             f"the baseline takes {macs['rival'] / 1e9:.3f} G multiply-adds, Overtone {macs['ours'] / 1e9:.3f} G "

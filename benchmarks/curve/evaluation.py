@@ -50,21 +50,12 @@ class Job(NamedTuple):
     end: int
 
 
-class Arrivals(Dataset[Any]):
-    """For each job: images uint8[n, 3, size, size] as the network sees them, their bytes and targets."""
+class Arrived(NamedTuple):
+    """Images uint8[n, 3, size, size] as the network sees them, their bytes and targets int64[n]."""
 
-    def __init__(self, images: Images, size: int, jobs: Sequence[Job]) -> None:
-        self.images, self.size, self.jobs = images, size, jobs
-
-    def __len__(self) -> int:
-        return len(self.jobs)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, NDArray[np.int64], NDArray[np.int64]]:
-        setting, begin, end = self.jobs[index]
-        sent = [send(fit(open_rgb(path), setting.side), setting) for path in self.images.paths[begin:end]]
-        rgb = np.stack([resized(decoded, self.size) for _, decoded in sent]).transpose(0, 3, 1, 2)
-        sizes = np.array([size for size, _ in sent])
-        return torch.from_numpy(rgb.copy()), sizes, np.array(self.images.targets[begin:end])
+    rgb: Tensor
+    bytes: NDArray[np.int64]
+    targets: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -106,19 +97,39 @@ class Evaluation:
         self, settings: Sequence[Setting], begin: int, end: int
     ) -> Iterator[tuple[Setting, Outcome]]:
         jobs = [Job(s, at, min(at + BATCH, end)) for s in settings for at in range(begin, end, BATCH)]
-        arrivals = Arrivals(self.images, self.trained.recipe.size, jobs)
-        loader = DataLoader(arrivals, batch_size=None, num_workers=self.workers, collate_fn=_unchanged)
-        answered = (self._answer(*arrived) for arrived in loader)
+        loader = DataLoader(
+            _Jobs(self, jobs), batch_size=None, num_workers=self.workers, collate_fn=_unchanged
+        )
+        answered = (self.answer(*found) if self.on_gpu else found for found in loader)
         for setting, own in groupby(jobs, key=lambda job: job.setting):
             yield setting, Outcome.join(islice(answered, len(list(own))))
 
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.trained.system.module.parameters()).device
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether only the main process can run the network."""
+        return self.device.type != "cpu"
+
+    def arrived(self, job: Job) -> Arrived:
+        """A job's images after encoding and decoding, at the network's size."""
+        sent = [
+            send(fit(open_rgb(path), job.setting.side), job.setting)
+            for path in self.images.paths[job.begin : job.end]
+        ]
+        rgb = np.stack([resized(decoded, self.trained.recipe.size) for _, decoded in sent])
+        sizes, targets = np.array([size for size, _ in sent]), self.images.targets[job.begin : job.end]
+        return Arrived(torch.from_numpy(rgb.transpose(0, 3, 1, 2).copy()), sizes, np.array(targets))
+
     @torch.inference_mode()
-    def _answer(self, rgb: Tensor, sizes: NDArray[np.int64], targets: NDArray[np.int64]) -> Outcome:
-        system = self.trained.system
-        device = next(system.module.parameters()).device
-        x = rgb.to(device).float().contiguous(memory_format=torch.channels_last)
-        with nullcontext() if self.exact else autocast(device):
-            answers = system.logits(0, x).argmax(1).cpu().numpy()
+    def answer(self, rgb: Tensor, sizes: NDArray[np.int64], targets: NDArray[np.int64]) -> Outcome:
+        """The network's answers to what has arrived."""
+        x = rgb.to(self.device).float().contiguous(memory_format=torch.channels_last)
+        with nullcontext() if self.exact else autocast(self.device):
+            answers = self.trained.system.logits(0, x).argmax(1).cpu().numpy()
         return Outcome(sizes, answers == targets)
 
     def _key(self, setting: Setting, begin: int, end: int) -> Json:
@@ -132,5 +143,19 @@ def identity(images: Images) -> str:
     return f"{len(images)}-{fingerprint(names.encode())}"
 
 
-def _unchanged(arrived: Any) -> Any:
-    return arrived
+class _Jobs(Dataset[Any]):
+    """On the CPU, each worker also runs the network, in one thread: the threads of one network would wait."""
+
+    def __init__(self, evaluation: Evaluation, jobs: Sequence[Job]) -> None:
+        self._evaluation, self._jobs = evaluation, jobs
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def __getitem__(self, index: int) -> Arrived | Outcome:
+        arrived = self._evaluation.arrived(self._jobs[index])
+        return arrived if self._evaluation.on_gpu else self._evaluation.answer(*arrived)
+
+
+def _unchanged(found: Any) -> Any:
+    return found

@@ -16,6 +16,7 @@ from overtone.benchmarks.demo.scoreboard import Scoreboard
 from overtone.benchmarks.demo.summary import show, summarise
 from overtone.benchmarks.images import ImageSet, gather
 from overtone.benchmarks.server import Server, serving
+from overtone.command import complain
 from overtone.edge_client import Policy
 from overtone.edge_client.image_files import jpeg_bytes, truth
 from overtone.edge_client.output import Row
@@ -148,13 +149,7 @@ class _Demo:
                 after = await link.settled(calm)
                 if "error" in reply:
                     self._failed += 1
-                    Console(stderr=True).print(
-                        f"{path}: {reply['error']}",
-                        style="red",
-                        highlight=False,
-                        markup=False,
-                        soft_wrap=True,
-                    )
+                    complain(f"{path}: {reply['error']}")
                     continue
                 spent = after[0] - before[0], after[1] - before[1]
                 self._rows.append(await asyncio.to_thread(_row, path, reply, spent, server))

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -135,11 +136,10 @@ def test_the_best_settings_are_on_a_frontier_between_floor_and_ceiling() -> None
     assert curve.best_settings(climbing, floor=0.45, ceiling=0.65) == [good, large, larger]
 
 
-@pytest.mark.parametrize("workers", [0, 2])
 def test_the_network_answers_what_arrives(
-    folder: Path, options: curve.Options, tmp_path: Path, workers: int
+    folder: Path, options: curve.Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    setup = curve.open_setup(folder, tmp_path / "out", curve.Options(**vars(options) | {"workers": workers}))
+    setup = curve.open_setup(folder, tmp_path / "out", options)
     webp, cut = Setting("webp", 48, 30), Setting("cut", 48, 50, 300)
     found = setup.evaluation("val", exact=True).run([webp, cut], "test")
     assert set(found[cut].bytes) == {300}
@@ -150,8 +150,13 @@ def test_the_network_answers_what_arrives(
         with torch.inference_mode():
             answer = int(network(torch.from_numpy(arrived.copy()).permute(2, 0, 1)[None].float()).argmax())
         assert found[webp].correct[i] == (answer == images.targets[i])
-    again = setup.evaluation("calibration", exact=True).run([webp], "test", 3, 7)[webp]
-    assert len(again.correct) == 4
+    # Workers encode; on a GPU the main process answers.
+    for gpu in (False, True):
+        monkeypatch.setattr(Evaluation, "on_gpu", gpu)
+        other = curve.open_setup(folder, tmp_path / str(gpu), replace(options, workers=2))
+        part = other.evaluation("val", exact=True).run([webp], "test", 3, 7)[webp]
+        assert (part.bytes == found[webp].bytes[3:7]).all()
+        assert (part.correct == found[webp].correct[3:7]).all()
 
 
 def test_a_network_of_another_cost_is_reported() -> None:

@@ -124,7 +124,7 @@ def test_all_other_devices_in_two_processes(server: Server, picture_folder: Path
             "-r",
             "8",
             "-t",
-            "8s",
+            "6s",
         ),
         *("--pictures", str(picture_folder), "--operating-point", "never", "--rival-side", "32"),
     ]
