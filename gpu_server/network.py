@@ -1,22 +1,19 @@
 """The torch side: a cascade prepared for one device, run on batches by the engine's worker thread."""
 
-import copy
 import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import pairwise
-from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch import Tensor
 
 from overtone.gpu_server.answer import Stage
 from overtone.gpu_server.engine import Bands
 from overtone.models import Card, Cascade, Temperature, choose_device, load
+from overtone.models.fusion import fused
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +25,6 @@ LEAST = float(np.finfo(np.float32).tiny)
 
 Inputs = tuple[Tensor, ...]
 Forward = Callable[[Inputs], Tensor]
-M = TypeVar("M", bound=nn.Module)
 
 
 def open_network(
@@ -73,7 +69,7 @@ class TorchNetwork:
         self.cuda = device.type == "cuda"
         self.sizes = sizes or (CUDA_SIZES if self.cuda else CPU_SIZES)
         self._graphs = graphs and self.cuda
-        self._cascade = fuse(cascade, _example(card)).to(device)
+        self._cascade = fused(cascade, _example(card)).to(device)
         self._card = card
         self._forward: dict[tuple[Stage, int], Forward] = {}
 
@@ -156,26 +152,6 @@ class TorchNetwork:
     @property
     def _temperature(self) -> Temperature:
         return self._card.temperature
-
-
-def fuse(model: M, example: Inputs) -> M:
-    """A copy with every batch normalisation folded into the convolution before it, if the result is the same.
-
-    Children are paired in the order they were registered, which is the order of the computation in the usual
-    networks but need not be; hence the comparison on an example.
-    """
-    fused = copy.deepcopy(model)
-    for parent in fused.modules():
-        for (name, first), (after, second) in pairwise(list(parent.named_children())):
-            if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
-                setattr(parent, name, fuse_conv_bn_eval(first, second))
-                setattr(parent, after, nn.Identity())
-    with torch.inference_mode():
-        before, now = model(*example), fused(*example)
-    if torch.allclose(before, now, rtol=1e-3, atol=1e-3 * float(before.abs().max() + 1)):
-        return fused
-    log.warning("convolutions and normalisations could not be fused; running them apart")
-    return model
 
 
 def captured(forward: Forward, inputs: Inputs) -> Forward:

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
@@ -14,6 +14,9 @@ from overtone.models.torch_vision import timm, torchvision
 # What most networks were trained with (R, G, B in units of 0 to 255); timm says where it is otherwise.
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
+# TensorFlow's EfficientNet-Lite subtracts 127 and divides by 128; timm says 127.5 for both.
+LITE = "tf_efficientnet_lite"
+LITE_MEAN, LITE_STD = (127.0,) * 3, (128.0,) * 3
 
 
 class BodyError(ValueError):
@@ -64,13 +67,19 @@ def _build(body: Body, classes: int) -> tuple[nn.Module, Source]:
     try:
         if body.library == "timm":
             network = timm().create_model(body.name, num_classes=classes)
-            config = network.default_cfg
-            scaled = [tuple(255 * v for v in config[key]) for key in ("mean", "std")]
-            return network, Source(scaled[0], scaled[1], str(config["first_conv"]))
+            return network, _timm_source(body.name, network.default_cfg)
         network = torchvision().models.get_model(body.name, weights=None, num_classes=classes)
     except (RuntimeError, ValueError, KeyError) as error:
         raise BodyError(f"{body.library} has no body {body.name!r} ({error})") from None
     return network, Source(IMAGENET_MEAN, IMAGENET_STD, _first_convolution(network))
+
+
+def _timm_source(name: str, config: dict[str, Any]) -> Source:
+    first = str(config["first_conv"])
+    if name.startswith(LITE):
+        return Source(LITE_MEAN, LITE_STD, first)
+    mean, std = (tuple(255 * value for value in config[key]) for key in ("mean", "std"))
+    return Source(mean, std, first)
 
 
 def _first_convolution(network: nn.Module) -> str:

@@ -41,7 +41,7 @@ class BodyCascade(Cascade):
     def __init__(self, architecture: BodyArchitecture, mix: Mix | None = None) -> None:
         nn.Module.__init__(self)
         self.mix = mix
-        self.bodies = architecture
+        self.architecture = architecture  # type: ignore[assignment]
         self.low_network = create(architecture.low, LOW, architecture.classes)
         self.high_network = create(architecture.high, LOW + HIGH, architecture.classes)
 

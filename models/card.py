@@ -11,7 +11,7 @@ from pydantic import (
 )
 
 from overtone.frequency.profile import Profile
-from overtone.models.cascade import Architecture
+from overtone.models.body_cascade import AnyArchitecture
 from overtone.models.mix import Mix
 from overtone.models.operating_point import OperatingPoint
 
@@ -80,7 +80,7 @@ class Card(_Section):
     """
 
     name: str
-    architecture: Architecture
+    architecture: AnyArchitecture
     profile: Profile
     # Names of the class folders it was trained on, in the order of the profile's labels.
     classes: tuple[str, ...]

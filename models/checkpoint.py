@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from overtone.models.body_cascade import build
 from overtone.models.card import STALE, Card, CardError
 from overtone.models.cascade import Cascade
 
@@ -105,7 +106,7 @@ def load(
     """
     card = read_card(name_or_path, stale=stale)
     path = find(name_or_path)
-    model = Cascade(card.architecture, card.mix)
+    model = build(card.architecture, card.mix)
     try:
         with safe_open(path, "pt") as file:
             tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
