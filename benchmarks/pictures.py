@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 from pathlib import Path
 
-from overtone.edge_client.pictures import find
+from overtone.edge_client.image_files import find
 
 DATA_VARIABLE = "OVERTONE_DATA"
 # A network that swallows packets must not keep a demo waiting.

@@ -1,6 +1,6 @@
-"""What an extra of pyproject.toml needs, one requirement a line: `python deploy/dependencies.py server`.
+"""Print the requirements of an extra of pyproject.toml, one per line: `python deploy/dependencies.py server`.
 
-So that an image has what others wrote in a layer of its own, which outlives changes of our code.
+With them a container image has third-party packages in a layer of their own, which changes of our code leave valid.
 """
 
 import re
@@ -12,7 +12,7 @@ from typing import Any
 
 
 def requirements(project: dict[str, Any], extra: str) -> Iterator[str]:
-    """Of the project itself, then of the extra and of the extras that it names in turn, less our own distributions.
+    """The requirements of the project, then those of the extra and of the extras it names, without our own packages.
 
     Args:
         project: the table `[project]`.

@@ -1,9 +1,9 @@
-"""Whether a service answers, for a container's health check: `python healthy.py ADDRESS`.
+"""Check whether a service answers, for a container's health check: `python healthy.py ADDRESS`.
 
-`http://HOST:PORT/PATH` has to answer with 200, and at `grpc://HOST:PORT` somebody has to greet as HTTP/2
-servers do, which a relay in between cannot do for them. `https` and `grpcs` are the same with TLS; whose
-certificate it is is not asked, as we ask ourselves. This is started every few seconds, so it imports nothing
-but the standard library.
+`http://HOST:PORT/PATH` has to answer with 200. At `grpc://HOST:PORT` an HTTP/2 server has to send its first frame,
+which a relay in front of it cannot do in its place. `https` and `grpcs` are the same with TLS; certificates are not
+verified, because a container checks itself. The script is started every few seconds, so it imports only the standard
+library.
 """
 
 import socket
@@ -19,35 +19,35 @@ FRAME_HEADER, TYPE, SETTINGS = 9, 3, 4
 
 
 def check(address: str) -> None:
-    """Ask once.
+    """Check once.
 
     Raises:
-        OSError: nobody answers, or not with 200.
-        ValueError: an answer that is not HTTP/2, or an address that cannot be read.
+        OSError: nothing answers, or not with 200.
+        ValueError: the answer is not HTTP/2, or the address cannot be read.
     """
     scheme = urlsplit(address).scheme
     if scheme in ("http", "https"):
-        urllib.request.urlopen(address, timeout=SECONDS, context=_trusting()).close()
+        urllib.request.urlopen(address, timeout=SECONDS, context=_unverified()).close()
     elif scheme in ("grpc", "grpcs"):
-        _greet(address, secure=scheme == "grpcs")
+        _connect(address, secure=scheme == "grpcs")
     else:
         raise ValueError(f"{address}: begin with http://, https://, grpc:// or grpcs://")
 
 
-def _greet(address: str, secure: bool) -> None:
+def _connect(address: str, secure: bool) -> None:
     parts = urlsplit(address)
     with socket.create_connection((parts.hostname or "", parts.port or 0), SECONDS) as plain:
-        connection = _trusting("h2").wrap_socket(plain) if secure else plain
+        connection = _unverified("h2").wrap_socket(plain) if secure else plain
         with connection:
             connection.sendall(GREETING)
             header = b""
             while len(header) < FRAME_HEADER and (more := connection.recv(FRAME_HEADER - len(header))):
                 header += more
     if len(header) < FRAME_HEADER or header[TYPE] != SETTINGS:
-        raise ValueError(f"{address}: no HTTP/2 server behind it")
+        raise ValueError(f"{address}: no HTTP/2 server answers")
 
 
-def _trusting(*protocols: str) -> ssl.SSLContext:
+def _unverified(*protocols: str) -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_alpn_protocols(list(protocols))

@@ -1,4 +1,4 @@
-"""A device's side of Overtone: pictures in, answers out, over thin links. No torch.
+"""The device's side of Overtone: images in, answers out, over thin links. Needs no torch.
 
 with Client("grpc://host:50051") as client:
     answer = client.classify("photograph.jpg")
@@ -8,9 +8,10 @@ with Client("grpc://host:50051") as client:
 from overtone.edge_client.address import Address, Tls
 from overtone.edge_client.answer import Answer, Result, Score, Timings
 from overtone.edge_client.client import AsyncClient
+from overtone.edge_client.encoding import EncodedImage, encode_image
 from overtone.edge_client.errors import (
+    BadImage,
     BadPayload,
-    BadPicture,
     ConnectionLost,
     DeadlineExceeded,
     OvertoneError,
@@ -30,11 +31,12 @@ __all__ = [
     "Address",
     "Answer",
     "AsyncClient",
+    "BadImage",
     "BadPayload",
-    "BadPicture",
     "Client",
     "ConnectionLost",
     "DeadlineExceeded",
+    "EncodedImage",
     "OvertoneError",
     "Plan",
     "Policy",
@@ -50,4 +52,5 @@ __all__ = [
     "Unavailable",
     "UsageError",
     "WrongProfile",
+    "encode_image",
 ]

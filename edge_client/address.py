@@ -1,4 +1,4 @@
-"""Where a server is, and how its connection is secured."""
+"""The address of a server, and how the connection to it is secured."""
 
 import ssl
 from dataclasses import dataclass
@@ -16,14 +16,20 @@ PORTS = {"grpc": 50051, "grpcs": 50051, "http": 8080, "https": 443}
 
 @dataclass(frozen=True)
 class Tls:
-    """PEM files: an authority to trust instead of the system's, a certificate of one's own (mutual TLS)."""
+    """PEM files for TLS.
+
+    Attributes:
+        authority: the authority to trust; None trusts those of the system.
+        certificate: the device's own certificate, where the server asks for one (mutual TLS).
+        key: the key of that certificate.
+    """
 
     authority: Path | None = None
     certificate: Path | None = None
     key: Path | None = None
 
     def context(self) -> ssl.SSLContext:
-        """For HTTP.
+        """What HTTP needs.
 
         Raises:
             UsageError: a file cannot be used.
@@ -42,31 +48,31 @@ class Tls:
         return context
 
     def credentials(self) -> "grpc.ChannelCredentials":
-        """For gRPC.
+        """What gRPC needs.
 
         Raises:
             UsageError: a file cannot be used.
         """
-        # gRPC reads them at its first handshake only, and complains at length.
+        # gRPC itself reads the files at its first handshake only, and its messages about them are long.
         self.context()
         authority, key, certificate = (
             None if path is None else path.read_bytes()
             for path in (self.authority, self.key, self.certificate)
         )
-        # Only when used: over HTTP a device need not load gRPC.
+        # Imported here, so that a device that speaks HTTP need not load gRPC.
         import grpc
 
         return grpc.ssl_channel_credentials(authority, key, certificate)
 
 
 def _why(error: OSError, otherwise: str) -> str:
-    """What the system says of a file; OpenSSL's own words are for its authors."""
+    """The system's message about a file; OpenSSL's messages would tell a user nothing."""
     return otherwise if isinstance(error, ssl.SSLError) else str(error.strerror)
 
 
 @dataclass(frozen=True)
 class Address:
-    """A server's address, taken apart."""
+    """A server's address in its parts."""
 
     scheme: str
     host: str
@@ -74,10 +80,10 @@ class Address:
 
     @classmethod
     def parse(cls, text: str) -> "Address":
-        """Read "grpc://host:50051", "grpcs://", "http://host:8080" or "https://"; the port may be left out.
+        """Parse "grpc://host:50051", "grpcs://", "http://host:8080" or "https://"; the port may be left out.
 
         Raises:
-            UsageError: anything else.
+            UsageError: the text is none of these.
         """
         try:
             parts = urlsplit(text)
@@ -90,17 +96,17 @@ class Address:
 
     @property
     def secure(self) -> bool:
-        """Whether TLS is spoken."""
+        """Whether the connection uses TLS."""
         return self.scheme in ("grpcs", "https")
 
     @property
     def is_grpc(self) -> bool:
-        """Whether this is the gRPC face."""
+        """Whether the server is asked over gRPC, and not over REST."""
         return self.scheme.startswith("grpc")
 
     @property
     def target(self) -> str:
-        """host:port."""
+        """The host and the port, as "host:port"."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def __str__(self) -> str:

@@ -1,11 +1,11 @@
-"""What comes back for a picture."""
+"""The answer to an image."""
 
 from dataclasses import dataclass
 
 from overtone.edge_client.errors import OvertoneError
 from overtone.edge_client.policy import Plan
 from overtone.edge_client.stage import Stage
-from overtone.frequency.picture import Source
+from overtone.frequency import Source
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,14 @@ class Score:
 
 @dataclass(frozen=True)
 class Timings:
-    """Milliseconds: encoding here, all of it as seen from here, and waiting and computing at the server."""
+    """Where the time of an image went, in milliseconds.
+
+    Attributes:
+        encode_ms: encoding on the device.
+        total_ms: everything, from the call of `classify` to the answer.
+        queue_ms: waiting at the server.
+        compute_ms: computing at the server.
+    """
 
     encode_ms: float
     total_ms: float
@@ -29,20 +36,20 @@ class Timings:
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer to one picture.
+    """The answer to one image.
 
     Attributes:
         label: the most probable class.
-        index: its place in the profile's labels.
-        confidence: its probability.
-        top: the best classes, best first, as many as were asked for.
-        stage: `low` or `high`, whichever network answered; `brownout` is low's answer from a server too
-            busy to ask for more.
-        confident: whether its confidence meets the operating point's threshold.
-        bytes_sent: payload bytes really sent for it, those sent again included.
+        index: the index of that class in the profile's labels.
+        confidence: the probability of that class.
+        top: the most probable classes, best first, as many as were asked for.
+        stage: the network that answered, `low` or `high`; `brownout` is the answer of the low network from a server
+            that was too busy to ask for more.
+        confident: whether the confidence reaches the threshold of the operating point.
+        bytes_sent: payload bytes that were sent for this image, including any that were sent again.
         timings: where the time went.
-        model: the model's name.
-        plan: when its high was to be sent.
+        model: the name of the model.
+        plan: when the high payload was to be sent.
     """
 
     label: str
@@ -59,9 +66,9 @@ class Answer:
 
 @dataclass(frozen=True)
 class Result:
-    """One picture of a stream: its answer, or what kept it from having one."""
+    """One image of a stream with its answer, or with the error that it ended in."""
 
-    picture: Source
+    image: Source
     answer: Answer | None = None
     error: OvertoneError | None = None
 
@@ -69,7 +76,7 @@ class Result:
         """The answer.
 
         Raises:
-            OvertoneError: there is none.
+            OvertoneError: the image ended in this error.
         """
         if self.answer is None:
             raise self.error or OvertoneError("no answer")

@@ -1,15 +1,16 @@
-"""The asynchronous client: pictures in, answers out."""
+"""The asynchronous client: images in, answers out."""
 
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from contextlib import aclosing
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypedDict
 
-from overtone.edge_client import pictures
 from overtone.edge_client.address import Address, Tls
 from overtone.edge_client.answer import Answer, Result, Score, Timings
+from overtone.edge_client.encoding import EncodedImage, encode_image
 from overtone.edge_client.errors import (
     OvertoneError,
     ProtocolError,
@@ -18,14 +19,15 @@ from overtone.edge_client.errors import (
     UsageError,
     WrongProfile,
 )
-from overtone.edge_client.patience import PATIENCE, each, pause, within
-from overtone.edge_client.policy import Chooser, Policy, exit_share
-from overtone.edge_client.profiles import Profiles
-from overtone.edge_client.transport import Reply, Setup, Transport, Upload
-from overtone.frequency import Profile
-from overtone.frequency.picture import Source
+from overtone.edge_client.iteration import iterate
+from overtone.edge_client.policy import PlanSelector, Policy, exit_share
+from overtone.edge_client.profile_cache import ProfileCache
+from overtone.edge_client.retry import MAX_ATTEMPTS, pause, within
+from overtone.edge_client.transport import ClientConfig, RawAnswer, Transport, Upload
+from overtone.frequency import Profile, Source
 
-# Enough to hide a link's round trip and our encoding; more would only queue on the link, each image late.
+# Enough to hide a link's round trip and the time of encoding. More would only queue on the link, and every image
+# would be late.
 IN_FLIGHT = 4
 MAX_TIMEOUT = 86_400.0
 MAX_TOP = 65_535
@@ -33,7 +35,7 @@ DEFAULT_ADDRESS = "grpc://127.0.0.1:50051"
 
 
 class Options(TypedDict, total=False):
-    """What `AsyncClient` takes beside the address; see there."""
+    """What `AsyncClient` takes in addition to the address."""
 
     token: str | None
     tls: Tls | None
@@ -46,20 +48,24 @@ class Options(TypedDict, total=False):
 
 
 class AsyncClient:
-    """A device's side of Overtone; use as ``async with AsyncClient("grpc://host:50051") as client``.
+    """Sends images to a server; use it as ``async with AsyncClient("grpc://host:50051") as client``.
 
     Args:
-        address: grpc://, grpcs://, http:// or https:// with host and port.
+        address: grpc://, grpcs://, http:// or https:// with a host and a port.
         token: sent as a bearer token, where the server asks for one.
-        tls: authority or client certificate, for grpcs:// and https://.
-        policy: when to send high: `on_demand` when asked, `ahead` behind low as the link has room until the
-            answer comes, `at_once` all of it right behind low; `auto` measures the link and chooses for each
-            picture. Over REST, where nothing can be stopped midway, `ahead` is `on_demand`.
-        operating_point: one of the model's card; empty is its default.
-        quality: one of the profile's; None is its default.
+        tls: the authority to trust and the client's certificate, for grpcs:// and https://.
+        policy: when high is sent. `on_demand`: when the server asks for it. `ahead`: right after low, in chunks, as
+            the link has room for them and until the answer comes. `at_once`: all of it right after low. `auto`
+            measures the link and chooses one of these for each image. Over REST, where nothing can be stopped
+            midway, `ahead` is `on_demand`.
+        operating_point: an operating point of the model's card; empty is the card's default.
+        quality: a quality of the profile; None is the profile's default.
         top: how many classes an answer carries.
-        timeout: seconds for one picture from `classify` to its answer, encoding and repeats included.
+        timeout: seconds for one image, from `classify` to its answer, with encoding and retries.
         cache: a folder to keep profiles in, so that connecting again costs fewer bytes.
+
+    Attributes:
+        plan_selector: selects when high is sent, and has estimates of the link.
 
     Raises:
         UsageError: an address, option or TLS file that cannot be used.
@@ -78,9 +84,9 @@ class AsyncClient:
         timeout: float = 10.0,
         cache: Path | None = None,
     ) -> None:
-        where = Address.parse(address)
-        if tls is not None and not where.secure:
-            raise UsageError(f"tls needs grpcs:// or https://, not {where.scheme}://")
+        parsed = Address.parse(address)
+        if tls is not None and not parsed.secure:
+            raise UsageError(f"tls needs grpcs:// or https://, not {parsed.scheme}://")
         if not 0 < timeout <= MAX_TIMEOUT:
             raise UsageError(
                 f"the timeout must be above 0 and at most {MAX_TIMEOUT:g} seconds, got {timeout}"
@@ -88,20 +94,20 @@ class AsyncClient:
         if not 1 <= top <= MAX_TOP:
             raise UsageError(f"top must be from 1 to {MAX_TOP}, got {top}")
         if token is not None and not (token.isascii() and token.isprintable() and " " not in token and token):
-            raise UsageError("a token is printable ASCII without spaces, and not empty")
-        self._setup = Setup(where, token, tls, operating_point, top, timeout)
-        self._chooser = Chooser(policy, can_stop=where.is_grpc)
+            raise UsageError("a token must be printable ASCII without spaces, and not empty")
+        self.plan_selector = PlanSelector(policy, can_stop=parsed.is_grpc)
+        self._config = ClientConfig(parsed, token, tls, operating_point, top, timeout)
         self._quality = quality
-        self._profiles = Profiles(cache)
+        self._profiles = ProfileCache(cache)
         self._profile: Profile | None = None
         self._transport: Transport | None = None
         self._renewing = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
-        self._transport = _transport(self._setup, self._chooser)
+        self._transport = _transport(self._config, self.plan_selector)
         try:
-            async with within(self._setup.timeout, f"{self._setup.address} gave no profile"):
-                await self._learn(await self._first_profile())
+            async with within(self._config.timeout, f"{self._config.address} sent no profile"):
+                await self._use(await self._first_profile())
         except BaseException:
             await self._transport.close()
             raise
@@ -116,7 +122,7 @@ class AsyncClient:
 
     @property
     def profile(self) -> Profile:
-        """What the server wants pictures encoded for.
+        """The profile for which the server wants images to be encoded.
 
         Raises:
             OvertoneError: the client is not open.
@@ -126,60 +132,64 @@ class AsyncClient:
         return self._profile
 
     async def card(self) -> dict[str, Any]:
-        """The card of the served model, as parsed JSON.
+        """The card of the server's model, as parsed JSON.
 
         Raises:
-            OvertoneError: it did not come.
+            OvertoneError: the card did not come.
         """
-        async with within(self._setup.timeout, "the model's card did not come"):
+        async with within(self._config.timeout, "the model's card did not come"):
             return await self._open.card()
 
-    async def classify(self, picture: Source, *, timeout: float | None = None) -> Answer:
-        """What is in a picture.
+    async def classify(self, image: Source | EncodedImage, *, timeout: float | None = None) -> Answer:
+        """Classify an image.
 
         Args:
-            picture: a path, encoded bytes, a uint8 array [H, W], [H, W, 3] or [H, W, 4], or Pillow's; it is
-                turned upright, made RGB, and its centre cut out as the profile wants it.
-            timeout: seconds, instead of the client's.
+            image: a path, encoded bytes, a uint8 array [H, W], [H, W, 3] or [H, W, 4], or a Pillow image. It is
+                turned upright, converted to RGB, and its centre is cropped as the profile wants it. Or what
+                `encode_image` made of one of these.
+            timeout: seconds for this image, instead of the client's.
 
         Raises:
-            OvertoneError: no answer within the time, and why; `BadPicture` if it is the picture's fault.
+            OvertoneError: there was no answer in time; the message says why. It is `BadImage` if the image cannot
+                be used.
         """
-        limit = self._setup.timeout if timeout is None else timeout
+        limit = self._config.timeout if timeout is None else timeout
         start = asyncio.get_running_loop().time()
         async with within(limit, "no answer"):
-            return await self._classify(picture, start, start + limit)
+            return await self._classify(image, start, limit)
 
     async def stream(
         self, images: Iterable[Source] | AsyncIterable[Source], *, in_flight: int = IN_FLIGHT
     ) -> AsyncGenerator[Result, None]:
-        """Answers in the order of the pictures, several on their way at a time.
+        """Results in the order of the images, several images being in flight at a time.
 
-        Each picture has its own time limit and its own `Result`: one that fails holds its error and does not
-        disturb the others. Pictures are taken from the iterable as there is room for them, off the event
-        loop, so it may wait for a camera. What the iterable itself raises comes out after the results of
-        the pictures before.
+        Each image has its own time limit and its own `Result`: one that fails holds its error, and does not disturb
+        the others. An image is taken from the iterable only when it can be sent, so the images of a camera are
+        never older than need be. The iterable is read in a thread of its own and may block. An exception of the
+        iterable itself is raised after the results of the images before it.
 
         Args:
-            images: anything `classify` takes.
-            in_flight: at most so many at a time; never more than the server's credits.
+            images: anything that `classify` takes.
+            in_flight: how many images may be in flight at a time; the server's credits are a limit too.
         """
         room = asyncio.Semaphore(max(1, min(in_flight, self._open.credits)))
-        line: asyncio.Queue[asyncio.Task[Result] | None] = asyncio.Queue()
+        queue: asyncio.Queue[asyncio.Task[Result] | None] = asyncio.Queue()
         running: deque[asyncio.Task[Result]] = deque()
 
         async def feed() -> None:
             try:
-                async for picture in each(images):
+                async with aclosing(iterate(images)) as source:
                     await room.acquire()
-                    running.append(asyncio.create_task(self._result(picture)))
-                    line.put_nowait(running[-1])
+                    async for image in source:
+                        running.append(asyncio.create_task(self._result(image)))
+                        queue.put_nowait(running[-1])
+                        await room.acquire()
             finally:
-                line.put_nowait(None)
+                queue.put_nowait(None)
 
         feeder = asyncio.create_task(feed())
         try:
-            while (task := await line.get()) is not None:
+            while (task := await queue.get()) is not None:
                 result = await task
                 running.popleft()
                 room.release()
@@ -196,89 +206,94 @@ class AsyncClient:
             raise OvertoneError("the client is not open: use it in a with statement")
         return self._transport
 
-    async def _result(self, picture: Source) -> Result:
+    async def _result(self, image: Source) -> Result:
         try:
-            return Result(picture, answer=await self.classify(picture))
+            return Result(image, answer=await self.classify(image))
         except OvertoneError as error:
-            return Result(picture, error=error)
+            return Result(image, error=error)
 
-    async def _classify(self, picture: Source, start: float, deadline: float) -> Answer:
-        profile, coded, upload = await self._encode(picture)
-        renewed, patience = False, PATIENCE
+    async def _classify(self, image: Source | EncodedImage, start: float, limit: float) -> Answer:
+        profile, coded, upload = await self._encode(image, limit)
+        renewed, attempts = False, MAX_ATTEMPTS
         while True:
             try:
-                reply = await self._open.classify(upload)
+                raw = await self._open.classify(upload)
                 break
             except WrongProfile:
                 if renewed:
                     raise
                 renewed, sent = True, upload.bytes_sent
                 await self._renew(profile)
-                profile, coded, upload = await self._encode(picture)
+                if isinstance(image, EncodedImage):  # its caller has to encode it again
+                    raise
+                profile, coded, upload = await self._encode(image, limit)
                 upload.bytes_sent = sent
             except (Refused, Unavailable) as error:
-                patience -= 1
-                await pause(error, deadline, patience)
-        now = asyncio.get_running_loop().time()
-        timings = Timings(coded.milliseconds, 1e3 * (now - start), reply.queue_ms, reply.compute_ms)
-        if reply.outcome is not None:
-            self._chooser.observe(reply.outcome)
-        return _answer(reply, profile, upload, timings)
+                attempts -= 1
+                await pause(error, start + limit, attempts)
+        total = asyncio.get_running_loop().time() - start
+        if raw.observation is not None:
+            self.plan_selector.observe(raw.observation)
+        timings = Timings(coded.milliseconds, 1e3 * total, raw.queue_ms, raw.compute_ms)
+        return _answer(raw, profile, upload, timings)
 
-    async def _encode(self, picture: Source) -> tuple[Profile, pictures.Coded, Upload]:
+    async def _encode(
+        self, image: Source | EncodedImage, limit: float
+    ) -> tuple[Profile, EncodedImage, Upload]:
         profile = self.profile
-        coded = await asyncio.to_thread(pictures.code, picture, profile, self._quality)
-        plan = self._chooser.plan(len(coded.encoded.low), len(coded.encoded.high))
-        return profile, coded, Upload(coded.encoded, profile.id, plan)
+        if not isinstance(image, EncodedImage):
+            image = await asyncio.to_thread(encode_image, image, profile, self._quality)
+        plan = self.plan_selector.plan(len(image.encoded.low), len(image.encoded.high))
+        return profile, image, Upload(image.encoded, image.profile_id, plan, limit)
 
     async def _first_profile(self) -> Profile:
-        """The profile; a server that says it is starting is asked again for as long as there is time."""
-        deadline = asyncio.get_running_loop().time() + self._setup.timeout
+        """The profile; a server that says it is starting is asked again as long as there is time."""
+        deadline = asyncio.get_running_loop().time() + self._config.timeout
         while True:
             try:
                 return await self._open.profile(self._profiles)
             except Unavailable as error:
-                await pause(error, deadline, patience=1)
+                await pause(error, deadline, attempts=1)
 
     async def _renew(self, stale: Profile) -> None:
-        """Fetch the profile again, once for all images that found theirs wrong."""
+        """Fetch the profile again, once for all images whose profile turned out to be wrong."""
         async with self._renewing:
             if self.profile.id == stale.id:
-                await self._learn(await self._open.profile(self._profiles, fresh=True))
+                await self._use(await self._open.profile(self._profiles, fresh=True))
 
-    async def _learn(self, profile: Profile) -> None:
+    async def _use(self, profile: Profile) -> None:
         if self._quality is not None and self._quality not in profile.qualities:
             raise UsageError(f"no quality {self._quality}: {profile.name} has {list(profile.qualities)}")
         self._profile = profile
-        self._chooser.expect(exit_share(self._open.known_card or {}, self._setup.operating_point))
+        self.plan_selector.expect(exit_share(self._open.known_card or {}, self._config.operating_point))
         await asyncio.to_thread(self._profiles.add, profile)
 
 
-def _transport(setup: Setup, chooser: Chooser) -> Transport:
-    # Imported only when used: a device needs one of the two, and start-up time is felt on a small one.
-    if setup.address.is_grpc:
+def _transport(config: ClientConfig, selector: PlanSelector) -> Transport:
+    # Imported only when used: a device needs one of the two, and a small device is slow to import.
+    if config.address.is_grpc:
         from overtone.edge_client.grpc_transport import GrpcTransport
 
-        return GrpcTransport(setup, chooser)
+        return GrpcTransport(config, selector)
     from overtone.edge_client.rest_transport import RestTransport
 
-    return RestTransport(setup, chooser.link)
+    return RestTransport(config, selector.link)
 
 
-def _answer(reply: Reply, profile: Profile, upload: Upload, timings: Timings) -> Answer:
-    if any(not 0 <= index < len(profile.labels) for index, _ in reply.top):
+def _answer(raw: RawAnswer, profile: Profile, upload: Upload, timings: Timings) -> Answer:
+    if any(not 0 <= index < len(profile.labels) for index, _ in raw.top):
         raise ProtocolError("the server answered with a class that its profile does not have")
-    top = tuple(Score(profile.labels[index], index, probability) for index, probability in reply.top)
+    top = tuple(Score(profile.labels[index], index, probability) for index, probability in raw.top)
     best = top[0]
     return Answer(
         label=best.label,
         index=best.index,
         confidence=best.probability,
         top=top,
-        stage=reply.stage,
-        confident=reply.confident,
+        stage=raw.stage,
+        confident=raw.confident,
         bytes_sent=upload.bytes_sent,
         timings=timings,
-        model=reply.model,
+        model=raw.model,
         plan=upload.plan,
     )

@@ -1,4 +1,4 @@
-"""What a client raises: one family, each message saying what to do."""
+"""The errors of the client: one family, whose messages say what to do."""
 
 from typing import ClassVar
 
@@ -7,9 +7,9 @@ class OvertoneError(Exception):
     """Base of everything this package raises.
 
     Attributes:
-        code: the gRPC status name it stands for.
-        what: what happened, without what to do about it.
-        retry_after: seconds after which the server would like to be asked again, if it said so.
+        code: the name of the gRPC status that the error stands for.
+        what: what happened, without the advice.
+        retry_after: the seconds after which the server wants to be asked again, if it said so.
     """
 
     code: ClassVar[str] = "UNKNOWN"
@@ -22,77 +22,77 @@ class OvertoneError(Exception):
 
 
 class UsageError(OvertoneError, ValueError):
-    """An address, an option or a file of the caller's that makes no sense."""
+    """An address, an option or a file that cannot be used."""
 
     code = "INVALID_ARGUMENT"
 
 
-class BadPicture(OvertoneError):  # noqa: N818 - these are named after what happened
-    """A source that is not a picture, or one that cannot be encoded."""
+class BadImage(OvertoneError):  # noqa: N818 - these errors are named after what happened
+    """A source that is not an image, or an image that cannot be encoded."""
 
     code = "INVALID_ARGUMENT"
 
 
 class BadPayload(OvertoneError):  # noqa: N818
-    """The server could not use what was sent: a payload or an option."""
+    """The server could not use a payload or an option."""
 
     code = "INVALID_ARGUMENT"
-    advice = "check operating_point, top and quality, and that client and server are of the same version"
+    advice = "check operating_point, top and quality, and that client and server have the same version"
 
 
 class WrongProfile(OvertoneError):  # noqa: N818
-    """Encoded for another model than is served, and fetching the profile again did not help."""
+    """The image was encoded for another model than the server has, and fetching the profile again did not help."""
 
     code = "FAILED_PRECONDITION"
-    advice = "the server may be changing its model: connect again"
+    advice = "the server may be changing its model, so connect again"
 
 
 class Unauthenticated(OvertoneError):  # noqa: N818
-    """No token, or one the server does not know."""
+    """The client gave no token, or one that the server does not know."""
 
     code = "UNAUTHENTICATED"
-    advice = "give a token the server was started with (token=, or --token)"
+    advice = "give a token that the server was started with (token=, or --token)"
 
 
 class Refused(OvertoneError):  # noqa: N818
-    """The server has too much to do; see `retry_after`."""
+    """The server is overloaded; `retry_after` says when to try again."""
 
     code = "RESOURCE_EXHAUSTED"
     advice = "send fewer images at a time, or try again later"
 
 
 class Unavailable(OvertoneError):  # noqa: N818
-    """No server answers, or it is starting or stopping."""
+    """No server can be reached, or the server is starting or stopping."""
 
     code = "UNAVAILABLE"
     advice = "check the address, and that `overtone serve` is running there"
 
 
 class ConnectionLost(Unavailable):
-    """The connection went while an image was under way, and once more when it was sent again."""
+    """The connection broke while an image was in flight, and again when the image was sent once more."""
 
     advice = "check the link and the server, then send the image again"
 
 
 class DeadlineExceeded(OvertoneError):  # noqa: N818
-    """No answer in time."""
+    """No answer came within the time limit."""
 
     code = "DEADLINE_EXCEEDED"
     advice = "raise the timeout, send fewer images at a time, or check the link"
 
 
 class ServerFailed(OvertoneError):  # noqa: N818
-    """Something went wrong inside the server."""
+    """The server failed."""
 
     code = "INTERNAL"
-    advice = "look into the server's log"
+    advice = "see the server's log"
 
 
 class ProtocolError(OvertoneError):
-    """The other side does not speak Overtone, or breaks its rules."""
+    """The other side does not follow Overtone's protocol."""
 
     code = "INTERNAL"
-    advice = "check that the address is an Overtone server of this version, and the port that of the scheme"
+    advice = "check that an Overtone server of this version is there, and that the port belongs to the scheme"
 
 
 _BY_CODE: dict[str, type[OvertoneError]] = {
@@ -110,6 +110,6 @@ _BY_CODE: dict[str, type[OvertoneError]] = {
 
 
 def from_code(code: str, message: str, retry_after: float | None = None) -> OvertoneError:
-    """The error for a gRPC status name, with the server's own words in it."""
+    """The error for the name of a gRPC status, with the server's message."""
     kind = _BY_CODE.get(code, ServerFailed)
     return kind(f"the server says: {message or code}", retry_after or None)

@@ -1,57 +1,57 @@
-"""What waits to be written to a session, and in which order."""
+"""The messages that wait to be written to a session, and their order."""
 
 import asyncio
 import contextlib
 from collections import deque
 
+from overtone.edge_client.chunk_pacing import LARGEST, ChunkPacer
 from overtone.edge_client.exchange import Exchange
-from overtone.edge_client.pace import LARGEST, Pace
 from overtone.protos import overtone_pb2 as pb
 
 
 class Outbox:
-    """First what is needed, in the order it came up; high that nobody has asked for when the link is idle.
+    """Messages that are needed go first, in their order; chunks that nobody asked for go when the link is idle.
 
-    So a chunk sent ahead never keeps another image's low waiting, nor high that was asked for: it takes only
-    time that the link has to spare. What is needed keeps its order because answers are wanted in the order of
-    the pictures, and because nothing can then be overtaken for ever.
+    A chunk sent ahead therefore never delays another image's low, nor high that was asked for. The needed messages
+    keep their order because answers are wanted in the order of the images, and so that none of them can be
+    overtaken for ever.
 
     Args:
-        pace: of the link.
+        pacer: says when the link is idle.
     """
 
-    def __init__(self, pace: Pace) -> None:
-        self._pace = pace
+    def __init__(self, pacer: ChunkPacer) -> None:
+        self._pacer = pacer
         self._needed: deque[tuple[pb.Upstream, Exchange | None]] = deque()
         self._ahead: deque[Exchange] = deque()
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
 
     def put(self, message: pb.Upstream, exchange: Exchange | None = None) -> None:
-        """A message that is needed, unless its exchange is over when its turn comes."""
+        """Add a message that is needed; it is dropped if its exchange is over by the time it could be sent."""
         self._needed.append((message, exchange))
-        self._news.set()
+        self._changed.set()
 
     def put_high(self, exchange: Exchange) -> None:
-        """What has not been sent of high is needed."""
-        while not exchange.whole:
+        """Add the rest of high, which is needed."""
+        while not exchange.high_made:
             self.put(exchange.chunk(LARGEST), exchange)
 
     def put_ahead(self, exchange: Exchange) -> None:
-        """High may be sent when there is room for it."""
+        """Allow high to be sent when the link has room for it."""
         self._ahead.append(exchange)
-        self._news.set()
+        self._changed.set()
 
     async def take(self) -> pb.Upstream:
-        """The next message when its time has come; it counts as sent."""
+        """Wait for the next message that is to be sent; its exchange is told that it is."""
         while True:
             message = self._next_needed() or self._next_ahead()
             if message is not None:
                 return message
-            self._news.clear()
-            pause = self._pace.pause(_now()) if self._ahead else None
+            self._changed.clear()
+            pause = self._pacer.pause(_now()) if self._ahead else None
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
-                    await self._news.wait()
+                    await self._changed.wait()
 
     def _next_needed(self) -> pb.Upstream | None:
         while self._needed:
@@ -59,17 +59,17 @@ class Outbox:
             if exchange is None:
                 return message
             if not exchange.over:
-                exchange.goes(message, _now())
+                exchange.on_sent(message, _now())
                 return message
         return None
 
     def _next_ahead(self) -> pb.Upstream | None:
-        while self._ahead and (self._ahead[0].over or self._ahead[0].whole):
+        while self._ahead and (self._ahead[0].over or self._ahead[0].high_made):
             self._ahead.popleft()
-        if not self._ahead or self._pace.pause(_now()) > 0:
+        if not self._ahead or self._pacer.pause(_now()) > 0:
             return None
-        message = self._ahead[0].chunk(self._pace.chunk)
-        self._ahead[0].goes(message, _now())
+        message = self._ahead[0].chunk(self._pacer.chunk)
+        self._ahead[0].on_sent(message, _now())
         return message
 
 

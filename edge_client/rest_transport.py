@@ -1,4 +1,4 @@
-"""REST: a request for low, another for high if the server wants it, over kept-alive HTTP connections."""
+"""The REST transport: one request for low and, if the server asks for high, another, on kept-alive connections."""
 
 import asyncio
 import json
@@ -17,19 +17,19 @@ from overtone.edge_client.errors import (
     UsageError,
     from_code,
 )
-from overtone.edge_client.link import Link
-from overtone.edge_client.patience import FIRST_PAUSES, PAUSES
+from overtone.edge_client.link_estimator import LinkEstimator
 from overtone.edge_client.policy import Observation
-from overtone.edge_client.profiles import Profiles
+from overtone.edge_client.profile_cache import ProfileCache
+from overtone.edge_client.retry import FIRST_PAUSES, PAUSES
 from overtone.edge_client.stage import STAGES
-from overtone.edge_client.transport import Reply, Setup, Upload
+from overtone.edge_client.transport import ClientConfig, RawAnswer, Upload
 from overtone.frequency import Profile, ProfileError
 
 PAYLOADS = "application/vnd.overtone"
-# Seconds an idle connection is kept: long, so that a picture now and then does not pay for a handshake; yet
-# shorter than the server's 75, lest a request go out on one that is just being closed.
+# The seconds for which an idle connection is kept. They are many, so that an occasional image need not pay for a
+# handshake, but fewer than the server's 75, so that no request meets a connection that is just being closed.
 KEEP = 60.0
-# For an error from a proxy on the way, which does not speak our JSON.
+# For errors of a proxy, which are not in the server's JSON.
 CODES = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
@@ -44,40 +44,40 @@ CODES = {
     503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
-# The server no longer has the low payload.
+# Statuses that say that the server no longer has the low payload.
 LOST = frozenset({404, 410})
 
 
 class RestTransport:
-    """The way over `/v1`.
+    """Talks to `/v1`.
 
     Args:
-        setup: what holds for all images.
-        link: it is told what goes out.
+        config: what holds for all images.
+        link: is told what is sent.
     """
 
     credits = 8
 
-    def __init__(self, setup: Setup, link: Link) -> None:
-        self._setup = setup
+    def __init__(self, config: ClientConfig, link: LinkEstimator) -> None:
+        self._config = config
         self._link = link
-        options: dict[str, str | int] = {"top": setup.top}
-        if setup.operating_point:
-            options["operating_point"] = setup.operating_point
+        options: dict[str, str | int] = {"top": config.top}
+        if config.operating_point:
+            options["operating_point"] = config.operating_point
         self._options = options
         try:
             self._http = httpx.AsyncClient(
-                base_url=str(setup.address),
-                headers={"authorization": f"Bearer {setup.token}"} if setup.token else {},
-                verify=(setup.tls or Tls()).context() if setup.address.secure else False,
+                base_url=str(config.address),
+                headers={"authorization": f"Bearer {config.token}"} if config.token else {},
+                verify=(config.tls or Tls()).context() if config.address.secure else False,
                 timeout=None,  # the caller's deadline holds for everything
                 limits=httpx.Limits(max_connections=self.credits, keepalive_expiry=KEEP),
             )
         except httpx.InvalidURL as error:
-            raise UsageError(f"cannot use the address {setup.address}: {error}") from error
+            raise UsageError(f"cannot use the address {config.address}: {error}") from error
 
-    async def profile(self, known: Profiles, *, fresh: bool = False) -> Profile:
-        """The served profile; ids of known ones are offered as entity tags."""
+    async def profile(self, known: ProfileCache, *, fresh: bool = False) -> Profile:
+        """The server's profile; the ids of known ones are offered as entity tags."""
         tags = "" if fresh else ", ".join(f'"{identity.hex()}"' for identity in known.ids())
         response = await self._get("/v1/profile", {"if-none-match": tags} if tags else {})
         if response.status_code == httpx.codes.NOT_MODIFIED:
@@ -90,56 +90,58 @@ class RestTransport:
 
     @property
     def known_card(self) -> dict[str, Any] | None:
-        """The card never comes along."""
+        """None: the card does not come with anything else."""
         return None
 
     async def card(self) -> dict[str, Any]:
         """The card."""
         return _json(_good(await self._get("/v1/model", {})))
 
-    async def classify(self, upload: Upload) -> Reply:
-        """One image; if the connection is lost it is sent once more, low and high together."""
+    async def classify(self, upload: Upload) -> RawAnswer:
+        """Send an image; if the connection is lost, send low and high once more, together."""
         try:
             return await (self._at_once(upload) if upload.plan == "at_once" else self._on_demand(upload))
         except httpx.TransportError:
             pass
         try:
-            # Payloads are dear and go only twice: first see, with a few bytes, that somebody is there.
+            # Payloads are expensive and sent at most twice, so a few bytes find out first whether a server is there.
             await self._get("/livez", {}, PAUSES)
             return await self._both(upload)
         except httpx.TransportError as error:
-            raise ConnectionLost(f"{self._setup.address} broke off twice ({error!r})") from error
+            raise ConnectionLost(
+                f"the connection to {self._config.address} broke twice ({error!r})"
+            ) from error
 
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
 
-    async def _at_once(self, upload: Upload) -> Reply:
+    async def _at_once(self, upload: Upload) -> RawAnswer:
         payloads = upload.encoded
-        low_end = self._link.hand(len(payloads.low), _now())
-        high_end = self._link.hand(len(payloads.high), _now())
-        return _learned(await self._both(upload), upload, low_end, high_end)
+        low_end = self._link.sent(len(payloads.low), _now())
+        high_end = self._link.sent(len(payloads.high), _now())
+        return _with_observation(await self._both(upload), upload, low_end, high_end)
 
-    async def _on_demand(self, upload: Upload) -> Reply:
-        low_end = self._link.hand(len(upload.encoded.low), _now())
+    async def _on_demand(self, upload: Upload) -> RawAnswer:
+        low_end = self._link.sent(len(upload.encoded.low), _now())
         first = await self._post("/v1/images", upload, upload.encoded.low, "application/octet-stream")
         asked = _now()
-        self._link.arrived(low_end)
+        self._link.delivered(low_end)
         if first.status_code != httpx.codes.ACCEPTED:
-            return _learned(_reply(first), upload, low_end, low_end)
+            return _with_observation(_raw_answer(first), upload, low_end, low_end)
         token = _json(first).get("token")
         if not isinstance(token, str) or not token.replace("-", "").replace("_", "").isalnum():
-            raise ProtocolError("the server wants high, but gave no token for it")
+            raise ProtocolError("the server asks for high, but gave no token for it")
         high = upload.encoded.high
-        high_end = self._link.hand(len(high), asked)
+        high_end = self._link.sent(len(high), asked)
         second = await self._post(f"/v1/images/{token}/high", upload, high, "application/octet-stream")
         if second.status_code in LOST:
             return await self._both(upload)
-        return _learned(_reply(second), upload, low_end, high_end, asked)
+        return _with_observation(_raw_answer(second), upload, low_end, high_end, asked)
 
-    async def _both(self, upload: Upload) -> Reply:
+    async def _both(self, upload: Upload) -> RawAnswer:
         payloads = upload.encoded.low + upload.encoded.high
-        return _reply(await self._post("/v1/classify", upload, payloads, PAYLOADS))
+        return _raw_answer(await self._post("/v1/classify", upload, payloads, PAYLOADS))
 
     @property
     def _open(self) -> httpx.AsyncClient:
@@ -167,14 +169,14 @@ class RestTransport:
                 return await self._open.get(path, headers=headers)
             except httpx.TransportError as error:
                 problem = error
-        raise Unavailable(f"{self._setup.address} cannot be reached ({problem!r})") from problem
+        raise Unavailable(f"{self._config.address} cannot be reached ({problem!r})") from problem
 
 
 def failure(response: httpx.Response) -> OvertoneError:
     """The error a response stands for."""
     try:
-        told = response.json()["error"]
-        code, message = str(told["code"]), str(told["message"])
+        error = response.json()["error"]
+        code, message = str(error["code"]), str(error["message"])
     except (ValueError, LookupError, TypeError):
         code = CODES.get(response.status_code, "INTERNAL" if response.is_server_error else "UNIMPLEMENTED")
         message = f"HTTP {response.status_code}"
@@ -198,7 +200,7 @@ def _json(response: httpx.Response) -> dict[str, Any]:
     return body
 
 
-def _reply(response: httpx.Response) -> Reply:
+def _raw_answer(response: httpx.Response) -> RawAnswer:
     body = _json(_good(response))
     try:
         top = tuple((int(score["index"]), float(score["probability"])) for score in body["top"])
@@ -206,16 +208,26 @@ def _reply(response: httpx.Response) -> Reply:
         if not top or stage not in STAGES:
             raise ValueError(json.dumps(stage))
         queue, compute = float(timings["queue_ms"]), float(timings["compute_ms"])
-        return Reply(top, stage, bool(body["confident"]), queue, compute, str(body["model"]))
+        return RawAnswer(top, stage, bool(body["confident"]), queue, compute, str(body["model"]))
     except (ValueError, LookupError, TypeError) as error:
-        raise ProtocolError(f"the server's answer lacks something ({error!r})") from error
+        raise ProtocolError(f"the server's answer is incomplete ({error!r})") from error
 
 
-def _learned(reply: Reply, upload: Upload, low_end: int, high_end: int, asked: float | None = None) -> Reply:
-    """With what the way there teaches, given where payloads end on the link and when high was asked for."""
+def _with_observation(
+    answer: RawAnswer, upload: Upload, low_end: int, high_end: int, asked: float | None = None
+) -> RawAnswer:
+    """The answer with what can be learned about the link.
+
+    Args:
+        answer: the answer.
+        upload: the image.
+        low_end: the offset at which low ends in what was sent over the link.
+        high_end: the offset at which high ends.
+        asked: when the server asked for high; None if it did not.
+    """
     now, payloads = _now(), upload.encoded
     unasked = upload.plan == "at_once"
-    outcome = Observation(
+    observation = Observation(
         plan=upload.plan,
         high=len(payloads.high),
         sent=len(payloads.high) if unasked or asked else 0,
@@ -223,11 +235,11 @@ def _learned(reply: Reply, upload: Upload, low_end: int, high_end: int, asked: f
         high_end=high_end,
         first=asked or now,
         last=now,
-        server=(reply.queue_ms + reply.compute_ms) / 1e3,
-        stage=reply.stage,
-        left=len(payloads.high) if asked else None,
+        server=(answer.queue_ms + answer.compute_ms) / 1e3,
+        stage=answer.stage,
+        unsent=len(payloads.high) if asked else None,
     )
-    return replace(reply, outcome=outcome)
+    return replace(answer, observation=observation)
 
 
 def _now() -> float:

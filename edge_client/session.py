@@ -1,39 +1,47 @@
-"""One gRPC stream: many images in flight, each with an inbox of its own."""
+"""One gRPC stream, on which many images are in flight."""
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import grpc
 
+from overtone.edge_client.chunk_pacing import ChunkPacer
 from overtone.edge_client.errors import ConnectionLost, OvertoneError, ProtocolError, Unavailable, from_code
 from overtone.edge_client.exchange import Exchange
+from overtone.edge_client.liveness import Liveness
 from overtone.edge_client.outbox import Outbox
-from overtone.edge_client.pace import Pace
 from overtone.edge_client.policy import Plan
-from overtone.edge_client.transport import Reply, Upload
+from overtone.edge_client.transport import RawAnswer, Upload
 from overtone.protos import overtone_pb2 as pb
 
 STAGES: dict[int, Any] = {pb.STAGE_LOW: "low", pb.STAGE_HIGH: "high", pb.STAGE_BROWNOUT: "brownout"}
-# Ends of a stream that say nothing about the image, only that the way to the server broke.
+# Statuses of a stream that say nothing about an image, only that the connection to the server broke.
 BROKEN = frozenset({"UNAVAILABLE", "UNKNOWN", "CANCELLED", "INTERNAL", "ABORTED", "DEADLINE_EXCEEDED"})
 
 Metadata = tuple[tuple[str, str], ...]
 
 
-class Moved(Exception):  # noqa: N818 - not an error: nothing has been sent, another session will take it
-    """This session takes no new images."""
+class SessionClosing(Exception):  # noqa: N818 - not an error: nothing was sent, and another session can take it
+    """The session takes no new images."""
 
 
 class Session:
-    """An open stream, greeted and welcomed.
+    """An open stream on which hello and welcome have been exchanged.
 
-    A write that is cancelled cancels its whole stream, so images put their messages in an outbox, and one
-    task writes them; what waits there for an image that has been answered meanwhile is never sent.
+    A write that is cancelled cancels the whole stream. So images put their messages into an outbox, and one task
+    writes them. Messages that still wait there when their image has been answered are never sent.
     """
 
-    def __init__(self, call: Any, welcome: pb.Welcome, pace: Pace) -> None:
+    def __init__(
+        self,
+        call: Any,
+        welcome: pb.Welcome,
+        pacer: ChunkPacer,
+        liveness: Liveness,
+        on_dead: Callable[["Session"], None],
+    ) -> None:
         self._call = call
         self.profile_id = welcome.profile_id
         self.model = welcome.model
@@ -41,29 +49,41 @@ class Session:
         self._slots = asyncio.Semaphore(self.credits)
         self._exchanges: dict[int, Exchange] = {}
         self._last = 0
-        self._leaving = False
-        self._lost = False
-        self._heard = asyncio.get_running_loop().time()
-        self._pace = pace
-        self._outbox = Outbox(pace)
-        self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._speak())]
+        self._leaving = self._lost = False
+        self._pacer = pacer
+        self._liveness = liveness
+        self._outbox = Outbox(pacer)
+        self._on_dead = on_dead
+        self._tasks = [asyncio.create_task(job) for job in (self._read(), self._write(), self._watch())]
 
     @classmethod
-    async def open(cls, stub: Any, metadata: Metadata, hello: pb.Hello, pace: Pace) -> "Session":
+    async def open(
+        cls,
+        stub: Any,
+        metadata: Metadata,
+        hello: pb.Hello,
+        pacer: ChunkPacer,
+        probe: Callable[[], Awaitable[object]],
+        on_dead: Callable[["Session"], None],
+    ) -> "Session":
         """Say hello and wait for the welcome.
 
         Args:
-            stub: of the service.
-            metadata: with the token.
+            stub: the stub of the service.
+            metadata: holds the token.
             hello: what holds for all images.
-            pace: of the link, which nothing else of this device uses.
+            pacer: of the link, which nothing else on this device uses.
+            probe: asks the server something small on the same connection, and returns when it has replied.
+            on_dead: called when images wait and the server does not even reply to the probe.
 
         Raises:
-            OvertoneError: it did not come.
+            OvertoneError: there was no welcome.
         """
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
         call = stub.Session(metadata=metadata)
         try:
-            with broken_off():
+            with raises_connection_lost():
                 await call.write(pb.Upstream(hello=hello))
                 first = await call.read()
         except grpc.aio.AioRpcError as error:
@@ -75,58 +95,51 @@ class Session:
             raise
         kind = first.WhichOneof("message") if isinstance(first, pb.Downstream) else None
         if kind == "welcome":
-            return cls(call, first.welcome, pace)
+            liveness = Liveness(pacer.link, loop.time() - begun, probe)
+            return cls(call, first.welcome, pacer, liveness, on_dead)
         call.cancel()
         if kind == "go_away":
-            raise Unavailable(f"the server is leaving ({first.go_away.reason})")
+            raise Unavailable(f"the server is stopping ({first.go_away.reason})")
         raise ProtocolError("the server did not begin with a welcome")
 
     @property
     def usable(self) -> bool:
-        """Whether new images may be sent."""
+        """Whether the session takes new images."""
         return not (self._leaving or self._lost)
 
-    @property
-    def silence(self) -> float:
-        """Seconds since the server was last heard."""
-        return asyncio.get_running_loop().time() - self._heard
-
-    async def classify(self, upload: Upload, plan: Plan) -> Reply:
-        """Send an image, with its high payload when the plan says so, and wait for the answer.
+    async def classify(self, upload: Upload, plan: Plan) -> RawAnswer:
+        """Send an image, and its high payload as the plan says, and wait for the answer.
 
         Raises:
-            Moved: the session takes no new images; nothing has been sent.
-            ConnectionLost: it broke before the answer.
-            OvertoneError: the server's word on this image.
+            SessionClosing: the session takes no new images; nothing was sent.
+            ConnectionLost: the session broke before the answer.
+            OvertoneError: the server refused this image.
         """
         async with self._slots:
             if not self.usable:
-                raise Moved
+                raise SessionClosing
             exchange = self._begin(upload, plan)
             try:
                 self._put_image(exchange, high_follows=plan == "at_once")
                 if plan == "ahead":
                     self._outbox.put_ahead(exchange)
                 return await self._converse(exchange)
-            except asyncio.CancelledError:
-                self._outbox.put(pb.Upstream(cancel=pb.Cancel(id=exchange.number)))
-                raise
             finally:
                 self._finish(exchange)
 
     def leave(self) -> None:
-        """Take no new images; the stream ends once those in flight are answered."""
+        """Take no new images; the stream ends when those in flight have been answered."""
         self._leaving = True
         if not self._exchanges:
             self._outbox.put(pb.Upstream(end=pb.End()))
 
     def break_off(self, error: OvertoneError) -> None:
-        """Give the stream up; images in flight get the error."""
+        """Give the stream up; images in flight end in this error."""
         self._fail(error)
         self._call.cancel()
 
     async def close(self, grace: float) -> None:
-        """Leave, and wait for the server to close, at most `grace` seconds."""
+        """Leave, and wait at most `grace` seconds for the server to end the stream."""
         self.leave()
         await asyncio.wait(self._tasks[:1], timeout=grace)
         self.break_off(ConnectionLost("the client was closed"))
@@ -136,24 +149,29 @@ class Session:
 
     def _begin(self, upload: Upload, plan: Plan) -> Exchange:
         self._last = self._last % 0xFFFF_FFFF + 1
-        exchange = Exchange(self._last, upload, plan, self._pace)
+        exchange = Exchange(self._last, upload, plan, self._pacer)
         self._exchanges[exchange.number] = exchange
+        self._liveness.begin(exchange.number, upload.time_limit)
         return exchange
 
     def _finish(self, exchange: Exchange) -> None:
         exchange.over = True
         del self._exchanges[exchange.number]
+        self._liveness.end(exchange.number)
+        if exchange.sent and not exchange.settled:
+            # Written before any further image, so the server has freed the credit when that one comes.
+            self._outbox.put(pb.Upstream(cancel=pb.Cancel(id=exchange.number)))
         if self._leaving and not self._exchanges:
             self._outbox.put(pb.Upstream(end=pb.End()))
 
-    async def _converse(self, exchange: Exchange) -> Reply:
+    async def _converse(self, exchange: Exchange) -> RawAnswer:
         while True:
             message = await exchange.inbox.get()
             if isinstance(message, OvertoneError):
                 raise message
             match message.WhichOneof("message"):
                 case "answer":
-                    return self._reply(message.answer, exchange)
+                    return self._raw_answer(message.answer, exchange)
                 case "error":
                     raise from_message(message.error)
                 case "need_high" if message.need_high.send_both:
@@ -164,18 +182,18 @@ class Session:
                 case "need_high":
                     self._outbox.put_high(exchange)
 
-    def _reply(self, answer: pb.Answer, exchange: Exchange) -> Reply:
+    def _raw_answer(self, answer: pb.Answer, exchange: Exchange) -> RawAnswer:
         if not answer.top or answer.stage not in STAGES:
             raise ProtocolError("the server gave an answer without a class or a stage")
         stage = STAGES[answer.stage]
-        return Reply(
+        return RawAnswer(
             tuple((score.index, score.probability) for score in answer.top),
             stage,
             answer.confident,
             answer.queue_us / 1e3,
             answer.compute_us / 1e3,
             self.model,
-            exchange.outcome(stage, (answer.queue_us + answer.compute_us) / 1e6),
+            exchange.observation(stage, (answer.queue_us + answer.compute_us) / 1e6),
         )
 
     def _put_image(self, exchange: Exchange, *, high_follows: bool) -> None:
@@ -183,8 +201,8 @@ class Session:
         if high_follows:
             self._outbox.put_high(exchange)
 
-    async def _speak(self) -> None:
-        # Once the stream is broken, writing fails and the listener says why.
+    async def _write(self) -> None:
+        # When the stream is broken, writing fails, and `_read` reports why.
         with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
             while True:
                 message = await self._outbox.take()
@@ -193,15 +211,15 @@ class Session:
                     await self._call.done_writing()
                     return
 
-    async def _listen(self) -> None:
+    async def _read(self) -> None:
         error: OvertoneError = ConnectionLost("the session was given up")
         try:
             while (message := await self._call.read()) is not grpc.aio.EOF:
-                self._heard = asyncio.get_running_loop().time()
+                self._liveness.heard()
                 if not isinstance(message, pb.Downstream):
                     error = ProtocolError("the server sent something that is not a message")
                     return
-                self._hear(message)
+                self._dispatch(message)
             error = ConnectionLost("the server closed the session")
         except grpc.aio.AioRpcError as broken:
             error = from_rpc(broken)
@@ -209,26 +227,31 @@ class Session:
             self._fail(error)
             self._call.cancel()
 
-    def _hear(self, message: pb.Downstream) -> None:
+    async def _watch(self) -> None:
+        await self._liveness.dead()
+        self._on_dead(self)
+
+    def _dispatch(self, message: pb.Downstream) -> None:
         kind = message.WhichOneof("message")
         if kind == "go_away":
             self.leave()
         elif kind in ("answer", "error", "need_high"):
             exchange = self._exchanges.get(getattr(message, kind).id)
-            if exchange is not None:  # else an answer that came too late
-                exchange.hears(message, self._heard)
+            if exchange is not None:  # otherwise the image has been given up
+                exchange.on_received(message, asyncio.get_running_loop().time())
 
     def _fail(self, error: OvertoneError) -> None:
         if not self._lost:
             self._lost = True
-            self._tasks[1].cancel()
+            for task in self._tasks[1:]:
+                task.cancel()
             for exchange in self._exchanges.values():
                 exchange.inbox.put_nowait(error)
 
 
 @contextlib.contextmanager
-def broken_off() -> Iterator[None]:
-    """Tell a call whose channel was closed from a caller who was cancelled: gRPC raises the same for both.
+def raises_connection_lost() -> Iterator[None]:
+    """Tell a channel that was closed from a caller that was cancelled: gRPC raises CancelledError for both.
 
     Raises:
         ConnectionLost: the channel was closed.
@@ -243,13 +266,14 @@ def broken_off() -> Iterator[None]:
 
 
 def from_rpc(error: grpc.aio.AioRpcError) -> OvertoneError:
-    """The error for a call or a stream that ended badly, with the server's wish for a pause (gRFC A6)."""
-    name, words = error.code().name, error.details() or ""
+    """The error for a call or a stream that failed, with the pause that the server asks for (gRFC A6)."""
+    name = error.code().name
+    details = (error.details() or "").removeprefix("failed to connect to all addresses; last error: ")
     pause = dict(error.trailing_metadata() or ()).get("grpc-retry-pushback-ms", "")
     retry_after = int(pause) / 1e3 if isinstance(pause, str) and pause.isdecimal() else None
     if name in BROKEN:
-        return ConnectionLost(f"the connection broke ({name}: {words})", retry_after)
-    return from_code(name, words, retry_after)
+        return ConnectionLost(f"the connection broke ({name}: {details})", retry_after)
+    return from_code(name, details, retry_after)
 
 
 def from_message(error: pb.Error) -> OvertoneError:

@@ -1,4 +1,4 @@
-"""The synchronous client: the asynchronous one on an event loop in a thread of its own."""
+"""The synchronous client: the asynchronous one, on an event loop in a thread of its own."""
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
@@ -10,15 +10,15 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from overtone.edge_client.answer import Answer, Result
 from overtone.edge_client.client import DEFAULT_ADDRESS, IN_FLIGHT, AsyncClient, Options
+from overtone.edge_client.encoding import EncodedImage
 from overtone.edge_client.errors import OvertoneError
-from overtone.frequency import Profile
-from overtone.frequency.picture import Source
+from overtone.frequency import Profile, Source
 
 
 class Client:
-    """A device's side of Overtone; use as ``with Client("grpc://host:50051") as client``.
+    """Sends images to a server; use it as ``with Client("grpc://host:50051") as client``.
 
-    Takes what `AsyncClient` takes, and may be shared by threads.
+    It takes the options of `AsyncClient`, and may be shared by threads.
 
     Raises:
         UsageError: an address, option or TLS file that cannot be used.
@@ -44,27 +44,27 @@ class Client:
 
     @property
     def profile(self) -> Profile:
-        """What the server wants pictures encoded for."""
+        """The profile for which the server wants images to be encoded."""
         return self._client.profile
 
     def card(self) -> dict[str, Any]:
-        """The card of the served model, as parsed JSON."""
+        """The card of the server's model, as parsed JSON."""
         return self._open.call(self._client.card)
 
-    def classify(self, picture: Source, *, timeout: float | None = None) -> Answer:
-        """What is in a picture; see `AsyncClient.classify`.
+    def classify(self, image: Source | EncodedImage, *, timeout: float | None = None) -> Answer:
+        """Classify an image; see `AsyncClient.classify`.
 
         Raises:
-            OvertoneError: no answer within the time, and why.
+            OvertoneError: there was no answer in time; the message says why.
         """
 
         async def classify() -> Answer:
-            return await self._client.classify(picture, timeout=timeout)
+            return await self._client.classify(image, timeout=timeout)
 
         return self._open.call(classify)
 
     def stream(self, images: Iterable[Source], *, in_flight: int = IN_FLIGHT) -> Iterator[Result]:
-        """Answers in the order of the pictures, several on their way at a time; see `AsyncClient.stream`."""
+        """Results in the order of the images, several images being in flight; see `AsyncClient.stream`."""
         portal = self._open
         results = self._client.stream(images, in_flight=in_flight)
 
@@ -72,7 +72,7 @@ class Client:
             return await anext(results, None)
 
         async def close() -> None:
-            with suppress(RuntimeError):  # interrupted in the middle of a step, which is being cancelled
+            with suppress(RuntimeError):  # it was interrupted within a step, which is being cancelled
                 await results.aclose()
 
         def step() -> Future[Result | None]:
@@ -88,7 +88,7 @@ class Client:
                 waiting = step()
         finally:
             waiting.cancel()
-            with suppress(RuntimeError):  # the portal is closed, and the stream was with it
+            with suppress(RuntimeError):  # the portal is closed, and so is the stream
                 portal.call(close)
 
     @property

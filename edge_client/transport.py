@@ -1,18 +1,18 @@
-"""What a transport is to the client: it brings payloads to a server and its reply back."""
+"""What the client needs of a transport: it takes payloads to a server and brings back the answer."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from overtone.edge_client.address import Address, Tls
 from overtone.edge_client.policy import Observation, Plan
-from overtone.edge_client.profiles import Profiles
+from overtone.edge_client.profile_cache import ProfileCache
 from overtone.edge_client.stage import Stage
 from overtone.frequency import Encoded, Profile
 
 
 @dataclass(frozen=True)
-class Setup:
-    """Everything that holds for all images of a client."""
+class ClientConfig:
+    """What holds for all images of a client; `AsyncClient` explains the options."""
 
     address: Address
     token: str | None = None
@@ -24,26 +24,27 @@ class Setup:
 
 @dataclass
 class Upload:
-    """One image on its way, and the payload bytes it has cost so far."""
+    """One image to be sent: its payloads, its plan, its time limit in seconds, and the bytes sent so far."""
 
     encoded: Encoded
     profile_id: bytes
     plan: Plan
+    time_limit: float = 10.0
     bytes_sent: int = 0
 
 
 @dataclass(frozen=True)
-class Reply:
-    """The server's answer.
+class RawAnswer:
+    """The server's answer, before the client has looked up the labels.
 
     Attributes:
         top: class indices and probabilities, best first.
-        stage: which network it comes from.
-        confident: whether it meets the threshold.
-        queue_ms: the server's own time, waiting.
-        compute_ms: and computing.
-        model: the model's name.
-        outcome: what can be learned from how it went; None if something was sent twice.
+        stage: the network that answered.
+        confident: whether the best probability reaches the threshold.
+        queue_ms: how long the image waited at the server.
+        compute_ms: how long the server computed.
+        model: the name of the model.
+        observation: what can be learned about the link; None if something had to be sent twice.
     """
 
     top: tuple[tuple[int, float], ...]
@@ -52,28 +53,28 @@ class Reply:
     queue_ms: float
     compute_ms: float
     model: str
-    outcome: Observation | None = None
+    observation: Observation | None = None
 
 
 class Transport(Protocol):
-    """A way to a server. What it raises is of `OvertoneError`; deadlines are its caller's."""
+    """A connection to a server. It raises `OvertoneError`s; keeping the deadline is left to the caller."""
 
     @property
     def credits(self) -> int:
         """How many images may be in flight."""
 
-    async def profile(self, known: Profiles, *, fresh: bool = False) -> Profile:
-        """The served profile, from `known` where the server names one of those, unless it must be fresh."""
+    async def profile(self, known: ProfileCache, *, fresh: bool = False) -> Profile:
+        """The server's profile, from the cache if it is there and need not be fresh."""
 
     @property
     def known_card(self) -> dict[str, Any] | None:
         """The card, if it has come along with something else."""
 
     async def card(self) -> dict[str, Any]:
-        """The card of the served model."""
+        """The card of the server's model."""
 
-    async def classify(self, upload: Upload) -> Reply:
-        """Send an image, and more of it when asked; survives the loss of one connection."""
+    async def classify(self, upload: Upload) -> RawAnswer:
+        """Send an image, and high when it is asked for; if the connection is lost, once more on another."""
 
     async def close(self) -> None:
-        """Say goodbye, within a second or two."""
+        """Close the connection, within a second or two."""

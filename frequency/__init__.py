@@ -1,15 +1,15 @@
-"""Pixels to coefficients to bytes, and back. numpy and an optional C extension; no torch, no network.
+"""Pixels to DCT coefficients to bytes, and back. Needs numpy and Pillow; no torch, no network.
 
-`accelerated` says whether the C extension was built and is used; the bytes are the same without it.
+The entropy coder is written twice, in C and in numpy, and both write the same bytes. `accelerated` says whether
+the C extension was built and is used.
 """
 
 from overtone.frequency.codec import Encoded, decode_high, decode_low, encode, encode_bands
 from overtone.frequency.coder import accelerated
 from overtone.frequency.dct import coefficients, image
 from overtone.frequency.errors import FrequencyError, PayloadError, ProfileError, WrongProfileError
-from overtone.frequency.fitting import fit_tables
 from overtone.frequency.header import Header, read_header
-from overtone.frequency.picture import PictureError, fit, open_rgb
+from overtone.frequency.pixels import ImageError, Source, fit, open_rgb
 from overtone.frequency.prior import prior_tables
 from overtone.frequency.profile import Profile
 from overtone.frequency.quantise import dequantise, quantise
@@ -19,10 +19,11 @@ __all__ = [
     "Encoded",
     "FrequencyError",
     "Header",
+    "ImageError",
     "PayloadError",
-    "PictureError",
     "Profile",
     "ProfileError",
+    "Source",
     "Tables",
     "WrongProfileError",
     "accelerated",
@@ -33,7 +34,6 @@ __all__ = [
     "encode",
     "encode_bands",
     "fit",
-    "fit_tables",
     "image",
     "open_rgb",
     "prior_tables",

@@ -1,12 +1,12 @@
-/* The C twin of frequency/stream.py: contexts and rANS of one band. Byte for byte what the numpy twin does.
+/* The entropy coder of one band: contexts and rANS, byte for byte as in frequency/stream.py.
  *
- * Two functions, `encode` and `decode`. Both get a plan (frequency/plan.py) as packed 32-bit integers, the planes
- * already known to both sides as int16, and code the plan's channels one after another; see frequency/context.py
- * for what centre, spread and context are, and frequency/reading.py for the readings.
+ * There are two functions, `encode` and `decode`. Both take a coding plan (frequency/coding_plan.py) as packed
+ * 32-bit integers, and as int16 the planes that decoder and encoder both know already, and code the plan's channels
+ * one after another. frequency/context.py explains centre, spread and context, frequency/neighbours.py the features.
  *
- * Neither trusts its input: every count in the plan is checked against what is left of it, every read of the
- * stream against its end, and sums cannot pass 64 bits (a weight is at most 2^30, a reading 2^17, and there are
- * at most 2 * 64 of them). The GIL is released while coding: nothing of Python's is touched in between.
+ * Neither function trusts its input. Every count in the plan is checked against what is left of the plan, and every
+ * read of the stream against its end. Sums cannot overflow 64 bits: a weight is at most 2^30 and a feature 2^17, and
+ * there are at most 2 * 64 of them. The GIL is released while coding, as no Python object is touched then.
  */
 
 #define PY_SSIZE_T_CLEAN
@@ -18,14 +18,14 @@
 #include <string.h>
 
 enum {
-    BITS = 14,            /* of a frequency */
+    BITS = 14,            /* per frequency */
     TOTAL = 1 << BITS,
     SCALE_BITS = 10,      /* centres and spreads are in 1024ths of a step */
     ONE = 1 << SCALE_BITS,
-    LIMIT = 1 << 25,      /* a centre stays within int16 */
+    LIMIT = 1 << 25,      /* keeps a centre within int16 */
     LIFT_BITS = 6,
     LEVELS = 20,
-    WIDEST = 21000,       /* spreads from here on are of one level */
+    WIDEST = 21000,       /* all spreads from here on have the same level */
     OFFSET_LEVELS = 4,
     CONTEXTS = LEVELS * OFFSET_LEVELS,
     ESCAPE_BITS = 4,
@@ -39,8 +39,8 @@ enum {
     MAX_LIFT = 1 << 12,
     MAX_FLOOR = 1 << 28,
     MAX_NUMBER = 65535,
-    OWN_READINGS = 7,
-    PAD = 1,              /* of planes, so that a neighbour outside the picture is the nearest block inside */
+    CAUSAL_FEATURES = 7,
+    PAD = 1,              /* border of a plane: outside the image, it continues with the nearest block */
 };
 #define START 65536u
 
@@ -74,15 +74,15 @@ static const char *const MESSAGES[] = {
     "an empty channel is not marked as one",
 };
 
-/* ---- the plan ---- */
+/* ---- the coding plan ---- */
 
 typedef struct {
     int32_t length;
-    uint16_t start[MAX_LENGTH + 1]; /* of each symbol's interval, and TOTAL behind the last */
+    uint16_t start[MAX_LENGTH + 1]; /* of each symbol's interval; TOTAL follows the last one */
 } Table;
 
 typedef struct {
-    int32_t source, reading, weight;
+    int32_t source, feature, weight;
 } Tap;
 
 typedef struct {
@@ -90,7 +90,7 @@ typedef struct {
     int32_t table[CONTEXTS];
     int32_t centres, spreads;
     Tap centre[MAX_TAPS], spread[MAX_TAPS];
-    int64_t own_centre[OWN_READINGS], own_spread[OWN_READINGS]; /* weights of the channel's readings of itself */
+    int64_t own_centre[CAUSAL_FEATURES], own_spread[CAUSAL_FEATURES]; /* weights of the channel's own features */
 } Channel;
 
 typedef struct {
@@ -102,11 +102,11 @@ typedef struct {
 
 typedef struct {
     const unsigned char *at;
-    size_t left; /* in numbers */
+    size_t left; /* counted in numbers */
     int bad;
 } Cursor;
 
-/* The next number of a plan, which must lie within bounds. */
+/* The next number of a plan, which must lie within these bounds. */
 static int32_t take(Cursor *cursor, int32_t least, int32_t most)
 {
     int32_t value = least;
@@ -138,18 +138,18 @@ static void read_table(Cursor *cursor, Table *table)
         cursor->bad = 1;
 }
 
-/* Taps of other channels; those of the channel itself go into a weight per reading. */
+/* Reads taps. Those of other channels are listed; those of the channel itself are added to a weight per feature. */
 static int32_t read_taps(Cursor *cursor, Tap *taps, int64_t *own, int32_t number, const int32_t *dc, int32_t least)
 {
     int32_t count = 0, all = take(cursor, 0, MAX_TAPS);
     for (int32_t i = 0; i < all; i++) {
         Tap tap;
         tap.source = take(cursor, 0, number);
-        int32_t readings = tap.source == number ? (dc[number] ? 7 : 6) : (dc[tap.source] ? 10 : 5);
-        tap.reading = take(cursor, 0, readings - 1);
+        int32_t features = tap.source == number ? (dc[number] ? 7 : 6) : (dc[tap.source] ? 10 : 5);
+        tap.feature = take(cursor, 0, features - 1);
         tap.weight = take(cursor, least, MAX_WEIGHT);
         if (tap.source == number)
-            own[tap.reading] += tap.weight;
+            own[tap.feature] += tap.weight;
         else
             taps[count++] = tap;
     }
@@ -200,171 +200,172 @@ static Status read_plan(const Py_buffer *packed, Plan **found)
     return cursor.bad || cursor.left ? BAD_PLAN : GOOD;
 }
 
-/* ---- the planes, and what other channels say of one ---- */
+/* ---- the planes, and what the other channels add to a channel's centre and spread ---- */
 
 typedef struct {
-    int32_t height, width, pitch; /* pitch: from one row of a padded plane to the next */
+    int32_t height, width, pitch; /* pitch: distance between rows of a padded plane */
     size_t blocks, padded;
-    int16_t *planes;            /* all channels, each with a border of PAD */
-    int64_t *centre, *spread;   /* of the channel at hand, height * width */
-} Picture;
+    int16_t *planes;            /* all channels, each with a border of PAD blocks */
+    int64_t *centre, *spread;   /* height * width, of the channel being coded */
+} Image;
 
-static int16_t *plane_of(const Picture *picture, int32_t channel)
+static int16_t *plane_of(const Image *image, int32_t channel)
 {
-    return picture->planes + (size_t)channel * picture->padded;
+    return image->planes + (size_t)channel * image->padded;
 }
 
-/* The block (0, 0) of a padded plane. */
-static int16_t *origin(const Picture *picture, int32_t channel)
+/* Block (0, 0) of a padded plane. */
+static int16_t *origin(const Image *image, int32_t channel)
 {
-    return plane_of(picture, channel) + PAD * picture->pitch + PAD;
+    return plane_of(image, channel) + PAD * image->pitch + PAD;
 }
 
-static void pad_row(const Picture *picture, int16_t *row)
+static void pad_row(const Image *image, int16_t *row)
 {
     row[-1] = row[0];
-    row[picture->width] = row[picture->width - 1];
+    row[image->width] = row[image->width - 1];
 }
 
-/* Above and below a plane whose rows are padded. */
-static void pad(const Picture *picture, int32_t channel)
+/* Fills the border above and below a plane whose rows are padded already. */
+static void pad(const Image *image, int32_t channel)
 {
-    int16_t *plane = plane_of(picture, channel);
-    size_t row_bytes = (size_t)picture->pitch * sizeof *plane;
-    memcpy(plane, plane + picture->pitch, row_bytes);
-    memcpy(plane + (picture->height + 1) * picture->pitch, plane + picture->height * picture->pitch, row_bytes);
+    int16_t *plane = plane_of(image, channel);
+    size_t row_bytes = (size_t)image->pitch * sizeof *plane;
+    memcpy(plane, plane + image->pitch, row_bytes);
+    memcpy(plane + (image->height + 1) * image->pitch, plane + image->height * image->pitch, row_bytes);
 }
 
-static void place(const Picture *picture, int32_t channel, const unsigned char *values)
+static void place(const Image *image, int32_t channel, const unsigned char *values)
 {
-    size_t row_bytes = (size_t)picture->width * sizeof(int16_t);
-    for (int32_t y = 0; y < picture->height; y++) {
-        int16_t *row = origin(picture, channel) + y * picture->pitch;
+    size_t row_bytes = (size_t)image->width * sizeof(int16_t);
+    for (int32_t y = 0; y < image->height; y++) {
+        int16_t *row = origin(image, channel) + y * image->pitch;
         memcpy(row, values + (size_t)y * row_bytes, row_bytes);
-        pad_row(picture, row);
+        pad_row(image, row);
     }
-    pad(picture, channel);
+    pad(image, channel);
 }
 
-static void free_picture(Picture *picture)
+static void free_image(Image *image)
 {
-    free(picture->planes);
-    free(picture->centre);
-    free(picture->spread);
+    free(image->planes);
+    free(image->centre);
+    free(image->spread);
 }
 
-static Status make_picture(Picture *picture, int32_t channels, int32_t height, int32_t width)
+static Status make_image(Image *image, int32_t channels, int32_t height, int32_t width)
 {
-    picture->height = height;
-    picture->width = width;
-    picture->pitch = width + 2 * PAD;
-    picture->blocks = (size_t)height * (size_t)width;
-    picture->padded = (size_t)(height + 2 * PAD) * (size_t)picture->pitch;
-    picture->planes = calloc((size_t)channels * picture->padded, sizeof *picture->planes);
-    picture->centre = malloc(picture->blocks * sizeof *picture->centre);
-    picture->spread = malloc(picture->blocks * sizeof *picture->spread);
-    return picture->planes && picture->centre && picture->spread ? GOOD : NO_MEMORY;
+    image->height = height;
+    image->width = width;
+    image->pitch = width + 2 * PAD;
+    image->blocks = (size_t)height * (size_t)width;
+    image->padded = (size_t)(height + 2 * PAD) * (size_t)image->pitch;
+    image->planes = calloc((size_t)channels * image->padded, sizeof *image->planes);
+    image->centre = malloc(image->blocks * sizeof *image->centre);
+    image->spread = malloc(image->blocks * sizeof *image->spread);
+    return image->planes && image->centre && image->spread ? GOOD : NO_MEMORY;
 }
 
 typedef struct {
     int down, right;
 } Place;
 
-/* Readings of a channel already coded: a place, or in a DC channel a place minus another. */
-static const Place NEAR[5] = {{0, 0}, {-1, 0}, {1, 0}, {0, -1}, {0, 1}};
-static const Place NEAR_DC[10][2] = {
+/* Features of a channel that has been coded: a neighbour; in a DC channel, the difference of two neighbours. */
+static const Place SURROUNDING[5] = {{0, 0}, {-1, 0}, {1, 0}, {0, -1}, {0, 1}};
+static const Place SURROUNDING_DC[10][2] = {
     {{-1, 0}, {0, 0}}, {{1, 0}, {0, 0}},   {{0, -1}, {0, 0}},  {{0, 1}, {0, 0}},  {{0, 1}, {0, -1}},
     {{1, 0}, {-1, 0}}, {{-1, -1}, {0, 0}}, {{-1, 1}, {0, 0}},  {{1, -1}, {0, 0}}, {{1, 1}, {0, 0}},
 };
 
-static const int16_t *row_at(const Picture *picture, int32_t channel, Place place, int32_t y)
+static const int16_t *row_at(const Image *image, int32_t channel, Place place, int32_t y)
 {
-    return origin(picture, channel) + (y + place.down) * picture->pitch + place.right;
+    return origin(image, channel) + (y + place.down) * image->pitch + place.right;
 }
 
-/* Adds weight * reading, or weight * |reading|, of every block of a row; a reading is a, or a - b. */
+/* Adds weight * feature, or weight * |feature|, to every block of a row; the feature is a, or a - b. */
 static void add_row(int64_t *sum, int64_t weight, const int16_t *a, const int16_t *b, int32_t width, int absolute)
 {
     for (int32_t x = 0; x < width; x++) {
-        int32_t reading = b ? a[x] - b[x] : a[x];
-        sum[x] += weight * (absolute ? abs(reading) : reading);
+        int32_t feature = b ? a[x] - b[x] : a[x];
+        sum[x] += weight * (absolute ? abs(feature) : feature);
     }
 }
 
-static void add_tap(const Picture *picture, const Plan *plan, const Tap *tap, int64_t *sums, int absolute)
+static void add_tap(const Image *image, const Plan *plan, const Tap *tap, int64_t *sums, int absolute)
 {
     int dc = plan->dc[tap->source];
-    for (int32_t y = 0; y < picture->height; y++) {
-        const int16_t *a = row_at(picture, tap->source, dc ? NEAR_DC[tap->reading][0] : NEAR[tap->reading], y);
-        const int16_t *b = dc ? row_at(picture, tap->source, NEAR_DC[tap->reading][1], y) : NULL;
-        add_row(sums + (size_t)y * (size_t)picture->width, tap->weight, a, b, picture->width, absolute);
+    for (int32_t y = 0; y < image->height; y++) {
+        Place first = dc ? SURROUNDING_DC[tap->feature][0] : SURROUNDING[tap->feature];
+        const int16_t *a = row_at(image, tap->source, first, y);
+        const int16_t *b = dc ? row_at(image, tap->source, SURROUNDING_DC[tap->feature][1], y) : NULL;
+        add_row(sums + (size_t)y * (size_t)image->width, tap->weight, a, b, image->width, absolute);
     }
 }
 
-static void look_around(const Picture *picture, const Plan *plan, const Channel *channel)
+static void sum_others(const Image *image, const Plan *plan, const Channel *channel)
 {
-    for (size_t i = 0; i < picture->blocks; i++) {
-        picture->centre[i] = 0;
-        picture->spread[i] = channel->floor;
+    for (size_t i = 0; i < image->blocks; i++) {
+        image->centre[i] = 0;
+        image->spread[i] = channel->floor;
     }
     for (int32_t i = 0; i < channel->centres; i++)
-        add_tap(picture, plan, &channel->centre[i], picture->centre, 0);
+        add_tap(image, plan, &channel->centre[i], image->centre, 0);
     for (int32_t i = 0; i < channel->spreads; i++)
-        add_tap(picture, plan, &channel->spread[i], picture->spread, 1);
+        add_tap(image, plan, &channel->spread[i], image->spread, 1);
 }
 
-/* ---- a row of the channel at hand, and the context of a block ---- */
+/* ---- a row of the channel being coded, and the context of a block ---- */
 
-/* The channel's readings of itself, in the order of frequency/reading.py. */
+/* The causal features, in the order of frequency/neighbours.py. */
 enum { W, N, NW, NE, WW, NN };
 enum { W_NW, N_NW, NE_N, W_WW, N_NN, W_N, W_MED };
 
 typedef struct {
     const Channel *channel;
-    const int64_t *centre, *spread; /* all but what looks west */
-    const int16_t *above;           /* NULL over the first row, where all that is above is w */
-    int64_t west_centre, west_spread;
+    const int64_t *centre, *spread; /* sums over everything but the blocks to the left */
+    const int16_t *above;           /* NULL in the first row, where w stands for every neighbour above */
+    int64_t w_centre, w_spread;     /* weights of w */
     int dc;
 } Row;
 
 typedef struct {
     const Table *table;
     int32_t nearest;
-    int mirrored;
-} Sight;
+    int flipped;
+} Context;
 
-static void add_own(const Channel *channel, int64_t *centre, int64_t *spread, int reading, const int16_t *a,
+static void add_own(const Channel *channel, int64_t *centre, int64_t *spread, int feature, const int16_t *a,
                     const int16_t *b, int32_t width)
 {
-    if (channel->own_centre[reading])
-        add_row(centre, channel->own_centre[reading], a, b, width, 0);
-    if (channel->own_spread[reading])
-        add_row(spread, channel->own_spread[reading], a, b, width, 1);
+    if (channel->own_centre[feature])
+        add_row(centre, channel->own_centre[feature], a, b, width, 0);
+    if (channel->own_spread[feature])
+        add_row(spread, channel->own_spread[feature], a, b, width, 1);
 }
 
-/* Row y of a channel: what the rows above it say is added to what other channels say. */
-static Row look_up(const Picture *picture, const Channel *channel, const int16_t *row, int32_t y, int dc)
+/* Row y of a channel: adds the features of the rows above to the sums over the other channels. */
+static Row begin_row(const Image *image, const Channel *channel, const int16_t *row, int32_t y, int dc)
 {
-    int64_t *centre = picture->centre + (size_t)y * (size_t)picture->width;
-    int64_t *spread = picture->spread + (size_t)y * (size_t)picture->width;
+    int64_t *centre = image->centre + (size_t)y * (size_t)image->width;
+    int64_t *spread = image->spread + (size_t)y * (size_t)image->width;
     const int64_t *own_centre = channel->own_centre, *own_spread = channel->own_spread;
     Row found = {channel, centre, spread, NULL, own_centre[W], own_spread[W], dc};
     if (!y) {
-        found.west_centre += own_centre[N] + own_centre[NW] + own_centre[NE] + own_centre[NN];
-        found.west_spread += own_spread[N] + own_spread[NW] + own_spread[NE] + own_spread[NN];
+        found.w_centre += own_centre[N] + own_centre[NW] + own_centre[NE] + own_centre[NN];
+        found.w_spread += own_spread[N] + own_spread[NW] + own_spread[NE] + own_spread[NN];
         return found;
     }
-    const int16_t *n = row - picture->pitch, *nn = y > 1 ? n - picture->pitch : n;
+    const int16_t *n = row - image->pitch, *nn = y > 1 ? n - image->pitch : n;
     found.above = n;
     if (dc) {
-        add_own(channel, centre, spread, N_NW, n, n - 1, picture->width);
-        add_own(channel, centre, spread, NE_N, n + 1, n, picture->width);
-        add_own(channel, centre, spread, N_NN, n, nn, picture->width);
+        add_own(channel, centre, spread, N_NW, n, n - 1, image->width);
+        add_own(channel, centre, spread, NE_N, n + 1, n, image->width);
+        add_own(channel, centre, spread, N_NN, n, nn, image->width);
     } else {
-        add_own(channel, centre, spread, N, n, NULL, picture->width);
-        add_own(channel, centre, spread, NW, n - 1, NULL, picture->width);
-        add_own(channel, centre, spread, NE, n + 1, NULL, picture->width);
-        add_own(channel, centre, spread, NN, nn, NULL, picture->width);
+        add_own(channel, centre, spread, N, n, NULL, image->width);
+        add_own(channel, centre, spread, NW, n - 1, NULL, image->width);
+        add_own(channel, centre, spread, NE, n + 1, NULL, image->width);
+        add_own(channel, centre, spread, NN, nn, NULL, image->width);
     }
     return found;
 }
@@ -375,7 +376,7 @@ static int32_t median(int32_t w, int32_t n, int32_t nw)
     return sum < low ? low : sum > high ? high : sum;
 }
 
-/* What each spread and each offset add to the number of the context; filled once, when the module is loaded. */
+/* What each spread and each offset add to the number of the context; filled when the module is loaded. */
 static uint8_t CONTEXT_OF_SPREAD[WIDEST + 1], CONTEXT_OF_OFFSET[ONE / 2 + 1];
 
 static int level(int32_t value, const int32_t *thresholds, int count)
@@ -394,35 +395,35 @@ static void fill_contexts(void)
         CONTEXT_OF_OFFSET[i] = (uint8_t)level(i, OFFSETS, OFFSET_LEVELS - 1);
 }
 
-static Sight classify(const Plan *plan, const Channel *channel, int64_t centre, int64_t spread)
+static Context context_of(const Plan *plan, const Channel *channel, int64_t centre, int64_t spread)
 {
     centre = centre < -LIMIT ? -LIMIT : centre > LIMIT ? LIMIT : centre;
     spread += (int64_t)channel->lift * llabs(centre) / (1 << LIFT_BITS);
-    /* Rounded to the nearest integer, halves up; shifted into the positive, where >> is what it is in Python. */
+    /* Rounds to the nearest integer, halves up. The sum is made positive first, where >> rounds down as in Python. */
     int32_t nearest = (int32_t)((centre + 2 * LIMIT + ONE / 2) >> SCALE_BITS) - (2 * LIMIT >> SCALE_BITS);
     int32_t offset = (int32_t)centre - nearest * ONE;
-    int context = CONTEXT_OF_SPREAD[spread < WIDEST ? spread : WIDEST] + CONTEXT_OF_OFFSET[abs(offset)];
-    Sight sight = {&plan->table[channel->table[context]], nearest, offset < 0};
-    return sight;
+    int index = CONTEXT_OF_SPREAD[spread < WIDEST ? spread : WIDEST] + CONTEXT_OF_OFFSET[abs(offset)];
+    Context context = {&plan->table[channel->table[index]], nearest, offset < 0};
+    return context;
 }
 
-/* Of block x, given the blocks one and two to the west. */
-static Sight look(const Plan *plan, const Row *row, int32_t x, int32_t w, int32_t ww)
+/* The context of block x, given the two blocks to its left. */
+static Context context_at(const Plan *plan, const Row *row, int32_t x, int32_t w, int32_t ww)
 {
     const Channel *channel = row->channel;
     const int64_t *own_centre = channel->own_centre, *own_spread = channel->own_spread;
     int64_t centre = row->centre[x], spread = row->spread[x];
     if (!row->dc) {
-        centre += row->west_centre * w + own_centre[WW] * ww;
-        spread += row->west_spread * abs(w) + own_spread[WW] * abs(ww);
-        return classify(plan, channel, centre, spread);
+        centre += row->w_centre * w + own_centre[WW] * ww;
+        spread += row->w_spread * abs(w) + own_spread[WW] * abs(ww);
+        return context_of(plan, channel, centre, spread);
     }
     int32_t n = row->above ? row->above[x] : w, nw = row->above ? row->above[x - 1] : w, med = median(w, n, nw);
     centre += (int64_t)med * ONE + own_centre[W_NW] * (w - nw) + own_centre[W_WW] * (w - ww) +
               own_centre[W_N] * (w - n) + own_centre[W_MED] * (w - med);
     spread += own_spread[W_NW] * abs(w - nw) + own_spread[W_WW] * abs(w - ww) + own_spread[W_N] * abs(w - n) +
               own_spread[W_MED] * abs(w - med);
-    return classify(plan, channel, centre, spread);
+    return context_of(plan, channel, centre, spread);
 }
 
 /* ---- encoding ---- */
@@ -454,7 +455,7 @@ static void push(Intervals *list, uint32_t start, uint32_t frequency)
     list->count++;
 }
 
-/* The lowest `length` bits of a value (1 to 15), eight at a time from the lower end. */
+/* The lowest `length` bits of a value (1 to 15 of them): the lowest eight last, before them those above. */
 static void push_bits(Intervals *list, uint32_t value, int length)
 {
     if (length > PIECE_BITS)
@@ -478,41 +479,41 @@ static void push_number(Intervals *list, const Table *table, uint32_t number)
     push_bits(list, above, length);
 }
 
-static int is_empty(const Picture *picture, int32_t number)
+static int is_empty(const Image *image, int32_t number)
 {
-    for (int32_t y = 0; y < picture->height; y++)
-        for (int32_t x = 0; x < picture->width; x++)
-            if (origin(picture, number)[y * picture->pitch + x])
+    for (int32_t y = 0; y < image->height; y++)
+        for (int32_t x = 0; x < image->width; x++)
+            if (origin(image, number)[y * image->pitch + x])
                 return 0;
     return 1;
 }
 
-static void encode_channel(Intervals *list, const Picture *picture, const Plan *plan, int32_t number)
+static void encode_channel(Intervals *list, const Image *image, const Plan *plan, int32_t number)
 {
     const Channel *channel = &plan->channel[number - plan->first];
     uint32_t empty = (uint32_t)channel->empty;
-    if (is_empty(picture, number)) {
+    if (is_empty(image, number)) {
         push(list, 0, empty);
         return;
     }
     push(list, empty, TOTAL - empty);
-    look_around(picture, plan, channel);
-    for (int32_t y = 0; y < picture->height; y++) {
-        const int16_t *row = origin(picture, number) + y * picture->pitch;
-        Row known = look_up(picture, channel, row, y, plan->dc[number]);
-        int32_t w = y ? row[-picture->pitch] : 0, ww = w;
-        for (int32_t x = 0; x < picture->width; x++) {
-            Sight sight = look(plan, &known, x, w, ww);
-            uint32_t away = (uint32_t)row[x] - (uint32_t)sight.nearest;
-            int16_t folded = (int16_t)(uint16_t)(sight.mirrored ? 0u - away : away);
-            push_number(list, sight.table, folded < 0 ? (uint32_t)(-2 * folded - 1) : (uint32_t)(2 * folded));
+    sum_others(image, plan, channel);
+    for (int32_t y = 0; y < image->height; y++) {
+        const int16_t *row = origin(image, number) + y * image->pitch;
+        Row known = begin_row(image, channel, row, y, plan->dc[number]);
+        int32_t w = y ? row[-image->pitch] : 0, ww = w;
+        for (int32_t x = 0; x < image->width; x++) {
+            Context context = context_at(plan, &known, x, w, ww);
+            uint32_t residual = (uint32_t)row[x] - (uint32_t)context.nearest;
+            int16_t wrapped = (int16_t)(uint16_t)(context.flipped ? 0u - residual : residual);
+            push_number(list, context.table, wrapped < 0 ? (uint32_t)(-2 * wrapped - 1) : (uint32_t)(2 * wrapped));
             ww = w;
             w = row[x];
         }
     }
 }
 
-/* The stream of the intervals, last one first, into `out` from its end; where it begins. */
+/* Writes the stream of the intervals backwards, from `end`, and returns where it begins. */
 static unsigned char *write_stream(const Intervals *list, unsigned char *end, uint32_t state)
 {
     for (size_t i = list->count; i-- > 0;) {
@@ -551,7 +552,7 @@ static Status open_stream(Stream *stream, const Py_buffer *body)
     return body->len % 2 ? HALF_WORD : GOOD;
 }
 
-/* Leaves the interval the state is in; once the stream has failed, nothing is read any more. */
+/* Takes the current interval out of the state. After the stream has failed, nothing more is read. */
 static void advance(Stream *stream, uint32_t start, uint32_t frequency)
 {
     stream->state = frequency * (stream->state >> BITS) + (stream->state & (TOTAL - 1)) - start;
@@ -589,7 +590,7 @@ static uint32_t pull_number(Stream *stream, const Table *table)
     return last + (1u << length | pull_bits(stream, length)) - 1;
 }
 
-static Status decode_channel(Stream *stream, const Picture *picture, const Plan *plan, int32_t number)
+static Status decode_channel(Stream *stream, const Image *image, const Plan *plan, int32_t number)
 {
     const Channel *channel = &plan->channel[number - plan->first];
     uint32_t empty = (uint32_t)channel->empty;
@@ -598,28 +599,28 @@ static Status decode_channel(Stream *stream, const Picture *picture, const Plan 
         return stream->status;
     }
     advance(stream, empty, TOTAL - empty);
-    look_around(picture, plan, channel);
-    for (int32_t y = 0; y < picture->height; y++) {
-        int16_t *row = origin(picture, number) + y * picture->pitch;
-        Row known = look_up(picture, channel, row, y, plan->dc[number]);
-        int32_t w = y ? row[-picture->pitch] : 0, ww = w;
-        for (int32_t x = 0; x < picture->width; x++) {
-            Sight sight = look(plan, &known, x, w, ww);
-            uint32_t folded = pull_number(stream, sight.table);
+    sum_others(image, plan, channel);
+    for (int32_t y = 0; y < image->height; y++) {
+        int16_t *row = origin(image, number) + y * image->pitch;
+        Row known = begin_row(image, channel, row, y, plan->dc[number]);
+        int32_t w = y ? row[-image->pitch] : 0, ww = w;
+        for (int32_t x = 0; x < image->width; x++) {
+            Context context = context_at(plan, &known, x, w, ww);
+            uint32_t mapped = pull_number(stream, context.table);
             if (stream->status != GOOD)
                 return stream->status;
-            if (folded > MAX_NUMBER)
+            if (mapped > MAX_NUMBER)
                 return TOO_LARGE;
-            uint32_t away = folded & 1 ? 0u - (folded + 1) / 2 : folded / 2;
-            uint32_t value = (uint32_t)sight.nearest + (sight.mirrored ? 0u - away : away);
+            uint32_t residual = mapped & 1 ? 0u - (mapped + 1) / 2 : mapped / 2;
+            uint32_t value = (uint32_t)context.nearest + (context.flipped ? 0u - residual : residual);
             row[x] = (int16_t)(uint16_t)value;
             ww = w;
             w = row[x];
         }
-        pad_row(picture, row);
+        pad_row(image, row);
     }
-    pad(picture, number);
-    return is_empty(picture, number) ? UNMARKED : GOOD;
+    pad(image, number);
+    return is_empty(image, number) ? UNMARKED : GOOD;
 }
 
 static Status close_stream(const Stream *stream)
@@ -645,17 +646,17 @@ static int fits(const Py_buffer *planes, int channels, int height, int width)
            (size_t)planes->len == (size_t)channels * (size_t)height * (size_t)width * sizeof(int16_t);
 }
 
-static void place_all(const Picture *picture, const Py_buffer *planes, int32_t channels)
+static void place_all(const Image *image, const Py_buffer *planes, int32_t channels)
 {
     for (int32_t i = 0; i < channels; i++)
-        place(picture, i, (const unsigned char *)planes->buf + (size_t)i * picture->blocks * sizeof(int16_t));
+        place(image, i, (const unsigned char *)planes->buf + (size_t)i * image->blocks * sizeof(int16_t));
 }
 
 static PyObject *encode_buffers(const Py_buffer *packed, const Py_buffer *planes, int height, int width,
                                 unsigned check)
 {
     Plan *plan = NULL;
-    Picture picture = {0};
+    Image image = {0};
     Intervals list = {0};
     unsigned char *out = NULL, *begin = NULL, *end = NULL;
     Status status;
@@ -665,12 +666,12 @@ static PyObject *encode_buffers(const Py_buffer *packed, const Py_buffer *planes
     if (status == GOOD && !fits(planes, plan->first + plan->count, height, width))
         status = BAD_PLAN;
     if (status == GOOD)
-        status = make_picture(&picture, plan->first + plan->count, height, width);
+        status = make_image(&image, plan->first + plan->count, height, width);
     if (status == GOOD) {
-        place_all(&picture, planes, plan->first + plan->count);
+        place_all(&image, planes, plan->first + plan->count);
         for (int32_t i = 0; i < plan->count; i++)
-            encode_channel(&list, &picture, plan, plan->first + i);
-        /* A word at most for each interval, and the state. */
+            encode_channel(&list, &image, plan, plan->first + i);
+        /* At most a word for each interval, and the state. */
         out = list.failed ? NULL : malloc(2 * list.count + 4);
         status = out ? GOOD : NO_MEMORY;
     }
@@ -679,7 +680,7 @@ static PyObject *encode_buffers(const Py_buffer *packed, const Py_buffer *planes
         begin = write_stream(&list, end, START | (check & 0xFFFF));
     }
     free(list.at);
-    free_picture(&picture);
+    free_image(&image);
     free_plan(plan);
     Py_END_ALLOW_THREADS
 
@@ -692,7 +693,7 @@ static PyObject *decode_buffers(const Py_buffer *packed, const Py_buffer *known,
                                 int width)
 {
     Plan *plan = NULL;
-    Picture picture = {0};
+    Image image = {0};
     Stream stream = {0};
     int16_t *band = NULL;
     size_t bytes = 0;
@@ -703,25 +704,25 @@ static PyObject *decode_buffers(const Py_buffer *packed, const Py_buffer *known,
     if (status == GOOD && !fits(known, plan->first, height, width))
         status = BAD_PLAN;
     if (status == GOOD)
-        status = make_picture(&picture, plan->first + plan->count, height, width);
+        status = make_image(&image, plan->first + plan->count, height, width);
     if (status == GOOD) {
-        place_all(&picture, known, plan->first);
+        place_all(&image, known, plan->first);
         status = open_stream(&stream, body);
     }
     for (int32_t i = 0; status == GOOD && i < plan->count; i++)
-        status = decode_channel(&stream, &picture, plan, plan->first + i);
+        status = decode_channel(&stream, &image, plan, plan->first + i);
     if (status == GOOD)
         status = close_stream(&stream);
     if (status == GOOD) {
-        bytes = (size_t)plan->count * picture.blocks * sizeof *band;
+        bytes = (size_t)plan->count * image.blocks * sizeof *band;
         band = malloc(bytes);
         status = band ? GOOD : NO_MEMORY;
     }
     for (int32_t i = 0; status == GOOD && i < plan->count * height; i++) {
-        const int16_t *row = origin(&picture, plan->first + i / height) + (i % height) * picture.pitch;
+        const int16_t *row = origin(&image, plan->first + i / height) + (i % height) * image.pitch;
         memcpy(band + (size_t)i * (size_t)width, row, (size_t)width * sizeof *band);
     }
-    free_picture(&picture);
+    free_image(&image);
     free_plan(plan);
     Py_END_ALLOW_THREADS
 
@@ -766,7 +767,7 @@ static PyMethodDef METHODS[] = {
 };
 
 static struct PyModuleDef MODULE = {
-    PyModuleDef_HEAD_INIT, "_coder", "The C twin of frequency.stream.", 0, METHODS, NULL, NULL, NULL, NULL,
+    PyModuleDef_HEAD_INIT, "_coder", "The entropy coder in C, see frequency.coder.", 0, METHODS, NULL, NULL, NULL, NULL,
 };
 
 PyMODINIT_FUNC PyInit__coder(void)

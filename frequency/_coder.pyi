@@ -1,4 +1,4 @@
-"""The C twin of `frequency.stream`."""
+"""The entropy coder in C, see `frequency.coder`."""
 
 from typing import Any
 

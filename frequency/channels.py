@@ -1,8 +1,8 @@
 """The named channel sets of Xu et al., "Learning in the Frequency Domain" (CVPR 2020), written out.
 
-A channel is one frequency of one component over all blocks of a picture. Its index is
-``64 * component + 8 * v + u`` with components Y, Cb, Cr = 0, 1, 2 and v, u the vertical and horizontal
-frequency: row-major, not zig-zag.
+A channel is one frequency of one component over all blocks of an image. Its index is
+``64 * component + 8 * v + u``, where the components Y, Cb, Cr are 0, 1, 2, and v and u are the vertical and
+horizontal frequency. The order is row-major, not zigzag.
 """
 
 from typing import Final

@@ -1,4 +1,4 @@
-"""A picture to two payloads, and payloads back to quantised coefficients."""
+"""An image to two payloads, and payloads back to quantised coefficients."""
 
 from dataclasses import dataclass
 
@@ -11,12 +11,12 @@ from overtone.frequency.errors import PayloadError, WrongProfileError
 from overtone.frequency.header import HIGH_BYTES, Band, Header, checksum, read_header, write_header
 from overtone.frequency.profile import Profile
 from overtone.frequency.quantise import quantise
-from overtone.frequency.stream import largest
+from overtone.frequency.stream import max_body_bytes
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """Both payloads of one picture, and the quality they were made at."""
+    """Both payloads of one image, and the quality they were made at."""
 
     low: bytes
     high: bytes
@@ -24,10 +24,13 @@ class Encoded:
 
 
 def encode(rgb: NDArray[np.uint8], profile: Profile, quality: int | None = None) -> Encoded:
-    """Both payloads of uint8[S, S, 3] RGB, S the profile's size; `fit` makes such a picture from any other.
+    """Both payloads of an RGB image uint8[S, S, 3], where S is the profile's size.
+
+    `fit` brings any image to that size. The default quality is the profile's.
 
     Raises:
-        ValueError: the picture has another size or type; ProfileError, if the profile has no such quality.
+        ValueError: the image has another size or type.
+        ProfileError: the profile has no such quality.
     """
     if rgb.shape != (profile.size, profile.size, 3):
         raise ValueError(f"need uint8[{profile.size}, {profile.size}, 3] RGB, got {list(rgb.shape)}")
@@ -38,7 +41,7 @@ def encode(rgb: NDArray[np.uint8], profile: Profile, quality: int | None = None)
 
 
 def encode_bands(low: NDArray[np.int16], high: NDArray[np.int16], profile: Profile, quality: int) -> Encoded:
-    """Both payloads of quantised coefficients int16[C, h, w], lossless."""
+    """Both payloads of coefficients int16[C, h, w] that are quantised already; nothing is lost from here on."""
     _require_band(low, len(profile.low), profile)
     _require_band(high, len(profile.high), profile)
     return _encode(np.concatenate([low, high]), profile, quality)
@@ -48,32 +51,32 @@ def decode_low(payload: bytes, profile: Profile) -> NDArray[np.int16]:
     """Quantised coefficients int16[C, h, w] of a low payload.
 
     Raises:
-        WrongProfileError: written for another profile.
-        PayloadError: damaged in any way, or a high payload.
+        WrongProfileError: the payload was written for another profile.
+        PayloadError: the payload is damaged, or is a high payload.
     """
-    header = _open(payload, "low")
+    header = _read(payload, "low")
     if header.profile_id != profile.id:
         raise WrongProfileError(
             f"the payload is for profile {(header.profile_id or b'').hex()}, not {profile.id.hex()}; "
             "fetch the profile and encode again"
         )
     _require_quality(header, profile)
-    if (header.high_size or 0) > HIGH_BYTES + largest(len(profile.high), profile.blocks**2):
+    if (header.high_size or 0) > HIGH_BYTES + max_body_bytes(len(profile.high), profile.blocks**2):
         raise PayloadError("damaged payload: its high payload cannot be that large")
     nothing = np.empty((0, profile.blocks, profile.blocks), dtype=np.int16)
     return _decode(payload, header, nothing, profile, "")
 
 
 def decode_high(payload: bytes, low: NDArray[np.int16], profile: Profile) -> NDArray[np.int16]:
-    """Quantised coefficients int16[C, h, w] of a high payload, given the decoded low of the same picture.
+    """Quantised coefficients int16[C, h, w] of a high payload, given the decoded low of the same image.
 
     Raises:
-        PayloadError: damaged in any way, a low payload, or of another picture or profile than `low`.
+        PayloadError: the payload is damaged, is a low payload, or belongs to another image or profile.
     """
     _require_band(low, len(profile.low), profile)
-    header = _open(payload, "high")
+    header = _read(payload, "high")
     _require_quality(header, profile)
-    return _decode(payload, header, low, profile, ", or it belongs to another picture or profile")
+    return _decode(payload, header, low, profile, ", or it belongs to another image or profile")
 
 
 def _encode(planes: NDArray[np.int16], profile: Profile, quality: int) -> Encoded:
@@ -95,13 +98,13 @@ def _decode(
 ) -> NDArray[np.int16]:
     plan = profile.plan(header.band, header.quality)
     band, check = coder.decode_band(payload[header.length :], known, plan)
-    meant = checksum(header.band, header.quality, profile.id, header.high_size, [known, band])
-    if meant != header.check << 16 | check:
+    expected = checksum(header.band, header.quality, profile.id, header.high_size, [known, band])
+    if expected != header.check << 16 | check:
         raise PayloadError(f"damaged payload: the checksum is wrong{hint}")
     return band
 
 
-def _open(payload: bytes, band: Band) -> Header:
+def _read(payload: bytes, band: Band) -> Header:
     header = read_header(payload)
     if header.band != band:
         raise PayloadError(f"this is a {header.band} payload where a {band} one belongs")

@@ -1,7 +1,7 @@
 """Pixels to DCT coefficients and back: JFIF YCbCr, orthonormal 8x8 DCT-II, chroma at full resolution.
 
-Colour transform and DCT are both linear, so one matrix takes the 192 numbers of an RGB block to the wanted
-coefficients; the others are never computed.
+The colour transform and the DCT are both linear, so one matrix turns the 192 numbers of an RGB block into the
+coefficients that are wanted. The others are never computed.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ def dct_matrix(n: int = BLOCK) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=32)
 def _basis(channels: tuple[int, ...]) -> NDArray[np.float64]:
-    """float64[C, 64, 3]: what each pixel (row-major) and colour of a block adds to each channel."""
+    """float64[C, 64, 3]: the weight of each pixel (row-major) and colour of a block in each channel."""
     if not channels or min(channels) < 0 or max(channels) >= COUNT:
         raise ValueError(f"channels must be indices from 0 to {COUNT - 1}, at least one; got {channels}")
     d = dct_matrix()
@@ -44,9 +44,9 @@ def _basis(channels: tuple[int, ...]) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=32)
 def analysis(channels: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The matrix float32[C, 192] and offset float32[C] that take an RGB block to its coefficients.
+    """Matrix float32[C, 192] and offset float32[C] that turn an RGB block into its coefficients.
 
-    The 192 numbers of a block run over rows, columns, then R, G, B, as in memory.
+    The 192 numbers of a block run over rows, then columns, then R, G, B, as they do in memory.
     """
     matrix = _basis(channels).reshape(len(channels), -1)
     luma_dc = np.array([c == 0 for c in channels])
@@ -55,7 +55,7 @@ def analysis(channels: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np
 
 @lru_cache(maxsize=32)
 def _synthesis(channels: tuple[int, ...]) -> NDArray[np.float32]:
-    """float32[192, C]: coefficients to the RGB block, before the level shift is undone."""
+    """float32[192, C]: the matrix from coefficients to an RGB block, level shift not yet undone."""
     if not channels or min(channels) < 0 or max(channels) >= COUNT:
         raise ValueError(f"channels must be indices from 0 to {COUNT - 1}, at least one; got {channels}")
     d = dct_matrix()
@@ -68,7 +68,7 @@ def blocks(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """uint8[H, W, 3] to uint8[H/8, W/8, 192], one row per block.
 
     Raises:
-        ValueError: the picture is not uint8 RGB, or a side is not a multiple of 8.
+        ValueError: the image is not uint8 RGB, or a side is not a multiple of 8.
     """
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
         raise ValueError(f"need uint8[H, W, 3] RGB, got {rgb.dtype}{list(rgb.shape)}")
@@ -80,14 +80,14 @@ def blocks(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def coefficients(rgb: NDArray[np.uint8], channels: Sequence[int]) -> NDArray[np.float32]:
-    """DCT coefficients float32[C, H/8, W/8] of uint8[H, W, 3] RGB, for the wanted channels only."""
+    """DCT coefficients float32[C, H/8, W/8] of an RGB image uint8[H, W, 3], for these channels only."""
     matrix, offset = analysis(tuple(channels))
     product = blocks(rgb).astype(np.float32) @ matrix.T + offset
     return np.ascontiguousarray(product.transpose(2, 0, 1))
 
 
 def image(values: NDArray[np.floating], channels: Sequence[int]) -> NDArray[np.uint8]:
-    """The RGB picture uint8[H, W, 3] of coefficients [C, H/8, W/8]; absent channels count as zero.
+    """The RGB image uint8[H, W, 3] of coefficients [C, H/8, W/8]; channels that are absent count as zero.
 
     With all 192 channels this is the exact inverse of `coefficients`.
     """

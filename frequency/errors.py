@@ -1,17 +1,17 @@
-"""What can be wrong with a payload or a profile."""
+"""Errors of payloads and profiles."""
 
 
 class FrequencyError(ValueError):
-    """Base of the errors of this package; always safe to show to whoever sent the bytes."""
+    """Base of the errors of this package. Their messages may be shown to whoever sent the bytes."""
 
 
 class PayloadError(FrequencyError):
-    """A payload that is damaged, truncated, of the wrong band, or not a payload at all."""
+    """A payload that is damaged, truncated, of the wrong band, or no payload at all."""
 
 
 class WrongProfileError(FrequencyError):
-    """A payload written for another profile; fetch the server's profile and encode again."""
+    """A payload that was written for another profile: fetch the server's profile and encode again."""
 
 
 class ProfileError(FrequencyError):
-    """A profile that does not hold together."""
+    """A profile that is incomplete or contradicts itself."""

@@ -1,14 +1,15 @@
-"""The header of a payload: what it is, for which profile, and half of a checksum.
+"""The header of a payload: its kind, its profile, and half of a checksum.
 
 byte 0      version << 4 | band (0 low, 1 high)
 byte 1      quality
-2 bytes     upper half of the checksum, least byte first; the lower half is where the rANS coder ends
+2 bytes     upper half of the checksum, little-endian; the lower half is the state in which the rANS coder ends
 low only    profile id, 4 bytes
-low only    size in bytes of the high payload of the same picture, a varint
+low only    size in bytes of the high payload of the same image, a varint
 
-The checksum is of what was meant, not of the bytes: a CRC-32 of the header without it, the profile id and the
-coefficients, for high those of low too. So a high payload need not name its profile: with another profile or
-another picture's low it does not come out right.
+The checksum covers the contents and not the bytes: it is a CRC-32 of the header (with the checksum left zero),
+the profile id and the coefficients; for high, the coefficients of low come before its own. A high payload
+therefore need not name its profile: decoded with another profile, or with the low of another image, it fails the
+checksum.
 """
 
 import zlib
@@ -35,9 +36,9 @@ _BANDS: Final[tuple[Band, ...]] = ("low", "high")
 
 @dataclass(frozen=True)
 class Header:
-    """What a payload says of itself; `profile_id` and `high_size` are None in a high one.
+    """The header of a payload; `profile_id` and `high_size` are None in a high payload.
 
-    `check` is the upper half of the checksum, `length` the header's own.
+    `check` is the upper half of the checksum, `length` the size of the header in bytes.
     """
 
     version: int
@@ -50,12 +51,13 @@ class Header:
 
 
 def read_header(payload: bytes) -> Header:
-    """The header of a payload, or of the low payload at the front of low and high joined.
+    """The header of a payload, or of the low payload in front where low and high are joined.
 
-    The checksum is not looked at: that takes the coefficients, and `decode_low` and `decode_high` do it.
+    The checksum is not verified here, because that takes the coefficients; `decode_low` and `decode_high` verify
+    it.
 
     Raises:
-        PayloadError: too short, or of an unknown version or band.
+        PayloadError: the payload is too short, or of an unknown version or band.
     """
     if len(payload) < HIGH_BYTES:
         raise PayloadError(f"not a payload: {len(payload)} bytes are too few")
@@ -76,7 +78,7 @@ def read_header(payload: bytes) -> Header:
 def write_header(
     band: Band, quality: int, check: int, profile_id: bytes = b"", high_size: int | None = None
 ) -> bytes:
-    """A header; `profile_id` and `high_size` in low ones only."""
+    """A header; `profile_id` and `high_size` are given for low only."""
     start = bytes([VERSION << 4 | _BANDS.index(band), quality]) + check.to_bytes(2, "little")
     return start if high_size is None else start + profile_id + write_varint(high_size)
 
@@ -84,7 +86,7 @@ def write_header(
 def checksum(
     band: Band, quality: int, profile_id: bytes, high_size: int | None, planes: Iterable[NDArray[np.int16]]
 ) -> int:
-    """CRC-32 of what a payload means: band, quality, profile, size of high, and coefficients (see above)."""
+    """CRC-32 of a payload's contents: band, quality, profile, size of high, and coefficients (see above)."""
     crc = zlib.crc32(write_header(band, quality, 0) + profile_id + write_varint(high_size or 0))
     for values in planes:
         crc = zlib.crc32(values.astype("<i2").tobytes(), crc)

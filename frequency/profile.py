@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overtone.frequency.channels import BLOCK, COUNT, HIGH, LOW
+from overtone.frequency.coding_plan import CodingPlan
 from overtone.frequency.errors import ProfileError
 from overtone.frequency.header import Band
-from overtone.frequency.plan import Plan
 from overtone.frequency.prior import prior_tables
 from overtone.frequency.quantise import PLAIN
 from overtone.frequency.tables import Tables
@@ -23,19 +23,19 @@ from overtone.frequency.tables import Tables
 MAX_SIZE: Final = 2048
 MAX_STEP: Final = 65_535
 OPTIONAL: Final = "thresholds"
-MAX_JSON: Final = 4 << 20  # bytes; the largest thing a hostile server can make a device inflate
+MAX_JSON: Final = 4 << 20  # bytes: the most that a hostile server can make a device inflate
 
 
 @dataclass(frozen=True)
 class Profile:
-    """Picture size, channels, steps, tables and labels. Checked when made, and immutable.
+    """Image size, channels, steps, tables and labels. Immutable, and checked when it is made.
 
-    `steps[q][c]` belongs to `qualities[q]` and channel `(low + high)[c]`. Qualities ascend, the first with
-    the fewest bytes; `quality` is the default. `thresholds[q]`, in hundredths of a step, is from where a
-    value is rounded away from zero; without them all round to nearest.
+    `steps[q][c]` belongs to `qualities[q]` and channel `(low + high)[c]`. Qualities ascend, the first taking the
+    fewest bytes; `quality` is the default. From `thresholds[q]` hundredths of a step on, a value is rounded
+    away from zero; where there are no thresholds, values are rounded to nearest.
 
     Raises:
-        ProfileError: it does not hold together; the message says which field and why.
+        ProfileError: a field is wrong; the message says which one, and why.
     """
 
     name: str
@@ -63,9 +63,10 @@ class Profile:
         low: tuple[int, ...] = LOW,
         high: tuple[int, ...] = HIGH,
     ) -> Self:
-        """A profile without data: one step for all channels per quality, 1 to n, and tables made up.
+        """A profile that needs no images: qualities 1 to n with one step for all channels, and prior tables.
 
-        Good for tests and first trials; `fit_tables` and `dataclasses.replace` make it fit real pictures.
+        It serves tests and first trials. For real images, replace its tables with some that were fitted to such
+        images (`overtone.training.table_fitting`).
         """
         each = tuple((step,) * len(low + high) for step in steps)
         return cls(
@@ -82,22 +83,26 @@ class Profile:
 
     @property
     def blocks(self) -> int:
-        """Blocks along each side of the picture: the height and width of a channel."""
+        """Blocks along each side of the image: the height and width of a channel."""
         return self.size // BLOCK
 
     @cached_property
     def id(self) -> bytes:
-        """Four bytes that name this profile: the start of SHA-256 of its canonical JSON."""
+        """Four bytes that name this profile: the first of the SHA-256 of its canonical JSON."""
         return hashlib.sha256(self.to_json().encode()).digest()[:4]
 
     def index(self, quality: int) -> int:
-        """Where a quality stands in `steps` and `tables`; ProfileError if it is not one of this profile's."""
+        """The index of a quality in `qualities`, and so in `steps`.
+
+        Raises:
+            ProfileError: the profile has no such quality.
+        """
         if quality not in self.qualities:
             raise ProfileError(f"no quality {quality!r}; this profile has {list(self.qualities)}")
         return self.qualities.index(quality)
 
     def threshold(self, quality: int) -> float:
-        """The part of a step from which a value is rounded away from zero, for `quantise`."""
+        """The fraction of a step from which a value is rounded away from zero, for `quantise`."""
         index = self.index(quality)
         return self.thresholds[index] / 100 if self.thresholds else PLAIN
 
@@ -109,8 +114,8 @@ class Profile:
         """float32[C]: the steps of the high channels."""
         return np.array(self.steps[self.index(quality)][len(self.low) :], dtype=np.float32)
 
-    def plan(self, band: Band, quality: int) -> Plan:
-        """How to code a band at a quality; made once and kept."""
+    def plan(self, band: Band, quality: int) -> CodingPlan:
+        """How to code a band at a quality; made once and cached."""
         key = (band, self.index(quality))
         if key not in self._plans:
             channels, split = self.low + self.high, len(self.low)
@@ -119,13 +124,14 @@ class Profile:
         return self._plans[key]
 
     @cached_property
-    def _plans(self) -> dict[tuple[Band, int], Plan]:
+    def _plans(self) -> dict[tuple[Band, int], CodingPlan]:
         return {}
 
     def to_json(self) -> str:
-        """Canonical JSON: keys sorted, no spaces, non-ASCII letters as they are. The id is computed on it.
+        """Canonical JSON, of which the id is computed: keys sorted, no spaces, non-ASCII letters as they are.
 
-        Thresholds stand in it only where there are any, so that profiles without keep their ids.
+        The key of the thresholds is left out where there are none, so that profiles from before there were
+        thresholds keep their ids.
         """
         values = {
             f.name: getattr(self, f.name) for f in fields(self) if f.name != OPTIONAL or self.thresholds
@@ -139,10 +145,10 @@ class Profile:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """The profile in JSON, canonical or not.
+        """The profile of some JSON, canonical or not.
 
         Raises:
-            ProfileError: not JSON, unknown or missing keys, wrong types, or `Profile` itself objects.
+            ProfileError: the text is not JSON, a key is unknown or missing, or a value is wrong.
         """
         try:
             parsed = json.loads(text)
@@ -157,12 +163,16 @@ class Profile:
         return cls(**values | {"tables": Tables.from_json(values["tables"])})
 
     def pack(self) -> bytes:
-        """Canonical JSON under zlib: what crosses the wire."""
+        """The canonical JSON compressed with zlib, as it is sent to devices."""
         return zlib.compress(self.to_json().encode(), 9)
 
     @classmethod
     def unpack(cls, packed: bytes) -> Self:
-        """The inverse of `pack`; ProfileError if it is damaged or inflates to more than `MAX_JSON`."""
+        """The inverse of `pack`.
+
+        Raises:
+            ProfileError: it is damaged, or inflates to more than `MAX_JSON` bytes.
+        """
         inflate = zlib.decompressobj()
         try:
             text = inflate.decompress(packed, MAX_JSON)
@@ -174,7 +184,7 @@ class Profile:
 
 
 def _frozen(value: Any, depth: int = 4) -> Any:
-    """Lists to tuples, in objects too; nothing in a profile is nested deeper than four."""
+    """Lists made tuples, in objects too; nothing in a profile is nested deeper than four levels."""
     if isinstance(value, dict) and depth:
         return {key: _frozen(v, depth - 1) for key, v in value.items()}
     return tuple(_frozen(v, depth - 1) for v in value) if isinstance(value, list) and depth else value
@@ -191,7 +201,7 @@ def _check(p: Profile) -> None:
             f"{name}: channel indices from 0 to {COUNT - 1}, at least one",
         )
     channels = p.low + p.high
-    _require(len(set(channels)) == len(channels), "low, high: a channel stands twice")
+    _require(len(set(channels)) == len(channels), "low, high: a channel appears twice")
     _require(_ints(p.qualities, 0, 255), "qualities: integers from 0 to 255, at least one")
     _require(all(a < b for a, b in pairwise(p.qualities)), "qualities: not ascending")
     _require(_is_int(p.quality, 0, 255) and p.quality in p.qualities, "quality: not one of qualities")
@@ -216,7 +226,7 @@ def _require(condition: bool, message: str) -> None:
 
 
 def _is_text(value: object) -> bool:
-    # A lone surrogate is a str that has no UTF-8, hence no id.
+    # A lone surrogate cannot be encoded as UTF-8, so there would be no id.
     return isinstance(value, str) and bool(value) and not any("\ud800" <= c <= "\udfff" for c in value)
 
 

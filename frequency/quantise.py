@@ -7,16 +7,17 @@ from numpy.typing import NDArray
 
 Steps = Sequence[float] | NDArray[np.floating] | NDArray[np.integer]
 
-
+# The threshold of plain rounding, without a dead zone.
 PLAIN = 0.5
 
 
 def quantise(values: NDArray[np.floating], steps: Steps, threshold: float = PLAIN) -> NDArray[np.int16]:
-    """int16[C, h, w] of coefficients float[C, h, w]: value / step, rounded, held within int16.
+    """Coefficients float[C, h, w] divided by their steps, rounded and clipped: int16[C, h, w].
 
-    `threshold` is the part of a step from which a value is rounded away from zero. A half rounds to nearest,
-    halves to even; more is a dead zone, which saves bytes where they say least (Sullivan, "Efficient scalar
-    quantization of exponential and Laplacian random variables", 1996). Decoders need not know it.
+    `threshold` is the fraction of a step from which a value is rounded away from zero. 0.5 rounds to nearest,
+    halves to even; a larger threshold makes a dead zone, which saves bytes where they carry least (Sullivan,
+    "Efficient scalar quantization of exponential and Laplacian random variables", 1996). Decoders need not know
+    the threshold.
     """
     scaled: NDArray[np.floating] = values / _column(values, steps)
     if threshold == PLAIN:
@@ -27,7 +28,7 @@ def quantise(values: NDArray[np.floating], steps: Steps, threshold: float = PLAI
 
 
 def dequantise(values: NDArray[np.integer], steps: Steps) -> NDArray[np.float32]:
-    """Coefficients float32[C, h, w] at the middle of the intervals int16[C, h, w] stands for."""
+    """Coefficients float32[C, h, w] at the middle of the intervals that int16[C, h, w] stand for."""
     return values.astype(np.float32) * _column(values, steps)
 
 

@@ -1,9 +1,9 @@
-"""Static range coding with asymmetric numeral systems (Duda 2013), integers only: rANS, one state.
+"""rANS: range coding with asymmetric numeral systems (Duda 2013), with one state, in integers only.
 
-A 32-bit state, 16-bit words, 14-bit frequencies. The state stays in [2^16, 2^32): one word at most moves per
-symbol. The encoder starts at 2^16 + check and works backwards, so the decoder must end there: sixteen bits
-that the state costs anyway carry a check. Bytes: the last state, least byte first, then the words in the
-order of reading.
+The state has 32 bits, words have 16 and frequencies 14. The state stays within [2^16, 2^32), so at most one word
+is written or read per symbol. The encoder starts at 2^16 + check and works backwards, so the decoder must end
+there; in this way sixteen bits that the state costs anyway carry a check. The stream consists of the encoder's
+last state, little-endian, and then the words in the order in which the decoder reads them.
 """
 
 from bisect import bisect_right
@@ -12,9 +12,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from overtone.frequency.bank import BITS, ESCAPE_BITS, TOTAL
+from overtone.frequency.coding_plan import Model
 from overtone.frequency.errors import PayloadError
-from overtone.frequency.plan import Model
+from overtone.frequency.frequency_tables import BITS, ESCAPE_BITS, TOTAL
 
 START: Final = 1 << 16
 STATE_BYTES: Final = 4
@@ -23,7 +23,7 @@ PIECE_BITS: Final = 8
 
 
 def encode(frequencies: NDArray[np.int64], starts: NDArray[np.int64], check: int = 0) -> bytes:
-    """The bytes of n intervals, int64[n] each, in the order they will be decoded, and of 16 bits of check."""
+    """The stream of n intervals, int64[n] each, in the order of decoding, and of a check of 16 bits."""
     state, words = START | check, []
     backwards = zip(frequencies[::-1].tolist(), starts[::-1].tolist(), strict=True)
     for frequency, start in backwards:
@@ -36,9 +36,9 @@ def encode(frequencies: NDArray[np.int64], starts: NDArray[np.int64], check: int
 
 
 def pieces(value: int, length: int) -> list[tuple[int, int]]:
-    """Intervals (frequency, start) of the lowest `length` bits of a value, all equally likely.
+    """Intervals (frequency, start) of the lowest `length` bits of a value, every value being equally likely.
 
-    More than eight bits go as the upper ones, then the lowest eight.
+    Of more than eight bits, the upper ones are coded first and the lowest eight after them.
     """
     if not length:
         return []
@@ -49,16 +49,16 @@ def pieces(value: int, length: int) -> list[tuple[int, int]]:
 
 
 def escape(excess: int) -> list[tuple[int, int]]:
-    """Intervals of a number from 0 to 65534 (Elias' gamma code with the length in four bits)."""
+    """Intervals of a number from 0 to 65534: an Elias gamma code whose length takes four bits."""
     length = (excess + 1).bit_length() - 1
     return pieces(length, ESCAPE_BITS) + pieces(excess + 1, length)
 
 
 class Decoder:
-    """Reads from the front of a stream; whoever asks says which model the next symbol comes from.
+    """Reads symbols from a stream; the caller says by which model the next symbol was coded.
 
     Raises:
-        PayloadError: from any method, when the stream is cut short or damaged.
+        PayloadError: from any method, if the stream is cut short or damaged.
     """
 
     def __init__(self, stream: bytes) -> None:
@@ -84,7 +84,7 @@ class Decoder:
         return symbol
 
     def bits(self, length: int) -> int:
-        """The next bits, of those `pieces` wrote."""
+        """The next bits that `pieces` coded."""
         if not length:
             return 0
         if length > PIECE_BITS:
@@ -98,12 +98,12 @@ class Decoder:
         return value
 
     def excess(self) -> int:
-        """The next number of those `escape` wrote."""
+        """The next number that `escape` coded."""
         length = self.bits(ESCAPE_BITS)
         return (1 << length | self.bits(length)) - 1
 
     def finish(self) -> int:
-        """The check, once all is read."""
+        """The check, once everything has been read."""
         if self._next != len(self._words):
             raise PayloadError("damaged payload: bytes left over")
         if self._state >> WORD_BITS != 1:

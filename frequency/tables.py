@@ -1,19 +1,19 @@
-"""Tables: everything trained that the entropy coder uses, frozen as integers in the profile."""
+"""Tables: everything that the entropy coder has learned from images, as integers in the profile."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, Self
 
-from overtone.frequency.bank import BITS, MAX_LENGTH, MAX_TABLES, MIN_LENGTH, TOTAL, Table
 from overtone.frequency.channels import DC
+from overtone.frequency.coding_plan import ChannelPlan, CodingPlan, Tap
 from overtone.frequency.context import CONTEXTS
 from overtone.frequency.errors import ProfileError
-from overtone.frequency.plan import ChannelPlan, Plan, Tap
-from overtone.frequency.reading import pairs
+from overtone.frequency.frequency_tables import BITS, MAX_LENGTH, MAX_TABLES, MIN_LENGTH, TOTAL, Table
+from overtone.frequency.neighbours import features
 
 Ints = tuple[int, ...]
 
-# A context names its table by one of these.
+# Each context names its table of the bank by one of these letters.
 NAMES: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 EMPTY_BITS: Final = 8
 MAX_TAPS: Final = 64
@@ -25,14 +25,20 @@ _MAX_SCALED: Final = 1 << 30
 
 @dataclass(frozen=True)
 class Tables:
-    """For each channel of low + high how to expect it and which table of the bank serves each context.
+    """How to predict each channel of low + high, and which table of the bank serves which context.
 
-    `centre` and `spread` hold triples (source, reading, weight) one after another: the channel read, the
-    number of the reading (`frequency.reading`), and its weight in 256ths; weights are of coefficients, not of
-    steps, so that one set serves all qualities. `base` has three numbers: what the spread gains by the
-    centre's distance from zero (64ths), a constant in 1024ths of a step, and one in 16ths of a coefficient.
-    `contexts` name the table of each of the 80 contexts by a letter. `empty[q][c]` is how often quality q
-    leaves channel c without any number but zero, in 256ths.
+    The names of the fields are keys of the profile's JSON, of which the profile's id is computed.
+
+    Attributes:
+        bank: the frequency tables.
+        contexts: for each channel, a letter for each of the 80 contexts, which names its table.
+        centre: for each channel, triples (source, feature, weight) one after another: the channel that is read,
+            the number of the feature (see `neighbours`), and its weight in 256ths. Weights apply to coefficients,
+            not to multiples of a step, so that one set serves all qualities.
+        spread: the same for the spread; no weight is negative.
+        base: for each channel, three numbers that are added to the spread: a factor of the centre's distance from
+            zero in 64ths, a constant in 1024ths of a step, and a constant in 16ths of a coefficient's unit.
+        empty: for each quality and channel, how often the channel holds nothing but zeros, in 256ths.
     """
 
     bank: tuple[Table, ...]
@@ -44,18 +50,26 @@ class Tables:
 
     @classmethod
     def from_json(cls, parsed: Any) -> Self:
-        """Tables from what `json` made of them, lists already tuples; `check` tells whether they are good."""
+        """Tables from parsed JSON whose lists have been made tuples; they are checked by `check` only.
+
+        Raises:
+            ProfileError: a key is missing or unknown.
+        """
         names = {f.name for f in fields(cls)}
         if not isinstance(parsed, dict) or parsed.keys() != names:
             raise ProfileError(f"tables: an object with exactly the keys {sorted(names)}")
         return cls(**parsed)
 
     def to_json(self) -> dict[str, Any]:
-        """What `json` can write."""
+        """The tables as `json` writes them."""
         return asdict(self)
 
     def check(self, channels: Ints, qualities: int) -> None:
-        """ProfileError unless they fit these channels and that many qualities."""
+        """Check every number against these channels and that many qualities.
+
+        Raises:
+            ProfileError: a number is missing or out of bounds.
+        """
         count = len(channels)
         _require(
             _is_tuple(self.bank) and 1 <= len(self.bank) <= MAX_TABLES, f"bank: 1 to {MAX_TABLES} tables"
@@ -74,7 +88,10 @@ class Tables:
             _require(good, f"contexts: {CONTEXTS} letters each, each of a table in the bank")
         for name, least in (("centre", -MAX_WEIGHT), ("spread", 0)):
             for number, row in enumerate(getattr(self, name)):
-                _require(_good_taps(row, number, channels, least), f"{name}: not triples of things to read")
+                _require(
+                    _good_taps(row, number, channels, least),
+                    f"{name}: not triples of source, feature and weight",
+                )
         for row in self.base:
             good = _ints(row, 0, MAX_FLOOR) and len(row) == 3 and row[0] <= MAX_LIFT
             _require(good, "base: three numbers each")
@@ -82,13 +99,13 @@ class Tables:
         good = good and all(_ints(row, 1, (1 << EMPTY_BITS) - 1) and len(row) == count for row in self.empty)
         _require(good, f"empty: one row per quality, 1 to {(1 << EMPTY_BITS) - 1} per channel")
 
-    def plan(self, channels: Ints, band: range, steps: Ints, quality: int) -> Plan:
-        """How to code the channels numbered `band`, at these steps; `quality` counts from 0."""
-        return Plan(
+    def plan(self, channels: Ints, band: range, steps: Ints, quality: int) -> CodingPlan:
+        """How to code the channels numbered `band` at these steps; `quality` is an index that counts from 0."""
+        return CodingPlan(
             first=band.start,
             dc=tuple(c in DC for c in channels[: band.stop]),
             channels=tuple(self._channel(number, steps, self.empty[quality][number]) for number in band),
-            tables=self.bank,
+            bank=self.bank,
         )
 
     def _channel(self, number: int, steps: Ints, empty: int) -> ChannelPlan:
@@ -100,23 +117,23 @@ class Tables:
             lift=lift,
             floor=floor + noise * 64 // step,
             empty=empty << BITS - EMPTY_BITS,
-            models=tuple(NAMES.index(letter) for letter in self.contexts[number]),
+            tables=tuple(NAMES.index(letter) for letter in self.contexts[number]),
         )
 
 
 def triples(flat: Ints) -> list[Ints]:
-    """(source, reading, weight) of numbers that follow one another."""
+    """The triples (source, feature, weight) of a flat list of numbers."""
     return [flat[at : at + 3] for at in range(0, len(flat), 3)]
 
 
 def _scaled(flat: Ints, steps: Ints, step: int) -> tuple[Tap, ...]:
-    """Weights of coefficients in 256ths to weights of quantised coefficients in 1024ths of a step."""
+    """Weights in 256ths of coefficients as weights in 1024ths of a step of quantised coefficients."""
 
     def scaled(source: int, weight: int) -> int:
         exact = (weight * steps[source] * 4 + step // 2) // step
         return max(-_MAX_SCALED, min(_MAX_SCALED, exact))
 
-    return tuple(Tap(source, reading, scaled(source, weight)) for source, reading, weight in triples(flat))
+    return tuple(Tap(source, feature, scaled(source, weight)) for source, feature, weight in triples(flat))
 
 
 def _good_taps(flat: object, number: int, channels: Ints, least: int) -> bool:
@@ -124,9 +141,9 @@ def _good_taps(flat: object, number: int, channels: Ints, least: int) -> bool:
         return False
     return all(
         _is_int(source, 0, number)
-        and _is_int(reading, 0, len(pairs(source == number, channels[source] in DC)) - 1)
+        and _is_int(feature, 0, len(features(source == number, channels[source] in DC)) - 1)
         and _is_int(weight, least, MAX_WEIGHT)
-        for source, reading, weight in triples(flat)
+        for source, feature, weight in triples(flat)
     )
 
 

@@ -1,4 +1,4 @@
-"""Unsigned LEB128: seven bits a byte, least first, the top bit set on all but the last."""
+"""Unsigned LEB128: seven bits per byte, least significant first; the top bit is set on all bytes but the last."""
 
 from typing import Final
 
@@ -9,7 +9,7 @@ MAX_VALUE: Final = (1 << 7 * MAX_BYTES) - 1
 
 
 def write_varint(value: int) -> bytes:
-    """The shortest form of 0 to 2^28 - 1."""
+    """The shortest encoding of a number from 0 to 2^28 - 1."""
     if not 0 <= value <= MAX_VALUE:
         raise ValueError(f"varints hold 0 to {MAX_VALUE}, got {value}")
     out = bytearray()
@@ -21,10 +21,10 @@ def write_varint(value: int) -> bytes:
 
 
 def read_varint(data: bytes, at: int) -> tuple[int, int]:
-    """The value at an offset and the offset behind it.
+    """The value at an offset, and the offset after it.
 
     Raises:
-        PayloadError: cut short, longer than four bytes, or not the shortest form.
+        PayloadError: it is cut short, longer than four bytes, or not the shortest encoding.
     """
     value = 0
     for index, byte in enumerate(data[at : at + MAX_BYTES]):

@@ -1,1 +1,1 @@
-"""The service: engine, sessions, gRPC and REST faces."""
+"""The service: the engine, sessions over gRPC, and a REST API."""

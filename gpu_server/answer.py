@@ -1,4 +1,4 @@
-"""What goes into the core and what comes out of it."""
+"""Options, answers and requests for high, as the core uses them."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 
 class Stage(StrEnum):
-    """Which network an answer comes from."""
+    """The network that gave an answer."""
 
     LOW = "low"
     HIGH = "high"
@@ -17,11 +17,11 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What whoever asks may choose.
+    """What a request may choose.
 
     Attributes:
-        operating_point: of the model's card; empty means the card's default.
-        top: how many of the best classes the answer carries, at least one.
+        operating_point: one of the model's card; empty means the card's default.
+        top: how many of the best classes the answer holds, at least one.
         expires: event loop time after which the answer is of no use; None leaves it to the server.
     """
 
@@ -52,7 +52,7 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The final word on one image; `confident` says whether it reached the operating point's threshold."""
+    """The final answer for one image; `confident` tells whether it reached the operating point's threshold."""
 
     stage: Stage
     top: tuple[Score, ...]
@@ -61,18 +61,18 @@ class Answer:
 
     @property
     def best(self) -> Score:
-        """The class given as the answer."""
+        """The most probable class."""
         return self.top[0]
 
 
 @dataclass(frozen=True, slots=True)
 class NeedHigh:
-    """Low was not enough.
+    """The low network was not sure enough.
 
     Attributes:
-        low: what would be answered if high never came.
-        high_bytes: size of the high payload, as the low one announces it; None if it did not.
-        probabilities: of the low network, float32[K]; a mixed high answer is made with them.
+        low: the answer in case high never comes.
+        high_bytes: size of the high payload, as the low payload announces it; None if it does not.
+        probabilities: of the low network, float32[K]; a mixed high answer needs them.
     """
 
     low: Answer
@@ -81,6 +81,6 @@ class NeedHigh:
 
 
 def best(probabilities: NDArray[np.float32], labels: tuple[str, ...], count: int) -> tuple[Score, ...]:
-    """The `count` most probable classes of float32[K], best first; never none."""
+    """The `count` most probable classes of float32[K], best first; always at least one."""
     order = np.argsort(-probabilities, kind="stable")[: max(1, count)]
     return tuple(Score(int(i), labels[i], float(probabilities[i])) for i in order)

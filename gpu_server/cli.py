@@ -1,6 +1,6 @@
-"""Commands of the service: `overtone serve`."""
+"""The command of the service: `overtone serve`."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -8,34 +8,39 @@ from overtone import command
 
 app = typer.Typer()
 
+EXAMPLES = """\b
+Examples:
+  overtone serve
+  overtone serve --model mine.safetensors --device cuda
+  overtone serve --host 0.0.0.0 --token SECRET"""
 
-@app.command()
+
+@app.command(epilog=EXAMPLES)
 def serve(
     model: Annotated[
-        str | None, typer.Option(help="A .safetensors file, or the name of a bundled one.")
+        str | None, typer.Option(help="A .safetensors file, or the name of a bundled checkpoint.")
     ] = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
-    grpc_port: Annotated[int | None, typer.Option(help="0 takes a free one.")] = None,
-    http_port: Annotated[int | None, typer.Option(help="0 takes a free one.")] = None,
-    token: Annotated[list[str] | None, typer.Option(help="Let in who shows it; may be repeated.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; 0.0.0.0 means all.")] = None,
+    grpc_port: Annotated[int | None, typer.Option(help="0 means any free port.")] = None,
+    http_port: Annotated[int | None, typer.Option(help="0 means any free port.")] = None,
+    tokens: Annotated[
+        list[str] | None,
+        typer.Option("--token", help="Let in only clients that send this token; may be repeated."),
+    ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads of the network on the CPU.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of the network on a CPU.")] = None,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
 ) -> None:
-    """Serve a checkpoint over gRPC and REST. Every setting is also a variable OVERTONE_NAME."""
+    """Serve a checkpoint over gRPC and REST.
+
+    Every setting of gpu_server/settings.py can also be given as an environment variable, OVERTONE_ and its name.
+    """
+    given = locals()
 
     def run() -> None:
         from overtone.gpu_server.serve import run as serve_until_stopped
         from overtone.gpu_server.settings import read
 
-        given: dict[str, Any] = {
-            "model": model,
-            "host": host,
-            "grpc_port": grpc_port,
-            "http_port": http_port,
-            "tokens": tuple(token) if token else None,
-            "device": device,
-            "threads": threads,
-        }
-        serve_until_stopped(read(**{k: v for k, v in given.items() if v is not None}))
+        serve_until_stopped(read(**given))
 
     command.call("serve", "server", run)

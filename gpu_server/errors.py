@@ -1,4 +1,4 @@
-"""One family of errors; each knows its gRPC code, its HTTP status and, where it helps, when to try again."""
+"""The errors of the service; each has a gRPC code, an HTTP status and, where that helps, a time to wait."""
 
 from typing import ClassVar
 
@@ -6,7 +6,12 @@ from grpc import StatusCode
 
 
 class ServiceError(Exception):
-    """Something the service says instead of an answer; the message is for whoever asked."""
+    """Sent instead of an answer; the message is for the client.
+
+    Args:
+        message: a sentence.
+        retry_after: seconds after which trying again may help.
+    """
 
     code: ClassVar[StatusCode] = StatusCode.INTERNAL
     http: ClassVar[int] = 500
@@ -18,83 +23,90 @@ class ServiceError(Exception):
 
     @property
     def number(self) -> int:
-        """The code as google.rpc.Code counts it."""
+        """The code as a number of google.rpc.Code."""
         return int(self.code.value[0])
 
 
 class NetworkFailed(ServiceError):  # noqa: N818 - these are named after what happened
-    """The network raised; every image of its batch gets this one."""
+    """The network failed for this image."""
 
 
-class Shed(ServiceError):  # noqa: N818
-    """Refused at once because a queue is full."""
+class Overloaded(ServiceError):  # noqa: N818
+    """Refused at once, because a queue or a store is full."""
 
     code = StatusCode.RESOURCE_EXHAUSTED
     http = 429
 
 
 class Unavailable(ServiceError):  # noqa: N818
-    """The model is still loading, or the server is about to stop."""
+    """The model is loading, the network fails, or the server is stopping."""
 
     code = StatusCode.UNAVAILABLE
     http = 503
 
 
+class Stopping(Unavailable):
+    """No more images are accepted; those that still wait get this error too."""
+
+    def __init__(self) -> None:
+        super().__init__("the server accepts no images now; try another one", retry_after=1.0)
+
+
 class Expired(ServiceError):  # noqa: N818
-    """The deadline passed before the answer was there."""
+    """The deadline passed before there was an answer."""
 
     code = StatusCode.DEADLINE_EXCEEDED
     http = 504
 
 
 class TooSlow(Expired):
-    """The body did not come in time."""
+    """The request body did not arrive in time."""
 
     http = 408
 
 
 class BadRequest(ServiceError):  # noqa: N818
-    """A payload, picture or option that cannot be used."""
+    """A payload, image or option that cannot be used."""
 
     code = StatusCode.INVALID_ARGUMENT
     http = 400
 
 
 class TooLarge(BadRequest):
-    """More bytes than the server takes."""
+    """More bytes or pixels than the server accepts."""
 
     http = 413
 
 
 class UnknownMedia(BadRequest):
-    """A body of a type the route does not read."""
+    """A body of a type that the route does not read."""
 
     http = 415
 
 
 class WrongProfile(ServiceError):  # noqa: N818
-    """Encoded for another model; the device has to fetch this one's profile."""
+    """Encoded for another model; the device has to fetch the profile of this one."""
 
     code = StatusCode.FAILED_PRECONDITION
     http = 409
 
 
 class StateLost(ServiceError):  # noqa: N818
-    """The low payload is no longer here (or never was, or is another device's): send both."""
+    """The low payload is no longer here, never was, or belongs to somebody else: send both."""
 
     code = StatusCode.ABORTED
     http = 410
 
 
 class Unauthenticated(ServiceError):  # noqa: N818
-    """No token, or one that is not known."""
+    """No token, or an unknown one."""
 
     code = StatusCode.UNAUTHENTICATED
     http = 401
 
 
-class Departed(ServiceError):  # noqa: N818
-    """Whoever asked has gone; nobody reads this one."""
+class ClientDisconnected(ServiceError):  # noqa: N818
+    """The client has disconnected; the error only ends its request."""
 
     code = StatusCode.CANCELLED
     http = 499

@@ -1,4 +1,4 @@
-"""Between the core's words and the wire's."""
+"""Conversion between what the core uses and the gRPC messages."""
 
 import asyncio
 
@@ -10,14 +10,14 @@ STAGES = {Stage.LOW: pb.STAGE_LOW, Stage.HIGH: pb.STAGE_HIGH, Stage.BROWNOUT: pb
 
 
 def options(message: pb.Options) -> Options:
-    """Options as sent; their deadline, if any, runs from now."""
+    """Options of a session or call; a deadline in them begins now."""
     now = asyncio.get_running_loop().time()
     expires = now + message.deadline_ms / 1000 if message.deadline_ms else None
     return Options(message.operating_point, message.top or 1, expires)
 
 
 def answer(image: int, given: Answer) -> pb.Answer:
-    """An answer for the wire; labels stay behind, the device has them in its profile."""
+    """An answer as a message; it has no labels, because the device knows them from its profile."""
     return pb.Answer(
         id=image,
         stage=STAGES[given.stage],
@@ -29,18 +29,18 @@ def answer(image: int, given: Answer) -> pb.Answer:
 
 
 def need_high(image: int, need: NeedHigh) -> pb.NeedHigh:
-    """A request for high, with the low answer for a device that cannot afford it."""
+    """A request for high, with the low answer for a device that cannot afford high."""
     return pb.NeedHigh(id=image, low=score(need.low.best))
 
 
 def error(image: int, failure: ServiceError) -> pb.Error:
-    """The failure of one image."""
+    """The failure of one image as a message."""
     retry = round(1000 * failure.retry_after) if failure.retry_after else 0
     return pb.Error(id=image, code=failure.number, message=failure.message, retry_after_ms=retry)
 
 
 def score(given: Score) -> pb.Score:
-    """A class and its probability."""
+    """A class and its probability as a message."""
     return pb.Score(index=given.index, probability=given.probability)
 
 

@@ -1,8 +1,8 @@
-"""The torch side: a cascade prepared for one device, run on batches by the engine's worker thread."""
+"""The torch side: a cascade prepared for one device, which the engine's worker thread runs on batches."""
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,20 +11,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from overtone.gpu_server.answer import Stage
-from overtone.gpu_server.engine import Bands
+from overtone.gpu_server.cuda_graphs import Forward, GraphPool, Inputs
+from overtone.gpu_server.inference import Bands
 from overtone.models import Card, Cascade, Temperature, choose_device, load
 from overtone.models.fusion import fused
 
 log = logging.getLogger(__name__)
 
-# A CPU takes twice as long for twice as many, so large batches only make the first image wait.
+# A CPU takes twice as long for twice as many images, so large batches only make the first image wait.
 CPU_SIZES = (1, 2, 4, 8)
 CUDA_SIZES = (1, 2, 4, 8, 16, 32, 64)
-# The least probability that float32 holds to full precision.
-LEAST = float(np.finfo(np.float32).tiny)
-
-Inputs = tuple[Tensor, ...]
-Forward = Callable[[Inputs], Tensor]
+# The smallest probability that float32 holds to full precision.
+SMALLEST = float(np.finfo(np.float32).tiny)
 
 
 def open_network(
@@ -34,7 +32,7 @@ def open_network(
     threads: int = 0,
     graphs: bool = True,
 ) -> tuple["TorchNetwork", Card]:
-    """Load a checkpoint and prepare it; slow, so not for the event loop.
+    """Load a checkpoint and prepare it. This is slow, so do not call it on the event loop.
 
     Raises:
         ValueError: no such device, or (as `models.CheckpointError`) no such checkpoint.
@@ -51,10 +49,10 @@ class TorchNetwork:
 
     Args:
         cascade: in eval mode, on the CPU.
-        card: for the temperature and the sizes of the maps.
+        card: for the temperature and the sizes of the inputs.
         device: where it runs.
-        sizes: batch sizes to warm, ascending from 1; none takes the device's own.
-        graphs: on CUDA, replay a captured graph per stage and size.
+        sizes: batch sizes to warm, ascending from 1; by default those of the device.
+        graphs: on CUDA, replay a captured graph for each stage and size.
     """
 
     def __init__(
@@ -68,20 +66,31 @@ class TorchNetwork:
         self.device = device
         self.cuda = device.type == "cuda"
         self.sizes = sizes or (CUDA_SIZES if self.cuda else CPU_SIZES)
-        self._graphs = graphs and self.cuda
+        self._graphs = GraphPool() if graphs and self.cuda else None
         self._cascade = fused(cascade, _example(card)).to(device)
         self._card = card
         self._forward: dict[tuple[Stage, int], Forward] = {}
 
-    def take(self, waiting: int) -> int:
-        """On CUDA as many as fit, for padding is nearly free there; on a CPU a size that needs no padding."""
+    def batch_size(self, waiting: int) -> int:
+        """On CUDA all that fit, because padding is nearly free there; on a CPU a size that needs no padding."""
         if self.cuda:
             return min(waiting, self.sizes[-1])
         return max(size for size in self.sizes if size <= waiting)
 
+    def example(self) -> Bands:
+        """An image without content."""
+        profile = self._card.profile
+        shape = (profile.blocks, profile.blocks)
+        return Bands(
+            np.zeros((len(profile.low), *shape), np.int16),
+            profile.low_steps(profile.quality),
+            np.zeros((len(profile.high), *shape), np.int16),
+            profile.high_steps(profile.quality),
+        )
+
     @torch.inference_mode()
     def warm(self) -> None:
-        """Run both stages once in every size, largest first, so that memory is taken once."""
+        """Run both stages once in every size, largest first, so that smaller sizes reuse the memory."""
         for size in reversed(self.sizes):
             for stage in (Stage.LOW, Stage.HIGH):
                 inputs = tuple(t.to(self.device) for t in _empty(self._card, stage, size))
@@ -91,7 +100,7 @@ class TorchNetwork:
     def run(self, stage: Stage, images: Sequence[Bands]) -> NDArray[np.float32]:
         """Class probabilities float32[N, K]; the batch is padded to a warmed size."""
         if stage is Stage.HIGH and self._card.mix is not None:
-            images = self._knowing_low(images)
+            images = self._with_low_probabilities(images)
         size = next((s for s in self.sizes if s >= len(images)), len(images))
         columns = _columns(stage, images, self._card.mix is not None)
         inputs = tuple(self._upload(_stack(arrays, size)) for arrays in columns)
@@ -100,8 +109,8 @@ class TorchNetwork:
         rows: NDArray[np.float32] = probabilities[: len(images)].cpu().numpy()
         return rows
 
-    def _knowing_low(self, images: Sequence[Bands]) -> Sequence[Bands]:
-        """The same images with what low says of them, run again for those of which it is not known."""
+    def _with_low_probabilities(self, images: Sequence[Bands]) -> Sequence[Bands]:
+        """The same images with the result of the low network, which runs again for those that lack it."""
         unknown = [image for image in images if image.low_probabilities is None]
         if not unknown:
             return images
@@ -117,10 +126,10 @@ class TorchNetwork:
     def _prepare(self, stage: Stage, inputs: Inputs) -> Forward:
         eager = self._eager(stage)
         eager(inputs)
-        if not self._graphs:
+        if self._graphs is None:
             return eager
         try:
-            return captured(eager, inputs)
+            return self._graphs.capture(eager, inputs)
         except RuntimeError as error:
             log.warning("no CUDA graph for %s x %d, running it eagerly: %s", stage, len(inputs[0]), error)
             return eager
@@ -144,8 +153,8 @@ class TorchNetwork:
         state = self._cascade.state(_dequantise(low, low_steps))
         logits = self._cascade.high(state, _dequantise(high, high_steps))
         if known is not None:
-            # Low's logits, but for a constant per image, which changes no probability of the mix.
-            low_logits = self._temperature.low * known.clamp_min(LEAST).log()
+            # The logits of low up to a constant per image, which does not change the probabilities of the mix.
+            low_logits = self._temperature.low * known.clamp_min(SMALLEST).log()
             logits = self._cascade.answer(low_logits, logits.float())
         return torch.softmax(logits.float() / self._temperature.high, dim=1)
 
@@ -154,40 +163,15 @@ class TorchNetwork:
         return self._card.temperature
 
 
-def captured(forward: Forward, inputs: Inputs) -> Forward:
-    """A CUDA graph of `forward` for inputs of these shapes; not to be called from two threads.
-
-    Follows the pattern of the PyTorch notes on CUDA graphs: run on a side stream first, then capture.
-    """
-    static = tuple(t.clone() for t in inputs)
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(3):
-            forward(static)
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        output = forward(static)
-
-    def replay(fresh: Inputs) -> Tensor:
-        for old, new in zip(static, fresh, strict=True):
-            old.copy_(new, non_blocking=True)
-        graph.replay()
-        return output
-
-    return replay
-
-
 def _dequantise(values: Tensor, steps: Tensor) -> Tensor:
     coefficients = values.float() * steps[:, :, None, None]
     return coefficients.contiguous(memory_format=torch.channels_last)
 
 
 def _columns(stage: Stage, images: Sequence[Bands], mixes: bool) -> list[list[NDArray[np.generic]]]:
-    """The inputs of a stage: values and steps, of low and for the high stage of high too.
+    """The inputs of a stage: values and steps of the low band, and for the high stage also of the high band.
 
-    Where the high answer is mixed, low's probabilities come last.
+    If the high answer is mixed, the low probabilities come last.
     """
     low: list[list[NDArray[np.generic]]] = [[b.low for b in images], [b.low_steps for b in images]]
     if stage is Stage.LOW:
@@ -222,7 +206,7 @@ def _empty(card: Card, stage: Stage, size: int) -> Inputs:
 
 
 def _example(card: Card) -> Inputs:
-    """Coefficients of both bands with the spread of a photograph's."""
+    """Coefficients of both bands with a spread like that of a photograph."""
     profile, generator = card.profile, torch.Generator().manual_seed(0)
     return tuple(
         50 * torch.randn(1, len(band), profile.blocks, profile.blocks, generator=generator)

@@ -1,7 +1,8 @@
-"""Both faces in one event loop, from start to stop."""
+"""The gRPC and the HTTP server in one event loop, from start to stop."""
 
 import asyncio
 import contextlib
+import logging
 import signal
 import socket
 import sys
@@ -12,59 +13,61 @@ from dataclasses import dataclass
 import uvicorn
 
 from overtone.gpu_server.errors import StartError
-from overtone.gpu_server.grpc_face import GrpcFace
-from overtone.gpu_server.listening import check_tls, listener
-from overtone.gpu_server.rest_face import create_app
+from overtone.gpu_server.grpc_server import GrpcServer
+from overtone.gpu_server.rest_api import create_app
 from overtone.gpu_server.service import Phase, Service
 from overtone.gpu_server.settings import Settings
+from overtone.gpu_server.sockets import check_tls, exposure, listener
 
-# For what is left after draining: health watches, idle HTTP connections.
+log = logging.getLogger(__name__)
+
+# Seconds for what is still open after draining: watchers of health, idle HTTP connections.
 CLOSING = 0.5
 
 
 @dataclass(frozen=True)
 class Running:
-    """A server that is ready, and where."""
+    """A server that is ready, and its ports."""
 
     service: Service
+    model: str
     host: str
     grpc_port: int
     http_port: int
 
     def __str__(self) -> str:
-        model = self.service.core.card.name
-        return (
-            f"overtone serving {model}: grpc {self.host}:{self.grpc_port}, http {self.host}:{self.http_port}"
-        )
+        grpc, http = f"{self.host}:{self.grpc_port}", f"{self.host}:{self.http_port}"
+        return f"overtone serving {self.model}: grpc {grpc}, http {http}"
 
 
 class _Uvicorn(uvicorn.Server):
-    """uvicorn without signal handlers of its own: `run` has them, for both faces."""
+    """uvicorn without its signal handlers, because `run` handles signals for both servers."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
 
-class RestFace:
-    """uvicorn, run and stopped by us."""
+class HttpServer:
+    """Listens for HTTP, with uvicorn."""
 
     def __init__(self, service: Service) -> None:
         settings = service.settings
         self._socket = listener(settings.host, settings.http_port, "HTTP")
-        # Inherited by every connection. asyncio would do it, but not for sockets made without a protocol
+        # Every connection inherits this. asyncio sets it too, but not for sockets that were made without a protocol
         # number; without it each answer on a kept-alive connection waits 40 ms for a delayed acknowledgement.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.port = int(self._socket.getsockname()[1])
         config = uvicorn.Config(
             create_app(service),
+            log_config=None,
             log_level="warning",
             access_log=False,
             lifespan="off",
             ws="none",
             ssl_certfile=settings.tls_certificate,
             ssl_keyfile=settings.tls_key,
-            # A new connection costs a thin link more than an idle one costs us.
+            # A new connection costs a thin link more than an idle one costs the server.
             timeout_keep_alive=75,
             timeout_graceful_shutdown=1,
         )
@@ -85,47 +88,50 @@ class RestFace:
 
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Running]:
-    """A server inside this event loop, ready when entered, drained and stopped when left.
+    """A server in this event loop: ready on entering, drained and stopped on leaving.
 
     Raises:
-        StartError: a port, a TLS file, the model or the device cannot be had.
+        StartError: a port, a TLS file, the model or the device cannot be used.
     """
     check_tls(settings)
+    if warning := exposure(settings):
+        log.warning(warning)
     service = Service(settings)
-    grpc_face = GrpcFace(service)
+    grpc_server = GrpcServer(service)
     try:
-        rest_face = RestFace(service)
+        http_server = HttpServer(service)
     except StartError:
-        await grpc_face.stop(0)
+        await grpc_server.stop(0)
         raise
-    await grpc_face.start()
-    await rest_face.start()
+    await grpc_server.start()
+    await http_server.start()
     try:
         await service.load()
-        await grpc_face.set_serving(True)
-        yield Running(service, settings.host, grpc_face.port, rest_face.port)
+        model = service.core.card.name
+        yield Running(service, model, settings.host, grpc_server.port, http_server.port)
     finally:
-        await _stop(service, grpc_face, rest_face)
+        await _stop(service, grpc_server, http_server)
 
 
-async def _stop(service: Service, grpc_face: GrpcFace, rest_face: RestFace) -> None:
-    """Readiness off, pause, go away, drain, faces, worker."""
-    loaded = service.ready
-    service.phase = Phase.LEAVING if loaded else service.phase
-    await grpc_face.set_serving(False)
-    if loaded:
+async def _stop(service: Service, grpc_server: GrpcServer, http_server: HttpServer) -> None:
+    """Not ready, pause, drain, then close the servers and stop the engine."""
+    if service.phase is Phase.READY:
+        service.phase = Phase.LEAVING
         await asyncio.sleep(service.settings.pause)
         await service.drain()
-    await asyncio.gather(grpc_face.stop(CLOSING), rest_face.stop())
+    await asyncio.gather(grpc_server.stop(CLOSING), http_server.stop())
     await service.stop()
 
 
 def run(settings: Settings) -> None:
-    """Serve until SIGINT or SIGTERM; a second one ends at once.
+    """Serve until SIGINT or SIGTERM; a second signal ends the process at once.
 
     Raises:
-        SystemExit: it could not start; why is on standard error.
+        SystemExit: the server cannot start; the reason is on standard error.
     """
+    logging.basicConfig(
+        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
     try:
         asyncio.run(_run(settings))
     except StartError as error:
@@ -137,14 +143,14 @@ async def _run(settings: Settings) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def asked() -> None:
+    def on_signal() -> None:
         if stop.is_set():
             raise SystemExit(130)
         stop.set()
 
     for number in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(NotImplementedError):  # of event loops on Windows
-            loop.add_signal_handler(number, asked)
+        with contextlib.suppress(NotImplementedError):  # on Windows event loops have no signal handlers
+            loop.add_signal_handler(number, on_signal)
     async with running(settings) as server:
         if not stop.is_set():
             print(server, flush=True)

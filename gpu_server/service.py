@@ -1,21 +1,22 @@
-"""What both faces share: the core once it is loaded, the kept state, who may come in, and when to go."""
+"""What both servers share: the core, once it is loaded, the stored state, access, and readiness."""
 
 import asyncio
 import hashlib
 import hmac
 import logging
 import time
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 from typing import Protocol
 
+from overtone.gpu_server.budget import Budget
 from overtone.gpu_server.core import Core
 from overtone.gpu_server.engine import Engine, Network
 from overtone.gpu_server.errors import (
-    Departed,
+    ClientDisconnected,
+    Overloaded,
     ServiceError,
-    Shed,
     StartError,
     StateLost,
     Unauthenticated,
@@ -24,7 +25,7 @@ from overtone.gpu_server.errors import (
 from overtone.gpu_server.metrics import Metrics
 from overtone.gpu_server.network import open_network
 from overtone.gpu_server.settings import Settings
-from overtone.gpu_server.state import Budget, Kept, Store
+from overtone.gpu_server.state import PendingImage, Store
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +39,11 @@ class Phase(Enum):
     DRAINING = "the server is stopping"
 
 
-class Leaver(Protocol):
-    """An open session, as far as stopping it goes."""
+class Drainable(Protocol):
+    """An open session, as far as stopping the server is concerned."""
 
     def go_away(self, reason: str) -> None:
-        """Finish what is in flight, take nothing new."""
+        """Finish what is in flight and accept nothing new."""
 
 
 class Service:
@@ -56,29 +57,49 @@ class Service:
         self.settings = settings
         self.metrics = Metrics()
         self.store = Store(settings.state_bytes, settings.state_ttl, self.metrics)
-        self.bodies = Budget(settings.body_bytes)
-        self.phase = Phase.LOADING
+        self.body_budget = Budget(settings.body_bytes)
+        self._phase = Phase.LOADING
+        self._watchers: list[Callable[[], None]] = []
         self._core: Core | None = None
         self._engine: Engine | None = None
-        self._sessions: set[Leaver] = set()
+        self._sessions: set[Drainable] = set()
         self._busy = 0
         self._quiet = asyncio.Event()
         self._quiet.set()
 
     @property
     def ready(self) -> bool:
-        """Whether a load balancer should send anything here."""
-        return self.phase is Phase.READY
+        """Whether a load balancer should send requests here."""
+        return self.phase is Phase.READY and self._failure is None
+
+    @property
+    def status(self) -> str:
+        """Why the server is ready, or why it is not."""
+        return self._failure if self.phase is Phase.READY and self._failure else self.phase.value
+
+    @property
+    def phase(self) -> Phase:
+        """Where in its life the server is."""
+        return self._phase
+
+    @phase.setter
+    def phase(self, phase: Phase) -> None:
+        self._phase = phase
+        self._notify()
+
+    def watch(self, watcher: Callable[[], None]) -> None:
+        """Have a function called whenever `ready` may have changed."""
+        self._watchers.append(watcher)
 
     @property
     def core(self) -> Core:
         """The core.
 
         Raises:
-            Unavailable: not loaded yet, or draining.
+            Unavailable: it is not loaded yet, its network fails, or the server is stopping.
         """
-        if self._core is None or self.phase in (Phase.LOADING, Phase.DRAINING):
-            raise Unavailable(f"{self.phase.value}; try again", retry_after=1.0)
+        if self._core is None or self.phase in (Phase.LOADING, Phase.DRAINING) or self._failure:
+            raise Unavailable(f"{self.status}; try again later or elsewhere", retry_after=1.0)
         return self._core
 
     async def load(self) -> None:
@@ -94,13 +115,13 @@ class Service:
             )
             self._engine = self._make_engine(network)
             await self._engine.start()
-        except (ValueError, RuntimeError) as error:  # torch says RuntimeError when memory runs out
+        except (ValueError, RuntimeError) as error:  # torch raises RuntimeError when it runs out of memory
             raise StartError(f"cannot serve {s.model}: {error}") from error
-        self._core = Core(card, self._engine, s, self.metrics)
+        self._core = await asyncio.to_thread(Core, card, self._engine, s, self.metrics)
         self.phase = Phase.READY
 
     async def drain(self) -> None:
-        """Send sessions away and wait for them and for all calls, at most `settings.drain`."""
+        """Send sessions away and wait for them and for all calls, `settings.drain` seconds at most."""
         self.phase = Phase.DRAINING
         for session in list(self._sessions):
             session.go_away("the server is stopping")
@@ -111,30 +132,30 @@ class Service:
             log.warning("still busy after %g s, with %d sessions", self.settings.drain, len(self._sessions))
 
     async def stop(self) -> None:
-        """Stop the engine, once nothing comes in any more."""
+        """Stop the engine, once no more requests come in."""
         self.phase = Phase.DRAINING
         if self._engine is not None:
             await self._engine.stop(self.settings.drain)
 
-    def admit(self, authorization: str | None, peer: str) -> str:
-        """Who asks: a name for what is theirs, from their token or, on an open server, their address.
+    def admit(self, authorization: str | None, address: str) -> str:
+        """Let a client in, and name it: by its token, or on an open server by its address.
 
         Raises:
-            Unauthenticated: the server has tokens and this is none of them.
+            Unauthenticated: the server has tokens, and this is none of them.
         """
         if not self.settings.tokens:
-            return f"peer {peer}"
+            return f"peer {address}"
         scheme, _, given = (authorization or "").partition(" ")
         known = [hmac.compare_digest(given.strip().encode(), t.encode()) for t in self.settings.tokens]
         if scheme.lower() != "bearer" or not any(known):
             raise Unauthenticated("send a known token as 'authorization: Bearer TOKEN'")
         return "token " + hashlib.sha256(given.strip().encode()).hexdigest()
 
-    def find(self, key: Hashable, size: int) -> Kept:
-        """What is kept for a high payload of `size` bytes; where nothing is, they came for nothing.
+    def find(self, key: Hashable, size: int) -> PendingImage:
+        """The pending image to which a high payload of `size` bytes belongs; without one they are wasted.
 
         Raises:
-            StateLost: nothing is.
+            StateLost: there is none.
         """
         try:
             return self.store.get(key)
@@ -143,15 +164,15 @@ class Service:
             raise
 
     @contextmanager
-    def attending(self, session: Leaver) -> Iterator[None]:
-        """A session is open for as long as this is entered.
+    def track_session(self, session: Drainable) -> Iterator[None]:
+        """Count a session as open while inside.
 
         Raises:
-            Shed: there are too many.
+            Overloaded: there are too many.
         """
         if len(self._sessions) >= self.settings.max_sessions:
             self.metrics.shed.labels("session", "full").inc()
-            raise Shed("too many sessions; try another server or later", retry_after=5.0)
+            raise Overloaded("too many sessions; try another server or later", retry_after=5.0)
         self._sessions.add(session)
         self._count(+1)
         self.metrics.sessions.inc()
@@ -163,8 +184,8 @@ class Service:
             self.metrics.sessions.dec()
 
     @contextmanager
-    def counted(self, face: str) -> Iterator[None]:
-        """Count one request and how it ended; what is not of the family is logged and becomes it."""
+    def track_request(self, face: str) -> Iterator[None]:
+        """Count a request and how it ended. An unexpected exception is logged and becomes a ServiceError."""
         began, code = time.perf_counter(), "OK"
         self._count(+1)
         try:
@@ -173,16 +194,24 @@ class Service:
             code = error.code.name
             raise
         except asyncio.CancelledError:
-            code = Departed.code.name
+            code = ClientDisconnected.code.name
             raise
         except Exception as error:
             code = ServiceError.code.name
             log.exception("a request failed")
-            raise ServiceError("something went wrong here; it has been logged") from error
+            raise ServiceError("something went wrong in the server; it has been logged") from error
         finally:
             self._count(-1)
             self.metrics.requests.labels(face, code).inc()
             self.metrics.request_seconds.labels(face).observe(time.perf_counter() - began)
+
+    @property
+    def _failure(self) -> str | None:
+        return None if self._engine is None else self._engine.failure
+
+    def _notify(self) -> None:
+        for watcher in self._watchers:
+            watcher()
 
     def _make_engine(self, network: Network) -> Engine:
         s = self.settings
@@ -192,8 +221,12 @@ class Service:
             low_queue=s.low_queue,
             high_queue=s.high_queue,
             decoders=s.decoders,
+            image_decoders=s.image_decoders,
+            image_queue=s.image_queue,
             max_wait=s.max_wait_ms / 1000,
             brownout=s.brownout,
+            probe_interval=s.probe_interval,
+            on_health=self._notify,
         )
 
     def _count(self, change: int) -> None:

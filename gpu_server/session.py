@@ -1,4 +1,4 @@
-"""One device's stream, without the transport: messages come from an iterator and go to a function."""
+"""One device's stream without a transport: messages come from an iterator and go to a function."""
 
 import asyncio
 import logging
@@ -11,52 +11,58 @@ from overtone.gpu_server.answer import Answer, Options
 from overtone.gpu_server.core import Core
 from overtone.gpu_server.errors import (
     BadRequest,
-    Departed,
+    ClientDisconnected,
     Expired,
+    Overloaded,
     ServiceError,
-    Shed,
     StateLost,
     Unavailable,
     WrongProfile,
 )
+from overtone.gpu_server.fair_share import Peer
 from overtone.gpu_server.service import Service
-from overtone.gpu_server.state import Kept
+from overtone.gpu_server.state import PendingImage
 from overtone.gpu_server.upload import Upload
 from overtone.protos import overtone_pb2 as pb
 
 log = logging.getLogger(__name__)
 
-# Ids of images that are done, remembered so that their late chunks are not taken for lost state.
+# Ids of finished images that are remembered, so that their late chunks are not mistaken for lost state.
 REMEMBERED = 256
-# Messages that may wait for a device that does not read, before its own are no longer read.
-BACKLOG = 64
+# Messages that may wait for a device that does not read, before the session stops reading from it.
+MAX_OUTGOING = 64
 
 Send = Callable[[pb.Downstream], Awaitable[None]]
 
 
 @dataclass(eq=False, slots=True)
 class _Flight:
+    """An image in flight; it is also the key under which the store keeps the image."""
+
     upload: Upload
     task: asyncio.Task[None] = field(init=False)
     remember: bool = True
 
 
 class Session:
-    """Many images of one device, each answered as soon as it can be.
+    """Many images of one device, each answered as soon as possible.
 
     Args:
-        service: what answers.
-        send: takes a message to the device.
+        service: has the core, the store and the settings.
+        send: passes a message to the device.
+        owner: whose session it is, as `Service.admit` names it.
     """
 
-    def __init__(self, service: Service, send: Send) -> None:
+    def __init__(self, service: Service, send: Send, owner: str = "") -> None:
         self._service = service
         self._settings = service.settings
         self._send = send
+        self._peer = Peer(owner, self)
         self._core: Core
         self._options = pb.Options()
         self._flights: dict[int, _Flight] = {}
-        self._done: OrderedDict[int, None] = OrderedDict()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._finished: OrderedDict[int, None] = OrderedDict()
         self._outgoing: asyncio.Queue[pb.Downstream | None] = asyncio.Queue()
         self._space = asyncio.Event()
         self._failure: ServiceError | None = None
@@ -64,12 +70,12 @@ class Session:
         self._ended = False
 
     async def run(self, upstream: AsyncIterator[pb.Upstream]) -> None:
-        """Serve until the device ends, the server stops, or the stream breaks.
+        """Serve until the device ends the session, the server stops, or the stream breaks.
 
         Raises:
-            ServiceError: the stream as a whole cannot go on; failures of one image are messages.
+            ServiceError: the whole stream cannot go on; the failure of one image is a message instead.
         """
-        with self._service.attending(self):
+        with self._service.track_session(self):
             await self._greet(upstream)
             reader = asyncio.create_task(self._read(upstream), name="overtone-session-reader")
             age = asyncio.get_running_loop().call_later(
@@ -82,11 +88,11 @@ class Session:
                 await self._close(reader)
 
     def go_away(self, reason: str) -> None:
-        """Finish what is in flight and refuse the rest, giving the device a moment to hear of it."""
+        """Tell the device to leave; what is in flight is finished, and new images are refused."""
         if self._leaving:
             return
         self._leaving = True
-        self._say(go_away=pb.GoAway(reason=reason))
+        self._post(go_away=pb.GoAway(reason=reason))
         asyncio.get_running_loop().call_later(self._settings.linger, self._end)
 
     async def _greet(self, upstream: AsyncIterator[pb.Upstream]) -> None:
@@ -94,7 +100,7 @@ class Session:
             async with asyncio.timeout(self._settings.deadline):
                 first = await anext(upstream)
         except StopAsyncIteration:
-            raise Departed("the stream ended before hello") from None
+            raise ClientDisconnected("the stream ended before hello") from None
         except TimeoutError:
             raise Expired("no hello came") from None
         if first.WhichOneof("message") != "hello":
@@ -104,7 +110,7 @@ class Session:
         core.check(self._read_options())
         if first.hello.profile_id not in (b"", core.profile.id):
             raise WrongProfile(f"{core.card.name} has another profile; fetch it with DescribeModel")
-        self._say(
+        self._post(
             welcome=pb.Welcome(
                 profile_id=core.profile.id, credits=self._settings.credits, model=core.card.name
             )
@@ -112,19 +118,19 @@ class Session:
 
     async def _read(self, upstream: AsyncIterator[pb.Upstream]) -> None:
         try:
-            async for message in upstream:
-                while self._outgoing.qsize() >= BACKLOG:
+            while (message := await _next(upstream)) is not None:
+                while self._outgoing.qsize() >= MAX_OUTGOING:
                     self._space.clear()
                     await self._space.wait()
-                self._take(message)
+                self._handle(message)
         except ServiceError as error:
-            self._failure = error
-            self._outgoing.put_nowait(None)
+            self._fail(error)
         except Exception:
-            log.debug("a stream broke", exc_info=True)
+            log.exception("a session failed")
+            self._fail(ServiceError("something went wrong in the server; it has been logged"))
         finally:
             for flight in self._flights.values():
-                flight.upload.fail(Departed("the stream ended before high came"))
+                flight.upload.fail(ClientDisconnected("the stream ended before high came"))
             self._end()
 
     async def _write(self) -> None:
@@ -135,40 +141,43 @@ class Session:
             raise self._failure
 
     async def _close(self, reader: asyncio.Task[None]) -> None:
-        tasks = [reader, *(flight.task for flight in self._flights.values())]
+        tasks = [reader, *self._tasks]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _take(self, message: pb.Upstream) -> None:
+    def _handle(self, message: pb.Upstream) -> None:
         match message.WhichOneof("message"):
             case "image":
-                self._take_image(message.image)
+                self._start(message.image)
             case "high":
-                self._take_chunk(message.high)
+                self._add_chunk(message.high)
             case "cancel":
                 if flight := self._flights.get(message.cancel.id):
                     flight.task.cancel()
+                    # Now rather than when the task ends, because the next message may use the credit again.
+                    self._finish(message.cancel.id, flight)
             case "end":
                 self._end()
             case "hello":
                 raise BadRequest("hello may come only once")
             case _:
-                pass  # of a newer protocol; what is not understood is passed over
+                pass  # a message of a newer protocol
 
-    def _take_image(self, image: pb.Image) -> None:
+    def _start(self, image: pb.Image) -> None:
         try:
             self._check_image(image)
         except ServiceError as error:
-            self._say(error=messages.error(image.id, error))
+            self._post(error=messages.error(image.id, error))
             return
-        self._done.pop(image.id, None)
-        flight = self._flights[image.id] = _Flight(
-            Upload(self._service.store, self._settings.max_payload_bytes)
-        )
+        self._finished.pop(image.id, None)
+        upload = Upload(self._service.store, self._peer, self._settings.max_payload_bytes)
+        flight = self._flights[image.id] = _Flight(upload)
         number = image.id
         flight.task = asyncio.create_task(self._serve(image, flight), name=f"overtone-image-{number}")
-        # Not in the task's own finally: one cancelled before its first step never enters it.
+        self._tasks.add(flight.task)
+        # Not at the end of the task itself: a task that is cancelled before its first step never gets there.
+        flight.task.add_done_callback(self._tasks.discard)
         flight.task.add_done_callback(lambda _: self._finish(number, flight))
 
     def _check_image(self, image: pb.Image) -> None:
@@ -177,71 +186,76 @@ class Session:
         if image.id in self._flights:
             raise BadRequest(f"image {image.id} is in flight already")
         if len(self._flights) >= self._settings.credits:
-            raise Shed(f"more than {self._settings.credits} images in flight", retry_after=0.1)
+            raise Overloaded(f"more than {self._settings.credits} images in flight", retry_after=0.1)
 
-    def _take_chunk(self, chunk: pb.HighChunk) -> None:
+    def _add_chunk(self, chunk: pb.HighChunk) -> None:
         flight = self._flights.get(chunk.id)
         if flight is not None:
             flight.upload.add(chunk.offset, chunk.data, chunk.last)
-        elif chunk.id in self._done:
+        elif chunk.id in self._finished:
             self._count_dropped(len(chunk.data))
         elif chunk.last:
-            self._say(need_high=pb.NeedHigh(id=chunk.id, send_both=True))
+            self._post(need_high=pb.NeedHigh(id=chunk.id, send_both=True))
 
     async def _serve(self, image: pb.Image, flight: _Flight) -> None:
         number = image.id
         try:
-            with self._service.counted("grpc"):
-                answering = self._answer(image, flight.upload)
-                # The coroutine has it now, and lets it go as soon as the store holds it.
+            with self._service.track_request("grpc"):
+                answering = self._answer(image, flight)
+                # Only the coroutine holds the image now, and it lets go of it once the store has the payload.
                 del image
                 answer = await answering
-            self._say(answer=messages.answer(number, answer))
+            self._post(answer=messages.answer(number, answer))
         except StateLost:
-            self._say(need_high=pb.NeedHigh(id=number, send_both=True))
+            self._post(need_high=pb.NeedHigh(id=number, send_both=True))
             flight.remember = False
         except ServiceError as error:
-            self._say(error=messages.error(number, error))
+            self._post(error=messages.error(number, error))
 
-    async def _answer(self, image: pb.Image, upload: Upload) -> Answer:
-        number, low, both, options = image.id, image.low, image.high_follows, self._read_options()
-        result = await self._core.low(low, options, both)
+    async def _answer(self, image: pb.Image, flight: _Flight) -> Answer:
+        number, low, promised, options = image.id, image.low, image.high_follows, self._read_options()
+        result = await self._core.low(low, options, promised)
         if isinstance(result, Answer):
             return result
-        # From here on the store alone holds the low payload, and may lose it.
-        self._service.store.put((self, number), Kept(low, result))
-        # Nor need it be asked for if it has come unasked while low was computed.
-        if not both and not upload.complete:
-            self._say(need_high=messages.need_high(number, result))
+        # From here on only the store holds the low payload, and it may lose it.
+        self._service.store.put(flight, self._peer, PendingImage(low, result))
+        # There is no need to ask for high if all of it has come in the meantime.
+        if not promised and not flight.upload.complete:
+            self._post(need_high=messages.need_high(number, result))
+        flight.upload.request()
         del image, low, result
-        high = await self._whole(upload, options)
+        high = await self._high_payload(flight.upload, options)
         try:
-            kept = self._service.find((self, number), len(high))
+            pending = self._service.find(flight, len(high))
         except StateLost:
-            if not both:
+            if not promised:
                 raise
-            raise Shed(
+            # Both payloads came and there was no room for them; asking for them again would not help.
+            raise Overloaded(
                 "the server has no room for unfinished images; try again later", retry_after=1.0
             ) from None
-        return await self._core.high(kept.low, high, options, kept.need)
+        return await self._core.high(pending.low, high, options, pending.need)
 
-    async def _whole(self, upload: Upload, options: Options) -> bytes:
+    async def _high_payload(self, upload: Upload, options: Options) -> bytes:
         limit = asyncio.get_running_loop().time() + self._service.store.ttl
         try:
             async with asyncio.timeout_at(min(limit, options.expires or limit)):
-                return await upload.whole()
+                return await upload.payload()
         except TimeoutError:
             raise Expired("high did not come in time") from None
 
     def _finish(self, number: int, flight: _Flight) -> None:
+        """Free what an image in flight holds; no effect if that has been done."""
+        if self._flights.get(number) is not flight:
+            return
+        del self._flights[number]
         self._count_dropped(flight.upload.unread)
         flight.upload.close()
-        del self._flights[number]
-        self._service.store.drop((self, number))
+        self._service.store.drop(flight)
         if flight.remember:
-            self._done[number] = None
-            if len(self._done) > REMEMBERED:
-                self._done.popitem(last=False)
+            self._finished[number] = None
+            if len(self._finished) > REMEMBERED:
+                self._finished.popitem(last=False)
         if self._ended and not self._flights:
             self._outgoing.put_nowait(None)
 
@@ -249,13 +263,27 @@ class Session:
         self._service.metrics.dropped.inc(size)
 
     def _end(self) -> None:
-        """No more images; the stream closes when the last one is answered."""
+        """Accept no more images; the stream closes when the last one is answered."""
         self._ended = True
         if not self._flights:
             self._outgoing.put_nowait(None)
 
+    def _fail(self, error: ServiceError) -> None:
+        """End the whole stream with an error."""
+        self._failure = error
+        self._outgoing.put_nowait(None)
+
     def _read_options(self) -> Options:
         return messages.options(self._options)
 
-    def _say(self, **message: object) -> None:
+    def _post(self, **message: object) -> None:
         self._outgoing.put_nowait(pb.Downstream(**message))  # type: ignore[arg-type]
+
+
+async def _next(upstream: AsyncIterator[pb.Upstream]) -> pb.Upstream | None:
+    """The next message; None at the end of the stream, and also when the connection breaks."""
+    try:
+        return await anext(upstream, None)
+    except Exception:
+        log.debug("a stream broke", exc_info=True)
+        return None

@@ -1,10 +1,11 @@
-"""What can be set about a server: arguments, or the environment with the prefix ``OVERTONE_``."""
+"""The settings of a server, from arguments or from environment variables with the prefix ``OVERTONE_``."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AliasChoices,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
@@ -23,72 +24,92 @@ MIB = 1024 * KIB
 
 
 class Settings(BaseSettings):
-    """Everything about one server; times are in seconds unless the name says otherwise."""
+    """Everything about one server. Times are in seconds unless the name says otherwise."""
 
-    model_config = SettingsConfigDict(env_prefix="OVERTONE_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix="OVERTONE_", frozen=True, extra="forbid", populate_by_name=True
+    )
 
     model: str = Field(
-        default="imagenette", min_length=1, description="a bundled checkpoint's name, or a path"
+        default="imagenette", min_length=1, description="name of a bundled checkpoint, or a path"
     )
     host: str = "127.0.0.1"
-    grpc_port: Port = Field(default=50051, description="0 takes a free one")
-    http_port: Port = Field(default=8080, description="0 takes a free one")
+    grpc_port: Port = Field(default=50051, description="0 means any free port")
+    http_port: Port = Field(default=8080, description="0 means any free port")
     tokens: Annotated[tuple[str, ...], NoDecode] = Field(
-        default=(), description="any of these is let in; none: everybody is"
+        default=(), description="clients must send one of these; without any, all clients are let in"
     )
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     reflection: bool = True
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1 ...")
-    threads: NonNegativeInt = Field(default=0, description="of the network on the CPU; 0 leaves it to torch")
-    decoders: PositiveInt = Field(default=2, description="threads that decode payloads and pictures")
+    threads: NonNegativeInt = Field(default=0, description="of the network on a CPU; 0 leaves it to torch")
+    decoders: PositiveInt = Field(default=2, description="threads that decode payloads")
+    image_decoders: PositiveInt = Field(default=1, description="threads that decode JPEG, PNG and WebP")
+    image_queue: PositiveInt = Field(default=16, description="images that may be decoded or wait for it")
     batch_sizes: Annotated[tuple[PositiveInt, ...], NoDecode] = Field(
-        default=(), description="warmed sizes; none: by device"
+        default=(), description="sizes that are warmed; none: those of the device"
     )
     max_wait_ms: float = Field(
-        default=0.0, ge=0, le=10, description="wait for company when the device is idle"
+        default=0.0, ge=0, le=10, description="how long an idle network waits for more images"
     )
     cuda_graphs: bool = True
 
     low_queue: PositiveInt = 256
     high_queue: PositiveInt = 256
-    deadline: PositiveFloat = Field(default=10.0, description="most time one stage may take, queue included")
+    deadline: PositiveFloat = Field(default=10.0, description="limit for one stage, its queue included")
     brownout: NonNegativeFloat = Field(
-        default=1.0, description="backlog above which the low answer is given instead of asking"
+        default=1.0,
+        description="backlog above which the server gives the low answer and does not ask for high",
+    )
+    probe_interval: PositiveFloat = Field(
+        default=1.0, description="between tests of a network that fails; the server is not ready meanwhile"
     )
 
     state_bytes: PositiveInt = Field(
-        default=64 * MIB, description="low payloads and half-sent high ones, of all devices"
+        default=64 * MIB, description="low payloads kept and high payloads arriving, of all devices together"
     )
     state_ttl: PositiveFloat = 30.0
-    credits: PositiveInt = Field(default=16, description="images one session may have in flight")
+    credits: PositiveInt = Field(default=16, description="images that one session may have in flight")
     max_sessions: PositiveInt = 4096
     linger: NonNegativeFloat = Field(
-        default=1.0, description="after go_away, how long a session still listens"
+        default=1.0, description="how long a session still listens after it was told to go away"
     )
     session_age: PositiveFloat = Field(
-        default=900.0, description="after which a session is asked to connect again"
+        default=900.0, description="after which a session is told to connect again"
+    )
+    min_ping_interval: PositiveFloat = Field(
+        default=30.0, description="idle devices that ping more often are disconnected"
     )
 
     max_payload_bytes: PositiveInt = 256 * KIB
-    max_picture_bytes: PositiveInt = 8 * MIB
-    max_picture_pixels: PositiveInt = 24_000_000
-    body_bytes: PositiveInt = Field(default=256 * MIB, description="HTTP bodies held, in all")
-    body_timeout: PositiveFloat = Field(default=120.0, description="most time one HTTP body may take to come")
+    max_image_bytes: PositiveInt = Field(
+        default=8 * MIB,
+        validation_alias=AliasChoices("OVERTONE_MAX_IMAGE_BYTES", "OVERTONE_MAX_PICTURE_BYTES"),
+    )
+    max_image_pixels: PositiveInt = Field(
+        default=24_000_000,
+        validation_alias=AliasChoices("OVERTONE_MAX_IMAGE_PIXELS", "OVERTONE_MAX_PICTURE_PIXELS"),
+    )
+    body_bytes: PositiveInt = Field(
+        default=256 * MIB, description="HTTP bodies held, of all requests together"
+    )
+    body_timeout: PositiveFloat = Field(default=120.0, description="limit for one HTTP body to arrive")
     max_top: PositiveInt = 100
 
     pause: NonNegativeFloat = Field(
-        default=0.5, description="between not being ready and refusing, for load balancers"
+        default=0.5, description="between no longer being ready and refusing, for load balancers"
     )
     drain: NonNegativeFloat = Field(
-        default=10.0, description="most time given to what is in flight when stopping"
+        default=10.0, description="limit for finishing what is in flight when stopping"
     )
 
     @field_validator("tokens", "batch_sizes", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        """A comma-separated text, as an environment variable holds it."""
+        """Split a comma-separated text, the form of an environment variable."""
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
@@ -117,22 +138,23 @@ class Settings(BaseSettings):
 
 
 def read(**given: Any) -> Settings:
-    """Settings from these arguments and the environment.
+    """Settings from these arguments and the environment; arguments that are None count as not given.
 
     Raises:
-        ValueError: one does not fit; in one line that names it as it was given.
+        ValueError: a setting is invalid; the message is one line that names it as it was given.
     """
+    arguments = {name: value for name, value in given.items() if value is not None}
     try:
-        return Settings(**given)
+        return Settings(**arguments)
     except ValidationError as error:
         first = error.errors()[0]
-        # None where it is about several of them.
-        names = [_said(str(name), given) for name in first["loc"][:1]]
+        # There is no name where an error is about several settings.
+        names = [_as_given(str(name), arguments) for name in first["loc"][:1]]
         raise ValueError(": ".join([*names, first["msg"].removeprefix("Value error, ")])) from None
 
 
-def _said(name: str, given: Mapping[str, Any]) -> str:
-    """A setting as people write it: the option of `overtone serve`, or the variable."""
-    if name not in given:
-        return f"OVERTONE_{name.upper()}"
+def _as_given(name: str, arguments: Mapping[str, Any]) -> str:
+    """The name of a setting as people write it: an option of `overtone serve`, or a variable."""
+    if name not in arguments:
+        return f"OVERTONE_{name.upper().removeprefix('OVERTONE_')}"
     return "--token" if name == "tokens" else f"--{name.replace('_', '-')}"

@@ -1,6 +1,8 @@
-"""Low payloads kept between the phases, bounded by bytes and by time. Losing one is a normal answer.
+"""What the server holds between messages, bounded by bytes and by time. Losing some of it is a normal answer.
 
-High payloads still arriving are counted against the same bytes, so that slow devices cannot fill the memory.
+Three quarters of the bytes are for images whose high payload the server has asked for: the low payload, and what has
+arrived of the high one. The last quarter is for high payloads that come unasked. However many of those there are, they
+push out nothing that was asked for.
 """
 
 import secrets
@@ -10,49 +12,36 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 from overtone.gpu_server.answer import NeedHigh
-from overtone.gpu_server.errors import Shed, StateLost
+from overtone.gpu_server.errors import Overloaded, StateLost
+from overtone.gpu_server.fair_share import FairShare, Holding, Peer
 from overtone.gpu_server.metrics import Metrics
 
-# What an entry costs beside its payload: keys, objects, the low answer.
+# The cost of an entry besides its payload: keys, objects, the low answer.
 OVERHEAD = 1024
+# The part of the bytes for high payloads that come unasked.
+UNREQUESTED_SHARE = 1 / 4
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """What is known of an image whose high has been asked for."""
+class PendingImage:
+    """An image whose high payload has been asked for."""
 
     low: bytes
     need: NeedHigh
 
-
-class Budget:
-    """Bytes that may be held at one time, of all requests together."""
-
-    def __init__(self, limit: int) -> None:
-        self.used = 0
-        self._limit = limit
-
-    def take(self, count: int) -> None:
-        """Hold more.
-
-        Raises:
-            Shed: it would be too many.
-        """
-        if self.used + count > self._limit:
-            raise Shed("the server holds too many unfinished requests; try again later", retry_after=1.0)
-        self.used += count
-
-    def give(self, count: int) -> None:
-        """Hold less."""
-        self.used -= count
+    @property
+    def size(self) -> int:
+        """Bytes that it takes."""
+        known = self.need.probabilities
+        return len(self.low) + OVERHEAD + (0 if known is None else known.nbytes)
 
 
 class Store:
-    """Oldest out first.
+    """Pending images by key, and the bytes of uploads.
 
     Args:
-        limit: bytes of everything kept.
-        ttl: seconds an entry lives.
+        limit: bytes of everything held.
+        ttl: seconds an image stays pending.
         metrics: where to count hits, misses and evictions.
         clock: seconds, monotonic.
     """
@@ -61,33 +50,38 @@ class Store:
         self, limit: int, ttl: float, metrics: Metrics, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.ttl = ttl
-        self._limit = limit
         self._metrics = metrics
         self._clock = clock
-        self._entries: OrderedDict[Hashable, tuple[float, Kept]] = OrderedDict()
-        self._bytes = 0
+        self._entries: OrderedDict[Hashable, tuple[float, PendingImage, Holding]] = OrderedDict()
+        unrequested = int(limit * UNREQUESTED_SHARE)
+        self._unrequested = FairShare(unrequested)
+        self._requested = FairShare(limit - unrequested)
 
     @property
     def bytes(self) -> int:
-        """What is held now."""
-        return self._bytes
+        """Bytes that are held now."""
+        return self._requested.used + self._unrequested.used
 
-    def issue(self, owner: str, kept: Kept) -> str:
-        """Keep something under a new token that only its owner can use."""
+    def issue(self, owner: str, pending: PendingImage) -> str:
+        """Keep an image under a new token that only its owner can use."""
         token = secrets.token_urlsafe(16)
-        self.put((owner, token), kept)
+        self.put((owner, token), Peer(owner), pending)
         return token
 
-    def put(self, key: Hashable, kept: Kept) -> None:
-        """Keep something; older entries make room, and what is larger than all the room is lost at once."""
+    def put(self, key: Hashable, peer: Peer, pending: PendingImage) -> None:
+        """Keep an image of this peer; others may make room for it. If there is no room, it is lost at once."""
         self.drop(key)
         self._expire()
-        self._entries[key] = (self._clock() + self.ttl, kept)
-        self._bytes += _size(kept)
-        self._shrink()
+        holding = Holding(peer, pending.size, lambda: self._evict(key))
+        try:
+            self._requested.hold(holding)
+        except Overloaded:
+            self._metrics.state_evictions.inc()
+        else:
+            self._entries[key] = (self._clock() + self.ttl, pending, holding)
 
     def check(self, key: Hashable) -> None:
-        """See that `get` would find something now; it is no hit yet.
+        """Make sure that `get` would find something now; this does not count as a hit.
 
         Raises:
             StateLost: it would not.
@@ -97,11 +91,11 @@ class Store:
             self._metrics.state_misses.inc()
             raise StateLost("the low payload is not here, or no longer: send both")
 
-    def get(self, key: Hashable) -> Kept:
-        """What was kept under this key; it stays until dropped, expired or evicted.
+    def get(self, key: Hashable) -> PendingImage:
+        """The image kept under this key; it stays until it is dropped, expires or is evicted.
 
         Raises:
-            StateLost: nothing is.
+            StateLost: there is none.
         """
         self.check(key)
         self._metrics.state_hits.inc()
@@ -111,39 +105,51 @@ class Store:
         """Forget this key, if it is known."""
         entry = self._entries.pop(key, None)
         if entry is not None:
-            self._bytes -= _size(entry[1])
+            self._requested.release(entry[2])
 
-    def reserve(self, count: int) -> None:
-        """Count bytes held elsewhere; entries make room for them.
-
-        Raises:
-            Shed: not even an empty store has room.
-        """
-        self._bytes += count
-        self._shrink()
-        if self._bytes > self._limit:
-            self._bytes -= count
-            raise Shed("the server holds too many unfinished payloads; try again later", retry_after=1.0)
-
-    def release(self, count: int) -> None:
-        """Give back what was reserved."""
-        self._bytes -= count
+    def reserve(self, peer: Peer, on_evicted: Callable[[], None]) -> "Reservation":
+        """Begin to count the bytes of an upload that the server has not asked for yet."""
+        return Reservation(self._unrequested, self._requested, Holding(peer, 0, on_evicted))
 
     def _expire(self) -> None:
         now = self._clock()
         while self._entries and next(iter(self._entries.values()))[0] <= now:
-            self._evict()
+            key = next(iter(self._entries))
+            self.drop(key)
+            self._metrics.state_evictions.inc()
 
-    def _shrink(self) -> None:
-        while self._entries and self._bytes > self._limit:
-            self._evict()
-
-    def _evict(self) -> None:
-        _, (_, kept) = self._entries.popitem(last=False)
-        self._bytes -= _size(kept)
+    def _evict(self, key: Hashable) -> None:
+        del self._entries[key]
         self._metrics.state_evictions.inc()
 
 
-def _size(kept: Kept) -> int:
-    known = kept.need.probabilities
-    return len(kept.low) + OVERHEAD + (0 if known is None else known.nbytes)
+class Reservation:
+    """The bytes of one upload, as a store counts them."""
+
+    def __init__(self, unrequested: FairShare, requested: FairShare, holding: Holding) -> None:
+        self._share = unrequested
+        self._requested = requested
+        self._holding = holding
+        unrequested.hold(holding)
+
+    def grow(self, count: int) -> None:
+        """Count more bytes.
+
+        Raises:
+            Overloaded: there is no room for them.
+        """
+        self._share.grow(self._holding, count)
+
+    def request(self) -> None:
+        """The server has asked for these bytes, so they move to the larger part.
+
+        Raises:
+            Overloaded: there is no room for them.
+        """
+        self.release()
+        self._share = self._requested
+        self._share.hold(self._holding)
+
+    def release(self) -> None:
+        """Count these bytes no longer; no effect if they have been released or evicted."""
+        self._share.release(self._holding)

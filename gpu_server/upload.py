@@ -1,46 +1,50 @@
-"""A high payload arriving in chunks."""
+"""A high payload that arrives in chunks."""
 
 import asyncio
 
-from overtone.gpu_server.errors import BadRequest, ServiceError, TooLarge
+from overtone.gpu_server.errors import BadRequest, Overloaded, ServiceError, TooLarge
+from overtone.gpu_server.fair_share import Peer
 from overtone.gpu_server.state import Store
 
 MAX_CHUNK = 16 * 1024
 
 
 class Upload:
-    """Collects chunks in order; its bytes are reserved in the store until it is closed.
+    """Collects chunks in order; the store counts its bytes until it is closed.
 
     Args:
-        store: whose bytes are used.
+        store: counts the bytes.
+        peer: who sends them.
         limit: bytes of the whole payload.
     """
 
-    def __init__(self, store: Store, limit: int) -> None:
-        self._store = store
+    def __init__(self, store: Store, peer: Peer, limit: int) -> None:
         self._limit = limit
         self._data = bytearray()
+        self._received = 0
         self._ended = asyncio.Event()
         self._failure: ServiceError | None = None
         self._read = False
+        self._reservation = store.reserve(peer, self._evict)
 
     @property
     def complete(self) -> bool:
-        """Whether the last chunk is here and all is well."""
+        """Whether the last chunk is here and the upload has not failed."""
         return self._ended.is_set() and self._failure is None
 
     @property
     def unread(self) -> int:
-        """Bytes that came and that nobody has wanted yet."""
-        return 0 if self._read else len(self._data)
+        """How many bytes came for nothing, because the payload was never read."""
+        return 0 if self._read else self._received
 
     def add(self, offset: int, data: bytes, last: bool) -> None:
-        """The next chunk; one that does not fit fails the whole upload. More after the last are ignored."""
+        """Append a chunk. One that does not fit fails the whole upload; after the last one they are ignored."""
+        self._received += len(data)
         if self._ended.is_set():
             return
         try:
             self._check(offset, data)
-            self._store.reserve(len(data))
+            self._reservation.grow(len(data))
         except ServiceError as error:
             self.fail(error)
             return
@@ -48,17 +52,25 @@ class Upload:
         if last:
             self._ended.set()
 
-    def fail(self, error: ServiceError) -> None:
-        """The payload will not become whole; no effect once it is."""
-        if not self._ended.is_set():
-            self._failure = error
-            self._ended.set()
+    def request(self) -> None:
+        """The server needs this payload: from now on its bytes count as asked for."""
+        if self._failure is not None:
+            return
+        try:
+            self._reservation.request()
+        except Overloaded as error:
+            self._give_up(error)
 
-    async def whole(self) -> bytes:
-        """The payload, once its last chunk is here.
+    def fail(self, error: ServiceError) -> None:
+        """Wait for no more chunks; no effect if the payload is complete."""
+        if not self._ended.is_set():
+            self._give_up(error)
+
+    async def payload(self) -> bytes:
+        """The payload, as soon as its last chunk is here.
 
         Raises:
-            ServiceError: it failed.
+            ServiceError: the upload failed.
         """
         await self._ended.wait()
         if self._failure is not None:
@@ -67,9 +79,17 @@ class Upload:
         return bytes(self._data)
 
     def close(self) -> None:
-        """Give the bytes back; it may be called again."""
-        self.fail(BadRequest("the upload was closed"))
-        self._store.release(len(self._data))
+        """Free the bytes; it may be called again."""
+        self._give_up(BadRequest("the upload was closed"))
+
+    def _evict(self) -> None:
+        if not self._read:
+            self._give_up(Overloaded("the server had no room for the high payload", retry_after=1.0))
+
+    def _give_up(self, error: ServiceError) -> None:
+        self._failure = self._failure or error
+        self._ended.set()
+        self._reservation.release()
         self._data = bytearray()
 
     def _check(self, offset: int, data: bytes) -> None:

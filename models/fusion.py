@@ -40,7 +40,7 @@ def fused(model: M, example: tuple[Tensor, ...]) -> M:
         same = [torch.allclose(a, b, rtol=1e-3, atol=1e-3 * float(a.abs().max() + 1)) for a, b in pairs]
     if all(same):
         return changed
-    log.warning("convolutions and normalisations could not be fused; running them apart")
+    log.warning("convolutions and normalisations could not be fused; running them separately")
     return model
 
 

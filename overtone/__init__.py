@@ -2,7 +2,7 @@
 
     from overtone import Client
 
-The client is imported when it is first asked for, so that `overtone.frequency` needs no gRPC and a server no client.
+The client is imported only when it is used, so that `overtone.frequency` needs no gRPC and a server no client.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from overtone.edge_client import AsyncClient as AsyncClient
     from overtone.edge_client import Client as Client
     from overtone.edge_client import OvertoneError as OvertoneError
+    from overtone.edge_client import Result as Result
+    from overtone.edge_client import Tls as Tls
 
 __version__ = "0.2.0"
 
-__all__ = ["Answer", "AsyncClient", "Client", "OvertoneError", "__version__"]
+__all__ = ["Answer", "AsyncClient", "Client", "OvertoneError", "Result", "Tls", "__version__"]
 
 
 def __getattr__(name: str) -> Any:

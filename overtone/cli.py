@@ -1,19 +1,22 @@
-"""The command line: the commands of every package, mounted."""
+"""The command line: the commands of all packages."""
 
-import os
-import sys
 from typing import Annotated
 
 import typer
 
-from overtone import __version__
+from overtone import __version__, command
 from overtone.benchmarks import cli as benchmarks
 from overtone.edge_client import cli as edge_client
 from overtone.gpu_server import cli as gpu_server
 from overtone.training import cli as training
 
 app = typer.Typer(
-    help="Image inference for devices on thin links.", no_args_is_help=True, pretty_exceptions_enable=False
+    help="Image inference for devices on thin links.",
+    epilog=command.examples(
+        "overtone demo", "overtone serve --host 0.0.0.0", "overtone classify photograph.jpg"
+    ),
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
 )
 for package in (edge_client, gpu_server, training, benchmarks):
     app.add_typer(package.app)
@@ -35,5 +38,5 @@ def _options(
 
 
 def main() -> None:
-    """Entry point for `python -m overtone`."""
-    app(prog_name=os.path.basename(sys.argv[0]))
+    """Run the command line, as `python -m overtone` does."""
+    app(prog_name="python -m overtone")

@@ -1,4 +1,4 @@
-"""What the commands of all packages share: options, and how an error ends a command."""
+"""What the commands of all packages share: options, examples, and how an error ends a command."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ Data = Annotated[
     Path, typer.Option(envvar="OVERTONE_DATA", help="Folder with train/ and val/, a sub-folder per class.")
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Workers = Annotated[int, typer.Option(min=0, help="Processes that decode pictures.")]
+Workers = Annotated[int, typer.Option(min=0, help="Processes that decode images.")]
 
 
 class Default(TyperCommand):
@@ -34,7 +34,7 @@ class WithDefault(TyperGroup):
 
 
 def call(name: str, extra: str, function: Callable[[], Any]) -> Any:
-    """Run a command; an expected failure is one line and exit code 1, a missing extra says what to install."""
+    """Run a command. An expected error is printed in one line; so is what to install if an extra is missing."""
     try:
         return function()
     except ModuleNotFoundError as error:
@@ -48,14 +48,25 @@ def call(name: str, extra: str, function: Callable[[], Any]) -> Any:
 
 
 def finish(code: int | None) -> None:
-    """Exit with a code that is not zero."""
+    """Exit with this code, unless it is zero or None."""
     if code:
         raise typer.Exit(code)
 
 
 def fail(message: str, code: int = 1) -> None:
     """Print one line on standard error and exit."""
+    complain(message)
+    raise typer.Exit(code)
+
+
+def complain(message: str) -> None:
+    """Print one line on standard error."""
     Console(stderr=True).print(
         f"overtone: {message}", style="red", highlight=False, soft_wrap=True, markup=False
     )
-    raise typer.Exit(code)
+
+
+def examples(*lines: str) -> str:
+    """The epilog of a command's help that shows these examples."""
+    # The first, empty line keeps typer from taking away the indentation of the others.
+    return "\n  ".join(("\nExamples:", *lines))

@@ -1,1 +1,1 @@
-"""The wire contract: `overtone.proto` and the Python stubs made from it by ``python -m overtone.protos.generate``."""
+"""The gRPC contract: `overtone.proto`, and the Python stubs that `overtone.protos.generate` makes from it."""

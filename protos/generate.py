@@ -1,4 +1,4 @@
-"""Make the Python stubs from `overtone.proto`: ``python -m overtone.protos.generate`` (needs grpcio-tools)."""
+"""Generate the Python stubs from `overtone.proto`: ``python -m overtone.protos.generate`` (needs grpcio-tools)."""
 
 import argparse
 import re
@@ -14,7 +14,7 @@ def generate(folder: Path = HERE) -> None:
     """Write `STUBS` into a folder.
 
     Raises:
-        RuntimeError: protoc refused the contract; its message is on standard error.
+        RuntimeError: protoc rejected the contract; its message is on standard error.
     """
     from grpc_tools import protoc
 
@@ -22,7 +22,7 @@ def generate(folder: Path = HERE) -> None:
     outputs = [f"--{kind}_out={folder}" for kind in ("python", "pyi", "grpc_python")]
     if protoc.main(["protoc", *includes, *outputs, str(HERE / "overtone.proto")]):
         raise RuntimeError("protoc could not read overtone.proto")
-    # protoc writes top-level imports; ours live in this package.
+    # protoc writes an import from the top level, but the stubs are in this package.
     grpc_stub = folder / "overtone_pb2_grpc.py"
     fixed = re.sub(
         r"(?m)^import overtone_pb2 as", "from overtone.protos import overtone_pb2 as", grpc_stub.read_text()
@@ -31,7 +31,7 @@ def generate(folder: Path = HERE) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m overtone.protos.generate", description=__doc__)
     parser.add_argument(
         "folder", nargs="?", type=Path, default=HERE, help="where to write (default: %(default)s)"

@@ -55,7 +55,7 @@ class CascadeServicer:
     """Missing associated documentation comment in .proto file."""
 
     def Session(self, request_iterator, context):
-        """One device's stream: many images, each with an id the device chose. The first message is hello.
+        """One device's stream of many images, each with an id that the device chose. The first message is hello.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -69,7 +69,7 @@ class CascadeServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DescribeModel(self, request, context):
-        """Everything a device must know to encode for the model that is served.
+        """Everything that a device must know to encode for the server's model.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from overtone.frequency.picture import open_rgb
+from overtone.frequency.pixels import open_rgb
 from overtone.training.data import Pictures
 from overtone.training.progress import tracked
 
@@ -75,7 +75,7 @@ def source(pictures: Pictures, size: int, free: Callable[[], float] | None = Non
     """Decoded pictures where they fit into memory, else their files; `size` is the largest training side.
 
     Raises:
-        PictureError: one of them cannot be read.
+        ImageError: one of them cannot be read.
     """
     if not len(pictures):
         return Files(pictures)

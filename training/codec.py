@@ -23,7 +23,6 @@ from overtone.frequency import (
     Tables,
     coefficients,
     fit,
-    fit_tables,
     open_rgb,
     prior_tables,
     quantise,
@@ -34,6 +33,7 @@ from overtone.models.card import STALE
 from overtone.models.checkpoint import CARD_KEY
 from overtone.training.data import Pictures, part, split
 from overtone.training.progress import tracked
+from overtone.training.table_fitting import fit_tables
 
 TABLES_ON = 600
 

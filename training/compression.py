@@ -15,7 +15,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
-from overtone.frequency.picture import fit
+from overtone.frequency.pixels import fit
 from overtone.training.data import Augmentation
 
 Codec = Literal["jpeg", "webp", "avif"]

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from overtone.frequency.picture import fit, open_rgb
+from overtone.frequency.pixels import fit, open_rgb
 
 # Takes a picture and a side to uint8[side, side, 3].
 View = Callable[[Image.Image, int], NDArray[np.uint8]]

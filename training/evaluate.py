@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from overtone.frequency.picture import PictureError
+from overtone.frequency.pixels import ImageError
 from overtone.models import Card, Cascade, OperatingPoint, choose_device, find, load
 from overtone.training import table
 from overtone.training.data import DataError, Pictures
@@ -105,9 +105,9 @@ def _one_line_errors() -> Iterator[None]:
     """A damaged picture in a worker process comes back as that process's whole traceback: keep its end."""
     try:
         yield
-    except PictureError as error:
+    except ImageError as error:
         *_, last = str(error).strip().splitlines()
-        raise PictureError(last.rpartition("PictureError: ")[2]) from error
+        raise ImageError(last.rpartition("ImageError: ")[2]) from error
 
 
 def _point(card: Card, quality: int, threshold: float | None, name: str | None) -> OperatingPoint:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from overtone.frequency.picture import fit
+from overtone.frequency.pixels import fit
 from overtone.training.compression import Compressed, Compression
 from overtone.training.data import Augment, Augmentation, View
 from overtone.training.kinds import CascadeNetwork, Network, Section

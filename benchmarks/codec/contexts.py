@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from overtone.frequency import Profile, coefficients, encode_bands, fit, fit_tables, open_rgb, quantise
-from overtone.frequency.bank import best_table, bits
+from overtone.frequency import Profile, coefficients, encode_bands, fit, open_rgb, quantise
 from overtone.frequency.channels import DC, HIGH, LOW
-from overtone.frequency.reading import own_places
+from overtone.frequency.frequency_tables import best_table, code_lengths
+from overtone.frequency.neighbours import causal_neighbours
 from overtone.frequency.stream import channel_bits
 from overtone.training.data import part
 from overtone.training.progress import tracked
+from overtone.training.table_fitting import fit_tables
 
 STEPS = "256,112,64,32"
 CHANNELS = LOW + HIGH
@@ -49,7 +50,7 @@ def static_bits(fitted: NDArray[np.int16], measured: NDArray[np.int16]) -> NDArr
     for number, channel in enumerate(CHANNELS):
         sample, held_out = (_folded(b[:, number], channel in DC) for b in (fitted, measured))
         table = best_table(np.bincount(sample, minlength=1 << 16).astype(np.float64))
-        found.append(float(bits(table, 1 << 16)[held_out].sum()) / len(measured))
+        found.append(float(code_lengths(table, 1 << 16)[held_out].sum()) / len(measured))
     return np.array(found)
 
 
@@ -70,7 +71,7 @@ def fitted_profile(train: NDArray[np.float32], steps: Sequence[int]) -> Profile:
 
 
 def _folded(plane: NDArray[np.int16], dc: bool) -> NDArray[np.int64]:
-    away = plane - (own_places(plane)["med"] if dc else 0)
+    away = plane - (causal_neighbours(plane)["med"] if dc else 0)
     values = away.astype(np.int64).ravel()
     return np.where(values < 0, -2 * values - 1, 2 * values)
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from overtone.edge_client.pictures import jpeg_bytes
+from overtone.edge_client.image_files import jpeg_bytes
 from overtone.frequency import (
     Profile,
     coefficients,

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from overtone.benchmarks.codec.contexts import fitted_profile, quantised
 from overtone.frequency import PayloadError, coder, coefficients, encode_bands, read_header, stream
 from overtone.frequency.channels import HIGH, LOW
-from overtone.frequency.plan import Plan
+from overtone.frequency.coding_plan import CodingPlan
 
 SIZE = 48
 STEPS = (128, 48, 16)
@@ -35,7 +35,7 @@ class Seed:
 
     payload: bytes
     known: NDArray[np.int16]
-    plan: Plan
+    plan: CodingPlan
 
 
 class DisagreementError(Exception):

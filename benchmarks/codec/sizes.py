@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from overtone.frequency import Profile, coefficients, encode_bands, fit, fit_tables, open_rgb, quantise
+from overtone.frequency import Profile, coefficients, encode_bands, fit, open_rgb, quantise
 from overtone.frequency.channels import HIGH, LOW
 from overtone.training.data import part
 from overtone.training.progress import tracked
+from overtone.training.table_fitting import fit_tables
 
 SIZES = (224, 320, 448)
 STEPS = (32, 64, 96, 128, 160)

@@ -21,8 +21,8 @@ from overtone.benchmarks.link.link import Link
 from overtone.benchmarks.link.rate import MTU_PAYLOAD, Rate, parse_duration
 from overtone.benchmarks.pictures import Gallery, gather
 from overtone.edge_client import Policy
-from overtone.edge_client.pictures import class_names, jpeg_bytes, truth
-from overtone.edge_client.rows import Row, document
+from overtone.edge_client.image_files import class_names, jpeg_bytes, truth
+from overtone.edge_client.output import Row, document
 from overtone.frequency import Profile
 
 Transport = Literal["grpc", "rest"]

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from overtone.benchmarks.demo.summary import accuracy, exit_share
-from overtone.edge_client.rows import Row
+from overtone.edge_client.output import Row
 
 NUMBERS = (("sure", 6), ("stage", 7), ("payload", 7), ("link up", 7), ("latency", 8), ("JPEG", 7))
 STAGES = {"low": ("low", ""), "high": ("▲ high", "cyan"), "brownout": ("▼ busy", "yellow")}

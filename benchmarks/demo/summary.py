@@ -10,7 +10,7 @@ from rich.table import Table
 
 from overtone.benchmarks.link.air import on_air
 from overtone.benchmarks.link.rate import Rate
-from overtone.edge_client.rows import Row
+from overtone.edge_client.output import Row
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from overtone.benchmarks.load.upload import Rival
-from overtone.edge_client.pictures import Coded, class_names, code, truth
+from overtone.edge_client import EncodedImage, encode_image
+from overtone.edge_client.image_files import class_names, truth
 from overtone.edge_client.stage import Stage
 from overtone.frequency import Profile
 
@@ -14,7 +15,7 @@ from overtone.frequency import Profile
 class Parcel:
     """A picture ready to be sent: payloads or, for a rival, a file; and the index of its class, if known."""
 
-    coded: Coded | bytes
+    coded: EncodedImage | bytes
     truth: int | None
     encode_ms: float
 
@@ -69,7 +70,7 @@ def prepare(
         label = truth(path, names)
         index = None if label is None else profile.labels.index(label)
         if rival is None:
-            coded = code(path, profile, quality)
+            coded = encode_image(path, profile, quality)
             parcels.append(Parcel(coded, index, coded.milliseconds))
         else:
             body, milliseconds = rival.encode(path)

@@ -5,22 +5,18 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self, cast
+from typing import Any, Literal, Protocol, Self
 
 import grpc
 import httpx
 
 from overtone.benchmarks.load.ready import Parcel
 from overtone.benchmarks.load.upload import Rival
-from overtone.edge_client import AsyncClient, OvertoneError, Policy, ProtocolError
+from overtone.edge_client import AsyncClient, EncodedImage, OvertoneError, Policy, ProtocolError
 from overtone.edge_client.errors import ConnectionLost, from_code
 from overtone.edge_client.grpc_transport import CHANNEL
-from overtone.edge_client.pictures import Coded
 from overtone.edge_client.session import STAGES, from_rpc
 from overtone.edge_client.stage import Stage
-from overtone.edge_client.transport import Upload
-from overtone.frequency import Profile
-from overtone.frequency.picture import Source
 from overtone.protos import overtone_pb2 as pb
 from overtone.protos import overtone_pb2_grpc as stubs
 
@@ -102,8 +98,8 @@ class Prepared(AsyncClient):
 
     async def ask(self, parcel: Parcel) -> Reply:
         """One picture, by the policy."""
-        assert isinstance(parcel.coded, Coded)
-        answer = await self.classify(cast(Source, parcel.coded))
+        assert isinstance(parcel.coded, EncodedImage)
+        answer = await self.classify(parcel.coded)
         return Reply(
             answer.index,
             answer.stage,
@@ -112,11 +108,6 @@ class Prepared(AsyncClient):
             answer.timings.queue_ms,
             answer.timings.compute_ms,
         )
-
-    async def _encode(self, picture: Source) -> tuple[Profile, Coded, Upload]:
-        coded = cast(Coded, picture)
-        plan = self._chooser.plan(len(coded.encoded.low), len(coded.encoded.high))
-        return self.profile, coded, Upload(coded.encoded, self.profile.id, plan)
 
 
 class OneShot:
@@ -144,7 +135,7 @@ class OneShot:
 
     async def ask(self, parcel: Parcel) -> Reply:
         """One picture."""
-        assert isinstance(parcel.coded, Coded)
+        assert isinstance(parcel.coded, EncodedImage)
         low, high = parcel.coded.encoded.low, parcel.coded.encoded.high
         request = pb.ClassifyRequest(low=low, high=high, options=self._options)
         try:

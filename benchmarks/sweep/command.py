@@ -24,7 +24,7 @@ from overtone.benchmarks.sweep.plan import Plan, Point, Run, read
 from overtone.benchmarks.sweep.runs import ABOUT, TIMELINE, Book, Result
 from overtone.benchmarks.sweep.timeline import watch
 from overtone.edge_client import AsyncClient, OvertoneError
-from overtone.edge_client.pictures import class_names
+from overtone.edge_client.image_files import class_names
 
 RESULTS = "results.jsonl"
 GO_ON = "the same command goes on where it stopped"

@@ -11,9 +11,8 @@ import httpx
 
 from overtone.benchmarks.link.link import Link
 from overtone.benchmarks.load.ready import Parcel
-from overtone.edge_client import ProtocolError
+from overtone.edge_client import EncodedImage, ProtocolError
 from overtone.edge_client.grpc_transport import CHANNEL
-from overtone.edge_client.pictures import Coded
 from overtone.edge_client.session import from_rpc
 from overtone.protos import overtone_pb2 as pb
 from overtone.protos import overtone_pb2_grpc as stubs
@@ -102,7 +101,7 @@ class _Watcher:
 
     async def follow(self, parcel: Parcel) -> dict[str, Any] | None:
         """One image; None if it was not escalated."""
-        assert isinstance(parcel.coded, Coded)
+        assert isinstance(parcel.coded, EncodedImage)
         low, high = parcel.coded.encoded.low, parcel.coded.encoded.high
         self._number += 1
         before = await self._server_times()

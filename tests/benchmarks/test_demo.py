@@ -14,7 +14,7 @@ from overtone.benchmarks.demo.command import Options
 from overtone.benchmarks.demo.scoreboard import Scoreboard
 from overtone.benchmarks.demo.summary import Setting, Summary, show
 from overtone.benchmarks.link.rate import UNLIMITED, Rate, UnitError
-from overtone.edge_client.rows import Row
+from overtone.edge_client.output import Row
 
 LOW = Row("a/tench/1.jpg", "tench", "tench", 0.9, "low", 500, 600, 100, 60.0, 4000)
 HIGH = replace(LOW, label="church", stage="high", payload_bytes=1500, link_bytes_up=1700, latency_ms=160.0)

@@ -1,4 +1,4 @@
-"""The files of the compose stack, read as their readers read them."""
+"""The files of the compose stack, parsed."""
 
 import json
 import re
@@ -19,28 +19,28 @@ def read(path: Path) -> Any:
 
 
 def services() -> dict[str, dict[str, Any]]:
-    """Of docker-compose.yml, anchors resolved, variables as they are written."""
+    """The services of docker-compose.yml, with anchors resolved and variables left as they are."""
     found: dict[str, dict[str, Any]] = read(ROOT / "docker-compose.yml")["services"]
     return found
 
 
 def interpolated(text: str) -> str:
-    """With each variable's default, as compose does where nothing is set: ${NAME:-default}, ${NAME:+set}."""
+    """The text as Compose reads it if no variable is set: with the defaults of ${NAME:-default} and ${NAME:+set}."""
     return re.sub(r"\$\{\w+(?::-([^}]*)|:\+[^}]*)?\}", lambda found: found[1] or "", text)
 
 
 def rules(name: str) -> list[dict[str, Any]]:
-    """All rules of a file of Prometheus'."""
+    """All rules of one of Prometheus' files."""
     return [rule for group in read(PROMETHEUS / name)["groups"] for rule in group["rules"]]
 
 
 def recorded() -> set[str]:
-    """The names that recording rules give."""
+    """The names of the series that recording rules make."""
     return {rule["record"] for rule in rules("rules.yml")}
 
 
 def metrics() -> set[str]:
-    """The names of all series a server exposes, histograms' parts among them."""
+    """The names of all series that a server exposes, those of histograms included."""
     from overtone.gpu_server.metrics import Metrics
 
     suffixes = {"counter": ["_total"], "gauge": [""], "histogram": ["_bucket", "_sum", "_count"]}
@@ -50,18 +50,18 @@ def metrics() -> set[str]:
 
 
 def names(expression: str) -> set[str]:
-    """Our series in a PromQL expression."""
+    """The names of our series in a PromQL expression."""
     return {name for name in OURS.findall(expression) if not name.endswith(":")}
 
 
 def dashboard() -> dict[str, Any]:
-    """Grafana's."""
+    """The dashboard of Grafana."""
     found: dict[str, Any] = json.loads((DEPLOY / "grafana" / "dashboards" / "overtone.json").read_text())
     return found
 
 
 def expressions() -> list[str]:
-    """Of all the dashboard's panels, its variable filled in."""
+    """The expressions of all panels, with the dashboard's variable filled in."""
     value = dashboard()["templating"]["list"][0]["query"]
     return [
         target["expr"].replace("$jpeg_bytes", value)

@@ -10,19 +10,19 @@ FILES = sorted(DEPLOY.glob("Dockerfile.*"))
 
 
 def lines(file: Path) -> list[str]:
-    """Instructions, one a line, comments out."""
+    """The instructions, one per line, without comments."""
     text = re.sub(r"\\\n\s*", " ", file.read_text())
     return [line for line in text.splitlines() if line and not line.startswith("#")]
 
 
 def copied(file: Path) -> list[str]:
-    """What is taken from the repository."""
+    """What is copied from the repository."""
     found = [line.split()[1:-1] for line in lines(file) if line.startswith("COPY ") and "--from" not in line]
     return [source for sources in found for source in sources]
 
 
 def reaches_docker(path: str) -> bool:
-    """Whether .dockerignore lets it through: the last pattern that fits decides."""
+    """Whether .dockerignore lets the path through: the last pattern that matches decides."""
     let = True
     for pattern in (ROOT / ".dockerignore").read_text().split():
         bare = pattern.removeprefix("!").removeprefix("**/")
@@ -61,6 +61,6 @@ def test_build_arguments_exist() -> None:
                 assert re.search(rf"^ARG {argument}=", text, re.MULTILINE), (name, argument)
 
 
-def test_pictures_and_secrets_do_not_reach_docker() -> None:
+def test_data_and_secrets_do_not_reach_docker() -> None:
     for path in (".env", ".git", "docs", "tests", "runs", "key.pem", "deploy/grafana"):
         assert not reaches_docker(path), path

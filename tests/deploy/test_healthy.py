@@ -26,7 +26,7 @@ class Page(BaseHTTPRequestHandler):
 @pytest.fixture
 def page() -> Iterator[str]:
     with HTTPServer(("127.0.0.1", 0), Page) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
 
@@ -42,7 +42,7 @@ async def greeter() -> AsyncIterator[str]:
 
 @contextmanager
 def answering(reply: bytes) -> Iterator[str]:
-    """A server that says this to whoever comes first, and hangs up."""
+    """A server that sends these bytes to its first client and disconnects."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
@@ -72,12 +72,12 @@ def test_grpc(greeter: str) -> None:
 
 
 @pytest.mark.parametrize("reply", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\0\0\0"])
-def test_something_else_than_grpc(reply: bytes) -> None:
+def test_a_server_that_is_not_grpc(reply: bytes) -> None:
     with answering(reply) as address, pytest.raises(ValueError, match="no HTTP/2 server"):
         check(address)
 
 
-def test_nobody() -> None:
+def test_no_server() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         for scheme in ("http", "grpc"):

@@ -1,9 +1,10 @@
-"""Servers that do as a test tells them, on real sockets: one for gRPC, one for HTTP."""
+"""Servers that do what a test tells them, on real sockets: one for gRPC, one for HTTP."""
 
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -24,11 +25,14 @@ class Stream:
         self.server = server
         self.writing = asyncio.Lock()
         self.context = context
+        self.in_flight: set[int] = set()
         self.highs: dict[int, bytes] = {}
         self.whole: dict[int, asyncio.Event] = {}
-        self.wishes: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
+        self.endings: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
 
     async def say(self, **message: Any) -> None:
+        for kind in message.keys() & {"answer", "error"}:
+            self.in_flight.discard(message[kind].id)
         # One write at a time, or the stream breaks.
         async with self.writing:
             await self.context.write(pb.Downstream(**message))
@@ -51,7 +55,7 @@ class Stream:
         async def abort() -> None:
             await self.context.abort(grpc.StatusCode.UNAVAILABLE, "Socket closed")
 
-        self.wishes.put_nowait(abort)
+        self.endings.put_nowait(abort)
 
     def take_chunk(self, chunk: pb.HighChunk) -> None:
         assert len(chunk.data) <= 16 * 1024
@@ -77,7 +81,7 @@ async def escalating(stream: Stream, image: pb.Image) -> None:
 
 
 class FakeCascade(stubs.CascadeServicer):
-    """`behaviours` holds one for each session; the last is for all further ones."""
+    """Behaves differently in each session: the n-th behaviour is for the n-th session, the last for all others."""
 
     def __init__(self, profile: Profile, *behaviours: Behaviour) -> None:
         self.profile = profile
@@ -87,6 +91,7 @@ class FakeCascade(stubs.CascadeServicer):
         self.hellos: list[pb.Hello] = []
         self.images: list[pb.Image] = []
         self.cancels: list[int] = []
+        self.refused = 0
         self.ends = 0
         self.described = 0
         self.metadata: list[dict[str, str]] = []
@@ -108,29 +113,36 @@ class FakeCascade(stubs.CascadeServicer):
         welcome = pb.Welcome(profile_id=self.profile.id, credits=self.credits, model=self.profile.name)
         await stream.say(welcome=welcome)
         reader = asyncio.create_task(self._read(requests, stream, behaviour))
-        wish = asyncio.create_task(stream.wishes.get())
+        ending = asyncio.create_task(stream.endings.get())
         try:
-            await asyncio.wait({reader, wish}, return_when=asyncio.FIRST_COMPLETED)
-            if wish.done():
-                await wish.result()()
+            await asyncio.wait({reader, ending}, return_when=asyncio.FIRST_COMPLETED)
+            if ending.done():
+                await ending.result()()
         finally:
             reader.cancel()
-            wish.cancel()
+            ending.cancel()
 
     async def admit(self, context: grpc.aio.ServicerContext) -> None:
-        """For tests to refuse a stream."""
+        """Overridden by tests that refuse streams."""
 
     async def _read(self, requests: AsyncIterator[pb.Upstream], stream: Stream, behaviour: Behaviour) -> None:
         async with asyncio.TaskGroup() as tasks:
             async for message in requests:
                 match message.WhichOneof("message"):
+                    case "image" if (
+                        message.image.id not in stream.in_flight and len(stream.in_flight) >= self.credits
+                    ):
+                        self.refused += 1
+                        await stream.say(error=pb.Error(id=message.image.id, code=8, message="no credit"))
                     case "image":
                         self.images.append(message.image)
+                        stream.in_flight.add(message.image.id)
                         tasks.create_task(self._behave(behaviour, stream, message.image))
                     case "high":
                         stream.take_chunk(message.high)
                     case "cancel":
                         self.cancels.append(message.cancel.id)
+                        stream.in_flight.discard(message.cancel.id)
                     case "end":
                         self.ends += 1
                         return
@@ -173,7 +185,7 @@ class Request:
 
 @dataclass
 class Response:
-    """What to say to it."""
+    """The answer to a request."""
 
     status: int = 200
     body: Any = None
@@ -190,7 +202,7 @@ class Response:
 
 
 class Die(Exception):  # noqa: N818
-    """Close the connection without a word."""
+    """Close the connection without an answer."""
 
 
 def rest_answer(stage: str = "low", index: int = 3) -> Response:
@@ -211,11 +223,11 @@ def rest_answer(stage: str = "low", index: int = 3) -> Response:
 def rest_error(status: int, code: str, **headers: str) -> Response:
     """An error in the server's own form."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Response(status, {"error": {"code": code, "message": "so it is"}}, named)
+    return Response(status, {"error": {"code": code, "message": "as told"}}, named)
 
 
 def rest_token(token: str = "t0-k_n") -> Response:
-    """A wish for high."""
+    """A request for high."""
     low = {"label": "class 3", "index": 3, "confidence": 0.4}
     return Response(202, {"token": token, "high_bytes": None, "low": low, "expires_s": 5.0})
 
@@ -224,7 +236,7 @@ Act = Callable[[Request], Awaitable[Response] | Response]
 
 
 class FakeRest:
-    """`acts` answer the posts in order, the last of them all further ones."""
+    """The n-th act answers the n-th post, the last one all others."""
 
     def __init__(self, profile: Profile, *acts: Act | Response) -> None:
         self.profile = profile
@@ -240,8 +252,8 @@ class FakeRest:
         self.posts.append(request)
         if isinstance(act, Response):
             return act
-        said = act(request)
-        return said if isinstance(said, Response) else await said
+        response = act(request)
+        return response if isinstance(response, Response) else await response
 
     def _get(self, request: Request) -> Response:
         tag = {"etag": f'"{self.profile.id.hex()}"'}
@@ -291,3 +303,25 @@ async def _request(reader: asyncio.StreamReader) -> Request:
     query = {name: values[0] for name, values in parse_qs(parts.query).items()}
     body = await reader.readexactly(int(headers.get("content-length", 0)))
     return Request(method, parts.path, query, headers, body)
+
+
+@contextlib.contextmanager
+def in_thread(server: contextlib.AbstractAsyncContextManager[str]) -> Iterator[str]:
+    """Run a server on an event loop in a thread, beside a test that is not asynchronous."""
+    loop = asyncio.new_event_loop()
+    ready: asyncio.Queue[str] = asyncio.Queue()
+    stop = asyncio.Event()
+
+    async def run() -> None:
+        async with server as address:
+            ready.put_nowait(address)
+            await stop.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(run(),))
+    thread.start()
+    try:
+        yield asyncio.run_coroutine_threadsafe(ready.get(), loop).result()
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+        loop.close()

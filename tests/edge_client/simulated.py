@@ -1,15 +1,15 @@
-"""A link and a server as arithmetic: one image after the other, first in first out, no clock."""
+"""A link and a server as arithmetic: one image after another, first in first out, no clock."""
 
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from overtone.edge_client.link import Link
-from overtone.edge_client.policy import Chooser, Observation, Plan
+from overtone.edge_client.link_estimator import LinkEstimator
+from overtone.edge_client.policy import Observation, Plan, PlanSelector
 
 
 @dataclass(frozen=True)
-class Picture:
+class SimulatedImage:
     """Payload bytes, and whether low is not enough."""
 
     low: int
@@ -17,11 +17,11 @@ class Picture:
     escalates: bool
 
 
-def pictures(count: int, share: float, high: int = 800, seed: int = 1) -> list[Picture]:
-    """Of different sizes, `high` on average; the share that escalates is spread evenly."""
+def simulated_images(count: int, share: float, high: int = 800, seed: int = 1) -> list[SimulatedImage]:
+    """Images of different sizes, of `high` on average; those that escalate are spread evenly."""
     rng = random.Random(seed)
     sizes = [(rng.randint(600, 1200), round(high * rng.uniform(0.7, 1.3))) for _ in range(count)]
-    return [Picture(low, h, int((i + 1) * share) > int(i * share)) for i, (low, h) in enumerate(sizes)]
+    return [SimulatedImage(low, h, int((i + 1) * share) > int(i * share)) for i, (low, h) in enumerate(sizes)]
 
 
 @dataclass
@@ -34,44 +34,46 @@ class World:
     now: float = 0.0
     free: float = 0.0
 
-    def send(self, plan: Plan, picture: Picture, link: Link) -> tuple[Observation, float]:
-        """One image, and the seconds it took; the device sends the next when this one is answered."""
-        begun, h = self.now, picture.high / self.rate
+    def send(self, plan: Plan, image: SimulatedImage, link: LinkEstimator) -> tuple[Observation, float]:
+        """What is observed of one image, and its seconds; the next is sent when this one is answered."""
+        begun, h = self.now, image.high / self.rate
         waiting = max(0.0, self.free - begun)
-        low_out = begun + waiting + picture.low / self.rate
-        low_end = link.hand(picture.low, begun)
+        low_out = begun + waiting + image.low / self.rate
+        low_end = link.sent(image.low, begun)
         first = low_out + self.rtt + self.compute
-        asked = picture.escalates and plan == "on_demand"
-        sent = h if picture.escalates or plan == "at_once" else 0.0
-        if plan == "ahead" and not picture.escalates:
+        asked = image.escalates and plan == "on_demand"
+        sent = h if image.escalates or plan == "at_once" else 0.0
+        if plan == "ahead" and not image.escalates:
             sent = min(h, self.rtt + self.compute)
         self.free = (first if asked else low_out) + sent
-        high_end = link.hand(round(sent * self.rate), first if asked else begun)
-        if not picture.escalates:
+        high_end = link.sent(round(sent * self.rate), first if asked else begun)
+        if not image.escalates:
             self.now = first
         elif asked:
             self.now = self.free + self.rtt + self.compute
         else:
             self.now = max(low_out + self.compute, self.free) + self.rtt + self.compute
-        outcome = Observation(
+        seen = Observation(
             plan=plan,
-            high=picture.high,
+            high=image.high,
             sent=round(sent * self.rate),
             low_end=low_end,
             high_end=high_end,
-            first=first if asked or not picture.escalates else self.now,
+            first=first if asked or not image.escalates else self.now,
             last=self.now,
-            server=(1 + picture.escalates) * self.compute,
-            stage="high" if picture.escalates else "low",
-            left=picture.high if asked else None,
-            waiting=waiting * self.rate,
+            server=(1 + image.escalates) * self.compute,
+            stage="high" if image.escalates else "low",
+            unsent=image.high if asked else None,
+            queued=waiting * self.rate,
         )
-        return outcome, self.now - begun
+        return seen, self.now - begun
 
 
-def played(world: World, chooser: Chooser, images: list[Picture]) -> Iterator[tuple[Observation, float]]:
-    """How they go, one after the other, as the chooser wants it."""
-    for picture in images:
-        outcome, seconds = world.send(chooser.plan(picture.low, picture.high), picture, chooser.link)
-        chooser.observe(outcome)
-        yield outcome, seconds
+def played(
+    world: World, selector: PlanSelector, images: list[SimulatedImage]
+) -> Iterator[tuple[Observation, float]]:
+    """What is observed of each image, and its seconds, one after another and as the selector plans them."""
+    for image in images:
+        seen, seconds = world.send(selector.plan(image.low, image.high), image, selector.link)
+        selector.observe(seen)
+        yield seen, seconds

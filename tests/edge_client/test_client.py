@@ -1,4 +1,4 @@
-"""What does not depend on the transport: pictures, streams, profiles, and the synchronous client."""
+"""What does not depend on the transport: images, streams, profiles, and the synchronous client."""
 
 import asyncio
 import contextlib
@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import grpc
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from PIL import Image
 from overtone.edge_client import (
     Address,
     AsyncClient,
-    BadPicture,
+    BadImage,
     Client,
     DeadlineExceeded,
     OvertoneError,
@@ -24,12 +25,14 @@ from overtone.edge_client import (
     Tls,
     Unavailable,
     UsageError,
+    WrongProfile,
+    encode_image,
     errors,
 )
-from overtone.edge_client.pictures import class_names, find, jpeg_bytes, truth
-from overtone.edge_client.profiles import Profiles
-from overtone.frequency import Profile, encode, fit, open_rgb
-from overtone.frequency.picture import Source
+from overtone.edge_client.image_files import class_names, find, jpeg_bytes, truth
+from overtone.edge_client.profile_cache import ProfileCache
+from overtone.edge_client.retry import FIRST_PAUSES
+from overtone.frequency import Profile, Source, encode, fit, open_rgb
 from overtone.protos import overtone_pb2 as pb
 from tests.edge_client.fakes import (
     FakeCascade,
@@ -38,7 +41,9 @@ from tests.edge_client.fakes import (
     Response,
     Stream,
     confident,
+    in_thread,
     rest_answer,
+    rest_error,
     serve_grpc,
     serve_rest,
 )
@@ -55,28 +60,6 @@ async def serve(scheme: str, profile: Profile) -> AsyncIterator[str]:
     else:
         async with serve_rest(FakeRest(profile, rest_answer())) as address:
             yield address
-
-
-@contextlib.contextmanager
-def in_thread(scheme: str, profile: Profile) -> Iterator[str]:
-    """The same, beside a test that is not asynchronous."""
-    loop = asyncio.new_event_loop()
-    ready: asyncio.Queue[str] = asyncio.Queue()
-    stop = asyncio.Event()
-
-    async def run() -> None:
-        async with serve(scheme, profile) as address:
-            ready.put_nowait(address)
-            await stop.wait()
-
-    thread = threading.Thread(target=loop.run_until_complete, args=(run(),))
-    thread.start()
-    try:
-        yield asyncio.run_coroutine_threadsafe(ready.get(), loop).result()
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join()
-        loop.close()
 
 
 @pytest.mark.parametrize(
@@ -145,27 +128,27 @@ async def test_quality_is_what_is_encoded(
 
 
 @pytest.mark.parametrize("scheme", ["grpc", "http"])
-async def test_any_source_is_the_same_picture(
+async def test_any_source_is_the_same_image(
     scheme: str, photograph: Photograph, tiny_profile: Profile, tmp_path: Path
 ) -> None:
     buffer = io.BytesIO()
-    picture = Image.fromarray(photograph)
-    picture.save(buffer, "PNG")
+    image = Image.fromarray(photograph)
+    image.save(buffer, "PNG")
     path = tmp_path / "p.png"
     path.write_bytes(buffer.getvalue())
-    sources: list[Source] = [photograph, picture, buffer.getvalue(), path, str(path)]
+    sources: list[Source] = [photograph, image, buffer.getvalue(), path, str(path)]
     async with serve(scheme, tiny_profile) as address, AsyncClient(address) as client:
         answers = [await client.classify(source) for source in sources]
     assert len({answer.bytes_sent for answer in answers}) == 1
 
 
 @pytest.mark.parametrize(
-    "source", [b"not a picture", Path("nowhere.jpg"), np.zeros((4, 4), np.float32), Image.new("L", (0, 4)), 3]
+    "source", [b"not a image", Path("nowhere.jpg"), np.zeros((4, 4), np.float32), Image.new("L", (0, 4)), 3]
 )
-async def test_a_bad_picture_is_said_before_anything_is_sent(source: Source, tiny_profile: Profile) -> None:
+async def test_a_bad_image_is_refused_before_anything_is_sent(source: Source, tiny_profile: Profile) -> None:
     cascade = FakeCascade(tiny_profile, confident)
     async with serve_grpc(cascade) as address, AsyncClient(address) as client:
-        with pytest.raises(BadPicture):
+        with pytest.raises(BadImage):
             await client.classify(source)
     assert not cascade.images
 
@@ -182,19 +165,19 @@ async def test_a_stream_keeps_order_and_isolates_what_fails(
     sources: list[Source] = [photograph, b"bad", photograph, cut_short, photograph]
     async with serve(scheme, tiny_profile) as address, AsyncClient(address) as client:
         results = [result async for result in client.stream(sources)]
-    assert [result.picture is source for result, source in zip(results, sources, strict=True)] == [True] * 5
+    assert [result.image is source for result, source in zip(results, sources, strict=True)] == [True] * 5
     assert [result.answer is not None for result in results] == [True, False, True, False, True]
-    assert isinstance(results[1].error, BadPicture)
-    assert isinstance(results[3].error, BadPicture)
-    with pytest.raises(BadPicture):
+    assert isinstance(results[1].error, BadImage)
+    assert isinstance(results[3].error, BadImage)
+    with pytest.raises(BadImage):
         results[1].get()
 
 
 async def test_a_stream_is_in_order_though_answers_are_not(
     photograph: Photograph, tiny_profile: Profile
 ) -> None:
-    pictures = [photograph // divisor for divisor in range(1, 9)]
-    lows = [encode(fit(open_rgb(picture), 64), tiny_profile).low for picture in pictures]
+    images = [photograph // divisor for divisor in range(1, 9)]
+    lows = [encode(fit(open_rgb(image), 64), tiny_profile).low for image in images]
 
     async def later_first(stream: Stream, image: pb.Image) -> None:
         await asyncio.sleep(0.05 if image.id % 2 else 0)
@@ -202,9 +185,9 @@ async def test_a_stream_is_in_order_though_answers_are_not(
 
     cascade = FakeCascade(tiny_profile, later_first)
     async with serve_grpc(cascade) as address, AsyncClient(address) as client:
-        results = [result async for result in client.stream(pictures)]
+        results = [result async for result in client.stream(images)]
     assert [result.get().index for result in results] == list(range(8))
-    assert all(result.picture is picture for result, picture in zip(results, pictures, strict=True))
+    assert all(result.image is image for result, image in zip(results, images, strict=True))
 
 
 async def test_a_stream_sends_several_at_a_time_within_credits(
@@ -277,17 +260,17 @@ async def test_a_profile_is_fetched_once_and_kept(
 
 
 def test_a_damaged_profile_on_disk_counts_as_unknown(tiny_profile: Profile, tmp_path: Path) -> None:
-    Profiles(tmp_path).add(tiny_profile)
+    ProfileCache(tmp_path).add(tiny_profile)
     (file,) = (path for path in tmp_path.iterdir())
-    assert Profiles(tmp_path).get(tiny_profile.id) == tiny_profile
+    assert ProfileCache(tmp_path).get(tiny_profile.id) == tiny_profile
     file.write_text(file.read_text()[:-9])
-    assert Profiles(tmp_path).get(tiny_profile.id) is None
-    assert Profiles(tmp_path).get(b"none") is None
+    assert ProfileCache(tmp_path).get(tiny_profile.id) is None
+    assert ProfileCache(tmp_path).get(b"none") is None
 
 
 def test_a_folder_that_cannot_be_written_is_no_reason_to_fail(tiny_profile: Profile, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    profiles = Profiles(tmp_path / "file" / "below")
+    profiles = ProfileCache(tmp_path / "file" / "below")
     profiles.add(tiny_profile)
     assert profiles.get(tiny_profile.id) == tiny_profile
 
@@ -310,7 +293,7 @@ async def test_the_card_is_there(scheme: str, tiny_profile: Profile) -> None:
 def test_the_synchronous_client_does_the_same(
     scheme: str, photograph: Photograph, tiny_profile: Profile
 ) -> None:
-    with in_thread(scheme, tiny_profile) as address, Client(address, top=1) as client:
+    with in_thread(serve(scheme, tiny_profile)) as address, Client(address, top=1) as client:
         assert client.profile == tiny_profile
         assert client.classify(photograph).label == "class 3"
         assert client.card()["name"] == "tiny"
@@ -331,7 +314,7 @@ def test_the_synchronous_client_raises_what_went_wrong() -> None:
 def test_a_stream_does_not_outlive_its_synchronous_client(
     scheme: str, photograph: Photograph, tiny_profile: Profile
 ) -> None:
-    with in_thread(scheme, tiny_profile) as address:
+    with in_thread(serve(scheme, tiny_profile)) as address:
         with Client(address) as client:
             read_on, let_go = (client.stream([photograph]) for _ in range(2))
             assert next(read_on).answer is not None
@@ -343,7 +326,7 @@ def test_a_stream_does_not_outlive_its_synchronous_client(
 
 def test_threads_may_share_a_client(photograph: Photograph, tiny_profile: Profile) -> None:
     labels: list[str] = []
-    with in_thread("http", tiny_profile) as address, Client(address) as client:
+    with in_thread(serve("http", tiny_profile)) as address, Client(address) as client:
         threads = [
             threading.Thread(target=lambda: labels.append(client.classify(photograph).label))
             for _ in range(4)
@@ -356,17 +339,18 @@ def test_threads_may_share_a_client(photograph: Photograph, tiny_profile: Profil
 
 
 def test_every_error_says_what_to_do_and_carries_a_code() -> None:
-    for kind in errors._BY_CODE.values():
-        assert kind.advice
-        assert kind.code
+    for status in grpc.StatusCode:
+        error = errors.from_code(status.name, "full")
+        assert error.advice
+        assert error.code != "UNKNOWN"
+        assert "full" in str(error)
     assert isinstance(errors.from_code("RESOURCE_EXHAUSTED", "full", 1.5), Refused)
     assert errors.from_code("RESOURCE_EXHAUSTED", "full", 1.5).retry_after == 1.5
-    assert "full" in str(errors.from_code("RESOURCE_EXHAUSTED", "full"))
     assert isinstance(errors.from_code("SOMETHING_NEW", ""), errors.ServerFailed)
 
 
 def test_folders_are_searched_and_files_taken_as_named(picture_folder: Path) -> None:
-    (picture_folder / "val" / "notes.txt").write_text("no picture")
+    (picture_folder / "val" / "notes.txt").write_text("no image")
     (picture_folder / "val" / ".hidden").mkdir()
     (picture_folder / "val" / ".hidden" / "a.jpg").write_bytes(b"")
     odd = picture_folder / "val" / "notes.txt"
@@ -388,7 +372,7 @@ def test_jpeg_bytes_are_those_of_the_equivalent_size(photograph: Photograph) -> 
     assert jpeg_bytes(photograph, 64) == len(buffer.getvalue())
 
 
-async def test_http_connections_are_kept_for_a_picture_now_and_then(
+async def test_http_connections_are_kept_for_an_occasional_image(
     monkeypatch: pytest.MonkeyPatch, photograph: Photograph, tiny_profile: Profile
 ) -> None:
     app = FakeRest(tiny_profile, rest_answer())
@@ -403,42 +387,123 @@ async def test_http_connections_are_kept_for_a_picture_now_and_then(
     async with serve_rest(noting) as address, AsyncClient(address) as client:
         for clock.now in (1.0, 50.0, 100.0, 175.0):
             await client.classify(photograph)
-    profile, *pictures = peers
-    assert pictures[:3] == [profile] * 3
-    assert pictures[3] != profile  # the server has closed it
+    profile, *images = peers
+    assert images[:3] == [profile] * 3
+    assert images[3] != profile  # the server has closed it
 
 
-class Starting:
-    """A transport to a server that says several times that it is not ready yet."""
+class Starting(FakeCascade):
+    """Says several times that it is not ready yet."""
 
-    credits = 1
+    def __init__(self, profile: Profile, times: int, retry_after_ms: str | None) -> None:
+        super().__init__(profile, confident)
+        self.left, self.retry_after_ms = times, retry_after_ms
 
-    def __init__(self, profile: Profile, times: int, retry_after: float | None) -> None:
-        self.served, self.left, self.retry_after = profile, times, retry_after
-        self.closed = False
-
-    async def profile(self, known: object, *, fresh: bool = False) -> Profile:
+    async def admit(self, context: grpc.aio.ServicerContext) -> None:
         if self.left:
             self.left -= 1
-            raise Unavailable("the model is still loading", self.retry_after)
-        return self.served
-
-    async def close(self) -> None:
-        self.closed = True
+            pause = (("grpc-retry-pushback-ms", self.retry_after_ms),) if self.retry_after_ms else ()
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the model is still loading", pause)
 
 
-@pytest.mark.parametrize("retry_after", [0.02, None, 3600.0])
-async def test_a_server_that_says_it_is_starting_is_waited_for(
-    retry_after: float | None, tiny_profile: Profile, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("retry_after_ms", ["20", None])
+async def test_a_server_that_says_when_to_ask_again_is_waited_for(
+    retry_after_ms: str | None, tiny_profile: Profile
 ) -> None:
-    transport = Starting(tiny_profile, 5, retry_after)
-    monkeypatch.setattr("overtone.edge_client.client._transport", lambda *_: transport)
-    monkeypatch.setattr(Starting, "known_card", None, raising=False)
-    if retry_after == 0.02:
-        async with AsyncClient() as client:
-            assert client.profile == tiny_profile
-    else:
-        with pytest.raises(Unavailable, match="loading"):
-            await AsyncClient().__aenter__()
-        assert transport.left == 4
-    assert transport.closed
+    starting = Starting(tiny_profile, 7, retry_after_ms)
+    async with serve_grpc(starting) as address:
+        if retry_after_ms:
+            async with AsyncClient(address) as client:
+                assert client.profile == tiny_profile
+        else:
+            with pytest.raises(Unavailable, match="loading"):
+                await AsyncClient(address).__aenter__()
+            assert starting.left == 7 - len(FIRST_PAUSES)
+
+
+async def test_a_server_that_starts_too_late_is_not_waited_for() -> None:
+    asked = []
+
+    async def loading(request: Request) -> Response:
+        asked.append(request.path)
+        return rest_error(503, "UNAVAILABLE", retry_after="3600")
+
+    async with serve_rest(loading) as address:
+        with pytest.raises(Unavailable) as caught:
+            await AsyncClient(address).__aenter__()
+    assert caught.value.retry_after == 3600
+    assert len(asked) == 1
+
+
+async def test_an_image_that_was_encoded_before_is_sent_as_it_is(
+    photograph: Photograph, tiny_profile: Profile, other_profile: Profile
+) -> None:
+    encoded = encode_image(photograph, tiny_profile, 3)
+    cascade = FakeCascade(tiny_profile, confident)
+    async with serve_grpc(cascade) as address, AsyncClient(address) as client:
+        assert (await client.classify(encoded)).label == "class 3"
+        assert cascade.images[0].low == encoded.encoded.low
+        with pytest.raises(WrongProfile):
+            await client.classify(encode_image(photograph, other_profile))
+    assert len(cascade.images) == 1
+
+
+async def test_a_stream_takes_no_image_before_it_can_be_sent(
+    photograph: Photograph, tiny_profile: Profile
+) -> None:
+    """The image of a camera must not grow old while it waits for others."""
+    taken = 0
+    release = asyncio.Event()
+
+    def camera() -> Iterator[Photograph]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield photograph
+
+    async def held(stream: Stream, image: pb.Image) -> None:
+        await release.wait()
+        await stream.answer(image.id)
+
+    cascade = FakeCascade(tiny_profile, held)
+    async with (
+        serve_grpc(cascade) as address,
+        AsyncClient(address) as client,
+        contextlib.aclosing(client.stream(camera(), in_flight=2)) as results,
+    ):
+        first = asyncio.ensure_future(anext(results))
+        while len(cascade.images) < 2:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        assert taken == 2
+        release.set()
+        await first
+
+
+@pytest.mark.parametrize("scheme", ["grpc", "http"])
+def test_an_iterable_that_blocks_does_not_hold_the_event_loop(
+    scheme: str, photograph: Photograph, tiny_profile: Profile
+) -> None:
+    """Neither while the loop runs, nor when it is closed."""
+    unplugged = threading.Event()
+
+    def camera() -> Iterator[Photograph]:
+        yield photograph
+        unplugged.wait()
+
+    async def main() -> None:
+        async with (
+            serve(scheme, tiny_profile) as address,
+            AsyncClient(address) as client,
+            contextlib.aclosing(client.stream(camera())) as results,
+        ):
+            assert (await anext(results)).answer is not None
+            assert (await client.classify(photograph)).label == "class 3"
+
+    running = threading.Thread(target=asyncio.run, args=(main(),), daemon=True)
+    running.start()
+    running.join(timeout=20)
+    stuck = running.is_alive()
+    unplugged.set()
+    running.join()
+    assert not stuck

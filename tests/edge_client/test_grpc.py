@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -21,12 +23,14 @@ from overtone.edge_client import (
     Unauthenticated,
     Unavailable,
     WrongProfile,
+    encode_image,
     grpc_transport,
 )
-from overtone.edge_client.patience import PATIENCE
+from overtone.edge_client.retry import MAX_ATTEMPTS
 from overtone.frequency import Encoded, Profile, encode, fit, open_rgb
 from overtone.protos import overtone_pb2 as pb
 from tests.edge_client.fakes import CARD, FakeCascade, Stream, confident, escalating, serve_grpc
+from tests.edge_client.relay import Relay
 
 Photograph = NDArray[np.uint8]
 
@@ -46,7 +50,7 @@ async def dying(stream: Stream, image: pb.Image) -> None:
 
 
 async def dying_between(stream: Stream, image: pb.Image) -> None:
-    """Wants high, and is gone before it comes."""
+    """Asks for high, and is gone before it comes."""
     await stream.need_high(image.id)
     stream.die()
 
@@ -92,7 +96,7 @@ async def test_a_doubtful_server_gets_high(
     assert answer.bytes_sent == len(encoded.low) + len(encoded.high)
 
 
-async def test_one_session_carries_many_images_and_ends_with_a_word(
+async def test_one_session_carries_many_images_and_ends_with_a_message(
     photograph: Photograph, tiny_profile: Profile
 ) -> None:
     cascade = FakeCascade(tiny_profile, confident)
@@ -124,9 +128,44 @@ async def test_never_more_in_flight_than_credits(photograph: Photograph, tiny_pr
     assert most == 2
 
 
+async def test_a_cancelled_image_leaves_its_credit_to_the_next(
+    photograph: Photograph, tiny_profile: Profile
+) -> None:
+    """The server frees the credit when it reads the cancel, so that has to come before the next image."""
+
+    async def only_even(stream: Stream, image: pb.Image) -> None:
+        if image.id % 2 == 0:
+            await stream.answer(image.id)
+
+    cascade = FakeCascade(tiny_profile, only_even)
+    cascade.credits = 1
+    async with serve_grpc(cascade) as address, AsyncClient(address) as client:
+        for number in range(1, 40, 2):
+            given_up = asyncio.create_task(client.classify(photograph))
+            while len(cascade.images) < number:
+                await asyncio.sleep(0.001)
+            given_up.cancel()
+            assert (await client.classify(photograph)).label == "class 3"
+    assert (len(cascade.cancels), cascade.refused) == (20, 0)
+
+
+async def test_an_image_that_is_given_up_before_it_is_sent_needs_no_cancel(
+    photograph: Photograph, tiny_profile: Profile
+) -> None:
+    cascade = FakeCascade(tiny_profile, confident)
+    async with serve_grpc(cascade) as address, AsyncClient(address) as client:
+        encoded = encode_image(photograph, tiny_profile)
+        given_up = asyncio.create_task(client.classify(encoded))
+        await asyncio.sleep(0)
+        given_up.cancel()
+        await asyncio.wait([given_up])
+        await client.classify(photograph)
+    assert len(cascade.cancels) == len(cascade.images) - 1
+
+
 async def test_answers_may_come_in_any_order(photograph: Photograph, tiny_profile: Profile) -> None:
-    pictures = [photograph // divisor for divisor in (1, 2, 3)]
-    lows = [encode(fit(open_rgb(picture), 64), tiny_profile).low for picture in pictures]
+    variants = [photograph // divisor for divisor in (1, 2, 3)]
+    lows = [encode(fit(open_rgb(variant), 64), tiny_profile).low for variant in variants]
     waiting: list[pb.Image] = []
 
     async def backwards(stream: Stream, image: pb.Image) -> None:
@@ -136,13 +175,13 @@ async def test_answers_may_come_in_any_order(photograph: Photograph, tiny_profil
                 await stream.answer(held.id, index=lows.index(held.low))
 
     async with serve_grpc(FakeCascade(tiny_profile, backwards)) as address, AsyncClient(address) as client:
-        answers = await asyncio.gather(*map(client.classify, pictures))
+        answers = await asyncio.gather(*map(client.classify, variants))
     assert [answer.index for answer in answers] == [0, 1, 2]
 
 
 @pytest.mark.parametrize("policy", ["on_demand", "at_once"])
 @pytest.mark.parametrize("death", [dying, dying_between, dying_after_high])
-async def test_a_lost_stream_is_made_good_with_both_payloads(
+async def test_after_a_lost_stream_both_payloads_are_sent(
     policy: str, death: object, photograph: Photograph, tiny_profile: Profile, encoded: Encoded
 ) -> None:
     cascade = FakeCascade(tiny_profile, death, escalating)  # type: ignore[arg-type]
@@ -155,7 +194,7 @@ async def test_a_lost_stream_is_made_good_with_both_payloads(
 
 
 @pytest.mark.parametrize("death", [dying, dying_between, dying_after_high])
-async def test_lost_twice_is_a_clear_error(
+async def test_a_stream_lost_twice_is_a_clear_error(
     death: object, photograph: Photograph, tiny_profile: Profile
 ) -> None:
     cascade = FakeCascade(tiny_profile, death)  # type: ignore[arg-type]
@@ -242,16 +281,65 @@ async def test_one_slow_image_does_not_disturb_the_next(
     assert len(cascade.hellos) == 1
 
 
-async def test_a_dead_connection_is_replaced(
-    monkeypatch: pytest.MonkeyPatch, photograph: Photograph, tiny_profile: Profile
+@pytest.mark.parametrize("timeout", [1.2, 2.4])
+async def test_an_image_on_a_dead_connection_is_answered_on_a_new_one_in_time(
+    timeout: float, photograph: Photograph, tiny_profile: Profile
 ) -> None:
-    monkeypatch.setattr(grpc_transport, "STALE", 0.1)
-    cascade = FakeCascade(tiny_profile, silent, confident)
-    async with serve_grpc(cascade) as address, AsyncClient(address) as client:
-        with pytest.raises(DeadlineExceeded):
-            await client.classify(photograph, timeout=0.3)
+    cascade = FakeCascade(tiny_profile, escalating)
+    async with (
+        serve_grpc(cascade) as address,
+        Relay(address.removeprefix("grpc://")) as relay,
+        AsyncClient(f"grpc://{relay.address}", timeout=timeout) as client,
+    ):
+        await client.classify(photograph)
+        relay.go_dead()
+        assert [(await client.classify(photograph)).stage for _ in range(3)] == ["high"] * 3
+    assert relay.accepted == len(cascade.hellos) == 2
+
+
+async def test_all_images_in_flight_leave_a_dead_connection_together(
+    photograph: Photograph, tiny_profile: Profile
+) -> None:
+    cascade = FakeCascade(tiny_profile, confident)
+    async with (
+        serve_grpc(cascade) as address,
+        Relay(address.removeprefix("grpc://")) as relay,
+        AsyncClient(f"grpc://{relay.address}", timeout=1.5) as client,
+    ):
+        relay.go_dead()
+        results = [result async for result in client.stream([photograph] * 6)]
+    assert [result.get().label for result in results] == ["class 3"] * 6
+    assert relay.accepted == 2
+
+
+async def test_a_dead_connection_is_left_even_if_no_image_has_time_for_another(
+    photograph: Photograph, tiny_profile: Profile
+) -> None:
+    async with (
+        serve_grpc(FakeCascade(tiny_profile, confident)) as address,
+        Relay(address.removeprefix("grpc://")) as relay,
+        AsyncClient(f"grpc://{relay.address}", timeout=0.3) as client,
+    ):
+        relay.go_dead()
+        results = [result async for result in client.stream([photograph] * 12, in_flight=1)]
+    lost = [result for result in results if result.error is not None]
+    assert 1 <= len(lost) <= 4
+    assert results[-1].answer is not None
+
+
+async def test_a_server_that_is_only_slow_keeps_its_connection(
+    photograph: Photograph, tiny_profile: Profile
+) -> None:
+    """For longer than it takes to give up a dead one."""
+
+    async def slow(stream: Stream, image: pb.Image) -> None:
+        await asyncio.sleep(1.2)
+        await stream.answer(image.id)
+
+    cascade = FakeCascade(tiny_profile, slow)
+    async with serve_grpc(cascade) as address, AsyncClient(address, timeout=1.5) as client:
         assert (await client.classify(photograph)).label == "class 3"
-    assert len(cascade.hellos) == 2
+    assert len(cascade.hellos) == len(cascade.images) == 1
 
 
 async def leaving_for_ever(stream: Stream, image: pb.Image) -> None:
@@ -259,63 +347,47 @@ async def leaving_for_ever(stream: Stream, image: pb.Image) -> None:
 
 
 async def test_a_session_is_opened_again_if_its_connection_is_given_up_meanwhile(
-    monkeypatch: pytest.MonkeyPatch, photograph: Photograph, tiny_profile: Profile
+    photograph: Photograph, tiny_profile: Profile
 ) -> None:
-    """An image on the session before runs out of time, and takes the connection they share with it."""
-    monkeypatch.setattr(grpc_transport, "STALE", 0.1)
+    """An image waits on the session before, on the same dead connection."""
     cascade = FakeCascade(tiny_profile, leaving_for_ever, confident)
-    async with serve_grpc(cascade) as address, AsyncClient(address) as client:
-        old = asyncio.create_task(client.classify(photograph, timeout=1.0))
+    async with (
+        serve_grpc(cascade) as address,
+        Relay(address.removeprefix("grpc://")) as relay,
+        AsyncClient(f"grpc://{relay.address}") as client,
+    ):
+        old = asyncio.create_task(client.classify(photograph, timeout=1.5))
         while not cascade.images:
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.05)
-        cascade.welcomed = False
+        relay.go_dead()
         new = asyncio.create_task(client.classify(photograph))
-        while len(cascade.hellos) < 2:
-            await asyncio.sleep(0.01)
-        cascade.welcomed = True
-        with pytest.raises(DeadlineExceeded):
-            await old
-        await asyncio.wait([new])
-        assert not new.cancelled()
-        assert new.result().label == "class 3"
-    assert len(cascade.hellos) == 3
+        assert [answer.label for answer in await asyncio.gather(old, new)] == ["class 3"] * 2
+    assert relay.accepted == 2
 
 
 async def test_a_card_is_an_error_if_its_connection_is_given_up_meanwhile(
-    monkeypatch: pytest.MonkeyPatch, photograph: Photograph, tiny_profile: Profile, tmp_path: Path
+    photograph: Photograph, tiny_profile: Profile, tmp_path: Path
 ) -> None:
-    class Slow(FakeCascade):
-        async def DescribeModel(  # noqa: N802
-            self, request: pb.DescribeModelRequest, context: grpc.aio.ServicerContext
-        ) -> pb.Model:
-            if self.images:
-                await asyncio.sleep(60)
-            return await super().DescribeModel(request, context)
-
-    monkeypatch.setattr(grpc_transport, "STALE", 0.1)
-    cascade = Slow(tiny_profile, silent)
-    async with serve_grpc(cascade) as address:
+    cascade = FakeCascade(tiny_profile, confident)
+    async with serve_grpc(cascade) as address, Relay(address.removeprefix("grpc://")) as relay:
         async with AsyncClient(address, cache=tmp_path):
             pass
-        async with AsyncClient(
-            address, cache=tmp_path
-        ) as client:  # which now needs no card to know the profile
-            asking = asyncio.create_task(client.classify(photograph, timeout=0.3))
-            while not cascade.images:
-                await asyncio.sleep(0.01)
-            card = asyncio.create_task(client.card())
-            await asyncio.wait([asking, card])
-            assert isinstance(asking.exception(), DeadlineExceeded)
-            assert not card.cancelled()
-            assert isinstance(card.exception(), ConnectionLost)
+        # The profile is known now, so the card has not come along with it.
+        async with AsyncClient(f"grpc://{relay.address}", cache=tmp_path) as client:
+            relay.go_dead()
+            image = asyncio.create_task(client.classify(photograph, timeout=1.5))
+            with pytest.raises(ConnectionLost):
+                await client.card()
+            assert (await image).label == "class 3"
+            assert (await client.card())["name"] == "tiny"
 
 
 @pytest.mark.parametrize("welcomed", [True, False])
 async def test_closing_ends_what_is_under_way(
     welcomed: bool, monkeypatch: pytest.MonkeyPatch, photograph: Photograph, tiny_profile: Profile
 ) -> None:
-    """An image in flight, and one that waits for its session: neither opens another one."""
+    """Neither an image in flight nor one that waits for a session opens another session."""
     monkeypatch.setattr(grpc_transport, "CLOSE_GRACE", 0.05)
     cascade = FakeCascade(tiny_profile, leaving_for_ever, silent)
     async with serve_grpc(cascade) as address:
@@ -335,11 +407,14 @@ async def test_closing_ends_what_is_under_way(
 
 
 async def test_a_stream_begun_without_a_session_sends_several_at_a_time(
-    monkeypatch: pytest.MonkeyPatch, photograph: Photograph, tiny_profile: Profile
+    photograph: Photograph, tiny_profile: Profile
 ) -> None:
-    """The one before was given up; how many images the server takes is known from it."""
-    monkeypatch.setattr(grpc_transport, "STALE", 0.1)
+    """The session before has ended; how many images the server takes is known from it."""
     waiting: list[int] = []
+
+    async def last(stream: Stream, image: pb.Image) -> None:
+        await stream.answer(image.id)
+        stream.die()
 
     async def together(stream: Stream, image: pb.Image) -> None:
         waiting.append(image.id)
@@ -348,11 +423,11 @@ async def test_a_stream_begun_without_a_session_sends_several_at_a_time(
                 await stream.answer(number)
 
     async with (
-        serve_grpc(FakeCascade(tiny_profile, silent, together)) as address,
+        serve_grpc(FakeCascade(tiny_profile, last, together)) as address,
         AsyncClient(address) as client,
     ):
-        with pytest.raises(DeadlineExceeded):
-            await client.classify(photograph, timeout=0.3)
+        await client.classify(photograph)
+        await asyncio.sleep(0.05)
         results = [result.get() async for result in client.stream([photograph] * 3)]
     assert len(results) == 3
 
@@ -425,16 +500,25 @@ async def test_lost_state_is_sent_again_once(
 async def test_a_server_that_always_forgets_is_given_up(
     photograph: Photograph, tiny_profile: Profile
 ) -> None:
-    async def senile(stream: Stream, image: pb.Image) -> None:
-        await stream.need_high(image.id, send_both=True)
+    """The image is cancelled there, because the server still counts it against the credits."""
 
-    async with serve_grpc(FakeCascade(tiny_profile, senile)) as address, AsyncClient(address) as client:
+    async def forgetful(stream: Stream, image: pb.Image) -> None:
+        if image.id == 1:
+            await stream.need_high(image.id, send_both=True)
+        else:
+            await stream.answer(image.id)
+
+    cascade = FakeCascade(tiny_profile, forgetful)
+    cascade.credits = 1
+    async with serve_grpc(cascade) as address, AsyncClient(address) as client:
         with pytest.raises(ProtocolError, match="twice"):
             await client.classify(photograph)
+        assert (await client.classify(photograph)).label == "class 3"
+    assert cascade.cancels == [1]
 
 
 async def test_what_is_not_needed_any_more_is_not_sent(photograph: Photograph, tiny_profile: Profile) -> None:
-    """An answer from low overtakes high chunks that still wait: they stay here, and are not counted."""
+    """When low has been answered, chunks of high that still wait are neither sent nor counted."""
     cascade = FakeCascade(tiny_profile, confident)
     async with serve_grpc(cascade) as address, AsyncClient(address, policy="at_once") as client:
         answers = [await client.classify(photograph) for _ in range(3)]
@@ -470,7 +554,7 @@ class TestErrors:
         cascade = await self.refused(tiny_profile, photograph, 2, 5.0)
         assert len(cascade.images) == 3
 
-    async def test_but_not_for_ever(self, photograph: Photograph, tiny_profile: Profile) -> None:
+    async def test_but_only_a_few_times(self, photograph: Photograph, tiny_profile: Profile) -> None:
         asked: list[int] = []
 
         async def busy(stream: Stream, image: pb.Image) -> None:
@@ -481,7 +565,7 @@ class TestErrors:
             with pytest.raises(Refused, match="queue full") as caught:
                 await client.classify(photograph)
         assert caught.value.retry_after == pytest.approx(0.05)
-        assert len(asked) == PATIENCE
+        assert len(asked) == MAX_ATTEMPTS
 
     async def test_nor_beyond_the_deadline(self, photograph: Photograph, tiny_profile: Profile) -> None:
         with pytest.raises((Refused, DeadlineExceeded)):
@@ -514,7 +598,7 @@ class TestErrors:
                 with pytest.raises(ProtocolError):
                     await client.classify(photograph)
 
-    async def test_messages_for_nobody_are_passed_over(
+    async def test_messages_about_unknown_images_are_ignored(
         self, photograph: Photograph, tiny_profile: Profile
     ) -> None:
         async def confused(stream: Stream, image: pb.Image) -> None:
@@ -528,7 +612,7 @@ class TestErrors:
             assert (await client.classify(photograph)).label == "class 3"
 
 
-async def test_bytes_that_are_no_message(photograph: Photograph, tiny_profile: Profile) -> None:
+async def test_bytes_that_are_not_a_message(photograph: Photograph, tiny_profile: Profile) -> None:
     async def babble(requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> None:
         await context.write(b"\xff\xff\xff\xff not a message")
 
@@ -545,10 +629,10 @@ async def test_bytes_that_are_no_message(photograph: Photograph, tiny_profile: P
     await server.stop(0)
 
 
-@pytest.mark.parametrize("words", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x00" * 9])
-async def test_a_port_that_is_something_else(words: bytes) -> None:
+@pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x00" * 9])
+async def test_a_port_that_is_something_else(sent: bytes) -> None:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(words)
+        writer.write(sent)
         await reader.read(100)
         writer.close()
         with contextlib.suppress(OSError):
@@ -562,7 +646,27 @@ async def test_a_port_that_is_something_else(words: bytes) -> None:
     server.close()
 
 
-async def test_nobody_there_is_said_soon(tiny_profile: Profile) -> None:
+async def test_nothing_is_logged_unasked(tiny_profile: Profile) -> None:
+    """Neither by us nor by gRPC, whose core would log this handshake."""
+    script = """
+import sys
+from overtone import Client, OvertoneError
+try:
+    Client(sys.argv[1], timeout=5.0).__enter__()
+except OvertoneError as error:
+    print(error)
+"""
+    async with serve_grpc(FakeCascade(tiny_profile, confident)) as address:
+        address = address.replace("grpc://", "grpcs://")
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", script, address, stdout=PIPE, stderr=PIPE, cwd=Path(__file__).parents[2]
+        )
+        printed, logged = await process.communicate()
+    assert b"handshake failed" in printed
+    assert logged == b""
+
+
+async def test_no_server_is_reported_soon(tiny_profile: Profile) -> None:
     async with serve_grpc(FakeCascade(tiny_profile, confident)) as address:
         pass
     with pytest.raises(Unavailable, match="overtone serve") as caught:
@@ -605,9 +709,9 @@ async def test_a_changed_model_is_expected_to_answer_as_its_card_says(
     cascade = FakeCascade(tiny_profile, changing, escalating)
     cascade.card = card(0.9)
     async with serve_grpc(cascade) as address, AsyncClient(address) as client:
-        assert client._chooser.share == pytest.approx(0.1)
+        assert client.plan_selector.share == pytest.approx(0.1)
         await client.classify(photograph)
-        assert client._chooser.share == pytest.approx(0.9, abs=0.01)  # and the image said much the same
+        assert client.plan_selector.share == pytest.approx(0.9, abs=0.01)  # and the image hardly changed that
 
 
 async def test_a_changed_model_is_fetched_once_for_all_images_in_flight(
@@ -628,7 +732,7 @@ async def test_a_changed_model_is_fetched_once_for_all_images_in_flight(
     assert cascade.described == 2
 
 
-async def test_a_server_never_content_with_the_profile(photograph: Photograph, tiny_profile: Profile) -> None:
+async def test_a_server_that_refuses_every_profile(photograph: Photograph, tiny_profile: Profile) -> None:
     async def never(stream: Stream, image: pb.Image) -> None:
         await stream.say(error=pb.Error(id=image.id, code=9, message="another profile"))
 
@@ -646,7 +750,7 @@ async def test_the_token_travels_once_a_stream(photograph: Photograph, tiny_prof
     assert [m["authorization"] for m in cascade.metadata] == ["Bearer secret"]
 
 
-async def test_a_wrong_token_is_said_at_once(tiny_profile: Profile) -> None:
+async def test_a_wrong_token_is_reported_at_once(tiny_profile: Profile) -> None:
     class Guarded(FakeCascade):
         async def admit(self, context: grpc.aio.ServicerContext) -> None:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "no such token")

@@ -1,15 +1,15 @@
-"""What goes out, and in which order."""
+"""What is sent, and in which order."""
 
 import asyncio
 import contextlib
 
 import pytest
 
-from overtone.edge_client import link as links
+from overtone.edge_client.chunk_pacing import ChunkPacer
 from overtone.edge_client.exchange import Exchange
+from overtone.edge_client.link_estimator import LinkEstimator
 from overtone.edge_client.outbox import Outbox
-from overtone.edge_client.pace import Pace
-from overtone.edge_client.policy import Chooser
+from overtone.edge_client.policy import PlanSelector
 from overtone.edge_client.transport import Upload
 from overtone.frequency import Encoded
 from overtone.protos import overtone_pb2 as pb
@@ -17,21 +17,25 @@ from overtone.protos import overtone_pb2 as pb
 ENCODED = Encoded(low=b"l" * 900, high=bytes(range(250)) * 4, quality=1)
 
 
-class Line:
-    """An outbox and the exchanges it is filled with."""
+# Bytes per second of a link that always has room, and of one on which low takes a quarter of an hour.
+IDLE, THIN = 1e9, 1.0
 
-    def __init__(self) -> None:
-        self.pace = Pace(Chooser("ahead"))
-        self.outbox = Outbox(self.pace)
+
+class Line:
+    """An outbox, and what fills it, over a link of this rate."""
+
+    def __init__(self, rate: float) -> None:
+        self.pacer = ChunkPacer(PlanSelector("ahead", link=LinkEstimator(first_rate=rate)))
+        self.outbox = Outbox(self.pacer)
 
     def begin(self, number: int) -> Exchange:
-        exchange = Exchange(number, Upload(ENCODED, b"", "ahead"), "ahead", self.pace)
+        exchange = Exchange(number, Upload(ENCODED, b"", "ahead"), "ahead", self.pacer)
         self.outbox.put(exchange.image(high_follows=False), exchange)
         self.outbox.put_ahead(exchange)
         return exchange
 
     async def next(self) -> str:
-        """The next message in a word: its kind, its image and, of a chunk, where it begins and ends."""
+        """The next message in a word: its kind, its image and, for a chunk, where it begins and ends."""
         message = await self.outbox.take()
         if message.HasField("high"):
             chunk = message.high
@@ -39,7 +43,7 @@ class Line:
         return f"{message.WhichOneof('message')} {message.image.id or message.cancel.id}"
 
     async def rest(self) -> list[str]:
-        """All that would go out now."""
+        """All messages that would be sent now."""
         words = []
         with contextlib.suppress(TimeoutError):
             while True:
@@ -47,21 +51,8 @@ class Line:
         return words
 
 
-@pytest.fixture
-def idle(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A link that always has room."""
-    monkeypatch.setattr(links, "FIRST_RATE", 1e9)
-
-
-@pytest.fixture
-def thin(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A link on which a low payload takes a quarter of an hour."""
-    monkeypatch.setattr(links, "FIRST_RATE", 1.0)
-
-
-@pytest.mark.usefixtures("idle")
 async def test_high_follows_low_in_chunks() -> None:
-    line = Line()
+    line = Line(IDLE)
     line.begin(1)
     assert await line.rest() == [
         "image 1",
@@ -72,9 +63,8 @@ async def test_high_follows_low_in_chunks() -> None:
     ]
 
 
-@pytest.mark.usefixtures("idle")
-async def test_what_is_needed_goes_before_what_may_be() -> None:
-    line = Line()
+async def test_what_is_needed_is_sent_before_what_may_be_needed() -> None:
+    line = Line(IDLE)
     line.begin(1)
     assert [await line.next(), await line.next()] == ["image 1", "high 1 0-256"]
     line.begin(2)
@@ -87,9 +77,8 @@ async def test_what_is_needed_goes_before_what_may_be() -> None:
     ]
 
 
-@pytest.mark.usefixtures("thin")
-async def test_nothing_goes_ahead_of_its_time_until_it_is_asked_for() -> None:
-    line = Line()
+async def test_high_waits_for_the_link_until_it_is_asked_for() -> None:
+    line = Line(THIN)
     exchange = line.begin(1)
     assert await line.rest() == ["image 1"]
     line.outbox.put_high(exchange)
@@ -97,37 +86,34 @@ async def test_nothing_goes_ahead_of_its_time_until_it_is_asked_for() -> None:
     assert await line.rest() == ["high 1 0-1000."]
 
 
-@pytest.mark.usefixtures("idle")
-async def test_asked_for_in_the_middle_the_rest_goes_in_one_piece() -> None:
-    line = Line()
+async def test_the_rest_of_high_is_sent_in_one_piece_when_it_is_asked_for() -> None:
+    line = Line(IDLE)
     exchange = line.begin(1)
     assert [await line.next(), await line.next()] == ["image 1", "high 1 0-256"]
     line.outbox.put_high(exchange)
     assert await line.rest() == ["high 1 256-1000."]
 
 
-@pytest.mark.usefixtures("idle")
-async def test_an_answer_stops_it_and_what_went_out_is_counted() -> None:
-    line = Line()
+async def test_an_answer_stops_high_and_what_was_sent_is_counted() -> None:
+    line = Line(IDLE)
     exchange = line.begin(1)
     assert [await line.next(), await line.next()] == ["image 1", "high 1 0-256"]
-    exchange.hears(pb.Downstream(answer=pb.Answer(id=1)), asyncio.get_running_loop().time())
+    exchange.on_received(pb.Downstream(answer=pb.Answer(id=1)), asyncio.get_running_loop().time())
     exchange.over = True
     assert await line.rest() == []
-    outcome = exchange.outcome("low", 0.01)
-    assert outcome is not None
-    assert (outcome.sent, outcome.wasted, outcome.left, outcome.waiting) == (256, 256, None, 0.0)
-    assert exchange._upload.bytes_sent == 900 + 256
+    seen = exchange.observation("low", 0.01)
+    assert seen is not None
+    assert (seen.sent, seen.wasted, seen.unsent, seen.queued) == (256, 256, None, 0.0)
+    assert exchange.upload.bytes_sent == 900 + 256
 
 
-@pytest.mark.usefixtures("thin")
-async def test_what_stands_before_low_is_told() -> None:
-    line = Line()
+async def test_what_is_queued_in_front_of_low_is_observed() -> None:
+    line = Line(THIN)
     line.begin(1)
     second = line.begin(2)
     assert await line.rest() == ["image 1", "image 2"]
-    second.hears(pb.Downstream(need_high=pb.NeedHigh(id=2)), asyncio.get_running_loop().time())
-    outcome = second.outcome("high", 0.01)
-    assert outcome is not None
-    assert outcome.waiting == pytest.approx(900, abs=40)
-    assert (outcome.left, outcome.high_end) == (1000, 0)
+    second.on_received(pb.Downstream(need_high=pb.NeedHigh(id=2)), asyncio.get_running_loop().time())
+    seen = second.observation("high", 0.01)
+    assert seen is not None
+    assert seen.queued == pytest.approx(900, abs=40)
+    assert (seen.unsent, seen.high_end) == (1000, 0)

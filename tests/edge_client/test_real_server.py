@@ -26,6 +26,7 @@ from overtone.edge_client import (
 from overtone.frequency import Encoded, Profile, encode, fit, open_rgb
 from overtone.gpu_server.serve import Running, running
 from overtone.gpu_server.settings import Settings
+from tests.edge_client.relay import Relay
 
 Photograph = NDArray[np.uint8]
 Serve = Callable[..., AbstractAsyncContextManager[Running]]
@@ -163,6 +164,20 @@ async def test_a_link_that_falls_silent_costs_only_the_time_allowed(
             await client.classify(photograph, timeout=0.3)
         link.restore()
         assert (await client.classify(photograph)).stage == "high"
+
+
+async def test_an_image_on_a_dead_connection_is_answered_on_a_new_one(
+    serve: Serve, photograph: Photograph
+) -> None:
+    async with (
+        serve() as server,
+        Relay(place(server, "grpc")) as relay,
+        AsyncClient(f"grpc://{relay.address}", operating_point="never", timeout=3.0) as client,
+    ):
+        assert (await client.classify(photograph)).stage == "high"
+        relay.go_dead()
+        assert (await client.classify(photograph)).stage == "high"
+    assert relay.accepted == 2
 
 
 async def test_a_session_sent_away_for_its_age_goes_on_in_a_new_one(

@@ -111,11 +111,11 @@ async def test_what_requests_tell_of_the_link(
 ) -> None:
     app = FakeRest(tiny_profile, *[rest_token(), rest_answer("high")] * 2)
     async with serve_rest(app) as address, AsyncClient(address) as client:
-        assert client._chooser.rate is None
+        assert client.plan_selector.rate is None
         for _ in range(2):
             await client.classify(photograph)
-        assert client._chooser.rate is not None
-        assert client._chooser.share > 0.3
+        assert client.plan_selector.rate is not None
+        assert client.plan_selector.share > 0.3
 
 
 async def test_an_expired_token_means_both(
@@ -129,7 +129,7 @@ async def test_an_expired_token_means_both(
 
 
 @pytest.mark.parametrize("before", [[], [rest_token()]])
-async def test_a_lost_connection_is_made_good_with_both_payloads(
+async def test_after_a_lost_connection_both_payloads_are_sent(
     before: list[Response], photograph: Photograph, tiny_profile: Profile, encoded: Encoded
 ) -> None:
     app = FakeRest(tiny_profile, *before, die, rest_answer("high"))
@@ -141,7 +141,7 @@ async def test_a_lost_connection_is_made_good_with_both_payloads(
 
 
 @pytest.mark.parametrize("policy", ["on_demand", "at_once"])
-async def test_lost_twice_is_a_clear_error(
+async def test_a_connection_lost_twice_is_a_clear_error(
     policy: Any, photograph: Photograph, tiny_profile: Profile
 ) -> None:
     app = FakeRest(tiny_profile, die)
@@ -263,7 +263,7 @@ async def test_a_pause_longer_than_the_deadline_is_not_waited_for(
         (Response(200, b"x", {"content-length": "zero"}), OvertoneError),
     ],
 )
-async def test_other_words_become_errors_of_the_family(
+async def test_other_responses_become_errors_of_the_family(
     response: Response, kind: type[OvertoneError], photograph: Photograph, tiny_profile: Profile
 ) -> None:
     app = FakeRest(tiny_profile, response)
@@ -287,7 +287,7 @@ async def test_a_changed_model_is_noticed_and_encoded_for(
     assert answer.bytes_sent == len(app.posts[0].body) + len(app.posts[1].body)
 
 
-async def test_a_server_never_content_with_the_profile(photograph: Photograph, tiny_profile: Profile) -> None:
+async def test_a_server_that_refuses_every_profile(photograph: Photograph, tiny_profile: Profile) -> None:
     app = FakeRest(tiny_profile, rest_error(409, "FAILED_PRECONDITION"))
     async with serve_rest(app) as address, AsyncClient(address) as client:
         with pytest.raises(WrongProfile):
@@ -306,8 +306,8 @@ async def test_a_server_never_content_with_the_profile(photograph: Photograph, t
 )
 async def test_no_profile_is_an_error_in_time(app: Callable[[Request], Any]) -> None:
     async def serve(request: Request) -> Response:
-        said: Response | Awaitable[Response] = app(request)
-        return said if isinstance(said, Response) else await said
+        response: Response | Awaitable[Response] = app(request)
+        return response if isinstance(response, Response) else await response
 
     async with serve_rest(serve) as address:
         with pytest.raises(OvertoneError):
@@ -315,7 +315,7 @@ async def test_no_profile_is_an_error_in_time(app: Callable[[Request], Any]) -> 
                 pass
 
 
-async def test_nobody_there_is_said_soon(tiny_profile: Profile) -> None:
+async def test_no_server_is_reported_soon(tiny_profile: Profile) -> None:
     async with serve_rest(FakeRest(tiny_profile)) as address:
         pass
     with pytest.raises(Unavailable, match="overtone serve"):

@@ -5,28 +5,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from overtone.edge_client.chunk_pacing import ChunkPacer
 from overtone.edge_client.exchange import FRAME
-from overtone.edge_client.pace import Pace
-from overtone.edge_client.policy import Chooser, Observation, Policy
+from overtone.edge_client.policy import Observation, PlanSelector, Policy
 from overtone.edge_client.session import Session
 from overtone.edge_client.transport import Upload
 from overtone.frequency import Encoded
 from overtone.protos import overtone_pb2 as pb
 from tests.benchmarks.virtual import virtually
-from tests.edge_client.simulated import Picture
+from tests.edge_client.simulated import SimulatedImage
 
 
 @dataclass
 class ThinLink:
-    """`rate` bytes a second upwards, first in first out, and `rtt` seconds; `compute` for either network.
+    """The stub of a server behind a link of `rate` bytes per second upwards and a round trip of `rtt` seconds.
 
-    Stands for the stub of a server; images escalate as `pictures` have it, in the order they are sent.
+    The link is first in, first out. Either network takes `compute` seconds. `images`, in the order in which they are
+    sent, say which of them escalate.
     """
 
     rate: float
     rtt: float
     compute: float
-    pictures: Sequence[Picture]
+    images: Sequence[SimulatedImage]
     sent: int = 0
     free: float = 0.0
     came: dict[int, int] = field(default_factory=dict)
@@ -54,6 +55,9 @@ class ThinLink:
 
     def cancel(self) -> None: ...
 
+    async def probe(self) -> None:
+        """The link is alive."""
+
     def _arrives(self, message: pb.Upstream) -> None:
         now = asyncio.get_running_loop().time()
         if message.HasField("image"):
@@ -64,17 +68,17 @@ class ThinLink:
             self.came[number] = self.came.get(number, 0) + len(message.high.data)
             self._high(number)
 
-    def _low(self, image: pb.Image) -> None:
-        picture = self.pictures[image.id - 1]
-        if not picture.escalates:
-            self._say(answer=self._answer(image.id, pb.STAGE_LOW, 1))
-        elif self.came.get(image.id, 0) < picture.high and not image.high_follows:
-            self._say(need_high=pb.NeedHigh(id=image.id))
-        self._high(image.id)
+    def _low(self, message: pb.Image) -> None:
+        image = self.images[message.id - 1]
+        if not image.escalates:
+            self._say(answer=self._answer(message.id, pb.STAGE_LOW, 1))
+        elif self.came.get(message.id, 0) < image.high and not message.high_follows:
+            self._say(need_high=pb.NeedHigh(id=message.id))
+        self._high(message.id)
 
     def _high(self, number: int) -> None:
-        picture, now = self.pictures[number - 1], asyncio.get_running_loop().time()
-        if not picture.escalates or self.came.get(number, 0) < picture.high or number in self.done:
+        image, now = self.images[number - 1], asyncio.get_running_loop().time()
+        if not image.escalates or self.came.get(number, 0) < image.high or number in self.done:
             return
         if number in self.low_done and self.low_done[number] <= now:
             self.done.add(number)
@@ -94,47 +98,51 @@ class ThinLink:
         asyncio.get_running_loop().call_later(seconds, do, *what)
 
 
+def _never(session: Session) -> None:
+    raise AssertionError("the session was taken for dead")
+
+
 @dataclass(frozen=True)
 class Streamed:
-    """How a stream of pictures went: seconds in all and of each, and what the chooser has learned."""
+    """How a stream of images went: the seconds of all and of each, and what was observed and learned."""
 
     seconds: float
     each: list[float]
-    outcomes: list[Observation]
-    chooser: Chooser
+    observations: list[Observation]
+    selector: PlanSelector
 
     @property
     def wasted(self) -> int:
-        """Bytes of high sent for nothing."""
-        return sum(outcome.wasted for outcome in self.outcomes)
+        """Bytes of high that were not needed."""
+        return sum(seen.wasted for seen in self.observations)
 
 
 def streamed(
-    policy: Policy, rate: float, rtt: float, compute: float, pictures: Sequence[Picture], in_flight: int
+    policy: Policy, rate: float, rtt: float, compute: float, images: Sequence[SimulatedImage], in_flight: int
 ) -> Streamed:
-    """Pictures through a session, `in_flight` at a time, in their order."""
+    """Send images through a session, `in_flight` at a time, in their order."""
 
     async def main() -> Streamed:
-        chooser = Chooser(policy, exit_share=1 - sum(p.escalates for p in pictures) / len(pictures))
-        line = ThinLink(rate, rtt, compute, pictures)
-        session = await Session.open(line, (), pb.Hello(), Pace(chooser))
-        todo, loop = iter(pictures), asyncio.get_running_loop()
+        selector = PlanSelector(policy, exit_share=1 - sum(p.escalates for p in images) / len(images))
+        line = ThinLink(rate, rtt, compute, images)
+        session = await Session.open(line, (), pb.Hello(), ChunkPacer(selector), line.probe, _never)
+        todo, loop = iter(images), asyncio.get_running_loop()
         each: list[float] = []
-        outcomes: list[Observation] = []
+        observations: list[Observation] = []
 
         async def one_after_another() -> None:
-            for picture in todo:
-                plan, begun = chooser.plan(picture.low, picture.high), loop.time()
-                upload = Upload(Encoded(bytes(picture.low), bytes(picture.high), 1), b"", plan)
-                reply = await session.classify(upload, plan)
+            for image in todo:
+                plan, begun = selector.plan(image.low, image.high), loop.time()
+                upload = Upload(Encoded(bytes(image.low), bytes(image.high), 1), b"", plan)
+                answer = await session.classify(upload, plan)
                 each.append(loop.time() - begun)
-                assert reply.outcome is not None
-                chooser.observe(reply.outcome)
-                outcomes.append(reply.outcome)
+                assert answer.observation is not None
+                selector.observe(answer.observation)
+                observations.append(answer.observation)
 
         await asyncio.gather(*(one_after_another() for _ in range(in_flight)))
         seconds = loop.time()
         await session.close(0.0)
-        return Streamed(seconds, each, outcomes, chooser)
+        return Streamed(seconds, each, observations, selector)
 
     return virtually(main())

@@ -1,4 +1,8 @@
-"""Real server processes of the tiny checkpoint, and real device processes to send them pictures."""
+"""Server processes with the tiny checkpoint, and device processes that send images to them.
+
+A server takes seconds to start, so tests share one unless they kill or stop it. Where a server needs settings of its
+own and nothing depends on its process, `serve` runs it in the test's own process, which takes a tenth of a second.
+"""
 
 import asyncio
 import contextlib
@@ -24,8 +28,10 @@ from PIL import Image
 from overtone.benchmarks.child import Child
 from overtone.benchmarks.link.link import Link
 from overtone.frequency import Encoded, Profile, encode, fit, open_rgb
+from overtone.gpu_server.serve import Running, running
+from overtone.gpu_server.settings import Settings
 
-# For anything that should take a moment: a machine may be very busy, and no test is about speed.
+# Seconds for anything that should take a moment: the machine may be busy, and no test is about speed.
 LATER = 120.0
 READY = re.compile(r"overtone serving tiny: grpc (\S+), http (\S+)")
 SCHEMES = {"grpc": "grpc", "rest": "http"}
@@ -50,7 +56,7 @@ class Server:
         return httpx.Client(base_url=f"http://{self.rest}", trust_env=False, timeout=LATER, **options)
 
     def metric(self, name: str) -> float:
-        """A counter without labels."""
+        """The value of a counter without labels."""
         with urllib.request.urlopen(f"http://{self.rest}/metrics", timeout=LATER) as response:
             found = re.search(rf"^{name} (\S+)$", response.read().decode(), re.MULTILINE)
         return float(found[1]) if found else 0.0
@@ -61,25 +67,25 @@ class Server:
         return self.process.wait(LATER)
 
 
-Start = Callable[..., Server]
+Start = Callable[[], Server]
+Serve = Callable[..., AbstractAsyncContextManager[Running]]
 
 
 @contextlib.contextmanager
 def _starting(checkpoint: Path, folder: Path) -> Iterator[Start]:
     processes: list[subprocess.Popen[str]] = []
 
-    def start(**settings: Any) -> Server:
+    def start() -> Server:
         errors = folder / f"server-{len(processes)}.txt"
         ports = ("--grpc-port", "0", "--http-port", "0", "--threads", "1")
         command = [sys.executable, "-m", "overtone", "serve", "--model", str(checkpoint), *ports]
-        changes = {f"OVERTONE_{name.upper()}": str(value) for name, value in settings.items()}
         with errors.open("w") as stderr:
             process = subprocess.Popen(
                 command,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 text=True,
-                env={**os.environ, "OVERTONE_PAUSE": "0", **changes},
+                env={**os.environ, "OVERTONE_PAUSE": "0"},
             )
         processes.append(process)
         assert process.stdout is not None
@@ -98,16 +104,27 @@ def _starting(checkpoint: Path, folder: Path) -> Iterator[Start]:
 
 @pytest.fixture(scope="session")
 def server(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One for all tests that leave it as it was."""
+    """The server that tests share; they leave it as it was."""
     with _starting(tiny_checkpoint, tmp_path_factory.mktemp("server")) as start:
         yield start()
 
 
 @pytest.fixture
 def start(tiny_checkpoint: Path, tmp_path: Path) -> Iterator[Start]:
-    """Start servers of one's own, with settings; they are stopped afterwards."""
+    """Start a server that the test may kill or stop."""
     with _starting(tiny_checkpoint, tmp_path) as starting:
         yield starting
+
+
+@pytest.fixture
+def serve(tiny_checkpoint: Path) -> Serve:
+    """Run a server with other settings in this process."""
+
+    def start(**settings: Any) -> AbstractAsyncContextManager[Running]:
+        ports: dict[str, Any] = {"grpc_port": 0, "http_port": 0, "threads": 1, "pause": 0}
+        return running(Settings(model=str(tiny_checkpoint), **ports, **settings))
+
+    return start
 
 
 @pytest.fixture(scope="session")
@@ -116,14 +133,14 @@ def encoded(photograph: NDArray[np.uint8], tiny_profile: Profile) -> Encoded:
 
 
 @pytest.fixture(scope="session")
-def picture(photograph: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("pictures") / "photograph.png"
+def image(photograph: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("images") / "photograph.png"
     Image.fromarray(photograph).save(path)
     return path
 
 
 class Device:
-    """A device process with its session, asked for one picture at a time."""
+    """A device process with its session, which classifies one image at a time."""
 
     def __init__(self, child: Child) -> None:
         self._child = child
@@ -139,7 +156,7 @@ Connect = Callable[..., AbstractAsyncContextManager[Device]]
 
 @pytest.fixture
 def connect() -> Connect:
-    """A device process on the far side of a link: connect(link, "grpc", "--policy", "at_once")."""
+    """Start a device process on the far side of a link: connect(link, "grpc", "--policy", "at_once")."""
 
     @asynccontextmanager
     async def connecting(link: Link, transport: str, *options: str) -> AsyncIterator[Device]:

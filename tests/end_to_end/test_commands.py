@@ -1,5 +1,6 @@
 """The command line, as programs use it."""
 
+import asyncio
 import json
 import shutil
 import subprocess
@@ -8,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from tests.end_to_end.conftest import LATER, SCHEMES, Server, Start
+from overtone.cli import app
+from tests.end_to_end.conftest import LATER, SCHEMES, Serve, Server
 from tests.promised import IMAGE_KEYS
 
 
@@ -19,11 +22,11 @@ def overtone(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture
-def labelled(picture: Path, tmp_path: Path) -> Path:
-    """Two pictures, in folders named after two classes."""
+def labelled(image: Path, tmp_path: Path) -> Path:
+    """Two images, in folders named after two classes."""
     for label in ("class 3", "class 4"):
         (tmp_path / label).mkdir()
-        shutil.copy(picture, tmp_path / label)
+        shutil.copy(image, tmp_path / label)
     return tmp_path
 
 
@@ -38,13 +41,13 @@ def test_classify(server: Server, labelled: Path, transport: str) -> None:
     assert all(image["payload_bytes"] > 0 and image["link_bytes_up"] is None for image in images)
 
 
-def test_classify_with_and_without_the_servers_token(start: Start, picture: Path) -> None:
-    guarded = start(tokens="spring,autumn")
-    for transport, scheme in SCHEMES.items():
-        address = f"{scheme}://{getattr(guarded, transport)}"
-        wrong = ("--token", "winter") if transport == "grpc" else ()
-        for shown, code in ((wrong, 1), (("--token", "autumn"), 0)):
-            done = overtone("classify", picture, "--server", address, "--json", *shown)
+async def test_classify_with_and_without_the_token_of_the_server(serve: Serve, image: Path) -> None:
+    async with serve(tokens="spring,autumn") as guarded:
+        grpc = f"grpc://127.0.0.1:{guarded.grpc_port}"
+        rest = f"http://127.0.0.1:{guarded.http_port}"
+        for address, shown, code in ((grpc, (), 1), (rest, ("--token", "autumn"), 0)):
+            command = ("classify", image, "--server", address, "--json", *shown)
+            done = await asyncio.to_thread(overtone, *command)
             assert done.returncode == code, (address, shown, done.stderr)
             assert ("token" in done.stderr) == bool(code)
 
@@ -71,7 +74,7 @@ def test_demo_says_what_is_wrong(labelled: Path, tmp_path: Path) -> None:
         (("--images", tmp_path / "none"), "no such folder"),
         (("--images", labelled, "--rate", "fast"), "cannot read the rate"),
     ):
-        done = overtone("demo", *arguments)
-        assert done.returncode == 1
+        done = CliRunner().invoke(app, ["demo", *map(str, arguments)])
+        assert done.exit_code == 1
         assert words in done.stderr
         assert "Traceback" not in done.stderr

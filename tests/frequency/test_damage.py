@@ -1,4 +1,4 @@
-"""Payloads from nowhere good: always a clear error, never a crash, a hang or a wrong picture."""
+"""Damaged and forged payloads: always a clear error, never a crash, a hang or a wrong image."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,10 +21,10 @@ from overtone.frequency import (
     read_header,
     stream,
 )
-from overtone.frequency.bank import TOTAL
+from overtone.frequency.frequency_tables import TOTAL
 from overtone.frequency.header import HIGH_BYTES, VERSION, write_header
 from overtone.frequency.rans import START
-from overtone.frequency.stream import largest
+from overtone.frequency.stream import max_body_bytes
 
 PROFILE = Profile.uniform(["a", "b"], size=32, steps=(64, 16))
 RNG = np.random.default_rng(5)
@@ -35,9 +35,9 @@ HIGH_BAND[3, 1, 2] = -3000
 SENT = encode_bands(LOW_BAND, HIGH_BAND, PROFILE, 1)
 
 
-@pytest.fixture(params=["c", "twin"], autouse=True, scope="module")
+@pytest.fixture(params=["c", "numpy"], autouse=True, scope="module")
 def _implementation(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Every test here is run with both."""
+    """Every test here is run with both coders."""
     if request.param == "c" and not coder.accelerated:
         pytest.skip("the C extension was not built")
     with pytest.MonkeyPatch.context() as patch:
@@ -125,7 +125,7 @@ def test_forging_works_at_all() -> None:
         (BODY + b"\x00\x00", "left over"),
         (BODY[:-2], "cut short|does not end"),
         (START.to_bytes(4, "little") + bytes(400), "does not end|left over|not marked"),
-        (bytes([255]) * (largest(6, 16) + 1), "too long"),
+        (bytes([255]) * (max_body_bytes(6, 16) + 1), "too long"),
     ],
 )
 def test_each_check_says_what_it_found(body: bytes, message: str) -> None:
@@ -141,7 +141,7 @@ def forged(numbers: list[tuple[int, int]]) -> bytes:
 
 def test_a_value_beyond_sixteen_bits_is_refused() -> None:
     plan = PROFILE.plan("low", 1)
-    first, channel = plan.bank[plan.channels[0].models[0]], plan.channels[0]
+    first, channel = plan.models[plan.channels[0].tables[0]], plan.channels[0]
     last = len(first.frequencies) - 1
     flag = (TOTAL - channel.empty, channel.empty)
     escape = [(first.frequencies[last], first.starts[last]), *rans.escape(65534)]
@@ -153,7 +153,7 @@ def test_an_empty_channel_must_be_marked() -> None:
     plan = PROFILE.plan("low", 1)
     found = [stream.channel_intervals(np.zeros((6, 4, 4), np.int16), plan, n) for n in range(1, 6)]
     channel = plan.channels[0]
-    zero = plan.bank[channel.models[0]]
+    zero = plan.models[channel.tables[0]]
     numbers = [(TOTAL - channel.empty, channel.empty)] + [(zero.frequencies[0], zero.starts[0])] * 16
     body = forged(numbers + [tuple(i) for f in found for i in f.tolist()])
     with pytest.raises(PayloadError, match="not marked"):
@@ -171,7 +171,7 @@ def test_another_profile_is_named() -> None:
     other = replace(PROFILE, name="other")
     with pytest.raises(WrongProfileError, match=PROFILE.id.hex()):
         decode_low(SENT.low, other)
-    with pytest.raises(PayloadError, match="another picture or profile"):
+    with pytest.raises(PayloadError, match="another image or profile"):
         decode_high(SENT.high, LOW_BAND, other)
 
 
@@ -185,7 +185,7 @@ def test_an_unknown_quality_or_version_is_named() -> None:
         read_header(b"\x22" + SENT.low[1:])
 
 
-def test_a_high_of_another_picture_is_refused() -> None:
+def test_a_high_of_another_image_is_refused() -> None:
     other = LOW_BAND.copy()
     other[5, 3, 3] += 1
     with pytest.raises(PayloadError):
@@ -193,7 +193,7 @@ def test_a_high_of_another_picture_is_refused() -> None:
 
 
 def test_an_absurd_size_of_high_is_refused() -> None:
-    for size in (largest(18, 16) + HIGH_BYTES + 1, 1 << 27):
+    for size in (max_body_bytes(18, 16) + HIGH_BYTES + 1, 1 << 27):
         with pytest.raises(PayloadError, match="that large"):
             decode_low(write_header("low", 1, 0, PROFILE.id, size) + BODY, PROFILE)
 

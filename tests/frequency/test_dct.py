@@ -10,7 +10,7 @@ from PIL import Image
 from overtone.frequency.channels import ALL, HIGH, LOW, SETS
 from overtone.frequency.dct import coefficients, dct_matrix, image
 
-pictures = st.tuples(st.integers(1, 4), st.integers(1, 4)).flatmap(
+images = st.tuples(st.integers(1, 4), st.integers(1, 4)).flatmap(
     lambda s: arrays(np.uint8, (8 * s[0], 8 * s[1], 3))
 )
 
@@ -39,13 +39,13 @@ def test_colours_as_pillow_has_them(photograph: NDArray[np.uint8]) -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(pictures)
+@given(images)
 def test_exact_inverse(rgb: NDArray[np.uint8]) -> None:
     np.testing.assert_array_equal(image(coefficients(rgb, ALL), ALL), rgb)
 
 
 @settings(max_examples=20, deadline=None)
-@given(pictures, st.lists(st.integers(0, 191), min_size=1, max_size=30, unique=True))
+@given(images, st.lists(st.integers(0, 191), min_size=1, max_size=30, unique=True))
 def test_wanted_channels_are_those_of_all(rgb: NDArray[np.uint8], channels: list[int]) -> None:
     np.testing.assert_allclose(coefficients(rgb, channels), coefficients(rgb, ALL)[channels], atol=1e-3)
 
@@ -83,7 +83,7 @@ def test_named_sets() -> None:
 
 
 def test_twenty_four_channels_are_half_the_size(photograph: NDArray[np.uint8]) -> None:
-    """A 4x4 corner of luma coefficients is the picture at half the side: the identity of scaled DCTs."""
+    """A 4x4 corner of luma coefficients is the image at half the side: the identity of scaled DCTs."""
     luma = coefficients(photograph, SETS[24])[:16].reshape(4, 4, 12, 16)
     small = dct_matrix(4)
     half = np.einsum("vy,ux,vuhw->hywx", small, small, luma).reshape(48, 64) / 2

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from overtone.frequency import PayloadError
-from overtone.frequency.bank import BITS, TOTAL, Table, freeze
-from overtone.frequency.plan import Model
+from overtone.frequency.coding_plan import Model
+from overtone.frequency.frequency_tables import BITS, TOTAL, Table, freeze
 from overtone.frequency.rans import Decoder, encode, escape, pieces
 
 tables = st.lists(st.integers(1, 10_000), min_size=2, max_size=20).map(lambda w: freeze(np.array(w)))

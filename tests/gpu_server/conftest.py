@@ -1,4 +1,8 @@
-"""Servers on free ports of this machine, and payloads to send them."""
+"""Servers on free ports of this machine, and payloads to send to them.
+
+Starting a server costs more than most tests, so those that leave it as it was share one. They run in the event loop
+of the session, which is the server's: `pytestmark = SHARED_LOOP`.
+"""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -10,19 +14,46 @@ import grpc
 import httpx
 import numpy as np
 import pytest
+import pytest_asyncio
 from numpy.typing import NDArray
 from PIL import Image
 
 from overtone.frequency import Encoded, Profile, encode, fit, open_rgb
+from overtone.gpu_server.metrics import Metrics
 from overtone.gpu_server.serve import Running, running
 from overtone.gpu_server.settings import Settings
 
 Serve = Callable[..., AbstractAsyncContextManager[Running]]
 
+SHARED_LOOP = pytest.mark.asyncio(loop_scope="session")
+
 
 @pytest.fixture(scope="session")
 def encoded(photograph: NDArray[np.uint8], tiny_profile: Profile) -> Encoded:
     return encode(fit(open_rgb(photograph), tiny_profile.size), tiny_profile)
+
+
+@pytest.fixture(scope="session")
+def hostile(encoded: Encoded) -> list[tuple[bytes, bytes]]:
+    """Low and high payloads: random bytes of many lengths, and real ones cut, flipped, stretched and swapped."""
+    rng = np.random.default_rng(11)
+    low, high = encoded.low, encoded.high
+    middle = len(low) // 2
+    flipped = low[:middle] + bytes([low[middle] ^ 1]) + low[middle + 1 :]
+    other_profile = low[:2] + b"\xff\xff\xff\xff" + low[6:]
+    damaged = (
+        low[:middle],
+        low[:-1],
+        low + b"\0",
+        flipped,
+        low[:14] + rng.bytes(len(low) - 14),
+        other_profile,
+    )
+    return [
+        *((rng.bytes(size), rng.bytes(size)) for size in (0, 1, 9, 10, 14, 100, 1000, 20_000)),
+        *((each, high) for each in damaged),
+        (high, low),
+    ]
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +63,7 @@ def jpeg(photograph: NDArray[np.uint8]) -> bytes:
     return file.getvalue()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def settings(tiny_checkpoint: Path) -> Callable[..., Settings]:
     def make(**changes: Any) -> Settings:
         quick = {"grpc_port": 0, "http_port": 0, "threads": 1, "device": "cpu", "batch_sizes": (1, 2)}
@@ -42,7 +73,7 @@ def settings(tiny_checkpoint: Path) -> Callable[..., Settings]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def serve(settings: Callable[..., Settings]) -> Serve:
     """Start a server with these settings; it stops when the block is left."""
 
@@ -54,25 +85,35 @@ def serve(settings: Callable[..., Settings]) -> Serve:
     return start
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def server(serve: Serve) -> AsyncIterator[Running]:
-    async with serve() as running_server:
-        yield running_server
+    """The server that tests share."""
+    async with serve() as shared:
+        yield shared
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def channel(server: Running) -> AsyncIterator[grpc.aio.Channel]:
-    async with grpc.aio.insecure_channel(f"{server.host}:{server.grpc_port}") as opened:
+    async with connected(server) as opened:
         yield opened
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def http(server: Running) -> AsyncIterator[httpx.AsyncClient]:
+    async with client_of(server) as client:
+        yield client
+
+
+@asynccontextmanager
+async def connected(server: Running) -> AsyncIterator[grpc.aio.Channel]:
+    async with grpc.aio.insecure_channel(f"{server.host}:{server.grpc_port}") as channel:
+        yield channel
 
 
 def client_of(server: Running) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=f"http://{server.host}:{server.http_port}", trust_env=False)
 
 
-@pytest.fixture
-async def http(server: Running) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(
-        base_url=f"http://{server.host}:{server.http_port}", trust_env=False
-    ) as client:
-        yield client
+def value(metrics: Metrics, name: str, **labels: str) -> float:
+    """The value of a metric; a counter that was never touched has none."""
+    return metrics.registry.get_sample_value(name, labels) or 0.0

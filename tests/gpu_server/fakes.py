@@ -1,4 +1,4 @@
-"""Networks without weights, for tests of what stands around them."""
+"""Networks without weights, for tests of what is around them."""
 
 import threading
 from collections.abc import Sequence
@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overtone.gpu_server.answer import Stage
-from overtone.gpu_server.engine import Bands
+from overtone.gpu_server.inference import Bands
 
-CLASSES = 3
+EXAMPLE = -1
 
 
 def bands(mark: int = 0) -> Bands:
@@ -18,31 +18,42 @@ def bands(mark: int = 0) -> Bands:
 
 
 class FakeNetwork:
-    """Notes what it is given; while `gate` is cleared, batches wait in the worker."""
+    """Records what it is given, but for the engine's own example; while `gate` is cleared, batches wait in it.
+
+    Attributes:
+        batches: stage and marks of every batch.
+        failing: how many of the next batches fail.
+        not_numbers: marks of images whose probabilities are not numbers.
+    """
 
     def __init__(self, largest: int = 4) -> None:
         self.batches: list[tuple[Stage, list[int]]] = []
         self.gate = threading.Event()
         self.gate.set()
         self.entered = threading.Event()
-        self.failing = 0
-        self.broken: set[int] = set()
+        self.failing = 0.0
+        self.not_numbers: set[int] = set()
         self.warmed = False
         self.largest = largest
 
-    def take(self, waiting: int) -> int:
+    def batch_size(self, waiting: int) -> int:
         return min(waiting, self.largest)
+
+    def example(self) -> Bands:
+        return bands(EXAMPLE)
 
     def warm(self) -> None:
         self.warmed = True
 
     def run(self, stage: Stage, images: Sequence[Bands]) -> NDArray[np.float32]:
-        self.batches.append((stage, [int(image.low.flat[0]) for image in images]))
+        marks = [int(image.low.flat[0]) for image in images]
+        if marks != [EXAMPLE]:
+            self.batches.append((stage, marks))
         self.entered.set()
         assert self.gate.wait(30)
         if self.failing:
             self.failing -= 1
             raise RuntimeError("broken on purpose")
         rows = np.tile(np.array([0.2, 0.7, 0.1], np.float32), (len(images), 1))
-        rows[[int(image.low.flat[0]) in self.broken for image in images]] = np.nan
+        rows[[mark in self.not_numbers for mark in marks]] = np.nan
         return rows

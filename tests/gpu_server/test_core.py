@@ -1,18 +1,29 @@
 """When the core asks for high: by threshold, by quality, by a rule that weighs bytes, with a mix."""
 
+import asyncio
+import json
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import pytest_asyncio
 from numpy.typing import NDArray
 
 from overtone.frequency import Encoded, Profile, encode, fit, open_rgb
-from overtone.gpu_server.answer import Answer, NeedHigh, Options, Stage
+from overtone.gpu_server.answer import Answer, NeedHigh, Options, Stage, Timings
 from overtone.gpu_server.core import Core
+from overtone.gpu_server.engine import Engine, Inference
+from overtone.gpu_server.errors import Overloaded
+from overtone.gpu_server.metrics import Metrics
 from overtone.gpu_server.service import Service
 from overtone.gpu_server.settings import Settings
 from overtone.models import Mix, OperatingPoint, Rule, read_card, rewrite
+from tests.gpu_server.conftest import SHARED_LOOP
+
+pytestmark = SHARED_LOOP
 
 ALL, NONE = 0.0, 1.1
 
@@ -41,12 +52,34 @@ def checkpoint(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) 
     return path
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def core(settings: Callable[..., Settings], checkpoint: Path) -> AsyncIterator[Core]:
     service = Service(settings(model=str(checkpoint)))
     await service.load()
     yield service.core
     await service.stop()
+
+
+class BusyEngine(Engine):
+    """Has too much to do for high, and no time for low either once it is `full`."""
+
+    def __init__(self, full: bool = False) -> None:
+        self._full = full
+
+    @property
+    def overloaded(self) -> bool:
+        return True
+
+    async def submit(self, stage: Stage, *_: Any, **__: Any) -> Inference:
+        if self._full:
+            raise Overloaded("full", retry_after=2.4)
+        probabilities = np.full(10, 0.1, np.float32)
+        return Inference(probabilities, Timings())
+
+
+def busy(core: Core, settings: Settings, full: bool = False) -> Core:
+    """The same model, served by a busy engine."""
+    return Core(core.card, BusyEngine(full), settings, Metrics())
 
 
 def sent(photograph: NDArray[np.uint8], profile: Profile, quality: int) -> Encoded:
@@ -60,7 +93,7 @@ async def test_the_point_of_the_quality_decides(
         found = await core.low(sent(photograph, tiny_profile, quality).low, Options())
         assert isinstance(found, kind), quality
     assert core.card.certified()["varied"] == (2, 3)
-    assert '"certified":{"varied":[2,3]' in core.describe()
+    assert json.loads(core.description.card)["certified"]["varied"] == [2, 3]
 
 
 async def test_a_rule_weighs_the_bytes_that_low_announces(core: Core, encoded: Encoded) -> None:
@@ -72,10 +105,10 @@ async def test_a_rule_weighs_the_bytes_that_low_announces(core: Core, encoded: E
     assert (dear.stage, dear.confident) == (Stage.LOW, True)
 
 
-async def test_a_picture_has_no_bytes_to_weigh(core: Core, jpeg: bytes) -> None:
+async def test_an_image_has_no_bytes_to_weigh(core: Core, jpeg: bytes) -> None:
     """So the threshold decides, which is the other way round in both points."""
-    assert (await core.picture(jpeg, Options("cheap"))).stage is Stage.LOW
-    assert (await core.picture(jpeg, Options("dear"))).stage is Stage.HIGH
+    assert (await core.image(jpeg, Options("cheap"))).stage is Stage.LOW
+    assert (await core.image(jpeg, Options("dear"))).stage is Stage.HIGH
 
 
 async def test_a_mixed_answer_does_not_depend_on_what_was_kept(core: Core, encoded: Encoded) -> None:
@@ -90,3 +123,50 @@ async def test_a_mixed_answer_does_not_depend_on_what_was_kept(core: Core, encod
         assert other.stage is Stage.HIGH
         assert [s.index for s in other.top] == [s.index for s in kept.top]
         assert other.best.probability == pytest.approx(kept.best.probability, abs=1e-5)
+
+
+async def test_brown_out_answers_instead_of_asking(
+    core: Core, settings: Callable[..., Settings], encoded: Encoded
+) -> None:
+    overloaded = busy(core, settings())
+    answer = await overloaded.low(encoded.low, Options("cheap"))
+    assert isinstance(answer, Answer)
+    assert (answer.stage, answer.confident) == (Stage.BROWNOUT, False)
+    both = await overloaded.classify(encoded.low, encoded.high, Options("cheap"))
+    assert both.stage is Stage.HIGH  # its bytes are spent already
+
+
+async def test_where_high_finds_no_room_low_is_the_answer(
+    core: Core, settings: Callable[..., Settings], encoded: Encoded
+) -> None:
+    need = await core.low(encoded.low, Options("cheap"))
+    assert isinstance(need, NeedHigh)
+    full = busy(core, settings(), full=True)
+    answer = await full.high(encoded.low, encoded.high, Options("cheap"), need)
+    assert answer.stage is Stage.BROWNOUT
+    with pytest.raises(Overloaded):
+        await full.high(encoded.low, encoded.high, Options("cheap"))
+    with pytest.raises(Overloaded):
+        await full.low(encoded.low, Options("cheap"))
+
+
+async def test_images_that_take_long_to_decode_hold_up_no_payload(
+    core: Core, encoded: Encoded, jpeg: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, gate = threading.Event(), threading.Event()
+
+    def slow(*arguments: Any) -> Any:
+        begun.set()
+        assert gate.wait(30)
+        return open_rgb(*arguments)
+
+    monkeypatch.setattr("overtone.gpu_server.core.open_rgb", slow)
+    images = [asyncio.create_task(core.image(jpeg, Options("cheap"))) for _ in range(4)]
+    await asyncio.to_thread(begun.wait, 30)
+    try:
+        async with asyncio.timeout(5):
+            await core.low(encoded.low, Options("cheap"))
+        assert not any(image.done() for image in images)
+    finally:
+        gate.set()
+        await asyncio.gather(*images)

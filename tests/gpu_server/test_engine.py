@@ -1,13 +1,15 @@
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 
 import pytest
 
 from overtone.gpu_server.answer import Stage
-from overtone.gpu_server.engine import Bands, Engine, Run
-from overtone.gpu_server.errors import BadRequest, Expired, NetworkFailed, Shed, Unavailable
+from overtone.gpu_server.engine import Bands, Engine, Inference
+from overtone.gpu_server.errors import BadRequest, Expired, NetworkFailed, Overloaded, Unavailable
 from overtone.gpu_server.metrics import Metrics
+from tests.gpu_server.conftest import value
 from tests.gpu_server.fakes import FakeNetwork, bands
 
 LATER = 30.0
@@ -17,8 +19,8 @@ def soon() -> float:
     return asyncio.get_running_loop().time() + LATER
 
 
-def submit(engine: Engine, stage: Stage, mark: int = 0) -> asyncio.Task[Run]:
-    return asyncio.create_task(engine.submit(stage, partial(bands, mark), soon()))
+def submit(engine: Engine, stage: Stage, mark: int = 0) -> asyncio.Task[Inference]:
+    return asyncio.create_task(engine.submit(stage, partial(bands, mark), soon(), source=None))
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -28,11 +30,11 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 def depth(metrics: Metrics, stage: Stage) -> float:
-    return metrics.registry.get_sample_value("overtone_queue_depth", {"stage": stage}) or 0.0
+    return value(metrics, "overtone_queue_depth", stage=stage)
 
 
 def shed(metrics: Metrics, stage: Stage, reason: str) -> float:
-    return metrics.registry.get_sample_value("overtone_shed_total", {"stage": stage, "reason": reason}) or 0.0
+    return value(metrics, "overtone_shed_total", stage=stage, reason=reason)
 
 
 @pytest.fixture
@@ -47,15 +49,15 @@ def metrics() -> Metrics:
 
 @pytest.fixture
 async def engine(network: FakeNetwork, metrics: Metrics) -> AsyncIterator[Engine]:
-    engine = Engine(network, metrics, low_queue=6, high_queue=6)
+    engine = Engine(network, metrics, low_queue=6, high_queue=6, probe_interval=0.01)
     await engine.start()
     yield engine
     network.gate.set()
     await engine.stop()
 
 
-async def busy(engine: Engine, network: FakeNetwork) -> asyncio.Task[Run]:
-    """One image held inside the worker."""
+async def busy(engine: Engine, network: FakeNetwork) -> asyncio.Task[Inference]:
+    """One image that is held inside the worker."""
     network.gate.clear()
     network.entered.clear()
     held = submit(engine, Stage.LOW, 99)
@@ -65,34 +67,29 @@ async def busy(engine: Engine, network: FakeNetwork) -> asyncio.Task[Run]:
 
 async def test_gives_each_image_its_row(engine: Engine, network: FakeNetwork) -> None:
     assert network.warmed
-    run = await submit(engine, Stage.LOW)
-    assert run.probabilities.argmax() == 1
-    assert run.timings.compute > 0
+    inference = await submit(engine, Stage.LOW)
+    assert inference.probabilities.argmax() == 1
+    assert inference.timings.compute > 0
 
 
 async def test_high_runs_before_low_and_oldest_first(
     engine: Engine, network: FakeNetwork, metrics: Metrics
 ) -> None:
     held = await busy(engine, network)
-    tasks = []
-    for mark, stage in enumerate((Stage.LOW, Stage.LOW, Stage.HIGH, Stage.HIGH)):
-        tasks.append(submit(engine, stage, mark))
-        count = mark + 1
-        await until(lambda n=count: depth(metrics, Stage.LOW) + depth(metrics, Stage.HIGH) == n)  # type: ignore[misc]
-        await until(lambda n=count: prepared(engine) == n)  # type: ignore[misc]
+    stages = (Stage.LOW, Stage.LOW, Stage.HIGH, Stage.HIGH)
+    tasks = [submit(engine, stage, mark) for mark, stage in enumerate(stages)]
+    await until(lambda: depth(metrics, Stage.LOW) == depth(metrics, Stage.HIGH) == 2)
     network.gate.set()
     await asyncio.gather(held, *tasks)
     assert network.batches[1:] == [(Stage.HIGH, [2, 3]), (Stage.LOW, [0, 1])]
 
 
-def prepared(engine: Engine) -> int:
-    return sum(len(queue.ready) for queue in engine._queues.values())
-
-
-async def test_batches_as_the_network_wants(engine: Engine, network: FakeNetwork) -> None:
+async def test_batches_have_the_size_that_the_network_wants(
+    engine: Engine, network: FakeNetwork, metrics: Metrics
+) -> None:
     held = await busy(engine, network)
     tasks = [submit(engine, Stage.LOW, i) for i in range(6)]
-    await until(lambda: prepared(engine) == 6)
+    await until(lambda: depth(metrics, Stage.LOW) == 6)
     network.gate.set()
     await asyncio.gather(held, *tasks)
     assert [len(marks) for _, marks in network.batches] == [1, 4, 2]
@@ -102,7 +99,7 @@ async def test_full_queue_refuses_at_once(engine: Engine, network: FakeNetwork, 
     held = await busy(engine, network)
     tasks = [submit(engine, Stage.LOW, i) for i in range(6)]
     await until(lambda: depth(metrics, Stage.LOW) == 6)
-    with pytest.raises(Shed) as refused:
+    with pytest.raises(Overloaded) as refused:
         await submit(engine, Stage.LOW)
     assert refused.value.retry_after
     assert shed(metrics, Stage.LOW, "full") == 1
@@ -133,10 +130,10 @@ async def test_expired_in_the_queue_is_told_while_the_worker_is_busy(
     assert len(network.batches) == 1
 
 
-async def test_departed_is_not_computed(engine: Engine, network: FakeNetwork, metrics: Metrics) -> None:
+async def test_cancelled_is_not_computed(engine: Engine, network: FakeNetwork, metrics: Metrics) -> None:
     held = await busy(engine, network)
     gone, stays = submit(engine, Stage.LOW, 1), submit(engine, Stage.LOW, 2)
-    await until(lambda: prepared(engine) == 2)
+    await until(lambda: depth(metrics, Stage.LOW) == 2)
     gone.cancel()
     await asyncio.gather(gone, return_exceptions=True)
     assert depth(metrics, Stage.LOW) == 1
@@ -145,26 +142,81 @@ async def test_departed_is_not_computed(engine: Engine, network: FakeNetwork, me
     assert network.batches[1:] == [(Stage.LOW, [2])]
 
 
-async def test_failure_is_of_its_batch_only(engine: Engine, network: FakeNetwork) -> None:
+async def test_a_single_failure_is_of_its_batch_only(
+    engine: Engine, network: FakeNetwork, metrics: Metrics
+) -> None:
     held = await busy(engine, network)
     later = submit(engine, Stage.LOW, 1)
-    await until(lambda: prepared(engine) == 1)
+    await until(lambda: depth(metrics, Stage.LOW) == 1)
     network.failing = 1
     network.gate.set()
     with pytest.raises(NetworkFailed):
         await held
     assert (await later).probabilities.argmax() == 1
+    assert engine.failure is None
 
 
-async def test_what_is_not_a_number_fails_its_image_only(engine: Engine, network: FakeNetwork) -> None:
+async def test_what_is_not_a_number_fails_its_image_only(
+    engine: Engine, network: FakeNetwork, metrics: Metrics
+) -> None:
     held = await busy(engine, network)
     good, bad = submit(engine, Stage.LOW, 1), submit(engine, Stage.LOW, 2)
-    await until(lambda: prepared(engine) == 2)
-    network.broken = {2}
+    await until(lambda: depth(metrics, Stage.LOW) == 2)
+    network.not_numbers = {2}
     network.gate.set()
     await asyncio.gather(held, good)
     with pytest.raises(NetworkFailed):
         await bad
+    with pytest.raises(
+        NetworkFailed
+    ):  # an image that has a batch to itself is no reason to refuse others either
+        await submit(engine, Stage.LOW, 2)
+    await submit(engine, Stage.LOW, 1)
+    assert engine.failure is None
+
+
+async def test_while_the_network_fails_everything_is_refused_at_once(
+    network: FakeNetwork, metrics: Metrics, caplog: pytest.LogCaptureFixture
+) -> None:
+    changes: list[bool] = []
+    engine = Engine(network, metrics, probe_interval=0.01, on_health=lambda: changes.append(True))
+    await engine.start()
+    held = await busy(engine, network)
+    waiting = submit(engine, Stage.LOW, 1)
+    await until(lambda: depth(metrics, Stage.LOW) == 1)
+    network.failing = float("inf")
+    network.gate.set()
+    with pytest.raises(NetworkFailed):
+        await held
+    for task in (waiting, submit(engine, Stage.LOW, 2), submit(engine, Stage.HIGH, 3)):
+        with pytest.raises(Unavailable):
+            await task
+    assert network.batches == [(Stage.LOW, [99])]
+    assert engine.failure == "the network fails (RuntimeError)"
+    await asyncio.sleep(0.05)  # some probes more, which are not logged
+    refusing = [r for r in caplog.records if r.levelno == logging.ERROR and "refused" in r.getMessage()]
+    assert len(refusing) == 1
+
+    network.failing = 0
+    await until(lambda: engine.failure is None)
+    assert (await submit(engine, Stage.LOW)).probabilities.argmax() == 1
+    assert len(changes) == 2
+    await engine.stop()
+
+
+async def test_a_batching_loop_that_dies_is_started_again(
+    engine: Engine, network: FakeNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(waiting: int) -> int:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(network, "batch_size", broken)
+        with pytest.raises(Unavailable):
+            await submit(engine, Stage.LOW)
+        await until(lambda: engine.failure == "the network fails (ZeroDivisionError)")
+    await until(lambda: engine.failure is None)
+    assert (await submit(engine, Stage.LOW)).probabilities.argmax() == 1
 
 
 async def test_what_prepare_raises_comes_out(engine: Engine, metrics: Metrics) -> None:
@@ -194,7 +246,7 @@ async def test_overload_is_backlog_above_the_limit(network: FakeNetwork, metrics
     await engine.stop()
 
 
-async def test_an_idle_device_may_wait_for_company(network: FakeNetwork, metrics: Metrics) -> None:
+async def test_an_idle_network_may_wait_for_more_images(network: FakeNetwork, metrics: Metrics) -> None:
     engine = Engine(network, metrics, max_wait=0.2)
     await engine.start()
     await asyncio.gather(*(submit(engine, Stage.LOW, i) for i in range(3)))
@@ -202,10 +254,10 @@ async def test_an_idle_device_may_wait_for_company(network: FakeNetwork, metrics
     await engine.stop()
 
 
-async def test_stop_lets_what_waits_finish(engine: Engine, network: FakeNetwork) -> None:
+async def test_stop_lets_what_waits_finish(engine: Engine, network: FakeNetwork, metrics: Metrics) -> None:
     held = await busy(engine, network)
     waiting = submit(engine, Stage.LOW, 1)
-    await until(lambda: prepared(engine) == 1)
+    await until(lambda: depth(metrics, Stage.LOW) == 1)
     stopping = asyncio.create_task(engine.stop(LATER))
     await asyncio.sleep(0)
     with pytest.raises(Unavailable):
@@ -216,10 +268,12 @@ async def test_stop_lets_what_waits_finish(engine: Engine, network: FakeNetwork)
     assert (await waiting).probabilities.argmax() == 1
 
 
-async def test_stop_without_grace_refuses_and_never_cancels(engine: Engine, network: FakeNetwork) -> None:
+async def test_stop_without_grace_refuses_and_never_cancels(
+    engine: Engine, network: FakeNetwork, metrics: Metrics
+) -> None:
     held = await busy(engine, network)
     waiting = submit(engine, Stage.LOW, 1)
-    await until(lambda: prepared(engine) == 1)
+    await until(lambda: depth(metrics, Stage.LOW) == 1)
     stopping = asyncio.create_task(engine.stop())
     for task in (held, waiting):
         with pytest.raises(Unavailable):
@@ -229,11 +283,14 @@ async def test_stop_without_grace_refuses_and_never_cancels(engine: Engine, netw
 
 
 async def test_traffic_leaves_nothing_behind(engine: Engine, network: FakeNetwork, metrics: Metrics) -> None:
-    tasks = [submit(engine, stage, i) for i, stage in enumerate([Stage.LOW, Stage.HIGH] * 40)]
+    tasks = [
+        asyncio.create_task(engine.submit(stage, partial(bands, i), soon()))
+        for i, stage in enumerate([Stage.LOW, Stage.HIGH] * 40)
+    ]
     for task in tasks[::3]:
         await asyncio.sleep(0)
         task.cancel()
     results = await asyncio.gather(*tasks, return_exceptions=True)
-    assert {type(result) for result in results} <= {Run, Shed, asyncio.CancelledError}
+    assert {type(result) for result in results} <= {Inference, Overloaded, asyncio.CancelledError}
     assert depth(metrics, Stage.LOW) == depth(metrics, Stage.HIGH) == 0
     await submit(engine, Stage.LOW)

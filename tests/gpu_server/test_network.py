@@ -1,16 +1,18 @@
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from overtone.frequency import Encoded, Profile, decode_high, decode_low, dequantise
 from overtone.gpu_server.answer import Stage
-from overtone.gpu_server.engine import Bands
-from overtone.gpu_server.network import TorchNetwork, fuse, open_network
-from overtone.models import Cascade, Mix, Temperature, load, read_card, rewrite
+from overtone.gpu_server.cuda_graphs import GraphPool, Inputs
+from overtone.gpu_server.inference import Bands
+from overtone.gpu_server.network import TorchNetwork, open_network
+from overtone.models import Mix, Temperature, load, read_card, rewrite
 
 
 @pytest.fixture(scope="module")
@@ -62,41 +64,13 @@ def test_a_batch_may_mix_qualities(network: TorchNetwork, image: Bands, tiny_pro
     assert not np.allclose(together[0], together[1])
 
 
+def test_an_example_runs_through_both_stages(network: TorchNetwork) -> None:
+    for stage in (Stage.LOW, Stage.HIGH):
+        assert np.isfinite(network.run(stage, [network.example()])).all()
+
+
 def test_a_cpu_takes_sizes_that_need_no_padding(network: TorchNetwork) -> None:
-    assert [network.take(n) for n in (1, 2, 3, 4, 7)] == [1, 2, 2, 4, 4]
-
-
-def test_fusing_leaves_no_normalisation_and_the_same_numbers(tiny_checkpoint: Path) -> None:
-    cascade, _ = load(tiny_checkpoint)
-    torch.manual_seed(1)
-    for module in cascade.modules():
-        if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None:
-            nn.init.normal_(module.running_mean)
-            nn.init.uniform_(module.weight, 0.5, 2)
-    example = (20 * torch.randn(2, 6, 8, 8), 20 * torch.randn(2, 18, 8, 8))
-    fused = fuse(cascade, example)
-    assert isinstance(fused, Cascade)
-    assert not any(isinstance(module, nn.BatchNorm2d) for module in fused.modules())
-    with torch.inference_mode():
-        torch.testing.assert_close(fused(*example), cascade(*example), rtol=1e-3, atol=1e-3)
-
-
-def test_what_cannot_be_fused_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:
-    class Crossed(nn.Module):
-        """Registered in an order that is not the computation's."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.convolution = nn.Conv2d(3, 3, 1)
-            self.normalisation = nn.BatchNorm2d(3)
-            nn.init.constant_(self.normalisation.bias, 5.0)
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.convolution(self.normalisation(x))  # type: ignore[no-any-return]
-
-    model = Crossed().eval()
-    assert fuse(model, (torch.randn(1, 3, 4, 4),)) is model
-    assert "could not be fused" in caplog.text
+    assert [network.batch_size(n) for n in (1, 2, 3, 4, 7)] == [1, 2, 2, 4, 4]
 
 
 @pytest.fixture(scope="module")
@@ -150,14 +124,76 @@ def test_a_certain_low_answer_can_be_mixed(mixing: Path, image: Bands) -> None:
     assert found[0].argmax() == 3
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+class FakeGraph:
+    """A graph that only notes that it was replayed."""
+
+    replays = 0
+
+    def replay(self) -> None:
+        self.replays += 1
+
+
+def test_all_graphs_share_one_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without CUDA, whose functions are replaced."""
+    pools: list[object] = []
+
+    @contextmanager
+    def capturing(graph: FakeGraph, pool: object = None) -> Iterator[None]:
+        pools.append(pool)
+        yield
+
+    class Stream:
+        def wait_stream(self, other: object) -> None:
+            pass
+
+    for name, fake in {
+        "graph_pool_handle": object,
+        "graph": capturing,
+        "CUDAGraph": FakeGraph,
+        "Stream": Stream,
+        "current_stream": Stream,
+        "stream": lambda _: nullcontext(),
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, fake)
+    graphs = GraphPool()
+    for size in (4, 1):
+        graphs.capture(lambda inputs: inputs[0] * 2, (torch.zeros(size),))
+    assert len(pools) == 2
+    assert pools[0] is pools[1] is not None
+
+
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+
+
+@needs_cuda
+def test_graphs_of_one_pool_take_the_memory_of_the_largest() -> None:
+    sizes = (4096, 4095, 4094)
+
+    def square(side: int, value: float) -> Inputs:
+        return (torch.full((side, side), value, device="cuda"),)
+
+    def reserved(pool: Callable[[], GraphPool]) -> int:
+        torch.cuda.empty_cache()
+        before = torch.cuda.memory_reserved()
+        graphs = [pool().capture(lambda inputs: (inputs[0] @ inputs[0]).sum(), square(n, 1.0)) for n in sizes]
+        for graph, n in zip(graphs, sizes, strict=True):
+            assert graph(square(n, 2.0)).item() == pytest.approx(4.0 * n**3, rel=1e-3)
+        torch.cuda.empty_cache()
+        return torch.cuda.memory_reserved() - before
+
+    shared = GraphPool()
+    assert reserved(lambda: shared) < reserved(GraphPool)
+
+
+@needs_cuda
 @pytest.mark.parametrize("graphs", [True, False])
 def test_cuda_agrees_with_the_cpu(
     network: TorchNetwork, image: Bands, tiny_checkpoint: Path, graphs: bool
 ) -> None:
     device, _ = open_network(tiny_checkpoint, "cuda", (1, 4), graphs=graphs)
     device.warm()
-    for stage in (Stage.LOW, Stage.HIGH):
-        for count in (1, 3):
-            expected = network.run(stage, [image] * count)
-            np.testing.assert_allclose(device.run(stage, [image] * count), expected, atol=0.02)
+    for count in (1, 3, 1, 4):  # back and forth between graphs that share memory
+        for stage in (Stage.LOW, Stage.HIGH):
+            images = [replace(image, low=np.roll(image.low, i, axis=2)) for i in range(count)]
+            expected = network.run(stage, images)
+            np.testing.assert_allclose(device.run(stage, images), expected, atol=0.02)

@@ -19,11 +19,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 import overtone.gpu_server.serve
 import overtone.gpu_server.service
 from overtone.gpu_server.errors import StartError
-from overtone.gpu_server.grpc_face import NOT_SERVING, SERVING, GrpcFace
+from overtone.gpu_server.grpc_server import NOT_SERVING, SERVING, GrpcServer
 from overtone.gpu_server.network import TorchNetwork, open_network
 from overtone.gpu_server.serve import running
-from overtone.gpu_server.service import Service
+from overtone.gpu_server.service import Phase, Service
 from overtone.gpu_server.settings import Settings
+from overtone.gpu_server.sockets import exposure
 from tests.gpu_server.conftest import Serve
 
 LATER = 60.0
@@ -31,18 +32,17 @@ LATER = 60.0
 
 async def test_health_follows_the_phases(settings: Callable[..., Settings]) -> None:
     service = Service(settings())
-    face = GrpcFace(service)
-    await face.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{face.port}") as channel:
+    server = GrpcServer(service)
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
         assert (await watch.read()).status == NOT_SERVING
         await service.load()
-        await face.set_serving(True)
         assert (await watch.read()).status == SERVING
-        await face.set_serving(False)
+        service.phase = Phase.LEAVING
         assert (await watch.read()).status == NOT_SERVING
         watch.cancel()
-    await face.stop(0)
+    await server.stop(0)
     await service.stop()
 
 
@@ -112,38 +112,59 @@ async def test_network_that_does_not_run(
             pass
 
 
-PROGRAM = "from gpu_server.serve import run; from gpu_server.settings import Settings; run(Settings())"
-
-
-def start(**environment: str) -> subprocess.Popen[str]:
-    # The environment is the caller's way in, so it is tried here.
-    variables = {f"OVERTONE_{name.upper()}": value for name, value in environment.items()}
-    return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM],
-        env={**os.environ, "OVERTONE_THREADS": "1", "OVERTONE_PAUSE": "0", **variables},
-        cwd=Path(__file__).parents[2],
+def test_process_serves_until_it_is_told_to_stop(tiny_checkpoint: Path) -> None:
+    settings = {"MODEL": str(tiny_checkpoint), "GRPC_PORT": "0", "HTTP_PORT": "0", "HOST": "0.0.0.0"}
+    settings |= {"THREADS": "1", "PAUSE": "0"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "overtone", "serve"],
+        env={**os.environ, **{f"OVERTONE_{name}": value for name, value in settings.items()}},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-
-
-def test_process_serves_until_it_is_told_to_stop(tiny_checkpoint: Path) -> None:
-    with start(model=str(tiny_checkpoint), grpc_port="0", http_port="0") as process:
+    with process:
         assert process.stdout
         line = process.stdout.readline()
-        assert line.startswith("overtone serving tiny: grpc 127.0.0.1:"), process.communicate(timeout=LATER)
-        address = line.rpartition("http ")[2].strip()
-        assert httpx.get(f"http://{address}/readyz", trust_env=False).status_code == 200
-        process.send_signal(signal.SIGTERM)
+        assert line.startswith("overtone serving tiny: grpc 0.0.0.0:"), process.communicate(timeout=LATER)
+        port = line.rpartition(":")[2].strip()
+        assert httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False).status_code == 200
+        process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=LATER)
-    assert (process.returncode, out, err) == (0, "", "")
+    assert (process.returncode, out) == (0, "")
+    (warning,) = err.splitlines()
+    assert re.match(
+        r"\d{4}-\d\d-\d\d .* WARNING overtone\.gpu_server\.serve: everybody who can reach", warning
+    )
 
 
-def test_process_says_in_one_line_why_it_cannot_start() -> None:
-    with start(model="no-such-model", grpc_port="0", http_port="0") as process:
-        out, err = process.communicate(timeout=LATER)
-    assert (process.returncode, out) == (1, "")
+@pytest.mark.parametrize(
+    ("given", "warning"),
+    [
+        ({"host": "0.0.0.0"}, "everybody who can reach 0.0.0.0"),
+        ({"host": "::"}, "everybody who can reach ::"),
+        ({"host": "192.0.2.7"}, "everybody who can reach 192.0.2.7"),
+        ({"host": "camera-gateway"}, "everybody who can reach camera-gateway"),
+        ({"host": "0.0.0.0", "tokens": ("secret",)}, "tokens are sent to 0.0.0.0 unencrypted"),
+        ({"host": "0.0.0.0", "tokens": ("secret",), "tls_certificate": "c", "tls_key": "k"}, None),
+        ({"host": "127.0.0.1"}, None),
+        ({"host": "::1"}, None),
+        ({"host": "localhost", "tokens": ("secret",)}, None),
+    ],
+)
+def test_a_server_that_others_can_reach_should_protect_itself(
+    settings: Callable[..., Settings], given: dict[str, Any], warning: str | None
+) -> None:
+    found = exposure(settings(**given))
+    assert (found or "None").startswith(str(warning))
+
+
+def test_it_says_in_one_line_why_it_cannot_start(
+    settings: Callable[..., Settings], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        overtone.gpu_server.serve.run(settings(model="no-such-model"))
+    out, err = capsys.readouterr()
+    assert (stopped.value.code, out) == (1, "")
     assert err.startswith("overtone: cannot serve no-such-model")
     assert err.count("\n") == 1
 

@@ -1,29 +1,42 @@
 """The session without a transport: messages from an iterator, answers into a list."""
 
 import asyncio
+import logging
 import random
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from overtone.frequency import Encoded
-from overtone.gpu_server.errors import BadRequest, Departed, Shed
+from overtone.gpu_server.errors import BadRequest, ClientDisconnected, Overloaded, ServiceError
+from overtone.gpu_server.fair_share import Peer
 from overtone.gpu_server.service import Service
 from overtone.gpu_server.session import Session
 from overtone.gpu_server.settings import Settings
-from overtone.gpu_server.state import Store
-from overtone.gpu_server.upload import Upload
+from overtone.gpu_server.upload import MAX_CHUNK, Upload
 from overtone.protos import overtone_pb2 as pb
+from tests.gpu_server.conftest import SHARED_LOOP, value
+
+pytestmark = SHARED_LOOP
 
 LATER = 30.0
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def service(settings: Callable[..., Settings]) -> AsyncIterator[Service]:
-    service = Service(settings(credits=4, state_ttl=0.5))
+    """Every test leaves it without a session and without state."""
+    async with loaded(settings(credits=4, state_ttl=0.5)) as shared:
+        yield shared
+
+
+@asynccontextmanager
+async def loaded(settings: Settings) -> AsyncIterator[Service]:
+    service = Service(settings)
     await service.load()
     yield service
     await service.stop()
@@ -47,16 +60,17 @@ async def played(service: Service, messages: list[pb.Upstream], pause: float = 0
 
 
 class Heard:
-    """What a session says, and whether it has asked for high."""
+    """What a session says, and whether it has asked for high, or for both payloads."""
 
     def __init__(self) -> None:
         self.said: list[Any] = []
         self.asked = asyncio.Event()
+        self.asked_both = asyncio.Event()
 
     async def __call__(self, message: pb.Downstream) -> None:
         self.said.append(message)
         if message.HasField("need_high"):
-            self.asked.set()
+            (self.asked_both if message.need_high.send_both else self.asked).set()
 
 
 def hello(point: str) -> pb.Upstream:
@@ -77,14 +91,14 @@ def chunks(number: int, high: bytes, size: int) -> list[pb.Upstream]:
 
 
 async def test_empty_and_wordless_streams(service: Service) -> None:
-    with pytest.raises(Departed):
+    with pytest.raises(ClientDisconnected):
         await played(service, [])
     assert [type(m) for m in await played(service, [hello("always")])] == [pb.Welcome]
     with pytest.raises(BadRequest):
         await played(service, [pb.Upstream()])
 
 
-async def test_messages_of_a_newer_protocol_are_passed_over(service: Service, encoded: Encoded) -> None:
+async def test_messages_of_a_newer_protocol_are_ignored(service: Service, encoded: Encoded) -> None:
     unknown = pb.Upstream.FromString(b"\xfa\x01\x02hi")  # field 31
     said = await played(service, [hello("always"), unknown, image(1, encoded.low, False)])
     assert [type(m) for m in said] == [pb.Welcome, pb.Answer]
@@ -116,17 +130,18 @@ async def test_any_order_of_messages_ends_well(service: Service, encoded: Encode
     assert all(final[number] <= sent[number] for number in final)
     await asyncio.sleep(0)
     assert service.store.bytes == 0
-    assert service.metrics.registry.get_sample_value("overtone_sessions") == 0
+    assert value(service.metrics, "overtone_sessions") == 0
 
 
 def dropped(service: Service) -> float:
-    return service.metrics.registry.get_sample_value("overtone_dropped_bytes_total") or 0.0
+    return value(service.metrics, "overtone_dropped_bytes_total")
 
 
 async def test_high_that_comes_unasked_is_dropped_where_low_suffices(
     service: Service, encoded: Encoded
 ) -> None:
     """Some of it before the answer, some after."""
+    before = dropped(service)
     early, *late = chunks(1, encoded.high, 50)
     messages = [hello("always"), image(1, encoded.low, False), early]
     said: list[Any] = []
@@ -147,15 +162,16 @@ async def test_high_that_comes_unasked_is_dropped_where_low_suffices(
     async with asyncio.timeout(LATER):
         await Session(service, send).run(upstream())
     assert said == ["welcome", "answer"]
-    assert dropped(service) == len(encoded.high)
+    assert dropped(service) - before == len(encoded.high)
     assert service.store.bytes == 0
 
 
 async def test_high_that_is_here_already_is_not_asked_for(service: Service, encoded: Encoded) -> None:
+    before = dropped(service)
     said = await played(service, [hello("never"), image(1, encoded.low, False), *chunks(1, encoded.high, 50)])
     assert [type(m) for m in said] == [pb.Welcome, pb.Answer]
     assert said[1].stage == pb.STAGE_HIGH
-    assert dropped(service) == 0
+    assert dropped(service) == before
 
 
 async def test_the_rest_is_asked_for_where_some_came_unasked(service: Service, encoded: Encoded) -> None:
@@ -176,9 +192,7 @@ async def test_the_rest_is_asked_for_where_some_came_unasked(service: Service, e
     assert heard.said[2].answer.stage == pb.STAGE_HIGH
 
 
-async def test_low_is_held_by_the_store_alone_and_what_comes_after_its_loss_is_dropped(
-    service: Service, encoded: Encoded
-) -> None:
+async def test_only_the_store_holds_low_while_high_is_awaited(service: Service, encoded: Encoded) -> None:
     message = image(1, encoded.low, False)
     sent = message.image
     before = sys.getrefcount(sent)
@@ -189,29 +203,142 @@ async def test_low_is_held_by_the_store_alone_and_what_comes_after_its_loss_is_d
         yield message
         await heard.asked.wait()
         assert sys.getrefcount(sent) == before
-        service.store.reserve(service.settings.state_bytes)  # everything kept makes room for it
-        service.store.release(service.settings.state_bytes)
         for chunk in chunks(1, encoded.high, 50):
             yield chunk
 
     async with asyncio.timeout(LATER):
         await Session(service, heard).run(upstream())
-    assert [m.WhichOneof("message") for m in heard.said] == ["welcome", "need_high", "need_high"]
-    assert [m.need_high.send_both for m in heard.said[1:]] == [False, True]
+    assert [m.WhichOneof("message") for m in heard.said] == ["welcome", "need_high", "answer"]
+
+
+async def test_high_that_comes_after_low_was_lost_is_dropped_and_both_are_asked_for(
+    settings: Callable[..., Settings], encoded: Encoded
+) -> None:
+    """There is room for one image of a session, so the second takes the place of the first."""
+    heard = Heard()
+
+    async def upstream() -> AsyncIterator[pb.Upstream]:
+        yield hello("never")
+        for number in (1, 2):
+            heard.asked.clear()
+            yield image(number, encoded.low, False)
+            await heard.asked.wait()
+        for message in (*chunks(1, encoded.high, 500), *chunks(2, encoded.high, 500)):
+            yield message
+        await heard.asked_both.wait()
+        for message in (image(1, encoded.low, True), *chunks(1, encoded.high, 500)):
+            yield message
+
+    one_image = len(encoded.low) + 1100
+    async with loaded(settings(state_bytes=8 * one_image)) as service, asyncio.timeout(LATER):
+        await Session(service, heard).run(upstream())
+    needs = [m.need_high for m in heard.said if m.HasField("need_high")]
+    assert [(need.id, need.send_both) for need in needs] == [(1, False), (2, False), (1, True)]
+    assert [m.answer.id for m in heard.said if m.HasField("answer")] == [2, 1]
     assert dropped(service) == len(encoded.high)
 
 
 async def test_both_payloads_are_not_asked_for_again_where_there_is_no_room(
     settings: Callable[..., Settings], encoded: Encoded
 ) -> None:
-    service = Service(settings(state_bytes=len(encoded.high)))
-    await service.load()
-    said = await played(service, [hello("never"), image(1, encoded.low, True), *chunks(1, encoded.high, 50)])
+    messages = [hello("never"), image(1, encoded.low, True), *chunks(1, encoded.high, 50)]
+    async with loaded(settings(state_bytes=len(encoded.high))) as service:
+        said = await played(service, messages)
     assert [type(m) for m in said] == [pb.Welcome, pb.Error]
-    assert said[1].code == Shed("").number
+    assert said[1].code == Overloaded("").number
     assert said[1].retry_after_ms
     assert dropped(service) == len(encoded.high)
-    await service.stop()
+
+
+async def test_a_peer_that_never_finishes_takes_no_room_from_others(
+    settings: Callable[..., Settings], encoded: Encoded
+) -> None:
+    """Its sessions send as much of many high payloads as they may, and never the last chunk."""
+    chunk, per_image = bytes(MAX_CHUNK), 4
+    endless = [
+        pb.Upstream(high=pb.HighChunk(id=number, offset=i * MAX_CHUNK, data=chunk))
+        for i in range(per_image)
+        for number in range(4)
+    ]
+    full, stop = asyncio.Event(), asyncio.Event()
+    arrived = 0
+
+    async def hoard() -> AsyncIterator[pb.Upstream]:
+        nonlocal arrived
+        yield hello("never")
+        for number in range(4):
+            yield image(number, encoded.low, True)
+        for message in endless:
+            yield message
+        arrived += 1
+        if arrived == len(hoarders):
+            full.set()
+        await stop.wait()
+
+    async with loaded(settings(credits=4, state_bytes=8 * 4 * per_image * MAX_CHUNK)) as service:
+        hoarders = [asyncio.create_task(Session(service, Heard()).run(hoard())) for _ in range(17)]
+        async with asyncio.timeout(LATER):
+            await full.wait()
+        asked = [hello("never"), image(1, encoded.low, False)]
+        both = [image(2, encoded.low, True), *chunks(2, encoded.high, 50)]
+        heard = Heard()
+
+        async def victim() -> AsyncIterator[pb.Upstream]:
+            for message in asked:
+                yield message
+            await heard.asked.wait()
+            for message in (*both, *chunks(1, encoded.high, 50)):
+                yield message
+
+        async with asyncio.timeout(LATER):
+            await Session(service, heard).run(victim())
+        answers = {m.answer.id: m.answer.stage for m in heard.said if m.HasField("answer")}
+        assert answers == {1: pb.STAGE_HIGH, 2: pb.STAGE_HIGH}, heard.said
+        assert service.store.bytes <= service.settings.state_bytes
+        stop.set()
+        await asyncio.gather(*hoarders)
+
+
+async def test_a_cancelled_image_gives_its_credit_back_at_once(service: Service, encoded: Encoded) -> None:
+    """A device that has all its images in flight may cancel one and send another right behind."""
+    heard = Heard()
+    credits, replaced = service.settings.credits, 50
+
+    async def upstream() -> AsyncIterator[pb.Upstream]:
+        yield hello("never")
+        for number in range(credits):
+            yield image(number, encoded.low, False)
+        await heard.asked.wait()
+        for number in range(replaced):
+            yield pb.Upstream(cancel=pb.Cancel(id=number))
+            yield image(number + credits, encoded.low, False)
+        for number in range(replaced, replaced + credits):
+            yield pb.Upstream(cancel=pb.Cancel(id=number))
+
+    async with asyncio.timeout(LATER):
+        await Session(service, heard).run(upstream())
+    assert not [m for m in heard.said if m.HasField("error")]
+    assert service.store.bytes == 0
+
+
+async def test_the_id_of_a_cancelled_image_may_be_used_again(service: Service, encoded: Encoded) -> None:
+    again = [pb.Upstream(cancel=pb.Cancel(id=1)), image(1, encoded.low, True)]
+    first = [image(1, encoded.low, True), *chunks(1, encoded.high, 50)[:-1]]
+    said = await played(service, [hello("never"), *first, *again, *chunks(1, encoded.high, 50)])
+    assert [type(m) for m in said] == [pb.Welcome, pb.Answer]
+    assert service.store.bytes == 0
+
+
+async def test_the_servers_own_errors_are_logged_and_end_the_stream(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    no_message: Any = object()
+    with pytest.raises(ServiceError, match="it has been logged") as failure:
+        await played(service, [hello("always"), no_message])
+    assert failure.value.code.name == "INTERNAL"
+    (record,) = [r for r in caplog.records if r.name.startswith("overtone.")]
+    assert record.levelno == logging.ERROR
+    assert record.exc_info
 
 
 async def test_a_device_that_does_not_read_is_not_read_either(service: Service) -> None:
@@ -238,17 +365,16 @@ async def test_a_device_that_does_not_read_is_not_read_either(service: Service) 
     assert 0 < taken < 200
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    assert service.metrics.registry.get_sample_value("overtone_sessions") == 0
+    assert value(service.metrics, "overtone_sessions") == 0
 
 
 async def test_upload_reserves_and_gives_back(service: Service) -> None:
-    store: Store = service.store
-    upload = Upload(store, 100)
+    upload = Upload(service.store, Peer("ann"), 100)
     upload.add(0, b"x" * 60, False)
-    assert store.bytes == 60
+    assert service.store.bytes == 60
     upload.add(60, b"y" * 40, True)
     upload.add(100, b"z", True)
-    assert await upload.whole() == b"x" * 60 + b"y" * 40
+    assert await upload.payload() == b"x" * 60 + b"y" * 40
     upload.close()
     upload.close()
-    assert store.bytes == 0
+    assert service.store.bytes == 0

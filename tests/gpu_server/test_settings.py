@@ -12,6 +12,16 @@ def test_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (settings.grpc_port, settings.tokens, settings.batch_sizes) == (0, ("one", "two"), (1, 2, 4))
 
 
+def test_old_names_are_understood(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OVERTONE_MAX_PICTURE_BYTES", "1000")
+    monkeypatch.setenv("OVERTONE_MAX_PICTURE_PIXELS", "2000")
+    settings = Settings()
+    assert (settings.max_image_bytes, settings.max_image_pixels) == (1000, 2000)
+    monkeypatch.setenv("OVERTONE_MAX_IMAGE_BYTES", "3000")
+    assert Settings().max_image_bytes == 3000
+    assert Settings(max_image_bytes=4000).max_image_bytes == 4000
+
+
 def test_arguments_come_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OVERTONE_MODEL", "other")
     assert Settings(model="mine").model == "mine"
@@ -26,6 +36,7 @@ def test_arguments_come_before_the_environment(monkeypatch: pytest.MonkeyPatch) 
         {"batch_sizes": (2, 4)},
         {"batch_sizes": (1, 4, 2)},
         {"credits": 0},
+        {"log_level": "loud"},
         {"tls_key": "key.pem"},
         {"unknown": 1},
     ],
@@ -49,6 +60,10 @@ def test_read_names_a_setting_as_it_was_given(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(ValueError, match=r"^OVERTONE_CREDITS: .*integer"):
         read()
     monkeypatch.setenv("OVERTONE_CREDITS", "1")
+    monkeypatch.setenv("OVERTONE_MAX_IMAGE_BYTES", "many")
+    with pytest.raises(ValueError, match=r"^OVERTONE_MAX_IMAGE_BYTES: .*integer"):
+        read()
+    monkeypatch.setenv("OVERTONE_MAX_IMAGE_BYTES", "1")
     monkeypatch.setenv("OVERTONE_TLS_KEY", "key.pem")
     with pytest.raises(ValueError, match=r"^TLS needs both OVERTONE_TLS_CERTIFICATE and OVERTONE_TLS_KEY$"):
         read()

@@ -4,15 +4,20 @@ import numpy as np
 import pytest
 
 from overtone.gpu_server.answer import Answer, NeedHigh, Score, Stage
-from overtone.gpu_server.errors import Shed, StateLost
+from overtone.gpu_server.budget import Budget
+from overtone.gpu_server.errors import Overloaded, StateLost
+from overtone.gpu_server.fair_share import Peer
 from overtone.gpu_server.metrics import Metrics
-from overtone.gpu_server.state import OVERHEAD, Budget, Kept, Store
+from overtone.gpu_server.state import OVERHEAD, PendingImage, Store
+from tests.gpu_server.conftest import value
 
 NEED = NeedHigh(Answer(Stage.BROWNOUT, (Score(0, "cat", 0.4),), False), 10)
+ENTRY = 100 + OVERHEAD
+ANN, BOB = Peer("ann"), Peer("bob")
 
 
-def kept(size: int = 100) -> Kept:
-    return Kept(b"x" * size, NEED)
+def pending(size: int = 100) -> PendingImage:
+    return PendingImage(b"x" * size, NEED)
 
 
 class Clock:
@@ -34,23 +39,24 @@ def metrics() -> Metrics:
 
 @pytest.fixture
 def store(metrics: Metrics, clock: Clock) -> Store:
-    return Store(3 * (100 + OVERHEAD), 30.0, metrics, clock)
+    """A quarter for uploads that nobody asked for; of the rest, room for twelve entries, three of each peer."""
+    return Store(16 * ENTRY, 30.0, metrics, clock)
 
 
 def count(metrics: Metrics, name: str) -> float:
-    return metrics.registry.get_sample_value(f"overtone_state_{name}_total") or 0.0
+    return value(metrics, f"overtone_state_{name}_total")
 
 
 def test_a_token_is_good_for_its_owner_only(store: Store, metrics: Metrics) -> None:
-    token = store.issue("ann", kept())
+    token = store.issue("ann", pending())
     with pytest.raises(StateLost):
         store.get(("bob", token))
     assert store.get(("ann", token)).low == b"x" * 100
     assert count(metrics, "hits") == count(metrics, "misses") == 1
 
 
-def test_a_look_counts_only_what_is_missing(store: Store, metrics: Metrics) -> None:
-    store.put("a", kept())
+def test_a_check_counts_only_what_is_missing(store: Store, metrics: Metrics) -> None:
+    store.put("a", ANN, pending())
     store.check("a")
     assert count(metrics, "hits") == 0
     with pytest.raises(StateLost):
@@ -59,38 +65,40 @@ def test_a_look_counts_only_what_is_missing(store: Store, metrics: Metrics) -> N
 
 
 def test_tokens_differ_and_are_long(store: Store) -> None:
-    tokens = {store.issue("ann", kept(0)) for _ in range(50)}
+    tokens = {store.issue("ann", pending(0)) for _ in range(50)}
     assert len(tokens) == 50
     assert min(map(len, tokens)) >= 20
 
 
-def test_bounded_by_bytes_oldest_out_first(store: Store, metrics: Metrics) -> None:
+def test_the_oldest_entry_of_a_peer_gives_way(store: Store, metrics: Metrics) -> None:
     for key in range(4):
-        store.put(key, kept())
+        store.put(key, ANN, pending())
     with pytest.raises(StateLost):
         store.get(0)
     assert store.get(3)
-    assert store.bytes == 3 * (100 + OVERHEAD)
+    assert store.bytes == 3 * ENTRY
     assert count(metrics, "evictions") == 1
 
 
-def test_what_low_has_said_counts_too(store: Store) -> None:
-    said = np.zeros(100, np.float32)
-    store.put("a", Kept(b"x" * 100, replace(NEED, probabilities=said)))
-    assert store.bytes == 100 + OVERHEAD + 400
+def test_the_result_of_low_counts_too(store: Store) -> None:
+    probabilities = np.zeros(100, np.float32)
+    store.put("a", ANN, PendingImage(b"x" * 100, replace(NEED, probabilities=probabilities)))
+    assert store.bytes == ENTRY + 400
     store.drop("a")
     assert store.bytes == 0
 
 
-def test_larger_than_all_the_room_is_lost(store: Store) -> None:
-    store.put("a", kept(10_000))
+def test_what_is_larger_than_all_the_room_is_lost_and_moves_nothing(store: Store, metrics: Metrics) -> None:
+    store.put("a", ANN, pending())
+    store.put("b", ANN, pending(10_000))
     with pytest.raises(StateLost):
-        store.get("a")
-    assert store.bytes == 0
+        store.get("b")
+    assert store.get("a")
+    assert count(metrics, "evictions") == 1
 
 
 def test_bounded_by_time(store: Store, clock: Clock) -> None:
-    store.put("a", kept())
+    store.put("a", ANN, pending())
     clock.now = 29.9
     assert store.get("a")
     clock.now = 30.0
@@ -100,17 +108,17 @@ def test_bounded_by_time(store: Store, clock: Clock) -> None:
 
 
 def test_put_again_renews(store: Store, clock: Clock) -> None:
-    store.put("a", kept())
+    store.put("a", ANN, pending())
     clock.now = 20.0
-    store.put("b", kept())
-    store.put("a", kept(50))
+    store.put("b", BOB, pending())
+    store.put("a", ANN, pending(50))
     clock.now = 40.0
     assert store.get("a").low == b"x" * 50
     assert store.bytes == 150 + 2 * OVERHEAD
 
 
 def test_drop(store: Store) -> None:
-    store.put("a", kept())
+    store.put("a", ANN, pending())
     store.drop("a")
     store.drop("a")
     assert store.bytes == 0
@@ -118,22 +126,44 @@ def test_drop(store: Store) -> None:
         store.get("a")
 
 
-def test_reserved_bytes_push_entries_out_but_not_each_other(store: Store) -> None:
-    store.put("a", kept())
-    store.reserve(3 * (100 + OVERHEAD) - 10)
-    with pytest.raises(StateLost):
-        store.get("a")
-    with pytest.raises(Shed):
-        store.reserve(11)
-    store.release(3 * (100 + OVERHEAD) - 10)
-    assert store.bytes == 0
+def test_uploads_that_nobody_asked_for_push_out_nothing_else(store: Store) -> None:
+    for owner in range(4):
+        for key in range(3):
+            store.put((owner, key), Peer(f"owner {owner}"), pending())
+    evicted: list[int] = []
+    uploads = [store.reserve(Peer(f"uploader {i}"), lambda i=i: evicted.append(i)) for i in range(5)]  # type: ignore[misc]
+    for upload in uploads:
+        upload.grow(ENTRY)  # one more than there is room for
+    assert evicted == [0]
+    for owner in range(4):
+        for key in range(3):
+            assert store.get((owner, key))
+    for upload in uploads:
+        upload.release()
+    assert store.bytes == 12 * ENTRY
+
+
+def test_an_upload_that_was_asked_for_has_the_room_of_entries(store: Store) -> None:
+    evicted: list[bool] = []
+    upload = store.reserve(ANN, lambda: evicted.append(True))
+    upload.grow(ENTRY)
+    upload.request()
+    upload.grow(2 * ENTRY)
+    assert store.bytes == 3 * ENTRY
+    with pytest.raises(Overloaded):
+        upload.grow(1)  # more than one peer may hold
+    store.put("a", ANN, pending())
+    assert evicted == [True]
+    assert store.bytes == ENTRY
+    upload.release()
+    assert store.bytes == ENTRY
 
 
 def test_budget() -> None:
     budget = Budget(10)
-    budget.take(6)
-    with pytest.raises(Shed):
-        budget.take(5)
-    budget.give(6)
-    budget.take(10)
+    budget.acquire(6)
+    with pytest.raises(Overloaded):
+        budget.acquire(5)
+    budget.release(6)
+    budget.acquire(10)
     assert budget.used == 10

@@ -1,8 +1,11 @@
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
 from overtone.frequency.channels import HIGH, LOW
+from overtone.models import Cascade, load
 from overtone.models.bodies import Body
 from overtone.models.body_cascade import BodyArchitecture, build
 from overtone.models.coefficient_stem import FoldedConv
@@ -27,6 +30,21 @@ def test_a_cascade_of_bodies_computes_the_same_without_normalisations_and_decodi
     assert sum(isinstance(module, FoldedConv) for module in modules) == 2
     for before, now in ((cascade.low(x6)[0], faster.low(x6)[0]), (cascade(x6, x18), faster(x6, x18))):
         torch.testing.assert_close(now, before, rtol=1e-3, atol=1e-3 * float(before.abs().max()))
+
+
+def test_fusing_leaves_no_normalisation_and_the_same_numbers(tiny_checkpoint: Path) -> None:
+    cascade, _ = load(tiny_checkpoint)
+    torch.manual_seed(1)
+    for module in cascade.modules():
+        if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None:
+            nn.init.normal_(module.running_mean)
+            nn.init.uniform_(module.weight, 0.5, 2)
+    example = (20 * torch.randn(2, 6, 8, 8), 20 * torch.randn(2, 18, 8, 8))
+    faster = fused(cascade, example)
+    assert isinstance(faster, Cascade)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in faster.modules())
+    with torch.inference_mode():
+        torch.testing.assert_close(faster(*example), cascade(*example), rtol=1e-3, atol=1e-3)
 
 
 def test_what_changes_the_result_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:

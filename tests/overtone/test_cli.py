@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from overtone import command
+from overtone import __version__, command
 from overtone.cli import app
 
 runner = CliRunner()
@@ -90,6 +90,42 @@ def test_evaluate_prints_the_promised_keys(tiny_checkpoint: Path, labelled_folde
     assert printed["cascade"]["mean_payload_bytes"] > 0
 
 
-def test_a_device_imports_no_torch() -> None:
-    code = "import sys, edge_client, frequency, overtone; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+def test_the_version_is_printed() -> None:
+    found = runner.invoke(app, ["--version"])
+    assert found.exit_code == 0
+    assert found.stdout == f"overtone {__version__}\n"
+
+
+def test_examples_are_shown_line_by_line() -> None:
+    for arguments in ([], ["classify"]):
+        lines = runner.invoke(app, [*arguments, "--help"]).stdout.splitlines()
+        shown = [line.rstrip() for line in lines[lines.index(next(x for x in lines if "Examples:" in x)) :]]
+        assert "   overtone classify photograph.jpg" in shown
+
+
+def test_a_mistyped_command_is_said_to_be_one() -> None:
+    found = runner.invoke(app, ["clasify"])
+    assert found.exit_code == 2
+    assert "Did you mean 'classify'?" in found.stderr
+
+
+def test_the_client_is_imported_from_overtone_and_only_when_it_is_used() -> None:
+    code = """
+import sys
+import overtone
+assert not any(name.startswith("overtone.") for name in sys.modules)
+from overtone import Answer, AsyncClient, Client, OvertoneError, Result, Tls
+assert Client.__module__ == "overtone.edge_client.sync"
+assert set(overtone.__all__) >= {"Client", "AsyncClient", "Answer"}
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_device_loads_neither_torch_nor_what_only_commands_use() -> None:
+    code = """
+import sys
+from overtone import Client, edge_client, frequency
+loaded = {"torch", "grpc", "httpx", "rich", "typer", "overtone.edge_client.output"} & sys.modules.keys()
+assert not loaded, loaded
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -6,7 +6,7 @@ from overtone.protos import generate
 
 
 @pytest.mark.filterwarnings("default")
-def test_committed_stubs_are_made_from_the_contract(tmp_path: Path) -> None:
+def test_the_committed_stubs_are_those_of_the_contract(tmp_path: Path) -> None:
     generate.generate(tmp_path)
     for name in generate.STUBS:
         assert (tmp_path / name).read_text() == (generate.HERE / name).read_text(), (

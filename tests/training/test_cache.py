@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from overtone.frequency.picture import PictureError
+from overtone.frequency.pixels import ImageError
 from overtone.training import cache
 from overtone.training.cache import Decoded, Files, free_memory, source
 from overtone.training.data import Pictures, part
@@ -101,10 +101,10 @@ def test_workers_share_the_block(train: Pictures, method: str) -> None:
 def test_a_damaged_picture_is_named(train: Pictures) -> None:
     whole = train.paths[5].read_bytes()
     train.paths[5].write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(PictureError, match=f"{train.paths[5]}: cannot be decoded"):
+    with pytest.raises(ImageError, match=f"{train.paths[5]}: cannot be decoded"):
         source(train, 48, plenty)
     train.paths[5].write_bytes(b"no picture")
-    with pytest.raises(PictureError, match=f"{train.paths[5]}: not a picture"):
+    with pytest.raises(ImageError, match=f"{train.paths[5]}: not an image"):
         source(train, 48, plenty)
 
 

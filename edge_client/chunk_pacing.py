@@ -1,0 +1,39 @@
+"""How fast to send what may not be needed: no faster than the link carries it.
+
+Bytes that were handed to a socket cannot be taken back, and a socket takes far more than a thin link carries before
+the answer comes. So chunks that nobody has asked for stay here until the link should have room for them.
+"""
+
+from overtone.edge_client.policy import PlanSelector
+
+SMALLEST, LARGEST = 256, 16 * 1024
+# The number of chunks that the link carries until the answer comes. The chunk in flight at that moment is wasted,
+# and each chunk costs some thirty bytes of headers; with eight chunks, neither is much.
+CHUNKS = 8
+# The next chunk is sent while a quarter of a chunk should still be queued, which allows for a late timer.
+LEAD = 4
+# A pause shorter than this is no pause, as a timer would be late by as much. In seconds.
+TICK = 1e-3
+
+
+class ChunkPacer:
+    """When to send the next chunk, and how large it may be.
+
+    Args:
+        selector: knows the link, and how long answers take.
+    """
+
+    def __init__(self, selector: PlanSelector) -> None:
+        self._selector = selector
+        self.link = selector.link
+
+    @property
+    def chunk(self) -> int:
+        """Bytes of the next chunk."""
+        fits = int(self.link.assumed_rate * self._selector.answer_seconds / CHUNKS)
+        return max(SMALLEST, min(LARGEST, fits))
+
+    def pause(self, now: float) -> float:
+        """Seconds until the link wants another chunk, which is just before it would fall idle."""
+        seconds = (self.link.queued_bytes(now) - self.chunk / LEAD) / self.link.assumed_rate
+        return seconds if seconds > TICK else 0.0

@@ -1,0 +1,107 @@
+"""What `overtone classify` does: send image files to a server and print the answers."""
+
+import asyncio
+import json
+from collections.abc import Iterable, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from tempfile import TemporaryFile
+
+from rich.console import Console
+
+from overtone.command import complain
+from overtone.edge_client.answer import Result
+from overtone.edge_client.client import AsyncClient
+from overtone.edge_client.errors import BadImage, OvertoneError, Unavailable, UsageError
+from overtone.edge_client.image_files import class_names, find
+from overtone.edge_client.output import Lines, Row, document, row
+
+# After so many images in a row for which there was no server, the command gives up.
+GIVE_UP = 20
+
+
+def classify_files(client: AsyncClient, paths: Sequence[str | Path], *, as_json: bool = False) -> int:
+    """Send images to a server and print the answers as they come.
+
+    An image that fails is one line on standard error, and the others go on, unless there was no server for `GIVE_UP`
+    images in a row. If some images failed, a last line says how many.
+
+    Args:
+        client: not opened yet.
+        paths: image files, and folders of them.
+        as_json: print one JSON object after all answers, and nothing else.
+
+    Returns:
+        The exit code: zero if every image was answered.
+    """
+    files = list(find(paths))
+    try:
+        rows = asyncio.run(_classify(client, files, None if as_json else Lines(Console())))
+    except OvertoneError as error:
+        complain(str(error))
+        return 1
+    if as_json:
+        print(json.dumps(document(rows), ensure_ascii=False))
+    if len(rows) < len(files) and len(files) > 1:
+        complain(f"{len(files) - len(rows)} of {len(files)} not answered")
+    return 0 if len(rows) == len(files) else 1
+
+
+def check_cache(folder: Path) -> None:
+    """Find out whether profiles can be kept in a folder; a client would ignore it silently if they could not.
+
+    Raises:
+        UsageError: they cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=folder).close()
+    except FileExistsError:
+        raise UsageError(f"--cache {folder}: not a folder; name one, or a path that does not exist") from None
+    except OSError as error:
+        raise UsageError(f"--cache {folder}: cannot be written ({error.strerror}); name another") from error
+
+
+async def _classify(client: AsyncClient, files: Sequence[Path], lines: Lines | None) -> list[Row]:
+    if not files:
+        raise UsageError("no images there; name image files, or folders that hold some")
+    if not any(path.exists() for path in files):
+        raise UsageError(f"{files[0]}: no such file; name image files, or folders that hold some")
+    rows: list[Row] = []
+    unreached = 0
+    async with client:
+        names = await _names(client, files)
+        async with aclosing(client.stream(files)) as results:
+            async for result in results:
+                try:
+                    rows.append(await asyncio.to_thread(_row, result, client.profile.size, names))
+                except OvertoneError as error:
+                    unreached = unreached + 1 if isinstance(error, Unavailable) else 0
+                    where = "" if isinstance(error, BadImage) else f"{result.image!s}: "
+                    complain(f"{where}{error}")
+                    if unreached == GIVE_UP:
+                        complain(f"stopped: no server for {GIVE_UP} images in a row")
+                        break
+                else:
+                    unreached = 0
+                    if lines is not None:
+                        lines.print(rows[-1])
+    return rows
+
+
+async def _names(client: AsyncClient, files: Iterable[Path]) -> dict[str, str]:
+    """The label for the name of a folder; the card is fetched only if a folder is not named after a label."""
+    labels = client.profile.labels
+    names = class_names(labels)
+    if all(path.absolute().parent.name in names for path in files):
+        return names
+    try:
+        folders = (await client.card()).get("classes", ())
+    except OvertoneError:
+        folders = ()
+    return class_names(labels, folders if len(folders) == len(labels) else ())
+
+
+def _row(result: Result, size: int, names: dict[str, str]) -> Row:
+    assert isinstance(result.image, Path)
+    return row(result.image, result.get(), size, names)

@@ -1,0 +1,65 @@
+"""Files of images, for commands: find them, tell their class by their folder, and compare them with JPEG."""
+
+import io
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from PIL import Image
+
+from overtone.edge_client.errors import BadImage
+from overtone.frequency import ImageError, Source, fit, open_rgb
+
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".jp2"}
+)
+JPEG_QUALITY = 75
+
+
+def find(paths: Iterable[str | Path]) -> Iterator[Path]:
+    """The files that are named, and all images below the folders that are named.
+
+    The images of a folder come in the order of their names; hidden files and folders are left out.
+    """
+    for path in map(Path, paths):
+        if path.is_dir():
+            yield from (p for p in sorted(path.rglob("*")) if _is_image(p, path))
+        else:
+            yield path
+
+
+def class_names(labels: Iterable[str], folders: Iterable[str] = ()) -> dict[str, str]:
+    """The label for the name of a folder, which is a label itself or one of the card's classes.
+
+    Args:
+        labels: the labels of the profile.
+        folders: the classes of the card, in the order of the labels, if they are known.
+    """
+    labels = list(labels)
+    return dict(zip(folders, labels, strict=False)) | {label: label for label in labels}
+
+
+def truth(path: Path, names: Mapping[str, str]) -> str | None:
+    """The label of an image by the name of its folder; None if the folder is not named after a class."""
+    return names.get(path.absolute().parent.name)
+
+
+def jpeg_bytes(source: Source, size: int) -> int:
+    """The size of the same image as an optimised JPEG of quality 75, at half of the profile's size.
+
+    The 24 channels at `size` hold exactly what a 4:2:0 image of half that side holds.
+
+    Raises:
+        BadImage: the image cannot be read.
+    """
+    buffer = io.BytesIO()
+    try:
+        image = Image.fromarray(fit(open_rgb(source, size // 2), size // 2))
+        image.save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True)
+    except ImageError as error:
+        raise BadImage(str(error)) from error
+    return buffer.tell()
+
+
+def _is_image(path: Path, folder: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+    return not hidden and path.suffix.lower() in SUFFIXES and path.is_file()

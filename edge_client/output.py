@@ -1,0 +1,112 @@
+"""What commands print of each image: for people a line of a table that grows, for programs JSON."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from overtone.edge_client.answer import Answer
+from overtone.edge_client.image_files import jpeg_bytes, truth
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is printed of one image; the names of the fields are the keys of the JSON.
+
+    `truth` is None where the folder does not tell it. The bytes of the link are None where nobody counted them.
+    """
+
+    path: str
+    label: str
+    truth: str | None
+    confidence: float
+    stage: str
+    payload_bytes: int
+    link_bytes_up: int | None
+    link_bytes_down: int | None
+    latency_ms: float
+    jpeg_bytes: int
+
+
+def row(
+    path: Path, answer: Answer, size: int, names: Mapping[str, str], link: tuple[int, int] | None = None
+) -> Row:
+    """The row of an image file that was answered.
+
+    Args:
+        path: the file.
+        answer: its answer.
+        size: the size of the profile.
+        names: the label for the name of a folder, see `image_files.class_names`.
+        link: the bytes up and down that were counted on the link.
+
+    Raises:
+        BadImage: the file can no longer be read.
+    """
+    up, down = link or (None, None)
+    return Row(
+        path=str(path),
+        label=answer.label,
+        truth=truth(path, names),
+        confidence=answer.confidence,
+        stage=answer.stage,
+        payload_bytes=answer.bytes_sent,
+        link_bytes_up=up,
+        link_bytes_down=down,
+        latency_ms=answer.timings.total_ms,
+        jpeg_bytes=jpeg_bytes(path, size),
+    )
+
+
+class Lines:
+    """A table that is printed line by line, as answers come."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._begun = False
+
+    def print(self, line: Row) -> None:
+        """Print one image, the first time with the headings above it."""
+        correct = None if line.truth is None else line.truth == line.label
+        cells: list[str | Text] = [
+            _shortened(line.path, self._widths()[0]),
+            Text(line.label, style={True: "green", False: "red", None: ""}[correct]),
+            f"{line.confidence:.1%}",
+            Text(line.stage, style={"high": "cyan", "brownout": "yellow"}.get(line.stage, "")),
+            f"{line.payload_bytes:,}",
+            f"{line.latency_ms:.0f} ms",
+            f"{line.jpeg_bytes:,}",
+        ]
+        self._console.print(self._table(cells))
+
+    def _widths(self) -> tuple[int, int]:
+        """The widths of the first two columns, which share what the numbers leave of the terminal."""
+        left = max(16, self._console.width - 46)
+        return left * 3 // 5, left - left * 3 // 5
+
+    def _table(self, cells: Iterable[str | Text]) -> Table:
+        table = Table(box=None, pad_edge=False, show_header=not self._begun, padding=(0, 1, 0, 0))
+        image, answer = self._widths()
+        table.add_column("image", width=image, no_wrap=True)
+        table.add_column("answer", width=answer, no_wrap=True, overflow="ellipsis")
+        table.add_column("sure", width=6, justify="right")
+        table.add_column("stage", width=8)
+        for heading, width in (("payload", 7), ("latency", 9), ("as JPEG", 8)):
+            table.add_column(heading, width=width, no_wrap=True, justify="right")
+        table.add_row(*cells)
+        self._begun = True
+        return table
+
+
+def document(rows: Iterable[Row]) -> dict[str, Any]:
+    """The object that `--json` prints; some commands add keys of their own."""
+    return {"images": [asdict(line) for line in rows]}
+
+
+def _shortened(path: str, width: int) -> str:
+    """The end of a path, which says more than its beginning."""
+    return path if len(path) <= width else "…" + path[len(path) - width + 1 :]

@@ -1,0 +1,121 @@
+"""Bytes held for many clients, where the client that holds most gives way first."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+
+from overtone.gpu_server.errors import Overloaded
+
+# The part of all bytes that one session may hold.
+LARGEST_SHARE = 1 / 4
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Whose bytes they are: an owner is a token or an address, and may have many sessions."""
+
+    owner: str
+    session: Hashable = None
+
+
+@dataclass(eq=False, slots=True)
+class Holding:
+    """Bytes held for one peer; `on_evicted` is called when they have to go."""
+
+    peer: Peer
+    size: int
+    on_evicted: Callable[[], None]
+
+
+@dataclass(slots=True)
+class _Pile:
+    """What one session holds, oldest first."""
+
+    size: int = 0
+    holdings: dict[Holding, None] = field(default_factory=dict)
+
+
+class FairShare:
+    """A number of bytes, shared by all who need some.
+
+    When there is no room, the owner that holds most gives way, no matter who needs the room: the session in which
+    it holds most loses its oldest holding. So a client that holds more than others cannot push out what is theirs.
+
+    Args:
+        limit: bytes of all peers together; each session may hold a quarter of them.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.used = 0
+        self._limit = limit
+        self._largest = int(limit * LARGEST_SHARE)
+        self._bytes: Counter[str] = Counter()
+        self._piles: dict[str, dict[Peer, _Pile]] = defaultdict(lambda: defaultdict(_Pile))
+
+    def hold(self, holding: Holding) -> None:
+        """Hold more bytes; other holdings may be evicted for them.
+
+        Raises:
+            Overloaded: there is no room for so many.
+        """
+        size, holding.size = holding.size, 0
+        self._pile(holding.peer).holdings[holding] = None
+        try:
+            self.grow(holding, size)
+        except Overloaded:
+            self.release(holding)
+            raise
+
+    def grow(self, holding: Holding, count: int) -> None:
+        """Add bytes to a holding; others may be evicted for them.
+
+        Raises:
+            Overloaded: there is no room for so many.
+        """
+        if holding.size + count > self._largest:
+            raise _no_room()
+        while self._pile(holding.peer).size + count > self._largest:
+            self._evict_oldest(holding.peer, holding)
+        while self.used + count > self._limit:
+            if not self._evict_oldest(self._largest_peer(), holding):
+                raise _no_room()
+        holding.size += count
+        self._count(holding.peer, count)
+
+    def release(self, holding: Holding) -> None:
+        """Hold these bytes no longer; no effect if they have been released or evicted."""
+        peer = holding.peer
+        piles = self._piles.get(peer.owner, {})
+        if peer not in piles or holding not in piles[peer].holdings:
+            return
+        self._count(peer, -holding.size)
+        del piles[peer].holdings[holding]
+        if not piles[peer].holdings:
+            del piles[peer]
+        if not piles:
+            del self._piles[peer.owner], self._bytes[peer.owner]
+
+    def _pile(self, peer: Peer) -> _Pile:
+        return self._piles[peer.owner][peer]
+
+    def _count(self, peer: Peer, change: int) -> None:
+        self.used += change
+        self._bytes[peer.owner] += change
+        self._pile(peer).size += change
+
+    def _largest_peer(self) -> Peer:
+        piles = self._piles[max(self._bytes, key=self._bytes.__getitem__)]
+        return max(piles, key=lambda peer: piles[peer].size)
+
+    def _evict_oldest(self, peer: Peer, spared: Holding) -> bool:
+        """Evict the peer's oldest holding but for the one that needs the room; return whether there was any."""
+        oldest = next((each for each in self._pile(peer).holdings if each is not spared), None)
+        if oldest is None:
+            return False
+        self.release(oldest)
+        oldest.on_evicted()
+        return True
+
+
+def _no_room() -> Overloaded:
+    return Overloaded("the server has no room for unfinished images; try again later", retry_after=1.0)

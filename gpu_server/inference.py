@@ -1,0 +1,100 @@
+"""What passes between the engine and a network."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from overtone.gpu_server.answer import Stage, Timings
+
+
+@dataclass(frozen=True, slots=True)
+class Bands:
+    """One image as the network takes it: quantised values int16[C, h, w] and steps float32[C] of each band.
+
+    `low_probabilities` float32[K] is the result of the low network, if it is known.
+    """
+
+    low: NDArray[np.int16]
+    low_steps: NDArray[np.float32]
+    high: NDArray[np.int16] | None = None
+    high_steps: NDArray[np.float32] | None = None
+    low_probabilities: NDArray[np.float32] | None = None
+
+
+class Network(Protocol):
+    """What the engine needs of a network. `warm` and `run` are called in the worker thread."""
+
+    def batch_size(self, waiting: int) -> int:
+        """How many of the waiting images the next batch should hold, 1 to `waiting`."""
+
+    def example(self) -> Bands:
+        """An image with both bands, with which the engine tests whether the network works."""
+
+    def warm(self) -> None:
+        """Run every batch size once."""
+
+    def run(self, stage: Stage, images: Sequence[Bands]) -> NDArray[np.float32]:
+        """Class probabilities float32[N, K]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inference:
+    """The result of one image: class probabilities float32[K], and how long it took."""
+
+    probabilities: NDArray[np.float32]
+    timings: Timings
+
+
+@dataclass(eq=False, slots=True)
+class Ticket:
+    """One decoded image that waits for the network.
+
+    Attributes:
+        future: what the request waits for.
+        arrived: when the request came, by the engine's clock.
+        expires: event loop time after which nobody wants the result.
+        bands: the image.
+    """
+
+    future: asyncio.Future[Inference]
+    arrived: float
+    expires: float
+    bands: Bands
+
+    def fail(self, error: Exception) -> None:
+        """Raise the error in the request. A cancellation would look as if the client had disconnected."""
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+@dataclass(slots=True)
+class StageQueue:
+    """The images that wait for one stage: `decoding` of them are not decoded yet, the others are ready."""
+
+    limit: int
+    decoding: int = 0
+    ready: OrderedDict[Ticket, None] = field(default_factory=OrderedDict)
+
+    def depth(self) -> int:
+        """How many images wait."""
+        return self.decoding + len(self.ready)
+
+    def drop_unwanted(self, now: float) -> None:
+        """Forget images whose request has ended or expired; the request itself ends by its own timeout."""
+        for ticket in [t for t in self.ready if t.expires <= now or t.future.done()]:
+            del self.ready[ticket]
+
+    def pop(self, count: int) -> list[Ticket]:
+        """Take out the oldest images."""
+        return [self.ready.popitem(last=False)[0] for _ in range(count)]
+
+    def clear(self) -> Iterable[Ticket]:
+        """Take out everything that is ready."""
+        tickets = list(self.ready)
+        self.ready.clear()
+        return tickets

@@ -1,0 +1,182 @@
+"""`overtone classify` as its user meets it."""
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any, Self, cast
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+from typer.testing import Result as Finished
+
+from overtone.edge_client import AsyncClient, cli
+from overtone.edge_client.answer import Result
+from overtone.edge_client.classify import GIVE_UP, classify_files
+from overtone.edge_client.errors import OvertoneError, Refused, Unavailable
+from overtone.edge_client.output import Lines, Row
+from overtone.frequency import Profile
+from overtone.protos import overtone_pb2 as pb
+from tests.edge_client.fakes import FakeCascade, Stream, confident, in_thread, serve_grpc
+from tests.promised import IMAGE_KEYS
+
+
+def classify(*arguments: str | Path) -> Finished:
+    return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+
+
+def test_json_is_one_object_with_the_agreed_keys(picture_folder: Path, tiny_profile: Profile) -> None:
+    with in_thread(serve_grpc(FakeCascade(tiny_profile, confident))) as address:
+        done = classify(picture_folder / "val", "--server", address, "--json")
+    assert done.exit_code == 0
+    images = json.loads(done.stdout)["images"]
+    assert [list(image) for image in images] == [list(IMAGE_KEYS)] * 6
+    first = images[0]
+    assert first["path"] == str(picture_folder / "val" / "cold" / "0.jpg")
+    assert (first["label"], first["stage"], first["truth"]) == ("class 3", "low", None)
+    assert (first["link_bytes_up"], first["link_bytes_down"]) == (None, None)
+    assert min(first["payload_bytes"], first["latency_ms"], first["jpeg_bytes"]) > 0
+
+
+def test_truth_comes_from_the_folder_by_label_or_by_the_cards_classes(
+    picture_folder: Path, tiny_profile: Profile
+) -> None:
+    image = next((picture_folder / "val" / "cold").iterdir()).read_bytes()
+    for name in ("class 3", "n0004"):
+        (picture_folder / name).mkdir()
+        (picture_folder / name / "a.jpg").write_bytes(image)
+    with in_thread(serve_grpc(FakeCascade(tiny_profile, confident))) as address:
+        done = classify(picture_folder / "class 3", picture_folder / "n0004", "--server", address, "--json")
+    assert [image["truth"] for image in json.loads(done.stdout)["images"]] == ["class 3", "class 4"]
+
+
+def test_a_bad_file_is_one_line_and_the_others_go_on(picture_folder: Path, tiny_profile: Profile) -> None:
+    bad = picture_folder / "val" / "cold" / "1.jpg"
+    bad.write_bytes(b"not an image")
+    with in_thread(serve_grpc(FakeCascade(tiny_profile, confident))) as address:
+        done = classify(picture_folder / "val" / "cold", "missing.jpg", "--server", address, "--json")
+    assert done.exit_code == 1
+    assert len(json.loads(done.stdout)["images"]) == 2
+    first, second, last = done.stderr.splitlines()
+    assert str(bad) in first
+    assert "missing.jpg" in second
+    assert last == "overtone: 2 of 4 not answered"
+
+
+def test_a_failing_server_is_one_line_for_each_image(picture_folder: Path, tiny_profile: Profile) -> None:
+    async def broken(stream: Stream, image: pb.Image) -> None:
+        await stream.say(error=pb.Error(id=image.id, code=13, message="something [red]went wrong"))
+
+    with in_thread(serve_grpc(FakeCascade(tiny_profile, broken))) as address:
+        done = classify(picture_folder / "val" / "cold", "--server", address)
+    assert done.exit_code == 1
+    *each, last = done.stderr.splitlines()
+    assert ["something [red]went wrong" in line for line in each] == [True] * 3
+    assert last == "overtone: 3 of 3 not answered"
+    assert not done.stdout
+
+
+class Failing:
+    """A client for which every image fails in a way of its own."""
+
+    def __init__(self, profile: Profile, errors: Sequence[OvertoneError]) -> None:
+        self.profile = profile
+        self._errors = errors
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+    async def card(self) -> dict[str, Any]:
+        return {}
+
+    async def stream(self, files: Sequence[Path]) -> AsyncIterator[Result]:
+        for path, error in zip(files, self._errors, strict=True):
+            yield Result(path, error=error)
+
+
+@pytest.mark.parametrize("reached", [False, True])
+def test_a_server_that_stays_away_ends_it(
+    reached: bool, picture_folder: Path, tiny_profile: Profile, capsys: pytest.CaptureFixture[str]
+) -> None:
+    count = 2 * GIVE_UP
+    errors: list[OvertoneError] = [Unavailable(f"away {i}") for i in range(count)]
+    if reached:
+        errors[GIVE_UP - 1] = errors[2 * GIVE_UP - 1] = Refused("busy")
+    client = cast(AsyncClient, Failing(tiny_profile, errors))
+    assert classify_files(client, [picture_folder / "val" / "cold" / "0.jpg"] * count) == 1
+    printed = capsys.readouterr().err
+    assert printed.count("away ") == (count - 2 if reached else GIVE_UP)
+    assert (f"stopped: no server for {GIVE_UP} images in a row" in printed) == (not reached)
+    assert printed.splitlines()[-1] == f"overtone: {count} of {count} not answered"
+
+
+@pytest.mark.parametrize(("cache", "why"), [("file", "not a folder"), ("file/below", "cannot be written")])
+def test_a_cache_that_cannot_be_kept_is_refused(
+    cache: str, why: str, picture_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    done = classify(picture_folder / "val", "--cache", tmp_path / cache)
+    assert done.exit_code == 1
+    (line,) = done.stderr.splitlines()
+    assert f"--cache {tmp_path / cache}: {why}" in line
+
+
+@pytest.mark.parametrize("server", ["grpcs://127.0.0.1:1", "https://127.0.0.1:1"])
+@pytest.mark.parametrize(("name", "why"), [("ca.pem", "not a certificate in PEM"), ("none", "No such file")])
+def test_a_file_that_is_no_authority_is_refused(
+    server: str, name: str, why: str, picture_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "ca.pem").write_text("hello")
+    done = classify(picture_folder / "val", "--server", server, "--authority", tmp_path / name)
+    assert done.exit_code == 1
+    (line,) = done.stderr.splitlines()
+    assert f"tls: {tmp_path / name}: {why}" in line
+
+
+def test_people_get_a_line_for_each_image(picture_folder: Path, tiny_profile: Profile) -> None:
+    with in_thread(serve_grpc(FakeCascade(tiny_profile, confident))) as address:
+        done = classify(picture_folder / "val" / "warm", "--server", address)
+    assert done.exit_code == 0
+    heading, *lines = done.stdout.splitlines()
+    assert heading.split()[:2] == ["image", "answer"]
+    assert ["class 3" in line and "75.0%" in line for line in lines] == [True] * 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["folder"], "no images there; name image files"),
+        (["none.jpg"], "none.jpg: no such file; name image files"),
+        (["a.jpg", "--server", "nonsense"], "write grpc://HOST:50051"),
+        (["a.jpg", "--server", "grpc://127.0.0.1:1"], "check the address"),
+        (["a.jpg", "--server", "http://127.0.0.1:1"], "check the address"),
+        (["a.jpg", "--policy", "sometimes"], "choose from auto"),
+    ],
+)
+def test_mistakes_are_one_line_that_says_what_to_do(
+    options: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("folder").mkdir()
+    Path("a.jpg").touch()
+    done = classify(*options)
+    assert done.exit_code == 1
+    (line,) = done.stderr.splitlines()
+    assert message in line
+    assert not done.stdout
+
+
+@pytest.mark.parametrize("width", [40, 80, 160])
+def test_lines_fit_and_align(width: int, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = Lines(Console(width=width))
+    path, numbers = "a/very/long/path/" * 9 + "end.jpg", (123456, 9, 9, 1e4, 99)
+    row = Row(path, "English springer", "tench", 1.0, "brownout", *numbers)
+    lines.print(row)
+    lines.print(row)
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 3
+    if width >= 80:
+        assert "end.jpg" in printed[1]
+        assert all(len(line) <= width for line in printed)

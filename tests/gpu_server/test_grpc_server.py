@@ -1,0 +1,497 @@
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import pytest
+from grpc.aio import Channel
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from overtone.frequency import Encoded, Profile
+from overtone.gpu_server.errors import StartError
+from overtone.gpu_server.serve import Running
+from overtone.gpu_server.upload import MAX_CHUNK
+from overtone.protos import overtone_pb2 as pb
+from overtone.protos import overtone_pb2_grpc as stubs
+from tests.gpu_server.conftest import SHARED_LOOP, Serve, connected, value
+
+pytestmark = SHARED_LOOP
+
+LATER = 30.0
+
+
+def stub_of(channel: Channel) -> Any:
+    return stubs.CascadeStub(channel)  # type: ignore[no-untyped-call]
+
+
+class Device:
+    """The other end of a session, message by message."""
+
+    def __init__(self, call: Any) -> None:
+        self.call = call
+
+    async def say(self, **message: Any) -> None:
+        await self.call.write(pb.Upstream(**message))
+
+    async def hear(self) -> Any:
+        """The next message's content; None at the end of the stream."""
+        async with asyncio.timeout(LATER):
+            message = await self.call.read()
+        if message is grpc.aio.EOF:
+            return None
+        return getattr(message, message.WhichOneof("message"))
+
+    async def image(self, number: int, low: bytes, follows: bool = False) -> None:
+        await self.say(image=pb.Image(id=number, low=low, high_follows=follows))
+
+    async def high(self, number: int, payload: bytes, size: int = 200) -> None:
+        for offset in range(0, len(payload), size):
+            data = payload[offset : offset + size]
+            last = offset + size >= len(payload)
+            await self.say(high=pb.HighChunk(id=number, offset=offset, data=data, last=last))
+
+    async def code(self) -> grpc.StatusCode:
+        async with asyncio.timeout(LATER):
+            return await self.call.code()
+
+
+@asynccontextmanager
+async def session(
+    channel: Channel, point: str = "always", metadata: Any = None, **hello: Any
+) -> AsyncIterator[Device]:
+    call = stub_of(channel).Session(metadata=metadata)
+    device = Device(call)
+    options = hello.pop("options", pb.Options(operating_point=point))
+    await device.say(hello=pb.Hello(options=options, **hello))
+    try:
+        yield device
+    finally:
+        call.cancel()
+
+
+async def welcomed(device: Device) -> pb.Welcome:
+    message = await device.hear()
+    assert isinstance(message, pb.Welcome)
+    return message
+
+
+async def test_session_answers_from_low_and_ends_cleanly(
+    channel: Channel, encoded: Encoded, tiny_profile: Profile
+) -> None:
+    async with session(channel, profile_id=tiny_profile.id) as device:
+        welcome = await welcomed(device)
+        assert (welcome.profile_id, welcome.model, welcome.credits) == (tiny_profile.id, "tiny", 16)
+        for number in range(5):
+            await device.image(number, encoded.low)
+        await device.say(end=pb.End())
+        answers = [await device.hear() for _ in range(5)]
+        assert {a.id for a in answers} == set(range(5))
+        assert {a.stage for a in answers} == {pb.STAGE_LOW}
+        assert all(a.confident and len(a.top) == 1 for a in answers)
+        assert await device.hear() is None
+        assert await device.code() is grpc.StatusCode.OK
+
+
+async def test_high_is_asked_for_and_answers(channel: Channel, encoded: Encoded) -> None:
+    async with session(channel, "never") as device:
+        await welcomed(device)
+        await device.image(7, encoded.low)
+        need = await device.hear()
+        assert isinstance(need, pb.NeedHigh)
+        assert (need.id, need.send_both) == (7, False)
+        assert 0 < need.low.probability <= 1
+        await device.high(7, encoded.high)
+        answer = await device.hear()
+        assert (answer.id, answer.stage) == (7, pb.STAGE_HIGH)
+        await device.say(end=pb.End())
+        assert await device.hear() is None
+
+
+@pytest.mark.parametrize(("point", "stage"), [("always", pb.STAGE_LOW), ("never", pb.STAGE_HIGH)])
+async def test_at_once_is_answered_once_and_never_asked(
+    channel: Channel, encoded: Encoded, point: str, stage: int
+) -> None:
+    async with session(channel, point) as device:
+        await welcomed(device)
+        for number in range(3):
+            await device.image(number, encoded.low, follows=True)
+            await device.high(number, encoded.high)
+        await device.say(end=pb.End())
+        answers = [await device.hear() for _ in range(3)]
+        assert {(a.id, a.stage) for a in answers} == {(n, stage) for n in range(3)}
+        assert await device.hear() is None
+
+
+async def test_high_may_still_come_after_end(channel: Channel, encoded: Encoded) -> None:
+    async with session(channel, "never") as device:
+        await welcomed(device)
+        await device.image(1, encoded.low)
+        await device.say(end=pb.End())
+        assert isinstance(await device.hear(), pb.NeedHigh)
+        await device.high(1, encoded.high)
+        assert (await device.hear()).stage == pb.STAGE_HIGH
+        assert await device.hear() is None
+
+
+async def test_half_closed_stream_is_answered_as_far_as_it_goes(channel: Channel, encoded: Encoded) -> None:
+    async with session(channel, "never") as device:
+        await welcomed(device)
+        await device.image(1, encoded.low)
+        await device.image(2, encoded.low, follows=True)
+        await device.high(2, encoded.high)
+        await device.call.done_writing()
+        heard = [await device.hear() for _ in range(3)]
+        assert sorted(type(m).__name__ for m in heard) == ["Answer", "Error", "NeedHigh"]
+        assert await device.hear() is None
+        assert await device.code() is grpc.StatusCode.OK
+
+
+def error_code(message: Any) -> int:
+    assert isinstance(message, pb.Error), message
+    return int(message.code)
+
+
+INVALID, EXPIRED, FULL, WRONG = 3, 4, 8, 9
+
+
+async def test_bad_payloads_fail_their_image_and_not_the_stream(
+    channel: Channel, encoded: Encoded, hostile: list[tuple[bytes, bytes]], caplog: pytest.LogCaptureFixture
+) -> None:
+    async with session(channel) as device:
+        await welcomed(device)
+        for number, low in enumerate([*(low for low, _ in hostile), encoded.low + b"x" * 300_000]):
+            await device.image(number, low)
+            message = await device.hear()
+            assert message.id == number
+            assert error_code(message) in (INVALID, WRONG)
+            assert message.message
+        await device.image(99, encoded.low)
+        assert (await device.hear()).id == 99
+    assert not [record for record in caplog.records if record.name.startswith("overtone")]
+
+
+async def test_bad_high_fails_its_image_and_not_the_stream(channel: Channel, encoded: Encoded) -> None:
+    damaged = bytearray(encoded.high)
+    damaged[-1] ^= 0xFF
+    async with session(channel, "never") as device:
+        await welcomed(device)
+        for number, payload in enumerate((bytes(damaged), encoded.low, b"nothing of the kind")):
+            await device.image(number, encoded.low, follows=True)
+            await device.high(number, payload)
+            assert error_code(await device.hear()) == INVALID
+        await device.image(9, encoded.low, follows=True)
+        await device.high(9, encoded.high)
+        assert (await device.hear()).stage == pb.STAGE_HIGH
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        pb.HighChunk(id=1, offset=5, data=b"x"),
+        pb.HighChunk(id=1, offset=0, data=b"x" * (MAX_CHUNK + 1)),
+    ],
+)
+async def test_chunks_out_of_order_or_too_large_are_refused(
+    channel: Channel, encoded: Encoded, chunk: pb.HighChunk
+) -> None:
+    async with session(channel, "never") as device:
+        await welcomed(device)
+        await device.image(1, encoded.low, follows=True)
+        await device.say(high=chunk)
+        assert error_code(await device.hear()) == INVALID
+        await device.say(high=pb.HighChunk(id=1, offset=0, data=b"late", last=True))
+        await device.say(end=pb.End())
+        assert await device.hear() is None
+
+
+async def test_endless_high_is_refused(serve: Serve, encoded: Encoded) -> None:
+    async with (
+        serve(max_payload_bytes=40_000) as server,
+        connected(server) as channel,
+        session(channel, "never") as device,
+    ):
+        await welcomed(device)
+        await device.image(1, encoded.low, follows=True)
+        for offset in range(0, 5 * MAX_CHUNK, MAX_CHUNK):
+            data = b"x" * MAX_CHUNK
+            await device.say(high=pb.HighChunk(id=1, offset=offset, data=data))
+        assert error_code(await device.hear()) == INVALID
+        assert server.service.store.bytes == 0
+
+
+async def test_high_of_an_image_never_seen_asks_for_both(channel: Channel, encoded: Encoded) -> None:
+    async with session(channel, "never") as device:
+        await welcomed(device)
+        await device.high(3, encoded.high)
+        lost = await device.hear()
+        assert (lost.id, lost.send_both) == (3, True)
+
+
+async def test_high_that_does_not_come_in_time(serve: Serve, encoded: Encoded) -> None:
+    async with (
+        serve(state_ttl=0.05) as server,
+        connected(server) as channel,
+        session(channel, "never") as device,
+    ):
+        await welcomed(device)
+        await device.image(1, encoded.low)
+        assert isinstance(await device.hear(), pb.NeedHigh)
+        assert error_code(await device.hear()) == EXPIRED
+        assert server.service.store.bytes == 0
+
+
+async def test_deadline_of_the_device_ends_the_wait(channel: Channel, encoded: Encoded) -> None:
+    options = pb.Options(operating_point="never", deadline_ms=400)
+    async with session(channel, options=options) as device:
+        await welcomed(device)
+        await device.image(1, encoded.low, follows=True)
+        assert error_code(await device.hear()) == EXPIRED
+
+
+async def test_cancelled_image_is_forgotten(server: Running, channel: Channel, encoded: Encoded) -> None:
+    async with session(channel, "never") as device:
+        await welcomed(device)
+        await device.image(1, encoded.low)
+        await device.hear()
+        await device.say(cancel=pb.Cancel(id=1))
+        await device.image(2, encoded.low)  # cancelled before its first step
+        await device.say(cancel=pb.Cancel(id=2))
+        await device.say(cancel=pb.Cancel(id=77))
+        await device.high(1, encoded.high)  # was on its way
+        await device.say(end=pb.End())
+        heard = await device.hear()
+        assert heard is None or (isinstance(heard, pb.NeedHigh) and heard.id == 2)
+        assert await device.code() is grpc.StatusCode.OK
+    assert server.service.store.bytes == 0
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(LATER):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def test_stream_cancelled_by_the_device_leaves_nothing(
+    server: Running, channel: Channel, encoded: Encoded
+) -> None:
+    await until(lambda: sessions(server) == 0)  # of the tests before
+    async with session(channel, "never") as device:
+        await welcomed(device)
+        await device.image(1, encoded.low)
+        await device.image(2, encoded.low, follows=True)
+        await device.say(high=pb.HighChunk(id=2, data=encoded.high[:100]))
+        await device.hear()
+        assert sessions(server) == 1
+    await until(lambda: sessions(server) == 0)
+    await until(lambda: server.service.store.bytes == 0)
+    async with session(channel) as device:
+        await welcomed(device)
+
+
+def sessions(server: Running) -> float:
+    return value(server.service.metrics, "overtone_sessions")
+
+
+async def test_more_than_the_credits_is_refused(serve: Serve, encoded: Encoded) -> None:
+    async with serve(credits=2) as server, connected(server) as channel, session(channel, "never") as device:
+        assert (await welcomed(device)).credits == 2
+        for number in range(3):
+            await device.image(number, encoded.low)
+        heard = [await device.hear() for _ in range(3)]
+        refused = next(m for m in heard if isinstance(m, pb.Error))
+        assert (refused.id, refused.code) == (2, FULL)
+        assert refused.retry_after_ms
+        await device.image(1, encoded.low)
+        assert error_code(await device.hear()) == INVALID  # in flight already
+
+
+async def test_refused_streams(channel: Channel, encoded: Encoded) -> None:
+    async with session(channel, profile_id=b"abcd") as device:
+        assert await device.code() is grpc.StatusCode.FAILED_PRECONDITION
+    async with session(channel, "no such point") as device:
+        assert await device.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert "default" in await device.call.details()
+    async with session(channel) as device:
+        await welcomed(device)
+        await device.say(hello=pb.Hello())
+        assert await device.code() is grpc.StatusCode.INVALID_ARGUMENT
+    call = stub_of(channel).Session()
+    await call.write(pb.Upstream(image=pb.Image(id=1, low=encoded.low)))
+    assert await call.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_hello_that_never_comes_ends_the_stream(serve: Serve) -> None:
+    async with serve(deadline=0.05) as server, connected(server) as channel:
+        call = stub_of(channel).Session()
+        async with asyncio.timeout(LATER):
+            assert await call.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+async def test_message_above_the_limit_breaks_the_stream_only(
+    server: Running, channel: Channel, encoded: Encoded
+) -> None:
+    async with session(channel) as device:
+        await welcomed(device)
+        await device.image(1, b"x" * (2 << 20))
+        assert await device.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    async with session(channel) as device:
+        await welcomed(device)
+        await device.image(1, encoded.low)
+        assert (await device.hear()).id == 1
+    await until(lambda: sessions(server) == 0)
+
+
+async def test_payloads_may_be_as_large_as_the_settings_say(serve: Serve) -> None:
+    async with serve(max_payload_bytes=2 << 20) as server, connected(server) as channel:
+        both = pb.ClassifyRequest(low=bytes(2 << 20), high=bytes(2 << 20))
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub_of(channel).Classify(both)
+        # Read and found to be no payload, rather than refused for its size.
+        assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_too_many_sessions(serve: Serve) -> None:
+    async with serve(max_sessions=1) as server, connected(server) as channel, session(channel) as first:
+        await welcomed(first)
+        async with session(channel) as second:
+            assert await second.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_token(serve: Serve, encoded: Encoded) -> None:
+    async with serve(tokens=("right", "also")) as server, connected(server) as channel:
+        stub = stub_of(channel)
+        for metadata in (None, (("authorization", "Bearer wrong"),), (("authorization", "right"),)):
+            # Refused before it says a word; a hello might race the refusal and hide its reason.
+            assert await stub.Session(metadata=metadata).code() is grpc.StatusCode.UNAUTHENTICATED
+            for call in (stub.DescribeModel, stub.Classify):
+                request = pb.DescribeModelRequest() if call is stub.DescribeModel else pb.ClassifyRequest()
+                with pytest.raises(grpc.aio.AioRpcError) as refused:
+                    await call(request, metadata=metadata)
+                assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        async with session(channel, metadata=(("authorization", "Bearer also"),)) as device:
+            await welcomed(device)
+        assert await health(channel) == health_pb2.HealthCheckResponse.SERVING
+
+
+async def health(channel: Channel) -> int:
+    stub = health_pb2_grpc.HealthStub(channel)
+    return int((await stub.Check(health_pb2.HealthCheckRequest(service="overtone.v1.Cascade"))).status)
+
+
+@pytest.mark.parametrize(("point", "stage"), [("always", pb.STAGE_LOW), ("never", pb.STAGE_HIGH)])
+async def test_classify(channel: Channel, encoded: Encoded, point: str, stage: int) -> None:
+    options = pb.Options(operating_point=point, top=4)
+    request = pb.ClassifyRequest(low=encoded.low, high=encoded.high, options=options)
+    answer = await stub_of(channel).Classify(request)
+    assert answer.stage == stage
+    assert len(answer.top) == 4
+    assert answer.compute_us > 0
+
+
+async def test_classify_refuses_bad_payloads(channel: Channel, hostile: list[tuple[bytes, bytes]]) -> None:
+    for low, high in [*hostile, (bytes(300 << 10), b"")]:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub_of(channel).Classify(pb.ClassifyRequest(low=low, high=high))
+        assert refused.value.code() in (
+            grpc.StatusCode.INVALID_ARGUMENT,
+            grpc.StatusCode.FAILED_PRECONDITION,
+        )
+
+
+async def test_describe_model(channel: Channel, tiny_profile: Profile) -> None:
+    model = await stub_of(channel).DescribeModel(pb.DescribeModelRequest())
+    assert model.name == "tiny"
+    assert Profile.unpack(model.profile) == tiny_profile
+    assert model.profile_id == tiny_profile.id
+    assert json.loads(model.card)["operating_point"] == "default"
+    assert "profile" not in json.loads(model.card)
+    assert json.loads(model.card)["certified"]["default"] == []
+
+
+async def test_go_away_when_stopping_lets_images_finish(serve: Serve, encoded: Encoded) -> None:
+    stopped = asyncio.Event()
+    ready: asyncio.Future[Running] = asyncio.get_running_loop().create_future()
+
+    async def whole_life() -> None:
+        async with serve(linger=LATER) as server:
+            ready.set_result(server)
+            await stopped.wait()
+
+    life = asyncio.create_task(whole_life())
+    async with connected(await ready) as channel, session(channel, "never") as device:
+        await welcomed(device)
+        await device.image(1, encoded.low)
+        assert isinstance(await device.hear(), pb.NeedHigh)
+        stopped.set()
+        assert isinstance(await device.hear(), pb.GoAway)
+        await device.image(2, encoded.low)
+        refused = await device.hear()
+        assert (refused.id, refused.code) == (2, grpc.StatusCode.UNAVAILABLE.value[0])
+        async with session(channel) as late:
+            assert await late.code() is grpc.StatusCode.UNAVAILABLE
+        await device.high(1, encoded.high)
+        assert (await device.hear()).stage == pb.STAGE_HIGH
+        await device.say(end=pb.End())
+        assert await device.hear() is None
+        async with asyncio.timeout(LATER):
+            await life
+
+
+async def test_old_session_is_sent_away(serve: Serve) -> None:
+    async with serve(session_age=0.05) as server, connected(server) as channel, session(channel) as device:
+        await welcomed(device)
+        assert isinstance(await device.hear(), pb.GoAway)
+        assert await device.hear() is None
+        assert await device.code() is grpc.StatusCode.OK
+
+
+async def test_an_idle_device_may_ping_as_often_as_the_settings_say(serve: Serve) -> None:
+    """By hand, because gRPC's own clients ping once a second at most."""
+    settings, ping, goaway = 4, 6, 7
+    async with serve(min_ping_interval=0.03) as server:
+        reader, writer = await asyncio.open_connection(server.host, server.grpc_port)
+
+        async def heard() -> int:
+            """Which of the two comes next; of all frames."""
+            while True:
+                head = await reader.readexactly(9)
+                await reader.readexactly(int.from_bytes(head[:3], "big"))
+                if head[3] in (ping, goaway):
+                    return head[3]
+
+        writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, settings, 0, 0, 0, 0, 0)))
+        try:
+            async with asyncio.timeout(LATER):
+                for _ in range(6):
+                    await asyncio.sleep(0.05)
+                    writer.write(bytes((0, 0, 8, ping, 0, 0, 0, 0, 0)) + b"?" * 8)
+                    assert await heard() == ping
+        finally:
+            writer.close()
+            await writer.wait_closed()
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+async def test_reflection_can_be_switched(serve: Serve, wanted: bool) -> None:
+    from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+    async with serve(reflection=wanted) as server, connected(server) as channel:
+        call = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo()
+        await call.write(reflection_pb2.ServerReflectionRequest(list_services=""))
+        if wanted:
+            listed = (await call.read()).list_services_response.service
+            assert "overtone.v1.Cascade" in {service.name for service in listed}
+            call.cancel()
+        else:
+            assert await call.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_a_second_server_cannot_share_the_port(server: Running, serve: Serve) -> None:
+    with pytest.raises(StartError, match=f":{server.grpc_port} for gRPC: Address already in use$"):
+        async with serve(grpc_port=server.grpc_port):
+            pass
+    with pytest.raises(StartError, match=r"for HTTP: Address already in use$"):
+        async with serve(http_port=server.http_port):
+            pass

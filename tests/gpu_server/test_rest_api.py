@@ -1,0 +1,425 @@
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from io import BytesIO
+
+import grpc
+import httpx
+import numpy as np
+import pytest
+from grpc.aio import Channel
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from numpy.typing import NDArray
+from PIL import Image
+
+from overtone.frequency import Encoded, Profile, fit
+from overtone.gpu_server.grpc_server import NOT_SERVING, SERVING
+from overtone.gpu_server.network import TorchNetwork
+from overtone.gpu_server.rest_api import create_app
+from overtone.gpu_server.serve import Running
+from overtone.gpu_server.service import Service
+from overtone.gpu_server.settings import Settings
+from overtone.models import Card
+from overtone.protos import overtone_pb2 as pb
+from overtone.protos import overtone_pb2_grpc as stubs
+from tests.gpu_server.conftest import SHARED_LOOP, Serve, client_of, value
+
+pytestmark = SHARED_LOOP
+
+LATER = 30.0
+ALWAYS = {"operating_point": "always"}
+NEVER = {"operating_point": "never"}
+
+
+def error(reply: httpx.Response) -> tuple[int, str]:
+    body = reply.json()["error"]
+    assert body["message"]
+    return reply.status_code, body["code"]
+
+
+async def test_low_is_answered(http: httpx.AsyncClient, encoded: Encoded) -> None:
+    reply = await http.post("/v1/images", params={**ALWAYS, "top": 3}, content=encoded.low)
+    assert reply.status_code == 200, reply.text
+    body = reply.json()
+    assert body["stage"] == "low"
+    assert body["confident"] is True
+    assert len(body["top"]) == 3
+    assert body["label"] == body["top"][0]["label"] == f"class {body['index']}"
+    assert body["confidence"] == body["top"][0]["probability"]
+    assert body["model"] == "tiny"
+    assert set(body["timings"]) == {"queue_ms", "compute_ms"}
+
+
+async def test_low_then_high(server: Running, http: httpx.AsyncClient, encoded: Encoded) -> None:
+    asked = await http.post("/v1/images", params=NEVER, content=encoded.low)
+    assert asked.status_code == 202, asked.text
+    body = asked.json()
+    assert body["high_bytes"] == len(encoded.high)
+    assert body["expires_s"] == 30
+    assert set(body["low"]) == {"label", "index", "confidence"}
+    assert asked.headers["location"] == f"/v1/images/{body['token']}/high"
+    reply = await http.post(asked.headers["location"], params=NEVER, content=encoded.high)
+    assert reply.status_code == 200, reply.text
+    assert reply.json()["stage"] == "high"
+    again = await http.post(asked.headers["location"], params=NEVER, content=encoded.high)
+    assert error(again) == (410, "ABORTED")
+    assert "send both" in again.json()["error"]["message"]
+    assert server.service.store.bytes == 0
+
+
+async def test_damaged_high_may_be_sent_again(http: httpx.AsyncClient, encoded: Encoded) -> None:
+    asked = await http.post("/v1/images", params=NEVER, content=encoded.low)
+    where = asked.headers["location"]
+    assert error(await http.post(where, params=NEVER, content=encoded.high[:-1])) == (400, "INVALID_ARGUMENT")
+    assert (await http.post(where, params=NEVER, content=encoded.high)).status_code == 200
+
+
+async def test_expired_token(serve: Serve, encoded: Encoded) -> None:
+    async with serve(state_ttl=0.001) as server, client_of(server) as http:
+        asked = await http.post("/v1/images", params=NEVER, content=encoded.low)
+        await asyncio.sleep(0.01)
+        reply = await http.post(asked.headers["location"], params=NEVER, content=encoded.high)
+        assert error(reply) == (410, "ABORTED")
+
+
+async def test_token_of_another_device(serve: Serve, encoded: Encoded) -> None:
+    async with serve(tokens="ann,bob") as server, client_of(server) as http:
+        ann, bob = ({"authorization": f"Bearer {name}"} for name in ("ann", "bob"))
+        asked = await http.post("/v1/images", params=NEVER, content=encoded.low, headers=ann)
+        where = asked.headers["location"]
+        assert error(await http.post(where, content=encoded.high, headers=bob)) == (410, "ABORTED")
+        assert (await http.post(where, content=encoded.high, headers=ann)).status_code == 200
+
+
+async def test_authorization(serve: Serve, encoded: Encoded, jpeg: bytes) -> None:
+    async with serve(tokens=("secret",)) as server, client_of(server) as http:
+        for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": "Basic secret"}):
+            for path, body in (("images", encoded.low), ("images/x/high", encoded.high), ("classify", jpeg)):
+                reply = await http.post(f"/v1/{path}", content=body, headers=headers)
+                assert error(reply) == (401, "UNAUTHENTICATED")
+                assert reply.headers["www-authenticate"] == "Bearer"
+            for path in ("model", "profile"):
+                assert (await http.get(f"/v1/{path}", headers=headers)).status_code == 401
+        for path in ("/livez", "/readyz", "/metrics"):
+            assert (await http.get(path)).status_code == 200
+        known = {"authorization": "Bearer secret"}
+        assert (await http.post("/v1/images", params=ALWAYS, content=encoded.low, headers=known)).is_success
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize(("point", "stage"), [("always", "low"), ("never", "high")])
+async def test_classify_an_image(
+    http: httpx.AsyncClient, photograph: NDArray[np.uint8], kind: str, point: str, stage: str
+) -> None:
+    file = BytesIO()
+    Image.fromarray(photograph).save(file, kind)
+    headers = {"content-type": f"image/{kind.lower()}"}
+    reply = await http.post(
+        "/v1/classify", params={"operating_point": point}, content=file.getvalue(), headers=headers
+    )
+    assert reply.status_code == 200, reply.text
+    assert reply.json()["stage"] == stage
+
+
+@pytest.mark.parametrize("cropped", [False, True])
+async def test_an_image_is_answered_as_its_payloads_are(
+    http: httpx.AsyncClient,
+    encoded: Encoded,
+    photograph: NDArray[np.uint8],
+    tiny_profile: Profile,
+    cropped: bool,
+) -> None:
+    file = BytesIO()
+    whole = Image.fromarray(photograph)
+    sent = Image.fromarray(fit(whole, tiny_profile.size)) if cropped else whole
+    sent.save(file, "PNG")  # without loss, so that both see the same pixels
+    both = {"content-type": "application/vnd.overtone"}
+    for point in (ALWAYS, NEVER):
+        params = {**point, "top": "10", "cropped": str(cropped).lower()}
+        alone = await http.post("/v1/classify", params=params, content=file.getvalue())
+        joined = encoded.low + encoded.high
+        payloads = await http.post("/v1/classify", params=params, content=joined, headers=both)
+        assert payloads.status_code == 200, payloads.text
+        assert [s["index"] for s in alone.json()["top"]] == [s["index"] for s in payloads.json()["top"]]
+        assert alone.json()["confidence"] == pytest.approx(payloads.json()["confidence"], abs=1e-5)
+
+
+async def test_what_cannot_be_classified(http: httpx.AsyncClient, encoded: Encoded, jpeg: bytes) -> None:
+    async def sent(kind: str, body: bytes) -> tuple[int, str]:
+        return error(await http.post("/v1/classify", content=body, headers={"content-type": kind}))
+
+    assert await sent("image/tiff", jpeg) == (415, "INVALID_ARGUMENT")
+    assert await sent("image/jpeg", b"II*\x00" + bytes(100)) == (415, "INVALID_ARGUMENT")
+    assert await sent("image/jpeg", jpeg[:200]) == (400, "INVALID_ARGUMENT")
+    assert await sent("image/jpeg", jpeg[:-200]) == (400, "INVALID_ARGUMENT")
+    assert await sent("application/vnd.overtone", jpeg) == (400, "INVALID_ARGUMENT")
+    assert await sent("application/vnd.overtone", encoded.low) == (400, "INVALID_ARGUMENT")
+    assert await sent("application/octet-stream", b"") == (400, "INVALID_ARGUMENT")
+
+
+async def test_image_of_too_many_pixels(serve: Serve, jpeg: bytes) -> None:
+    async with serve(max_image_pixels=1000) as server, client_of(server) as http:
+        assert error(await http.post("/v1/classify", content=jpeg)) == (413, "INVALID_ARGUMENT")
+
+
+async def test_bad_payloads(
+    http: httpx.AsyncClient, hostile: list[tuple[bytes, bytes]], caplog: pytest.LogCaptureFixture
+) -> None:
+    both = {"content-type": "application/vnd.overtone"}
+    for low, high in hostile:
+        for reply in (
+            await http.post("/v1/images", content=low),
+            await http.post("/v1/classify", content=low + high, headers=both),
+        ):
+            # Random bytes may name another profile.
+            assert error(reply) in ((400, "INVALID_ARGUMENT"), (409, "FAILED_PRECONDITION"))
+    assert not [record for record in caplog.records if record.name.startswith("overtone")]
+
+
+async def test_bad_options(http: httpx.AsyncClient, encoded: Encoded) -> None:
+    for params in ({"top": 0}, {"top": "many"}, {"operating_point": "nobody's"}):
+        reply = await http.post("/v1/images", params=params, content=encoded.low)
+        assert error(reply) == (400, "INVALID_ARGUMENT")
+
+
+async def test_too_large_is_refused_before_it_is_read(http: httpx.AsyncClient) -> None:
+    for path, size in (("/v1/images", 257 << 10), ("/v1/images", 9 << 20), ("/v1/classify", 9 << 20)):
+        assert error(await http.post(path, content=bytes(size))) == (413, "INVALID_ARGUMENT")
+
+
+async def test_too_large_is_refused_while_it_streams(server: Running) -> None:
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while True:
+            sent += 1
+            yield bytes(64 << 10)
+
+    app = create_app(server.service)
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+        reply = await http.post("/v1/images", content=endless())
+    assert error(reply) == (413, "INVALID_ARGUMENT")
+    assert sent * (64 << 10) < 20 << 20
+
+
+async def test_refusals_reach_a_client_that_is_still_sending(serve: Serve) -> None:
+    async with serve(tokens=("secret",)) as server, client_of(server) as http:
+        reply = await http.post("/v1/classify", content=bytes(4 << 20))
+        assert error(reply) == (401, "UNAUTHENTICATED")
+        known = {"authorization": "Bearer secret"}
+        reply = await http.post("/v1/images/lost/high", content=bytes(4 << 20), headers=known)
+        assert error(reply) == (410, "ABORTED")
+
+
+async def test_bodies_are_bounded_together(serve: Serve, jpeg: bytes) -> None:
+    async with serve(body_bytes=len(jpeg) - 1) as server, client_of(server) as http:
+        reply = await http.post("/v1/classify", content=jpeg)
+        assert error(reply) == (429, "RESOURCE_EXHAUSTED")
+        assert reply.headers["retry-after"] == "1"
+        assert server.service.body_budget.used == 0
+
+
+async def test_body_that_does_not_come(serve: Serve) -> None:
+    async def stuck() -> AsyncIterator[bytes]:
+        yield b"x"
+        await asyncio.sleep(0.3)
+        yield b"x"
+
+    async with serve(body_timeout=0.05) as server, client_of(server) as http:
+        assert error(await http.post("/v1/images", content=stuck())) == (408, "DEADLINE_EXCEEDED")
+
+
+async def test_unknown_paths_and_methods(http: httpx.AsyncClient) -> None:
+    assert error(await http.get("/v1/nothing")) == (404, "NOT_FOUND")
+    assert (await http.get("/v1/images")).status_code == 405
+    assert error(await http.post("/v1/images/unknown/high", content=b"x")) == (410, "ABORTED")
+
+
+async def test_model_and_profile(http: httpx.AsyncClient, tiny_profile: Profile) -> None:
+    said = (await http.get("/v1/model")).json()
+    assert said.pop("certified") == {"always": [], "never": [], "default": []}
+    card = Card.model_validate(said)
+    assert (card.name, card.profile) == ("tiny", tiny_profile)
+    reply = await http.get("/v1/profile")
+    assert reply.text == tiny_profile.to_json()
+    assert reply.headers["etag"] == f'"{tiny_profile.id.hex()}"'
+    known = await http.get("/v1/profile", headers={"if-none-match": reply.headers["etag"]})
+    assert (known.status_code, known.content) == (304, b"")
+
+
+async def after_some_requests(http: httpx.AsyncClient, encoded: Encoded) -> str:
+    """The metrics of a new server after five requests."""
+    await http.post("/v1/images", params=ALWAYS, content=encoded.low)
+    asked = await http.post("/v1/images", params=NEVER, content=encoded.low)
+    await http.post(asked.headers["location"], params=NEVER, content=encoded.high)
+    await http.post("/v1/images", content=b"rubbish")
+    both = {"content-type": "application/vnd.overtone"}  # where low suffices high is dropped
+    await http.post("/v1/classify", params=ALWAYS, content=encoded.low + encoded.high, headers=both)
+    return (await http.get("/metrics")).text
+
+
+async def test_metrics_tell_what_happened(serve: Serve, encoded: Encoded) -> None:
+    async with serve() as server, client_of(server) as http:
+        text = await after_some_requests(http, encoded)
+    for line in (
+        'overtone_requests_total{code="OK",face="rest"} 4.0',
+        'overtone_requests_total{code="INVALID_ARGUMENT",face="rest"} 1.0',
+        'overtone_answers_total{stage="low"} 2.0',
+        'overtone_answers_total{stage="high"} 1.0',
+        "overtone_escalations_total 1.0",
+        f'overtone_received_bytes_total{{band="low"}} {3 * len(encoded.low) + 7}.0',
+        f'overtone_received_bytes_total{{band="high"}} {len(encoded.high)}.0',
+        f"overtone_dropped_bytes_total {len(encoded.high)}.0",
+        'overtone_request_seconds_count{face="rest"} 5.0',
+        'overtone_queue_seconds_count{stage="low"} 3.0',
+        'overtone_compute_seconds_count{stage="high"} 1.0',
+        'overtone_batch_size_count{stage="low"} 3.0',
+        'overtone_queue_depth{stage="low"} 0.0',
+        "overtone_sessions 0.0",
+        "overtone_state_hits_total 1.0",
+        "overtone_state_misses_total 0.0",
+        "overtone_state_evictions_total 0.0",
+    ):
+        assert line in text.splitlines(), line
+
+
+async def test_documentation_is_served(http: httpx.AsyncClient) -> None:
+    assert (await http.get("/docs")).status_code == 200
+    assert "/v1/images/{token}/high" in json.loads((await http.get("/openapi.json")).content)["paths"]
+
+
+async def test_an_unexpected_exception_is_logged_and_answered(
+    http: httpx.AsyncClient, encoded: Encoded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("overtone.gpu_server.core.decode_low", lambda *_: 1 / 0)
+    reply = await http.post("/v1/images", content=encoded.low)
+    assert error(reply) == (500, "INTERNAL")
+    assert "division" not in reply.text
+
+
+async def test_loading_server_lives_but_is_not_ready(
+    settings: Callable[..., Settings], encoded: Encoded
+) -> None:
+    service = Service(settings())
+    transport = httpx.ASGITransport(create_app(service))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+        assert (await http.get("/livez")).status_code == 200
+        assert (await http.get("/readyz")).status_code == 503
+        reply = await http.post("/v1/images", content=encoded.low)
+        assert error(reply) == (503, "UNAVAILABLE")
+        assert reply.headers["retry-after"]
+        await service.load()
+        assert (await http.get("/readyz")).text == "ready"
+        await service.stop()
+        assert (await http.get("/readyz")).status_code == 503
+
+
+@pytest.mark.parametrize("half", [False, True])
+async def test_work_for_a_client_that_left_is_cancelled(
+    server: Running, encoded: Encoded, half: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Through the ASGI interface, where the moment of leaving can be chosen."""
+    messages: Iterator[dict[str, object]] = iter(
+        [{"type": "http.request", "body": encoded.low, "more_body": half}]
+    )
+
+    async def receive() -> dict[str, object]:
+        return next(messages, {"type": "http.disconnect"})
+
+    async def send(message: object) -> None:
+        pass
+
+    def cancelled() -> float:
+        return value(server.service.metrics, "overtone_requests_total", face="rest", code="CANCELLED")
+
+    before = cancelled()
+    scope: dict[str, object] = {"type": "http", "method": "POST", "path": "/v1/images", "query_string": b""}
+    scope |= {
+        "headers": [],
+        "client": ("127.0.0.1", 1),
+        "scheme": "http",
+        "http_version": "1.1",
+        "root_path": "",
+    }
+    await create_app(server.service)(scope, receive, send)
+    assert cancelled() == before + 1
+    assert server.service.body_budget.used == 0
+    assert not caplog.records
+
+
+async def test_high_that_comes_after_low_was_lost_is_dropped(
+    settings: Callable[..., Settings], encoded: Encoded
+) -> None:
+    """Lost while the body came, because there was room for one image of this client only."""
+    service = Service(settings(state_bytes=8 * (len(encoded.low) + 1100)))
+    await service.load()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield encoded.high[:5]
+        assert (await http.post("/v1/images", params=NEVER, content=encoded.low)).status_code == 202
+        yield encoded.high[5:]
+
+    transport = httpx.ASGITransport(create_app(service))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+        asked = await http.post("/v1/images", params=NEVER, content=encoded.low)
+        reply = await http.post(asked.headers["location"], params=NEVER, content=body())
+    await service.stop()
+    assert error(reply) == (410, "ABORTED")
+    assert value(service.metrics, "overtone_dropped_bytes_total") == len(encoded.high)
+    assert value(service.metrics, "overtone_state_hits_total") == 0
+    assert value(service.metrics, "overtone_state_misses_total") == 1
+
+
+async def test_descriptions_are_not_made_for_every_request(
+    http: httpx.AsyncClient, channel: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Making one takes milliseconds, for which the event loop would stand still."""
+
+    def again(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    for kind, name in ((Profile, "pack"), (Profile, "to_json"), (Card, "model_dump")):
+        monkeypatch.setattr(kind, name, again)
+    assert (await http.get("/v1/model")).status_code == 200
+    assert (await http.get("/v1/profile")).status_code == 200
+    stub = stubs.CascadeStub(channel)  # type: ignore[no-untyped-call]
+    assert (await stub.DescribeModel(pb.DescribeModelRequest())).name == "tiny"
+
+
+async def test_a_server_whose_network_fails_is_not_ready_until_it_works_again(
+    serve: Serve, encoded: Encoded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    async def becomes(status: int) -> str:
+        async with asyncio.timeout(LATER):
+            while (reply := await http.get("/readyz")).status_code != status:
+                await asyncio.sleep(0.01)
+            return reply.text
+
+    async with (
+        serve(probe_interval=0.02) as server,
+        client_of(server) as http,
+        grpc.aio.insecure_channel(f"{server.host}:{server.grpc_port}") as channel,
+    ):
+        health = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        assert (await health.read()).status == SERVING
+        with monkeypatch.context() as patch:
+            patch.setattr(TorchNetwork, "run", broken)
+            reply = await http.post("/v1/images", params=ALWAYS, content=encoded.low)
+            assert error(reply) == (500, "INTERNAL")
+            assert await becomes(503) == "the network fails (RuntimeError)"
+            assert (await health.read()).status == NOT_SERVING
+            reply = await http.post("/v1/images", params=ALWAYS, content=encoded.low)
+            assert error(reply) == (503, "UNAVAILABLE")
+            session = stubs.CascadeStub(channel).Session()  # type: ignore[no-untyped-call]
+            await session.write(pb.Upstream(hello=pb.Hello()))
+            assert await session.code() is grpc.StatusCode.UNAVAILABLE
+        assert await becomes(200) == "ready"
+        assert (await health.read()).status == SERVING
+        reply = await http.post("/v1/images", params=ALWAYS, content=encoded.low)
+        assert reply.status_code == 200
+        health.cancel()
