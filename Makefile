@@ -17,7 +17,7 @@ help: ## This list
 
 venv: $(READY) ## A virtual environment with everything in it
 
-# The C extension is built here where there is a compiler; without one the numpy twin does its work.
+# The C extension is built here where there is a compiler; without one the coder in numpy does its work.
 $(READY): pyproject.toml setup.py frequency/_coder.c constraints.txt
 	@test -n "$(PYTHON)" || { echo "Overtone needs Python 3.11 or newer: make PYTHON=/path/to/python3"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
@@ -42,11 +42,11 @@ demo: $(READY) ## Server, thin link and device on real photographs
 bench: $(READY) ## A short sweep over thin links and its report, in runs/sweep; goes on where it stopped
 	$(BIN)/overtone bench sweep short $(ARGS)
 
-experiments: $(READY) ## Train the small recipes of docs/results.md, ARGS="--data DIR --seeds 0,1"; goes on where it stopped
-	$(BIN)/python -m overtone.training.sweep small $(ARGS)
+experiments: $(READY) ## Train the small recipes of docs/results.md, ARGS="--data DIR --seeds 0,1"; resumes where it stopped
+	$(BIN)/python -m experiments.sweep small $(ARGS)
 
-results: $(READY) ## docs/results.md and docs/load.md again, from the runs logged in docs/runs
-	$(BIN)/python -m overtone.training.results
+results: $(READY) ## The tables of docs/results.md and docs/load.md again, from the runs logged in docs/runs
+	$(BIN)/python -m experiments.results
 	$(BIN)/python -m overtone.benchmarks.sweep.docs
 
 protos: $(READY) ## The gRPC stubs again, after a change of protos/overtone.proto

@@ -1,7 +1,6 @@
-"""The one thing pyproject.toml cannot say well: an extension in C that may fail to build.
+"""What pyproject.toml cannot say well: an extension in C that may fail to build.
 
-Without a compiler the installation goes on and `frequency` uses its numpy twin; `frequency.accelerated`
-tells.
+Without a compiler the installation continues and the coder in numpy is used; `frequency.accelerated` tells.
 """
 
 from setuptools import Extension, setup

@@ -1,1 +1,1 @@
-"""Measuring Overtone: simulated links, load, rivals, reports."""
+"""Simulated links, the demo, load tests, sweeps with their report, and baselines to compare with."""

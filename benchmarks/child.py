@@ -1,58 +1,56 @@
-"""A child process: started, heard line by line, and stopped whatever happens."""
+"""A child process that is started, read line by line, and stopped in every case."""
 
 import asyncio
 import contextlib
 import os
+import signal
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from typing import Self
 
-# What is shown of a child's standard error when it fails.
+# Lines of standard error to show when a child fails.
 REMEMBERED_LINES = 20
 MAX_LINE = 1 << 20
 
 
 class ChildError(ChildProcessError):
-    """A child that ended, or kept silent; the message holds the last it said on standard error."""
+    """A child that ended or did not answer; the message has its last lines on standard error."""
 
 
 class Child:
-    """A running program with text going in and lines coming out; see `running`."""
+    """A running program that reads and writes lines; see `running`."""
 
     def __init__(self, name: str, process: asyncio.subprocess.Process) -> None:
         self.name = name
         self._process = process
-        self._said: deque[str] = deque(maxlen=REMEMBERED_LINES)
+        self._errors: deque[str] = deque(maxlen=REMEMBERED_LINES)
         self._listener = asyncio.create_task(self._listen(), name=f"stderr of {name}")
 
     @classmethod
     @contextlib.asynccontextmanager
     async def running(
-        cls,
-        name: str,
-        *command: str,
-        environment: Mapping[str, str | None] | None = None,
-        grace: float = 9.0,
+        cls, name: str, *command: str, environment: Mapping[str, str | None] | None = None, grace: float = 9.0
     ) -> AsyncIterator[Self]:
-        """Start `command`; on leaving, ask it to stop, and kill it if it has not after `grace` seconds.
+        """Start `command`; on leaving, terminate it, and kill it if it is still there after `grace` seconds.
 
         It gets a session of its own: Ctrl-C in a terminal reaches the parent alone, which stops its children
-        in order. In `environment`, None takes a variable away.
+        in order. In `environment`, None removes a variable.
         """
+        changed = {**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})}
         process = await asyncio.create_subprocess_exec(
             *command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             limit=MAX_LINE,
-            env=_environment(environment or {}),
+            env={variable: value for variable, value in changed.items() if value is not None},
             start_new_session=True,
         )
         child = cls(name, process)
         try:
             yield child
         finally:
-            await child.stop(grace)
+            await child._stop(grace)
 
     @property
     def pid(self) -> int:
@@ -63,13 +61,13 @@ class Child:
         """The next line on its standard output.
 
         Raises:
-            ChildError: it ended instead, or said nothing for `within` seconds.
+            ChildError: it ended instead, or wrote nothing for `within` seconds.
         """
         assert self._process.stdout is not None
         try:
             line = await asyncio.wait_for(self._process.stdout.readline(), within)
         except TimeoutError:
-            raise ChildError(self._complaint(f"said nothing for {within:g} s")) from None
+            raise ChildError(self._complaint(f"wrote nothing for {within:g} s")) from None
         if not line:
             code = await self._process.wait()
             await self._listener
@@ -77,14 +75,13 @@ class Child:
         return line.decode(errors="replace").rstrip("\r\n")
 
     async def tell(self, line: str) -> None:
-        """Write a line to its standard input; one that has ended says so when it is asked for a line."""
+        """Write a line to its standard input; that it has ended is reported by `line`, not here."""
         assert self._process.stdin is not None
         with contextlib.suppress(ConnectionError):
             self._process.stdin.write(f"{line}\n".encode())
             await self._process.stdin.drain()
 
-    async def stop(self, grace: float) -> int:
-        """End its input and ask it to stop, then make it; its exit code."""
+    async def _stop(self, grace: float) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:
@@ -96,12 +93,11 @@ class Child:
             if self._process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
                     self._process.kill()
-        code = await self._process.wait()
+        await self._process.wait()
         await self._listener
-        return code
 
     async def _drained(self) -> None:
-        """Wait for its end, reading on: a child with a full pipe never gets there."""
+        """Wait for its end while reading its output: a child that writes to a full pipe would never end."""
         assert self._process.stdout is not None
         while await self._process.stdout.read(MAX_LINE):
             pass
@@ -110,13 +106,16 @@ class Child:
     async def _listen(self) -> None:
         assert self._process.stderr is not None
         while line := await self._process.stderr.readline():
-            self._said.append(line.decode(errors="replace").rstrip())
+            self._errors.append(line.decode(errors="replace").rstrip())
 
     def _complaint(self, what: str) -> str:
-        said = "\n".join(line for line in self._said if line)
-        return f"{self.name} {what}" + (f"; it said:\n{said}" if said else "")
+        errors = "\n".join(line for line in self._errors if line)
+        return f"{self.name} {what}" + (f"; its standard error:\n{errors}" if errors else "")
 
 
-def _environment(changes: Mapping[str, str | None]) -> dict[str, str]:
-    changed = {**os.environ, "PYTHONUNBUFFERED": "1", **changes}
-    return {name: value for name, value in changed.items() if value is not None}
+def stop_on_signals() -> None:
+    """Cancel the current task on SIGTERM and SIGHUP, so that children are stopped as on Ctrl-C."""
+    task = asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)

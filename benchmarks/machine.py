@@ -1,4 +1,4 @@
-"""What a measurement was made on."""
+"""The machine a measurement was made on."""
 
 import os
 import platform
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def about_machine() -> dict[str, Any]:
-    """Processor, cores, load, system and versions, now."""
+    """Processor, cores, load average, system and versions, now."""
     return {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
@@ -20,7 +20,7 @@ def about_machine() -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """Its name; Linux says it in /proc alone."""
+    """Its name, which Linux has in /proc only."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         for line in cpuinfo.read_text().splitlines():

@@ -160,8 +160,7 @@ class Core:
     ) -> Answer | NeedHigh:
         point = self._point(options, quality)
         inference = await self._submit(Stage.LOW, prepare, options, source)
-        sizes = None if high_bytes is None else np.array([high_bytes])
-        if point.escalates(inference.probabilities[None], sizes)[0]:
+        if point.escalates(inference.probabilities):
             unsure = self._answer(Stage.BROWNOUT, inference, options, confident=False)
             return NeedHigh(unsure, high_bytes, inference.probabilities)
         self._metrics.answers.labels(Stage.LOW).inc()

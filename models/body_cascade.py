@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from overtone.frequency.channels import HIGH, LOW
 from overtone.models.bodies import Body, create
-from overtone.models.cascade import Architecture, Cascade, State
+from overtone.models.cascade import Band, Cascade, State
 from overtone.models.mix import Mix
 
 
@@ -32,16 +32,11 @@ class BodyArchitecture(BaseModel):
         return len(HIGH)
 
 
-AnyArchitecture = BodyArchitecture | Architecture
-
-
 class BodyCascade(Cascade):
     """Two bodies; the state that high needs of low is the low coefficients themselves."""
 
     def __init__(self, architecture: BodyArchitecture, mix: Mix | None = None) -> None:
-        nn.Module.__init__(self)
-        self.mix = mix
-        self.architecture = architecture  # type: ignore[assignment]
+        super().__init__(architecture, mix)
         self.low_network = create(architecture.low, LOW, architecture.classes)
         self.high_network = create(architecture.high, LOW + HIGH, architecture.classes)
 
@@ -58,13 +53,11 @@ class BodyCascade(Cascade):
         logits: Tensor = self.high_network(torch.cat([*state, x18], dim=1))
         return logits
 
-    def steps(self) -> tuple[tuple[nn.Module, ...], tuple[nn.Module, ...]]:
+    @property
+    def order(self) -> tuple[Band, Band]:
         """High first: low then learns from its answers."""
+        return "high", "low"
+
+    def steps(self) -> tuple[tuple[nn.Module, ...], tuple[nn.Module, ...]]:
+        """The networks share no weights."""
         return (self.high_network,), (self.low_network,)
-
-
-def build(architecture: AnyArchitecture, mix: Mix | None = None) -> Cascade:
-    """The cascade of an architecture, with new weights."""
-    if isinstance(architecture, BodyArchitecture):
-        return BodyCascade(architecture, mix)
-    return Cascade(architecture, mix)

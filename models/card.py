@@ -1,9 +1,10 @@
-"""The card: what a checkpoint says of itself, kept as JSON in the metadata of its safetensors file."""
+"""The card: what a checkpoint says about itself, stored as JSON in the metadata of its safetensors file."""
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    ValidationError,
     ValidationInfo,
     field_serializer,
     field_validator,
@@ -11,16 +12,25 @@ from pydantic import (
 )
 
 from overtone.frequency.profile import Profile
-from overtone.models.body_cascade import AnyArchitecture
+from overtone.models.architectures import AnyArchitecture
 from overtone.models.mix import Mix
 from overtone.models.operating_point import OperatingPoint
 
-# In a validation context: take certificates made for another profile too, in order to replace them.
+# Key of a validation context: accept certificates made for another profile, in order to replace them.
 STALE = "stale certificates"
 
 
 class CardError(ValueError):
-    """A card that does not hold together, or something asked of it that it does not have."""
+    """A card that contradicts itself, or a request for something that the card does not have."""
+
+
+def one_line(error: ValidationError) -> str:
+    """What pydantic found wrong and where, on one line."""
+    found = []
+    for each in error.errors(include_url=False):
+        where = ".".join(str(part) for part in each["loc"])
+        found.append(": ".join(filter(None, (where, each["msg"].removeprefix("Value error, ")))))
+    return "; ".join(found)
 
 
 class _Section(BaseModel):
@@ -28,14 +38,14 @@ class _Section(BaseModel):
 
 
 class Temperature(_Section):
-    """What the logits are divided by before the softmax (Guo et al. 2017), per stage."""
+    """What each stage's logits are divided by before the softmax (Guo et al. 2017)."""
 
     low: float = Field(default=1.0, gt=0)
     high: float = Field(default=1.0, gt=0)
 
 
 class Accuracy(_Section):
-    """Top-1 (fractions) in the three modes on `n` pictures of `data`, at one quality and threshold.
+    """Top-1 (fractions) of the three modes on `n` images of `data`, at one quality and threshold.
 
     Bytes are means per image of the payloads as encoded.
     """
@@ -66,7 +76,7 @@ class Training(_Section):
 
 
 class Costs(_Section):
-    """Parameters, and multiply-adds of the low path and of low + high per image."""
+    """Parameters, and multiply-adds per image of the low path and of low + high."""
 
     parameters: int
     low_macs: int
@@ -74,20 +84,21 @@ class Costs(_Section):
 
 
 class Card(_Section):
-    """Everything about a checkpoint but its weights.
+    """Everything about a checkpoint except its weights.
 
-    An operating point may stand in it several times, certified for one quality each.
+    An operating point may occur several times, certified for a different quality each time.
     """
 
     name: str
     architecture: AnyArchitecture
     profile: Profile
-    # Names of the class folders it was trained on, in the order of the profile's labels.
+    # Names of the class folders of the training data, in the order of the profile's labels.
     classes: tuple[str, ...]
     temperature: Temperature = Temperature()
-    # The high answer is high's logits alone, or mixed with low's.
+    # How low's logits are mixed into the high answer; None uses high's logits alone.
     mix: Mix | None = None
     operating_points: tuple[OperatingPoint, ...] = Field(min_length=1)
+    # The name of the default operating point.
     operating_point: str
     cost: Costs
     training: Training | None = None
@@ -109,24 +120,25 @@ class Card(_Section):
         return self
 
     def check(self) -> None:
-        """Refuse certificates of another profile: its bytes and its logits are not what was measured.
+        """Refuse certificates of another profile, under which bytes and logits were different.
 
         Raises:
-            CardError: there are some; the message says which and what to do.
+            CardError: the card has such certificates; the message says which and what to do.
         """
         mine = self.profile.id.hex()
         stale = [p for p in self.operating_points if p.profile not in (None, mine)]
         if stale:
             names, others = sorted({p.name for p in stale}), sorted({str(p.profile) for p in stale})
             raise CardError(
-                f"operating points {', '.join(names)} are certified for profile {', '.join(others)}, and the "
-                f"profile is {mine} now: run `overtone calibrate` again"
+                f"operating points {', '.join(names)} are certified for profile {', '.join(others)}, but the "
+                f"profile is {mine}: run `overtone calibrate` again"
             )
 
     def point(self, name: str | None = None, quality: int | None = None) -> OperatingPoint:
-        """The operating point of that name, or the default one, for a quality (or the profile's default).
+        """An operating point by name (or the default one) for a quality (or the profile's default).
 
-        Without one for that quality it is the default quality's, which promises nothing there.
+        If it was not certified for that quality, the point of the default quality is returned, which
+        guarantees nothing at other qualities.
 
         Raises:
             CardError: the card has no such point; the message lists those it has.
@@ -143,21 +155,17 @@ class Card(_Section):
         return found[0]
 
     def threshold(self, name: str | None = None, quality: int | None = None) -> float:
-        """Low confidence from which a low answer is final."""
+        """The confidence from which on a low answer is final; arguments as in `point`."""
         return self.point(name, quality).threshold
 
     def certified(self) -> dict[str, tuple[int, ...]]:
-        """By operating point the qualities it is certified for; at others its threshold promises nothing."""
-        names = dict.fromkeys(p.name for p in self.operating_points)
-        return {
-            name: tuple(
-                p.quality
-                for p in self.operating_points
-                if p.name == name and p.method is not None and p.quality is not None
-            )
-            for name in names
-        }
+        """By operating point, the qualities for which it is certified."""
+        found: dict[str, tuple[int, ...]] = {p.name: () for p in self.operating_points}
+        for p in self.operating_points:
+            if p.method is not None and p.quality is not None:
+                found[p.name] += (p.quality,)
+        return found
 
     def to_json(self) -> str:
-        """The card as JSON; the profile stands in it as a string of its own canonical JSON."""
+        """The card as JSON, in which the profile is a string of its own canonical JSON."""
         return self.model_dump_json()

@@ -1,4 +1,4 @@
-"""Checkpoints: safetensors files with a card. Nothing is unpickled, ever."""
+"""Checkpoints: safetensors files with a card. Nothing is ever unpickled."""
 
 import os
 from importlib import metadata
@@ -10,16 +10,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from overtone.models.body_cascade import build
-from overtone.models.card import STALE, Card, CardError
+from overtone.models.architectures import build
+from overtone.models.card import STALE, Card, one_line
 from overtone.models.cascade import Cascade
 
-# In the repository; where Overtone is installed they are the files of a distribution of their own.
+# In the repository; once installed, the files belong to a distribution of their own.
 SOURCE = Path(__file__).parent / "checkpoints"
 DISTRIBUTION = "overtone-checkpoints"
 CARD_KEY = "card"
-# Networks to compare with, in the same folder; they have no card.
-RIVAL = "rival-"
+# Prefix of the networks in the same folder that Overtone is compared with; they have no card.
+BASELINE = "baseline-"
 
 
 class CheckpointError(ValueError):
@@ -27,7 +27,7 @@ class CheckpointError(ValueError):
 
 
 def bundled_files() -> dict[str, Path]:
-    """Every safetensors file that comes with Overtone, networks to compare with among them, by name."""
+    """Every safetensors file that comes with Overtone, baseline networks included, by name."""
     found = list(SOURCE.glob("*.safetensors")) or _installed_files()
     return {path.stem: path for path in sorted(found)}
 
@@ -41,12 +41,12 @@ def _installed_files() -> list[Path]:
 
 
 def bundled() -> dict[str, Path]:
-    """The checkpoints that come with Overtone, by name; none where `overtone-checkpoints` is not installed."""
-    return {name: path for name, path in bundled_files().items() if not name.startswith(RIVAL)}
+    """The checkpoints that come with Overtone, by name; none if `overtone-checkpoints` is not installed."""
+    return {name: path for name, path in bundled_files().items() if not name.startswith(BASELINE)}
 
 
 def find(name_or_path: str | os.PathLike[str]) -> Path:
-    """The file of a bundled name, or the path itself.
+    """The file of a bundled checkpoint by name, or the path itself.
 
     Raises:
         CheckpointError: neither a file nor a bundled name.
@@ -65,41 +65,29 @@ def read_card(name_or_path: str | os.PathLike[str], *, stale: bool = False) -> C
 
     Args:
         name_or_path: of the checkpoint.
-        stale: take certificates of another profile too; for who replaces them.
+        stale: accept certificates of another profile, in order to replace them.
 
     Raises:
-        CheckpointError: missing, damaged, or a card that does not hold together.
+        CheckpointError: missing, damaged, or a card that is not valid.
     """
     path = find(name_or_path)
     try:
         with safe_open(path, "pt") as file:
             return Card.model_validate_json((file.metadata() or {})[CARD_KEY], context={STALE: stale})
     except KeyError:
-        raise CheckpointError(f"{path}: has no card; it was not written by Overtone") from None
+        raise CheckpointError(f"{path}: has no card, so it is not a checkpoint") from None
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path}: cannot be read ({error})") from error
     except ValidationError as error:
-        raise CheckpointError(f"{path}: its card is not valid: {_one_line(error)}") from error
+        raise CheckpointError(f"{path}: its card is not valid: {one_line(error)}") from error
     except ValueError as error:
         raise CheckpointError(f"{path}: its card is not valid: {error}") from error
-
-
-def _one_line(error: ValidationError) -> str:
-    """What pydantic says on many lines; an error of our own in its own words."""
-    found = []
-    for line in error.errors(include_url=False):
-        own = line.get("ctx", {}).get("error")
-        where = ".".join(str(part) for part in line["loc"])
-        found.append(str(own) if isinstance(own, CardError) else f"{where}: {line['msg']}")
-    return "; ".join(found)
 
 
 def load(
     name_or_path: str | os.PathLike[str], device: str | torch.device = "cpu", *, stale: bool = False
 ) -> tuple[Cascade, Card]:
-    """The network in eval mode and float32, mixing as its card says, and its card.
-
-    `stale` is as in `read_card`.
+    """The network (eval mode, float32, mixing as its card says) and its card; `stale` as in `read_card`.
 
     Raises:
         CheckpointError: missing, damaged, or weights that do not fit the card's architecture.
@@ -108,20 +96,18 @@ def load(
     path = find(name_or_path)
     model = build(card.architecture, card.mix)
     try:
-        with safe_open(path, "pt") as file:
-            tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
-        model.load_state_dict(tensors)
-    except (SafetensorError, RuntimeError, OSError) as error:
+        model.load_state_dict({key: value.float() for key, value in _tensors(path).items()})
+    except RuntimeError as error:
         raise CheckpointError(f"{path}: weights do not fit its card: {error}") from error
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model.eval(), card
 
 
 def save(path: str | os.PathLike[str], model: Cascade, card: Card, half: bool = True) -> None:
-    """Write weights and card to one file, whole or not at all.
+    """Write weights and card to one file, atomically.
 
     With `half`, weights of convolutions and linear layers are stored as float16. Statistics and scales stay
-    float32: they are small, and their range is the data's.
+    float32: they are small, and their range depends on the data.
     """
     tensors = {
         k: stored(v, half) for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")
@@ -130,29 +116,31 @@ def save(path: str | os.PathLike[str], model: Cascade, card: Card, half: bool = 
 
 
 def rewrite(source: str | os.PathLike[str], card: Card, out: str | os.PathLike[str]) -> None:
-    """The weights of `source`, bit for bit, under another card in `out`; whole or not at all.
+    """Write the weights of `source`, bit for bit, with another card to `out`, atomically.
 
     Raises:
         CheckpointError: `source` cannot be read.
     """
-    path = find(source)
+    _write(Path(out), {key: value.clone() for key, value in _tensors(find(source)).items()}, card)
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
     try:
         with safe_open(path, "pt") as file:
-            tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
+            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path}: cannot be read ({error})") from error
-    _write(Path(out), tensors, card)
 
 
 def _write(path: Path, tensors: dict[str, Tensor], card: Card) -> None:
     temporary = path.with_suffix(".part")
     save_file(tensors, temporary, {CARD_KEY: card.to_json()})
-    # safetensors writes for the owner alone; a server usually runs as somebody else.
+    # safetensors makes files readable by their owner alone, but a server usually runs as another user.
     temporary.chmod(0o644)
     temporary.replace(path)
 
 
 def stored(value: Tensor, half: bool) -> Tensor:
-    """A value as a file keeps it: on the CPU, with `half` convolutions and linear layers in float16."""
+    """A value as a file stores it: on the CPU, and with `half` float16 for convolutions and linear layers."""
     value = value.detach().cpu().contiguous()
     return value.half() if half and value.ndim in (2, 4) else value

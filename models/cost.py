@@ -1,4 +1,4 @@
-"""What a network costs: parameters, and multiply-adds counted while a picture of zeros runs through it."""
+"""What a network costs: its parameters, and its multiply-adds, counted while an image of zeros runs through it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from overtone.models.cascade import Cascade
 
 @dataclass(frozen=True)
 class Cost:
-    """Parameters and multiply-adds per image; `low_macs` is the share of the low path in a cascade."""
+    """Parameters and multiply-adds per image; `low_macs` are those of a cascade's low path alone."""
 
     parameters: int
     macs: int
     low_macs: int | None = None
 
     def average(self, exit_share: float) -> float:
-        """Mean multiply-adds per image when `exit_share` of them are answered from low."""
+        """Mean multiply-adds per image when low answers this share of the images."""
         if self.low_macs is None:
             raise ValueError("only a cascade has a low path")
         return self.low_macs + (1 - exit_share) * (self.macs - self.low_macs)
@@ -30,7 +30,7 @@ def parameters(module: nn.Module) -> int:
 
 
 def macs(module: nn.Module, run: Callable[[], object]) -> int:
-    """Multiply-adds of the convolutions and linear layers of `module` that `run()` passes through."""
+    """Multiply-adds of the convolutions and linear layers of `module` that `run()` executes."""
     total = 0
 
     def count(layer: nn.Module, _: object, output: Tensor) -> None:
@@ -57,8 +57,8 @@ def macs(module: nn.Module, run: Callable[[], object]) -> int:
 def cost(model: nn.Module, size: int, channels: int | None = None) -> Cost:
     """Cost at size x size pixels.
 
-    A cascade is counted as low followed by high. Another network takes `channels` coefficient maps of
-    size/8, or an RGB picture when `channels` is None.
+    A cascade is counted as low followed by high. Any other network takes `channels` coefficient maps of
+    size/8 x size/8, or an RGB image if `channels` is None.
     """
     if isinstance(model, Cascade):
         return _cascade_cost(model, size)

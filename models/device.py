@@ -1,13 +1,13 @@
-"""Where a network runs."""
+"""The device that a network runs on."""
 
 import torch
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of that name; "auto" is CUDA when there is one.
+    """The device of that name; "auto" is CUDA if there is one.
 
     Raises:
-        ValueError: there is no such device here.
+        ValueError: this machine has no such device.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -16,5 +16,5 @@ def choose_device(name: str) -> torch.device:
     except RuntimeError as error:
         raise ValueError(f"{name!r} is not a device; try auto, cpu or cuda") from error
     if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError("there is no CUDA device here; try device cpu")
+        raise ValueError("this machine has no CUDA device; try --device cpu")
     return chosen

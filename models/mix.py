@@ -1,4 +1,4 @@
-"""The high answer as a mix of both networks' logits, in one place for training and serving."""
+"""The high answer as a mix of both networks' logits; trainer and server share this definition."""
 
 from typing import TypeVar
 
@@ -11,7 +11,7 @@ Logits = TypeVar("Logits", Tensor, NDArray[np.float64])
 
 
 class Mix(BaseModel):
-    """softmax(low * low logits + high * high logits); high alone is (0, 1)."""
+    """Weights of the two networks' logits in the high answer; (0, 1) would be high alone."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -19,5 +19,5 @@ class Mix(BaseModel):
     high: float
 
     def __call__(self, low: Logits, high: Logits) -> Logits:
-        """Mixed logits [N, K]; a constant added to a row of either changes no probability."""
+        """Mixed logits [N, K]. A constant added to a row of either input changes no probability."""
         return self.low * low + self.high * high

@@ -1,39 +1,36 @@
-"""An operating point: when a low answer is final, and the certificate of what that costs."""
+"""An operating point: from which confidence on a low answer is final, and what is guaranteed of it."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
-
-from overtone.models.deferral import Rule
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Method = Literal["risk control", "high probability", "share", "bytes"]
 
 
 class OperatingPoint(BaseModel):
-    """A threshold on the low confidence (or a rate-aware rule), and what is promised of it.
+    """A threshold on the confidence of the low answer, and its certificate.
 
-    All promises are for pictures like the `n` it was chosen on, at one quality of one profile. By `method`:
+    Every guarantee is about images drawn from the same source as the `n` calibration images, at one quality
+    of one profile. By `method`:
 
-    - "risk control": top-1 lost by answering early is at most `alpha` in expectation over the choice of those
-      n pictures (conformal risk control, Angelopoulos et al. 2022, theorem 1);
-    - "high probability": it is at most `alpha`, but for one choice in 1 / `delta` (fixed sequence of
-      Clopper-Pearson bounds, as in Learn then Test, Angelopoulos et al. 2021);
-    - "share": high is asked for in at most `share` of the pictures, in expectation over that choice;
-    - "bytes": a picture takes at most `bytes` payload bytes, in expectation over that choice, as long as none
-      takes more than the largest of the n;
-    - None: nothing. It was written before certificates, or by hand.
+    - "risk control": answering early loses at most `alpha` of top-1, in expectation over the choice of the n
+      images (conformal risk control, Angelopoulos et al. 2022, theorem 1);
+    - "high probability": it loses at most `alpha`, except with probability `delta` over that choice (fixed
+      sequence of Clopper-Pearson bounds, as in Learn then Test, Angelopoulos et al. 2021);
+    - "share": high is requested for at most `share` of the images, in expectation over that choice;
+    - "bytes": the mean payload is at most `bytes`, in expectation over that choice, provided that no image
+      takes more bytes than the largest of the n;
+    - None: nothing is guaranteed; the threshold was chosen by hand.
 
     Attributes:
-        k: how many of the n would be lost by answering early.
-        quality: of the profile, at which it was chosen.
-        profile: id, in hexadecimal.
-        exit_share: of the n, answered from low.
-        mean_bytes: of the n, payload bytes a picture.
-        data: what the n pictures are.
-        rule: decides in place of the threshold where the size of high is known; the threshold, chosen for the
-            same promise, remains for where it is not.
+        k: how many of the n images would be lost by answering early.
+        quality: the quality of the profile at which the threshold was chosen.
+        profile: id of the profile, in hexadecimal.
+        exit_share: share of the n images that low answers.
+        mean_bytes: mean payload bytes of the n images.
+        data: name of the data set and split of the n images.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,13 +49,16 @@ class OperatingPoint(BaseModel):
     exit_share: float | None = None
     mean_bytes: float | None = None
     data: str = ""
-    rule: Rule | None = None
 
-    def escalates(
-        self, probabilities: NDArray[np.floating], high_bytes: NDArray[np.integer] | None = None
-    ) -> NDArray[np.bool_]:
-        """Whether to ask for high, bool[n], by low's probabilities [n, K] and the sizes of high, if known."""
-        if self.rule is not None and high_bytes is not None:
-            return self.rule.escalates(probabilities, high_bytes)
-        asks: NDArray[np.bool_] = probabilities.max(axis=-1) < self.threshold
-        return asks
+    @model_validator(mode="before")
+    @classmethod
+    def _ignore_empty_rule(cls, value: Any) -> Any:
+        # The bundled cards have this key, always empty: a threshold decides.
+        if isinstance(value, dict) and value.get("rule", ...) is None:
+            return {key: entry for key, entry in value.items() if key != "rule"}
+        return value
+
+    def escalates(self, probabilities: NDArray[np.floating]) -> NDArray[np.bool_]:
+        """Whether high is requested, bool[n], given low's probabilities [n, classes]."""
+        unsure: NDArray[np.bool_] = probabilities.max(axis=-1) < self.threshold
+        return unsure

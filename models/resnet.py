@@ -1,8 +1,7 @@
-"""ResNet bodies that take any number of input channels, and the two baselines built from them.
+"""ResNet bodies: the four residual stages of ResNet-50 at any width, on any number of input channels.
 
-He et al., "Deep Residual Learning" (CVPR 2016), with the stride on the 3x3 convolution as torchvision has it.
-The frequency variant of Xu et al. (CVPR 2020) drops conv1, bn1, relu and maxpool: the first residual block
-takes the coefficient maps as they are.
+He et al., "Deep Residual Learning" (CVPR 2016), with the stride on the 3x3 convolution as in torchvision.
+As in Xu et al. (CVPR 2020), nothing stands before the first residual block, which reads the maps directly.
 """
 
 from collections.abc import Sequence
@@ -53,8 +52,8 @@ def stage_channels(width: float) -> tuple[int, ...]:
 class Body(nn.Module):
     """The four residual stages.
 
-    `extra[i]` channels are expected to be concatenated to the output of stage i by whoever calls the stages
-    one by one (the high body of structure 2).
+    In structure 2 the caller runs the stages one by one and concatenates `extra[i]` channels to the output of
+    stage i; the next stage is built for that many more inputs.
     """
 
     def __init__(
@@ -77,7 +76,7 @@ class Body(nn.Module):
         self.features = inputs
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, inputs, h, w] -> [N, features, h', w'] (only for a body without extra channels)."""
+        """[N, inputs, h, w] -> [N, features, h', w']; only for a body without extra channels."""
         for stage in self.stages:
             x = stage(x)
         return x
@@ -91,13 +90,13 @@ class Head(nn.Module):
         self.linear = nn.Linear(features, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits of a feature map, or of features [N, features] already pooled."""
+        """Logits of a feature map, or of pooled features [N, features]."""
         logits: Tensor = self.linear(x if x.ndim == 2 else x.mean(dim=(2, 3)))
         return logits
 
 
 def initialise(module: nn.Module) -> None:
-    """He initialisation (fan out), and the last scale of each block at zero (Goyal et al. 2017, 5.1)."""
+    """He initialisation (fan out), with the last scale of each block at zero (Goyal et al. 2017, 5.1)."""
     for part in module.modules():
         if isinstance(part, nn.Conv2d):
             nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
@@ -106,35 +105,3 @@ def initialise(module: nn.Module) -> None:
             last = part.conv3[1]
             assert isinstance(last, nn.BatchNorm2d)
             nn.init.zeros_(last.weight)
-
-
-class ResNet(nn.Sequential):
-    """Stem, body, head: [N, inputs, H, W] -> logits [N, classes]."""
-
-    def __init__(self, stem: nn.Module, body: Body, classes: int) -> None:
-        super().__init__(stem, body, Head(body.features, classes))
-        initialise(self)
-
-
-def rgb_resnet50(
-    classes: int = 1000,
-    width: float = 1.0,
-    strides: Sequence[int] = STRIDES,
-    layers: Sequence[int] = LAYERS,
-) -> ResNet:
-    """ResNet-50 on RGB pictures, the baseline: float[N, 3, H, W] -> logits."""
-    inputs = max(1, round(64 * width))
-    stem = nn.Sequential(nn.Conv2d(3, inputs, 7, 2, 3, bias=False), nn.BatchNorm2d(inputs), nn.ReLU())
-    stem.append(nn.MaxPool2d(3, 2, 1))
-    return ResNet(stem, Body(inputs, width, strides, layers), classes)
-
-
-def frequency_resnet50(
-    channels: int,
-    classes: int = 1000,
-    strides: Sequence[int] = STRIDES,
-    width: float = 1.0,
-    layers: Sequence[int] = LAYERS,
-) -> ResNet:
-    """ResNet-50 on coefficient maps (Xu et al.): float[N, channels, H/8, W/8] -> logits."""
-    return ResNet(nn.Identity(), Body(channels, width, strides, layers), classes)

@@ -6,8 +6,10 @@ import typer
 
 from overtone import __version__, command
 from overtone.benchmarks import cli as benchmarks
+from overtone.describe import cli as describe
 from overtone.edge_client import cli as edge_client
 from overtone.gpu_server import cli as gpu_server
+from overtone.link import cli as link
 from overtone.training import cli as training
 
 app = typer.Typer(
@@ -18,7 +20,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for package in (edge_client, gpu_server, training, benchmarks):
+for package in (edge_client, gpu_server, training, describe, link, benchmarks):
     app.add_typer(package.app)
 
 

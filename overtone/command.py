@@ -1,13 +1,17 @@
 """What the commands of all packages share: options, examples, and how an error ends a command."""
 
 from collections.abc import Callable
+from copy import copy
+from difflib import get_close_matches
+from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ParamSpec
 
 import typer
 from rich.console import Console
 from typer.core import TyperCommand, TyperGroup
 
+P = ParamSpec("P")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, nothing else.")]
 Data = Annotated[
     Path, typer.Option(envvar="OVERTONE_DATA", help="Folder with train/ and val/, a sub-folder per class.")
@@ -17,7 +21,7 @@ Workers = Annotated[int, typer.Option(min=0, help="Processes that decode images.
 
 
 class Default(TyperCommand):
-    """A command in whose usage line its group's name stands for its own."""
+    """The default command of a group: its usage line names the group instead of itself."""
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """Click's, without the command's own name."""
@@ -25,12 +29,31 @@ class Default(TyperCommand):
 
 
 class WithDefault(TyperGroup):
-    """A group whose first command is meant where none is named: `overtone train RECIPE`."""
+    """A group whose first command runs if none is named, as in `overtone train RECIPE`.
+
+    The group's help shows the parameters of that command above the list of the other commands.
+    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Click's, with the default command's name put in front where no command is named."""
-        named = bool(args) and args[0] in self.commands
-        return super().parse_args(ctx, args if named else [next(iter(self.commands)), *args])
+        """Click's, with the default command's name in front unless a command or --help is given."""
+        if not args or args[0] not in (*self.commands, *ctx.help_option_names):
+            self._check(args)
+            args = [next(iter(self.commands)), *args]
+        return super().parse_args(ctx, args)
+
+    def _check(self, args: list[str]) -> None:
+        """Refuse a first word that is no file and looks like a mistyped command."""
+        meant = get_close_matches(args[0], self.commands, 1, 0.7) if args else []
+        if meant and not Path(args[0]).exists():
+            what = next(iter(self.commands.values())).params[0].name
+            fail(f"no {what} or subcommand {args[0]!r}; did you mean {meant[0]!r}?", 2)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Click's, with the parameters of the default command."""
+        shown = copy(self)
+        shown.params = [*next(iter(self.commands.values())).params, *self.params]
+        shown.subcommand_metavar = "| COMMAND [ARGS]..."
+        TyperGroup.format_help(shown, ctx, formatter)
 
 
 def call(name: str, extra: str, function: Callable[[], Any]) -> Any:
@@ -45,6 +68,19 @@ def call(name: str, extra: str, function: Callable[[], Any]) -> Any:
         fail(str(error))
     except KeyboardInterrupt as error:
         fail(str(error) or "interrupted", 130)
+
+
+def reporting(name: str, extra: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
+    """Decorate a command so that its failures are reported as by `call`."""
+
+    def decorate(function: Callable[P, None]) -> Callable[P, None]:
+        @wraps(function)
+        def run(*args: P.args, **options: P.kwargs) -> None:
+            call(name, extra, lambda: function(*args, **options))
+
+        return run
+
+    return decorate
 
 
 def finish(code: int | None) -> None:

@@ -7,144 +7,114 @@ import typer
 
 from overtone import command
 
-app = typer.Typer()
+CHECKPOINT = typer.Argument(metavar="CHECKPOINT", help="A .safetensors file, or the name of a bundled one.")
+Checkpoint = Annotated[str, CHECKPOINT]
+File = Annotated[Path, typer.Option("--out", help="File to write.")]
+Qualities = Annotated[list[int] | None, typer.Option("--quality", help="Quality; may be repeated.")]
+Split = Annotated[str, typer.Option("--split", "--part", help="calibration, val or train.")]
+Report = Annotated[str | None, typer.Option(help="Also measure on this split, such as val.")]
+Alpha = Annotated[
+    float | None, typer.Option(help="The most top-1 that early answers may lose, such as 0.01.")
+]
+Delta = Annotated[
+    float | None, typer.Option(help="With --alpha: probability of losing more (default: bound the mean).")
+]
+Share = Annotated[float | None, typer.Option(help="Request high for at most this share of the images.")]
+MeanBytes = Annotated[float | None, typer.Option(help="The most payload bytes per image, on average.")]
 
+app = typer.Typer()
 train_app = typer.Typer(
-    cls=command.WithDefault, help="Train by a recipe; also `gate`, `select`, `average`, `codec`."
+    cls=command.WithDefault,
+    help="Train by a recipe; also `average` and `codec`.",
+    epilog=command.examples(
+        "overtone train imagenette --data DIR",
+        "overtone train my.toml --data flowers102 --epochs 30 --resume",
+        "overtone train codec imagenette --data DIR --out tuned.safetensors",
+    ),
 )
 app.add_typer(train_app, name="train")
 
 
-@train_app.command(
-    "recipe",
-    cls=command.Default,
-    epilog="Also, each with its own --help: `overtone train gate` (which channels does a network ask for?), "
-    "`overtone train select` (from its heat map to a set of channels), `overtone train average` (one "
-    "checkpoint of several) and `overtone train codec` (steps and dead zones for a checkpoint).",
-)
+@train_app.command("recipe", cls=command.Default, hidden=True)
+@command.reporting("train", "train")
 def train(
     recipe: Annotated[
-        str, typer.Argument(help="A recipe file, or the name of one that comes with Overtone.")
+        str,
+        typer.Argument(metavar="RECIPE", help="A recipe file, or the name of one that comes with Overtone."),
     ],
     data: command.Data,
     out: Annotated[Path | None, typer.Option(help="Folder of the run (default: runs/RECIPE).")] = None,
     size: Annotated[int | None, typer.Option(help="Side in pixels instead of the recipe's.")] = None,
     epochs: Annotated[
-        str | None, typer.Option(help="Of each step, as 28,30; one number is for every step.")
+        str | None, typer.Option(help="Of each step, as 28,30; a single number applies to every step.")
     ] = None,
     start: Annotated[str | None, typer.Option(help="Checkpoint whose weights to begin with.")] = None,
     seed: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
-    resume: Annotated[bool, typer.Option(help="Go on after the last finished epoch.")] = False,
+    resume: Annotated[bool, typer.Option(help="Continue after the last finished epoch.")] = False,
     workers: command.Workers = 1,
     device: command.Device = "auto",
 ) -> None:
     """Train by a recipe; a cascade becomes a checkpoint."""
+    from overtone.training.recipe import load_recipe
+    from overtone.training.train import numbers, train
 
-    def run() -> None:
-        from overtone.training import commands
-
-        commands.train(
-            recipe,
-            data,
-            out,
-            size=size,
-            epochs=commands.numbers(epochs, "--epochs", "a number for each step, as in 28,30"),
-            start=start,
-            seed=seed,
-            resume=resume,
-            workers=workers,
-            device=device,
-        )
-
-    command.call("train", "train", run)
+    counts = numbers(epochs, "--epochs", "a number for each step, as in 28,30")
+    chosen = load_recipe(recipe).changed(size=size, epochs=counts, start=start, seed=seed)
+    train(chosen, data, out, resume=resume, workers=workers, device=device)
 
 
-@train_app.command()
-def gate(
-    data: command.Data,
-    cost: Annotated[list[float], typer.Option(help="What all channels open add to the loss; repeat it.")],
-    recipe: Annotated[str, typer.Option(help="A recipe whose network is of kind gate.")] = "gate-sweep",
-    out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs/gate"),
-    epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
-    workers: command.Workers = 1,
-    device: command.Device = "auto",
-) -> None:
-    """Train a channel gate once per cost, and draw which channels it opens; goes on where it stopped."""
-
-    def run() -> None:
-        from overtone.training.gate import sweep
-
-        sweep(recipe, data, cost, out, epochs=epochs, seed=seed, workers=workers, device=device)
-
-    command.call("train gate", "train", run)
-
-
-@train_app.command()
-def select(
-    heatmap: Annotated[Path, typer.Argument(help="A heatmap.json of `overtone train gate`.")],
-    count: Annotated[int | None, typer.Option(help="How many channels.")] = None,
-    share: Annotated[float | None, typer.Option(help="All that this share of pictures open.")] = None,
-    out: Annotated[Path | None, typer.Option(help="TOML file (default: standard output).")] = None,
-) -> None:
-    """Turn a heat map into a set of channels that a recipe takes as its `input`."""
-
-    def run() -> None:
-        from overtone.training.select import select_file
-
-        select_file(heatmap, count, share, out)
-
-    command.call("train select", "train", run)
-
-
-@train_app.command()
+@train_app.command(
+    epilog=command.examples(
+        "overtone train average a.safetensors b.safetensors --data DIR --out mean.safetensors"
+    )
+)
+@command.reporting("train average", "train")
 def average(
-    checkpoints: Annotated[
-        list[str], typer.Argument(help="Two or more, .safetensors files or bundled names.")
-    ],
+    checkpoints: Annotated[list[str], CHECKPOINT],
     data: command.Data,
-    out: Annotated[Path, typer.Option(help="File to write.")],
+    out: File,
     workers: command.Workers = 1,
     device: command.Device = "auto",
 ) -> None:
-    """Make one checkpoint of several that began with each other's weights: their mean, certified anew."""
+    """Average the weights of two or more checkpoints that started from each other's, and certify the result."""
+    from overtone.training.average import average
 
-    def run() -> None:
-        from overtone.training.average import average
-
-        average(checkpoints, data, out, workers=workers, device=device)
-
-    command.call("train average", "train", run)
+    average(checkpoints, data, out, workers=workers, device=device)
 
 
-@train_app.command()
+@train_app.command(
+    epilog=command.examples(
+        "overtone train codec imagenette --data DIR --out tuned.safetensors --bytes 300,600,1200"
+    )
+)
+@command.reporting("train codec", "train")
 def codec(
-    checkpoint: Annotated[str, typer.Argument(help="A .safetensors file, or the name of a bundled one.")],
+    checkpoint: Checkpoint,
     data: command.Data,
-    out: Annotated[Path, typer.Option(help="File to write.")],
+    out: File,
     budgets: Annotated[
         str, typer.Option("--bytes", help="Mean payload bytes of each quality.")
     ] = "300,400,550,750,1000,1500,2400",
-    share: Annotated[float, typer.Option(min=0, max=1, help="Of pictures that ask for high.")] = 0.25,
+    share: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the images for which high is requested.")
+    ] = 0.25,
     workers: command.Workers = 1,
     device: command.Device = "auto",
 ) -> None:
-    """Choose steps and dead zones that cost a checkpoint least for their bytes; fit tables to them."""
+    """Find the steps and dead zones that harm a checkpoint's answers least for their bytes."""
+    from overtone.training.codec.codec_training import train_codec
+    from overtone.training.train import numbers
 
-    def run() -> None:
-        from overtone.training import commands, steps
-
-        wanted = commands.numbers(budgets, "--bytes", "a number for each quality, as in 500,1000") or ()
-        steps.train_codec(checkpoint, data, out, wanted, share=share, workers=workers, device=device)
-
-    command.call("train codec", "train", run)
+    wanted = numbers(budgets, "--bytes", "a number for each quality, as in 500,1000") or ()
+    train_codec(checkpoint, data, out, wanted, share=share, workers=workers, device=device)
 
 
-@app.command()
+@app.command(epilog=command.examples("overtone evaluate imagenette --data DIR --every-quality --full"))
+@command.reporting("evaluate", "train")
 def evaluate(
-    checkpoint: Annotated[str, typer.Argument(help="A .safetensors file, or the name of a bundled one.")],
+    checkpoint: Checkpoint,
     data: command.Data,
-    quality: Annotated[list[int] | None, typer.Option(help="Quality; may be repeated.")] = None,
+    quality: Qualities = None,
     every_quality: Annotated[
         bool, typer.Option("--every-quality", help="All qualities of the profile.")
     ] = False,
@@ -152,107 +122,129 @@ def evaluate(
         float | None, typer.Option(min=0, max=1, help="Threshold instead of an operating point's.")
     ] = None,
     operating_point: Annotated[str | None, typer.Option(help="Operating point of the card.")] = None,
-    part: Annotated[str, typer.Option(help="val, train or calibration.")] = "val",
-    thresholds: Annotated[bool, typer.Option("--thresholds", help="Also what each threshold gives.")] = False,
-    reliability: Annotated[
-        bool, typer.Option("--reliability", help="Also confidence against accuracy.")
+    split: Split = "val",
+    full: Annotated[
+        bool, typer.Option("--full", help="Also the results by threshold, and reliability.")
     ] = False,
-    full: Annotated[bool, typer.Option("--full", help="All tables.")] = False,
-    plots: Annotated[Path | None, typer.Option(help="Folder to draw figures into, as PNGs.")] = None,
-    gallery: Annotated[
-        Path | None, typer.Option(help="PNG of the most and the least confident low answers.")
-    ] = None,
-    count: Annotated[int, typer.Option(min=1, max=120, help="Pictures in each half of the gallery.")] = 12,
     json: command.Json = False,
     workers: command.Workers = 1,
     device: command.Device = "auto",
 ) -> None:
-    """Accuracy low only, always both and cascade, with counted payload bytes and cost."""
+    """Accuracy low only, always both and of the cascade, with counted payload bytes and cost."""
+    from overtone.training.evaluation.evaluate import evaluate
 
-    def run() -> None:
-        from overtone.training.evaluate import Show, evaluate
-
-        evaluate(
-            checkpoint,
-            data,
-            qualities=quality or (),
-            every_quality=every_quality,
-            threshold=threshold,
-            operating_point=operating_point,
-            split_name=part,
-            as_json=json,
-            show=Show(thresholds or full, reliability or full, plots, gallery, count),
-            workers=workers,
-            device=device,
-        )
-
-    command.call("evaluate", "train", run)
+    evaluate(
+        checkpoint,
+        data,
+        qualities=quality or (),
+        every_quality=every_quality,
+        threshold=threshold,
+        operating_point=operating_point,
+        split_name=split,
+        as_json=json,
+        full=full,
+        workers=workers,
+        device=device,
+    )
 
 
-@app.command()
+calibrate_app = typer.Typer(
+    cls=command.WithDefault,
+    help="Certify a checkpoint: the standard operating points, or one with a given guarantee.",
+    epilog=command.examples(
+        "overtone calibrate my.safetensors --data DIR",
+        "overtone calibrate my.safetensors --data DIR --alpha 0.02 --delta 0.05 --name sure --default",
+        "overtone calibrate simulate imagenette --data DIR --split val",
+    ),
+)
+app.add_typer(calibrate_app, name="calibrate")
+
+
+@calibrate_app.command("checkpoint", cls=command.Default, hidden=True)
+@command.reporting("calibrate", "train")
 def calibrate(
-    checkpoint: Annotated[str, typer.Argument(help="A .safetensors file, or the name of a bundled one.")],
+    checkpoint: Checkpoint,
     data: command.Data,
-    alpha: Annotated[float | None, typer.Option(help="The most top-1 to lose by answering early.")] = None,
-    delta: Annotated[
-        float | None, typer.Option(help="With --alpha: how often more may be lost (default: on average).")
-    ] = None,
-    share: Annotated[float | None, typer.Option(help="Ask for high in at most this share.")] = None,
-    mean_bytes: Annotated[float | None, typer.Option(help="Payload bytes a picture may take.")] = None,
-    rate_aware: Annotated[
-        bool, typer.Option("--rate-aware", help="The point weighs the gain expected against high's bytes.")
-    ] = False,
-    quality: Annotated[list[int] | None, typer.Option(help="Certify for it; may be repeated.")] = None,
+    alpha: Alpha = None,
+    delta: Delta = None,
+    share: Share = None,
+    mean_bytes: MeanBytes = None,
+    quality: Qualities = None,
     name: Annotated[str, typer.Option(help="Of the operating point.")] = "custom",
     default: Annotated[bool, typer.Option("--default", help="Make the point the card's default.")] = False,
-    keep_mix: Annotated[
+    mix: Annotated[
         bool | None, typer.Option("--with-mix/--without-mix", help="Mix low's logits into the high answer.")
     ] = None,
-    part: Annotated[str, typer.Option(help="calibration, val or train.")] = "calibration",
-    report: Annotated[str | None, typer.Option(help="Also measure on this part, such as val.")] = None,
+    split: Split = "calibration",
+    report: Report = None,
     out: Annotated[Path | None, typer.Option(help="File to write (default: the checkpoint itself).")] = None,
-    simulate: Annotated[
-        bool, typer.Option("--simulate", help="Only try whether promises are kept, over random splits.")
-    ] = False,
-    splits: Annotated[int, typer.Option(min=1, help="With --simulate: how many.")] = 1000,
-    count: Annotated[
-        int | None, typer.Option(help="With --simulate: pictures to calibrate on (default: half).")
-    ] = None,
-    mix: Annotated[bool, typer.Option("--mix", help="Only try what mixing logits gains.")] = False,
-    deferral_plot: Annotated[
-        Path | None, typer.Option(help="Only draw the rate-aware rule against confidence, as a PNG.")
-    ] = None,
     json: command.Json = False,
     workers: command.Workers = 1,
     device: command.Device = "auto",
 ) -> None:
-    """Certify a checkpoint: the standard operating points, or one that keeps a promise.
+    """Certify a checkpoint: the standard operating points, or one with a given guarantee.
 
-    A point answers early as often as its promise allows, judged on pictures held out of training. Nothing is
-    stored by --simulate, --mix and --deferral-plot.
+    A point answers as many images early as its guarantee allows, judged on images held out of training.
     """
+    from overtone.training.calibration.calibrate import calibrate
+    from overtone.training.calibration.risk_targets import target_from
 
-    def run() -> None:
-        from overtone.training import recalibrate as room
-        from overtone.training.certificate import wished
+    calibrate(
+        checkpoint,
+        data,
+        target_from(name, alpha, delta, share, mean_bytes),
+        qualities=quality or (),
+        default=default,
+        mix=mix,
+        split=split,
+        reported=report,
+        out=out,
+        workers=workers,
+        device=device,
+        as_json=json,
+    )
 
-        wish = wished(name, alpha, delta, share, mean_bytes)
-        task = room.Task(wish, rate_aware, quality or (), default, keep_mix, part, report, out)
-        stores = not (simulate or mix or deferral_plot)
-        if stores:
-            room.destination(checkpoint, out)
-        if deferral_plot:
-            room.check_plot(deferral_plot)
-        source = room.Source.load(checkpoint, data, workers, device)
-        for each in filter(None, (part, report)):
-            source.pictures(each)
-        if simulate:
-            room.try_promises(source, wish, part, splits, count, json)
-        elif mix:
-            room.try_mix(source, report, part, json)
-        elif deferral_plot:
-            room.try_deferral(source, deferral_plot, report, part, json)
-        else:
-            room.calibrate(source, checkpoint, task, json)
 
-    command.call("calibrate", "train", run)
+@calibrate_app.command(
+    epilog=command.examples("overtone calibrate simulate imagenette --data DIR --split val --count 947")
+)
+@command.reporting("calibrate simulate", "train")
+def simulate(
+    checkpoint: Checkpoint,
+    data: command.Data,
+    alpha: Alpha = None,
+    delta: Delta = None,
+    share: Share = None,
+    mean_bytes: MeanBytes = None,
+    split: Split = "calibration",
+    splits: Annotated[int, typer.Option(min=1, help="Number of random splits of the images.")] = 1000,
+    count: Annotated[int | None, typer.Option(help="Images to calibrate on (default: half).")] = None,
+    json: command.Json = False,
+    workers: command.Workers = 1,
+    device: command.Device = "auto",
+) -> None:
+    """Test whether guarantees hold, over random splits of the images; nothing is stored."""
+    from overtone.training.calibration.calibrate import Source, simulate_guarantees
+    from overtone.training.calibration.risk_targets import target_from
+
+    target = target_from("custom", alpha, delta, share, mean_bytes)
+    source = Source.load(checkpoint, data, [split], workers, device)
+    simulate_guarantees(source, target, split, splits, count, json)
+
+
+@calibrate_app.command(epilog=command.examples("overtone calibrate mix imagenette --data DIR --report val"))
+@command.reporting("calibrate mix", "train")
+def mix(
+    checkpoint: Checkpoint,
+    data: command.Data,
+    split: Split = "calibration",
+    report: Report = None,
+    json: command.Json = False,
+    workers: command.Workers = 1,
+    device: command.Device = "auto",
+) -> None:
+    """Compare the high answer alone with mixes of low's and high's logits; nothing is stored."""
+    from overtone.training.calibration.calibrate import Source, compare_mixes
+
+    source = Source.load(checkpoint, data, [split, *([report] if report else [])], workers, device)
+    compare_mixes(source, split, report, json)

@@ -1,7 +1,7 @@
-"""Pictures as they come out of an ordinary codec: what an RGB network behind a thin link is trained on.
+"""Images as an ordinary codec leaves them, to train an RGB network for a thin link.
 
-Each training picture is cut and flipped, shrunk to a side it might be sent at, written and read by a codec at
-some quality, and brought to the network's side. All of it is drawn from the picture's seed, as its cut is.
+Each training image is cropped and flipped, shrunk to a side at which it might be sent, encoded and decoded at
+some quality, and resized to the network's input. All of this is drawn from the image's seed, like its crop.
 """
 
 import io
@@ -15,13 +15,13 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
-from overtone.frequency.pixels import fit
-from overtone.training.data import Augmentation
+from overtone.frequency import fit
+from overtone.training.data.augmentation import Augmentation
 
 Codec = Literal["jpeg", "webp", "avif"]
 
-# Fast settings. A slow encoder finds fewer bytes for nearly the same picture, and here only that matters. One
-# thread each: pictures are small, and there is a worker a core.
+# Fast settings. A slow encoder finds fewer bytes for nearly the same image, and here only the image matters. One
+# thread each: images are small, and there is a worker process per core.
 FAST: Mapping[Codec, Mapping[str, int]] = {
     "jpeg": {},
     "webp": {"method": 1},
@@ -30,7 +30,7 @@ FAST: Mapping[Codec, Mapping[str, int]] = {
 
 
 def through(rgb: NDArray[np.uint8], codec: Codec, quality: int) -> NDArray[np.uint8]:
-    """The picture uint8[H, W, 3] written by a codec's fast setting and read again."""
+    """The image uint8[H, W, 3], encoded with a codec's fast setting and decoded."""
     file = io.BytesIO()
     Image.fromarray(rgb).save(file, codec, quality=quality, **FAST[codec])
     with Image.open(file) as read:
@@ -38,14 +38,14 @@ def through(rgb: NDArray[np.uint8], codec: Codec, quality: int) -> NDArray[np.ui
 
 
 def resized(rgb: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Brought to size x size as every picture is that reaches the network: Lanczos, antialiased."""
+    """The image at size x size pixels, by the antialiased Lanczos filter that serves every RGB network."""
     if rgb.shape[:2] == (size, size):
         return rgb
     return np.asarray(Image.fromarray(rgb).resize((size, size), Image.Resampling.LANCZOS))
 
 
 class Setting(BaseModel):
-    """One way to send a picture: a codec, the side in pixels it is shrunk to, and the codec's quality."""
+    """One way to send an image: a codec, the side in pixels it is shrunk to, and the codec's quality."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -55,9 +55,9 @@ class Setting(BaseModel):
 
 
 class Compression(BaseModel):
-    """What training pictures are sent as: a codec and a side (both evenly often), a quality of its range.
+    """The settings that training images are sent with: codec, side and quality are drawn uniformly.
 
-    `middle` is the setting that the network is scored at while it learns.
+    `middle` is the setting at which the network is scored during training.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -77,27 +77,27 @@ class Compression(BaseModel):
         return self
 
     def draw(self, rng: np.random.Generator) -> Setting:
-        """A setting; the recipe's sides are spread evenly in their logarithm, and so are those drawn."""
+        """A random setting."""
         codec = sorted(self.qualities)[rng.integers(len(self.qualities))]
         low, high = self.qualities[codec]
         side = self.sides[rng.integers(len(self.sides))]
         return Setting(codec=codec, side=side, quality=int(rng.integers(low, high + 1)))
 
-    def view(self, picture: Image.Image, size: int) -> NDArray[np.uint8]:
-        """A picture as the network is scored on it: fitted, sent at `middle`, uint8[size, size, 3]."""
-        sent = through(fit(picture, self.middle.side), self.middle.codec, self.middle.quality)
+    def view(self, image: Image.Image, size: int) -> NDArray[np.uint8]:
+        """An image as the network is scored on it: cropped, sent at `middle`, uint8[size, size, 3]."""
+        sent = through(fit(image, self.middle.side), self.middle.codec, self.middle.quality)
         return resized(sent, size)
 
 
 class Compressed:
-    """An augmentation whose pictures also go through a codec."""
+    """An augmentation followed by a codec."""
 
     def __init__(self, augment: Augmentation, compression: Compression) -> None:
         self.augment, self.compression = augment, compression
 
-    def __call__(self, picture: Tensor, size: int, rng: np.random.Generator) -> Tensor:
-        """A random part of a picture uint8[H, W, 3], through a random setting, as uint8[3, size, size]."""
+    def __call__(self, image: Tensor, size: int, rng: np.random.Generator) -> Tensor:
+        """A random crop of an image uint8[H, W, 3], sent with a random setting, as uint8[3, size, size]."""
         setting = self.compression.draw(rng)
-        cut = self.augment(picture, setting.side, rng).permute(1, 2, 0).contiguous().numpy()
-        seen = resized(through(cut, setting.codec, setting.quality), size)
+        crop = self.augment(image, setting.side, rng).permute(1, 2, 0).contiguous().numpy()
+        seen = resized(through(crop, setting.codec, setting.quality), size)
         return torch.from_numpy(seen.copy()).permute(2, 0, 1)

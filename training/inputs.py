@@ -1,4 +1,4 @@
-"""From decoded pictures to what a system takes, on the system's device."""
+"""From decoded images to the inputs of a system, on its device."""
 
 from collections.abc import Iterable
 
@@ -12,7 +12,7 @@ from overtone.training.transform import BlockDCT, Quantiser, draw_steps, draw_th
 
 
 class Inputs:
-    """Takes uint8[N, 3, H, W] to coefficients float32[N, C, H/8, W/8], or to pixels for an RGB system."""
+    """Turns uint8[N, 3, H, W] into coefficients float32[N, C, H/8, W/8], or into pixels for an RGB system."""
 
     def __init__(self, channels: Channels | None, quality: Quality, device: torch.device) -> None:
         self.quality, self.device = quality, device
@@ -20,26 +20,26 @@ class Inputs:
         self.dct = None if channels is None else BlockDCT(channels).to(device)
 
     def exact(self, rgb: Tensor) -> Tensor:
-        """Before quantisation."""
+        """Inputs before quantisation."""
         on_device = rgb.to(self.device, non_blocking=True)
         return on_device.float() if self.dct is None else self.dct(on_device)
 
     def at(self, rgb: Tensor, steps: Tensor | float) -> Tensor:
-        """Quantised with these steps (float32[N, 1, 1, 1], or one for all); pixels are not quantised."""
+        """Inputs quantised with these steps (float32[N, 1, 1, 1], or one for all); pixels are not quantised."""
         x = self.exact(rgb)
         if self.dct is not None:
             x = requantise(x, torch.as_tensor(steps).to(self.device))
         return x.contiguous(memory_format=torch.channels_last)
 
     def quantised(self, rgb: Tensor, quantiser: Quantiser | None) -> Tensor:
-        """Rounded as drawn; pixels, and all where nothing was drawn, as they are."""
+        """Inputs quantised as drawn; without a quantiser they are not."""
         x = self.exact(rgb)
         if quantiser is not None:
             x = quantiser(x)
         return x.contiguous(memory_format=torch.channels_last)
 
     def draw(self, count: int, generator: torch.Generator) -> Quantiser | None:
-        """Quantisers for so many training pictures, over the whole range of qualities; None for pixels."""
+        """A quantiser for this many training images, over the whole range of qualities; None for pixels."""
         q = self.quality
         steps = draw_steps(count, min(q.steps), max(q.steps), generator)
         if self.dct is None:
@@ -57,7 +57,7 @@ class Inputs:
 
     @torch.no_grad()
     def statistics(self, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation float64[C] of each channel over all pictures, before quantisation."""
+        """Mean and standard deviation float64[C] of each channel over all images, before quantisation."""
         total, square = torch.zeros(2, self.channels, dtype=torch.float64)
         count = 0
         for rgb, _ in batches:

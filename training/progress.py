@@ -1,4 +1,4 @@
-"""Progress on standard error, for people only: nothing where it goes to a file or a pipe."""
+"""Progress on standard error, for people only: nothing is shown in a file or a pipe."""
 
 from collections.abc import Iterable
 from typing import TypeVar
@@ -10,6 +10,6 @@ T = TypeVar("T")
 
 
 def tracked(items: Iterable[T], what: str, total: int | None = None) -> Iterable[T]:
-    """The same items, with a bar that goes away at the end."""
+    """The same items, with a bar that disappears at the end."""
     console = Console(stderr=True)
     return track(items, what, total=total, console=console, transient=True, disable=not console.is_terminal)

@@ -1,4 +1,4 @@
-"""What a run needs to go on after its last finished epoch, as one safetensors file."""
+"""The state of a run after its last finished epoch, as one safetensors file from which it resumes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,65 +7,60 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import SGD
-from torch.optim.swa_utils import AveragedModel
 
 Tensors = dict[str, Tensor]
+# Prefix of the network's tensors.
+MODEL = "model."
 
 
 class ResumeError(ValueError):
-    """A run that cannot be gone on with."""
+    """A run that cannot be resumed."""
 
 
 @dataclass
-class Stage:
-    """A step under way: what is trained, how, the average of the weights so far, and the forward pass."""
+class ActiveStep:
+    """A training step in progress: its parameters and optimiser."""
 
     step: int
     parameters: list[nn.Parameter]
     optimiser: SGD
-    ema: AveragedModel | None
-    forward: nn.Module
 
 
 @dataclass(frozen=True)
 class Saved:
-    """The state after `epoch` epochs of `step` (both from 0)."""
+    """The state after `epoch` epochs of `step` (both counted from 0)."""
 
     step: int
     epoch: int
     tensors: Tensors
 
     def weights(self) -> Tensors:
-        """The network's tensors, not averaged."""
-        return _below(self.tensors, "model.")
+        """The network's tensors."""
+        return {k.removeprefix(MODEL): v for k, v in self.tensors.items() if k.startswith(MODEL)}
 
-    def restore(self, stage: Stage) -> None:
-        """Momentum and average back into a stage just set up."""
-        for i, parameter in enumerate(stage.parameters):
+    def restore(self, active: ActiveStep) -> None:
+        """Put momentum back into a step that was just set up."""
+        for i, parameter in enumerate(active.parameters):
             momentum = self.tensors[f"momentum.{i}"].to(parameter.device)
-            stage.optimiser.state[parameter]["momentum_buffer"] = momentum
-        if stage.ema:
-            stage.ema.load_state_dict(_below(self.tensors, "ema."))
+            active.optimiser.state[parameter]["momentum_buffer"] = momentum
 
 
-def save(path: Path, recipe: str, model: nn.Module, stage: Stage, epoch: int) -> None:
-    """Write the state after `epoch` epochs, whole or not at all."""
-    tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
-    for i, parameter in enumerate(stage.parameters):
-        tensors[f"momentum.{i}"] = stage.optimiser.state[parameter]["momentum_buffer"]
-    if stage.ema:
-        tensors |= {f"ema.{k}": v for k, v in stage.ema.state_dict().items()}
+def save(path: Path, recipe: str, model: nn.Module, active: ActiveStep, epoch: int) -> None:
+    """Write the state after `epoch` epochs, atomically."""
+    tensors = {f"{MODEL}{k}": v for k, v in model.state_dict().items()}
+    for i, parameter in enumerate(active.parameters):
+        tensors[f"momentum.{i}"] = active.optimiser.state[parameter]["momentum_buffer"]
     temporary = path.with_suffix(".part")
-    meta = {"step": str(stage.step), "epoch": str(epoch), "recipe": recipe}
+    meta = {"step": str(active.step), "epoch": str(epoch), "recipe": recipe}
     save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, meta)
     temporary.replace(path)
 
 
 def read(path: Path, recipe: str) -> Saved | None:
-    """What was saved, or None when nothing was.
+    """The saved state, or None if there is none.
 
     Raises:
-        ResumeError: it was saved by another recipe.
+        ResumeError: it was saved by a different recipe.
     """
     if not path.exists():
         return None
@@ -75,7 +70,3 @@ def read(path: Path, recipe: str) -> Saved | None:
     if meta["recipe"] != recipe:
         raise ResumeError(f"{path} was written by another recipe; choose another --out")
     return Saved(int(meta["step"]), int(meta["epoch"]), tensors)
-
-
-def _below(tensors: Tensors, prefix: str) -> Tensors:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -1,4 +1,4 @@
-"""How figures look: one palette, colours that colour-blind readers tell apart (Okabe and Ito 2008)."""
+"""The style of all figures, with colours that colour-blind readers can distinguish (Okabe and Ito 2008)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 LOW, BOTH, CASCADE = "#0072B2", "#D55E00", "#009E73"
-RIGHT, WRONG = "#009E73", "#D62728"
 INK, FAINT = "#222222", "#8A8A8A"
 DPI = 150
 
@@ -37,15 +36,10 @@ _RC = {
 
 
 @contextmanager
-def figure(
-    path: Path, width: float, height: float, title: str, note: str = "", fitted: bool = True
-) -> Iterator[Figure]:
-    """A figure of width x height inches, with a title and a note under it, written when the block ends.
-
-    Subplots are `fitted` to the room there is; else whoever draws places them.
-    """
+def figure(path: Path, width: float, height: float, title: str, note: str = "") -> Iterator[Figure]:
+    """A figure of width x height inches, with a title and a note under it, written when the block ends."""
     with rc_context(_RC):
-        drawn = Figure(figsize=(width, height), layout="constrained" if fitted else None, facecolor="white")
+        drawn = Figure(figsize=(width, height), layout="constrained", facecolor="white")
         drawn.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
         if note:
             drawn.supxlabel(note, x=0.01, ha="left", fontsize=9, color=FAINT)

@@ -1,4 +1,4 @@
-"""DCT and quantisation on a batch, on whatever device the batch is."""
+"""DCT and quantisation of a batch, on the device of the batch."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from overtone.frequency.dct import analysis
 class BlockDCT(nn.Module):
     """uint8[N, 3, H, W] RGB to coefficients float32[N, C, H/8, W/8]: one convolution of stride 8.
 
-    The same matrix as `frequency.coefficients`, so that both give the same numbers.
+    It uses the matrix of `frequency.coefficients`, so both give the same numbers.
     """
 
     weight: Tensor
@@ -28,52 +28,48 @@ class BlockDCT(nn.Module):
 
     @torch.no_grad()
     def forward(self, rgb: Tensor) -> Tensor:
-        """Coefficients of a batch of pictures."""
+        """Coefficients of a batch of images."""
         return functional.conv2d(rgb.float(), self.weight, self.offset, stride=BLOCK)
 
 
 @dataclass(frozen=True)
 class Quantiser:
-    """How each picture of a batch is rounded.
+    """How each image of a batch is rounded.
 
-    `steps` float32[N, 1 or C, 1, 1]; `thresholds` float32[N, 1, 1, 1] is the part of a step from which a
-    value is rounded away from zero: a half is plain rounding, more is a dead zone.
+    `steps` is float32[N, 1 or C, 1, 1]. `thresholds` float32[N, 1, 1, 1] is the fraction of a step from which
+    a value is rounded away from zero: 0.5 is plain rounding, more is a dead zone.
     """
 
     steps: Tensor
     thresholds: Tensor
 
-    def of(self, share: slice) -> "Quantiser":
-        """For some of the pictures."""
-        return Quantiser(self.steps[share], self.thresholds[share])
-
     def __call__(self, coefficients: Tensor) -> Tensor:
-        """What a decoder gets back of float32[N, C, h, w]."""
+        """What a decoder restores of coefficients float32[N, C, h, w]."""
         steps, thresholds = self.steps.to(coefficients.device), self.thresholds.to(coefficients.device)
         scaled = coefficients / steps
         return torch.copysign(torch.floor(scaled.abs() + (1 - thresholds)), scaled) * steps
 
 
 def draw_steps(count: int, low: float, high: float, generator: torch.Generator) -> Tensor:
-    """Quantiser steps float32[count, 1, 1, 1], log-uniform over [low, high]: one quality per picture."""
+    """Quantiser steps float32[count, 1, 1, 1], log-uniform over [low, high]: a quality per image."""
     spread = torch.rand(count, 1, 1, 1, generator=generator)
     return low * (high / low) ** spread
 
 
 def jittered(steps: Tensor, channels: int, jitter: float, generator: torch.Generator) -> Tensor:
-    """Steps float32[N, channels, 1, 1] that differ from channel to channel: log-normal around `steps`.
+    """Steps float32[N, channels, 1, 1], log-normal around `steps` in each channel.
 
-    A network that has seen such steps does well with whatever steps per channel are chosen for it later.
-    `jitter` is the standard deviation of the logarithm.
+    A network trained with them copes with the steps per channel that are chosen for it later. `jitter` is the
+    standard deviation of the logarithm.
     """
     return steps * torch.exp(jitter * torch.randn(len(steps), channels, 1, 1, generator=generator))
 
 
 def draw_thresholds(count: int, most: float, generator: torch.Generator) -> Tensor:
-    """Rounding thresholds float32[count, 1, 1, 1], uniform from a half to `most`."""
+    """Rounding thresholds float32[count, 1, 1, 1], uniform from 0.5 to `most`."""
     return 0.5 + (most - 0.5) * torch.rand(count, 1, 1, 1, generator=generator)
 
 
 def requantise(coefficients: Tensor, steps: Tensor) -> Tensor:
-    """What a decoder gets back: coefficients rounded to multiples of the step."""
+    """What a decoder restores: coefficients rounded to multiples of the step."""
     return torch.round(coefficients / steps) * steps

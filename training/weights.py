@@ -1,51 +1,52 @@
-"""Weights of single networks: safetensors files with the recipe and the class folders, and no card."""
+"""Weights of single networks: safetensors files with the recipe and the class folders, but without a card."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import typer
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from overtone.models.checkpoint import RIVAL, bundled_files, stored
+from overtone.models.checkpoint import BASELINE, bundled_files, stored
 from overtone.training.recipe import Recipe
-from overtone.training.systems import System, build
+from overtone.training.systems import SingleSystem
 
 
 class WeightsError(ValueError):
-    """A file of weights that is missing, damaged or not one of ours."""
+    """A file of weights that is missing, damaged, or was not written by `save`."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained system in eval mode, and where it comes from."""
+    """A trained system in eval mode, with its recipe and classes."""
 
-    system: System
+    system: SingleSystem
     recipe: Recipe
     classes: tuple[str, ...]
 
 
-def find_rival(name_or_path: str) -> Path:
-    """The file of a rival that comes with the package, by the name of the checkpoint it was trained against.
+def find_baseline(name_or_path: str) -> Path:
+    """The file of a baseline, or the bundled one that was trained to compare with the checkpoint of that name.
 
     Raises:
         WeightsError: neither a file nor such a name.
     """
-    known = {n.removeprefix(RIVAL): p for n, p in bundled_files().items() if n.startswith(RIVAL)}
+    known = {n.removeprefix(BASELINE): p for n, p in bundled_files().items() if n.startswith(BASELINE)}
     if name_or_path in known:
         return known[name_or_path]
     if Path(name_or_path).is_file():
         return Path(name_or_path)
     raise WeightsError(
-        f"{name_or_path}: no such rival; `overtone train rival` makes one: give its .safetensors file"
+        f"{name_or_path}: no such baseline; give the .safetensors file that `overtone train baseline` wrote"
         + (f", or one of {sorted(known)}" if known else "")
     )
 
 
-def save(path: Path, system: System, recipe: Recipe, classes: tuple[str, ...], half: bool = False) -> None:
-    """Write weights, recipe and classes to one file, whole or not at all.
+def save(
+    path: Path, system: SingleSystem, recipe: Recipe, classes: tuple[str, ...], half: bool = True
+) -> None:
+    """Write weights, recipe and classes to one file, atomically.
 
     With `half`, weights of convolutions and linear layers are stored as float16, as in a checkpoint.
     """
@@ -59,7 +60,7 @@ def load(path: Path) -> Trained:
     """A trained single network, on the CPU.
 
     Raises:
-        WeightsError: no such file, or not what `save` wrote.
+        WeightsError: no such file, or not one that `save` wrote.
     """
     if not path.is_file():
         raise WeightsError(f"{path}: no such file; give the .safetensors file of a run")
@@ -68,7 +69,7 @@ def load(path: Path) -> Trained:
             meta = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         recipe, classes = Recipe.model_validate_json(meta["recipe"]), tuple(json.loads(meta["classes"]))
-        system = build(recipe, len(classes))
+        system = recipe.network.build(len(classes))
         system.module.load_state_dict(tensors)
     except KeyError:
         raise WeightsError(f"{path}: has no recipe; it is not a single network of `overtone train`") from None
@@ -76,13 +77,3 @@ def load(path: Path) -> Trained:
         raise WeightsError(f"{path}: cannot be read ({error})") from error
     system.module.eval()
     return Trained(system, recipe, classes)
-
-
-def bundle(source: Path, out: Path) -> None:
-    """The same network at half the bytes: `python -m overtone.training.weights RUN.safetensors OUT.safetensors`."""
-    trained = load(source)
-    save(out, trained.system, trained.recipe, trained.classes, half=True)
-
-
-if __name__ == "__main__":
-    typer.run(bundle)

@@ -1,1 +1,1 @@
-"""The codec alone: speed, contexts, damaged payloads, and what a picture becomes."""
+"""The codec alone: what contexts save, its speed, and damaged payloads."""

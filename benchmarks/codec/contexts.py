@@ -1,8 +1,9 @@
-"""What contexts save: `python -m overtone.benchmarks.codec.contexts --data DIR`, bytes beside those of static tables.
+"""What contexts save: `python -m overtone.benchmarks.codec.contexts --data DIR`.
 
-Tables are fitted to pictures of train/ and bytes counted on pictures of val/. Static is what version 1 of the
-codec did: DC by MED prediction, then one table for each channel and quality, and 26 bytes around both bands
-together; its bytes are ideal code lengths, ours are whole payloads as encoded.
+Payload bytes with context-dependent tables beside those with static ones. Tables are fitted to images of train/
+and bytes counted on images of val/. Static is version 1 of the codec: DC by MED prediction, then one table for
+each channel and quality, and 26 bytes of overhead for both bands together; its bytes are ideal code lengths, the
+others are whole payloads as encoded.
 """
 
 from collections.abc import Sequence
@@ -16,24 +17,25 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from overtone import command
 from overtone.frequency import Profile, coefficients, encode_bands, fit, open_rgb, quantise
 from overtone.frequency.channels import DC, HIGH, LOW
 from overtone.frequency.frequency_tables import best_table, code_lengths
 from overtone.frequency.neighbours import causal_neighbours
 from overtone.frequency.stream import channel_bits
-from overtone.training.data import part
+from overtone.training.data import read_split
 from overtone.training.progress import tracked
 from overtone.training.table_fitting import fit_tables
 
 STEPS = "256,112,64,32"
 CHANNELS = LOW + HIGH
-# Header and what the coder's state costs beyond the code length, in version 1.
-STATIC_AROUND = {"low": 12 + 2, "high": 10 + 2}
+# Header and the coder's final state, in version 1.
+STATIC_OVERHEAD = {"low": 12 + 2, "high": 10 + 2}
 BANDS = {"low": slice(0, len(LOW)), "high": slice(len(LOW), len(CHANNELS))}
 
 
 def maps(paths: Sequence[Path], size: int, count: int) -> NDArray[np.float32]:
-    """float32[N, 24, h, w] of pictures drawn from a fixed seed: low channels, then high ones."""
+    """float32[N, 24, h, w] of images drawn from a fixed seed: low channels, then high ones."""
     chosen = np.random.default_rng(0).permutation(len(paths))[:count]
     found = [coefficients(fit(open_rgb(paths[i]), size), CHANNELS) for i in tracked(chosen.tolist(), "DCT")]
     return np.stack(found)
@@ -41,11 +43,11 @@ def maps(paths: Sequence[Path], size: int, count: int) -> NDArray[np.float32]:
 
 def quantised(values: NDArray[np.float32], step: int) -> NDArray[np.int16]:
     """int16[N, 24, h, w] at one step for all channels."""
-    return np.stack([quantise(picture, (step,) * len(CHANNELS)) for picture in values])
+    return np.stack([quantise(image, (step,) * len(CHANNELS)) for image in values])
 
 
 def static_bits(fitted: NDArray[np.int16], measured: NDArray[np.int16]) -> NDArray[np.float64]:
-    """float64[24]: mean bits per picture with a static table for each channel."""
+    """float64[24]: mean bits per image with a static table for each channel."""
     found = []
     for number, channel in enumerate(CHANNELS):
         sample, held_out = (_folded(b[:, number], channel in DC) for b in (fitted, measured))
@@ -55,7 +57,7 @@ def static_bits(fitted: NDArray[np.int16], measured: NDArray[np.int16]) -> NDArr
 
 
 def context_bits(measured: NDArray[np.int16], profile: Profile, quality: int) -> NDArray[np.float64]:
-    """float64[24]: mean bits per picture with contexts."""
+    """float64[24]: mean bits per image with contexts."""
     low, high = profile.plan("low", quality), profile.plan("high", quality)
     each = [[*channel_bits(p[BANDS["low"]], low), *channel_bits(p, high)] for p in measured]
     mean: NDArray[np.float64] = np.mean(each, axis=0)
@@ -77,27 +79,27 @@ def _folded(plane: NDArray[np.int16], dc: bool) -> NDArray[np.int64]:
 
 
 def main(
-    data: Annotated[Path, typer.Option(envvar="OVERTONE_DATA", help="Folder with train/ and val/.")],
-    size: Annotated[int, typer.Option(help="Side of the picture in pixels.")] = 224,
+    data: command.Data,
+    size: Annotated[int, typer.Option(help="Side of the image in pixels.")] = 224,
     steps: Annotated[str, typer.Option(help="Quantiser steps, one quality each.")] = STEPS,
-    fitted: Annotated[int, typer.Option(help="Pictures of train/ to fit tables to.")] = 600,
-    measured: Annotated[int, typer.Option(help="Pictures of val/ to measure.")] = 200,
+    fitted: Annotated[int, typer.Option(help="Images of train/ to fit tables to.")] = 600,
+    measured: Annotated[int, typer.Option(help="Images of val/ to measure.")] = 200,
     channels: Annotated[bool, typer.Option(help="Print bits per channel too.")] = False,
 ) -> None:
     """Print mean payload bytes of both bands with static tables and with contexts, and their ratio."""
     console, ladder = Console(), sorted(map(int, steps.split(",")), reverse=True)
-    train = maps(part(data, "train").paths, size, fitted)
-    val = maps(part(data, "val").paths, size, measured)
+    train = maps(read_split(data, "train").paths, size, fitted)
+    val = maps(read_split(data, "val").paths, size, measured)
     profile = fitted_profile(train, ladder)
-    title = f"{data.name}/val, {size} px: {len(val)} pictures, tables from {len(train)} of train"
+    title = f"{data.name}/val, {size} px: {len(val)} images, tables from {len(train)} of train"
     table = Table("step", "band", "static", "contexts", "ratio", title=title)
-    each = Table("step", "channel", "static bits", "context bits", "ratio", title="bits per picture")
+    each = Table("step", "channel", "static bits", "context bits", "ratio", title="bits per image")
     for quality, step in enumerate(ladder, 1):
         held_out = quantised(val, step)
         static = static_bits(quantised(train, step), held_out)
         sent = [encode_bands(p[BANDS["low"]], p[BANDS["high"]], profile, quality) for p in held_out]
         for band, numbers in BANDS.items():
-            before = static[numbers].sum() / 8 + STATIC_AROUND[band]
+            before = static[numbers].sum() / 8 + STATIC_OVERHEAD[band]
             after = float(np.mean([len(getattr(s, band)) for s in sent]))
             table.add_row(str(step), band, f"{before:.0f}", f"{after:.0f}", f"{after / before:.3f}")
         if channels:

@@ -1,9 +1,9 @@
 """Damaged payloads for both implementations: `python -m overtone.benchmarks.codec.fuzz --count 1000000`.
 
-Bodies of real payloads are flipped, cut, spliced and overwritten; the checksum, which would stop nearly all
-of them at the end, is left out. Both implementations must refuse or decode alike, and what decodes must be
-what the encoder writes. A case follows from its number alone: `--start` goes on where a run ended, and a
-failure can be had again with `--count 1`. `make fuzz` builds the C extension with AddressSanitizer and UBSan
+Bodies of real payloads are flipped, cut, spliced and overwritten; the checksum, which would reject nearly all
+of them at the end, is left out. Both implementations must reject a body or decode it to the same result, and
+encoding that result must give the body again. A case depends on its number alone: `--start` continues where a
+run ended, and `--count 1` repeats a failure. `make fuzz` builds the C extension with AddressSanitizer and UBSan
 and runs this.
 """
 
@@ -31,7 +31,7 @@ EVERY = 10_000
 
 @dataclass(frozen=True)
 class Seed:
-    """A payload that is good, and what decodes it."""
+    """A valid payload, and what is needed to decode it."""
 
     payload: bytes
     known: NDArray[np.int16]
@@ -39,15 +39,15 @@ class Seed:
 
 
 class DisagreementError(Exception):
-    """The implementations differ, or one accepts what the encoder does not write."""
+    """The implementations differ, or one accepts a body that the encoder does not write."""
 
 
 def seeds() -> list[Seed]:
-    """Payloads of photographs that come with scikit-image, at several qualities, and of noise."""
+    """Payloads of scikit-image's photographs at several qualities, and of noise."""
     from skimage import data
 
-    pictures = [getattr(data, name)() for name in ("astronaut", "coffee", "rocket", "chelsea")]
-    tiles = [p[y : y + SIZE, x : x + SIZE] for p in pictures for y in (0, 96, 160) for x in (48, 144)]
+    images = [getattr(data, name)() for name in ("astronaut", "coffee", "rocket", "chelsea")]
+    tiles = [p[y : y + SIZE, x : x + SIZE] for p in images for y in (0, 96, 160) for x in (48, 144)]
     maps = np.stack([coefficients(np.ascontiguousarray(t), LOW + HIGH) for t in tiles])
     profile = fitted_profile(maps, STEPS)
     noise = np.random.default_rng(0).laplace(scale=900, size=maps[:2].shape).astype(np.float32)
@@ -61,7 +61,7 @@ def seeds() -> list[Seed]:
 
 
 def damaged(good: bytes, other: bytes, rng: random.Random) -> bytes:
-    """A payload with one to four things wrong."""
+    """A body with one to four errors."""
     data = bytearray(good)
     for _ in range(rng.randint(1, 4)):
         at = rng.randrange(len(data) + 1)
@@ -82,7 +82,7 @@ def damaged(good: bytes, other: bytes, rng: random.Random) -> bytes:
 
 
 def check(number: int, pool: list[Seed], twin: bool) -> bool:
-    """One case; whether the damaged stream decoded all the same."""
+    """Run one case; whether the damaged body was decoded nevertheless."""
     rng = random.Random(number)
     seed, other = rng.choice(pool), rng.choice(pool)
     start = read_header(seed.payload).length
@@ -101,7 +101,7 @@ def check(number: int, pool: list[Seed], twin: bool) -> bool:
 
 
 def outcome(implementation: str, body: bytes, seed: Seed) -> str | tuple[bytes, int]:
-    """The message of the refusal, or the band's bytes and the check."""
+    """The message of the rejection, or the band's bytes and the check."""
     decode = coder.decode_in_c if implementation == "c" else stream.decode_band
     try:
         band, found = decode(body, seed.known, seed.plan)
@@ -111,7 +111,7 @@ def outcome(implementation: str, body: bytes, seed: Seed) -> str | tuple[bytes, 
 
 
 def load_extension(path: Path) -> None:
-    """Use another build of the C extension, one with sanitizers, say."""
+    """Use another build of the C extension, for example one with sanitizers."""
     spec = importlib.util.spec_from_file_location("overtone.frequency._coder", path)
     if spec is None or spec.loader is None:
         raise typer.BadParameter(f"{path}: not an extension module")
@@ -124,7 +124,9 @@ def load_extension(path: Path) -> None:
 def main(
     count: Annotated[int, typer.Option(help="How many damaged payloads.")] = 1_000_000,
     start: Annotated[int, typer.Option(help="Number of the first case.")] = 0,
-    twin_every: Annotated[int, typer.Option(help="Feed the twin, which is slow, every n-th case.")] = 1,
+    twin_every: Annotated[
+        int, typer.Option(help="Run the numpy twin, which is slow, on every n-th case.")
+    ] = 1,
     extension: Annotated[Path | None, typer.Option(help="Another build of the C extension.")] = None,
 ) -> None:
     """Feed damaged payloads to both implementations."""

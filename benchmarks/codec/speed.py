@@ -1,9 +1,9 @@
-"""How long the codec takes beside Pillow's WebP: `python -m overtone.benchmarks.codec.speed`.
+"""The codec's speed beside Pillow's WebP: `python -m overtone.benchmarks.codec.speed`.
 
 Encoding is from an RGB array to both payloads, decoding back to quantised coefficients; WebP is written from
-the same picture at half the side, whose content the 24 channels hold. All are run in turn, so that whatever
-else the machine does falls on each alike; times are processor time, the least of all rounds, and ratios are
-over WebP at method 4.
+the same image at half the side, which has the content of the 24 channels. All are run in turn, so that other
+load on the machine affects them alike; times are processor time, the least of all rounds, and ratios are over
+WebP at method 4.
 """
 
 import io
@@ -29,8 +29,8 @@ SAMPLES = ("astronaut", "coffee", "rocket", "chelsea")
 Task = Callable[[], object]
 
 
-def pictures(folder: Path | None, count: int = 4) -> list[Image.Image]:
-    """Some of a folder, or those that come with scikit-image."""
+def images(folder: Path | None, count: int = 4) -> list[Image.Image]:
+    """Some images of a folder, or those that come with scikit-image."""
     if folder is not None:
         paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
         return [open_rgb(path) for path in paths[:: max(1, len(paths) // count)][:count]]
@@ -40,7 +40,7 @@ def pictures(folder: Path | None, count: int = 4) -> list[Image.Image]:
 
 
 def tasks(rgb: NDArray[np.uint8], profile: Profile) -> dict[str, Task]:
-    """What is timed for one picture uint8[S, S, 3], by name."""
+    """What is timed for one image uint8[S, S, 3], by name."""
     half = Image.fromarray(rgb).resize((profile.size // 2,) * 2, Image.Resampling.BICUBIC)
     sent = encode(rgb, profile, 1)
     low = decode_low(sent.low, profile)
@@ -86,17 +86,17 @@ def least(work: dict[str, Task], rounds: int) -> dict[str, float]:
 
 
 def main(
-    folder: Annotated[Path | None, typer.Option(help="Pictures; scikit-image's without it.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Of images; without it, those of scikit-image.")] = None,
     rounds: Annotated[int, typer.Option(help="Times each is run.")] = 20,
 ) -> None:
-    """Print milliseconds per picture and ratios over WebP."""
-    table = Table(title=f"per picture at step {STEPS[0]}; WebP is of the picture at half the side")
+    """Print milliseconds per image and ratios over WebP."""
+    table = Table(title=f"per image at step {STEPS[0]}; WebP is of the image at half the side")
     table.add_column("")
     times: dict[int, dict[str, float]] = {}
     for size in SIZES:
         for heading in (f"{size} px, ms", "over WebP"):
             table.add_column(heading, justify="right")
-        shots = [fit(picture, size) for picture in pictures(folder)]
+        shots = [fit(image, size) for image in images(folder)]
         profile = fitted_profile(np.stack([coefficients(s, LOW + HIGH) for s in shots]), STEPS)
         each = [least(tasks(shot, profile), rounds) for shot in shots]
         times[size] = {name: float(np.mean([e[name] for e in each])) for name in each[0]}

@@ -1,1 +1,1 @@
-"""Bytes against accuracy: ours beside JPEG, WebP, AVIF and JPEG XL."""
+"""`overtone bench bytes`: accuracy against bytes, beside JPEG, WebP, AVIF and JPEG XL."""

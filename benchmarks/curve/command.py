@@ -1,17 +1,17 @@
-"""`overtone bench bytes`: top-1 against bytes, ours and what one would do otherwise.
+"""The command `overtone bench bytes`: top-1 against bytes, of Overtone and of baselines.
 
-Every setting that is reported was chosen on the calibration part of `train/`, ours and rivals' alike, by
-payload and for rivals by bare bytes too; all numbers are of `val/`.
+Every reported setting was chosen on the calibration part of `train/`, for Overtone and for the baselines alike;
+all reported numbers are of `val/`.
 """
 
 import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,69 +20,88 @@ from rich.console import Console
 from overtone.benchmarks.curve import figure as bytes_figure
 from overtone.benchmarks.curve import ours, overhead
 from overtone.benchmarks.curve import report as bytes_report
-from overtone.benchmarks.curve.contest import Contest, Outcome, Sending
+from overtone.benchmarks.curve.baselines import TITLES, Setting, has_jxl, settings
+from overtone.benchmarks.curve.comparison import BEST, Entry, comparisons
 from overtone.benchmarks.curve.delta_rate import Point, frontier, thinned
-from overtone.benchmarks.curve.ledger import Ledger, fingerprint
+from overtone.benchmarks.curve.evaluation import Evaluation, Outcome, identity
 from overtone.benchmarks.curve.overhead import Overhead
-from overtone.benchmarks.curve.race import race, relevant
-from overtone.benchmarks.curve.rivals import TITLES, Way, has_jxl, ways
-from overtone.benchmarks.curve.verdict import BEST, Counts, Entry, verdicts
+from overtone.benchmarks.curve.result_cache import ResultCache, fingerprint
+from overtone.benchmarks.curve.successive_elimination import eliminate, relevant
 from overtone.benchmarks.demo.command import PLAIN_WIDTH
 from overtone.models import Card, Cascade, choose_device, cost, find, load
 from overtone.training import weights
-from overtone.training.data import DataError, Pictures
-from overtone.training.parts import read_part
+from overtone.training.data import DataError, Images, read_split
 
-OVERHEAD_PICTURES = 24
-# Of top-1: rivals are of interest from so far below our own lowest to so far above our highest.
+OVERHEAD_IMAGES = 24
+# Of top-1: baselines are of interest from this far below Overtone's lowest to this far above its highest.
 BELOW, ABOVE = 0.05, 0.01
-# Multiply-adds of the rival's network over ours, and still equal; a dearer rival is only harder to beat.
+# The baseline network's multiply-adds over Overtone's that still count as equal cost.
 EQUAL_MACS = (0.95, 1.1)
-# Calibration pictures are tried in an order drawn from this, so that the first stand for all.
+# Calibration images are shuffled with this seed, so that the first ones represent all.
 SEED = 0
 
 
 @dataclass(frozen=True)
 class Options:
-    """What may be chosen: `pictures` is how many of each part, None for all; `workers` None for all cores."""
+    """The options: `images` is how many of each part, None for all; `workers` None for one per core."""
 
     checkpoint: str = "imagenette"
-    rival: str = "imagenette"
-    pictures: int | None = None
+    baseline: str = "imagenette"
+    images: int | None = None
     workers: int | None = None
     device: str = "auto"
 
 
 @dataclass(frozen=True)
-class Sides:
-    """Our network and the rival's, the pictures to choose and to report on, and where results are kept."""
+class Setup:
+    """Both networks and their fingerprints, the images to choose and to report on, and where results are kept."""
 
     model: Cascade
     card: Card
-    rival: weights.Trained
-    parts: Mapping[str, Pictures]
-    ledger: Ledger
-    # Both networks' fingerprints.
+    baseline: weights.Trained
     ids: tuple[str, str]
+    parts: Mapping[str, Images]
+    cache: ResultCache
+    folder: Path
     workers: int
+
+    def evaluation(self, part: str, exact: bool) -> Evaluation:
+        """The baseline's network on a part of the data."""
+        name = f"{self.ids[1]} {part}"
+        return Evaluation(self.baseline, self.parts[part], self.cache, name, self.workers, exact)
+
+    def predictions(self, part: str) -> ours.CachedPredictions:
+        """Overtone's network on a part of the data."""
+        images = self.parts[part]
+        name = f"{self.ids[0]}-{part}-{identity(images)}"
+        return ours.CachedPredictions(self.model, self.card, images, self.folder, name, self.workers)
+
+    def macs(self) -> dict[str, float]:
+        """Multiply-adds per image: the baseline's, and Overtone's on average, from low, and from both."""
+        c = self.card.cost
+        share = self.card.point().exit_share or 0.0
+        average = c.low_macs + (1 - share) * (c.macs - c.low_macs)
+        baseline = cost(self.baseline.system.module, self.baseline.recipe.size).macs
+        return {"rival": baseline, "ours": average, "ours_low": c.low_macs, "ours_both": c.macs}
 
 
 def run(data: Path, out: Path, options: Options, as_json: bool = False) -> None:
-    """Measure all, print tables or JSON, and write bytes.json, bytes.md and two figures into `out`.
+    """Measure, print tables or JSON, and write bytes.json, bytes.md and two figures into `out`.
 
     Raises:
-        ValueError: no such checkpoint, rival or folder, or networks for other classes.
-        KeyboardInterrupt: what was measured is kept in `out`, and the same command goes on from there.
+        ValueError: no such checkpoint, baseline or folder, or networks for different classes.
+        KeyboardInterrupt: what was measured is kept in `out`; the same command continues from there.
     """
     console = Console(stderr=as_json)
     if not console.is_terminal:
         console.width = PLAIN_WIDTH
-    sides = _open(data, out, options)
-    _warn(sides, console)
+    setup = open_setup(data, out, options)
+    for warning in warnings(setup.macs()):
+        console.print(warning, style="yellow", markup=False)
     try:
-        document = _measure(sides, data, options.checkpoint, console)
+        document = _measure(setup, data, options.checkpoint, console)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"interrupted; the same command goes on from what is in {out}") from None
+        raise KeyboardInterrupt(f"interrupted; the same command continues from what is in {out}") from None
     (out / "bytes.json").write_text(json.dumps(document, indent=1) + "\n", "utf-8")
     (out / "bytes.md").write_text(bytes_report.markdown(document), "utf-8")
     bytes_figure.draw_both(document, out / "bytes.png")
@@ -93,80 +112,80 @@ def run(data: Path, out: Path, options: Options, as_json: bool = False) -> None:
         console.print(f"wrote bytes.json, bytes.md, bytes.png and bytes-wire.png in {out}", soft_wrap=True)
 
 
-def _open(data: Path, out: Path, options: Options) -> Sides:
+def open_setup(data: Path, out: Path, options: Options) -> Setup:
+    """Load both networks and find the images.
+
+    Raises:
+        ValueError: as `run`.
+    """
     device = choose_device(options.device)
-    ours_file, rival_file = find(options.checkpoint), weights.find_rival(options.rival)
-    model, card = load(ours_file, device)
-    rival = weights.load(rival_file)
-    rival.system.module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if rival.system.channels is not None:
-        raise weights.WeightsError(f"{rival_file}: a rival reads RGB pictures, this network channels")
-    if rival.classes != card.classes:
-        raise weights.WeightsError(f"{rival_file}: trained for other classes than {options.checkpoint}")
-    parts = {name: _part(data, name, card, options.pictures) for name in ("calibration", "val")}
-    if not len(parts["calibration"]):
-        raise DataError(f"{data}: settings are chosen on a tenth of train/, and it has too few pictures")
-    out.mkdir(parents=True, exist_ok=True)
-    ids = fingerprint(ours_file.read_bytes()), fingerprint(rival_file.read_bytes())
+    files = find(options.checkpoint), weights.find_baseline(options.baseline)
+    (model, card), baseline = load(files[0], device), weights.load(files[1])
+    baseline.system.module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if baseline.system.channels is not None:
+        raise weights.WeightsError(f"{files[1]}: a baseline reads RGB images, this network channels")
+    if baseline.classes != card.classes:
+        raise weights.WeightsError(f"{files[1]}: trained for other classes than {options.checkpoint}")
+    parts = {
+        name: _some(read_split(data, name, card.classes, card.profile.labels), options.images)
+        for name in ("calibration", "val")
+    }
+    count = len(parts["calibration"])
+    if not count:
+        raise DataError(f"{data}: settings are chosen on a tenth of train/, which has too few images")
+    parts["calibration"] = parts["calibration"].take(np.random.default_rng(SEED).permutation(count).tolist())
+    ids = fingerprint(files[0].read_bytes()), fingerprint(files[1].read_bytes())
     workers = (os.cpu_count() or 1) if options.workers is None else options.workers
-    return Sides(model, card, rival, parts, Ledger(out / "measured.jsonl"), ids, workers)
+    return Setup(model, card, baseline, ids, parts, ResultCache(out / "measured.jsonl"), out, workers)
 
 
-def _part(data: Path, name: str, card: Card, count: int | None) -> Pictures:
-    """A part's pictures, in a random order if they are to choose on."""
-    pictures = _some(read_part(data, name, card.classes, card.profile.labels), count)
-    if name != "calibration":
-        return pictures
-    return pictures.take(np.random.default_rng(SEED).permutation(len(pictures)).tolist())
+def _some(images: Images, count: int | None) -> Images:
+    """So many, evenly spread over the classes; all when None."""
+    if count is None or count >= len(images):
+        return images
+    return images.take([i * len(images) // count for i in range(count)])
 
 
-def _some(pictures: Pictures, count: int | None) -> Pictures:
-    """So many, evenly spread over the classes."""
-    if count is None or count >= len(pictures):
-        return pictures
-    if count < 1:
-        raise DataError(f"--pictures {count}: at least one is needed")
-    return pictures.take([i * len(pictures) // count for i in range(count)])
-
-
-def _warn(sides: Sides, console: Console) -> None:
-    """Of what makes the comparison less than it says."""
+def warnings(macs: Mapping[str, float]) -> Iterator[str]:
+    """What limits the comparison."""
     if not has_jxl():
-        console.print("no JPEG XL: pip install 'overtone[rivals]' brings it", style="yellow", markup=False)
-    macs = _macs(sides)
-    lowest, highest = EQUAL_MACS
-    if not lowest <= macs["rival"] / macs["ours"] <= highest:
-        both = f"{macs['rival'] / 1e9:.3f} G multiply-adds, ours {macs['ours'] / 1e9:.3f} G on average"
-        console.print(f"the rival takes {both}: another size would make them equal", style="yellow")
+        yield "no JPEG XL: install it with pip install 'overtone[rivals]'"
+    if not EQUAL_MACS[0] <= macs["rival"] / macs["ours"] <= EQUAL_MACS[1]:
+        yield (
+            f"the baseline takes {macs['rival'] / 1e9:.3f} G multiply-adds, Overtone {macs['ours'] / 1e9:.3f} G "
+            "on average: a baseline of another size would make them equal"
+        )
 
 
-def _measure(sides: Sides, data: Path, checkpoint: str, console: Console) -> dict[str, Any]:
+def _measure(setup: Setup, data: Path, checkpoint: str, console: Console) -> dict[str, Any]:
     with _timed("framing", console):
-        framing = overhead.measure(checkpoint, _some(sides.parts["val"], OVERHEAD_PICTURES).paths)
-    with _timed("ours", console):
-        reached, mine, plain = _ours(sides, framing)
-    with _timed("choosing the rivals' settings", console):
-        chosen = _choose(sides, reached[0] - BELOW, reached[-1] + ABOVE)
-    with _timed(f"reporting {len(chosen)} of them", console):
-        codecs = _report(sides, chosen, framing)
-    best = {BEST: [entry for entries in codecs.values() for entry in entries]}
+        framing = overhead.measure(checkpoint, _some(setup.parts["val"], OVERHEAD_IMAGES).paths)
+    with _timed("Overtone", console):
+        chosen = ours.choose(setup.predictions("calibration"))
+        val = setup.predictions("val")
+        mine, plain = ours.entries(chosen, val, framing), ours.all_channels(val, framing)
+    with _timed("choosing the baselines' settings", console):
+        best = choose(setup.evaluation("calibration", exact=False), chosen[0].top1, chosen[-1].top1)
+    with _timed(f"measuring {len(best)} of them on val", console):
+        codecs = _entries(setup.evaluation("val", exact=True), best, framing)
     everyone = {**codecs, ours.ALL_CHANNELS: plain}
-    found = [verdict.document() for verdict in verdicts(mine, best | everyone)]
-    number = next((v for v in found if (v["rival"], v["measure"]) == (BEST, "payload")), None)
+    best_of_all = {BEST: [entry for entries in codecs.values() for entry in entries]}
+    ratios = comparisons(mine, best_of_all | everyone)
+    number = next((r for r in ratios if (r["rival"], r["measure"]) == (BEST, "payload")), None)
     return {
-        "checkpoint": sides.card.name,
-        "rival": sides.rival.recipe.name,
-        "rival_size": sides.rival.recipe.size,
+        "checkpoint": setup.card.name,
+        "rival": setup.baseline.recipe.name,
+        "rival_size": setup.baseline.recipe.size,
         "data": f"{data.name}/val",
-        "n": len(sides.parts["val"]),
-        "calibrated_on": len(sides.parts["calibration"]),
+        "n": len(setup.parts["val"]),
+        "calibrated_on": len(setup.parts["calibration"]),
         "ratio": number and number["ratio"],
         "interval": number and [number["lower"], number["upper"]],
-        "ratios": found,
+        "ratios": ratios,
         "ours": [entry.document() for entry in mine],
         "rivals": [{"rival": name} | e.document() for name, entries in everyone.items() for e in entries],
-        "overhead": framing.document(),
-        "macs": _macs(sides),
+        "overhead": asdict(framing),
+        "macs": setup.macs(),
     }
 
 
@@ -177,81 +196,33 @@ def _timed(what: str, console: Console) -> Iterator[None]:
     console.print(f"{what}: {perf_counter() - began:.0f} s", style="dim", highlight=False)
 
 
-def _ours(sides: Sides, framing: Overhead) -> tuple[list[float], list[Entry], list[Entry]]:
-    """The top-1 we reach on the calibration part, ascending; ours on val; and the plain frequency network."""
-    calibration, val = (
-        ours.Predicted(
-            sides.model,
-            sides.card,
-            sides.parts[part],
-            sides.ledger.path.parent,
-            f"{sides.ids[0]}-{part}-{_drawn(sides.parts[part])}",
-            sides.workers,
-        )
-        for part in ("calibration", "val")
-    )
-    chosen = ours.choose(calibration)
-    reached = [point.top1 for point in chosen]
-    return reached, ours.entries(chosen, val, framing), ours.all_channels(val, framing)
+def choose(evaluation: Evaluation, lowest: float, highest: float) -> list[Setting]:
+    """Each codec's settings on its frontier; `lowest` and `highest` are the top-1 that Overtone reaches."""
+    floor, ceiling = lowest - BELOW, highest + ABOVE
+    by_codec: dict[str, list[tuple[Setting, Outcome]]] = {}
+    for setting, outcome in eliminate(evaluation, settings(), floor).items():
+        by_codec.setdefault(setting.codec, []).append((setting, outcome))
+    return [setting for tried in by_codec.values() for setting in best_settings(tried, floor, ceiling)]
 
 
-def _choose(sides: Sides, floor: float, ceiling: float) -> list[Way]:
-    """Of every codec the ways on its frontiers on the calibration part, by payload and by bare bytes."""
-    by: dict[str, list[tuple[Way, Outcome]]] = {}
-    for way, outcome in race(_contest(sides, "calibration", exact=False), ways(), floor).items():
-        by.setdefault(TITLES[way.codec], []).append((way, outcome))
-    return [way for tried in by.values() for way in _best(tried, floor, ceiling)]
-
-
-def _best(tried: list[tuple[Way, Outcome]], floor: float, ceiling: float) -> list[Way]:
-    """The ways of one codec on one of two frontiers, from the floor to the first that reaches the ceiling."""
+def best_settings(tried: list[tuple[Setting, Outcome]], floor: float, ceiling: float) -> list[Setting]:
+    """Of one codec: those on the frontier, from the floor to the first that reaches the ceiling."""
     least = relevant(floor, [outcome.top1 for _, outcome in tried])
-    enough = [(way, outcome) for way, outcome in tried if outcome.top1 >= least]
-    whole, bare = (_climb(enough, count, ceiling) for count in ("bytes", "bare"))
-    among = [point.settings["way"] for point in whole]
-    rest = [point for point in bare if point.settings["way"] not in among]
-    return [point.settings["way"] for point in thinned(whole) + rest]
-
-
-def _climb(tried: list[tuple[Way, Outcome]], count: Literal["bytes", "bare"], ceiling: float) -> list[Point]:
-    """The frontier by a count of bytes, up to the first point that reaches the ceiling."""
-    points = frontier(Point(float(getattr(o, count).mean()), o.top1, {"way": way}) for way, o in tried)
+    points = frontier(
+        Point(float(outcome.bytes.mean()), outcome.top1, {"setting": setting})
+        for setting, outcome in tried
+        if outcome.top1 >= least
+    )
     below = sum(point.top1 < ceiling for point in points)
-    return points[: below + 1]
+    return [point.settings["setting"] for point in thinned(points[: below + 1])]
 
 
-def _report(sides: Sides, chosen: list[Way], framing: Overhead) -> dict[str, list[Entry]]:
-    """By rival, the chosen ways on val."""
-    entries: dict[str, list[Entry]] = {TITLES[way.codec]: [] for way in chosen}
-    for way, found in _contest(sides, "val", exact=True).run(chosen, "reporting").items():
-        sent = found.bytes.astype(float)
-        counts: Counts = {
-            "payload": sent,
-            "wire": framing.image.wire(sent),
-            "post": framing.post.wire(sent),
-            "bare": found.bare.astype(float),
-        }
-        title = TITLES[way.codec]
-        entries[title].append(Entry(title, way.settings, found.right, counts))
+def _entries(evaluation: Evaluation, chosen: list[Setting], framing: Overhead) -> dict[str, list[Entry]]:
+    """By codec, the chosen settings on val."""
+    entries: dict[str, list[Entry]] = {TITLES[setting.codec]: [] for setting in chosen}
+    for setting, (sizes, correct) in evaluation.run(chosen, "reporting").items():
+        sent = sizes.astype(np.float64)
+        wire, post = framing.image.wire(sent), framing.post.wire(sent)
+        entry = Entry(setting.document, correct, {"payload": sent, "wire": wire, "post": post})
+        entries[TITLES[setting.codec]].append(entry)
     return entries
-
-
-def _contest(sides: Sides, part: str, exact: bool) -> Contest:
-    pictures = sides.parts[part]
-    sending = Sending(sides.rival.system, sides.rival.recipe.size, pictures, exact)
-    return Contest(sending, sides.ledger, f"{sides.ids[1]} {part} {_drawn(pictures)}", sides.workers)
-
-
-def _drawn(pictures: Pictures) -> str:
-    """A name for these pictures in this order."""
-    names = "\n".join(f"{path.parent.name}/{path.name}" for path in pictures.paths)
-    return f"{len(pictures)}-{fingerprint(names.encode())}"
-
-
-def _macs(sides: Sides) -> dict[str, float]:
-    """Multiply-adds a picture: the rival's, and ours at the card's operating point and from low to both."""
-    c = sides.card.cost
-    share = sides.card.point().exit_share or 0.0
-    average = c.low_macs + (1 - share) * (c.macs - c.low_macs)
-    rival = cost(sides.rival.system.module, sides.rival.recipe.size).macs
-    return {"rival": rival, "ours": average, "ours_low": c.low_macs, "ours_both": c.macs}

@@ -1,9 +1,9 @@
-"""Accuracy against bytes: the upper-left frontier of measured points, and one number for two frontiers.
+"""Accuracy against bytes: the frontier of measured points, and one number for two frontiers.
 
-The number is Bjontegaard's delta rate (VCEG-M33, 2001): the mean difference of the logarithm of bytes at
-equal top-1, over the range of top-1 that both reach. Between points it goes piecewise-cubic and monotone
-(PCHIP, Fritsch and Carlson 1980), as the common test conditions of JVET and AOM do it, because one cubic
-through all points swings where they are close.
+The number is Bjontegaard's delta rate (VCEG-M33, 2001): the mean difference of the logarithm of bytes at equal
+top-1, over the range of top-1 that both reach. Points are joined piecewise-cubic and monotone (PCHIP, Fritsch
+and Carlson 1980), as in the common test conditions of JVET and AOM, because a single cubic through all points
+oscillates where they are close.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +20,7 @@ class CurveError(ValueError):
 
 @dataclass(frozen=True)
 class Point:
-    """Mean bytes per picture and top-1 (a fraction) of one way to send pictures, and what the way is."""
+    """Mean bytes per image and top-1 (a fraction) of one way to send images, and what that way is."""
 
     bytes: float
     top1: float
@@ -29,7 +29,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Ratio:
-    """Our bytes over theirs at equal top-1, and the range of top-1 that it is a mean over."""
+    """One frontier's bytes over another's at equal top-1, and the range of top-1 that it is a mean over."""
 
     ratio: float
     lowest: float
@@ -46,9 +46,9 @@ def frontier(points: Iterable[Point]) -> list[Point]:
 
 
 def thinned(curve: Sequence[Point], apart: float = 0.15) -> list[Point]:
-    """A frontier without points that hardly differ: each takes that share more bytes than the one before.
+    """A frontier on which each point takes at least that share more bytes than the one before.
 
-    Of two the better stays. What lies between is interpolated, and chance has fewer points to favour.
+    Of two that are closer, the more accurate stays. Fewer points give chance fewer opportunities.
     """
     kept: list[Point] = []
     for point in reversed(curve):
@@ -58,10 +58,10 @@ def thinned(curve: Sequence[Point], apart: float = 0.15) -> list[Point]:
 
 
 def compare(ours: Sequence[Point], theirs: Sequence[Point]) -> Ratio:
-    """Mean of our bytes over theirs (geometric) over the range of top-1 that both frontiers reach.
+    """Geometric mean of our bytes over theirs, over the range of top-1 that both frontiers reach.
 
     Raises:
-        CurveError: one of them has no two points, or they have no range in common.
+        CurveError: one of them has fewer than two points, or they have no range in common.
     """
     curves = frontier(ours), frontier(theirs)
     if min(map(len, curves)) < 2:
@@ -72,11 +72,6 @@ def compare(ours: Sequence[Point], theirs: Sequence[Point]) -> Ratio:
         raise CurveError("the curves reach no top-1 in common")
     mine, other = (float(_log_bytes(curve).integrate(lowest, highest)) for curve in curves)
     return Ratio(float(np.exp((mine - other) / (highest - lowest))), lowest, highest)
-
-
-def bytes_at(points: Sequence[Point], top1: float) -> float:
-    """Bytes at which a frontier reaches a top-1 between its ends."""
-    return float(np.exp(_log_bytes(frontier(points))(top1)))
 
 
 def _log_bytes(curve: Sequence[Point]) -> PchipInterpolator:

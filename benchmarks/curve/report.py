@@ -1,183 +1,157 @@
-"""What `overtone bench bytes` found, as tables for people, as Markdown, and as the page in docs/."""
+"""The results of `overtone bench bytes` as tables: on the console, in Markdown, and in docs/bytes.md."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from string import Template
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
 
+from overtone.benchmarks import pages
+from overtone.benchmarks.curve.comparison import BEST
 from overtone.benchmarks.curve.delta_rate import Point, frontier
 from overtone.benchmarks.curve.figure import draw_both
-from overtone.benchmarks.curve.verdict import BEST
-from overtone.training.markdown import table
+from overtone.benchmarks.curve.ours import ALL_CHANNELS
+from overtone.training import markdown as training_markdown
 
 Document = dict[str, Any]
-Rows = list[Sequence[str]]
 
-HEADS = {
-    "payload": "payload",
-    "wire": "wire, our session",
-    "post": "wire, rivals by HTTP",
-    "bare": "rivals without containers",
+MEASURES = {"payload": "payload", "wire": "wire, all in the session", "post": "wire, baselines by HTTP"}
+FRAMING = {
+    "image": "an image in Overtone's session, with its answer",
+    "high": "in addition where high is requested",
+    "post": "an image posted over HTTP/1.1, with its answer",
 }
-FRAMED = {
-    "image": "a picture in our session, with its answer",
-    "high": "more where high is asked for",
-    "post": "a picture posted over HTTP/1.1, with its answer",
+MACS = {
+    "rival": "the baseline",
+    "ours": "Overtone, average at the default operating point",
+    "ours_low": "Overtone, answered from low",
+    "ours_both": "Overtone, answered from both",
 }
-LOGGED = "bytes-imagenette.json"
+LOG = "bytes-imagenette.json"
 
 
 class ReportError(ValueError):
     """A log that is missing or cannot be read."""
 
 
-def rivals(found: Document) -> list[str]:
-    """Names of the rivals, in order."""
-    return list(dict.fromkeys(row["rival"] for row in found["rivals"]))
+class Columns(NamedTuple):
+    """A table: its title, its headings, of which the first `left` are aligned left, and its rows."""
+
+    title: str
+    head: Sequence[str]
+    rows: list[Sequence[str]]
+    left: int = 1
 
 
-def show(found: Document, console: Console) -> None:
-    """All tables, and the number."""
-    title = f"{found['checkpoint']} against rivals on {found['n']} pictures of {found['data']}"
-    _show(console, title, _points_table(found), left=2)
-    _show(console, "bytes beside a payload", _framing_table(found))
-    _show(console, "our bytes over theirs at equal top-1, and 95 % intervals", _ratio_table(found))
-    console.print(number(found), soft_wrap=True, highlight=False)
-
-
-def _show(console: Console, title: str, content: tuple[Sequence[str], Rows], left: int = 1) -> None:
-    drawn = Table(title=title, title_justify="left")
-    head, rows = content
-    for i, name in enumerate(head):
-        drawn.add_column(name, justify="left" if i < left else "right")
-    for row in rows:
-        drawn.add_row(*row)
-    console.print(drawn)
-
-
-def number(found: Document) -> str:
-    """The one number, in a sentence."""
-    line = next((r for r in found["ratios"] if (r["rival"], r["measure"]) == (BEST, "payload")), None)
-    if line is None:
-        return "No top-1 is reached by both, so there is no ratio."
-    return (
-        f"At equal top-1 we send {line['ratio']:.2f} times the bytes of the best rival (95 % interval "
-        f"{line['lower']:.2f} to {line['upper']:.2f}), payload for payload, a mean over top-1 from "
-        f"{line['from_top1']:.1%} to {line['to_top1']:.1%}."
-    )
-
-
-def markdown(found: Document) -> str:
-    """The number and all tables."""
-    return "\n\n".join(_parts(found).values()) + "\n"
-
-
-def _parts(found: Document) -> dict[str, str]:
-    """In Markdown, by name."""
+def tables(found: Document) -> dict[str, Columns]:
+    """All tables of a document, by name."""
     return {
-        "number": number(found),
-        "ratios": table(*_ratio_table(found)),
-        "points": table(*_points_table(found), left=2),
-        "framing": table(*_framing_table(found)),
+        "setup": _setup(found),
+        "ratios": _ratios(found),
+        "points": _points(found),
+        "framing": _framing(found),
     }
 
 
-def _framing_table(found: Document) -> tuple[Sequence[str], Rows]:
-    """What a picture costs beside its payload."""
-    rows: Rows = []
-    for name, what in FRAMED.items():
-        framing = found["overhead"][name]
-        rows.append((what, f"{framing['up']:.0f}", f"{framing['down']:.0f}"))
-    return ("beside a payload, bytes of TCP payload", "up", "down"), rows
+def show(found: Document, console: Console) -> None:
+    """Print all tables."""
+    for title, head, rows, left in tables(found).values():
+        drawn = Table(title=title, title_justify="left")
+        for i, name in enumerate(head):
+            drawn.add_column(name, justify="left" if i < left else "right")
+        for row in rows:
+            drawn.add_row(*row)
+        console.print(drawn)
 
 
-def _ratio_table(found: Document) -> tuple[Sequence[str], Rows]:
-    """A line a rival, a column a measure."""
-    by = {(row["rival"], row["measure"]): row for row in found["ratios"]}
-    names = [BEST, *rivals(found)]
-    rows: Rows = [[name, *(_ratio(by.get((name, measure))) for measure in HEADS)] for name in names]
-    return ("ours over", *HEADS.values()), rows
+def markdown(found: Document) -> str:
+    """All tables in Markdown, under their titles."""
+    return "\n".join(f"{tables(found)[name].title}\n\n{text}\n" for name, text in page_tables(found).items())
 
 
-def _ratio(row: Document | None) -> str:
-    return "" if row is None else f"{row['ratio']:.2f} ({row['lower']:.2f} to {row['upper']:.2f})"
+def page_tables(found: Document) -> dict[str, str]:
+    """All tables in Markdown, by name."""
+    return {n: training_markdown.table(t.head, t.rows, t.left) for n, t in tables(found).items()}
 
 
-def _points_table(found: Document) -> tuple[Sequence[str], Rows]:
-    """The frontier of each, a line a setting."""
-    head = "who", "setting", "top-1", "payload", "wire", "wire by HTTP", "bare"
-    lines = [*(("Overtone", row) for row in found["ours"]), *((r["rival"], r) for r in found["rivals"])]
-    rows: Rows = []
-    for who in dict.fromkeys(name for name, _ in lines):
-        for row in _frontier([row for name, row in lines if name == who]):
-            rows.append((who, _setting(row), f"{row['top1']:.2%}", *_counts(row, who)))
-    return head, rows
-
-
-def _counts(row: Document, who: str) -> Sequence[str]:
-    own = who in ("Overtone", "24 channels at once")
-    last = ("", "") if own else (f"{row['post']:.0f}", f"{row['bare']:.0f}")
-    return f"{row['bytes']:.0f}", f"{row['wire']:.0f}", *last
-
-
-def _setting(row: Document) -> str:
-    if "threshold" in row:
-        return f"quality {row['quality']}, {row['exit_share']:.0%} from low"
-    if "side" not in row:
-        return f"quality {row['quality']}"
-    kept = f", first {row['kept']} bytes" if "kept" in row else ""
-    return f"{row['side']} px, quality {row['quality']}{kept}"
-
-
-def _frontier(rows: Sequence[Document], measure: str = "bytes") -> list[Document]:
-    return [dict(p.settings) for p in frontier(Point(row[measure], row["top1"], row) for row in rows)]
-
-
-def render_logged(docs: Path = Path("docs")) -> list[Path]:
-    """Write bytes.md and its figures again, from the log in docs/runs and the page's template.
+def render_log(docs: Path = Path("docs")) -> list[Path]:
+    """Write the tables of docs/bytes.md and its figures again, from the log in docs/runs.
 
     Raises:
-        ReportError: no log or template; a damaged log.
+        ValueError: no log or page, or a damaged log.
     """
-    page = docs / "bytes.md"
-    page.write_text(render(docs), "utf-8")
-    return [page, *draw_both(_log(docs), docs / "images" / "bytes-imagenette.png")]
+    found, page = read_log(docs), docs / "bytes.md"
+    pages.fill(page, page_tables(found))
+    return [page, *draw_both(found, docs / "images" / "bytes-imagenette.png")]
 
 
-def render(docs: Path) -> str:
-    """The page.
+def read_log(docs: Path) -> Document:
+    """The document in docs/runs.
 
     Raises:
-        ReportError: as `render_logged`.
+        ReportError: it is missing or damaged.
     """
-    found, template = _log(docs), _read(docs / "bytes.template.md")
+    path = docs / "runs" / LOG
     try:
-        return Template(template).substitute(_parts(found) | _facts(found))
-    except (ValueError, LookupError) as error:
-        raise ReportError(f"{docs / 'bytes.template.md'} and its log do not fit ({error!r})") from None
-
-
-def _log(docs: Path) -> Document:
-    path = docs / "runs" / LOGGED
-    try:
-        found: Document = json.loads(_read(path))
+        found: Document = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ReportError(f"{path}: no such file; --logged is for the project's own folder") from None
     except ValueError as error:
         raise ReportError(f"{path}: cannot be read ({error})") from None
     return found
 
 
-def _read(path: Path) -> str:
-    try:
-        return path.read_text("utf-8")
-    except FileNotFoundError:
-        raise ReportError(f"{path}: no such file; --logged is for the project's own folder") from None
+def _setup(found: Document) -> Columns:
+    rows: list[Sequence[str]] = [
+        (f"images of {found['data']}, on which all numbers are measured", f"{found['n']:,}"),
+        ("images of train/ on which settings were chosen", f"{found['calibrated_on']:,}"),
+        ("side of the baseline's network in pixels", f"{found['rival_size']:,}"),
+    ]
+    rows += [(f"G multiply-adds: {what}", f"{found['macs'][name] / 1e9:.3f}") for name, what in MACS.items()]
+    return Columns("Setup", (found["checkpoint"], ""), rows)
 
 
-def _facts(found: Document) -> dict[str, str]:
-    """Numbers that the page says in passing."""
-    macs = {f"macs_{name}": f"{value / 1e9:.3f}" for name, value in found["macs"].items()}
-    return macs | {key: f"{found[key]:,}" for key in ("n", "calibrated_on", "rival_size")}
+def _framing(found: Document) -> Columns:
+    each = ((what, found["overhead"][name]) for name, what in FRAMING.items())
+    rows: list[Sequence[str]] = [(what, f"{f['up']:.0f}", f"{f['down']:.0f}") for what, f in each]
+    return Columns("Bytes of TCP payload besides a payload", ("besides the payload", "up", "down"), rows)
+
+
+def _ratios(found: Document) -> Columns:
+    """A line per baseline, a column per measure."""
+    cells = {
+        (row["rival"], row["measure"]): f"{row['ratio']:.2f} ({row['lower']:.2f} to {row['upper']:.2f})"
+        for row in found["ratios"]
+    }
+    names = [BEST, *dict.fromkeys(row["rival"] for row in found["rivals"])]
+    rows: list[Sequence[str]] = [[n, *(cells.get((n, measure), "") for measure in MEASURES)] for n in names]
+    title = "Overtone's bytes over theirs at equal top-1, and 95 % intervals"
+    return Columns(title, ("Overtone over", *MEASURES.values()), rows)
+
+
+def _points(found: Document) -> Columns:
+    """The frontier of each, a line per setting."""
+    lines = [*(("Overtone", row) for row in found["ours"]), *((r["rival"], r) for r in found["rivals"])]
+    rows: list[Sequence[str]] = [
+        (who, _setting(point.settings), f"{point.top1:.2%}", *_counts(point.settings, who))
+        for who in dict.fromkeys(name for name, _ in lines)
+        for point in frontier(Point(row["bytes"], row["top1"], row) for name, row in lines if name == who)
+    ]
+    head = "who", "setting", "top-1", "payload", "wire", "wire by HTTP"
+    return Columns("Top-1 and mean bytes per image on the frontiers", head, rows, left=2)
+
+
+def _counts(row: Any, who: str) -> Iterator[str]:
+    yield f"{row['bytes']:.0f}"
+    yield f"{row['wire']:.0f}"
+    yield "" if who in ("Overtone", ALL_CHANNELS) else f"{row['post']:.0f}"
+
+
+def _setting(row: Any) -> str:
+    if "threshold" in row:
+        return f"quality {row['quality']}, {row['exit_share']:.0%} from low"
+    side = f"{row['side']} px, " if "side" in row else ""
+    kept = f", first {row['kept']} bytes" if "kept" in row else ""
+    return f"{side}quality {row['quality']}{kept}"

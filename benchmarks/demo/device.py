@@ -1,4 +1,4 @@
-"""A device in a process of its own: a line in is the path of a picture, a line out its answer as JSON."""
+"""A device in a process of its own: reads the path of an image per line, writes its answer as a line of JSON."""
 
 import argparse
 import json
@@ -10,7 +10,7 @@ from overtone.edge_client import Client, OvertoneError, Policy
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Connect, say so, and answer until the input ends."""
+    """Connect, report the profile, and answer until the input ends."""
     options = _parser().parse_args(arguments)
     try:
         with Client(
@@ -20,9 +20,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             quality=options.quality,
             timeout=options.timeout,
         ) as client:
-            _say({"profile": client.profile.id.hex()})
+            _write({"profile": client.profile.id.hex()})
             for line in sys.stdin:
-                _say(_classify(client, line.rstrip("\n")))
+                _write(_classify(client, line.rstrip("\n")))
     except OvertoneError as error:
         print(error, file=sys.stderr)
         return 1
@@ -53,7 +53,7 @@ def _classify(client: Client, path: str) -> dict[str, Any]:
     }
 
 
-def _say(message: dict[str, Any]) -> None:
+def _write(message: dict[str, Any]) -> None:
     print(json.dumps(message), flush=True)
 
 

@@ -1,4 +1,4 @@
-"""What a demo shows as it runs: a line for each picture once it is answered, and how it stands so far."""
+"""What a demo prints while it runs: a line for each answered image, and the totals so far."""
 
 from typing import Self
 
@@ -16,7 +16,7 @@ STAGES = {"low": ("low", ""), "high": ("▲ high", "cyan"), "brownout": ("▼ bu
 
 
 class Scoreboard:
-    """Lines that stay, above one that changes; without a terminal only those that stay."""
+    """A growing table; on a terminal, a line with the totals below it changes as answers come."""
 
     def __init__(self, console: Console, total: int) -> None:
         self._console = console
@@ -33,27 +33,27 @@ class Scoreboard:
         self._live.stop()
 
     def add(self, row: Row) -> None:
-        """Print a picture's line, and change the last one."""
+        """Print an image's line, and update the totals."""
         if not self._rows:
             self._console.print(_table(None))
         self._rows.append(row)
         self._console.print(_table(row))
-        self._live.update(self._standing())
+        self._live.update(self._totals())
 
-    def _standing(self) -> Text:
-        right = accuracy(self._rows)
+    def _totals(self) -> Text:
+        correct = accuracy(self._rows)
         parts = [
             f"{len(self._rows)} of {self._total}",
-            *([f"{right:.1%} right"] if right is not None else []),
+            *([f"{correct:.1%} correct"] if correct is not None else []),
             f"{exit_share(self._rows):.0%} from low",
-            f"{np.mean([row.payload_bytes for row in self._rows]):,.0f} bytes a picture",
+            f"{np.mean([row.payload_bytes for row in self._rows]):,.0f} bytes per image",
             f"JPEG {np.mean([row.jpeg_bytes for row in self._rows]):,.0f}",
         ]
         return Text(" · ".join(parts), style="bold")
 
 
 def _table(row: Row | None) -> Table:
-    """One line of the table, or its heading; all of the same widths."""
+    """One line of the table, or its heading; all have the same widths."""
     table = Table(
         box=None,
         show_header=row is None,
@@ -62,7 +62,7 @@ def _table(row: Row | None) -> Table:
         expand=True,
         header_style="dim",
     )
-    table.add_column("picture", ratio=3, no_wrap=True, overflow="ellipsis")
+    table.add_column("image", ratio=3, no_wrap=True, overflow="ellipsis")
     table.add_column("", width=1)
     table.add_column("answer", ratio=2, no_wrap=True, overflow="ellipsis")
     for name, width in NUMBERS:
@@ -73,9 +73,8 @@ def _table(row: Row | None) -> Table:
 
 
 def _cells(row: Row) -> list[str | Text]:
-    mark, style = {True: ("✓", "green"), False: ("✗", "red"), None: ("", "")}[
-        None if row.truth is None else row.truth == row.label
-    ]
+    correct = None if row.truth is None else row.truth == row.label
+    mark, style = {True: ("✓", "green"), False: ("✗", "red"), None: ("", "")}[correct]
     return [
         "/".join(row.path.split("/")[-2:]),
         Text(mark, style=style),
@@ -83,10 +82,7 @@ def _cells(row: Row) -> list[str | Text]:
         f"{row.confidence:.0%}",
         Text(*STAGES[row.stage]),
         f"{row.payload_bytes:,}",
-        f"{row.link_bytes_up or 0:,}",
+        f"{row.link_bytes_up:,}",
         f"{row.latency_ms:,.0f} ms",
         Text(f"{row.jpeg_bytes:,}", style="dim"),
     ]
-
-
-_STAGE_STYLE = {"low": "", "high": "cyan", "brownout": "yellow"}

@@ -1,1 +1,1 @@
-"""Load: a fleet of simulated devices, which locust and sweeps drive."""
+"""Load tests: a fleet of simulated devices, driven by locust and by sweeps."""

@@ -1,4 +1,4 @@
-"""Simulated devices, each with a link of its own, in one event loop: what locust and the sweep both drive."""
+"""Simulated devices in one event loop, each behind a link of its own; driven by locust and by sweeps."""
 
 import asyncio
 import contextlib
@@ -7,75 +7,71 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from overtone.benchmarks.link.link import Link
-from overtone.benchmarks.load.ready import Parcel, Shot
-from overtone.benchmarks.load.talk import Talk, Wish, talk
+from overtone.benchmarks.load.clients import DeviceConfig, LoadClient, open_client
+from overtone.benchmarks.load.prepared import PreparedImage, Sample
 from overtone.edge_client import OvertoneError, Unavailable
+from overtone.link import Link
 
-# So that a thousand devices do not shake hands in the same moment.
-AT_A_TIME = 16
-# After a failure, so that a server that is away is not hammered.
-BREATHER = 0.5
-# After so many pictures in a row that nobody answered, all over the fleet, the server is gone.
+# So that a thousand devices do not connect in the same moment.
+CONNECTING_AT_ONCE = 16
+# Seconds after a failure, so that a server that is away is not flooded.
+PAUSE = 0.5
+# After so many consecutive images of the whole fleet without an answer, the server counts as gone.
 GONE = 5
 
 
 class Device:
     """A device behind its own link to `target`, "host:port"; use `connected`."""
 
-    def __init__(self, voice: Talk, link: Link, target: str) -> None:
-        self._voice = voice
+    def __init__(self, client: LoadClient, link: Link, target: str) -> None:
+        self._client = client
         self._target = target
-        self.link = link
+        self._link = link
         self._counted = link.total.up, link.total.down
         self.setup = self._counted
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def connected(cls, wish: Wish, target: str, link: str) -> AsyncIterator[Self]:
-        """A device that has its connection, over the link profile of that name.
+    async def connected(cls, config: DeviceConfig, target: str, profile: str) -> AsyncIterator[Self]:
+        """A connected device, over the link profile of that name.
 
         Raises:
             OvertoneError: it could not connect.
-            ValueError: there is no such link.
+            ValueError: there is no such profile.
         """
-        async with Link(target, profile=link) as way:
-            with _server_named(way.address, target):
-                async with talk(wish, way.address) as voice:
-                    yield cls(voice, way, target)
+        async with Link(target, profile=profile) as link:
+            with _naming_the_server(link.address, target):
+                async with open_client(config, link.address) as client:
+                    yield cls(client, link, target)
 
-    async def send(self, parcel: Parcel) -> Shot:
-        """One picture.
+    async def send(self, image: PreparedImage) -> Sample:
+        """Send one image and measure it.
 
         Raises:
             OvertoneError: there is no answer.
         """
         start = time.perf_counter()
-        with _server_named(self.link.address, self._target):
-            reply = await self._voice.ask(parcel)
+        with _naming_the_server(self._link.address, self._target):
+            reply = await self._client.send(image)
         latency = 1e3 * (time.perf_counter() - start)
-        up, down = self._spent()
-        return Shot(
+        before, self._counted = self._counted, (self._link.total.up, self._link.total.down)
+        return Sample(
             latency_ms=latency,
-            encode_ms=parcel.encode_ms,
+            encode_ms=image.encode_ms,
             stage=reply.stage,
-            right=None if parcel.truth is None else reply.index == parcel.truth,
+            correct=None if image.truth is None else reply.index == image.truth,
             payload=reply.payload,
             high=reply.high,
-            up=up,
-            down=down,
+            up=self._counted[0] - before[0],
+            down=self._counted[1] - before[1],
             queue_ms=reply.queue_ms,
             compute_ms=reply.compute_ms,
         )
 
-    def _spent(self) -> tuple[int, int]:
-        before, self._counted = self._counted, (self.link.total.up, self.link.total.down)
-        return self._counted[0] - before[0], self._counted[1] - before[1]
-
 
 @contextlib.contextmanager
-def _server_named(link: str, target: str) -> Iterator[None]:
-    """Errors name the server, and not the link in front of it, which each device has another of."""
+def _naming_the_server(link: str, target: str) -> Iterator[None]:
+    """Put the server's address into errors, in place of the address of the link in front of it."""
     try:
         yield
     except OvertoneError as error:
@@ -84,18 +80,16 @@ def _server_named(link: str, target: str) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Order:
-    """What a fleet shall do.
+class FleetConfig:
+    """A fleet of equal devices and its load.
 
     Attributes:
-        wish: what each device is and wants.
         link: name of the profile of each device's own link.
-        devices: how many.
-        warmup: pictures each of them sends before anything is counted: policies learn, caches fill.
-        per_second: how many pictures a device sends in a second; 0 is the next as soon as one is answered.
+        warmup: images each device sends before anything is counted: policies learn, caches fill.
+        per_second: images a device sends per second; 0 sends the next as soon as one is answered.
     """
 
-    wish: Wish
+    device: DeviceConfig
     link: str
     devices: int = 1
     warmup: int = 0
@@ -103,18 +97,16 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Harvest:
-    """What came of an order.
+class FleetResult:
+    """What a fleet measured: samples of the answered images, in order, and the errors of the others.
 
     Attributes:
-        shots: the answered pictures, in the order of their answers.
-        errors: what was said of the others.
-        seconds: from the first counted picture to the last answer.
+        seconds: from the first counted image to the last answer.
         setup_up, setup_down: bytes of link a device needed to connect, mean.
-        busy: CPU seconds of this process a second, as a share of one core.
+        busy: CPU seconds of this process per second, as a share of one core.
     """
 
-    shots: list[Shot]
+    samples: list[Sample]
     errors: list[str]
     seconds: float
     setup_up: float
@@ -122,88 +114,91 @@ class Harvest:
     busy: float
 
 
-async def harvest(
-    order: Order, target: str, parcels: Sequence[Parcel], count: int, done: Callable[[], None] = lambda: None
-) -> Harvest:
-    """Connect a fleet to `target`, warm it up, and let it share `count` pictures among its devices.
+async def run_fleet(
+    config: FleetConfig,
+    target: str,
+    images: Sequence[PreparedImage],
+    count: int,
+    done: Callable[[], None] = lambda: None,
+) -> FleetResult:
+    """Connect a fleet to `target` ("host:port"), warm it up, and let its devices share `count` images.
 
-    Args:
-        order: what to do.
-        target: "host:port" of the server's face for these devices.
-        parcels: taken in turn, from the first on whenever they are used up.
-        count: pictures in all, without those of the warm-up.
-        done: called after each counted picture.
+    The images are sent in turn, from the first again when all have been sent; `done` is called after each.
 
     Raises:
         OvertoneError: a device could not connect, or the server has gone.
-        ValueError: there is no such link.
+        ValueError: there is no such link profile.
     """
-    fleet = _Fleet(order, target, parcels, count, done)
+    fleet = _Fleet(config, target, images, count, done)
     try:
         async with asyncio.TaskGroup() as group:
-            for number in range(order.devices):
-                group.create_task(fleet.live(number))
+            for number in range(config.devices):
+                group.create_task(fleet.run_device(number))
     except* (OvertoneError, OSError, ValueError) as errors:
         raise errors.exceptions[0] from None
     return fleet.result()
 
 
 class _Fleet:
-    """What the devices of one order share."""
+    """What the devices of one fleet share."""
 
     def __init__(
-        self, order: Order, target: str, parcels: Sequence[Parcel], count: int, done: Callable[[], None]
+        self,
+        config: FleetConfig,
+        target: str,
+        images: Sequence[PreparedImage],
+        count: int,
+        done: Callable[[], None],
     ) -> None:
-        self._order, self._target, self._parcels, self._done = order, target, parcels, done
+        self._config, self._target, self._images, self._done = config, target, images, done
         self._left = iter(range(count))
-        self._shots: list[Shot] = []
+        self._samples: list[Sample] = []
         self._errors: list[str] = []
         self._setups: list[tuple[int, int]] = []
-        self._unheard = 0
-        self._turns = asyncio.Semaphore(AT_A_TIME)
-        self._line = asyncio.Barrier(order.devices)
-        self._begin: tuple[float, float] = (0.0, 0.0)
-        self._end: tuple[float, float] = (0.0, 0.0)
+        self._unanswered = 0
+        self._connecting = asyncio.Semaphore(CONNECTING_AT_ONCE)
+        self._barrier = asyncio.Barrier(config.devices)
+        self._begin = self._end = (0.0, 0.0)
 
-    async def live(self, number: int) -> None:
-        """One device, from its connection to the last picture."""
-        order = self._order
+    async def run_device(self, number: int) -> None:
+        """One device, from its connection to the last image."""
+        config = self._config
         async with contextlib.AsyncExitStack() as stack:
-            async with self._turns:
-                device = await stack.enter_async_context(
-                    Device.connected(order.wish, self._target, order.link)
-                )
+            async with self._connecting:
+                connected = Device.connected(config.device, self._target, config.link)
+                device = await stack.enter_async_context(connected)
             self._setups.append(device.setup)
-            for i in range(order.warmup):
-                # From the end: what is warmed up with comes last when it counts.
+            for i in range(config.warmup):
+                # From the end, so that these images are counted last.
                 with contextlib.suppress(OvertoneError):
-                    await device.send(self._parcels[-1 - (number * order.warmup + i) % len(self._parcels)])
-            if await self._line.wait() == 0:
+                    await device.send(self._images[-1 - (number * config.warmup + i) % len(self._images)])
+            if await self._barrier.wait() == 0:
                 self._begin = time.perf_counter(), time.process_time()
-            await self._work(device, number)
-            if await self._line.wait() == 0:
+            await self._send_all(device, number)
+            if await self._barrier.wait() == 0:
                 self._end = time.perf_counter(), time.process_time()
 
-    async def _work(self, device: Device, number: int) -> None:
-        loop, pause = asyncio.get_running_loop(), 1 / self._order.per_second if self._order.per_second else 0
-        # Devices are not in step with each other.
-        due = loop.time() + pause * number / self._order.devices
+    async def _send_all(self, device: Device, number: int) -> None:
+        loop, config = asyncio.get_running_loop(), self._config
+        pause = 1 / config.per_second if config.per_second else 0
+        # Devices begin at different times within a period.
+        due = loop.time() + pause * number / config.devices
         for i in self._left:
             await asyncio.sleep(max(0.0, due - loop.time()))
             due = max(due, loop.time()) + pause
             try:
-                self._shots.append(await device.send(self._parcels[i % len(self._parcels)]))
-                self._unheard = 0
+                self._samples.append(await device.send(self._images[i % len(self._images)]))
+                self._unanswered = 0
             except OvertoneError as error:
                 self._errors.append(str(error))
-                self._unheard = self._unheard + 1 if isinstance(error, Unavailable) else 0
-                if self._unheard >= GONE:
+                self._unanswered = self._unanswered + 1 if isinstance(error, Unavailable) else 0
+                if self._unanswered >= GONE:
                     raise
-                await asyncio.sleep(BREATHER)
+                await asyncio.sleep(PAUSE)
             self._done()
 
-    def result(self) -> Harvest:
-        """All of it."""
+    def result(self) -> FleetResult:
+        """Everything measured so far."""
         seconds, cpu = (after - before for after, before in zip(self._end, self._begin, strict=True))
         up, down = (sum(way) / len(self._setups) for way in zip(*self._setups, strict=True))
-        return Harvest(self._shots, self._errors, seconds, up, down, cpu / seconds if seconds else 0.0)
+        return FleetResult(self._samples, self._errors, seconds, up, down, cpu / seconds if seconds else 0.0)

@@ -1,7 +1,7 @@
-"""A fleet in a process of its own: a line in asks for something, a line out is its answer, both JSON.
+"""A fleet in a process of its own: reads a request per line and writes its response as a line, both JSON.
 
 Locust runs on gevent, Overtone's client and link on asyncio, and the two do not mix in one process. So the
-devices of a load test live here, and locust's users speak for them; see `benchmarks.load.remote_fleet`.
+devices of a load test live here, and locust's users control them; see `benchmarks.load.remote_fleet`.
 """
 
 import asyncio
@@ -15,141 +15,143 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from overtone.benchmarks.images import gather
+from overtone.benchmarks.load.baseline import Baseline
+from overtone.benchmarks.load.clients import TIMEOUT, DeviceConfig
 from overtone.benchmarks.load.fleet import Device
-from overtone.benchmarks.load.ready import Parcel, prepare
-from overtone.benchmarks.load.talk import PATIENCE, Wish
-from overtone.benchmarks.load.upload import Rival
-from overtone.benchmarks.pictures import gather
+from overtone.benchmarks.load.prepared import PreparedImage, prepare
 from overtone.edge_client import AsyncClient, OvertoneError
+from overtone.edge_client.image_files import class_names
 
-OURS = ""
 MAX_LINE = 1 << 20
+Inbox = asyncio.Queue[asyncio.Future[Any] | None]
 
 
 @dataclass
-class Seat:
-    """A device, and the pictures asked of it."""
+class RunningDevice:
+    """A device's task, and the queue of images requested from it; None disconnects it."""
 
     task: asyncio.Task[None]
-    inbox: asyncio.Queue[asyncio.Future[Any] | None]
+    inbox: Inbox
 
 
 class FleetProcess:
-    """What the process does, by name."""
+    """The requests that the process answers, by name."""
 
     def __init__(self, cache: Path) -> None:
         self._cache = cache
-        self._parcels: dict[str, list[Parcel]] = {}
-        self._seats: dict[int, Seat] = {}
+        self._images: dict[str, list[PreparedImage]] = {}
+        self._devices: dict[int, RunningDevice] = {}
 
-    async def answer(self, message: dict[str, Any]) -> dict[str, Any]:
-        """The answer to a message; an expected failure is one too."""
+    async def respond(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The response to a request; an expected failure is one too."""
         actions: dict[str, Callable[..., Coroutine[Any, Any, Any]]] = {
             "prepare": self.prepare,
             "join": self.join,
             "send": self.send,
             "leave": self.leave,
-            "busy": self.busy,
+            "cpu": self.cpu,
         }
-        number, action = message.pop("id"), actions[message.pop("do")]
+        number, action = request.pop("id"), actions[request.pop("do")]
         try:
-            return {"id": number, "said": await action(**message)}
+            return {"id": number, "result": await action(**request)}
         except (OvertoneError, ValueError, OSError) as error:
             return {"id": number, "error": str(error)}
 
     async def prepare(
-        self, host: str, token: str, pictures: str, count: int, quality: int, sets: list[str]
+        self, host: str, token: str, folder: str, count: int, quality: int, sets: list[str]
     ) -> str:
-        """Ask the server for its profile and encode the pictures; each set is ours ("") or a rival's name."""
-        # Fetched without a link, kept for all devices: they have been here before.
-        async with AsyncClient(host, token=token or None, cache=self._cache, timeout=PATIENCE) as client:
+        """Fetch the server's profile and encode the images; a set is named "" or after a baseline."""
+        # Fetched without a link and cached for all devices, as if they had connected before.
+        async with AsyncClient(host, token=token or None, cache=self._cache, timeout=TIMEOUT) as client:
             profile, card = client.profile, await client.card()
         if quality and quality not in profile.qualities:
             raise ValueError(f"no quality {quality}: {profile.name} has {list(profile.qualities)}")
-        gallery = await asyncio.to_thread(gather, Path(pictures) if pictures else None, count)
+        images = await asyncio.to_thread(gather, Path(folder) if folder else None, count)
         for name in sets:
-            self._parcels[name] = await asyncio.to_thread(
+            self._images[name] = await asyncio.to_thread(
                 prepare,
                 profile,
-                card["classes"],
-                gallery.paths,
+                class_names(profile.labels, card["classes"]),
+                images.paths,
                 quality=quality or None,
-                rival=Rival.parse(name) if name else None,
+                baseline=Baseline.parse(name) if name else None,
             )
-        note = f"; {gallery.note}" if gallery.note else ""
-        return f"{len(gallery.paths)} pictures from {gallery.origin}{note}"
+        note = f"; {images.note}" if images.note else ""
+        return f"{len(images.paths)} images from {images.origin}{note}"
 
-    async def join(self, device: int, target: str, link: str, pictures: str, **wish: Any) -> None:
-        """Connect a device; `wish` as of `benchmarks.load.talk.Wish`, `pictures` the set it sends."""
-        wished = Wish(**wish, rival=Rival.parse(pictures) if pictures else None, cache=self._cache)
-        inbox: asyncio.Queue[asyncio.Future[Any] | None] = asyncio.Queue()
+    async def join(self, device: int, target: str, link: str, images: str, **config: Any) -> None:
+        """Connect a device that sends the set `images`; `config` is for its `DeviceConfig`."""
+        baseline = Baseline.parse(images) if images else None
+        configured = DeviceConfig(**config, baseline=baseline, cache=self._cache)
+        inbox: Inbox = asyncio.Queue()
         ready = asyncio.get_running_loop().create_future()
-        task = asyncio.create_task(self._live(wished, target, link, self._parcels[pictures], inbox, ready))
-        self._seats[device] = Seat(task, inbox)
+        run = self._run_device(configured, target, link, self._images[images], inbox, ready)
+        self._devices[device] = RunningDevice(asyncio.create_task(run), inbox)
         await ready
 
     async def send(self, device: int) -> dict[str, Any]:
-        """One picture, drawn at random; what became of it."""
+        """Send one image, drawn at random; its measurement."""
         future = asyncio.get_running_loop().create_future()
-        self._seats[device].inbox.put_nowait(future)
+        self._devices[device].inbox.put_nowait(future)
         return asdict(await future)
 
     async def leave(self, device: int) -> None:
-        """Hang up."""
-        seat = self._seats.pop(device, None)
-        if seat is not None:
-            seat.inbox.put_nowait(None)
-            await asyncio.wait([seat.task])
+        """Disconnect a device."""
+        running = self._devices.pop(device, None)
+        if running is not None:
+            running.inbox.put_nowait(None)
+            await asyncio.wait([running.task])
 
-    async def busy(self) -> float:
-        """CPU seconds so far."""
+    async def cpu(self) -> float:
+        """CPU seconds used so far."""
         return time.process_time()
 
     async def close(self) -> None:
-        """Hang up all."""
-        await asyncio.gather(*(self.leave(device) for device in list(self._seats)))
+        """Disconnect all devices."""
+        await asyncio.gather(*(self.leave(device) for device in list(self._devices)))
 
-    async def _live(
+    async def _run_device(
         self,
-        wish: Wish,
+        config: DeviceConfig,
         target: str,
         link: str,
-        parcels: list[Parcel],
-        inbox: asyncio.Queue[asyncio.Future[Any] | None],
+        images: list[PreparedImage],
+        inbox: Inbox,
         ready: asyncio.Future[None],
     ) -> None:
         try:
-            async with Device.connected(wish, target, link) as device:
+            async with Device.connected(config, target, link) as device:
                 ready.set_result(None)
-                while (asked := await inbox.get()) is not None:
+                while (request := await inbox.get()) is not None:
                     try:
-                        asked.set_result(await device.send(random.choice(parcels)))
+                        request.set_result(await device.send(random.choice(images)))
                     except OvertoneError as error:
-                        asked.set_exception(error)
+                        request.set_exception(error)
         except (OvertoneError, ValueError, OSError) as error:
             if not ready.done():
                 ready.set_exception(error)
 
 
 async def serve(process: FleetProcess) -> None:
-    """Answer until the input ends."""
-    loop = asyncio.get_running_loop()
+    """Respond until the input ends."""
     reader = asyncio.StreamReader(MAX_LINE)
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    answering: set[asyncio.Task[None]] = set()
+    protocol = asyncio.StreamReaderProtocol(reader)
+    await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, sys.stdin)
+    responding: set[asyncio.Task[None]] = set()
 
-    async def respond(message: dict[str, Any]) -> None:
-        print(json.dumps(await process.answer(message)), flush=True)
+    async def respond(request: dict[str, Any]) -> None:
+        print(json.dumps(await process.respond(request)), flush=True)
 
     while line := await reader.readline():
         task = asyncio.create_task(respond(json.loads(line)))
-        answering.add(task)
-        task.add_done_callback(answering.discard)
+        responding.add(task)
+        task.add_done_callback(responding.discard)
     await process.close()
 
 
 def main() -> None:
-    """Serve, with a folder for profiles that is gone afterwards."""
+    """Serve, with a temporary folder for profiles."""
     with TemporaryDirectory(prefix="overtone-") as folder:
         asyncio.run(serve(FleetProcess(Path(folder))))
 

@@ -1,4 +1,4 @@
-"""Our tab on locust's web page: a load in numbers, as they change."""
+"""The tab "Overtone" on locust's web page: the figures of a load test as they change."""
 
 import json
 from collections.abc import Mapping
@@ -8,10 +8,7 @@ from overtone.benchmarks.load.statistics import lines, summary
 
 KEY = "overtone"
 TAB = {"title": "Overtone", "key": KEY}
-TABLE = {
-    "key": KEY,
-    "structure": [{"key": "name", "title": "Of all pictures"}, {"key": "value", "title": ""}],
-}
+TABLE = {"key": KEY, "structure": [{"key": "name", "title": "Of all images"}, {"key": "value", "title": ""}]}
 STATISTICS = "/stats/requests"
 
 
@@ -31,7 +28,7 @@ def add(environment: Any, busy: Mapping[str, float]) -> None:
 
 def rows(stats: Any, busy: Mapping[str, float]) -> list[dict[str, str]]:
     """Of the table."""
-    told = lines(summary(stats)) + [
+    generators = [
         (f"generator {name}: busy", f"{share:.0%} of a core") for name, share in sorted(busy.items())
     ]
-    return [{"name": name, "value": value} for name, value in told]
+    return [{"name": name, "value": value} for name, value in lines(summary(stats)) + generators]

@@ -1,4 +1,4 @@
-"""A fleet in another process, for whoever runs on gevent: calls that wait without keeping others waiting."""
+"""A fleet in another process, for locust, which runs on gevent: calls that block only their own greenlet."""
 
 import itertools
 import json
@@ -9,11 +9,11 @@ import gevent
 from gevent.event import AsyncResult
 from gevent.subprocess import PIPE, Popen
 
-from overtone.benchmarks.load.ready import Shot
+from overtone.benchmarks.load.prepared import Sample
 
 
 class FleetError(Exception):
-    """A picture without an answer, or a fleet that has ended; the message says why."""
+    """An image without an answer, or a fleet that has ended; the message says why."""
 
 
 class RemoteFleet:
@@ -28,10 +28,10 @@ class RemoteFleet:
         self._listener = gevent.spawn(self._listen)
 
     def ask(self, do: str, **details: Any) -> Any:
-        """The answer to a message.
+        """The result of a request.
 
         Raises:
-            FleetError: it is that something failed, or there will be none.
+            FleetError: it failed, or the process has ended.
         """
         number = next(self._numbers)
         result = self._waiting[number] = AsyncResult()
@@ -43,9 +43,9 @@ class RemoteFleet:
             raise FleetError("the devices' process has ended") from None
         return result.get()
 
-    def send(self, device: int) -> Shot:
-        """One picture of a device that has joined."""
-        return Shot(**self.ask("send", device=device))
+    def send(self, device: int) -> Sample:
+        """Let a device that has joined send one image."""
+        return Sample(**self.ask("send", device=device))
 
     def close(self) -> None:
         """End it, whatever it is doing."""
@@ -58,11 +58,11 @@ class RemoteFleet:
 
     def _listen(self) -> None:
         for line in self._process.stdout:
-            message = json.loads(line)
-            result = self._waiting.pop(message["id"])
-            if "error" in message:
-                result.set_exception(FleetError(message["error"]))
+            response = json.loads(line)
+            result = self._waiting.pop(response["id"])
+            if "error" in response:
+                result.set_exception(FleetError(response["error"]))
             else:
-                result.set(message["said"])
+                result.set(response["result"])
         for result in self._waiting.values():
             result.set_exception(FleetError("the devices' process has ended"))

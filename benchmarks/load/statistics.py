@@ -1,46 +1,46 @@
-"""Locust's statistics of a load on Overtone, and what they come to.
+"""Locust's statistics of a load test, with entries of Overtone's own, and their summary.
 
-Locust knows requests, times and sizes. What it does not know gets entries of its own in the same table, and
-so on the web page, in the CSV files and in the HTML report, from workers to their master too:
+Locust knows requests, times and sizes. Everything else gets entries of its own in the same table, and thus on
+the web page, in the CSV files and in the HTML report, also from workers to their master:
 
-- type `bytes`: `payload`, `high`, `link up`, `link down`. A "request" is a picture, its "time" bytes.
-- type `judged`, a row a stage: answers whose truth is known; its failures are the wrong ones.
+- type `bytes`: `payload`, `high`, `link up`, `link down`. A "request" is an image, its "time" is bytes.
+- type `judged`, one row per stage: answers whose truth is known; failures are the wrong ones.
 
-They stay out of locust's totals, where they would be added to milliseconds.
+They are left out of locust's totals, which would add them to milliseconds.
 """
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from overtone.benchmarks.load.ready import Shot
+from overtone.benchmarks.load.prepared import Sample
 
 BYTES, JUDGED, FAILED = "bytes", "judged", "failed"
 STAGES = ("low", "high", "brownout")
 
 
 class Statistics:
-    """Where a user of kind `kind` puts its pictures."""
+    """Adds the images of a user of kind `kind` to locust's statistics."""
 
     def __init__(self, environment: Any, kind: str) -> None:
         self._environment = environment
         self._kind = kind
 
-    def add(self, shot: Shot) -> None:
-        """An answered picture."""
-        self._fire(shot.stage, shot.latency_ms, shot.payload, None)
-        counts = {"payload": shot.payload, "link up": shot.up, "link down": shot.down}
-        for name, size in counts.items():
+    def add(self, sample: Sample) -> None:
+        """An answered image."""
+        self._fire(sample.stage, sample.latency_ms, sample.payload, None)
+        sizes = {"payload": sample.payload, "link up": sample.up, "link down": sample.down}
+        if sample.high:
+            sizes["high"] = sample.high
+        for name, size in sizes.items():
             self._entry(name, BYTES).log(size, size)
-        if shot.high:
-            self._entry("high", BYTES).log(shot.high, shot.high)
-        if shot.right is not None:
-            entry = self._entry(shot.stage, JUDGED)
-            entry.log(shot.latency_ms, shot.payload)
-            if not shot.right:
+        if sample.correct is not None:
+            entry = self._entry(sample.stage, JUDGED)
+            entry.log(sample.latency_ms, sample.payload)
+            if not sample.correct:
                 entry.log_error(None)
 
     def fail(self, error: Exception) -> None:
-        """A picture without an answer."""
+        """An image without an answer."""
         self._fire(FAILED, 0.0, 0, error)
 
     def _entry(self, name: str, kind: str) -> Any:
@@ -59,9 +59,9 @@ class Statistics:
 
 @dataclass(frozen=True)
 class Figures:
-    """A load in numbers: means and shares, None where nothing was counted."""
+    """The summary of a load test: means and shares, None where nothing was counted."""
 
-    pictures: int
+    images: int
     failed: int
     labelled: int
     accuracy: float | None
@@ -73,13 +73,14 @@ class Figures:
 
 
 def summary(stats: Any) -> Figures:
-    """What the entries of a `locust.stats.RequestStats` come to."""
+    """The summary of a `locust.stats.RequestStats`."""
     entries = dict(stats.entries)
+    requests = {key: entry for key, entry in entries.items() if key[1] not in (BYTES, JUDGED)}
     answered = {
-        stage: sum(e.num_requests for (name, kind), e in entries.items() if name == stage and _is_kind(kind))
+        stage: sum(entry.num_requests for (name, _), entry in requests.items() if name == stage)
         for stage in STAGES
     }
-    pictures = sum(answered.values())
+    images = sum(answered.values())
     judged = [entry for (_, kind), entry in entries.items() if kind == JUDGED]
     labelled, wrong = sum(e.num_requests for e in judged), sum(e.num_failures for e in judged)
 
@@ -89,28 +90,23 @@ def summary(stats: Any) -> Figures:
 
     high = entries.get(("high", BYTES))
     return Figures(
-        pictures=pictures,
-        failed=sum(e.num_failures for (name, kind), e in entries.items() if name == FAILED),
+        images=images,
+        failed=sum(entry.num_failures for (name, _), entry in requests.items() if name == FAILED),
         labelled=labelled,
         accuracy=1 - wrong / labelled if labelled else None,
-        answered_low=(pictures - answered["high"]) / pictures if pictures else None,
-        sent_high=(high.num_requests if high else 0) / pictures if pictures else None,
+        answered_low=(images - answered["high"]) / images if images else None,
+        sent_high=(high.num_requests if high else 0) / images if images else None,
         mean_payload_bytes=mean("payload"),
         mean_link_bytes_up=mean("link up"),
         mean_link_bytes_down=mean("link down"),
     )
 
 
-def _is_kind(kind: str) -> bool:
-    return kind not in (BYTES, JUDGED)
-
-
 def lines(figures: Figures) -> list[tuple[str, str]]:
-    """Name and value of all that is known, for people."""
-    told = []
-    for name, value in asdict(figures).items():
-        if value is not None:
-            share = name in ("accuracy", "answered_low", "sent_high")
-            text = f"{value:.1%}" if share else f"{value:,.0f}"
-            told.append((name.replace("_", " "), text))
-    return told
+    """Name and value of everything that is known, for people."""
+    shares = ("accuracy", "answered_low", "sent_high")
+    return [
+        (name.replace("_", " "), f"{value:.1%}" if name in shares else f"{value:,.0f}")
+        for name, value in asdict(figures).items()
+        if value is not None
+    ]

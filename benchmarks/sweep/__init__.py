@@ -1,1 +1,1 @@
-"""Sweeps over links, policies and qualities, and their report."""
+"""`overtone bench sweep`: measurements over links, policies and qualities, and their report."""

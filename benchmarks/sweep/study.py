@@ -1,6 +1,6 @@
-"""The results of a sweep, put together: rounds of a point pooled, rivals beside us, best policies found."""
+"""The results of a sweep, evaluated: rounds of a point pooled, contenders side by side, policies compared."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -8,17 +8,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from overtone.benchmarks.link.profiles import PROFILES
-from overtone.benchmarks.load.upload import Rival
+from overtone.benchmarks.load.baseline import Baseline
 from overtone.benchmarks.sweep.plan import Plan, Point
-from overtone.benchmarks.sweep.runs import ABOUT, TIMELINE, Book, Result
+from overtone.benchmarks.sweep.results import ABOUT, TIMELINE, Result, ResultFile
+from overtone.link.profiles import PROFILES
 
 FIXED_POLICIES = ("on_demand", "ahead", "at_once")
 # A fleet is beyond the knee when its 95th percentile is above so many times that of the smallest fleet.
 KNEE = 2.0
-OURS, ASKED, EQUAL = "Overtone", "Overtone, on demand", "equal accuracy"
-# Mean latencies nearer than this share say nothing: machines have moods.
+OURS, ON_DEMAND, EQUAL = "Overtone", "Overtone, on demand", "equal accuracy"
+# Mean latencies that are closer than this share are considered equal.
 NOISE = 0.01
+# Auto should be within this share of the best policy's mean latency.
+NEAR = 0.05
 
 
 @dataclass(frozen=True)
@@ -29,17 +31,21 @@ class Pool:
     results: tuple[Result, ...]
 
     def column(self, name: str) -> NDArray[np.float64]:
-        """A value a picture."""
+        """A number per image."""
         return np.concatenate([result.column(name) for result in self.results])
+
+    def values(self, name: str) -> list[Any]:
+        """A value per image."""
+        return [value for result in self.results for value in result.columns[name]]
 
     @property
     def n(self) -> int:
-        """Answered pictures."""
-        return sum(len(result.columns["stage"]) for result in self.results)
+        """Answered images."""
+        return len(self.values("stage"))
 
     @property
     def failed(self) -> int:
-        """Pictures without an answer."""
+        """Images without an answer."""
         return sum(len(result.errors) for result in self.results)
 
     def latency(self, percent: float) -> float:
@@ -52,8 +58,8 @@ class Pool:
 
     @cached_property
     def accuracy(self) -> tuple[float, float, float] | None:
-        """Share of right answers, and its 95 % interval (Wilson's); None if no truth is known."""
-        known = [right for result in self.results for right in result.columns["right"] if right is not None]
+        """Share of correct answers, and its 95 % interval (Wilson's); None if no truth is known."""
+        known = [correct for correct in self.values("correct") if correct is not None]
         if not known:
             return None
         n, p, z = len(known), sum(known) / len(known), 1.96
@@ -62,22 +68,23 @@ class Pool:
         return p, middle - half, middle + half
 
     @property
-    def exit_share(self) -> float:
-        """Share answered without high."""
-        stages = [str(stage) for result in self.results for stage in result.columns["stage"]]
-        return sum(stage != "high" for stage in stages) / len(stages)
+    def _early(self) -> NDArray[np.bool_]:
+        return np.array([stage != "high" for stage in self.values("stage")])
 
     @property
-    def vain(self) -> float:
-        """Mean milliseconds a picture that the link spent on high though low was enough."""
-        stages = [stage for result in self.results for stage in result.columns["stage"]]
-        unneeded = np.array([stage != "high" for stage in stages])
+    def exit_share(self) -> float:
+        """Share answered without high."""
+        return float(self._early.mean())
+
+    @property
+    def wasted(self) -> float:
+        """Mean milliseconds per image that the link spent on high although low was enough."""
         link = PROFILES[self.point.link]
-        return 1e3 * float((self.column("high") * unneeded).mean()) / link.up.bytes
+        return 1e3 * float((self.column("high") * self._early).mean()) / link.up.bytes
 
     @property
     def rate(self) -> float:
-        """Answers a second, of the whole fleet."""
+        """Answers per second, of the whole fleet."""
         seconds: float = sum(result.seconds for result in self.results)
         return self.n / seconds
 
@@ -88,26 +95,26 @@ class Pool:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """How the policies did on a link, by name.
+class PolicyComparison:
+    """The policies on one link, by name.
 
-    Means, because most pictures stop at low under every policy: medians would only compare those.
+    Means, because most images stop at low under every policy: medians would compare only those.
 
     Attributes:
-        link: where.
-        latency: mean milliseconds a picture.
-        up: mean bytes up the link a picture.
-        vain: mean milliseconds a picture that the link spent on high which was not needed.
+        link: the profile's name.
+        latency: mean milliseconds per image.
+        up: mean bytes up the link per image.
+        wasted: mean milliseconds per image that the link spent on high that was not needed.
     """
 
     link: str
     latency: dict[str, float]
     up: dict[str, float]
-    vain: dict[str, float]
+    wasted: dict[str, float]
 
     @property
     def fixed(self) -> list[str]:
-        """The policies that auto is measured by."""
+        """The policies that auto is compared with."""
         return [name for name in FIXED_POLICIES if name in self.latency]
 
     @property
@@ -117,58 +124,59 @@ class Verdict:
 
     @property
     def best(self) -> str:
-        """The fastest fixed policy that does not send more than it saves."""
+        """The fastest fixed policy that does not waste more time than it saves."""
         paying = [name for name in self.fixed if self.pays(name)]
         return min(paying or self.fixed, key=self.latency.__getitem__)
 
     def saved(self, name: str) -> float:
-        """Mean milliseconds a picture sooner than on demand."""
+        """Mean milliseconds per image less than on demand."""
         return self.latency.get("on_demand", self.latency[name]) - self.latency[name]
 
     def pays(self, name: str) -> bool:
-        """Whether a policy saves at least the time that the link spends on what was not needed."""
+        """Whether a policy saves at least as much time as the link wastes."""
         slack = NOISE * self.latency[name]
-        return name == "on_demand" or self.vain[name] <= self.saved(name) + slack
+        return name == "on_demand" or self.wasted[name] <= self.saved(name) + slack
 
     def auto_to(self, name: str) -> float:
         """The latency of auto over that of a policy."""
         return self.latency["auto"] / self.latency[name]
 
+    @property
+    def met(self) -> bool:
+        """Whether auto is near the best policy, and does not waste more than it saves."""
+        return self.auto_to(self.best) <= 1 + NEAR and self.pays("auto")
+
 
 class Study:
-    """All of a results file that the last plan asked for, by what it shows.
+    """Everything in a results file that the last plan asked for.
 
     Raises:
-        ValueError: there is nothing in it.
+        ValueError: the file has no results.
     """
 
-    def __init__(self, book: Book) -> None:
-        abouts = book.lines(ABOUT)
+    def __init__(self, file: ResultFile) -> None:
+        abouts = file.lines(ABOUT)
         if not abouts:
-            raise ValueError(f"{book.path}: no results of a sweep in it")
+            raise ValueError(f"{file.path}: no results of a sweep in it")
         self.about: dict[str, Any] = abouts[-1]
         self.plan = Plan.model_validate(self.about["plan"])
-        # More than one where it was interrupted; what others did then is in the results of then.
-        self.crowd = max(float(about["machine"]["load"]) for about in abouts)
-        self.timelines = [line for line in book.lines(TIMELINE) if line["link"] in self.plan.timelines]
+        # There are several if the sweep was interrupted, each with the load of other programs at its time.
+        self.load = max(float(about["machine"]["load"]) for about in abouts)
+        self.timelines = [line for line in file.lines(TIMELINE) if line["link"] in self.plan.timelines]
         wanted = {run.point for run in self.plan.runs()}
         pooled: dict[tuple[str, Point], list[Result]] = {}
-        for result in book.results():
+        for result in file.results():
             if result.run.point in wanted and result.columns["stage"]:
                 pooled.setdefault((result.run.grid, result.run.point), []).append(result)
-        self._pools = {key: Pool(key[1], tuple(results)) for key, results in pooled.items()}
+        self.pools = {key: Pool(key[1], tuple(results)) for key, results in pooled.items()}
 
     def of(self, grid: str, **wanted: Any) -> list[Pool]:
         """The pools of a grid whose points have these values."""
         return [
             pool
-            for (name, point), pool in self._pools.items()
+            for (name, point), pool in self.pools.items()
             if name == grid and all(getattr(point, key) == value for key, value in wanted.items())
         ]
-
-    def one(self, grid: str, **wanted: Any) -> Pool | None:
-        """The first of them, if any."""
-        return next(iter(self.of(grid, **wanted)), None)
 
     @property
     def links(self) -> list[str]:
@@ -183,22 +191,20 @@ class Study:
         by_policy = {pool.point.policy: pool for pool in reversed(mine)}
         found = [(OURS, by_policy.get("auto", mine[0]))] if mine else []
         if "on_demand" in by_policy and found[0][1] is not by_policy["on_demand"]:
-            found.append((ASKED, by_policy["on_demand"]))
+            found.append((ON_DEMAND, by_policy["on_demand"]))
         uploads = sorted(self.of("links", link=link, kind="upload"), key=lambda pool: pool.mean("payload"))
-        return found + [(self.title(pool.point.rival), pool) for pool in uploads]
+        return found + [(self._title(pool.point.baseline), pool) for pool in uploads]
 
-    def title(self, rival: str) -> str:
-        """Of a rival, for people."""
-        if rival == self.plan.equal:
-            return f"{Rival.parse(rival).name}, {EQUAL}"
-        return Rival.parse(rival).title
+    def _title(self, name: str) -> str:
+        baseline = Baseline.parse(name)
+        return f"{baseline.name}, {EQUAL}" if name == self.plan.equal else baseline.title
 
-    def verdicts(self) -> list[Verdict]:
+    def policies(self) -> list[PolicyComparison]:
         """The policies on each link on which auto and at least one other have been measured."""
         found = []
         for link in self.links:
-            pools: dict[str, Pool] = {
-                pool.point.policy: pool
+            pools = {
+                str(pool.point.policy): pool
                 for pool in self.of("links", link=link, kind="session", operating_point="")
                 if pool.point.policy
             }
@@ -207,8 +213,8 @@ class Study:
                     {name: pool.mean(column) for name, pool in pools.items()}
                     for column in ("latency_ms", "up")
                 )
-                vain = {name: pool.vain for name, pool in pools.items()}
-                found.append(Verdict(link, latency, up, vain))
+                wasted = {name: pool.wasted for name, pool in pools.items()}
+                found.append(PolicyComparison(link, latency, up, wasted))
         return found
 
     def fleets(self) -> list[Pool]:
@@ -216,24 +222,19 @@ class Study:
         return sorted(self.of("devices", kind="session"), key=lambda pool: pool.point.devices)
 
     @property
-    def results(self) -> list[Result]:
-        """All runs that the plan asked for."""
-        return [result for pool in self._pools.values() for result in pool.results]
-
-    @property
-    def pictures(self) -> int:
+    def images(self) -> int:
         """Answered in all."""
-        return sum(pool.n for pool in self._pools.values())
+        return sum(pool.n for pool in self.pools.values())
 
     @property
     def failed(self) -> int:
         """Not answered in all."""
-        return sum(pool.failed for pool in self._pools.values())
+        return sum(pool.failed for pool in self.pools.values())
 
     @property
     def busiest(self) -> float:
         """CPU use of the generator where it was highest."""
-        return max((pool.busy for pool in self._pools.values()), default=0.0)
+        return max((pool.busy for pool in self.pools.values()), default=0.0)
 
 
 def knee(fleets: Sequence[Pool]) -> Pool | None:
@@ -244,8 +245,3 @@ def knee(fleets: Sequence[Pool]) -> Pool | None:
             return last
         last = pool
     return None
-
-
-def ordered(pools: Iterable[Pool], field: str) -> list[Pool]:
-    """By a field of their points."""
-    return sorted(pools, key=lambda pool: getattr(pool.point, field))

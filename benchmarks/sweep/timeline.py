@@ -1,4 +1,4 @@
-"""One escalated image, watched from both ends: where its time goes."""
+"""One escalated image, traced from both ends: where its time goes."""
 
 import asyncio
 import re
@@ -9,35 +9,24 @@ from typing import Any
 import grpc
 import httpx
 
-from overtone.benchmarks.link.link import Link
-from overtone.benchmarks.load.ready import Parcel
+from overtone.benchmarks.load.prepared import PreparedImage
 from overtone.edge_client import EncodedImage, ProtocolError
 from overtone.edge_client.grpc_transport import CHANNEL
 from overtone.edge_client.session import from_rpc
+from overtone.link import Link
 from overtone.protos import overtone_pb2 as pb
 from overtone.protos import overtone_pb2_grpc as stubs
 
 CHUNK = 16 * 1024
 # How often the link's counters are read.
 TICK = 0.001
-# Images that are watched, so that one can be shown that is as usual as can be.
-WATCHED = 5
+# The image shown is the median of this many.
+TRACED = 5
 TIMES = re.compile(r'^overtone_(queue|compute)_seconds_sum\{stage="(low|high)"\} (\S+)$', re.MULTILINE)
-PHASES = (
-    "encode",
-    "low up",
-    "queue low",
-    "compute low",
-    "ask",
-    "high up",
-    "queue high",
-    "compute high",
-    "answer",
-)
 
 
-async def watch(
-    parcels: Sequence[Parcel],
+async def trace(
+    images: Sequence[PreparedImage],
     addresses: dict[str, str],
     link: str,
     token: str | None = None,
@@ -45,44 +34,39 @@ async def watch(
 ) -> dict[str, Any] | None:
     """The phases of one escalated image over a link, one at a time on an otherwise idle session.
 
-    Args:
-        parcels: encoded pictures; those that low answers are passed over.
-        addresses: of the server's faces, `grpc` and `rest`; the latter for its metrics.
-        link: name of a profile.
-        token: the server's, if it wants one.
-        operating_point: of the card; empty is its default.
+    Images that low answers are skipped; the server's REST address is read for its metrics.
 
     Returns:
         `phases`, a list of name and milliseconds in order, of the image whose time is the median of those
-        watched; `low_bytes`, `high_bytes`, and `others`, the times of all; None if low answered all.
+        traced; `low_bytes`, `high_bytes`, and `others`, the times of all; None if low answered all.
 
     Raises:
         OvertoneError: the session broke.
     """
     found: list[dict[str, Any]] = []
     async with (
-        Link(addresses["grpc"], profile=link) as way,
+        Link(addresses["grpc"], profile=link) as relay,
         httpx.AsyncClient(trust_env=False) as http,
-        grpc.aio.insecure_channel(way.address, options=CHANNEL) as channel,
+        grpc.aio.insecure_channel(relay.address, options=CHANNEL) as channel,
     ):
-        watcher = _Watcher(channel, way, http, f"http://{addresses['rest']}/metrics", token)
+        tracer = _Tracer(channel, relay, http, f"http://{addresses['rest']}/metrics", token)
         try:
-            await watcher.greet(operating_point)
-            for parcel in parcels:
-                if len(found) == WATCHED:
+            await tracer.open_session(operating_point)
+            for image in images:
+                if len(found) == TRACED:
                     break
-                seen = await watcher.follow(parcel)
-                if seen is not None:
-                    found.append(seen)
+                traced = await tracer.follow(image)
+                if traced is not None:
+                    found.append(traced)
         except grpc.aio.AioRpcError as error:
             raise from_rpc(error) from error
     if not found:
         return None
-    found.sort(key=lambda seen: seen["total_ms"])
-    return found[len(found) // 2] | {"others": [seen["total_ms"] for seen in found]}
+    found.sort(key=lambda traced: traced["total_ms"])
+    return found[len(found) // 2] | {"others": [traced["total_ms"] for traced in found]}
 
 
-class _Watcher:
+class _Tracer:
     """A session, its link, and the server's metrics."""
 
     def __init__(
@@ -93,52 +77,50 @@ class _Watcher:
         self._link, self._http, self._metrics = link, http, metrics
         self._number = 0
 
-    async def greet(self, operating_point: str) -> None:
-        """Open the session."""
+    async def open_session(self, operating_point: str) -> None:
+        """Send hello and wait for the welcome."""
         options = pb.Options(operating_point=operating_point)
         await self._call.write(pb.Upstream(hello=pb.Hello(options=options)))
-        await self._hear("welcome")
+        await self._receive("welcome")
 
-    async def follow(self, parcel: Parcel) -> dict[str, Any] | None:
+    async def follow(self, image: PreparedImage) -> dict[str, Any] | None:
         """One image; None if it was not escalated."""
-        assert isinstance(parcel.coded, EncodedImage)
-        low, high = parcel.coded.encoded.low, parcel.coded.encoded.high
+        assert isinstance(image.coded, EncodedImage)
+        low, high = image.coded.encoded.low, image.coded.encoded.high
         self._number += 1
         before = await self._server_times()
-        image = pb.Image(id=self._number, low=low)
-        start, arriving = time.perf_counter(), self._arrival(len(low))
-        await self._call.write(pb.Upstream(image=image))
-        heard = await self._hear("answer", "need_high")
-        asked, low_there = time.perf_counter(), await arriving
-        if heard.WhichOneof("message") == "answer":
+        start, arrival = time.perf_counter(), self._arrival(len(low))
+        await self._call.write(pb.Upstream(image=pb.Image(id=self._number, low=low)))
+        reply = await self._receive("answer", "need_high")
+        requested, low_arrived = time.perf_counter(), await arrival
+        if reply.WhichOneof("message") == "answer":
             return None
-        arriving = self._arrival(len(high))
+        arrival = self._arrival(len(high))
         for offset in range(0, len(high), CHUNK):
-            data = high[offset : offset + CHUNK]
-            last = offset + CHUNK >= len(high)
+            data, last = high[offset : offset + CHUNK], offset + CHUNK >= len(high)
             chunk = pb.HighChunk(id=self._number, offset=offset, data=data, last=last)
             await self._call.write(pb.Upstream(high=chunk))
-        await self._hear("answer")
-        end, high_there = time.perf_counter(), await arriving
+        await self._receive("answer")
+        end, high_arrived = time.perf_counter(), await arrival
         after = await self._server_times()
         server = {name: after[name] - before[name] for name in after}
-        # What the server does not count (decoding, its network) is told as part of the message that follows.
-        spans = {
-            "encode": parcel.encode_ms / 1e3,
-            "low up": low_there - start,
+        # What the server does not measure (decoding, its network) counts towards the message that follows.
+        seconds = {
+            "encode": image.encode_ms / 1e3,
+            "low up": low_arrived - start,
             "queue low": server["queue low"],
             "compute low": server["compute low"],
-            "ask": asked - low_there - server["queue low"] - server["compute low"],
-            "high up": high_there - asked,
+            "ask": requested - low_arrived - server["queue low"] - server["compute low"],
+            "high up": high_arrived - requested,
             "queue high": server["queue high"],
             "compute high": server["compute high"],
-            "answer": end - high_there - server["queue high"] - server["compute high"],
+            "answer": end - high_arrived - server["queue high"] - server["compute high"],
         }
         return {
-            "phases": [[name, 1e3 * max(0.0, spans[name])] for name in PHASES],
+            "phases": [[name, 1e3 * max(0.0, spent)] for name, spent in seconds.items()],
             "low_bytes": len(low),
             "high_bytes": len(high),
-            "total_ms": 1e3 * (end - start) + parcel.encode_ms,
+            "total_ms": 1e3 * (end - start) + image.encode_ms,
         }
 
     def _arrival(self, size: int) -> asyncio.Task[float]:
@@ -153,16 +135,13 @@ class _Watcher:
         return asyncio.create_task(wait())
 
     async def _server_times(self) -> dict[str, float]:
-        """Seconds by what and stage, all images of the server so far."""
+        """Seconds by phase and stage, of all images of the server so far."""
         text = (await self._http.get(self._metrics)).raise_for_status().text
-        found = {f"{what} {stage}": float(seconds) for what, stage, seconds in TIMES.findall(text)}
-        return {
-            f"{what} {stage}": found.get(f"{what} {stage}", 0.0)
-            for what in ("queue", "compute")
-            for stage in ("low", "high")
-        }
+        found = {f"{phase} {stage}": float(seconds) for phase, stage, seconds in TIMES.findall(text)}
+        names = (f"{phase} {stage}" for phase in ("queue", "compute") for stage in ("low", "high"))
+        return {name: found.get(name, 0.0) for name in names}
 
-    async def _hear(self, *kinds: str) -> Any:
+    async def _receive(self, *kinds: str) -> Any:
         while True:
             message = await self._call.read()
             if message is grpc.aio.EOF:

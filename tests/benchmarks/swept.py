@@ -1,14 +1,14 @@
-"""A sweep's results, made up."""
+"""An invented sweep's results."""
 
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from overtone.benchmarks.load.fleet import Harvest
-from overtone.benchmarks.load.ready import Shot
+from overtone.benchmarks.load.fleet import FleetResult
+from overtone.benchmarks.load.prepared import Sample
+from overtone.benchmarks.sweep.figures import PHASE_COLOURS
 from overtone.benchmarks.sweep.plan import Plan, Run
-from overtone.benchmarks.sweep.runs import ABOUT, TIMELINE, Book, Result
-from overtone.benchmarks.sweep.timeline import PHASES
+from overtone.benchmarks.sweep.results import ABOUT, TIMELINE, Result, ResultFile
 from overtone.edge_client.stage import Stage
 
 PLAN: dict[str, Any] = {
@@ -34,63 +34,58 @@ PLAN: dict[str, Any] = {
         {"name": "devices", "links": ["wifi"], "devices": [1, 2, 4], "images_per_second": 1.0},
     ],
 }
-SHOT = Shot(100.0, 5.0, "low", True, 900, 0, 1000, 60, 1.234, 20.0)
-MACHINE = {"processor": "abacus", "cores": 2, "load": 0.5, "system": "Linux", "python": "3.11", "when": "now"}
-# Milliseconds of the median, by policy.
+SAMPLE = Sample(100.0, 5.0, "low", True, 900, 0, 1000, 60, 1.23456, 20.0)
+STAGES: tuple[Stage, ...] = ("low", "low", "high", "low", "low")
+# Milliseconds of the fastest image, by policy.
 LATENCY = {"auto": 104.0, "on_demand": 150.0, "ahead": 110.0, "at_once": 100.0, "": 400.0}
 
 
-STAGES: tuple[Stage, ...] = ("low", "low", "high", "low", "low")
-
-
-def shots(run: Run) -> list[Shot]:
+def samples(run: Run) -> list[Sample]:
     point = run.point
     base = LATENCY[point.policy] * (1.0 if point.devices < 4 else 3.0)
-    payload = 4000 if point.rival else 900 + 100 * point.quality
+    payload = 4000 if point.baseline else 900 + 100 * point.quality
+    high = 300 if point.policy not in ("", "on_demand") else 0
+    common = replace(SAMPLE, payload=payload, high=high, up=payload + 100)
     return [
-        replace(
-            SHOT,
-            latency_ms=base + i,
-            payload=payload,
-            high=300 if point.policy not in ("", "on_demand") else 0,
-            up=payload + 100,
-            right=i % 5 != 0,
-            stage=stage,
-        )
+        replace(common, latency_ms=base + i, correct=i % 5 != 0, stage=stage)
         for i, stage in enumerate(STAGES)
     ]
 
 
-def swept(folder: Path) -> Book:
+def swept(folder: Path) -> ResultFile:
     """The results of `PLAN`, in a folder."""
-    made = Book(folder / "results.jsonl")
-    plan = Plan.model_validate(PLAN)
-    made.add(
+    file, plan = ResultFile(folder / "results.jsonl"), Plan.model_validate(PLAN)
+    about = {
+        "model": "tiny",
+        "size": 64,
+        "profile": "01020304",
+        "quality": 2,
+        "images": 5,
+        "origin": "photos",
+    }
+    machine = {
+        "processor": "abacus",
+        "cores": 2,
+        "load": 0.5,
+        "system": "Linux",
+        "python": "3.11",
+        "when": "now",
+    }
+    dumped = plan.model_dump(mode="json", by_alias=True)
+    file.add(
         {
             "type": ABOUT,
-            "plan": plan.model_dump(mode="json", by_alias=True),
-            "model": "tiny",
-            "size": 64,
-            "profile": "01020304",
-            "quality": 2,
-            "pictures": 5,
-            "origin": "photos",
+            "plan": dumped,
+            **about,
             "note": "",
-            "server": "on the same machine",
-            "machine": MACHINE,
+            "server": "here",
+            "machine": machine,
+            "equal": None,
         }
     )
     for run in plan.runs():
-        made.add(Result.of(run.key(""), run, Harvest(shots(run), [], 2.0, 330.0, 185.0, 0.1)).line())
-    phases = [[name, 10.0] for name in PHASES]
-    made.add(
-        {
-            "type": TIMELINE,
-            "key": "t",
-            "link": "lte-m",
-            "phases": phases,
-            "low_bytes": 900,
-            "high_bytes": 1200,
-        }
-    )
-    return made
+        file.add(Result.of(run.key(""), run, FleetResult(samples(run), [], 2.0, 330.0, 185.0, 0.1)).line())
+    phases = [[name, 10.0] for name in PHASE_COLOURS]
+    sizes = {"low_bytes": 900, "high_bytes": 1200}
+    file.add({"type": TIMELINE, "key": "t", "link": "lte-m", "phases": phases, **sizes})
+    return file

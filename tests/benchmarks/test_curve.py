@@ -1,60 +1,181 @@
-"""The frontier, and the one number for two of them."""
+"""The whole comparison on a few images: chosen on one part, reported on another, and continued."""
 
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
 import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
 
-from overtone.benchmarks.curve.delta_rate import CurveError, Point, bytes_at, compare, frontier, thinned
+from overtone.benchmarks.curve import command as curve
+from overtone.benchmarks.curve import overhead
+from overtone.benchmarks.curve.baselines import Setting, send
+from overtone.benchmarks.curve.evaluation import Evaluation, Outcome
+from overtone.benchmarks.curve.overhead import Framing, Overhead
+from overtone.frequency import fit, open_rgb
+from overtone.models import Architecture, load
+from overtone.training import weights
+from overtone.training.baseline_network import from_cascade
+from overtone.training.compression import Compression, resized
+from overtone.training.data import DataError
+from overtone.training.network_configs import BaselineConfig
+from overtone.training.recipe import Recipe
+from overtone.training.systems import SingleSystem
 
-WAVY = [Point(300, 0.80), Point(420, 0.83), Point(900, 0.85), Point(1500, 0.86), Point(4000, 0.862)]
-
-
-def scaled(points: list[Point], factor: float) -> list[Point]:
-    return [Point(factor * p.bytes, p.top1) for p in points]
-
-
-def test_frontier_keeps_what_nothing_beats() -> None:
-    beaten = [Point(500, 0.83), Point(420, 0.81), Point(5000, 0.862)]
-    assert frontier([*beaten, *reversed(WAVY)]) == WAVY
-
-
-def test_of_points_that_hardly_differ_the_better_stays() -> None:
-    crowded = [Point(300, 0.80), Point(303, 0.801), Point(410, 0.829), Point(420, 0.83), *WAVY[2:]]
-    assert [p.bytes for p in thinned(crowded)] == [303, 420, 900, 1500, 4000]
-    assert thinned(WAVY) == WAVY
-    assert thinned([]) == []
-
-
-def test_half_the_bytes_everywhere_is_a_half() -> None:
-    found = compare(scaled(WAVY, 0.5), WAVY)
-    assert found.ratio == pytest.approx(0.5)
-    assert (found.lowest, found.highest) == (0.80, 0.862)
+FRAMING = Overhead(Framing(48, 63), Framing(50, 51), Framing(207, 387))
+FEW = [Setting("webp", 32, 0), Setting("webp", 48, 70), Setting("jpeg", 32, 5), Setting("avif", 48, 40)]
+SIZE = 36
 
 
-def test_swapping_sides_inverts_the_ratio() -> None:
-    other = [Point(350, 0.79), Point(800, 0.84), Point(2000, 0.865)]
-    assert compare(WAVY, other).ratio == pytest.approx(1 / compare(other, WAVY).ratio)
+@pytest.fixture
+def folder(tmp_path: Path, photograph: NDArray[np.uint8]) -> Path:
+    """Ten classes, so that some answers of a random network are correct."""
+    for part, count in (("train", 10), ("val", 2)):
+        for label in range(10):
+            inner = tmp_path / "flowers" / part / f"class {label}"
+            inner.mkdir(parents=True)
+            for i in range(count):
+                turned = np.roll(photograph, 11 * label + 5 * i + (part == "val"), axis=1)
+                Image.fromarray(np.roll(turned, label % 3, axis=2)).save(inner / f"{i}.png")
+    return tmp_path / "flowers"
 
 
-def test_only_the_range_that_both_reach_counts() -> None:
-    dear = [Point(1e6, 0.5), Point(1e6 + 1, 0.79)]
-    found = compare([*dear[:0], *scaled(WAVY, 0.5)], [Point(1, 0.1), *WAVY[1:]])
-    assert found.lowest == 0.80
-    assert found.highest == 0.862
+@pytest.fixture
+def options(tiny_checkpoint: Path, tmp_path: Path) -> curve.Options:
+    cascade, card = load(tiny_checkpoint)
+    a = card.architecture
+    assert isinstance(a, Architecture)
+    recipe = Recipe(
+        name="tiny-baseline",
+        size=SIZE,
+        epochs=(1,),
+        network=BaselineConfig(kind="patch", width=a.high_width, stem=2 * a.stem, layers=a.layers),
+        compression=Compression(qualities={"webp": (0, 60)}, sides=(32,)),
+    )
+    path = tmp_path / "baseline.safetensors"
+    weights.save(path, SingleSystem(from_cascade(cascade), None), recipe, card.classes)
+    return curve.Options(str(tiny_checkpoint), str(path), workers=0, device="cpu")
 
 
-def test_straight_lines_have_the_mean_of_their_logarithms() -> None:
-    """From equal bytes to four times as many, log-linear over top-1: a factor of two on average."""
-    flat, steep = [Point(100, 0.5), Point(200, 0.6)], [Point(100, 0.5), Point(800, 0.6)]
-    assert compare(steep, flat).ratio == pytest.approx(2.0)
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(curve, "settings", lambda: FEW)
+    monkeypatch.setattr(overhead, "measure", lambda checkpoint, paths: FRAMING)
 
 
-def test_bytes_at_a_point_are_the_point_s() -> None:
-    assert bytes_at(WAVY, 0.85) == pytest.approx(900)
-    assert 900 < bytes_at(WAVY, 0.855) < 1500
+def test_json_tables_and_figures(
+    folder: Path, options: curve.Options, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    curve.run(folder, tmp_path / "out", options, as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert found["data"] == "flowers/val"
+    assert (found["n"], found["calibrated_on"]) == (20, 10)
+    assert {"ratio", "interval"} < set(found)
+    for row in found["ours"] + found["rivals"]:
+        assert 0 <= row["top1"] <= 1
+        assert 0 < row["bytes"] < row["wire"]
+    assert {"quality", "threshold", "exit_share"} < set(found["ours"][0])
+    webp = next(row for row in found["rivals"] if row["rival"] == "WebP")
+    assert webp["wire"] < webp["post"]
+    assert json.loads((tmp_path / "out" / "bytes.json").read_text()) == found
+    for name in ("bytes.png", "bytes-wire.png"):
+        with Image.open(tmp_path / "out" / name) as figure:
+            assert figure.width > 500
+    page = (tmp_path / "out" / "bytes.md").read_text()
+    assert "| who | setting |" in page
+    assert "| an image in Overtone's session, with its answer | 48 | 63 |" in page
 
 
-@pytest.mark.parametrize(
-    "theirs", [[Point(100, 0.9)], [Point(100, 0.9), Point(200, 0.95)]], ids=["one point", "no common range"]
-)
-def test_what_cannot_be_compared_is_refused(theirs: list[Point]) -> None:
-    with pytest.raises(CurveError):
-        compare(WAVY, theirs)
+def test_it_continues_where_it_was_interrupted(
+    folder: Path, options: curve.Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, measured, limit = tmp_path / "out", Evaluation._measured, 3
+    done: list[tuple[str, Setting]] = []
+
+    def counted(
+        self: Evaluation, settings: Sequence[Setting], begin: int, end: int
+    ) -> Iterator[tuple[Setting, Outcome]]:
+        for setting, outcome in measured(self, settings, begin, end):
+            if len(done) == limit:
+                raise KeyboardInterrupt
+            done.append((self.name, setting))
+            yield setting, outcome
+
+    monkeypatch.setattr(Evaluation, "_measured", counted)
+    with pytest.raises(KeyboardInterrupt, match="continues"):
+        curve.run(folder, out, options)
+    assert len(done) == limit
+    limit = 1000
+    curve.run(folder, out, options)
+    assert len(done) == len(set(done)) > 3
+    once, often = (out / "bytes.json").read_text(), len(done)
+    curve.run(folder, out, options)
+    assert len(done) == often
+    assert (out / "bytes.json").read_text() == once
+    # The cache depends on the images, not on how many they are.
+    renamed = next((folder / "val").rglob("*.png"))
+    renamed.rename(renamed.with_name("another.png"))
+    curve.run(folder, out, options)
+    assert len(done) > often
+
+
+def test_the_best_settings_are_on_a_frontier_between_floor_and_ceiling() -> None:
+    def outcome(size: int, share: float) -> Outcome:
+        return Outcome(np.full(100, size), np.arange(100) < share * 100)
+
+    good, large, larger, poor = FEW
+    measured = [outcome(300, 0.8), outcome(400, 0.7), outcome(500, 0.79), outcome(100, 0.3)]
+    tried = list(zip(FEW, measured, strict=True))
+    assert curve.best_settings(tried, floor=0.6, ceiling=1.0) == [good]
+    assert curve.best_settings(tried, floor=0.2, ceiling=1.0) == [poor, good]
+    assert curve.best_settings(tried[:1], floor=0.95, ceiling=1.0) == [good]
+    climbing = [(setting, outcome(300 * 2**i, 0.5 + 0.1 * i)) for i, setting in enumerate(FEW)]
+    assert curve.best_settings(climbing, floor=0.45, ceiling=0.65) == [good, large, larger]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_network_answers_what_arrives(
+    folder: Path, options: curve.Options, tmp_path: Path, workers: int
+) -> None:
+    setup = curve.open_setup(folder, tmp_path / "out", curve.Options(**vars(options) | {"workers": workers}))
+    webp, cut = Setting("webp", 48, 30), Setting("cut", 48, 50, 300)
+    found = setup.evaluation("val", exact=True).run([webp, cut], "test")
+    assert set(found[cut].bytes) == {300}
+    assert len(found[webp].correct) == 20
+    images, network = setup.parts["val"], setup.baseline.system.module
+    for i in (0, 7):
+        arrived = resized(send(fit(open_rgb(images.paths[i]), 48), webp)[1], SIZE)
+        with torch.inference_mode():
+            answer = int(network(torch.from_numpy(arrived.copy()).permute(2, 0, 1)[None].float()).argmax())
+        assert found[webp].correct[i] == (answer == images.targets[i])
+    again = setup.evaluation("calibration", exact=True).run([webp], "test", 3, 7)[webp]
+    assert len(again.correct) == 4
+
+
+def test_a_network_of_another_cost_is_reported() -> None:
+    for factor, expected in ((0.96, 0), (1.0, 0), (1.07, 0), (1.12, 1)):
+        told = " ".join(curve.warnings({"rival": factor * 1e9, "ours": 1e9}))
+        assert told.count("of another size") == expected
+
+
+def test_a_baseline_for_other_classes_is_refused(
+    folder: Path, options: curve.Options, tmp_path: Path
+) -> None:
+    trained = weights.load(Path(options.baseline))
+    other = tmp_path / "other.safetensors"
+    weights.save(other, trained.system, trained.recipe, tuple("abcdefghij"))
+    with pytest.raises(weights.WeightsError, match="other classes"):
+        curve.run(folder, tmp_path / "out", curve.Options(options.checkpoint, str(other), device="cpu"))
+
+
+def test_without_images_to_choose_on_nothing_is_measured(
+    folder: Path, options: curve.Options, tmp_path: Path
+) -> None:
+    for label in (folder / "train").iterdir():
+        for image in sorted(label.iterdir())[2:]:
+            image.unlink()
+    with pytest.raises(DataError, match="train/"):
+        curve.run(folder, tmp_path / "out", options)

@@ -22,18 +22,13 @@ def pool() -> list[Seed]:
     return found
 
 
-def test_good_implementations_pass(pool: list[Seed]) -> None:
+def test_correct_implementations_pass(pool: list[Seed], monkeypatch: pytest.MonkeyPatch) -> None:
     assert not all(fuzz.check(number, pool, True) for number in CASES)
-
-
-def test_what_is_not_damaged_decodes_to_what_it_was(
-    pool: list[Seed], monkeypatch: pytest.MonkeyPatch
-) -> None:
     monkeypatch.setattr(fuzz, "damaged", lambda good, *_: good)
     assert all(fuzz.check(number, pool, True) for number in CASES)
 
 
-def test_a_case_follows_from_its_number_and_is_damaged(pool: list[Seed]) -> None:
+def test_a_case_depends_on_its_number_and_is_damaged(pool: list[Seed]) -> None:
     good, other = pool[0].payload, pool[2].payload
     made = [fuzz.damaged(good, other, random.Random(number)) for number in CASES]
     assert made == [fuzz.damaged(good, other, random.Random(number)) for number in CASES]
@@ -43,23 +38,25 @@ def test_a_case_follows_from_its_number_and_is_damaged(pool: list[Seed]) -> None
 
 @pytest.mark.skipif(not coder.accelerated, reason="the C extension was not built")
 def test_implementations_that_differ_are_found(pool: list[Seed], monkeypatch: pytest.MonkeyPatch) -> None:
-    def blunt(*_: object) -> None:
+    def refuse(*_: object) -> None:
         raise PayloadError("no")
 
-    monkeypatch.setattr(stream, "decode_band", blunt)
+    monkeypatch.setattr(stream, "decode_band", refuse)
     with pytest.raises(DisagreementError, match="case 0: C and the twin differ"):
         fuzz.check(0, pool, True)
     fuzz.check(0, pool, False)
 
 
-def test_what_the_encoder_does_not_write_is_found(pool: list[Seed], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_that_the_encoder_does_not_write_is_found(
+    pool: list[Seed], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(fuzz, "damaged", lambda good, *_: good)
     monkeypatch.setattr(coder, "encode_band", lambda *_: b"something else")
     with pytest.raises(DisagreementError, match="not what the encoder writes"):
         fuzz.check(3, pool, False)
 
 
-def test_anything_but_a_refusal_is_no_answer(pool: list[Seed], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_a_rejection_is_caught(pool: list[Seed], monkeypatch: pytest.MonkeyPatch) -> None:
     def crash(*_: object) -> None:
         raise IndexError
 
@@ -68,7 +65,7 @@ def test_anything_but_a_refusal_is_no_answer(pool: list[Seed], monkeypatch: pyte
         fuzz.outcome("twin", b"", pool[0])
 
 
-def test_the_seeds_are_good() -> None:
+def test_the_seeds_are_valid() -> None:
     found = fuzz.seeds()
     assert {len(seed.known) for seed in found} == {0, 6}
     assert {read_header(seed.payload).quality for seed in found} == {1, 2, 3}

@@ -3,26 +3,24 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
-from overtone.benchmarks.demo.command import Served, serving
-from overtone.benchmarks.load.ready import Shot
+from overtone.benchmarks.load.prepared import Sample
 from overtone.benchmarks.load.statistics import Statistics, lines, summary
+from overtone.benchmarks.server import Server
 
 LOCUSTFILE = Path(__file__).parents[2] / "benchmarks" / "locustfile.py"
-LOW = Shot(120.0, 5.0, "low", True, 900, 0, 1000, 60, 1.0, 20.0)
-HIGH = Shot(260.0, 5.0, "high", False, 2100, 1200, 2300, 120, 2.0, 40.0)
+LOW = Sample(120.0, 5.0, "low", True, 900, 0, 1000, 60, 1.0, 20.0)
+HIGH = Sample(260.0, 5.0, "high", False, 2100, 1200, 2300, 120, 2.0, 40.0)
 pytestmark = pytest.mark.timeout(600)
 
 
 class Entry:
-    """What we use of `locust.stats.StatsEntry`: locust would patch the standard library under all tests."""
+    """What is used of `locust.stats.StatsEntry`: locust would patch the standard library for all tests."""
 
     def __init__(self) -> None:
         self.num_requests = self.num_failures = self.total_content_length = 0
@@ -36,7 +34,7 @@ class Entry:
 
 
 class Environment:
-    """Of `locust.env.Environment`: its statistics, and its event that counts into them."""
+    """What is used of `locust.env.Environment`: its statistics, and the event that counts into them."""
 
     def __init__(self) -> None:
         self.stats = SimpleNamespace(entries={}, get=self.entry)
@@ -46,24 +44,23 @@ class Environment:
         entry: Entry = self.stats.entries.setdefault((name, kind), Entry())
         return entry
 
-    def fire(
-        self, request_type: str, name: str, response_time: float, response_length: int, **more: Any
-    ) -> None:
+    def fire(self, request_type: str, name: str, response_length: int, exception: Any, **_: Any) -> None:
         entry = self.entry(name, request_type)
-        entry.log(response_time, response_length)
-        if more["exception"] is not None:
-            entry.log_error(more["exception"])
+        entry.log(0.0, response_length)
+        if exception is not None:
+            entry.log_error(exception)
 
 
 def test_figures_come_from_the_entries() -> None:
     environment = Environment()
+    assert [name for name, _ in lines(summary(environment.stats))] == ["images", "failed", "labelled"]
     grpc, jpeg = Statistics(environment, "session"), Statistics(environment, "jpeg")
-    for shot in (LOW, LOW, HIGH):
-        grpc.add(shot)
+    for sample in (LOW, LOW, HIGH):
+        grpc.add(sample)
     jpeg.add(LOW)
     grpc.fail(ValueError("no answer"))
     figures = summary(environment.stats)
-    assert (figures.pictures, figures.failed, figures.labelled) == (4, 1, 4)
+    assert (figures.images, figures.failed, figures.labelled) == (4, 1, 4)
     assert figures.accuracy == pytest.approx(3 / 4)
     assert figures.answered_low == pytest.approx(3 / 4)
     assert figures.sent_high == pytest.approx(1 / 4)
@@ -73,21 +70,9 @@ def test_figures_come_from_the_entries() -> None:
     assert ("accuracy", "75.0%") in lines(figures)
 
 
-def test_nothing_counted_nothing_told() -> None:
-    figures = summary(Environment().stats)
-    assert figures.accuracy is None
-    assert [name for name, _ in lines(figures)] == ["pictures", "failed", "labelled"]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def served(tiny_checkpoint: Path) -> AsyncIterator[Served]:
-    async with serving(str(tiny_checkpoint), "--threads", "1") as server:
-        yield server
-
-
 def locust(folder: Path, host: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary"]
-    # However slow the machine, a picture that is under way when the time is up is waited for.
+    # However slow the machine, an image that has been sent when the time is up is waited for.
     command += ["-u", "2", "-r", "2", "-t", "2s", "--stop-timeout", "120", "--host", host]
     command += ["--csv", str(folder / "load"), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
@@ -105,10 +90,10 @@ def count(found: Rows, kind: str, name: str) -> int:
     return int(found[kind, name]["Request Count"])
 
 
-def test_low_answers_over_a_session(served: Served, labelled_folder: Path, tmp_path: Path) -> None:
-    host = f"grpc://{served.addresses['grpc']}"
-    arguments = ("--pictures", str(labelled_folder), "--operating-point", "always", "--link", "wifi")
-    # No class is named: the address says which. On demand, so that nothing is sent that is not asked for.
+def test_low_answers_over_a_session(server: Server, labelled_folder: Path, tmp_path: Path) -> None:
+    host = f"grpc://{server.addresses['grpc']}"
+    arguments = ("--images", str(labelled_folder), "--operating-point", "always", "--link", "wifi")
+    # No class is named, so the address decides.
     done = locust(tmp_path, host, *arguments, "--policy", "on_demand")
     assert done.returncode == 0, done.stderr
     found = rows(tmp_path)
@@ -116,7 +101,7 @@ def test_low_answers_over_a_session(served: Served, labelled_folder: Path, tmp_p
     assert answered > 0
     assert found["session", "low"]["Failure Count"] == "0"
     assert count(found, "judged", "low") == count(found, "bytes", "link up") == answered
-    # Our own entries stay out of locust's total.
+    # Overtone's own entries stay out of locust's total.
     assert count(found, "", "Aggregated") == answered
     assert ("bytes", "high") not in found
     told = re.search(r"failed 0, .*answered low 100.0%, .*mean payload bytes ([\d.,]+)", done.stderr)
@@ -126,23 +111,25 @@ def test_low_answers_over_a_session(served: Served, labelled_folder: Path, tmp_p
     assert float(found["bytes", "link up"]["Average Content Size"]) > mean
 
 
-def test_all_other_devices_in_two_processes(served: Served, picture_folder: Path, tmp_path: Path) -> None:
-    # Workers report every few seconds, so this one takes longer.
-    both = (
-        "--http",
-        f"http://{served.addresses['rest']}",
-        "--processes",
-        "2",
-        "-u",
-        "8",
-        "-r",
-        "8",
-        "-t",
-        "8s",
-    )
-    arguments = ("--pictures", str(picture_folder), "--operating-point", "never", "--rival-side", "32")
+def test_all_other_devices_in_two_processes(server: Server, picture_folder: Path, tmp_path: Path) -> None:
+    # Workers report every few seconds, so this one takes longer. Older spellings of options are accepted.
+    arguments = [
+        *(
+            "--http",
+            f"http://{server.addresses['rest']}",
+            "--processes",
+            "2",
+            "-u",
+            "8",
+            "-r",
+            "8",
+            "-t",
+            "8s",
+        ),
+        *("--pictures", str(picture_folder), "--operating-point", "never", "--rival-side", "32"),
+    ]
     kinds = ("GrpcOneShotDevice", "RestDevice", "JpegDevice", "WebpDevice")
-    done = locust(tmp_path, f"grpc://{served.addresses['grpc']}", *kinds, *both, *arguments)
+    done = locust(tmp_path, f"grpc://{server.addresses['grpc']}", *kinds, *arguments)
     assert done.returncode == 0, done.stderr
     found = {(kind, name): row for (kind, name), row in rows(tmp_path).items() if kind not in ("bytes", "")}
     assert found
@@ -151,28 +138,21 @@ def test_all_other_devices_in_two_processes(served: Served, picture_folder: Path
     assert re.search(r"generator worker [01], devices: busy", done.stderr)
 
 
-def test_no_server(tmp_path: Path, picture_folder: Path) -> None:
+def test_without_a_server_it_ends_at_once(tmp_path: Path, picture_folder: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        host = f"127.0.0.1:{taken.getsockname()[1]}"
-        for scheme in ("grpc", "http"):
-            done = locust(tmp_path, f"{scheme}://{host}", "--pictures", str(picture_folder))
-            assert done.returncode == 1
-            assert f"{scheme}://{host}" in done.stderr
-            assert "check the address" in done.stderr
-            assert "Traceback" not in done.stderr
+        host = f"grpc://127.0.0.1:{taken.getsockname()[1]}"
+        done = locust(tmp_path, host, "--images", str(picture_folder))
+    assert done.returncode == 1
+    assert host in done.stderr
+    assert "check the address" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_device_without_an_address_is_left_out(
-    served: Served, picture_folder: Path, tmp_path: Path
+    server: Server, picture_folder: Path, tmp_path: Path
 ) -> None:
-    done = locust(
-        tmp_path,
-        f"grpc://{served.addresses['grpc']}",
-        "JpegDevice",
-        "GrpcDevice",
-        "--pictures",
-        str(picture_folder),
-    )
+    arguments = ("JpegDevice", "GrpcDevice", "--images", str(picture_folder))
+    done = locust(tmp_path, f"grpc://{server.addresses['grpc']}", *arguments)
     assert "JpegDevice has no address: give it one with --host or --http" in done.stderr
     assert {kind for kind, _ in rows(tmp_path)} <= {"session", "bytes", "judged", ""}

@@ -10,25 +10,21 @@ from PIL import Image
 from overtone.benchmarks.curve.overhead import Framing, Overhead, measure
 
 
-def test_one_segment_each_way_and_one_empty_acknowledgement() -> None:
+def test_segments_have_headers_and_acknowledgements() -> None:
+    """One segment each way and one empty acknowledgement; of three, the second is acknowledged by an empty one."""
     assert Framing(40, 60).wire(np.array([1000])) == pytest.approx([1000 + 40 + 60 + 3 * 52])
-
-
-def test_more_segments_have_more_headers() -> None:
-    """Three segments: the second is acknowledged by an empty one, the third by the answer."""
     assert Framing(0, 60).wire(np.array([3 * 1448])) == pytest.approx([3 * 1448 + 60 + (3 + 1 + 1 + 1) * 52])
 
 
-def test_high_costs_only_those_that_were_asked() -> None:
-    found = Overhead(Framing(40, 60), Framing(50, 50), Framing(200, 400))
+def test_high_costs_only_images_that_needed_it() -> None:
+    overhead = Overhead(Framing(40, 60), Framing(50, 50), Framing(200, 400))
     low, high = np.array([900, 900]), np.array([700, 700])
-    early, late = found.ours(low, high, np.array([True, False]))
-    assert early == pytest.approx(found.image.wire(np.array(900)))
+    early, late = overhead.cascade(low, high, np.array([True, False]))
+    assert early == pytest.approx(overhead.image.wire(np.array(900)))
     assert late == pytest.approx(early + 700 + 50 + 50 + 3 * 52)
-    assert Overhead.read(found.document()) == found
 
 
-def test_a_session_is_cheaper_than_a_post(
+def test_a_session_takes_fewer_bytes_than_a_post(
     tiny_checkpoint: Path, photograph: NDArray[np.uint8], tmp_path: Path
 ) -> None:
     paths = [tmp_path / f"{i}.png" for i in range(2)]

@@ -49,8 +49,8 @@ def test_links_lead_to_the_servers(name: str, port: int) -> None:
 def test_links_are_given_options_that_exist(name: str) -> None:
     from typer.main import get_group
 
-    from overtone.benchmarks.link.profiles import PROFILES
     from overtone.cli import app
+    from overtone.link.profiles import PROFILES
 
     words = interpolated(services()[name]["command"]).split()
     parsed = get_group(app).commands["link"].make_context("link", words)

@@ -305,6 +305,17 @@ async def _request(reader: asyncio.StreamReader) -> Request:
     return Request(method, parts.path, query, headers, body)
 
 
+@contextlib.asynccontextmanager
+async def serve(scheme: str, profile: Profile) -> AsyncIterator[str]:
+    """A confident server of either kind."""
+    if scheme == "grpc":
+        async with serve_grpc(FakeCascade(profile, confident)) as address:
+            yield address
+    else:
+        async with serve_rest(FakeRest(profile, rest_answer())) as address:
+            yield address
+
+
 @contextlib.contextmanager
 def in_thread(server: contextlib.AbstractAsyncContextManager[str]) -> Iterator[str]:
     """Run a server on an event loop in a thread, beside a test that is not asynchronous."""

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from overtone.benchmarks.link.link import Link
 from overtone.edge_client import AsyncClient
 from overtone.frequency import Encoded, Profile, encode, fit, open_rgb
+from overtone.link import Link
 from overtone.protos import overtone_pb2 as pb
 from tests.edge_client.fakes import FakeCascade, Stream, serve_grpc
 

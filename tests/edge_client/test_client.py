@@ -1,10 +1,8 @@
-"""What does not depend on the transport: images, streams, profiles, and the synchronous client."""
+"""What does not depend on the transport: options, images, profiles, and the synchronous client."""
 
 import asyncio
-import contextlib
 import io
 import threading
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -29,37 +27,24 @@ from overtone.edge_client import (
     encode_image,
     errors,
 )
-from overtone.edge_client.image_files import class_names, find, jpeg_bytes, truth
 from overtone.edge_client.profile_cache import ProfileCache
 from overtone.edge_client.retry import FIRST_PAUSES
 from overtone.frequency import Profile, Source, encode, fit, open_rgb
-from overtone.protos import overtone_pb2 as pb
 from tests.edge_client.fakes import (
     FakeCascade,
     FakeRest,
     Request,
     Response,
-    Stream,
     confident,
     in_thread,
     rest_answer,
     rest_error,
+    serve,
     serve_grpc,
     serve_rest,
 )
 
 Photograph = NDArray[np.uint8]
-
-
-@contextlib.asynccontextmanager
-async def serve(scheme: str, profile: Profile) -> AsyncIterator[str]:
-    """A confident server of either kind."""
-    if scheme == "grpc":
-        async with serve_grpc(FakeCascade(profile, confident)) as address:
-            yield address
-    else:
-        async with serve_rest(FakeRest(profile, rest_answer())) as address:
-            yield address
 
 
 @pytest.mark.parametrize(
@@ -153,98 +138,6 @@ async def test_a_bad_image_is_refused_before_anything_is_sent(source: Source, ti
     assert not cascade.images
 
 
-@pytest.mark.parametrize("scheme", ["grpc", "http"])
-async def test_a_stream_keeps_order_and_isolates_what_fails(
-    scheme: str, photograph: Photograph, tiny_profile: Profile
-) -> None:
-    buffer = io.BytesIO()
-    Image.fromarray(photograph).save(buffer, "JPEG")
-    cut_short = Image.open(
-        io.BytesIO(buffer.getvalue()[:-200])
-    )  # which Pillow decodes only when it is looked at
-    sources: list[Source] = [photograph, b"bad", photograph, cut_short, photograph]
-    async with serve(scheme, tiny_profile) as address, AsyncClient(address) as client:
-        results = [result async for result in client.stream(sources)]
-    assert [result.image is source for result, source in zip(results, sources, strict=True)] == [True] * 5
-    assert [result.answer is not None for result in results] == [True, False, True, False, True]
-    assert isinstance(results[1].error, BadImage)
-    assert isinstance(results[3].error, BadImage)
-    with pytest.raises(BadImage):
-        results[1].get()
-
-
-async def test_a_stream_is_in_order_though_answers_are_not(
-    photograph: Photograph, tiny_profile: Profile
-) -> None:
-    images = [photograph // divisor for divisor in range(1, 9)]
-    lows = [encode(fit(open_rgb(image), 64), tiny_profile).low for image in images]
-
-    async def later_first(stream: Stream, image: pb.Image) -> None:
-        await asyncio.sleep(0.05 if image.id % 2 else 0)
-        await stream.answer(image.id, index=lows.index(image.low))
-
-    cascade = FakeCascade(tiny_profile, later_first)
-    async with serve_grpc(cascade) as address, AsyncClient(address) as client:
-        results = [result async for result in client.stream(images)]
-    assert [result.get().index for result in results] == list(range(8))
-    assert all(result.image is image for result, image in zip(results, images, strict=True))
-
-
-async def test_a_stream_sends_several_at_a_time_within_credits(
-    photograph: Photograph, tiny_profile: Profile
-) -> None:
-    now = most = 0
-
-    async def counting(stream: Stream, image: pb.Image) -> None:
-        nonlocal now, most
-        now += 1
-        most = max(most, now)
-        await asyncio.sleep(0.02)
-        now -= 1
-        await stream.answer(image.id)
-
-    cascade = FakeCascade(tiny_profile, counting)
-    cascade.credits = 3
-    async with serve_grpc(cascade) as address, AsyncClient(address) as client:
-        async for _ in client.stream([photograph] * 9, in_flight=100):
-            pass
-    assert 1 < most <= 3
-
-
-async def test_a_stream_takes_asynchronous_sources_and_passes_their_errors_on(
-    photograph: Photograph, tiny_profile: Profile
-) -> None:
-    async def camera() -> AsyncIterator[Photograph]:
-        yield photograph
-        yield photograph
-        raise RuntimeError("unplugged")
-
-    async with serve("http", tiny_profile) as address, AsyncClient(address) as client:
-        results = client.stream(camera())
-        assert (await anext(results)).answer is not None
-        assert (await anext(results)).answer is not None
-        with pytest.raises(RuntimeError, match="unplugged"):
-            await anext(results)
-
-
-async def test_a_stream_may_be_left(photograph: Photograph, tiny_profile: Profile) -> None:
-    taken = 0
-
-    def endless() -> Iterator[Photograph]:
-        nonlocal taken
-        while True:
-            taken += 1
-            yield photograph
-
-    async with serve("grpc", tiny_profile) as address, AsyncClient(address) as client:
-        async with contextlib.aclosing(client.stream(endless())) as results:
-            async for _ in results:
-                break
-        so_far = taken
-        assert (await client.classify(photograph)).label == "class 3"
-        assert taken <= so_far + 1
-
-
 async def test_a_profile_is_fetched_once_and_kept(
     photograph: Photograph, tiny_profile: Profile, tmp_path: Path
 ) -> None:
@@ -310,20 +203,6 @@ def test_the_synchronous_client_raises_what_went_wrong() -> None:
         pass
 
 
-@pytest.mark.parametrize("scheme", ["grpc", "http"])
-def test_a_stream_does_not_outlive_its_synchronous_client(
-    scheme: str, photograph: Photograph, tiny_profile: Profile
-) -> None:
-    with in_thread(serve(scheme, tiny_profile)) as address:
-        with Client(address) as client:
-            read_on, let_go = (client.stream([photograph]) for _ in range(2))
-            assert next(read_on).answer is not None
-            assert next(let_go).answer is not None
-        with pytest.raises(OvertoneError, match="closed"):
-            next(read_on)
-        let_go.close()  # type: ignore[attr-defined]
-
-
 def test_threads_may_share_a_client(photograph: Photograph, tiny_profile: Profile) -> None:
     labels: list[str] = []
     with in_thread(serve("http", tiny_profile)) as address, Client(address) as client:
@@ -347,29 +226,6 @@ def test_every_error_says_what_to_do_and_carries_a_code() -> None:
     assert isinstance(errors.from_code("RESOURCE_EXHAUSTED", "full", 1.5), Refused)
     assert errors.from_code("RESOURCE_EXHAUSTED", "full", 1.5).retry_after == 1.5
     assert isinstance(errors.from_code("SOMETHING_NEW", ""), errors.ServerFailed)
-
-
-def test_folders_are_searched_and_files_taken_as_named(picture_folder: Path) -> None:
-    (picture_folder / "val" / "notes.txt").write_text("no image")
-    (picture_folder / "val" / ".hidden").mkdir()
-    (picture_folder / "val" / ".hidden" / "a.jpg").write_bytes(b"")
-    odd = picture_folder / "val" / "notes.txt"
-    found = list(find([picture_folder / "val", odd, "missing.jpg"]))
-    assert [path.name for path in found] == ["0.jpg", "1.jpg", "2.jpg"] * 2 + ["notes.txt", "missing.jpg"]
-
-
-def test_truth_is_the_folder_when_it_names_a_class() -> None:
-    names = class_names(["tench", "church"], ["n01", "n02"])
-    assert truth(Path("/data/n02/a.jpg"), names) == "church"
-    assert truth(Path("/data/tench/a.jpg"), names) == "tench"
-    assert truth(Path("/data/holiday/a.jpg"), names) is None
-    assert class_names(["tench"]) == {"tench": "tench"}
-
-
-def test_jpeg_bytes_are_those_of_the_equivalent_size(photograph: Photograph) -> None:
-    buffer = io.BytesIO()
-    Image.fromarray(fit(open_rgb(photograph), 32)).save(buffer, "JPEG", quality=75, optimize=True)
-    assert jpeg_bytes(photograph, 64) == len(buffer.getvalue())
 
 
 async def test_http_connections_are_kept_for_an_occasional_image(
@@ -446,64 +302,3 @@ async def test_an_image_that_was_encoded_before_is_sent_as_it_is(
         with pytest.raises(WrongProfile):
             await client.classify(encode_image(photograph, other_profile))
     assert len(cascade.images) == 1
-
-
-async def test_a_stream_takes_no_image_before_it_can_be_sent(
-    photograph: Photograph, tiny_profile: Profile
-) -> None:
-    """The image of a camera must not grow old while it waits for others."""
-    taken = 0
-    release = asyncio.Event()
-
-    def camera() -> Iterator[Photograph]:
-        nonlocal taken
-        while True:
-            taken += 1
-            yield photograph
-
-    async def held(stream: Stream, image: pb.Image) -> None:
-        await release.wait()
-        await stream.answer(image.id)
-
-    cascade = FakeCascade(tiny_profile, held)
-    async with (
-        serve_grpc(cascade) as address,
-        AsyncClient(address) as client,
-        contextlib.aclosing(client.stream(camera(), in_flight=2)) as results,
-    ):
-        first = asyncio.ensure_future(anext(results))
-        while len(cascade.images) < 2:
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(0.05)
-        assert taken == 2
-        release.set()
-        await first
-
-
-@pytest.mark.parametrize("scheme", ["grpc", "http"])
-def test_an_iterable_that_blocks_does_not_hold_the_event_loop(
-    scheme: str, photograph: Photograph, tiny_profile: Profile
-) -> None:
-    """Neither while the loop runs, nor when it is closed."""
-    unplugged = threading.Event()
-
-    def camera() -> Iterator[Photograph]:
-        yield photograph
-        unplugged.wait()
-
-    async def main() -> None:
-        async with (
-            serve(scheme, tiny_profile) as address,
-            AsyncClient(address) as client,
-            contextlib.aclosing(client.stream(camera())) as results,
-        ):
-            assert (await anext(results)).answer is not None
-            assert (await client.classify(photograph)).label == "class 3"
-
-    running = threading.Thread(target=asyncio.run, args=(main(),), daemon=True)
-    running.start()
-    running.join(timeout=20)
-    stuck = running.is_alive()
-    unplugged.set()
-    running.join()
-    assert not stuck

@@ -7,7 +7,7 @@ import pytest
 
 from overtone.edge_client.link_estimator import LinkEstimator
 from overtone.edge_client.liveness import Liveness
-from tests.benchmarks.virtual import virtually
+from tests.link.virtual import virtually
 
 Script = Callable[[Liveness], Awaitable[None]]
 

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from overtone.benchmarks.link.link import Link
 from overtone.edge_client import (
     AsyncClient,
     BadPayload,
@@ -26,6 +25,7 @@ from overtone.edge_client import (
 from overtone.frequency import Encoded, Profile, encode, fit, open_rgb
 from overtone.gpu_server.serve import Running, running
 from overtone.gpu_server.settings import Settings
+from overtone.link import Link
 from tests.edge_client.relay import Relay
 
 Photograph = NDArray[np.uint8]

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from overtone.benchmarks.link.link import Link
 from overtone.edge_client import (
     AsyncClient,
     BadPayload,
@@ -25,6 +24,7 @@ from overtone.edge_client import (
     rest_transport,
 )
 from overtone.frequency import Encoded, Profile, encode, fit, open_rgb
+from overtone.link import Link
 from tests.edge_client.fakes import (
     Die,
     FakeRest,

@@ -12,8 +12,8 @@ from overtone.edge_client.session import Session
 from overtone.edge_client.transport import Upload
 from overtone.frequency import Encoded
 from overtone.protos import overtone_pb2 as pb
-from tests.benchmarks.virtual import virtually
 from tests.edge_client.simulated import SimulatedImage
+from tests.link.virtual import virtually
 
 
 @dataclass

@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from overtone.benchmarks.child import Child
-from overtone.benchmarks.link.link import Link
 from overtone.frequency import Encoded, Profile, encode, fit, open_rgb
 from overtone.gpu_server.serve import Running, running
 from overtone.gpu_server.settings import Settings
+from overtone.link import Link
 
 # Seconds for anything that should take a moment: the machine may be busy, and no test is about speed.
 LATER = 120.0

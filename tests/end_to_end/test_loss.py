@@ -7,9 +7,9 @@ from typing import Any
 
 import httpx
 
-from overtone.benchmarks.link.link import Link
-from overtone.benchmarks.link.sockets import endpoint
 from overtone.frequency import Encoded
+from overtone.link import Link
+from overtone.link.sockets import endpoint
 from tests.end_to_end.conftest import SCHEMES, Connect, Serve, Server, Start, eventually
 
 FOREVER = 1e6
@@ -38,14 +38,14 @@ class Way:
             self._connect(self.link, self._transport, "--operating-point", "never") as device,
         ):
             if deaf is not None:
-                self.link._down.delay = FOREVER
+                self.link.downstream.delay = FOREVER
                 await deaf.wait()
             return await device.classify(path)
 
     async def move(self) -> None:
         """Break the connection, and let new ones reach the successor, or nobody."""
         await self.link.cut()
-        self.link._down.delay = 0.0
+        self.link.downstream.delay = 0.0
         if self._successor is not None:
             self.link.target = endpoint(self._successor)
         self.link.restore()

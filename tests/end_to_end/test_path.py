@@ -5,8 +5,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from overtone.benchmarks.link.link import Link
 from overtone.frequency import Encoded
+from overtone.link import Link
 from tests.end_to_end.conftest import Connect, Server
 
 WAYS = list(product(("grpc", "rest"), ("on_demand", "ahead", "at_once")))

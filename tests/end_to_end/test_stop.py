@@ -10,8 +10,8 @@ from typing import Any
 
 import grpc
 
-from overtone.benchmarks.link.link import Link
 from overtone.frequency import Encoded
+from overtone.link import Link
 from overtone.protos import overtone_pb2 as pb
 from overtone.protos import overtone_pb2_grpc as stubs
 from tests.end_to_end.conftest import LATER, Connect, Server, Start

@@ -1,4 +1,4 @@
-"""When the core asks for high: by threshold, by quality, by a rule that weighs bytes, with a mix."""
+"""When the core asks for high: by threshold, by quality, with a mix."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ from overtone.gpu_server.errors import Overloaded
 from overtone.gpu_server.metrics import Metrics
 from overtone.gpu_server.service import Service
 from overtone.gpu_server.settings import Settings
-from overtone.models import Mix, OperatingPoint, Rule, read_card, rewrite
+from overtone.models import Mix, OperatingPoint, read_card, rewrite
 from tests.gpu_server.conftest import SHARED_LOOP
 
 pytestmark = SHARED_LOOP
@@ -30,21 +30,19 @@ ALL, NONE = 0.0, 1.1
 
 @pytest.fixture(scope="module")
 def checkpoint(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Points by quality and by rule: whatever low says, high is expected to gain about 0.38."""
+    """A point that depends on the quality, and one that always asks for high."""
     card = read_card(tiny_checkpoint)
     profile = card.profile.id.hex()
-    gains = {"both": (2.0, 0.0, 0.0, 0.0), "low": (0.0, 0.0, 0.0, 0.0)}
 
-    def point(name: str, threshold: float, quality: int = 2, rule: Rule | None = None) -> OperatingPoint:
+    def point(name: str, threshold: float, quality: int = 2) -> OperatingPoint:
         return OperatingPoint(
-            name=name, threshold=threshold, method="risk control", quality=quality, profile=profile, rule=rule
+            name=name, threshold=threshold, method="risk control", quality=quality, profile=profile
         )
 
     points = (
         point("varied", ALL),
         point("varied", NONE, quality=3),
-        point("cheap", ALL, rule=Rule(price=1e-6, **gains)),
-        point("dear", NONE, rule=Rule(price=1.0, **gains)),
+        point("asking", NONE),
     )
     path = tmp_path_factory.mktemp("core") / "core.safetensors"
     changes = {"operating_points": points, "operating_point": "varied", "mix": Mix(low=0.5, high=0.5)}
@@ -96,23 +94,8 @@ async def test_the_point_of_the_quality_decides(
     assert json.loads(core.description.card)["certified"]["varied"] == [2, 3]
 
 
-async def test_a_rule_weighs_the_bytes_that_low_announces(core: Core, encoded: Encoded) -> None:
-    cheap = await core.low(encoded.low, Options("cheap"))
-    assert isinstance(cheap, NeedHigh)
-    assert cheap.high_bytes == len(encoded.high)
-    dear = await core.low(encoded.low, Options("dear"))
-    assert isinstance(dear, Answer)
-    assert (dear.stage, dear.confident) == (Stage.LOW, True)
-
-
-async def test_an_image_has_no_bytes_to_weigh(core: Core, jpeg: bytes) -> None:
-    """So the threshold decides, which is the other way round in both points."""
-    assert (await core.image(jpeg, Options("cheap"))).stage is Stage.LOW
-    assert (await core.image(jpeg, Options("dear"))).stage is Stage.HIGH
-
-
 async def test_a_mixed_answer_does_not_depend_on_what_was_kept(core: Core, encoded: Encoded) -> None:
-    options = Options("cheap", top=3)
+    options = Options("asking", top=3)
     need = await core.low(encoded.low, options)
     assert isinstance(need, NeedHigh)
     assert need.probabilities is not None
@@ -129,25 +112,25 @@ async def test_brown_out_answers_instead_of_asking(
     core: Core, settings: Callable[..., Settings], encoded: Encoded
 ) -> None:
     overloaded = busy(core, settings())
-    answer = await overloaded.low(encoded.low, Options("cheap"))
+    answer = await overloaded.low(encoded.low, Options("asking"))
     assert isinstance(answer, Answer)
     assert (answer.stage, answer.confident) == (Stage.BROWNOUT, False)
-    both = await overloaded.classify(encoded.low, encoded.high, Options("cheap"))
+    both = await overloaded.classify(encoded.low, encoded.high, Options("asking"))
     assert both.stage is Stage.HIGH  # its bytes are spent already
 
 
 async def test_where_high_finds_no_room_low_is_the_answer(
     core: Core, settings: Callable[..., Settings], encoded: Encoded
 ) -> None:
-    need = await core.low(encoded.low, Options("cheap"))
+    need = await core.low(encoded.low, Options("asking"))
     assert isinstance(need, NeedHigh)
     full = busy(core, settings(), full=True)
-    answer = await full.high(encoded.low, encoded.high, Options("cheap"), need)
+    answer = await full.high(encoded.low, encoded.high, Options("asking"), need)
     assert answer.stage is Stage.BROWNOUT
     with pytest.raises(Overloaded):
-        await full.high(encoded.low, encoded.high, Options("cheap"))
+        await full.high(encoded.low, encoded.high, Options("asking"))
     with pytest.raises(Overloaded):
-        await full.low(encoded.low, Options("cheap"))
+        await full.low(encoded.low, Options("asking"))
 
 
 async def test_images_that_take_long_to_decode_hold_up_no_payload(
@@ -161,11 +144,11 @@ async def test_images_that_take_long_to_decode_hold_up_no_payload(
         return open_rgb(*arguments)
 
     monkeypatch.setattr("overtone.gpu_server.core.open_rgb", slow)
-    images = [asyncio.create_task(core.image(jpeg, Options("cheap"))) for _ in range(4)]
+    images = [asyncio.create_task(core.image(jpeg, Options("asking"))) for _ in range(4)]
     await asyncio.to_thread(begun.wait, 30)
     try:
         async with asyncio.timeout(5):
-            await core.low(encoded.low, Options("cheap"))
+            await core.low(encoded.low, Options("asking"))
         assert not any(image.done() for image in images)
     finally:
         gate.set()

@@ -100,7 +100,7 @@ def test_a_mixed_answer_is_what_training_measures(mixing: Path, image: Bands, ti
     known = replace(image, low_probabilities=first[0])
     np.testing.assert_allclose(network.run(Stage.HIGH, [known]), mixed.numpy(), atol=1e-4)
     assert not np.allclose(mixed.numpy(), torch.softmax(alone / card.temperature.high, 1).numpy(), atol=1e-3)
-    # `training.predict` mixes in the same place.
+    # `training.evaluation.predictions` mixes in the same place.
     np.testing.assert_allclose(cascade.answer(low, alone).numpy(), (0.6 * low + 0.8 * alone).numpy())
 
 

@@ -8,6 +8,7 @@ import torch
 from overtone.models import bundled, cost, load, read_card
 
 NAMES = sorted(bundled())
+DECISIONS = Path(__file__).parents[2] / "docs" / "decisions.md"
 
 
 def test_something_is_bundled() -> None:
@@ -29,11 +30,16 @@ def test_card_fits_the_weights(name: str) -> None:
     assert {p.name for p in card.operating_points} >= {"careful", "balanced", "thrifty"}
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_the_decisions_say_how_it_answers(name: str) -> None:
+    """docs/decisions.md and the card agree on whether low's logits are mixed into the high answer."""
+    mix = read_card(name).mix
+    how = f"mixes {mix.low:.2f} low + {mix.high:.2f} high" if mix else "answers with high's logits alone"
+    assert f"`{name}` {how}" in " ".join(DECISIONS.read_text("utf-8").split())
+
+
 def test_imagenette_keeps_what_the_readme_says() -> None:
-    card = read_card("imagenette")
-    if not card.accuracy:
-        pytest.skip("not measured since its tables were fitted again: overtone evaluate")
-    found = card.accuracy[0]
+    found = read_card("imagenette").accuracy[0]
     assert found.n == 3925
     assert found.low >= 0.78
     assert found.cascade >= 0.82
@@ -41,24 +47,17 @@ def test_imagenette_keeps_what_the_readme_says() -> None:
 
 
 @pytest.mark.data
-def test_accuracy_on_real_pictures(data_folder: Path) -> None:
+def test_accuracy_on_real_images(data_folder: Path) -> None:
     """A sample of val, through the codec: within five standard errors of the card."""
-    from overtone.training.calibrate import modes
-    from overtone.training.data import part
-    from overtone.training.predict import predict
+    from overtone.training.data import read_split
+    from overtone.training.evaluation.predictions import predict
 
     model, card = load("imagenette")
-    if not card.accuracy:
-        pytest.skip("not measured since its tables were fitted again: overtone evaluate")
-    pictures = part(data_folder, "val", card.classes, card.profile.labels)
-    sample = pictures.take(range(0, len(pictures), max(1, len(pictures) // 200)))
-    said = card.accuracy[0]
-    found = modes(
-        predict(model, sample, card.profile, said.quality),
-        card.temperature,
-        card.threshold(card.operating_point),
-    )
+    stated = card.accuracy[0]
+    sample = read_split(data_folder, "val", card.classes, card.profile.labels).spread(200)
+    p = predict(model, sample, card.profile, stated.quality)
+    found = p.modes(p.early(card.temperature, card.threshold()))
     margin = 5 * (0.25 / len(sample)) ** 0.5
-    assert found.cascade == pytest.approx(said.cascade, abs=margin)
-    assert found.low == pytest.approx(said.low, abs=margin)
-    assert found.mean_bytes == pytest.approx(said.mean_bytes, rel=0.15)
+    assert found.cascade == pytest.approx(stated.cascade, abs=margin)
+    assert found.low == pytest.approx(stated.low, abs=margin)
+    assert found.mean_bytes == pytest.approx(stated.mean_bytes, rel=0.15)

@@ -5,9 +5,8 @@ import torch
 from torch import nn
 
 from overtone.frequency.channels import HIGH, LOW
-from overtone.models import Cascade, load
+from overtone.models import BodyArchitecture, Cascade, build, load
 from overtone.models.bodies import Body
-from overtone.models.body_cascade import BodyArchitecture, build
 from overtone.models.coefficient_stem import FoldedConv
 from overtone.models.fusion import fused
 

@@ -23,12 +23,21 @@ def test_every_command_explains_itself(command: str) -> None:
     assert "Usage" in found.output
 
 
-def test_every_command_of_train_is_named() -> None:
-    said = " ".join(runner.invoke(app, ["train", "--help"]).output.split())
-    overview = runner.invoke(app, ["--help"]).output
-    for name in ("gate", "select", "average", "codec"):
-        assert f"`overtone train {name}`" in said
-        assert f"`{name}`" in overview
+@pytest.mark.parametrize(
+    ("group", "option", "commands"),
+    [("train", "--epochs", ("average", "codec")), ("calibrate", "--alpha", ("simulate", "mix"))],
+)
+def test_help_of_a_group_shows_its_commands_and_options(
+    group: str, option: str, commands: tuple[str, ...]
+) -> None:
+    shown = runner.invoke(app, [group, "--help"]).output
+    assert option in shown
+    assert f"overtone {group} " in shown, "an example"
+    for name in commands:
+        assert f"{name} " in shown
+        alone = runner.invoke(app, [group, name, "--help"]).output
+        assert f"{group} {name}" in alone
+        assert "Example" in alone
 
 
 @pytest.mark.parametrize(
@@ -36,6 +45,9 @@ def test_every_command_of_train_is_named() -> None:
     [
         (["evaluate", "nowhere", "--data", "."], "no such checkpoint"),
         (["train", "nothing", "--data", "."], "no such recipe"),
+        (["train", "codce", "imagenette"], "no recipe or subcommand 'codce'; did you mean 'codec'?"),
+        (["calibrate", "simulat", "--data", "."], "no checkpoint or subcommand 'simulat'; did you mean"),
+        (["train", "--data", ".", "nothing"], "no such recipe"),
         (["train", "imagenette", "--data", "/nowhere"], "no such folder"),
         (["evaluate", "imagenette", "--data", ".", "--device", "toaster"], "not a device"),
         (["train", "imagenette", "--data", ".", "--out", "file"], "file: a file; a run takes a folder"),

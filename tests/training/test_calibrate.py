@@ -1,66 +1,150 @@
-import numpy as np
+"""`overtone calibrate` as a person meets it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from typer.testing import CliRunner
 
-from overtone.models import Temperature
-from overtone.training.calibrate import fit_temperature, modes, operating_points, risk_controlled_threshold
-from overtone.training.predict import Predictions
-from tests.training.populations import predictions
+from overtone.cli import app
+from overtone.models import load, read_card, rewrite
 
-
-def test_temperature_is_found() -> None:
-    p = predictions()
-    rng = np.random.default_rng(1)
-    logits = rng.normal(size=(20_000, 5)) * 2
-    probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    drawn = (probabilities.cumsum(1) > rng.random((20_000, 1))).argmax(1)
-    assert fit_temperature(3 * logits, drawn) == pytest.approx(3.0, rel=0.05)
-    assert fit_temperature(p.low, p.targets) > 1
+runner = CliRunner()
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.integers(0, 2**31), st.integers(5, 300), st.sampled_from([0.005, 0.01, 0.05, 0.2]))
-def test_threshold_is_the_least_that_keeps_the_risk(seed: int, n: int, alpha: float) -> None:
-    rng = np.random.default_rng(seed)
-    scores = np.round(rng.random(n), 2)  # rounded, so that ties occur
-    low_right, high_right = rng.random(n) < scores, rng.random(n) < 0.9
-    threshold = risk_controlled_threshold(scores, low_right, high_right, alpha)
-
-    def risk(t: float) -> float:
-        return float(((scores >= t) & high_right & ~low_right).sum() + 1) / (n + 1)
-
-    if (1 / (n + 1)) > alpha:
-        assert threshold > 1
-        return
-    assert risk(threshold) <= alpha
-    below = scores[scores < threshold]
-    assert not below.size or risk(below.max()) > alpha
+@pytest.fixture
+def checkpoint(two_class_checkpoint: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "mine.safetensors"
+    path.write_bytes(two_class_checkpoint.read_bytes())
+    return path
 
 
-def test_promise_is_kept_on_new_pictures() -> None:
-    """The mean loss over many fresh draws stays within alpha."""
-    losses = []
-    for seed in range(60):
-        p, fresh = predictions(500, seed), predictions(4000, 1000 + seed)
-        t = fit_temperature(p.low, p.targets)
-        temperature = Temperature(low=t)
-        point = next(o for o in operating_points(p, temperature) if o.name == "thrifty")
-        assert point.alpha == 0.02
-        found = modes(fresh, temperature, point.threshold)
-        losses.append(found.both - found.cascade)
-    assert np.mean(losses) <= 0.02
+def output(arguments: list[str], images: Path) -> str:
+    found = runner.invoke(app, ["calibrate", *arguments, "--data", str(images), "--workers", "0"])
+    assert found.exit_code == 0, found.output
+    return found.stdout
 
 
-def test_modes_by_hand() -> None:
-    p = Predictions(
-        low=np.array([[5.0, 0.0], [0.0, 5.0], [0.1, 0.0]]),
-        high=np.array([[0.0, 1.0], [0.0, 1.0], [0.0, 1.0]]),
-        targets=np.array([0, 1, 1]),
-        low_bytes=np.array([10, 20, 30]),
-        high_bytes=np.array([100, 200, 300]),
-    )
-    found = modes(p, Temperature(), 0.9)
-    assert (found.low, found.both, found.cascade) == (2 / 3, 2 / 3, 1.0)
-    assert found.exit_share == 2 / 3
-    assert found.mean_bytes == 20 + 100
+def printed(arguments: list[str], images: Path) -> Any:
+    return json.loads(output([*arguments, "--json"], images))
+
+
+def test_standard_points_replace_what_was_there(checkpoint: Path, images: Path) -> None:
+    weights = load(checkpoint)[0].state_dict()
+    out = printed([str(checkpoint)], images)
+    model, card = load(checkpoint)
+    assert [p.name for p in card.operating_points] == ["careful", "balanced", "thrifty"]
+    assert card.operating_point == out["default"] == "balanced"
+    assert card.temperature.model_dump() == out["temperature"]
+    for point in card.operating_points:
+        assert (point.n, point.k, point.quality) == (2, 0, 2)
+        assert point.profile == out["profile"] == card.profile.id.hex()
+        assert point.data == f"{images.name}/calibration"
+        assert point.exit_share == 0  # two images are too few for any guarantee
+    assert all((value == weights[key]).all() for key, value in model.state_dict().items())
+    table = " ".join(output([str(checkpoint)], images).split())
+    assert "wrote" in table
+    assert "never" in table
+
+
+def test_one_point_is_added_at_one_quality(checkpoint: Path, images: Path) -> None:
+    before = read_card(checkpoint)
+    arguments = ["--split", "train", "--share", "0.25", "--name", "quarter", "--quality", "3", "--default"]
+    out = printed([str(checkpoint), *arguments], images)
+    card = read_card(checkpoint)
+    assert card.temperature == before.temperature
+    assert card.operating_points[1:] == before.operating_points
+    assert card.operating_point == "quarter"
+    point = card.point("quarter", 3)
+    assert point.model_dump(mode="json", exclude_none=True) == out["operating_points"][0]
+    assert (point.method, point.share, point.quality, point.n) == ("share", 0.25, 3, 24)
+    assert card.certified()["quarter"] == (3,)
+
+
+def test_a_mix_is_kept_and_dropped(checkpoint: Path, images: Path, tmp_path: Path) -> None:
+    before = checkpoint.read_bytes()
+    out = tmp_path / "other.safetensors"
+    output([str(checkpoint), "--out", str(out), "--report", "val", "--with-mix"], images)
+    assert checkpoint.read_bytes() == before
+    model, card = load(out)
+    assert model.mix == card.mix is not None
+    assert (card.accuracy[0].data, card.accuracy[0].n) == (f"{images.name}/val", 6)
+    output([str(out), "--without-mix"], images)
+    assert read_card(out).mix is None
+
+
+def test_stale_certificates_are_made_again(checkpoint: Path, images: Path) -> None:
+    output([str(checkpoint)], images)
+    card = read_card(checkpoint)
+    stale = tuple(p.model_copy(update={"profile": "00c0ffee"}) for p in card.operating_points)
+    rewrite(checkpoint, card.model_copy(update={"operating_points": stale}), checkpoint)
+    refused = runner.invoke(app, ["evaluate", str(checkpoint), "--data", str(images)])
+    assert "overtone calibrate" in refused.stderr
+    # A single point cannot be added beside them.
+    added = runner.invoke(app, ["calibrate", str(checkpoint), "--data", str(images), "--share", "0.5"])
+    assert (added.exit_code, "00c0ffee" in added.stderr) == (1, True)
+    output([str(checkpoint)], images)
+    assert read_card(checkpoint).operating_points == card.operating_points
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["imagenette"], "give --out FILE"),
+        (["CHECKPOINT", "--out", "/nowhere/x.safetensors"], "no such folder"),
+        (["CHECKPOINT", "--alpha", "2"], "between 0 and 1"),
+        (["CHECKPOINT", "--out", "."], "a folder"),
+        (["CHECKPOINT", "--alpha", "0.1", "--share", "0.1"], "one target"),
+        (["CHECKPOINT", "--quality", "9"], "no quality 9"),
+        (["CHECKPOINT", "--share", "0.5", "--with-mix"], "a mix changes every point"),
+        (["CHECKPOINT", "--split", "foo"], "no split 'foo'"),
+        (["CHECKPOINT", "--report", "foo"], "no split 'foo'"),
+        (["CHECKPOINT", "--data", "/nowhere"], "/nowhere: no such folder"),
+        (["mix", "CHECKPOINT", "--report", "foo"], "no split 'foo'"),
+        (["simulate", "nowhere"], "no such checkpoint"),
+    ],
+)
+def test_mistakes_are_found_before_the_work(
+    arguments: list[str], message: str, checkpoint: Path, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("overtone.training.calibration.calibrate.predict", None)
+    refused(arguments, message, checkpoint, images)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["CHECKPOINT", "--mean-bytes", "1"], "low alone takes"),
+        (["simulate", "CHECKPOINT", "--count", "2"], "1 to 1"),
+    ],
+)
+def test_mistakes_that_only_the_work_shows(
+    arguments: list[str], message: str, checkpoint: Path, images: Path
+) -> None:
+    refused(arguments, message, checkpoint, images)
+
+
+def refused(arguments: list[str], message: str, checkpoint: Path, images: Path) -> None:
+    """One line on standard error, and the checkpoint is unchanged."""
+    before = checkpoint.read_bytes()
+    given = [str(checkpoint) if a == "CHECKPOINT" else a for a in arguments]
+    data = [] if "--data" in given else ["--data", str(images)]
+    found = runner.invoke(app, ["calibrate", *given, *data, "--workers", "0"])
+    assert found.exit_code == 1
+    assert message in found.stderr
+    assert len(found.stderr.strip().splitlines()) == 1
+    assert checkpoint.read_bytes() == before
+
+
+def test_trials_store_nothing(checkpoint: Path, images: Path) -> None:
+    before = checkpoint.read_bytes()
+    split = [str(checkpoint), "--split", "train"]
+    trials = printed(["simulate", *split, "--splits", "20", "--alpha", "0.3"], images)
+    assert (trials[0]["n"], trials[0]["splits"], trials[0]["bound"]) == (12, 20, 0.3)
+    mixes = printed(["mix", *split, "--report", "val"], images)
+    assert set(mixes["on"]) == {"train, cross-validated", "val"}
+    assert set(mixes["on"]["val"]) == {"high alone", "equal", "fitted"}
+    for trial in (["simulate", *split, "--splits", "2"], ["mix", *split]):
+        assert output(trial, images).count("\n") > 4
+    assert checkpoint.read_bytes() == before

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from overtone.frequency.channels import HIGH, LOW
-from overtone.training.rate import Rate
+from overtone.training.codec.rate import Rate
 
 RNG = np.random.default_rng(3)
 
@@ -12,7 +12,7 @@ def of(plane: np.ndarray, step: float, threshold: float = 0.5, channel: int = 1)
     return float(Rate(plane[:, None].astype(np.float32), (channel,), threshold)(np.array([step]))[0])
 
 
-def test_nothing_to_say_costs_nothing() -> None:
+def test_zeros_cost_nothing() -> None:
     assert of(np.zeros((4, 8, 8)), 16) == 0
 
 
@@ -28,7 +28,7 @@ def test_coarser_steps_and_wider_dead_zones_cost_less() -> None:
     assert of(noise, 32, 0.7) < of(noise, 32)
 
 
-def test_dc_is_what_its_neighbours_leave() -> None:
+def test_dc_is_predicted_from_its_neighbours() -> None:
     ramp = np.add.outer(np.arange(12), np.arange(12))[None].repeat(6, 0) * 100
     assert of(ramp, 96, channel=0) < of(ramp, 96, channel=1) / 2
 

@@ -2,38 +2,18 @@ from pathlib import Path
 
 import pytest
 
-from overtone.frequency.channels import SETS
 from overtone.training.data import Augmentation
-from overtone.training.kinds import CascadeNetwork, ResNet50, channels_of
+from overtone.training.network_configs import BaselineConfig, CascadeConfig
 from overtone.training.recipe import RECIPES, Optimiser, Recipe, RecipeError, known, load_recipe
-from overtone.training.systems import build
-
-EVERY = [path.relative_to(RECIPES).with_suffix("").as_posix() for path in sorted(RECIPES.rglob("*.toml"))]
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", known())
 def test_recipes_that_come_with_it(name: str) -> None:
     recipe = load_recipe(name)
     # Further cycles of a checkpoint make the same checkpoint.
-    assert recipe.name == name.replace("/", "-").removesuffix("-again").removesuffix("-tuned")
+    assert recipe.name == name.removesuffix("-again").removesuffix("-tuned")
     assert (RECIPES / f"{name}.toml").read_text("utf-8").startswith("# "), "says what it is"
-
-
-def test_every_experiment_stands_for_a_gpu_and_for_two_cores() -> None:
-    names = set(known())
-    small = {name.removeprefix("small/") for name in names if name.startswith("small/")}
-    report = {name.removeprefix("report-") for name in names if name.startswith("report-")}
-    assert small - {"structure-3"} == report, "report itself is structure 3"
-    assert "base" not in small
-
-
-def test_the_reports_recipe() -> None:
-    for name in ("report", "report-rgb", "report-structure-2-cat-012"):
-        o = load_recipe(name).optimiser
-        assert (o.lr, o.momentum, o.weight_decay, o.batch, o.warmup) == (0.5, 0.9, 1e-4, 128, 5)
-    assert load_recipe("report").epochs == (90, 90)
-    assert load_recipe("report-frequency-24").epochs == (90,)
-    assert load_recipe("report-structure-2-cat-012").network.stages == (0, 1, 2)  # type: ignore[union-attr]
+    assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
 
 
 def test_progressive_sizes() -> None:
@@ -52,18 +32,16 @@ def test_rate_warms_up_and_falls_to_nothing() -> None:
     ("text", "message"),
     [
         ("size = 100", "r.toml: size: 100 is not a multiple of 8"),
+        ("progressive = [[0.5, 100]]", "size: 100"),
         ("[quality]\nsteps = [16, 32]", "coarse to fine"),
         ("[optimizer]", "optimizer"),
         ("[augment]\nscales = [1, 1]", "augment.scales"),
         ("size =", "Invalid"),
         ("epochs = [3]", "cascade is trained in 2 step"),
-        ("epochs = [3, 3]\n[network]\nkind = 'resnet50'\ninput = 24", "resnet50 is trained in 1 step"),
-        ("[network]\nkind = 'resnet51'", "resnet51"),
-        ("[network]\nkind = 'resnet50'\ninput = 25", "named set"),
-        ("[network]\nkind = 'resnet50'\ninput = [0, 0]", "twice"),
-        ("[network]\nkind = 'resnet50'\ninput = [0, 192]", "0 to 191"),
-        ("[network]\nkind = 'resnet50'\ninput = 'none.toml'", "no file of channels"),
-        ("epochs = [1]\n[network]\nkind = 'gate'\ncost = 1\n[optimiser]\ndistil = 0.5", "structure 3"),
+        ("epochs = [3, 3]\n[network]\nkind = 'patch'", "patch is trained in 1 step"),
+        ("[network]\nkind = 'resnet51'", "no kind of network 'resnet51'; there are cascade"),
+        ("[network]\nwide = 1", "network.wide"),
+        ("epochs = [1]\n[network]\nkind = 'patch'\n[optimiser]\ndistil = 0.5", "structure 3"),
         ("[optimiser]\nbatch = 2\naccumulate = 3", "3 parts"),
         ("extends = 'r'", "extends itself"),
         ("extends = 'none'", "'none'"),
@@ -77,64 +55,36 @@ def test_wrong_recipes(tmp_path: Path, text: str, message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_unknown_name_lists_the_known() -> None:
-    with pytest.raises(RecipeError, match="small/rgb"):
+def test_unknown_name() -> None:
+    with pytest.raises(RecipeError, match=r"no such recipe; give a \.toml file or one of .*imagenette"):
         load_recipe("nothing")
 
 
-def test_extends_merges_tables_and_names_the_file(tmp_path: Path) -> None:
-    (tmp_path / "a.toml").write_text('name = "first"\nsize = 64\n[optimiser]\nlr = 0.1\nbatch = 8\n')
-    (tmp_path / "b.toml").write_text('extends = "a"\n[optimiser]\nbatch = 16\n')
-    (tmp_path / "c.toml").write_text('extends = "b"\n[network]\nstructure = 1\n')
-    recipe = load_recipe(str(tmp_path / "c.toml"))
-    assert (recipe.name, recipe.size) == ("c", 64)
-    assert (recipe.optimiser.lr, recipe.optimiser.batch) == (0.1, 16)
-    assert recipe.network == CascadeNetwork(structure=1)
-
-
-def test_a_circle_of_recipes_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "a.toml").write_text('extends = "b"')
-    (tmp_path / "b.toml").write_text('extends = "a"')
+def test_a_recipe_extends_another(tmp_path: Path) -> None:
+    (tmp_path / "base.toml").write_text("size = 64\nepochs = [1]\n[network]\nkind = 'patch'\nwidth = 0.1\n")
+    (tmp_path / "mine.toml").write_text("extends = 'base'\n[network]\nstem = 8\n")
+    recipe = load_recipe(tmp_path / "mine.toml")
+    assert (recipe.name, recipe.size) == ("mine", 64)
+    assert recipe.network == BaselineConfig(width=0.1, stem=8)
+    (tmp_path / "base.toml").write_text("extends = 'mine'\n")
     with pytest.raises(RecipeError, match="extends itself"):
-        load_recipe(str(tmp_path / "a.toml"))
+        load_recipe(tmp_path / "mine.toml")
 
 
-def test_channels_come_from_a_set_a_list_or_a_file(tmp_path: Path) -> None:
-    (tmp_path / "chosen.toml").write_text("channels = [0, 8, 64]")
-    found = {}
-    for text in ("24", "[5, 3]", '"rgb"', '"chosen.toml"'):
-        path = tmp_path / "r.toml"
-        path.write_text(f'epochs = [1]\n[network]\nkind = "resnet50"\ninput = {text}\n')
-        network = load_recipe(str(path)).network
-        assert isinstance(network, ResNet50)
-        found[text] = channels_of(network.input)
-    assert list(found.values()) == [SETS[24], (5, 3), None, (0, 8, 64)]
+def test_a_network_is_a_cascade_unless_it_says_otherwise(tmp_path: Path) -> None:
+    (tmp_path / "r.toml").write_text("[network]\nlow_width = 0.25\n[augment]\nscale = [0.25, 1.0]\n")
+    recipe = load_recipe(tmp_path / "r.toml")
+    assert recipe.network == CascadeConfig(low_width=0.25)
+    assert recipe.augment == Augmentation(scale=(0.25, 1.0))
 
 
-def test_a_recipe_survives_its_json() -> None:
-    for name in ("small/gate", "report-rgb", "imagenette-again", "small/structure-2-add"):
-        recipe = load_recipe(name)
-        assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
-
-
-def test_augmentation_is_the_recipes_own() -> None:
-    assert load_recipe("small/rgb").augment == Augmentation(scale=(0.25, 1.0))
-
-
-def test_widths_of_the_small_ones() -> None:
-    def features(name: str) -> int:
-        module = build(load_recipe(name), 10).module
-        return {k: v.shape[1] for k, v in module.named_parameters() if k.endswith("linear.weight")}.popitem()[
-            1
-        ]
-
-    assert features("small/frequency-6") == 512
-    assert features("small/half-24") == 256
-    assert features("small/structure-3") == 256
-
-
-def test_a_mobilenet_needs_a_map_to_look_at(tmp_path: Path) -> None:
-    path = tmp_path / "r.toml"
-    path.write_text('name = "r"\nsize = 128\nepochs = [1]\n[network]\nkind = "mobilenetv2"\ninput = 24\n')
-    with pytest.raises(RecipeError, match="more than 128"):
-        load_recipe(str(path))
+def test_changes_of_the_command_line() -> None:
+    recipe = load_recipe("imagenette")
+    assert recipe.changed(size=None, epochs=None, seed=None, start=None) == recipe
+    assert recipe.changed(epochs=(3,)).epochs == (3, 3)
+    smaller = recipe.changed(size=96, seed=4)
+    assert (smaller.size, smaller.progressive, smaller.seed) == (96, (), 4)
+    with pytest.raises(RecipeError, match="size: "):
+        recipe.changed(size=0)
+    with pytest.raises(RecipeError, match="2 step"):
+        recipe.changed(epochs=(3, 3, 3))

@@ -26,13 +26,12 @@ def test_requantise() -> None:
     assert requantise(x, torch.tensor(10.0)).tolist() == [-20.0, 0.0, 0.0, 30.0]
 
 
-def test_a_quantiser_rounds_each_picture_its_way() -> None:
+def test_each_image_has_its_quantiser() -> None:
     x = torch.tensor([-26.0, -6.0, 4.0, 26.0]).view(1, 1, 1, 4).repeat(2, 1, 1, 1)
     steps, thresholds = torch.full((2, 1, 1, 1), 10.0), torch.tensor([0.5, 0.65]).view(2, 1, 1, 1)
     both = Quantiser(steps, thresholds)
     assert both(x)[0].flatten().tolist() == [-30, -10, 0, 30]
     assert both(x)[1].flatten().tolist() == [-20, 0, 0, 20]
-    assert both.of(slice(1, 2))(x[:1]).flatten().tolist() == [-20, 0, 0, 20]
 
 
 def test_a_quantiser_agrees_with_the_device() -> None:
@@ -44,7 +43,7 @@ def test_a_quantiser_agrees_with_the_device() -> None:
         np.testing.assert_array_equal(ours.numpy(), device)
 
 
-def test_jitter_is_around_the_step_and_of_each_channel() -> None:
+def test_jitter_varies_the_step_of_each_channel() -> None:
     generator = torch.Generator().manual_seed(0)
     steps = jittered(torch.full((500, 1, 1, 1), 64.0), 24, 0.35, generator)
     assert steps.shape == (500, 24, 1, 1)

@@ -1,0 +1,94 @@
+"""What a device could send without Overtone: an image, shrunk, as JPEG, WebP, AVIF or JPEG XL.
+
+JPEG and WebP use their slowest settings. AVIF uses speed 6 and JPEG XL effort 7, their encoders' defaults,
+which already take several times as long as Overtone's encoder (docs/bytes.md says what slower ones would save).
+"""
+
+import io
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile
+
+Codec = Literal["jpeg", "webp", "avif", "jxl", "cut"]
+Pixels = NDArray[np.uint8]
+
+SIDES = (64, 80, 96, 112, 128, 160, 192, 224)
+QUALITIES: dict[Codec, tuple[int, ...]] = {
+    "jpeg": (5, 10, 20, 35, 55, 75),
+    "webp": (0, 4, 10, 25, 40, 60),
+    "avif": (0, 8, 15, 25, 35, 50),
+    "jxl": (0, 10, 25, 45),
+}
+# Progressive JPEGs that are cut off: sides, quality, and the bytes that are kept.
+CUT_SIDES, CUT_QUALITY, KEPT = (112, 160, 224), 50, (600, 900, 1300, 1900, 2800)
+NAMES = ("JPEG", "WebP", "AVIF", "JPEG XL", "progressive JPEG, cut")
+TITLES: dict[Codec, str] = dict(zip((*QUALITIES, "cut"), NAMES, strict=True))
+OPTIONS: dict[Codec, dict[str, Any]] = {
+    "webp": {"method": 6},
+    "avif": {"speed": 6, "max_threads": 1},
+    "jxl": {"effort": 7},
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One way to send an image: codec, side in pixels, quality; of a cut JPEG also the bytes `kept`."""
+
+    codec: Codec
+    side: int
+    quality: int
+    kept: int = 0
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {name: value for name, value in asdict(self).items() if name != "kept" or value}
+
+
+def has_jxl() -> bool:
+    """Whether Pillow's plugin for JPEG XL is installed; Pillow has no support of its own."""
+    return find_spec("pillow_jxl") is not None
+
+
+def settings() -> list[Setting]:
+    """All settings that are tried."""
+    codecs = [codec for codec in QUALITIES if codec != "jxl" or has_jxl()]
+    whole = [
+        Setting(codec, side, quality) for codec in codecs for side in SIDES for quality in QUALITIES[codec]
+    ]
+    return whole + [Setting("cut", side, CUT_QUALITY, kept) for side in CUT_SIDES for kept in KEPT]
+
+
+def send(rgb: Pixels, setting: Setting) -> tuple[int, Pixels]:
+    """An image uint8[side, side, 3] through a codec: the bytes of its file, and the decoded image."""
+    if setting.codec == "jxl":
+        import_module("pillow_jxl")  # registers the format with Pillow
+    image, codec = Image.fromarray(rgb), setting.codec
+    if codec not in ("jpeg", "cut"):
+        file = _encoded(image, codec, setting.quality, **OPTIONS[codec])
+        return len(file), _decoded(file)
+    progressive = _encoded(image, "jpeg", setting.quality, optimize=True, progressive=True)
+    if codec == "jpeg":  # the shorter of two that decode to the same image
+        file = min(_encoded(image, "jpeg", setting.quality, optimize=True), progressive, key=len)
+        return len(file), _decoded(file)
+    before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, True
+    try:
+        return len(progressive[: setting.kept]), _decoded(progressive[: setting.kept])
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = before
+
+
+def _encoded(image: Image.Image, kind: str, quality: int, **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, quality=quality, **options)
+    return file.getvalue()
+
+
+def _decoded(file: bytes) -> Pixels:
+    with Image.open(io.BytesIO(file)) as image:
+        return np.asarray(image.convert("RGB"))

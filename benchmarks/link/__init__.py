@@ -1,1 +1,0 @@
-"""Thin links: rates, delays, loss and outages, checked against the kernel."""

@@ -1,0 +1,1 @@
+"""What reproduces the two papers. Run from a clone, as `python -m experiments.NAME`; not installed."""

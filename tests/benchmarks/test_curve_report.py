@@ -1,0 +1,102 @@
+"""Tables, pages and figures are made from a document alone; docs/bytes.md has the tables of its log."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from overtone.benchmarks import pages
+from overtone.benchmarks.curve import figure, report
+from overtone.benchmarks.curve.comparison import BEST
+from overtone.benchmarks.curve.report import ReportError, markdown, page_tables, read_log
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def row(size: float, top1: float, **settings: object) -> dict[str, Any]:
+    return {"bytes": size, "top1": top1, "wire": size + 300, "post": size + 700} | settings
+
+
+@pytest.fixture
+def found() -> dict[str, Any]:
+    """A document as `overtone bench bytes` writes it."""
+    ours = [row(300, 0.80), row(500, 0.85), row(900, 0.86)]
+    baselines = [
+        {"rival": name} | row(size * f, top1, side=112, quality=20)
+        for name, f in (("WebP", 1.0), ("AVIF", 1.2))
+        for size, top1 in ((600, 0.78), (1100, 0.84), (2000, 0.87))
+    ]
+    ratio = {"ratio": 0.5, "lower": 0.45, "upper": 0.55, "from_top1": 0.8, "to_top1": 0.86}
+    return {
+        "checkpoint": "flowers",
+        "rival": "baseline",
+        "rival_size": 124,
+        "data": "flowers/val",
+        "n": 3000,
+        "calibrated_on": 900,
+        "ratio": 0.5,
+        "interval": [0.45, 0.55],
+        "ratios": [{"rival": BEST, "measure": m} | ratio for m in ("payload", "wire", "post")],
+        "ours": [r | {"quality": q, "threshold": 0.7, "exit_share": 0.8} for q, r in enumerate(ours, 1)],
+        "rivals": baselines,
+        "overhead": {name: {"up": 48.0, "down": 63.0} for name in ("image", "high", "post")},
+        "macs": dict.fromkeys(("rival", "ours", "ours_low", "ours_both"), 3.2e8),
+    }
+
+
+def test_markdown_has_all_tables(found: dict[str, Any]) -> None:
+    page = markdown(found)
+    for line in (
+        f"| {BEST} | 0.50 (0.45 to 0.55) |",
+        "| WebP | 112 px, quality 20 | 84.00% | 1100 | 1400 | 1800 |",
+        "| an image posted over HTTP/1.1, with its answer | 48 | 63 |",
+        "| images of flowers/val, on which all numbers are measured | 3,000 |",
+    ):
+        assert line in page
+    assert f"| {BEST} |  |  |  |" in markdown(found | {"ratios": []})
+
+
+def test_figures_label_every_line_and_every_quality(
+    found: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Figure] = []
+    save = Figure.savefig
+
+    def kept(self: Figure, *args: Any, **options: Any) -> None:
+        drawn.append(self)
+        save(self, *args, **options)
+
+    monkeypatch.setattr(Figure, "savefig", kept)
+    paths = figure.draw_both(found, tmp_path / "bytes.png")
+    assert [path.name for path in paths] == ["bytes.png", "bytes-wire.png"]
+    for each, words in zip(
+        drawn, ("0.50 times the best baseline's bytes (", "'s bytes on the wire"), strict=True
+    ):
+        assert {"WebP", "AVIF", "1", "2", "3"} <= {text.get_text() for text in each.axes[0].texts}
+        assert each.axes[0].get_xscale() == "log"
+        assert words in each.get_suptitle()
+    with Image.open(paths[0]) as image:
+        # Shown with 800 pixels in a README.
+        assert 1000 < image.width <= 1600
+    # Where the curves have no range in common there is no number.
+    figure.draw(found | {"ratios": []}, figure.PAYLOAD, tmp_path / "bytes.png")
+
+
+def test_a_log_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(ReportError, match="no such file"):
+        report.render_log(tmp_path)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / report.LOG).write_text("{")
+    with pytest.raises(ReportError, match="cannot be read"):
+        report.render_log(tmp_path)
+
+
+def test_the_kept_page_has_the_tables_of_its_log() -> None:
+    page = DOCS / "bytes.md"
+    filled = pages.filled(page, page_tables(read_log(DOCS)))
+    assert page.read_text("utf-8") == filled, "run overtone bench bytes --logged"
+    for name in ("bytes-imagenette.png", "bytes-imagenette-wire.png"):
+        assert f"(images/{name})" in filled
+        assert (DOCS / "images" / name).is_file()

@@ -1,0 +1,1 @@
+"""Temperatures, operating points with their certificates, and tests of what these guarantee."""

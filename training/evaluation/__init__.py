@@ -1,0 +1,1 @@
+"""What a checkpoint reaches on labelled images."""

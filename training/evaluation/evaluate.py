@@ -1,0 +1,84 @@
+"""What `overtone evaluate` does: predictions for a folder, then tables or JSON."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from overtone.frequency import ImageError
+from overtone.models import Card, choose_device, load
+from overtone.training.data import DataError, read_split
+from overtone.training.evaluation import tables
+from overtone.training.evaluation.metrics import Measured, card_cost, measure
+from overtone.training.evaluation.predictions import predict
+
+
+def evaluate(
+    checkpoint: str,
+    data: Path,
+    *,
+    qualities: Sequence[int] = (),
+    every_quality: bool = False,
+    threshold: float | None = None,
+    operating_point: str | None = None,
+    split_name: str = "val",
+    as_json: bool = False,
+    full: bool = False,
+    workers: int = 0,
+    device: str = "auto",
+) -> None:
+    """Measure a checkpoint on a folder, at one quality or several, and show the results.
+
+    Details (`full`) are of the first quality asked for; with `every_quality`, of the default one.
+
+    Raises:
+        ValueError: no such checkpoint, quality, point, folder or device; a damaged image. All but the last are
+            found before the work begins.
+    """
+    if threshold is not None and operating_point is not None:
+        raise DataError("a threshold replaces an operating point: give one of the two")
+    model, card = load(checkpoint, choose_device(device))
+    images = read_split(data, split_name, card.classes, card.profile.labels)
+    asked = card.profile.qualities if every_quality else tuple(qualities) or (card.profile.quality,)
+    for quality in asked:
+        card.profile.index(quality)
+    used = {q: card.threshold(operating_point, q) if threshold is None else threshold for q in asked}
+    try:
+        rows = {
+            q: measure(predict(model, images, card.profile, q, workers), card, q, at)
+            for q, at in used.items()
+        }
+    except ImageError as error:
+        # A worker process reports a damaged image as a whole traceback, whose last line says what is wrong.
+        *_, last = str(error).strip().splitlines()
+        raise DataError(last.rpartition(f"{ImageError.__name__}: ")[2]) from error
+    main = rows[card.profile.quality if every_quality else asked[0]]
+    what = f"{card.name} on {data.name}/{split_name}"
+    if as_json:
+        print(json.dumps(document(card, rows, main)))
+    else:
+        _print(what, card, rows, main, full)
+
+
+def document(card: Card, rows: dict[int, Measured], main: Measured) -> dict[str, Any]:
+    """The JSON object: the main quality's entry at the top, and all entries if there are several."""
+    head = {"checkpoint": card.name, "n": main.n, "size": card.profile.size}
+    more = {"qualities": [_entry(card, row) for row in rows.values()]} if len(rows) > 1 else {}
+    return head | _entry(card, main) | more
+
+
+def _entry(card: Card, found: Measured) -> dict[str, Any]:
+    entry = asdict(found)
+    entry["cascade"]["exit_share"] = entry.pop("exit_share")
+    return entry | {"cost": asdict(card_cost(card)) | {"mean_macs": found.cascade.mean_macs}}
+
+
+def _print(what: str, card: Card, rows: dict[int, Measured], main: Measured, full: bool) -> None:
+    console, title = Console(), f"{what}: {main.n} images, {card.profile.size} px"
+    console.print(tables.modes_table(title, tuple(rows.values()), card.cost.parameters))
+    if full:
+        console.print(tables.thresholds_table(main))
+        console.print(tables.reliability_table(main))

@@ -1,0 +1,141 @@
+"""From trained weights to a checkpoint: tables, temperatures, default quality, operating points and card."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from overtone.frequency import Profile
+from overtone.frequency.channels import HIGH, LOW
+from overtone.models import (
+    Accuracy,
+    Card,
+    Cascade,
+    CheckpointError,
+    Costs,
+    Training,
+    save,
+)
+from overtone.training.calibration.risk_targets import DEFAULT_POINT, Provenance, standard_points
+from overtone.training.calibration.temperature import fit_temperatures
+from overtone.training.codec.tables import tables_for
+from overtone.training.data import Images
+from overtone.training.evaluation.predictions import Predictions, predict
+from overtone.training.recipe import Recipe
+
+
+def fit_profile(recipe: Recipe, train: Images) -> Profile:
+    """The profile of a recipe: one step for all channels, and tables counted on training images."""
+    steps = tuple((step,) * len(LOW + HIGH) for step in recipe.quality.steps)
+    return Profile(
+        name=recipe.name,
+        size=recipe.size,
+        low=LOW,
+        high=HIGH,
+        qualities=tuple(range(1, len(steps) + 1)),
+        quality=len(steps) // 2 + 1,
+        steps=steps,
+        tables=tables_for(train, recipe.size, steps, LOW, HIGH),
+        labels=tuple(recipe.labels.get(c, c) for c in train.classes),
+    )
+
+
+def export(
+    recipe: Recipe,
+    model: Cascade,
+    train: Images,
+    calibration: Images,
+    out: Path,
+    data: str,
+    workers: int = 0,
+) -> Card:
+    """Choose on the calibration split whatever is left to choose, and write the checkpoint."""
+    profile = fit_profile(recipe, train)
+    counted = recipe.network.cost_at(len(train.classes), recipe.size)
+    card = Card(
+        name=recipe.name,
+        architecture=model.architecture,
+        classes=train.classes,
+        cost=Costs(parameters=counted.parameters, low_macs=counted.low_macs or 0, macs=counted.macs),
+        training=Training(
+            recipe=recipe.model_dump_json(),
+            data=data,
+            images=len(train),
+            calibration_images=len(calibration),
+            epochs=recipe.epochs,
+            seed=recipe.seed,
+            torch=torch.__version__,
+        ),
+        **decide(model, profile, calibration, data, recipe.quality.tolerance, workers),
+    )
+    write(out, model, card)
+    return card
+
+
+def write(out: Path, model: Cascade, card: Card) -> None:
+    """Save a checkpoint and say so."""
+    save(out, model, card)
+    message = f"wrote {out}: quality {card.profile.quality}, threshold {card.threshold():.3f}"
+    Console().print(message, soft_wrap=True)
+
+
+def decide(
+    model: Cascade, profile: Profile, calibration: Images, data: str, tolerance: float, workers: int = 0
+) -> dict[str, Any]:
+    """The fields of a card that predictions on the calibration split of `data` decide, for every quality."""
+    found = {q: predict(model, calibration, profile, q, workers) for q in profile.qualities}
+    profile = replace(profile, quality=choose_quality(found, tolerance))
+    temperature = fit_temperatures(found[profile.quality])
+    points = tuple(
+        point
+        for q, p in found.items()
+        for point in standard_points(p, temperature, Provenance(profile, q, f"{data}/calibration"))
+    )
+    return {
+        "profile": profile,
+        "temperature": temperature,
+        "mix": None,
+        "operating_points": points,
+        "operating_point": DEFAULT_POINT,
+        "accuracy": (),
+    }
+
+
+def choose_quality(found: dict[int, Predictions], tolerance: float) -> int:
+    """The quality with the fewest bytes whose cascade is at most `tolerance` of top-1 below the best."""
+    modes = {}
+    for quality, p in found.items():
+        temperature = fit_temperatures(p)
+        default = next(o for o in standard_points(p, temperature) if o.name == DEFAULT_POINT)
+        modes[quality] = p.modes(p.early(temperature, default.threshold))
+    best = max(m.cascade for m in modes.values())
+    good = [q for q, m in modes.items() if m.cascade >= best - tolerance]
+    return min(good, key=lambda q: modes[q].mean_bytes)
+
+
+def accuracy_of(p: Predictions, card: Card, data: str) -> Accuracy:
+    """The card's accuracy at its default quality and operating point, from predictions on `data`."""
+    threshold = card.threshold()
+    return Accuracy(
+        data=data,
+        n=len(p.targets),
+        quality=card.profile.quality,
+        threshold=threshold,
+        low_bytes=float(p.low_bytes.mean()),
+        high_bytes=float(p.high_bytes.mean()),
+        **asdict(p.modes(p.early(card.temperature, threshold))),
+    )
+
+
+def check_writable(out: Path) -> None:
+    """Fail before the work rather than after it.
+
+    Raises:
+        CheckpointError: the folder of `out` does not exist, or `out` is a folder.
+    """
+    if not out.parent.is_dir():
+        raise CheckpointError(f"{out.parent}: no such folder")
+    if out.is_dir():
+        raise CheckpointError(f"{out}: a folder; give a file in it")

@@ -1,0 +1,150 @@
+"""The networks that a recipe can name, one class per `kind`. Further kinds are added with `register`."""
+
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
+
+import torch
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny
+from torch import nn
+
+from overtone.models import Architecture, Cost, ResNetCascade, cost, load
+from overtone.models.resnet import LAYERS, STRIDES
+from overtone.training.baseline_network import PatchResNet, from_cascade
+from overtone.training.systems import CascadeSystem, SingleSystem
+
+Four = tuple[int, int, int, int]
+
+
+class StartError(ValueError):
+    """A checkpoint whose weights a network cannot start from."""
+
+
+class Section(BaseModel):
+    """A table of a recipe: immutable, and unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NetworkConfig(Section):
+    """A network without what the data decides: its number of classes and its weights."""
+
+    kind: str
+    # Number of training steps.
+    steps: ClassVar[int] = 1
+    # The side of an image is a multiple of this many pixels.
+    multiple: ClassVar[int] = 8
+
+    @property
+    def rgb(self) -> bool:
+        """Whether it reads RGB images instead of coefficients."""
+        return False
+
+    def build(self, classes: int) -> SingleSystem:
+        """The network with random weights."""
+        raise NotImplementedError
+
+    def start(self, checkpoint: str, device: torch.device) -> tuple[nn.Module, tuple[str, ...]]:
+        """A network of this kind with the weights of a checkpoint, and the classes it was trained on.
+
+        Raises:
+            StartError: the checkpoint holds a different network.
+        """
+        raise StartError(f"{checkpoint}: a network of kind {self.kind} cannot start from a checkpoint")
+
+    def check_size(self, size: int) -> None:
+        """Refuse a side in pixels that the network cannot read.
+
+        Raises:
+            ValueError: the message says which sides it can.
+        """
+        if size % self.multiple:
+            raise ValueError(f"size: {size} is not a multiple of {self.multiple}")
+
+    def cost_at(self, classes: int, size: int) -> Cost:
+        """Its cost at size x size pixels, counted without allocating the network."""
+        with torch.device("meta"):
+            system = self.build(classes)
+            return cost(system.module, size, None if system.channels is None else len(system.channels))
+
+
+KINDS: dict[str, type[NetworkConfig]] = {}
+C = TypeVar("C", bound=NetworkConfig)
+
+
+def register(config: type[C]) -> type[C]:
+    """Let recipes name this kind of network."""
+    KINDS[config.model_fields["kind"].default] = config
+    return config
+
+
+def _by_kind(value: Any) -> Any:
+    """The configuration of a table, whose kind is a cascade unless it says otherwise."""
+    if not isinstance(value, dict):
+        return value
+    kind = value.get("kind", "cascade")
+    if kind not in KINDS:
+        raise ValueError(f"no kind of network {kind!r}; there are {', '.join(sorted(KINDS))}")
+    return KINDS[kind].model_validate(value)
+
+
+Network = Annotated[SerializeAsAny[NetworkConfig], BeforeValidator(_by_kind)]
+
+
+@register
+class CascadeConfig(NetworkConfig):
+    """Low and high network; see `models.Architecture`."""
+
+    kind: Literal["cascade"] = "cascade"
+    steps: ClassVar[int] = 2
+    structure: int = 3
+    fusion: str = "concatenate"
+    stages: tuple[int, ...] = (0, 1, 2, 3)
+    low_width: float = 0.5
+    high_width: float = 0.5
+    stem: int = 32
+    strides: Four = STRIDES
+    layers: Four = LAYERS
+
+    def architecture(self, classes: int) -> Architecture:
+        """The architecture for this many classes."""
+        return Architecture(classes=classes, **self.model_dump(exclude={"kind"}))
+
+    def build(self, classes: int) -> CascadeSystem:
+        """The cascade with random weights."""
+        return CascadeSystem(ResNetCascade(self.architecture(classes)))
+
+    def start(self, checkpoint: str, device: torch.device) -> tuple[nn.Module, tuple[str, ...]]:
+        """The cascade of a checkpoint."""
+        model, card = load(checkpoint, device)
+        if card.architecture != self.architecture(card.architecture.classes):
+            raise StartError(f"{checkpoint} has a different network than the recipe")
+        return model, card.classes
+
+
+@register
+class BaselineConfig(NetworkConfig):
+    """One ResNet-50 on RGB images in patches of 4x4 pixels, which can start from a cascade's weights."""
+
+    kind: Literal["patch"] = "patch"
+    multiple: ClassVar[int] = 4
+    width: float = Field(default=0.5, gt=0)
+    stem: int = Field(default=64, gt=0)
+    strides: Four = STRIDES
+    layers: Four = LAYERS
+
+    @property
+    def rgb(self) -> bool:
+        """It does."""
+        return True
+
+    def build(self, classes: int) -> SingleSystem:
+        """The network with random weights."""
+        return SingleSystem(PatchResNet(classes, self.width, self.stem, self.strides, self.layers), None)
+
+    def start(self, checkpoint: str, device: torch.device) -> tuple[nn.Module, tuple[str, ...]]:
+        """The high network of a checkpoint, rewritten to read pixels."""
+        cascade, card = load(checkpoint, device)
+        model = from_cascade(cascade)
+        same = self.build(len(card.classes)).module.state_dict()
+        if {k: v.shape for k, v in model.state_dict().items()} != {k: v.shape for k, v in same.items()}:
+            raise StartError(f"{checkpoint} has a different network than the recipe")
+        return model, card.classes
