@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from experiments.channel_gate import GatedResNet
 from overtone.frequency.channels import ALL, COUNT, SETS, Channels
-from overtone.models.cascade import Normalise
 from overtone.models.resnet import LAYERS, STRIDES, Body, Head, initialise
+from overtone.models.resnet_cascade import Normalise
 from overtone.training.data.downloads import torchvision
 from overtone.training.network_configs import Four, NetworkConfig, register
 from overtone.training.systems import RGB, SingleSystem

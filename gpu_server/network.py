@@ -1,23 +1,20 @@
 """The torch side: a cascade prepared for one device, which the engine's worker thread runs on batches."""
 
-import copy
 import logging
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
-from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch import Tensor
 
 from overtone.gpu_server.answer import Stage
 from overtone.gpu_server.cuda_graphs import Forward, GraphPool, Inputs
 from overtone.gpu_server.inference import Bands
 from overtone.models import Card, Cascade, Temperature, choose_device, load
+from overtone.models.fusion import fused
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +23,6 @@ CPU_SIZES = (1, 2, 4, 8)
 CUDA_SIZES = (1, 2, 4, 8, 16, 32, 64)
 # The smallest probability that float32 holds to full precision.
 SMALLEST = float(np.finfo(np.float32).tiny)
-
-M = TypeVar("M", bound=nn.Module)
 
 
 def open_network(
@@ -72,7 +67,7 @@ class TorchNetwork:
         self.cuda = device.type == "cuda"
         self.sizes = sizes or (CUDA_SIZES if self.cuda else CPU_SIZES)
         self._graphs = GraphPool() if graphs and self.cuda else None
-        self._cascade = fuse(cascade, _example(card)).to(device)
+        self._cascade = fused(cascade, _example(card)).to(device)
         self._card = card
         self._forward: dict[tuple[Stage, int], Forward] = {}
 
@@ -166,27 +161,6 @@ class TorchNetwork:
     @property
     def _temperature(self) -> Temperature:
         return self._card.temperature
-
-
-def fuse(model: M, example: Inputs) -> M:
-    """A copy with every batch normalisation folded into the convolution before it.
-
-    Children are paired in the order in which they were registered. In the usual networks that is the order of the
-    computation, but it need not be; so the result is compared on an example, and the model is returned unchanged
-    if it differs.
-    """
-    fused = copy.deepcopy(model)
-    for parent in fused.modules():
-        for (name, first), (after, second) in pairwise(list(parent.named_children())):
-            if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
-                setattr(parent, name, fuse_conv_bn_eval(first, second))
-                setattr(parent, after, nn.Identity())
-    with torch.inference_mode():
-        before, now = model(*example), fused(*example)
-    if torch.allclose(before, now, rtol=1e-3, atol=1e-3 * float(before.abs().max() + 1)):
-        return fused
-    log.warning("convolutions and normalisations could not be fused; running them separately")
-    return model
 
 
 def _dequantise(values: Tensor, steps: Tensor) -> Tensor:

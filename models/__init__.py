@@ -1,16 +1,24 @@
 """The networks, their cost, their checkpoints."""
 
+from overtone.models.architectures import AnyArchitecture, build
+from overtone.models.bodies import Body
+from overtone.models.body_cascade import BodyArchitecture, BodyCascade
 from overtone.models.card import Accuracy, Card, CardError, Costs, Temperature, Training
-from overtone.models.cascade import Architecture, Cascade, State
+from overtone.models.cascade import Cascade, State
 from overtone.models.checkpoint import CheckpointError, bundled, find, load, read_card, rewrite, save
 from overtone.models.cost import Cost, cost
 from overtone.models.device import choose_device
 from overtone.models.mix import Mix
 from overtone.models.operating_point import OperatingPoint
+from overtone.models.resnet_cascade import Architecture, ResNetCascade
 
 __all__ = [
     "Accuracy",
+    "AnyArchitecture",
     "Architecture",
+    "Body",
+    "BodyArchitecture",
+    "BodyCascade",
     "Card",
     "CardError",
     "Cascade",
@@ -19,9 +27,11 @@ __all__ = [
     "Costs",
     "Mix",
     "OperatingPoint",
+    "ResNetCascade",
     "State",
     "Temperature",
     "Training",
+    "build",
     "bundled",
     "choose_device",
     "cost",

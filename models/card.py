@@ -12,7 +12,7 @@ from pydantic import (
 )
 
 from overtone.frequency.profile import Profile
-from overtone.models.cascade import Architecture
+from overtone.models.architectures import AnyArchitecture
 from overtone.models.mix import Mix
 from overtone.models.operating_point import OperatingPoint
 
@@ -90,7 +90,7 @@ class Card(_Section):
     """
 
     name: str
-    architecture: Architecture
+    architecture: AnyArchitecture
     profile: Profile
     # Names of the class folders of the training data, in the order of the profile's labels.
     classes: tuple[str, ...]

@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from overtone.models.architectures import build
 from overtone.models.card import STALE, Card, one_line
 from overtone.models.cascade import Cascade
 
@@ -93,7 +94,7 @@ def load(
     """
     card = read_card(name_or_path, stale=stale)
     path = find(name_or_path)
-    model = Cascade(card.architecture, card.mix)
+    model = build(card.architecture, card.mix)
     try:
         model.load_state_dict({key: value.float() for key, value in _tensors(path).items()})
     except RuntimeError as error:

@@ -49,11 +49,11 @@ def tiny_checkpoint(tiny_profile: Profile, tmp_path_factory: pytest.TempPathFact
     """A random cascade with the operating points "always" (low answers), "never" and "default" (0.5)."""
     import torch
 
-    from overtone.models import Architecture, Card, Cascade, Costs, OperatingPoint, cost, save
+    from overtone.models import Architecture, Card, Costs, OperatingPoint, ResNetCascade, cost, save
 
     torch.manual_seed(0)
     architecture = Architecture(classes=10, low_width=1 / 16, high_width=1 / 16, stem=8, layers=(1, 1, 1, 1))
-    model = Cascade(architecture).eval()
+    model = ResNetCascade(architecture).eval()
     points = {"always": 0.0, "never": 1.1, "default": 0.5}
     counted = cost(model, tiny_profile.size)
     card = Card(

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from overtone.frequency.channels import BLOCK, HIGH, LOW
 from overtone.frequency.dct import LEVEL_SHIFT, RGB_TO_YCC, dct_matrix
-from overtone.models.cascade import Cascade, Normalise, Stem
+from overtone.models.cascade import Cascade
 from overtone.models.resnet import LAYERS, STRIDES, Body, Head, initialise
+from overtone.models.resnet_cascade import Normalise, ResNetCascade, Stem
 
 PATCH = 4
 # Ratio of a coefficient of 8x8 pixels to the same frequency of the 4x4 pixels they shrink to.
@@ -57,6 +58,8 @@ def from_cascade(cascade: Cascade) -> PatchResNet:
     Raises:
         ValueError: the high body does not read both stems (structures 1 and 2).
     """
+    if not isinstance(cascade, ResNetCascade):
+        raise ValueError("a baseline is made of two ResNets; this cascade has other bodies")
     a = cascade.architecture
     if a.structure != 3:
         raise ValueError(f"a baseline is made of structure 3; this cascade has structure {a.structure}")

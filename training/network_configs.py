@@ -6,7 +6,7 @@ import torch
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny
 from torch import nn
 
-from overtone.models import Architecture, Cascade, Cost, cost, load
+from overtone.models import Architecture, Cost, ResNetCascade, cost, load
 from overtone.models.resnet import LAYERS, STRIDES
 from overtone.training.baseline_network import PatchResNet, from_cascade
 from overtone.training.systems import CascadeSystem, SingleSystem
@@ -110,7 +110,7 @@ class CascadeConfig(NetworkConfig):
 
     def build(self, classes: int) -> CascadeSystem:
         """The cascade with random weights."""
-        return CascadeSystem(Cascade(self.architecture(classes)))
+        return CascadeSystem(ResNetCascade(self.architecture(classes)))
 
     def start(self, checkpoint: str, device: torch.device) -> tuple[nn.Module, tuple[str, ...]]:
         """The cascade of a checkpoint."""

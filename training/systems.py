@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from overtone.frequency.channels import HIGH, LOW, Channels
-from overtone.models.cascade import Cascade, Normalise
+from overtone.models.cascade import Cascade
+from overtone.models.resnet_cascade import Normalise, ResNetCascade
 
 Steps = tuple[tuple[nn.Module, ...], ...]
 RGB = 3
@@ -47,7 +48,7 @@ class SingleSystem:
 
 @dataclass(frozen=True)
 class CascadeSystem(SingleSystem):
-    """The high/low separation, trained in two steps on low and high channels."""
+    """A cascade, trained in two steps on low and high channels."""
 
     module: Cascade
     channels: Channels = LOW + HIGH
@@ -59,13 +60,15 @@ class CascadeSystem(SingleSystem):
     def logits(self, step: int, x: Tensor) -> Tensor:
         """Logits of the high network in the step that trains it, otherwise of the low one."""
         x6, x18 = x[:, : len(LOW)], x[:, len(LOW) :]
-        if self.module.high_head in self.module.steps()[step]:
+        if self.module.order[step] == "high":
             both: Tensor = self.module(x6, x18)
             return both
         return self.module.low(x6)[0]
 
     def normalise(self, mean: Tensor, std: Tensor) -> None:
-        """Set the normalisation of both bands."""
+        """Set the normalisation of both bands; bodies bring their own."""
+        if not isinstance(self.module, ResNetCascade):
+            return
         set_normalisation(self.module.low_norm, mean[: len(LOW)], std[: len(LOW)])
         set_normalisation(self.module.high_norm, mean[len(LOW) :], std[len(LOW) :])
 

@@ -17,7 +17,7 @@ from overtone.benchmarks.curve.baselines import Setting, send
 from overtone.benchmarks.curve.evaluation import Evaluation, Outcome
 from overtone.benchmarks.curve.overhead import Framing, Overhead
 from overtone.frequency import fit, open_rgb
-from overtone.models import load
+from overtone.models import Architecture, load
 from overtone.training import weights
 from overtone.training.baseline_network import from_cascade
 from overtone.training.compression import Compression, resized
@@ -48,6 +48,7 @@ def folder(tmp_path: Path, photograph: NDArray[np.uint8]) -> Path:
 def options(tiny_checkpoint: Path, tmp_path: Path) -> curve.Options:
     cascade, card = load(tiny_checkpoint)
     a = card.architecture
+    assert isinstance(a, Architecture)
     recipe = Recipe(
         name="tiny-baseline",
         size=SIZE,

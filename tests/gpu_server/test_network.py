@@ -6,14 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from overtone.frequency import Encoded, Profile, decode_high, decode_low, dequantise
 from overtone.gpu_server.answer import Stage
 from overtone.gpu_server.cuda_graphs import GraphPool, Inputs
 from overtone.gpu_server.inference import Bands
-from overtone.gpu_server.network import TorchNetwork, fuse, open_network
-from overtone.models import Cascade, Mix, Temperature, load, read_card, rewrite
+from overtone.gpu_server.network import TorchNetwork, open_network
+from overtone.models import Mix, Temperature, load, read_card, rewrite
 
 
 @pytest.fixture(scope="module")
@@ -72,39 +71,6 @@ def test_an_example_runs_through_both_stages(network: TorchNetwork) -> None:
 
 def test_a_cpu_takes_sizes_that_need_no_padding(network: TorchNetwork) -> None:
     assert [network.batch_size(n) for n in (1, 2, 3, 4, 7)] == [1, 2, 2, 4, 4]
-
-
-def test_fusing_leaves_no_normalisation_and_the_same_numbers(tiny_checkpoint: Path) -> None:
-    cascade, _ = load(tiny_checkpoint)
-    torch.manual_seed(1)
-    for module in cascade.modules():
-        if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None:
-            nn.init.normal_(module.running_mean)
-            nn.init.uniform_(module.weight, 0.5, 2)
-    example = (20 * torch.randn(2, 6, 8, 8), 20 * torch.randn(2, 18, 8, 8))
-    fused = fuse(cascade, example)
-    assert isinstance(fused, Cascade)
-    assert not any(isinstance(module, nn.BatchNorm2d) for module in fused.modules())
-    with torch.inference_mode():
-        torch.testing.assert_close(fused(*example), cascade(*example), rtol=1e-3, atol=1e-3)
-
-
-def test_what_cannot_be_fused_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:
-    class Crossed(nn.Module):
-        """Registered in an order that is not the computation's."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.convolution = nn.Conv2d(3, 3, 1)
-            self.normalisation = nn.BatchNorm2d(3)
-            nn.init.constant_(self.normalisation.bias, 5.0)
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.convolution(self.normalisation(x))  # type: ignore[no-any-return]
-
-    model = Crossed().eval()
-    assert fuse(model, (torch.randn(1, 3, 4, 4),)) is model
-    assert "could not be fused" in caplog.text
 
 
 @pytest.fixture(scope="module")

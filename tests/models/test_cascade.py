@@ -2,7 +2,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from overtone.models import Architecture, Cascade
+from overtone.models import Architecture, ResNetCascade
 
 SMALL = {"classes": 5, "low_width": 1 / 16, "high_width": 1 / 16, "stem": 8, "layers": (1, 1, 1, 1)}
 VARIANTS = [
@@ -25,7 +25,7 @@ def bands() -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_every_structure(variant: dict[str, object]) -> None:
-    model = Cascade(Architecture.model_validate(SMALL | variant)).eval()
+    model = ResNetCascade(Architecture.model_validate(SMALL | variant)).eval()
     x6, x18 = bands()
     with torch.inference_mode():
         logits, state = model.low(x6)
@@ -36,7 +36,7 @@ def test_every_structure(variant: dict[str, object]) -> None:
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_high_uses_both_bands(variant: dict[str, object]) -> None:
-    model = Cascade(Architecture.model_validate(SMALL | variant))
+    model = ResNetCascade(Architecture.model_validate(SMALL | variant))
     x6, x18 = (x.requires_grad_() for x in bands())
     # Random scales, or the zero-initialised residual branches hide what flows through them.
     for parameter in model.parameters():
@@ -50,14 +50,14 @@ def test_high_uses_both_bands(variant: dict[str, object]) -> None:
 
 @pytest.mark.parametrize("structure", [1, 2, 3])
 def test_steps_train_every_part_once(structure: int) -> None:
-    model = Cascade(Architecture.model_validate(SMALL | {"structure": structure}))
+    model = ResNetCascade(Architecture.model_validate(SMALL | {"structure": structure}))
     first, second = ({id(p) for part in step for p in part.parameters()} for step in model.steps())
     assert first.isdisjoint(second)
     assert first | second == {id(p) for p in model.parameters()}
 
 
 def test_structure_3_trains_high_first_and_leaves_its_stem_alone() -> None:
-    model = Cascade(Architecture.model_validate(SMALL | {"structure": 3}))
+    model = ResNetCascade(Architecture.model_validate(SMALL | {"structure": 3}))
     first, second = model.steps()
     assert model.low_stem in first
     assert model.low_stem not in second
@@ -69,7 +69,7 @@ def test_maps_of_unequal_width_cannot_be_added() -> None:
 
 
 def test_normalisation_is_inside() -> None:
-    model = Cascade(Architecture.model_validate(SMALL)).eval()
+    model = ResNetCascade(Architecture.model_validate(SMALL)).eval()
     x6, _ = bands()
     before, _ = model.low(x6)
     model.low_norm.mean.fill_(3.0)

@@ -7,10 +7,11 @@ from safetensors.torch import save_file
 from overtone.models import (
     Card,
     CardError,
-    Cascade,
     CheckpointError,
     Mix,
     OperatingPoint,
+    ResNetCascade,
+    build,
     load,
     read_card,
     rewrite,
@@ -34,7 +35,7 @@ def test_round_trip(tiny_checkpoint: Path, tmp_path: Path) -> None:
 def test_half_precision_changes_answers_little(tmp_path: Path, tiny_checkpoint: Path) -> None:
     _, card = load(tiny_checkpoint)
     torch.manual_seed(1)
-    model = Cascade(card.architecture).eval()
+    model = build(card.architecture).eval()
     path = tmp_path / "half.safetensors"
     save(path, model, card)
     x = torch.randn(4, 6, 8, 8) * 100
@@ -133,10 +134,12 @@ def test_a_point_is_chosen_by_quality(tiny_checkpoint: Path) -> None:
 def test_rewriting_leaves_the_weights_alone(tiny_checkpoint: Path, tmp_path: Path) -> None:
     model, card = load(tiny_checkpoint)
     exact = tmp_path / "exact.safetensors"
+    assert isinstance(model, ResNetCascade)
     torch.nn.init.normal_(model.low_head.linear.weight)
     save(exact, model, card, half=False)
     rewrite(exact, card.model_copy(update={"name": "new"}), exact)
     again, new = load(exact)
     assert new.name == "new"
+    assert isinstance(again, ResNetCascade)
     assert torch.equal(again.low_head.linear.weight, model.low_head.linear.weight)
     assert [p.name for p in tmp_path.iterdir()] == ["exact.safetensors"]

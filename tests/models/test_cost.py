@@ -4,13 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from overtone.models.cascade import Architecture, Cascade
+from overtone.models import Architecture, ResNetCascade
 from overtone.models.cost import cost, macs, parameters
 
 
 def test_separation_structure_3() -> None:
     with torch.device("meta"):
-        model = Cascade(Architecture(classes=100, structure=3))
+        model = ResNetCascade(Architecture(classes=100, structure=3))
         found = cost(model, 448)
     assert round(found.parameters / 1e6, 3) == 11.987
     assert round((found.parameters - parameters(model.low_head)) / 1e6, 3) == 11.884

@@ -9,17 +9,17 @@ from torch import Tensor
 
 from overtone.frequency.channels import BLOCK, HIGH, LOW
 from overtone.frequency.dct import LEVEL_SHIFT, RGB_TO_YCC, coefficients, dct_matrix
-from overtone.models import Architecture, Cascade, cost, load, read_card
+from overtone.models import Architecture, ResNetCascade, build, cost, load, read_card
 from overtone.training.baseline_network import PATCH, SCALE, from_cascade
 
 TINY = Architecture(classes=5, low_width=1 / 16, high_width=1 / 16, stem=8, layers=(1, 1, 1, 1))
 
 
 @pytest.fixture(scope="module")
-def cascade() -> Cascade:
+def cascade() -> ResNetCascade:
     """With statistics of its own in every normalisation, so that forgetting one would show."""
     torch.manual_seed(3)
-    made = Cascade(TINY)
+    made = ResNetCascade(TINY)
     for norm in (made.low_norm, made.high_norm):
         norm.mean.uniform_(-50, 50)
         norm.std.uniform_(20, 90)
@@ -46,7 +46,9 @@ def split(values: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
     return x[:, : len(LOW)], x[:, len(LOW) :]
 
 
-def test_scaled_inverse_dct_gives_the_same_logits(cascade: Cascade, photograph: NDArray[np.uint8]) -> None:
+def test_scaled_inverse_dct_gives_the_same_logits(
+    cascade: ResNetCascade, photograph: NDArray[np.uint8]
+) -> None:
     values = coefficients(photograph, LOW + HIGH)
     with torch.inference_mode():
         expected = cascade(*split(values))
@@ -74,11 +76,11 @@ def test_costs_what_our_network_costs_on_average_or_a_little_more() -> None:
     assert share is not None
     ours = card.cost.low_macs + (1 - share) * (card.cost.macs - card.cost.low_macs)
     with torch.device("meta"):
-        baseline = from_cascade(Cascade(card.architecture))
+        baseline = from_cascade(build(card.architecture))
         assert 1 <= cost(baseline, 124).macs / ours < 1.1
 
 
-def test_is_a_copy(cascade: Cascade) -> None:
+def test_is_a_copy(cascade: ResNetCascade) -> None:
     made, before = from_cascade(cascade), cascade.high_head.linear.weight.clone()
     with torch.no_grad():
         made.head.linear.weight.zero_()
@@ -87,4 +89,4 @@ def test_is_a_copy(cascade: Cascade) -> None:
 
 def test_other_structures_are_refused() -> None:
     with pytest.raises(ValueError, match="structure 1"):
-        from_cascade(Cascade(TINY.model_copy(update={"structure": 1})))
+        from_cascade(ResNetCascade(TINY.model_copy(update={"structure": 1})))

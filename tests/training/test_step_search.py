@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from overtone.frequency.channels import HIGH, LOW
-from overtone.models import Architecture, Cascade
+from overtone.models import Architecture, ResNetCascade
 from overtone.training.codec.rate import Rate
 from overtone.training.codec.step_search import StepSearch
 
@@ -17,7 +17,7 @@ VALUES = np.random.default_rng(0).laplace(0, 60, (24, 24, 8, 8)).astype(np.float
 def search() -> StepSearch:
     """For a random cascade whose low network reads only its first channel; high is never requested."""
     torch.manual_seed(0)
-    model = Cascade(Architecture(classes=4, **SMALL)).eval()
+    model = ResNetCascade(Architecture(classes=4, **SMALL)).eval()
     for part in model.modules():
         if isinstance(part, torch.nn.BatchNorm2d):
             torch.nn.init.ones_(part.weight)

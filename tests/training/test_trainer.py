@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from overtone.models import Cascade, load
-from overtone.models.cascade import Normalise
+from overtone.models.resnet_cascade import Normalise
 from overtone.training.data import TestSet
 from overtone.training.network_configs import StartError
 from overtone.training.resume import ResumeError

@@ -1,0 +1,15 @@
+"""Every architecture a card can name, and the cascade it describes."""
+
+from overtone.models.body_cascade import BodyArchitecture, BodyCascade
+from overtone.models.cascade import Cascade
+from overtone.models.mix import Mix
+from overtone.models.resnet_cascade import Architecture, ResNetCascade
+
+AnyArchitecture = BodyArchitecture | Architecture
+
+
+def build(architecture: AnyArchitecture, mix: Mix | None = None) -> Cascade:
+    """The cascade of an architecture, with random weights."""
+    if isinstance(architecture, BodyArchitecture):
+        return BodyCascade(architecture, mix)
+    return ResNetCascade(architecture, mix)

@@ -1,0 +1,166 @@
+"""The coefficient stem: any network that reads RGB images, reading DCT coefficients instead.
+
+A block of 8 x 8 pixels shrinks to n x n pixels by an n-point inverse DCT of its lowest n x n frequencies, as
+in libjpeg's scaled decoding. That map is linear, and so is a network's first convolution; where the stride of
+the convolution divides n, the two become one convolution over blocks.
+"""
+
+import copy
+from collections.abc import Sequence
+from math import ceil
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from overtone.frequency.channels import BLOCK, COUNT
+from overtone.frequency.dct import LEVEL_SHIFT, RGB_TO_YCC, dct_matrix
+
+
+def synthesis(channels: Sequence[int], n: int) -> NDArray[np.float64]:
+    """float64[C, 3, n, n]: what one unit of each coefficient adds to R, G and B of a block of n x n pixels."""
+    if not 1 <= n <= BLOCK:
+        raise ValueError(f"a block has 1 to {BLOCK} pixels a side, not {n}")
+    d = np.zeros((BLOCK, n))
+    d[:n] = dct_matrix(n) * (n / BLOCK) ** 0.5
+    blocks = np.einsum("rc,vy,ux->cvuryx", np.linalg.inv(RGB_TO_YCC), d, d)
+    found: NDArray[np.float64] = blocks.reshape(COUNT, 3, n, n)[list(channels)]
+    return found
+
+
+class Decode(nn.Module):
+    """Coefficients float[N, C, h, w] -> normalised RGB images float[N, 3, h * n, w * n], without clipping.
+
+    Args:
+        channels: indices of the C channels; all three DC channels (0, 64, 128) among them.
+        n: pixels a block, 1 to 8 a side.
+        mean: what the network subtracts from R, G and B, in units of 0 to 255.
+        std: what it divides by.
+    """
+
+    weight: Tensor
+    offset: Tensor
+
+    def __init__(self, channels: Sequence[int], n: int, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.n = n
+        weight = synthesis(channels, n) / np.reshape(std, (3, 1, 1))
+        # A constant image is one of DC coefficients alone. With it, zero coefficients around the map are
+        # exactly the zeros that a network pads its normalised input with.
+        colour = BLOCK * RGB_TO_YCC @ (LEVEL_SHIFT - np.asarray(mean, float))
+        offset = [colour[c // BLOCK**2] if c % BLOCK**2 == 0 else 0.0 for c in channels]
+        self.register_buffer("weight", torch.tensor(weight, dtype=torch.float32), persistent=False)
+        self.register_buffer("offset", torch.tensor(offset).float()[:, None, None], persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalised images."""
+        return functional.conv_transpose2d(x + self.offset, self.weight, stride=self.n)
+
+
+class FoldedConv(nn.Module):
+    """`Decode` and the convolution after it as one: coefficients -> the convolution's output.
+
+    The stride of the convolution divides the pixels a block has, so that each block yields m x m outputs: a
+    convolution over blocks with m * m times as many channels, and a pixel shuffle.
+    """
+
+    offset: Tensor
+
+    def __init__(self, decode: Decode, conv: nn.Conv2d) -> None:
+        super().__init__()
+        n, (stride, _) = decode.n, conv.stride
+        self.m = n // stride
+        before, after = padding(conv)
+        # How many blocks away the pixels of one output may lie.
+        reach = max(ceil(before / n), ceil(max(after, 0) / n), 0)
+        weight = _responses(decode, conv, reach, (before, after))
+        rows = [i for i in range(2 * reach + 1) if weight[:, :, i].any() or weight[:, :, :, i].any()]
+        first, last = min(rows), max(rows)
+        self.pad = (reach - first, last - reach) * 2
+        self.register_buffer("offset", decode.offset.clone(), persistent=False)
+        self.conv = nn.Conv2d(weight.shape[1], weight.shape[0], last - first + 1, bias=conv.bias is not None)
+        self.conv.weight = nn.Parameter(weight[:, :, first : last + 1, first : last + 1].contiguous())
+        if conv.bias is not None:
+            self.conv.bias = nn.Parameter(conv.bias.detach().repeat_interleave(self.m**2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What the convolution says of the decoded image."""
+        y: Tensor = self.conv(functional.pad(x + self.offset, self.pad))
+        return functional.pixel_shuffle(y, self.m) if self.m > 1 else y
+
+
+def padding(conv: nn.Conv2d) -> tuple[int, int]:
+    """Zeros before the first and after the last pixel, where the stride divides the side.
+
+    After the last pixel it may be fewer than the convolution says, as its last outputs may not reach them.
+    """
+    (kernel, _), (stride, _) = conv.kernel_size, conv.stride
+    # timm's Conv2dSame pads as TensorFlow does: what is missing, the odd one after.
+    same = type(conv).__name__ == "Conv2dSame" or conv.padding == "same"
+    before = max(kernel - stride, 0) // 2 if same else int(conv.padding[0])
+    return before, kernel - stride - before
+
+
+def can_fold(decode: Decode, conv: nn.Module) -> bool:
+    """Whether `FoldedConv` is the same as the two."""
+    return (
+        isinstance(conv, nn.Conv2d)
+        and conv.stride[0] == conv.stride[1]
+        and conv.kernel_size[0] == conv.kernel_size[1]
+        and (conv.groups, conv.dilation) == (1, (1, 1))
+        and decode.n % conv.stride[0] == 0
+        and _is_same(conv)
+    )
+
+
+def _is_same(conv: nn.Conv2d) -> bool:
+    """Whether an input of a multiple of the stride gives as many outputs as the stride goes into it."""
+    before, _ = padding(conv)
+    missing = conv.kernel_size[0] - 2 * before
+    return (
+        isinstance(conv.padding, str) or type(conv).__name__ == "Conv2dSame" or 0 < missing <= conv.stride[0]
+    )
+
+
+@torch.no_grad()
+def _responses(decode: Decode, conv: nn.Conv2d, reach: int, pads: tuple[int, int]) -> Tensor:
+    """Kernel [O * m * m, C, 2 reach + 1, 2 reach + 1] over blocks: the outputs that each coefficient causes."""
+    n, m, span = decode.n, decode.n // conv.stride[0], 2 * reach + 1
+    channels = len(decode.weight)
+    canvas = torch.zeros(channels, 3, span * n, span * n, dtype=torch.float64)
+    middle = slice(reach * n, (reach + 1) * n)
+    canvas[:, :, middle, middle] = decode.weight.double()
+    padded = functional.pad(canvas, pads * 2)
+    y = functional.conv2d(padded, conv.weight.double(), stride=conv.stride)
+    # An output in the block `reach + d` hears the middle block from -d blocks away.
+    blocks = y.unflatten(3, (span, m)).unflatten(2, (span, m)).flip(2, 4)
+    kernel: Tensor = blocks.permute(1, 3, 5, 0, 2, 4).flatten(0, 2).float()
+    return kernel
+
+
+class CoefficientNetwork(nn.Module):
+    """A network on RGB images that reads coefficients: `network(decode(x))`."""
+
+    def __init__(self, decode: Decode, network: nn.Module, first: str) -> None:
+        super().__init__()
+        self.decode, self.network, self.first = decode, network, first
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What the network says of the decoded images."""
+        y: Tensor = self.network(self.decode(x))
+        return y
+
+    def folded(self) -> nn.Module:
+        """A copy that computes the same with decoding folded into the first convolution, where that is possible.
+
+        For inference: the copy's first convolution is over blocks.
+        """
+        conv = self.network.get_submodule(self.first)
+        if not can_fold(self.decode, conv):
+            return self
+        network = copy.deepcopy(self.network)
+        parent, _, name = self.first.rpartition(".")
+        setattr(network.get_submodule(parent), name, FoldedConv(self.decode, conv))  # type: ignore[arg-type]
+        return network.train(self.training)

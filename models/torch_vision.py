@@ -1,0 +1,35 @@
+"""torchvision beside any torch.
+
+torchvision's Linux x86-64 wheel is linked against CUDA; beside a CPU-only torch its C++ operators are not
+there, and its import stops at registering their fake kernels unless the operators have been declared first.
+"""
+
+import contextlib
+import importlib
+from types import ModuleType
+
+import torch
+
+OPERATORS = (
+    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+)
+_declared: list[torch.library.Library] = []
+
+
+def torchvision() -> ModuleType:
+    """The torchvision package, importable whether or not its operators are."""
+    if not _declared and not torch.cuda.is_available():
+        library = torch.library.Library("torchvision", "FRAGMENT")
+        for operator in OPERATORS:
+            # With a matching wheel the real operators are already there.
+            with contextlib.suppress(RuntimeError):
+                library.define(operator)
+        _declared.append(library)
+    return importlib.import_module("torchvision")
+
+
+def timm() -> ModuleType:
+    """The timm package, which imports torchvision."""
+    torchvision()
+    return importlib.import_module("timm")
