@@ -32,7 +32,7 @@ def demo(
         typer.Option(help="Folder of images; a sub-folder per class if answers are to be judged."),
     ] = None,
     count: Annotated[int, typer.Option(help="At most so many images.")] = 50,
-    model: Model = "imagenette",
+    model: Model = "photographs",
     rate: Annotated[str, typer.Option(help="Of the link, both directions.")] = "1mbit",
     rtt: Annotated[str, typer.Option(help="Round trip of the link.")] = "50ms",
     policy: Annotated[str, typer.Option(help="auto, on_demand, ahead or at_once.")] = "on_demand",

@@ -17,7 +17,7 @@ DATA_VARIABLE = "OVERTONE_DATA"
 # A network that drops packets silently must not keep a demo waiting.
 DOWNLOAD_TIMEOUT = 10.0
 FOREIGN = (
-    "these photographs come with scikit-image and lie outside the checkpoint's classes: "
+    "these photographs come with scikit-image and lie outside the checkpoint's few classes: "
     "their answers mean nothing, their bytes do"
 )
 # The camera images in scikit-image's wheel; the others are drawings, text and textures, or downloaded.

@@ -14,7 +14,7 @@ from overtone.gpu_server.answer import Stage
 from overtone.gpu_server.cuda_graphs import Forward, GraphPool, Inputs
 from overtone.gpu_server.inference import Bands
 from overtone.models import Card, Cascade, Temperature, choose_device, load
-from overtone.models.fusion import fused
+from overtone.models.fusion import example, fused
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class TorchNetwork:
         self.cuda = device.type == "cuda"
         self.sizes = sizes or (CUDA_SIZES if self.cuda else CPU_SIZES)
         self._graphs = GraphPool() if graphs and self.cuda else None
-        self._cascade = fused(cascade, _example(card)).to(device)
+        self._cascade = fused(cascade, example(card.profile)).to(device)
         self._card = card
         self._forward: dict[tuple[Stage, int], Forward] = {}
 
@@ -203,12 +203,3 @@ def _empty(card: Card, stage: Stage, size: int) -> Inputs:
     if stage is Stage.HIGH and card.mix is not None:
         return *inputs, torch.ones(size, len(profile.labels))
     return inputs
-
-
-def _example(card: Card) -> Inputs:
-    """Coefficients of both bands with a spread like that of a photograph."""
-    profile, generator = card.profile, torch.Generator().manual_seed(0)
-    return tuple(
-        50 * torch.randn(1, len(band), profile.blocks, profile.blocks, generator=generator)
-        for band in (profile.low, profile.high)
-    )

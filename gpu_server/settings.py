@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     )
 
     model: str = Field(
-        default="imagenette", min_length=1, description="name of a bundled checkpoint, or a path"
+        default="photographs", min_length=1, description="name of a bundled checkpoint, or a path"
     )
     host: str = "127.0.0.1"
     grpc_port: Port = Field(default=50051, description="0 means any free port")

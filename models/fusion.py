@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from overtone.frequency import Profile
 from overtone.models.cascade import Cascade
 from overtone.models.coefficient_stem import CoefficientNetwork
 
@@ -19,7 +20,7 @@ log = logging.getLogger(__name__)
 M = TypeVar("M", bound=nn.Module)
 
 
-def fused(model: M, example: tuple[Tensor, ...]) -> M:
+def fused(model: M, inputs: tuple[Tensor, ...]) -> M:
     """A copy in which every batch normalisation is part of the convolution before it, if the result is the same.
 
     Networks that read decoded coefficients then decode in their first convolution, where its stride allows it.
@@ -34,9 +35,9 @@ def fused(model: M, example: tuple[Tensor, ...]) -> M:
                 setattr(parent, after, _rest(norm))
     for parent, name, network in list(_coefficient_networks(changed)):
         setattr(parent, name, network.folded())
-    _fix_padding(changed, example)
+    _fix_padding(changed, inputs)
     with torch.inference_mode():
-        pairs = zip(_outputs(model, example), _outputs(changed, example), strict=True)
+        pairs = zip(_outputs(model, inputs), _outputs(changed, inputs), strict=True)
         same = [torch.allclose(a, b, rtol=1e-3, atol=1e-3 * float(a.abs().max() + 1)) for a, b in pairs]
     if all(same):
         return changed
@@ -44,10 +45,19 @@ def fused(model: M, example: tuple[Tensor, ...]) -> M:
     return model
 
 
-def _outputs(model: nn.Module, example: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+def example(profile: Profile) -> tuple[Tensor, Tensor]:
+    """Coefficients float32[1, C, h, w] of both bands, with a spread like that of a photograph."""
+    generator, side = torch.Generator().manual_seed(0), profile.blocks
+    low, high = (
+        50 * torch.randn(1, len(c), side, side, generator=generator) for c in (profile.low, profile.high)
+    )
+    return low, high
+
+
+def _outputs(model: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """The logits of every path through a network: a cascade has two."""
-    both: Tensor = model(*example)
-    return (model.low(example[0])[0], both) if isinstance(model, Cascade) else (both,)
+    both: Tensor = model(*inputs)
+    return (model.low(inputs[0])[0], both) if isinstance(model, Cascade) else (both,)
 
 
 def _rest(norm: nn.BatchNorm2d) -> nn.Module:
@@ -63,7 +73,7 @@ def _coefficient_networks(model: nn.Module) -> Iterator[tuple[nn.Module, str, Co
                 yield parent, name, child
 
 
-def _fix_padding(model: nn.Module, example: tuple[Tensor, ...]) -> None:
+def _fix_padding(model: nn.Module, inputs: tuple[Tensor, ...]) -> None:
     """Make TensorFlow's SAME padding, which depends on the size of the input, the convolution's own.
 
     Where it is uneven, one more pixel after than before, the kernel grows by a first row and column of zeros. On
@@ -77,7 +87,7 @@ def _fix_padding(model: nn.Module, example: tuple[Tensor, ...]) -> None:
     same = {n: m for n, m in model.named_modules() if type(m).__name__ == "Conv2dSame"}
     hooks = [module.register_forward_pre_hook(remember(name)) for name, module in same.items()]
     with torch.inference_mode():
-        _outputs(model, example)
+        _outputs(model, inputs)
     for hook in hooks:
         hook.remove()
     for name, size in sizes.items():

@@ -27,6 +27,7 @@ Transport = Literal["grpc", "rest"]
 SCHEMES: dict[Transport, str] = {"grpc": "grpc", "rest": "http"}
 
 IMAGE_SECONDS = 60.0
+MANY_CLASSES = 100
 # The width of a table that goes to a file or a pipe.
 PLAIN_WIDTH = 110
 
@@ -35,7 +36,7 @@ PLAIN_WIDTH = 110
 class Options:
     """The options of a demo."""
 
-    model: str = "imagenette"
+    model: str = "photographs"
     rate: str = "1mbit"
     rtt: str = "50ms"
     policy: Policy = "on_demand"
@@ -123,7 +124,7 @@ class _Demo:
             "model": server.name,
             "size": server.profile.size,
             "pictures": self._images.origin,
-            "note": self._images.note,
+            "note": self._note(server),
             "transport": options.transport,
             "policy": options.policy,
         }
@@ -135,9 +136,13 @@ class _Demo:
             f"{server.profile.size} pixels; {self._options.transport} over {link.up} and {1e3 * link.rtt:g} ms"
         )
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
-        if self._images.note:
-            self._console.print(f"Note: {self._images.note}.", style="yellow", highlight=False, markup=False)
+        if note := self._note(server):
+            self._console.print(f"Note: {note}.", style="yellow", highlight=False, markup=False)
         self._console.print()
+
+    def _note(self, server: Server) -> str:
+        """The remark about the images; one of many classes can name what is in any photograph."""
+        return self._images.note if len(server.profile.labels) < MANY_CLASSES else ""
 
     async def _send_all(self, device: Child, link: Link, server: Server, calm: float) -> None:
         """One image at a time, so that what crosses the link belongs to one image."""

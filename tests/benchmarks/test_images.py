@@ -64,7 +64,7 @@ def test_scikit_image_comes_last_with_a_note(monkeypatch: pytest.MonkeyPatch) ->
     found = gather()
     assert len(found.paths) >= 10
     assert all(path.is_file() for path in found.paths)
-    assert "outside the checkpoint's classes" in found.note
+    assert "outside the checkpoint's few classes" in found.note
     assert len(gather(count=2).paths) == 2
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(NoImagesError, match="--images"):

@@ -19,7 +19,7 @@ from PIL import Image
 ROOT = Path(__file__).parents[2]
 OURS = {"overtone", "overtone-checkpoints"}
 PYTHON = Path("bin", "python")
-SERVING = re.compile(r"overtone serving imagenette: grpc (\S+), http (\S+)")
+SERVING = re.compile(r"overtone serving photographs: grpc (\S+), http (\S+)")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("wheels")]
 
 

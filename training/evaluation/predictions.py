@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from overtone.frequency import Profile, coefficients, encode_bands, fit, open_rgb, quantise
 from overtone.models import Cascade, Temperature
+from overtone.models.fusion import example, fused
 from overtone.training.data import Images
 from overtone.training.progress import tracked
 
@@ -118,6 +119,8 @@ def predict(
     If the network mixes, high's logits are those of the mixed answer.
     """
     device = next(model.parameters()).device
+    # As the server runs it, which is also faster.
+    model = fused(model, tuple(x.to(device) for x in example(profile)))
     low_steps = torch.from_numpy(profile.low_steps(quality)).view(-1, 1, 1).to(device)
     high_steps = torch.from_numpy(profile.high_steps(quality)).view(-1, 1, 1).to(device)
     loader = DataLoader(EncodedSet(images, profile, quality), batch, num_workers=workers)
