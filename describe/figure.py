@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from overtone.describe.description import RGB, Channel, Description, ImageDescription
-from overtone.training.style import BOTH, FAINT, INK, LOW, figure
+from overtone.describe.figure_style import BOTH, FAINT, INK, LOW, figure
 
 COLOURS = {"low": LOW, "high": BOTH}
 # Inches.

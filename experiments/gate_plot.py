@@ -11,8 +11,8 @@ from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
 
 from experiments.gate import HeatMap
+from overtone.describe.figure_style import BOTH, FAINT, INK, figure, percent
 from overtone.frequency.channels import BLOCK, COUNT, SETS
-from overtone.training.style import BOTH, FAINT, INK, figure, percent
 
 COMPONENTS = ("Y", "Cb", "Cr")
 CELLS = BLOCK * BLOCK

@@ -11,7 +11,7 @@ from experiments.channel_gate import GatedResNet
 from overtone.frequency.channels import ALL, COUNT, SETS, Channels
 from overtone.models.resnet import LAYERS, STRIDES, Body, Head, initialise
 from overtone.models.resnet_cascade import Normalise
-from overtone.training.data.downloads import torchvision
+from overtone.models.torch_vision import torchvision
 from overtone.training.network_configs import Four, NetworkConfig, register
 from overtone.training.systems import RGB, SingleSystem
 

@@ -14,8 +14,8 @@ from experiments import paper_results
 from experiments.gate import HeatMap
 from experiments.paper_results import Published
 from experiments.select import select, shared
+from overtone.benchmarks.markdown import table
 from overtone.benchmarks.pages import filled
-from overtone.training.markdown import table
 
 Json = Any
 # The logged runs by the name of their recipe, one per seed.

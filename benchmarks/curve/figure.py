@@ -14,7 +14,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from overtone.benchmarks.curve.comparison import BEST
 from overtone.benchmarks.curve.delta_rate import Point, frontier
 from overtone.benchmarks.plot_style import apart
-from overtone.training.style import CASCADE, figure, percent
+from overtone.describe.figure_style import CASCADE, figure, percent
 
 Document = Mapping[str, Any]
 

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
+from overtone.benchmarks import markdown as training_markdown
 from overtone.benchmarks import pages
 from overtone.benchmarks.curve.comparison import BEST
 from overtone.benchmarks.curve.delta_rate import Point, frontier
 from overtone.benchmarks.curve.figure import draw_both
 from overtone.benchmarks.curve.ours import ALL_CHANNELS
-from overtone.training import markdown as training_markdown
 
 Document = dict[str, Any]
 

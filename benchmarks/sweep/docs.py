@@ -16,12 +16,12 @@ from overtone import command
 from overtone.benchmarks import pages
 from overtone.benchmarks import plot_style as style
 from overtone.benchmarks.load.baseline import Baseline
+from overtone.benchmarks.markdown import table
 from overtone.benchmarks.sweep.figures import timeline
 from overtone.benchmarks.sweep.headline import Figures, Headline, headlines
 from overtone.benchmarks.sweep.link_figures import links
 from overtone.benchmarks.sweep.results import ResultFile, rounded
 from overtone.benchmarks.sweep.study import FIXED_POLICIES, ON_DEMAND, OURS, PolicyComparison, Study
-from overtone.training.markdown import table
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 LOG = DOCS / "runs" / "sweep-imagenette.jsonl"

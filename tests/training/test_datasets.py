@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
+from overtone.models.torch_vision import torchvision
 from overtone.training.data import DataError, DownloadError, fetch_imagenette, open_data
 from overtone.training.data.datasets import SOURCES
-from overtone.training.data.downloads import torchvision
 
 # Of torchvision, on Python 3.12 and 3.13.
 pytestmark = pytest.mark.filterwarnings("ignore:Python 3.14 will.*tar:DeprecationWarning")

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from overtone.training.data.downloads import DownloadError, download, torchvision
+from overtone.models.torch_vision import torchvision
+from overtone.training.data.downloads import DownloadError, download
 from overtone.training.data.images import DataError, Images, read_folder
 
 

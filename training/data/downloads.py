@@ -1,11 +1,6 @@
-"""Data sets that torchvision downloads, and torchvision itself beside any torch.
-
-torchvision's Linux x86-64 wheel is linked against CUDA. Beside a CPU-only torch its C++ operators are missing,
-and its import fails when it registers their fake kernels, unless the operators have been declared before.
-"""
+"""Data sets that torchvision downloads."""
 
 import contextlib
-import importlib
 import os
 import shutil
 import socket
@@ -13,29 +8,11 @@ import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
-import torch
+from overtone.models.torch_vision import torchvision
 
-OPERATORS = (
-    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-)
 # Seconds without a byte after which a download fails.
 TIMEOUT = 30.0
-_declared: list[torch.library.Library] = []
-
-
-def torchvision() -> ModuleType:
-    """The torchvision package, importable with or without its operators."""
-    if not _declared and not torch.cuda.is_available():
-        library = torch.library.Library("torchvision", "FRAGMENT")
-        for operator in OPERATORS:
-            # A matching wheel has declared the real operators already.
-            with contextlib.suppress(RuntimeError):
-                library.define(operator)
-        _declared.append(library)
-    return importlib.import_module("torchvision")
 
 
 class DownloadError(OSError):
