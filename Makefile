@@ -34,7 +34,7 @@ lint: $(READY)
 	$(BIN)/lint-imports --no-cache
 
 unit: lint
-	$(BIN)/python -m pytest $(PYTEST)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup $(PYTEST)
 
 demo: $(READY) ## Server, thin link and device on real photographs
 	$(BIN)/overtone demo $(ARGS)
