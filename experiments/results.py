@@ -25,25 +25,38 @@ DOCS = Path("docs")
 NOISE = 0.6
 
 
+# One line for each finished run.
+RUNS = "experiments.jsonl"
+
+
 class ResultsError(ValueError):
     """A log that is missing or damaged."""
 
 
 def read_runs(folder: Path) -> Runs:
-    """All runs logged in a folder."""
+    """All runs of experiments logged in a folder, by name."""
     found: Runs = {}
-    for path in sorted(folder.glob("*.json")):
-        run = _read(path)
-        if isinstance(run, dict) and "recipe" in run and "results" in run:
-            found.setdefault(run["name"], []).append(run)
+    for run in read_log(folder / RUNS):
+        found.setdefault(run["name"], []).append(run)
     return found
+
+
+def read_log(path: Path) -> list[Json]:
+    """The runs of a log, which has one run a line; none if there is no such file yet."""
+    lines = path.read_text("utf-8").splitlines() if path.exists() else []
+    return [_parsed(line, path) for line in lines]
 
 
 def _read(path: Path) -> Json:
     try:
-        return json.loads(path.read_text("utf-8"))
+        return _parsed(path.read_text("utf-8"), path)
     except FileNotFoundError:
         raise ResultsError(f"{path}: no such log; docs/results.md says which command writes it") from None
+
+
+def _parsed(text: str, path: Path) -> Json:
+    try:
+        return json.loads(text)
     except ValueError as error:
         raise ResultsError(f"{path}: not JSON ({error})") from None
 

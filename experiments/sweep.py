@@ -4,7 +4,7 @@ Runs that are logged already are skipped and interrupted ones are resumed, so th
 that was stopped at any point.
 """
 
-import shutil
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from experiments.recipe_files import load, named
+from experiments.results import RUNS, read_log
 from overtone import command
 from overtone.training.train import train
 
@@ -29,15 +30,18 @@ def sweep(
 ) -> None:
     """Train every recipe with the first seed, then with the next, unless `logs` has the run already."""
     names = [name for prefix in recipes for name in named(prefix)]
-    jobs = [(name, seed, logs / f"{name}-seed{seed}.json") for seed in seeds for name in names]
+    jobs = [(name, seed) for seed in seeds for name in names]
     logs.mkdir(parents=True, exist_ok=True)
-    for number, (name, seed, log) in enumerate(jobs, 1):
-        if log.exists():
+    done = {(run["name"], run["seed"]) for run in read_log(logs / RUNS)}
+    for number, (name, seed) in enumerate(jobs, 1):
+        if (name, seed) in done:
             continue
         Console().rule(f"{number} of {len(jobs)}: {name}, seed {seed}")
-        folder = runs / log.stem
+        folder = runs / f"{name}-seed{seed}"
         train(load(name).changed(seed=seed), data, folder, resume=True, workers=workers, device=device)
-        shutil.copyfile(folder / "run.json", log)
+        run = json.loads((folder / "run.json").read_text("utf-8"))
+        with (logs / RUNS).open("a", encoding="utf-8") as log:
+            log.write(json.dumps(run) + "\n")
 
 
 @command.reporting("experiments.sweep", "train")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from experiments import paper_results
-from experiments.results import ResultsError, order, read_runs, render, structures, systems
+from experiments.results import RUNS, ResultsError, order, read_runs, render, structures, systems
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -31,8 +31,8 @@ def log(name: str, seed: int, entries: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def written(folder: Path, *runs: dict[str, Any]) -> Path:
-    for run in runs:
-        (folder / f"{run['name']}-seed{run['seed']}.json").write_text(json.dumps(run))
+    with (folder / RUNS).open("a") as log:
+        log.writelines(json.dumps(run) + "\n" for run in runs)
     return folder
 
 
@@ -51,25 +51,26 @@ def test_pairs_in_another_order_are_named(tmp_path: Path) -> None:
     three, one = "small-structure-3", "small-structure-1"
     same = order(read_runs(written(tmp_path, cascade(three, 0.75), cascade(one, 0.70))))
     assert "| structures | 1 | 0 |  |" in same
-    other = order(read_runs(written(tmp_path, cascade(one, 0.80))))
+    (tmp_path / RUNS).unlink()
+    other = order(read_runs(written(tmp_path, cascade(three, 0.75), cascade(one, 0.80))))
     assert "| structures | 1 | 1 | 1: features" in other
     assert "-1.40 published, +5.00 here" in other
     # A published difference of 0.11 is no order.
+    (tmp_path / RUNS).unlink()
     written(tmp_path, cascade(one, 0.7), cascade("small-structure-2-add", 0.6))
-    (tmp_path / f"{three}-seed0.json").unlink()
     assert "| structures | 0 | 0 |  |" in order(read_runs(tmp_path))
 
 
 def test_missing_and_damaged_logs_are_named(tmp_path: Path) -> None:
     with pytest.raises(ResultsError, match=r"evaluate-imagenette\.json: no such log"):
         render(DOCS / "results.md", tmp_path)
-    (tmp_path / "evaluate.json").write_text('{"n": 1}')
     assert read_runs(tmp_path) == {}
     written(tmp_path, log("small-rgb", 0, []))
     with pytest.raises(ResultsError, match="small-rgb: has no results"):
         systems(paper_results.SYSTEMS)(read_runs(tmp_path))
-    (tmp_path / "cut.json").write_text('{"n": ')
-    with pytest.raises(ResultsError, match=r"cut\.json"):
+    with (tmp_path / RUNS).open("a") as cut:
+        cut.write('{"n": ')
+    with pytest.raises(ResultsError, match=r"experiments\.jsonl: not JSON"):
         read_runs(tmp_path)
 
 

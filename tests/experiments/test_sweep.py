@@ -1,5 +1,6 @@
 """The recipes of the papers, and a sweep that was stopped and resumes without training anything twice."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from experiments import sweep as room
 from experiments.recipe_files import BASE, RECIPES, load, named
+from experiments.results import read_log
 from overtone.training.recipe import Recipe, RecipeError
 
 NAMES = sorted(path.stem for path in RECIPES.glob("*.toml") if path.stem != BASE)
@@ -46,7 +48,7 @@ def test_what_is_logged_is_not_trained_again(tmp_path: Path, monkeypatch: pytest
         out.mkdir(parents=True, exist_ok=True)
         if len(trained) == 2:
             raise KeyboardInterrupt
-        (out / "run.json").write_text("{}")
+        (out / "run.json").write_text(json.dumps({"name": recipe.name, "seed": recipe.seed}))
 
     monkeypatch.setattr(room, "train", train)
     runs, logs = tmp_path / "runs", tmp_path / "logs"
@@ -59,6 +61,5 @@ def test_what_is_logged_is_not_trained_again(tmp_path: Path, monkeypatch: pytest
     sweep()
     sweep()
     assert trained == [("small-rgb", 0), ("report", 0), ("report", 0), ("small-rgb", 1), ("report", 1)]
-    assert {p.name for p in logs.iterdir()} == {
-        f"{name}-seed{seed}.json" for name in ("small-rgb", "report") for seed in (0, 1)
-    }
+    logged = [(run["name"], run["seed"]) for run in read_log(logs / "experiments.jsonl")]
+    assert sorted(logged) == [(name, seed) for name in ("report", "small-rgb") for seed in (0, 1)]
