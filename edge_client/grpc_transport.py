@@ -24,13 +24,7 @@ from overtone.edge_client.errors import (
 from overtone.edge_client.policy import Plan, PlanSelector
 from overtone.edge_client.profile_cache import ProfileCache
 from overtone.edge_client.retry import FIRST_PAUSES, PAUSES
-from overtone.edge_client.session import (
-    Metadata,
-    Session,
-    SessionClosing,
-    from_rpc,
-    raises_connection_lost,
-)
+from overtone.edge_client.session import Metadata, Session, SessionClosing, from_rpc, raises_connection_lost
 from overtone.edge_client.transport import ClientConfig, RawAnswer, Upload
 from overtone.frequency import Profile, ProfileError
 from overtone.protos import overtone_pb2 as pb

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -42,6 +42,9 @@ class Stream:
         answer = pb.Answer(id=number, stage=stage, confident=True, top=top, queue_us=1000, compute_us=2000)
         await self.say(answer=answer)
 
+    async def fail(self, number: int, **error: Any) -> None:
+        await self.say(error=pb.Error(id=number, **error))
+
     async def need_high(self, number: int, *, send_both: bool = False) -> None:
         await self.say(need_high=pb.NeedHigh(id=number, send_both=send_both))
 
@@ -66,7 +69,7 @@ class Stream:
             self.whole.setdefault(chunk.id, asyncio.Event()).set()
 
 
-Behaviour = Callable[[Stream, pb.Image], Awaitable[None]]
+Behaviour = Callable[[Stream, pb.Image], Coroutine[Any, Any, None]]
 
 
 async def confident(stream: Stream, image: pb.Image) -> None:
@@ -78,6 +81,19 @@ async def escalating(stream: Stream, image: pb.Image) -> None:
         await stream.need_high(image.id)
     await stream.high(image.id)
     await stream.answer(image.id, pb.STAGE_HIGH)
+
+
+async def silent(stream: Stream, image: pb.Image) -> None:
+    """Never answers."""
+
+
+async def dying(stream: Stream, image: pb.Image) -> None:
+    """Breaks off at once."""
+    stream.die()
+
+
+async def leaving_for_ever(stream: Stream, image: pb.Image) -> None:
+    await stream.say(go_away=pb.GoAway(reason="draining"))
 
 
 class FakeCascade(stubs.CascadeServicer):
@@ -137,7 +153,7 @@ class FakeCascade(stubs.CascadeServicer):
                     case "image":
                         self.images.append(message.image)
                         stream.in_flight.add(message.image.id)
-                        tasks.create_task(self._behave(behaviour, stream, message.image))
+                        tasks.create_task(behaviour(stream, message.image))
                     case "high":
                         stream.take_chunk(message.high)
                     case "cancel":
@@ -146,9 +162,6 @@ class FakeCascade(stubs.CascadeServicer):
                     case "end":
                         self.ends += 1
                         return
-
-    async def _behave(self, behaviour: Behaviour, stream: Stream, image: pb.Image) -> None:
-        await behaviour(stream, image)
 
     async def DescribeModel(  # noqa: N802
         self, request: pb.DescribeModelRequest, context: grpc.aio.ServicerContext

@@ -65,7 +65,7 @@ def test_a_bad_file_is_one_line_and_the_others_go_on(picture_folder: Path, tiny_
 
 def test_a_failing_server_is_one_line_for_each_image(picture_folder: Path, tiny_profile: Profile) -> None:
     async def broken(stream: Stream, image: pb.Image) -> None:
-        await stream.say(error=pb.Error(id=image.id, code=13, message="something [red]went wrong"))
+        await stream.fail(image.id, code=13, message="something [red]went wrong")
 
     with in_thread(serve_grpc(FakeCascade(tiny_profile, broken))) as address:
         done = classify(picture_folder / "val" / "cold", "--server", address)

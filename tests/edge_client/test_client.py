@@ -9,7 +9,6 @@ from types import SimpleNamespace
 import grpc
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
 from overtone.edge_client import (
@@ -30,6 +29,8 @@ from overtone.edge_client import (
 from overtone.edge_client.profile_cache import ProfileCache
 from overtone.edge_client.retry import FIRST_PAUSES
 from overtone.frequency import Profile, Source, encode, fit, open_rgb
+from tests.conftest import Photograph
+from tests.edge_client.conftest import Talk
 from tests.edge_client.fakes import (
     FakeCascade,
     FakeRest,
@@ -43,8 +44,6 @@ from tests.edge_client.fakes import (
     serve_grpc,
     serve_rest,
 )
-
-Photograph = NDArray[np.uint8]
 
 
 @pytest.mark.parametrize(
@@ -104,10 +103,9 @@ async def test_a_quality_the_profile_lacks_is_refused(tiny_profile: Profile) -> 
 
 @pytest.mark.parametrize("quality", [1, 3])
 async def test_quality_is_what_is_encoded(
-    quality: int, photograph: Photograph, tiny_profile: Profile
+    talk: Talk, quality: int, photograph: Photograph, tiny_profile: Profile
 ) -> None:
-    cascade = FakeCascade(tiny_profile, confident)
-    async with serve_grpc(cascade) as address, AsyncClient(address, quality=quality) as client:
+    async with talk(confident, quality=quality) as (cascade, client):
         await client.classify(photograph)
     assert cascade.images[0].low == encode(fit(open_rgb(photograph), 64), tiny_profile, quality).low
 
@@ -130,9 +128,8 @@ async def test_any_source_is_the_same_image(
 @pytest.mark.parametrize(
     "source", [b"not a image", Path("nowhere.jpg"), np.zeros((4, 4), np.float32), Image.new("L", (0, 4)), 3]
 )
-async def test_a_bad_image_is_refused_before_anything_is_sent(source: Source, tiny_profile: Profile) -> None:
-    cascade = FakeCascade(tiny_profile, confident)
-    async with serve_grpc(cascade) as address, AsyncClient(address) as client:
+async def test_a_bad_image_is_refused_before_anything_is_sent(talk: Talk, source: Source) -> None:
+    async with talk(confident) as (cascade, client):
         with pytest.raises(BadImage):
             await client.classify(source)
     assert not cascade.images
@@ -196,6 +193,16 @@ def test_the_synchronous_client_does_the_same(
             break
         with pytest.raises(DeadlineExceeded):
             client.classify(photograph, timeout=1e-6)
+
+
+@pytest.mark.parametrize("scheme", ["grpc", "http"])
+async def test_no_server_is_reported_soon(scheme: str, tiny_profile: Profile) -> None:
+    async with serve(scheme, tiny_profile) as address:
+        pass
+    with pytest.raises(Unavailable, match="overtone serve") as caught:
+        async with AsyncClient(address, timeout=60.0):
+            pass
+    assert str(caught.value).count("check") == 1  # one piece of advice
 
 
 def test_the_synchronous_client_raises_what_went_wrong() -> None:
@@ -292,11 +299,10 @@ async def test_a_server_that_starts_too_late_is_not_waited_for() -> None:
 
 
 async def test_an_image_that_was_encoded_before_is_sent_as_it_is(
-    photograph: Photograph, tiny_profile: Profile, other_profile: Profile
+    talk: Talk, photograph: Photograph, tiny_profile: Profile, other_profile: Profile
 ) -> None:
     encoded = encode_image(photograph, tiny_profile, 3)
-    cascade = FakeCascade(tiny_profile, confident)
-    async with serve_grpc(cascade) as address, AsyncClient(address) as client:
+    async with talk(confident) as (cascade, client):
         assert (await client.classify(encoded)).label == "class 3"
         assert cascade.images[0].low == encoded.encoded.low
         with pytest.raises(WrongProfile):

@@ -3,37 +3,25 @@
 import asyncio
 import contextlib
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from overtone.edge_client import (
-    AsyncClient,
-    ConnectionLost,
-    DeadlineExceeded,
-    Unavailable,
-    grpc_transport,
-)
-from overtone.frequency import Encoded, Profile, encode, fit, open_rgb
+from overtone.edge_client import AsyncClient, ConnectionLost, DeadlineExceeded, Unavailable, grpc_transport
+from overtone.frequency import Encoded, Profile
 from overtone.link import Link
 from overtone.protos import overtone_pb2 as pb
-from tests.edge_client.fakes import FakeCascade, Stream, confident, escalating, serve_grpc
-
-Photograph = NDArray[np.uint8]
-
-
-@pytest.fixture
-def encoded(photograph: Photograph, tiny_profile: Profile) -> Encoded:
-    return encode(fit(open_rgb(photograph), tiny_profile.size), tiny_profile)
-
-
-async def silent(stream: Stream, image: pb.Image) -> None:
-    """Never answers."""
-
-
-async def dying(stream: Stream, image: pb.Image) -> None:
-    """Breaks off at once."""
-    stream.die()
+from tests.conftest import Photograph
+from tests.edge_client.conftest import Talk
+from tests.edge_client.fakes import (
+    FakeCascade,
+    Stream,
+    confident,
+    dying,
+    escalating,
+    leaving_for_ever,
+    serve_grpc,
+    silent,
+)
+from tests.waiting import until
 
 
 async def dying_between(stream: Stream, image: pb.Image) -> None:
@@ -49,17 +37,12 @@ async def dying_after_high(stream: Stream, image: pb.Image) -> None:
     stream.die()
 
 
-async def leaving_for_ever(stream: Stream, image: pb.Image) -> None:
-    await stream.say(go_away=pb.GoAway(reason="draining"))
-
-
 @pytest.mark.parametrize("policy", ["on_demand", "at_once"])
 @pytest.mark.parametrize("death", [dying, dying_between, dying_after_high])
 async def test_after_a_lost_stream_both_payloads_are_sent(
-    policy: str, death: object, photograph: Photograph, tiny_profile: Profile, encoded: Encoded
+    talk: Talk, policy: str, death: object, photograph: Photograph, encoded: Encoded
 ) -> None:
-    cascade = FakeCascade(tiny_profile, death, escalating)  # type: ignore[arg-type]
-    async with serve_grpc(cascade) as address, AsyncClient(address, policy=policy) as client:  # type: ignore[arg-type]
+    async with talk(death, escalating, policy=policy) as (cascade, client):
         answer = await client.classify(photograph)
     assert answer.stage == "high"
     assert [image.high_follows for image in cascade.images] == [policy == "at_once", True]
@@ -69,10 +52,9 @@ async def test_after_a_lost_stream_both_payloads_are_sent(
 
 @pytest.mark.parametrize("death", [dying, dying_between, dying_after_high])
 async def test_a_stream_lost_twice_is_a_clear_error(
-    death: object, photograph: Photograph, tiny_profile: Profile
+    talk: Talk, death: object, photograph: Photograph
 ) -> None:
-    cascade = FakeCascade(tiny_profile, death)  # type: ignore[arg-type]
-    async with serve_grpc(cascade) as address, AsyncClient(address, timeout=5.0) as client:
+    async with talk(death, timeout=5.0) as (cascade, client):
         with pytest.raises(ConnectionLost, match="check the link"):
             await client.classify(photograph)
         assert len(cascade.images) == 2
@@ -120,30 +102,24 @@ async def test_a_link_cut_and_restored_is_survived(photograph: Photograph, tiny_
         AsyncClient(f"grpc://{link.address}") as client,
     ):
         asking = asyncio.create_task(client.classify(photograph))
-        while not cascade.images:
-            await asyncio.sleep(0.01)
+        await until(lambda: cascade.images)
         await link.cut()
         await asyncio.sleep(0.05)
         link.restore()
         assert (await asking).stage == "high"
 
 
-async def test_images_left_behind_by_go_away_are_sent_once_more(
-    photograph: Photograph, tiny_profile: Profile
-) -> None:
+async def test_images_left_behind_by_go_away_are_sent_once_more(talk: Talk, photograph: Photograph) -> None:
     async def leaving(stream: Stream, image: pb.Image) -> None:
         await stream.say(go_away=pb.GoAway(reason="draining"))
         stream.die()
 
-    cascade = FakeCascade(tiny_profile, leaving, escalating)
-    async with serve_grpc(cascade) as address, AsyncClient(address) as client:
+    async with talk(leaving, escalating) as (cascade, client):
         assert (await client.classify(photograph)).stage == "high"
     assert [image.high_follows for image in cascade.images] == [False, True]
 
 
-async def test_go_away_moves_new_images_and_lets_old_ones_finish(
-    photograph: Photograph, tiny_profile: Profile
-) -> None:
+async def test_go_away_moves_new_images_and_lets_old_ones_finish(talk: Talk, photograph: Photograph) -> None:
     going = asyncio.Event()
 
     async def leaving(stream: Stream, image: pb.Image) -> None:
@@ -151,11 +127,9 @@ async def test_go_away_moves_new_images_and_lets_old_ones_finish(
         await going.wait()
         await stream.answer(image.id, index=7)
 
-    cascade = FakeCascade(tiny_profile, leaving, confident)
-    async with serve_grpc(cascade) as address, AsyncClient(address) as client:
+    async with talk(leaving, confident) as (cascade, client):
         old = asyncio.create_task(client.classify(photograph))
-        while not cascade.images:
-            await asyncio.sleep(0.01)
+        await until(lambda: cascade.images)
         await asyncio.sleep(0.05)
         assert (await client.classify(photograph)).index == 3
         going.set()
@@ -200,13 +174,11 @@ async def test_closing_ends_what_is_under_way(
     async with serve_grpc(cascade) as address:
         async with AsyncClient(address) as client:
             asking = [asyncio.create_task(client.classify(photograph))]
-            while not cascade.images:
-                await asyncio.sleep(0.01)
+            await until(lambda: cascade.images)
             await asyncio.sleep(0.05)
             cascade.welcomed = welcomed
             asking.append(asyncio.create_task(client.classify(photograph)))
-            while len(cascade.hellos) < 2 or (welcomed and len(cascade.images) < 2):
-                await asyncio.sleep(0.01)
+            await until(lambda: len(cascade.hellos) == 2 and (not welcomed or len(cascade.images) == 2))
         await asyncio.wait(asking)
         assert not any(image.cancelled() for image in asking)
         assert [str(image.exception()).partition(";")[0] for image in asking] == ["the client was closed"] * 2

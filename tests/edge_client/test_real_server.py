@@ -7,9 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from overtone.edge_client import (
     AsyncClient,
@@ -22,13 +20,12 @@ from overtone.edge_client import (
     grpc_transport,
     rest_transport,
 )
-from overtone.frequency import Encoded, Profile, encode, fit, open_rgb
+from overtone.frequency import Encoded
 from overtone.gpu_server.serve import Running, running
 from overtone.gpu_server.settings import Settings
 from overtone.link import Link
-from tests.edge_client.relay import Relay
+from tests.conftest import Photograph
 
-Photograph = NDArray[np.uint8]
 Serve = Callable[..., AbstractAsyncContextManager[Running]]
 SCHEMES = ["grpc", "http"]
 POLICIES = ["on_demand", "ahead", "at_once", "auto"]
@@ -48,11 +45,6 @@ def serve(tiny_checkpoint: Path) -> Serve:
             yield server
 
     return start
-
-
-@pytest.fixture
-def encoded(photograph: Photograph, tiny_profile: Profile) -> Encoded:
-    return encode(fit(open_rgb(photograph), tiny_profile.size), tiny_profile)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -148,36 +140,6 @@ async def test_a_link_that_goes_is_a_clear_error_and_one_that_comes_back_carries
                 await asking
             link.restore()
             assert (await client.classify(photograph)).stage == "high"
-
-
-@pytest.mark.parametrize("scheme", SCHEMES)
-async def test_a_link_that_falls_silent_costs_only_the_time_allowed(
-    scheme: str, serve: Serve, photograph: Photograph
-) -> None:
-    async with (
-        serve() as server,
-        Link(place(server, scheme)) as link,
-        AsyncClient(f"{scheme}://{link.address}", operating_point="never") as client,
-    ):
-        await link.cut(reset=False)
-        with pytest.raises(DeadlineExceeded):
-            await client.classify(photograph, timeout=0.3)
-        link.restore()
-        assert (await client.classify(photograph)).stage == "high"
-
-
-async def test_an_image_on_a_dead_connection_is_answered_on_a_new_one(
-    serve: Serve, photograph: Photograph
-) -> None:
-    async with (
-        serve() as server,
-        Relay(place(server, "grpc")) as relay,
-        AsyncClient(f"grpc://{relay.address}", operating_point="never", timeout=3.0) as client,
-    ):
-        assert (await client.classify(photograph)).stage == "high"
-        relay.go_dead()
-        assert (await client.classify(photograph)).stage == "high"
-    assert relay.accepted == 2
 
 
 async def test_a_session_sent_away_for_its_age_goes_on_in_a_new_one(

@@ -5,9 +5,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from overtone.edge_client import (
     AsyncClient,
@@ -25,6 +23,8 @@ from overtone.edge_client import (
 )
 from overtone.frequency import Encoded, Profile, encode, fit, open_rgb
 from overtone.link import Link
+from tests.conftest import Photograph
+from tests.edge_client.conftest import Post
 from tests.edge_client.fakes import (
     Die,
     FakeRest,
@@ -35,13 +35,7 @@ from tests.edge_client.fakes import (
     rest_token,
     serve_rest,
 )
-
-Photograph = NDArray[np.uint8]
-
-
-@pytest.fixture
-def encoded(photograph: Photograph, tiny_profile: Profile) -> Encoded:
-    return encode(fit(open_rgb(photograph), tiny_profile.size), tiny_profile)
+from tests.waiting import until
 
 
 def die(request: Request) -> Response:
@@ -63,18 +57,15 @@ async def test_a_confident_server_gets_low_only(
     ):
         answer = await client.classify(photograph)
     assert (answer.label, answer.confidence, answer.stage, answer.model) == ("class 3", 0.75, "low", "tiny")
-    (post,) = app.posts
-    assert (post.path, post.body) == ("/v1/images", encoded.low)
-    assert post.query == {"top": "2", "operating_point": "always"}
-    assert {request.headers["authorization"] for request in [post, *app.gets]} == {"Bearer secret"}
+    (sent,) = app.posts
+    assert (sent.path, sent.body) == ("/v1/images", encoded.low)
+    assert sent.query == {"top": "2", "operating_point": "always"}
+    assert {request.headers["authorization"] for request in [sent, *app.gets]} == {"Bearer secret"}
     assert answer.bytes_sent == len(encoded.low)
 
 
-async def test_a_doubtful_server_gets_high(
-    photograph: Photograph, tiny_profile: Profile, encoded: Encoded
-) -> None:
-    app = FakeRest(tiny_profile, rest_token(), rest_answer("high"))
-    async with serve_rest(app) as address, AsyncClient(address) as client:
+async def test_a_doubtful_server_gets_high(post: Post, photograph: Photograph, encoded: Encoded) -> None:
+    async with post(rest_token(), rest_answer("high")) as (app, client):
         answer = await client.classify(photograph)
     assert answer.stage == "high"
     assert [(p.path, p.body) for p in app.posts] == [
@@ -84,33 +75,26 @@ async def test_a_doubtful_server_gets_high(
     assert answer.bytes_sent == len(encoded.low) + len(encoded.high)
 
 
-async def test_at_once_is_one_request(
-    photograph: Photograph, tiny_profile: Profile, encoded: Encoded
-) -> None:
-    app = FakeRest(tiny_profile, rest_answer("high"))
-    async with serve_rest(app) as address, AsyncClient(address, policy="at_once") as client:
+async def test_at_once_is_one_request(post: Post, photograph: Photograph, encoded: Encoded) -> None:
+    async with post(rest_answer("high"), policy="at_once") as (app, client):
         answer = await client.classify(photograph)
-    (post,) = app.posts
-    assert (post.path, post.body) == ("/v1/classify", encoded.low + encoded.high)
-    assert post.headers["content-type"] == "application/vnd.overtone"
-    assert answer.bytes_sent == len(post.body)
+    (sent,) = app.posts
+    assert (sent.path, sent.body) == ("/v1/classify", encoded.low + encoded.high)
+    assert sent.headers["content-type"] == "application/vnd.overtone"
+    assert answer.bytes_sent == len(sent.body)
 
 
 async def test_ahead_is_on_demand_as_a_request_cannot_be_stopped(
-    photograph: Photograph, tiny_profile: Profile, encoded: Encoded
+    post: Post, photograph: Photograph, encoded: Encoded
 ) -> None:
-    app = FakeRest(tiny_profile, rest_answer("low"))
-    async with serve_rest(app) as address, AsyncClient(address, policy="ahead") as client:
+    async with post(rest_answer("low"), policy="ahead") as (app, client):
         answer = await client.classify(photograph)
     assert [(p.path, p.body) for p in app.posts] == [("/v1/images", encoded.low)]
     assert answer.plan == "on_demand"
 
 
-async def test_what_requests_tell_of_the_link(
-    photograph: Photograph, tiny_profile: Profile, encoded: Encoded
-) -> None:
-    app = FakeRest(tiny_profile, *[rest_token(), rest_answer("high")] * 2)
-    async with serve_rest(app) as address, AsyncClient(address) as client:
+async def test_what_requests_tell_of_the_link(post: Post, photograph: Photograph) -> None:
+    async with post(*[rest_token(), rest_answer("high")] * 2) as (_, client):
         assert client.plan_selector.rate is None
         for _ in range(2):
             await client.classify(photograph)
@@ -118,11 +102,8 @@ async def test_what_requests_tell_of_the_link(
         assert client.plan_selector.share > 0.3
 
 
-async def test_an_expired_token_means_both(
-    photograph: Photograph, tiny_profile: Profile, encoded: Encoded
-) -> None:
-    app = FakeRest(tiny_profile, rest_token(), rest_error(410, "ABORTED"), rest_answer("high"))
-    async with serve_rest(app) as address, AsyncClient(address) as client:
+async def test_an_expired_token_means_both(post: Post, photograph: Photograph) -> None:
+    async with post(rest_token(), rest_error(410, "ABORTED"), rest_answer("high")) as (app, client):
         answer = await client.classify(photograph)
     assert [p.path for p in app.posts] == ["/v1/images", "/v1/images/t0-k_n/high", "/v1/classify"]
     assert answer.bytes_sent == sum(len(p.body) for p in app.posts)
@@ -130,10 +111,9 @@ async def test_an_expired_token_means_both(
 
 @pytest.mark.parametrize("before", [[], [rest_token()]])
 async def test_after_a_lost_connection_both_payloads_are_sent(
-    before: list[Response], photograph: Photograph, tiny_profile: Profile, encoded: Encoded
+    post: Post, before: list[Response], photograph: Photograph, encoded: Encoded
 ) -> None:
-    app = FakeRest(tiny_profile, *before, die, rest_answer("high"))
-    async with serve_rest(app) as address, AsyncClient(address) as client:
+    async with post(*before, die, rest_answer("high")) as (app, client):
         answer = await client.classify(photograph)
     assert answer.stage == "high"
     assert app.posts[-1].body == encoded.low + encoded.high
@@ -142,10 +122,9 @@ async def test_after_a_lost_connection_both_payloads_are_sent(
 
 @pytest.mark.parametrize("policy", ["on_demand", "at_once"])
 async def test_a_connection_lost_twice_is_a_clear_error(
-    policy: Any, photograph: Photograph, tiny_profile: Profile
+    post: Post, policy: Any, photograph: Photograph
 ) -> None:
-    app = FakeRest(tiny_profile, die)
-    async with serve_rest(app) as address, AsyncClient(address, policy=policy, timeout=5.0) as client:
+    async with post(die, policy=policy, timeout=5.0) as (app, client):
         with pytest.raises(ConnectionLost, match="check the link"):
             await client.classify(photograph)
     assert len(app.posts) == 2
@@ -178,8 +157,7 @@ async def test_closing_ends_what_is_under_way(photograph: Photograph, tiny_profi
     async with serve_rest(app) as address:
         async with AsyncClient(address) as client:
             asking = asyncio.create_task(client.classify(photograph))
-            while not app.posts:
-                await asyncio.sleep(0.01)
+            await until(lambda: app.posts)
         with pytest.raises(ConnectionLost, match="closed"):
             await asking
 
@@ -192,8 +170,7 @@ async def test_a_link_cut_and_restored_is_survived(photograph: Photograph, tiny_
         AsyncClient(f"http://{link.address}") as client,
     ):
         asking = asyncio.create_task(client.classify(photograph))
-        while not app.posts:
-            await asyncio.sleep(0.01)
+        await until(lambda: app.posts)
         await link.cut()
         await asyncio.sleep(0.1)
         link.restore()
@@ -202,35 +179,31 @@ async def test_a_link_cut_and_restored_is_survived(photograph: Photograph, tiny_
 
 @pytest.mark.parametrize("before", [[], [rest_token()]])
 async def test_a_silent_server_costs_only_the_time_allowed(
-    before: list[Response], photograph: Photograph, tiny_profile: Profile
+    post: Post, before: list[Response], photograph: Photograph
 ) -> None:
-    app = FakeRest(tiny_profile, *before, hang)
-    async with serve_rest(app) as address, AsyncClient(address) as client:
+    async with post(*before, hang) as (_, client):
         with pytest.raises(DeadlineExceeded, match=r"within 0\.3 s"):
             await client.classify(photograph, timeout=0.3)
 
 
 async def test_a_busy_server_is_asked_again_when_it_likes(
-    photograph: Photograph, tiny_profile: Profile, encoded: Encoded
+    post: Post, photograph: Photograph, encoded: Encoded
 ) -> None:
     busy = rest_error(429, "RESOURCE_EXHAUSTED", retry_after="0")
     loading = rest_error(503, "UNAVAILABLE", retry_after="1")
-    app = FakeRest(tiny_profile, loading, rest_answer())
-    async with serve_rest(app) as address, AsyncClient(address) as client:
+    async with post(loading, rest_answer()) as (app, client):
         answer = await client.classify(photograph)
     assert answer.bytes_sent == 2 * len(encoded.low)
-    app = FakeRest(tiny_profile, busy)
-    async with serve_rest(app) as address, AsyncClient(address) as client:
+    async with post(busy) as (_, client):
         with pytest.raises(Refused):
             await client.classify(photograph)
 
 
 @pytest.mark.parametrize(("status", "code"), [(429, "RESOURCE_EXHAUSTED"), (503, "UNAVAILABLE")])
 async def test_a_pause_longer_than_the_deadline_is_not_waited_for(
-    status: int, code: str, photograph: Photograph, tiny_profile: Profile
+    post: Post, status: int, code: str, photograph: Photograph
 ) -> None:
-    app = FakeRest(tiny_profile, rest_error(status, code, retry_after="3600"))
-    async with serve_rest(app) as address, AsyncClient(address) as client:
+    async with post(rest_error(status, code, retry_after="3600")) as (app, client):
         with pytest.raises((Refused, Unavailable)) as caught:
             await client.classify(photograph)
     assert caught.value.retry_after == 3600
@@ -264,32 +237,29 @@ async def test_a_pause_longer_than_the_deadline_is_not_waited_for(
     ],
 )
 async def test_other_responses_become_errors_of_the_family(
-    response: Response, kind: type[OvertoneError], photograph: Photograph, tiny_profile: Profile
+    post: Post, response: Response, kind: type[OvertoneError], photograph: Photograph
 ) -> None:
-    app = FakeRest(tiny_profile, response)
-    async with serve_rest(app) as address, AsyncClient(address, timeout=5.0) as client:
+    async with post(response, timeout=5.0) as (_, client):
         with pytest.raises(kind):
             await client.classify(photograph)
 
 
 async def test_a_changed_model_is_noticed_and_encoded_for(
-    photograph: Photograph, tiny_profile: Profile, other_profile: Profile, encoded: Encoded
+    post: Post, photograph: Photograph, other_profile: Profile
 ) -> None:
     def change(request: Request) -> Response:
         app.profile = other_profile
         return rest_error(409, "FAILED_PRECONDITION")
 
-    app = FakeRest(tiny_profile, change, rest_answer())
-    async with serve_rest(app) as address, AsyncClient(address) as client:
+    async with post(change, rest_answer()) as (app, client):
         answer = await client.classify(photograph)
     assert answer.label == "other 3"
     assert app.posts[1].body == encode(fit(open_rgb(photograph), 64), other_profile).low
     assert answer.bytes_sent == len(app.posts[0].body) + len(app.posts[1].body)
 
 
-async def test_a_server_that_refuses_every_profile(photograph: Photograph, tiny_profile: Profile) -> None:
-    app = FakeRest(tiny_profile, rest_error(409, "FAILED_PRECONDITION"))
-    async with serve_rest(app) as address, AsyncClient(address) as client:
+async def test_a_server_that_refuses_every_profile(post: Post, photograph: Photograph) -> None:
+    async with post(rest_error(409, "FAILED_PRECONDITION")) as (app, client):
         with pytest.raises(WrongProfile):
             await client.classify(photograph)
     assert len(app.posts) == 2
@@ -313,11 +283,3 @@ async def test_no_profile_is_an_error_in_time(app: Callable[[Request], Any]) -> 
         with pytest.raises(OvertoneError):
             async with AsyncClient(address, timeout=1.0):
                 pass
-
-
-async def test_no_server_is_reported_soon(tiny_profile: Profile) -> None:
-    async with serve_rest(FakeRest(tiny_profile)) as address:
-        pass
-    with pytest.raises(Unavailable, match="overtone serve"):
-        async with AsyncClient(address, timeout=60.0):
-            pass

@@ -20,16 +20,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
 from overtone.benchmarks.child import Child
-from overtone.frequency import Encoded, Profile, encode, fit, open_rgb
 from overtone.gpu_server.serve import Running, running
 from overtone.gpu_server.settings import Settings
 from overtone.link import Link
+from tests.conftest import Photograph
 
 # Seconds for anything that should take a moment: the machine may be busy, and no test is about speed.
 LATER = 120.0
@@ -128,12 +126,7 @@ def serve(tiny_checkpoint: Path) -> Serve:
 
 
 @pytest.fixture(scope="session")
-def encoded(photograph: NDArray[np.uint8], tiny_profile: Profile) -> Encoded:
-    return encode(fit(open_rgb(photograph), tiny_profile.size), tiny_profile)
-
-
-@pytest.fixture(scope="session")
-def image(photograph: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def image(photograph: Photograph, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("images") / "photograph.png"
     Image.fromarray(photograph).save(path)
     return path

@@ -15,22 +15,17 @@ import httpx
 import numpy as np
 import pytest
 import pytest_asyncio
-from numpy.typing import NDArray
 from PIL import Image
 
-from overtone.frequency import Encoded, Profile, encode, fit, open_rgb
+from overtone.frequency import Encoded
 from overtone.gpu_server.metrics import Metrics
 from overtone.gpu_server.serve import Running, running
 from overtone.gpu_server.settings import Settings
+from tests.conftest import Photograph
 
 Serve = Callable[..., AbstractAsyncContextManager[Running]]
 
 SHARED_LOOP = pytest.mark.asyncio(loop_scope="session")
-
-
-@pytest.fixture(scope="session")
-def encoded(photograph: NDArray[np.uint8], tiny_profile: Profile) -> Encoded:
-    return encode(fit(open_rgb(photograph), tiny_profile.size), tiny_profile)
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +52,7 @@ def hostile(encoded: Encoded) -> list[tuple[bytes, bytes]]:
 
 
 @pytest.fixture(scope="session")
-def jpeg(photograph: NDArray[np.uint8]) -> bytes:
+def jpeg(photograph: Photograph) -> bytes:
     file = BytesIO()
     Image.fromarray(photograph).save(file, "JPEG")
     return file.getvalue()

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import pytest_asyncio
-from numpy.typing import NDArray
 
 from overtone.frequency import Encoded, Profile, encode, fit, open_rgb
 from overtone.gpu_server.answer import Answer, NeedHigh, Options, Stage, Timings
@@ -21,6 +20,7 @@ from overtone.gpu_server.metrics import Metrics
 from overtone.gpu_server.service import Service
 from overtone.gpu_server.settings import Settings
 from overtone.models import Mix, OperatingPoint, read_card, rewrite
+from tests.conftest import Photograph
 from tests.gpu_server.conftest import SHARED_LOOP
 
 pytestmark = SHARED_LOOP
@@ -39,11 +39,7 @@ def checkpoint(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) 
             name=name, threshold=threshold, method="risk control", quality=quality, profile=profile
         )
 
-    points = (
-        point("varied", ALL),
-        point("varied", NONE, quality=3),
-        point("asking", NONE),
-    )
+    points = (point("varied", ALL), point("varied", NONE, quality=3), point("asking", NONE))
     path = tmp_path_factory.mktemp("core") / "core.safetensors"
     changes = {"operating_points": points, "operating_point": "varied", "mix": Mix(low=0.5, high=0.5)}
     rewrite(tiny_checkpoint, card.model_copy(update=changes), path)
@@ -80,12 +76,12 @@ def busy(core: Core, settings: Settings, full: bool = False) -> Core:
     return Core(core.card, BusyEngine(full), settings, Metrics())
 
 
-def sent(photograph: NDArray[np.uint8], profile: Profile, quality: int) -> Encoded:
+def sent(photograph: Photograph, profile: Profile, quality: int) -> Encoded:
     return encode(fit(open_rgb(photograph), profile.size), profile, quality)
 
 
 async def test_the_point_of_the_quality_decides(
-    core: Core, photograph: NDArray[np.uint8], tiny_profile: Profile
+    core: Core, photograph: Photograph, tiny_profile: Profile
 ) -> None:
     for quality, kind in ((1, Answer), (2, Answer), (3, NeedHigh)):
         found = await core.low(sent(photograph, tiny_profile, quality).low, Options())

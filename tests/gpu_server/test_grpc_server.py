@@ -188,10 +188,7 @@ async def test_bad_high_fails_its_image_and_not_the_stream(channel: Channel, enc
 
 @pytest.mark.parametrize(
     "chunk",
-    [
-        pb.HighChunk(id=1, offset=5, data=b"x"),
-        pb.HighChunk(id=1, offset=0, data=b"x" * (MAX_CHUNK + 1)),
-    ],
+    [pb.HighChunk(id=1, offset=5, data=b"x"), pb.HighChunk(id=1, offset=0, data=b"x" * (MAX_CHUNK + 1))],
 )
 async def test_chunks_out_of_order_or_too_large_are_refused(
     channel: Channel, encoded: Encoded, chunk: pb.HighChunk
@@ -394,10 +391,7 @@ async def test_classify_refuses_bad_payloads(channel: Channel, hostile: list[tup
     for low, high in [*hostile, (bytes(300 << 10), b"")]:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await stub_of(channel).Classify(pb.ClassifyRequest(low=low, high=high))
-        assert refused.value.code() in (
-            grpc.StatusCode.INVALID_ARGUMENT,
-            grpc.StatusCode.FAILED_PRECONDITION,
-        )
+        assert refused.value.code() in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION)
 
 
 async def test_describe_model(channel: Channel, tiny_profile: Profile) -> None:

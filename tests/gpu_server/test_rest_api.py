@@ -5,11 +5,9 @@ from io import BytesIO
 
 import grpc
 import httpx
-import numpy as np
 import pytest
 from grpc.aio import Channel
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from numpy.typing import NDArray
 from PIL import Image
 
 from overtone.frequency import Encoded, Profile, fit
@@ -22,6 +20,7 @@ from overtone.gpu_server.settings import Settings
 from overtone.models import Card
 from overtone.protos import overtone_pb2 as pb
 from overtone.protos import overtone_pb2_grpc as stubs
+from tests.conftest import Photograph
 from tests.gpu_server.conftest import SHARED_LOOP, Serve, client_of, value
 
 pytestmark = SHARED_LOOP
@@ -109,7 +108,7 @@ async def test_authorization(serve: Serve, encoded: Encoded, jpeg: bytes) -> Non
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize(("point", "stage"), [("always", "low"), ("never", "high")])
 async def test_classify_an_image(
-    http: httpx.AsyncClient, photograph: NDArray[np.uint8], kind: str, point: str, stage: str
+    http: httpx.AsyncClient, photograph: Photograph, kind: str, point: str, stage: str
 ) -> None:
     file = BytesIO()
     Image.fromarray(photograph).save(file, kind)
@@ -123,11 +122,7 @@ async def test_classify_an_image(
 
 @pytest.mark.parametrize("cropped", [False, True])
 async def test_an_image_is_answered_as_its_payloads_are(
-    http: httpx.AsyncClient,
-    encoded: Encoded,
-    photograph: NDArray[np.uint8],
-    tiny_profile: Profile,
-    cropped: bool,
+    http: httpx.AsyncClient, encoded: Encoded, photograph: Photograph, tiny_profile: Profile, cropped: bool
 ) -> None:
     file = BytesIO()
     whole = Image.fromarray(photograph)
