@@ -3,6 +3,7 @@
 import os
 import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 
 from overtone.frequency import Encoded, Profile, encode, fit, open_rgb, prior_tables
 from overtone.frequency.channels import HIGH, LOW
+
+if TYPE_CHECKING:
+    from tests.serving import Serve
 
 Photograph = NDArray[np.uint8]
 
@@ -84,6 +88,15 @@ def photograph() -> Photograph:
 @pytest.fixture(scope="session")
 def encoded(photograph: Photograph, tiny_profile: Profile) -> Encoded:
     return encode(fit(open_rgb(photograph), tiny_profile.size), tiny_profile)
+
+
+@pytest.fixture(scope="session")
+def serve(tiny_checkpoint: Path) -> "Serve":
+    """Start a server with these settings; it stops when the block is left."""
+    from overtone.gpu_server.serve import running
+    from tests.serving import quick_settings
+
+    return lambda **changes: running(quick_settings(tiny_checkpoint, **changes))
 
 
 @pytest.fixture(scope="session")

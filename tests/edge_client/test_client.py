@@ -11,21 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from overtone.edge_client import (
-    Address,
-    AsyncClient,
-    BadImage,
-    Client,
-    DeadlineExceeded,
-    OvertoneError,
-    Refused,
-    Tls,
-    Unavailable,
-    UsageError,
-    WrongProfile,
-    encode_image,
-    errors,
-)
+from overtone.edge_client import Address, AsyncClient, Client, Tls, encode_image, errors
 from overtone.edge_client.profile_cache import ProfileCache
 from overtone.edge_client.retry import FIRST_PAUSES
 from overtone.frequency import Profile, Source, encode, fit, open_rgb
@@ -66,37 +52,37 @@ def test_addresses(text: str, parsed: Address) -> None:
     ["", "host:50051", "ftp://h", "grpc://", "grpc://h:port", "http://h/v1", "http://h:99999", "grpc://["],
 )
 def test_other_addresses_are_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="grpc://HOST"):
+    with pytest.raises(errors.UsageError, match="grpc://HOST"):
         AsyncClient(text)
 
 
 def test_options_that_make_no_sense_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="on_demand"):
+    with pytest.raises(errors.UsageError, match="on_demand"):
         AsyncClient(policy="sometimes")  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="grpcs"):
+    with pytest.raises(errors.UsageError, match="grpcs"):
         AsyncClient("grpc://h", tls=Tls())
-    with pytest.raises(UsageError, match="timeout"):
+    with pytest.raises(errors.UsageError, match="timeout"):
         AsyncClient(timeout=0)
-    with pytest.raises(UsageError, match="top"):
+    with pytest.raises(errors.UsageError, match="top"):
         AsyncClient(top=0)
     for token in ("", "two words", "lines\r\n", "geheim\u00e4"):
-        with pytest.raises(UsageError, match="token"):
+        with pytest.raises(errors.UsageError, match="token"):
             AsyncClient(token=token)
     for scheme in ("grpcs", "https"):
-        with pytest.raises(UsageError, match=r"none\.pem"):
+        with pytest.raises(errors.UsageError, match=r"none\.pem"):
             asyncio.run(AsyncClient(f"{scheme}://h", tls=Tls(tmp_path / "none.pem")).__aenter__())
 
 
 @pytest.mark.parametrize("address", ["http://\u2603.x", "https://\u2603.x"])
 async def test_a_host_that_cannot_be_written_is_refused(address: str) -> None:
-    with pytest.raises(UsageError, match="cannot use the address"):
+    with pytest.raises(errors.UsageError, match="cannot use the address"):
         async with AsyncClient(address):
             pass
 
 
 async def test_a_quality_the_profile_lacks_is_refused(tiny_profile: Profile) -> None:
     async with serve("grpc", tiny_profile) as address:
-        with pytest.raises(UsageError, match=r"\[1, 2, 3\]"):
+        with pytest.raises(errors.UsageError, match=r"\[1, 2, 3\]"):
             async with AsyncClient(address, quality=9):
                 pass
 
@@ -130,7 +116,7 @@ async def test_any_source_is_the_same_image(
 )
 async def test_a_bad_image_is_refused_before_anything_is_sent(talk: Talk, source: Source) -> None:
     async with talk(confident) as (cascade, client):
-        with pytest.raises(BadImage):
+        with pytest.raises(errors.BadImage):
             await client.classify(source)
     assert not cascade.images
 
@@ -167,9 +153,9 @@ def test_a_folder_that_cannot_be_written_is_no_reason_to_fail(tiny_profile: Prof
 
 async def test_a_closed_client_says_so(photograph: Photograph) -> None:
     client = AsyncClient()
-    with pytest.raises(OvertoneError, match="with statement"):
+    with pytest.raises(errors.OvertoneError, match="with statement"):
         await client.classify(photograph)
-    with pytest.raises(OvertoneError, match="with statement"):
+    with pytest.raises(errors.OvertoneError, match="with statement"):
         Client().classify(photograph)
 
 
@@ -191,7 +177,7 @@ def test_the_synchronous_client_does_the_same(
         assert [result.answer is not None for result in results] == [True, False, True]
         for _ in client.stream([photograph] * 10):
             break
-        with pytest.raises(DeadlineExceeded):
+        with pytest.raises(errors.DeadlineExceeded):
             client.classify(photograph, timeout=1e-6)
 
 
@@ -199,14 +185,14 @@ def test_the_synchronous_client_does_the_same(
 async def test_no_server_is_reported_soon(scheme: str, tiny_profile: Profile) -> None:
     async with serve(scheme, tiny_profile) as address:
         pass
-    with pytest.raises(Unavailable, match="overtone serve") as caught:
+    with pytest.raises(errors.Unavailable, match="overtone serve") as caught:
         async with AsyncClient(address, timeout=60.0):
             pass
     assert str(caught.value).count("check") == 1  # one piece of advice
 
 
 def test_the_synchronous_client_raises_what_went_wrong() -> None:
-    with pytest.raises(Unavailable), Client("http://127.0.0.1:9", timeout=5.0):
+    with pytest.raises(errors.Unavailable), Client("http://127.0.0.1:9", timeout=5.0):
         pass
 
 
@@ -230,7 +216,7 @@ def test_every_error_says_what_to_do_and_carries_a_code() -> None:
         assert error.advice
         assert error.code != "UNKNOWN"
         assert "full" in str(error)
-    assert isinstance(errors.from_code("RESOURCE_EXHAUSTED", "full", 1.5), Refused)
+    assert isinstance(errors.from_code("RESOURCE_EXHAUSTED", "full", 1.5), errors.Refused)
     assert errors.from_code("RESOURCE_EXHAUSTED", "full", 1.5).retry_after == 1.5
     assert isinstance(errors.from_code("SOMETHING_NEW", ""), errors.ServerFailed)
 
@@ -279,7 +265,7 @@ async def test_a_server_that_says_when_to_ask_again_is_waited_for(
             async with AsyncClient(address) as client:
                 assert client.profile == tiny_profile
         else:
-            with pytest.raises(Unavailable, match="loading"):
+            with pytest.raises(errors.Unavailable, match="loading"):
                 await AsyncClient(address).__aenter__()
             assert starting.left == 7 - len(FIRST_PAUSES)
 
@@ -292,7 +278,7 @@ async def test_a_server_that_starts_too_late_is_not_waited_for() -> None:
         return rest_error(503, "UNAVAILABLE", retry_after="3600")
 
     async with serve_rest(loading) as address:
-        with pytest.raises(Unavailable) as caught:
+        with pytest.raises(errors.Unavailable) as caught:
             await AsyncClient(address).__aenter__()
     assert caught.value.retry_after == 3600
     assert len(asked) == 1
@@ -305,6 +291,6 @@ async def test_an_image_that_was_encoded_before_is_sent_as_it_is(
     async with talk(confident) as (cascade, client):
         assert (await client.classify(encoded)).label == "class 3"
         assert cascade.images[0].low == encoded.encoded.low
-        with pytest.raises(WrongProfile):
+        with pytest.raises(errors.WrongProfile):
             await client.classify(encode_image(photograph, other_profile))
     assert len(cascade.images) == 1

@@ -10,15 +10,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from overtone.edge_client import (
-    AsyncClient,
-    BadPayload,
-    DeadlineExceeded,
-    ProtocolError,
-    Refused,
-    Unauthenticated,
-    Unavailable,
-)
+from overtone.edge_client import AsyncClient, errors
 from overtone.edge_client.retry import MAX_ATTEMPTS
 from overtone.frequency import Profile
 from overtone.protos import overtone_pb2 as pb
@@ -43,7 +35,7 @@ async def test_a_busy_server_is_asked_again_when_it_likes_but_a_few_times_only_a
         if refusals < asked:
             await client.classify(photograph, timeout=timeout)
         else:
-            with pytest.raises((Refused, DeadlineExceeded)) as caught:
+            with pytest.raises((errors.Refused, errors.DeadlineExceeded)) as caught:
                 await client.classify(photograph, timeout=timeout)
             assert timeout < 1 or ("queue full" in str(caught.value) and caught.value.retry_after == 0.05)
     assert len(cascade.images) <= asked if timeout < 1 else len(cascade.images) == asked
@@ -57,7 +49,7 @@ async def test_a_bad_image_fails_alone(talk: Talk, photograph: Photograph) -> No
             await stream.answer(image.id)
 
     async with talk(picky) as (cascade, client):
-        with pytest.raises(BadPayload, match="damaged"):
+        with pytest.raises(errors.BadPayload, match="damaged"):
             await client.classify(photograph)
         assert (await client.classify(photograph)).label == "class 3"
     assert len(cascade.hellos) == 1
@@ -72,7 +64,7 @@ async def test_answers_that_make_no_sense(talk: Talk, photograph: Photograph) ->
 
     for nonsense in (unknown_class, empty):
         async with talk(nonsense) as (_, client):
-            with pytest.raises(ProtocolError):
+            with pytest.raises(errors.ProtocolError):
                 await client.classify(photograph)
 
 
@@ -98,7 +90,7 @@ async def test_bytes_that_are_not_a_message() -> None:
     )
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    with pytest.raises(ProtocolError):
+    with pytest.raises(errors.ProtocolError):
         async with AsyncClient(f"grpc://127.0.0.1:{port}", timeout=5.0):
             pass
     await server.stop(0)
@@ -115,7 +107,7 @@ async def test_a_port_that_is_something_else(sent: bytes) -> None:
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
     address = "grpc://{}:{}".format(*server.sockets[0].getsockname())
-    with pytest.raises((Unavailable, DeadlineExceeded, ProtocolError)):
+    with pytest.raises((errors.Unavailable, errors.DeadlineExceeded, errors.ProtocolError)):
         async with AsyncClient(address, timeout=1.0):
             pass
     server.close()
@@ -147,7 +139,7 @@ async def test_a_wrong_token_is_reported_at_once(tiny_profile: Profile) -> None:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "no such token")
 
     async with serve_grpc(Guarded(tiny_profile, confident)) as address:
-        with pytest.raises(Unauthenticated, match="token"):
+        with pytest.raises(errors.Unauthenticated, match="token"):
             async with AsyncClient(address, token="wrong"):
                 pass
 

@@ -7,20 +7,7 @@ from typing import Any
 
 import pytest
 
-from overtone.edge_client import (
-    AsyncClient,
-    BadPayload,
-    ConnectionLost,
-    DeadlineExceeded,
-    OvertoneError,
-    ProtocolError,
-    Refused,
-    ServerFailed,
-    Unauthenticated,
-    Unavailable,
-    WrongProfile,
-    rest_transport,
-)
+from overtone.edge_client import AsyncClient, errors, rest_transport
 from overtone.frequency import Encoded, Profile, encode, fit, open_rgb
 from overtone.link import Link
 from tests.conftest import Photograph
@@ -125,7 +112,7 @@ async def test_a_connection_lost_twice_is_a_clear_error(
     post: Post, policy: Any, photograph: Photograph
 ) -> None:
     async with post(die, policy=policy, timeout=5.0) as (app, client):
-        with pytest.raises(ConnectionLost, match="check the link"):
+        with pytest.raises(errors.ConnectionLost, match="check the link"):
             await client.classify(photograph)
     assert len(app.posts) == 2
 
@@ -148,7 +135,7 @@ async def test_a_server_killed_for_good_is_a_clear_error(
         asking = asyncio.create_task(client.classify(photograph))
         await asked.wait()
         await server.aclose()
-        with pytest.raises(Unavailable, match="cannot be reached"):
+        with pytest.raises(errors.Unavailable, match="cannot be reached"):
             await asking
 
 
@@ -158,7 +145,7 @@ async def test_closing_ends_what_is_under_way(photograph: Photograph, tiny_profi
         async with AsyncClient(address) as client:
             asking = asyncio.create_task(client.classify(photograph))
             await until(lambda: app.posts)
-        with pytest.raises(ConnectionLost, match="closed"):
+        with pytest.raises(errors.ConnectionLost, match="closed"):
             await asking
 
 
@@ -182,7 +169,7 @@ async def test_a_silent_server_costs_only_the_time_allowed(
     post: Post, before: list[Response], photograph: Photograph
 ) -> None:
     async with post(*before, hang) as (_, client):
-        with pytest.raises(DeadlineExceeded, match=r"within 0\.3 s"):
+        with pytest.raises(errors.DeadlineExceeded, match=r"within 0\.3 s"):
             await client.classify(photograph, timeout=0.3)
 
 
@@ -191,11 +178,11 @@ async def test_a_busy_server_is_asked_again_when_it_likes(
 ) -> None:
     busy = rest_error(429, "RESOURCE_EXHAUSTED", retry_after="0")
     loading = rest_error(503, "UNAVAILABLE", retry_after="1")
-    async with post(loading, rest_answer()) as (app, client):
+    async with post(loading, rest_answer()) as (_, client):
         answer = await client.classify(photograph)
     assert answer.bytes_sent == 2 * len(encoded.low)
     async with post(busy) as (_, client):
-        with pytest.raises(Refused):
+        with pytest.raises(errors.Refused):
             await client.classify(photograph)
 
 
@@ -204,7 +191,7 @@ async def test_a_pause_longer_than_the_deadline_is_not_waited_for(
     post: Post, status: int, code: str, photograph: Photograph
 ) -> None:
     async with post(rest_error(status, code, retry_after="3600")) as (app, client):
-        with pytest.raises((Refused, Unavailable)) as caught:
+        with pytest.raises((errors.Refused, errors.Unavailable)) as caught:
             await client.classify(photograph)
     assert caught.value.retry_after == 3600
     assert len(app.posts) == 1
@@ -213,31 +200,31 @@ async def test_a_pause_longer_than_the_deadline_is_not_waited_for(
 @pytest.mark.parametrize(
     ("response", "kind"),
     [
-        (rest_error(400, "INVALID_ARGUMENT"), BadPayload),
-        (rest_error(401, "UNAUTHENTICATED"), Unauthenticated),
-        (rest_error(413, "INVALID_ARGUMENT"), BadPayload),
-        (rest_error(504, "DEADLINE_EXCEEDED"), DeadlineExceeded),
-        (rest_error(500, "INTERNAL"), ServerFailed),
-        (Response(502, b"<html>bad gateway</html>"), Unavailable),
-        (Response(404, b"nothing here"), ProtocolError),
-        (Response(500, b"\xff\xfe"), ServerFailed),
-        (Response(302, b"", {"location": "http://example.invalid/"}), ProtocolError),
-        (Response(418, ["teapot"]), ProtocolError),
-        (Response(200, b"<html>welcome</html>"), ProtocolError),
-        (Response(200, []), ProtocolError),
-        (Response(200, {"top": []}), ProtocolError),
-        (rest_answer("middle"), ProtocolError),
-        (rest_answer(index=10), ProtocolError),
-        (rest_answer(index=-1), ProtocolError),
-        (rest_token("../../etc"), ProtocolError),
-        (Response(202, {}), ProtocolError),
-        (Response(202, b"?"), ProtocolError),
-        (Response(200, b"not zipped", {"content-encoding": "gzip"}), ProtocolError),
-        (Response(200, b"x", {"content-length": "zero"}), OvertoneError),
+        (rest_error(400, "INVALID_ARGUMENT"), errors.BadPayload),
+        (rest_error(401, "UNAUTHENTICATED"), errors.Unauthenticated),
+        (rest_error(413, "INVALID_ARGUMENT"), errors.BadPayload),
+        (rest_error(504, "DEADLINE_EXCEEDED"), errors.DeadlineExceeded),
+        (rest_error(500, "INTERNAL"), errors.ServerFailed),
+        (Response(502, b"<html>bad gateway</html>"), errors.Unavailable),
+        (Response(404, b"nothing here"), errors.ProtocolError),
+        (Response(500, b"\xff\xfe"), errors.ServerFailed),
+        (Response(302, b"", {"location": "http://example.invalid/"}), errors.ProtocolError),
+        (Response(418, ["teapot"]), errors.ProtocolError),
+        (Response(200, b"<html>welcome</html>"), errors.ProtocolError),
+        (Response(200, []), errors.ProtocolError),
+        (Response(200, {"top": []}), errors.ProtocolError),
+        (rest_answer("middle"), errors.ProtocolError),
+        (rest_answer(index=10), errors.ProtocolError),
+        (rest_answer(index=-1), errors.ProtocolError),
+        (rest_token("../../etc"), errors.ProtocolError),
+        (Response(202, {}), errors.ProtocolError),
+        (Response(202, b"?"), errors.ProtocolError),
+        (Response(200, b"not zipped", {"content-encoding": "gzip"}), errors.ProtocolError),
+        (Response(200, b"x", {"content-length": "zero"}), errors.OvertoneError),
     ],
 )
 async def test_other_responses_become_errors_of_the_family(
-    post: Post, response: Response, kind: type[OvertoneError], photograph: Photograph
+    post: Post, response: Response, kind: type[errors.OvertoneError], photograph: Photograph
 ) -> None:
     async with post(response, timeout=5.0) as (_, client):
         with pytest.raises(kind):
@@ -260,7 +247,7 @@ async def test_a_changed_model_is_noticed_and_encoded_for(
 
 async def test_a_server_that_refuses_every_profile(post: Post, photograph: Photograph) -> None:
     async with post(rest_error(409, "FAILED_PRECONDITION")) as (app, client):
-        with pytest.raises(WrongProfile):
+        with pytest.raises(errors.WrongProfile):
             await client.classify(photograph)
     assert len(app.posts) == 2
 
@@ -280,6 +267,6 @@ async def test_no_profile_is_an_error_in_time(app: Callable[[Request], Any]) -> 
         return response if isinstance(response, Response) else await response
 
     async with serve_rest(serve) as address:
-        with pytest.raises(OvertoneError):
+        with pytest.raises(errors.OvertoneError):
             async with AsyncClient(address, timeout=1.0):
                 pass

@@ -24,8 +24,6 @@ import pytest
 from PIL import Image
 
 from overtone.benchmarks.child import Child
-from overtone.gpu_server.serve import Running, running
-from overtone.gpu_server.settings import Settings
 from overtone.link import Link
 from tests.conftest import Photograph
 
@@ -66,7 +64,6 @@ class Server:
 
 
 Start = Callable[[], Server]
-Serve = Callable[..., AbstractAsyncContextManager[Running]]
 
 
 @contextlib.contextmanager
@@ -114,17 +111,6 @@ def start(tiny_checkpoint: Path, tmp_path: Path) -> Iterator[Start]:
         yield starting
 
 
-@pytest.fixture
-def serve(tiny_checkpoint: Path) -> Serve:
-    """Run a server with other settings in this process."""
-
-    def start(**settings: Any) -> AbstractAsyncContextManager[Running]:
-        ports: dict[str, Any] = {"grpc_port": 0, "http_port": 0, "threads": 1, "pause": 0}
-        return running(Settings(model=str(tiny_checkpoint), **ports, **settings))
-
-    return start
-
-
 @pytest.fixture(scope="session")
 def image(photograph: Photograph, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("images") / "photograph.png"
@@ -154,15 +140,8 @@ def connect() -> Connect:
     @asynccontextmanager
     async def connecting(link: Link, transport: str, *options: str) -> AsyncIterator[Device]:
         address = f"{SCHEMES[transport]}://{link.address}"
-        command = (
-            sys.executable,
-            "-m",
-            "overtone.benchmarks.demo.device",
-            address,
-            "--timeout",
-            str(LATER / 2),
-            *options,
-        )
+        module = "overtone.benchmarks.demo.device"
+        command = (sys.executable, "-m", module, address, "--timeout", str(LATER / 2), *options)
         async with Child.running("the device", *command) as child:
             await child.line(LATER)
             yield Device(child)

@@ -10,7 +10,8 @@ import httpx
 from overtone.frequency import Encoded
 from overtone.link import Link
 from overtone.link.sockets import endpoint
-from tests.end_to_end.conftest import SCHEMES, Connect, Serve, Server, Start, eventually
+from tests.end_to_end.conftest import SCHEMES, Connect, Server, Start, eventually
+from tests.serving import Serve
 
 FOREVER = 1e6
 

@@ -5,10 +5,10 @@ of the session, which is the server's: `pytestmark = SHARED_LOOP`.
 """
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
+from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import grpc
 import httpx
@@ -19,11 +19,10 @@ from PIL import Image
 
 from overtone.frequency import Encoded
 from overtone.gpu_server.metrics import Metrics
-from overtone.gpu_server.serve import Running, running
+from overtone.gpu_server.serve import Running
 from overtone.gpu_server.settings import Settings
 from tests.conftest import Photograph
-
-Serve = Callable[..., AbstractAsyncContextManager[Running]]
+from tests.serving import Serve, quick_settings
 
 SHARED_LOOP = pytest.mark.asyncio(loop_scope="session")
 
@@ -60,24 +59,7 @@ def jpeg(photograph: Photograph) -> bytes:
 
 @pytest.fixture(scope="session")
 def settings(tiny_checkpoint: Path) -> Callable[..., Settings]:
-    def make(**changes: Any) -> Settings:
-        quick = {"grpc_port": 0, "http_port": 0, "threads": 1, "device": "cpu", "batch_sizes": (1, 2)}
-        quick |= {"pause": 0, "linger": 0.05}
-        return Settings(**{"model": str(tiny_checkpoint), **quick, **changes})
-
-    return make
-
-
-@pytest.fixture(scope="session")
-def serve(settings: Callable[..., Settings]) -> Serve:
-    """Start a server with these settings; it stops when the block is left."""
-
-    @asynccontextmanager
-    async def start(**changes: Any) -> AsyncIterator[Running]:
-        async with running(settings(**changes)) as server:
-            yield server
-
-    return start
+    return partial(quick_settings, tiny_checkpoint)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -112,3 +94,22 @@ def client_of(server: Running) -> httpx.AsyncClient:
 def value(metrics: Metrics, name: str, **labels: str) -> float:
     """The value of a metric; a counter that was never touched has none."""
     return metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+class Clock:
+    """Seconds that pass only when a test says so."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()

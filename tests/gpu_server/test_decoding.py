@@ -13,30 +13,13 @@ from overtone.gpu_server.answer import Stage
 from overtone.gpu_server.engine import Bands, Engine, Inference, Source
 from overtone.gpu_server.errors import Overloaded, Stopping
 from overtone.gpu_server.metrics import Metrics
+from tests.gpu_server.conftest import Clock
 from tests.gpu_server.fakes import FakeNetwork, bands
-from tests.gpu_server.test_engine import shed, soon, until
+from tests.gpu_server.test_engine import shed, soon
+from tests.waiting import until
 
 THREADS = 2
 LIMIT = 8
-
-
-class Clock:
-    """Seconds that pass only when a decoder says so."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def metrics() -> Metrics:
-    return Metrics()
 
 
 @pytest.fixture

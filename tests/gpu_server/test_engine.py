@@ -1,6 +1,6 @@
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from functools import partial
 
 import pytest
@@ -11,8 +11,7 @@ from overtone.gpu_server.errors import BadRequest, Expired, NetworkFailed, Overl
 from overtone.gpu_server.metrics import Metrics
 from tests.gpu_server.conftest import value
 from tests.gpu_server.fakes import FakeNetwork, bands
-
-LATER = 30.0
+from tests.waiting import LATER, until
 
 
 def soon() -> float:
@@ -21,12 +20,6 @@ def soon() -> float:
 
 def submit(engine: Engine, stage: Stage, mark: int = 0) -> asyncio.Task[Inference]:
     return asyncio.create_task(engine.submit(stage, partial(bands, mark), soon(), source=None))
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(LATER):
-        while not condition():
-            await asyncio.sleep(0.001)
 
 
 def depth(metrics: Metrics, stage: Stage) -> float:
@@ -40,11 +33,6 @@ def shed(metrics: Metrics, stage: Stage, reason: str) -> float:
 @pytest.fixture
 def network() -> FakeNetwork:
     return FakeNetwork()
-
-
-@pytest.fixture
-def metrics() -> Metrics:
-    return Metrics()
 
 
 @pytest.fixture

@@ -21,11 +21,12 @@ from overtone.models import Card
 from overtone.protos import overtone_pb2 as pb
 from overtone.protos import overtone_pb2_grpc as stubs
 from tests.conftest import Photograph
-from tests.gpu_server.conftest import SHARED_LOOP, Serve, client_of, value
+from tests.gpu_server.conftest import SHARED_LOOP, client_of, value
+from tests.serving import Serve
+from tests.waiting import LATER
 
 pytestmark = SHARED_LOOP
 
-LATER = 30.0
 ALWAYS = {"operating_point": "always"}
 NEVER = {"operating_point": "never"}
 
