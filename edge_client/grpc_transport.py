@@ -50,12 +50,7 @@ CHANNEL = (
 
 
 class GrpcTransport:
-    """Talks to `overtone.v1.Cascade`.
-
-    Args:
-        config: what holds for all images.
-        selector: knows the link.
-    """
+    """Talks to `overtone.v1.Cascade`."""
 
     def __init__(self, config: ClientConfig, selector: PlanSelector) -> None:
         self._config = config
@@ -70,16 +65,11 @@ class GrpcTransport:
         self._session: Session | None = None
         self._opening: asyncio.Task[Session] | None = None
         self._profile_id = b""
-        self._card: dict[str, Any] | None = None
+        self.known_card: dict[str, Any] | None = None
         self._reached = self._closed = False
         # Those of the last session; images that come while it is being replaced will go on the next one.
-        self._credits = 1
+        self.credits = 1
         self._background: set[asyncio.Task[None]] = set()
-
-    @property
-    def credits(self) -> int:
-        """How many images the server takes at a time."""
-        return self._credits
 
     async def profile(self, known: ProfileCache, *, fresh: bool = False) -> Profile:
         """The server's profile; the welcome names it, so a known one is not fetched."""
@@ -100,16 +90,11 @@ class GrpcTransport:
             self._session.leave()
         return profile
 
-    @property
-    def known_card(self) -> dict[str, Any] | None:
-        """The card, if it came with the profile."""
-        return self._card
-
     async def card(self) -> dict[str, Any]:
         """The card; it is fetched unless it came with the profile."""
-        if self._card is None:
+        if self.known_card is None:
             await self._describe()
-        return self._card or {}
+        return self.known_card or {}
 
     async def classify(self, upload: Upload) -> RawAnswer:
         """Send an image; if its stream is lost, send low and high once more on a new one."""
@@ -164,7 +149,7 @@ class GrpcTransport:
                 self._reconnect()
             else:
                 self._reached = True
-                self._credits = self._session.credits
+                self.credits = self._session.credits
                 return self._session
         what = f"no session with {self._config.address}: {problem.what}"
         raise Unavailable(what, problem.retry_after) from problem
@@ -192,7 +177,7 @@ class GrpcTransport:
                 model: pb.Model = await self._stub.DescribeModel(
                     pb.DescribeModelRequest(), metadata=self._metadata, timeout=self._config.timeout
                 )
-            self._card = dict(json.loads(model.card or "{}"))
+            self.known_card = dict(json.loads(model.card or "{}"))
         except grpc.aio.AioRpcError as error:
             raise from_rpc(error) from error
         except (ValueError, TypeError) as error:

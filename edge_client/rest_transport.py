@@ -49,14 +49,10 @@ LOST = frozenset({404, 410})
 
 
 class RestTransport:
-    """Talks to `/v1`.
-
-    Args:
-        config: what holds for all images.
-        link: is told what is sent.
-    """
+    """Talks to `/v1`."""
 
     credits = 8
+    known_card = None  # it does not come with anything else
 
     def __init__(self, config: ClientConfig, link: LinkEstimator) -> None:
         self._config = config
@@ -87,11 +83,6 @@ class RestTransport:
             return Profile.from_json(_good(response).content)
         except ProfileError as error:
             raise ProtocolError(f"the server's profile cannot be used ({error})") from error
-
-    @property
-    def known_card(self) -> dict[str, Any] | None:
-        """None: the card does not come with anything else."""
-        return None
 
     async def card(self) -> dict[str, Any]:
         """The card."""
@@ -216,15 +207,7 @@ def _raw_answer(response: httpx.Response) -> RawAnswer:
 def _with_observation(
     answer: RawAnswer, upload: Upload, low_end: int, high_end: int, asked: float | None = None
 ) -> RawAnswer:
-    """The answer with what can be learned about the link.
-
-    Args:
-        answer: the answer.
-        upload: the image.
-        low_end: the offset at which low ends in what was sent over the link.
-        high_end: the offset at which high ends.
-        asked: when the server asked for high; None if it did not.
-    """
+    """The answer with what can be learned about the link; `asked` is when the server asked for high, if it did."""
     now, payloads = _now(), upload.encoded
     unasked = upload.plan == "at_once"
     observation = Observation(

@@ -40,11 +40,7 @@ class Core:
 
     Making one takes milliseconds, for the description; afterwards nothing here blocks the event loop.
 
-    Args:
-        card: of the model that the engine runs.
-        engine: already started.
-        settings: for the limits.
-        metrics: where to count.
+    The engine has been started, and `card` is that of its model.
     """
 
     def __init__(self, card: Card, engine: Engine, settings: Settings, metrics: Metrics) -> None:
@@ -91,11 +87,7 @@ class Core:
     ) -> Answer:
         """The answer of the high network, from both payloads of one image.
 
-        Args:
-            low: the low payload once more.
-            high: the high payload that belongs to it.
-            options: as for low.
-            low_result: the result of low; the answer is a brown-out with it if the high queue is full.
+        If the high queue is full and `low_result` is given, the answer is a brown-out with it.
 
         Raises:
             ServiceError: any of the family.

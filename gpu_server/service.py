@@ -12,7 +12,7 @@ from typing import Protocol
 
 from overtone.gpu_server.budget import Budget
 from overtone.gpu_server.core import Core
-from overtone.gpu_server.engine import Engine, Network
+from overtone.gpu_server.engine import Engine
 from overtone.gpu_server.errors import (
     ClientDisconnected,
     Overloaded,
@@ -47,11 +47,7 @@ class Drainable(Protocol):
 
 
 class Service:
-    """One model, served.
-
-    Args:
-        settings: everything that can be chosen.
-    """
+    """One model, served."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -113,7 +109,7 @@ class Service:
             network, card = await asyncio.to_thread(
                 open_network, s.model, s.device, s.batch_sizes, s.threads, s.cuda_graphs
             )
-            self._engine = self._make_engine(network)
+            self._engine = Engine(network, self.metrics, s, on_health=self._notify)
             await self._engine.start()
         except (ValueError, RuntimeError) as error:  # torch raises RuntimeError when it runs out of memory
             raise StartError(f"cannot serve {s.model}: {error}") from error
@@ -212,22 +208,6 @@ class Service:
     def _notify(self) -> None:
         for watcher in self._watchers:
             watcher()
-
-    def _make_engine(self, network: Network) -> Engine:
-        s = self.settings
-        return Engine(
-            network,
-            self.metrics,
-            low_queue=s.low_queue,
-            high_queue=s.high_queue,
-            decoders=s.decoders,
-            image_decoders=s.image_decoders,
-            image_queue=s.image_queue,
-            max_wait=s.max_wait_ms / 1000,
-            brownout=s.brownout,
-            probe_interval=s.probe_interval,
-            on_health=self._notify,
-        )
 
     def _count(self, change: int) -> None:
         self._busy += change

@@ -45,13 +45,7 @@ class _Flight:
 
 
 class Session:
-    """Many images of one device, each answered as soon as possible.
-
-    Args:
-        service: has the core, the store and the settings.
-        send: passes a message to the device.
-        owner: whose session it is, as `Service.admit` names it.
-    """
+    """Many images of one device, each answered as soon as possible; `owner` is its name from `Service.admit`."""
 
     def __init__(self, service: Service, send: Send, owner: str = "") -> None:
         self._service = service
@@ -110,11 +104,8 @@ class Session:
         core.check(self._read_options())
         if first.hello.profile_id not in (b"", core.profile.id):
             raise WrongProfile(f"{core.card.name} has another profile; fetch it with DescribeModel")
-        self._post(
-            welcome=pb.Welcome(
-                profile_id=core.profile.id, credits=self._settings.credits, model=core.card.name
-            )
-        )
+        credits, model = self._settings.credits, core.card.name
+        self._post(welcome=pb.Welcome(profile_id=core.profile.id, credits=credits, model=model))
 
     async def _read(self, upstream: AsyncIterator[pb.Upstream]) -> None:
         try:

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from PIL import Image
 
@@ -47,9 +46,6 @@ class Server:
     grpc: str
     rest: str
     errors: Path
-
-    def http(self, **options: Any) -> httpx.Client:
-        return httpx.Client(base_url=f"http://{self.rest}", trust_env=False, timeout=LATER, **options)
 
     def metric(self, name: str) -> float:
         """The value of a counter without labels."""

@@ -14,7 +14,7 @@ from overtone.gpu_server.engine import Bands, Engine, Inference, Source
 from overtone.gpu_server.errors import Overloaded, Stopping
 from overtone.gpu_server.metrics import Metrics
 from tests.gpu_server.conftest import Clock
-from tests.gpu_server.fakes import FakeNetwork, bands
+from tests.gpu_server.fakes import FakeNetwork, bands, limits
 from tests.gpu_server.test_engine import shed, soon
 from tests.waiting import until
 
@@ -29,16 +29,8 @@ def gate() -> threading.Event:
 
 @pytest.fixture
 async def engine(clock: Clock, metrics: Metrics, gate: threading.Event) -> AsyncIterator[Engine]:
-    engine = Engine(
-        FakeNetwork(),
-        metrics,
-        low_queue=LIMIT,
-        decoders=THREADS,
-        image_decoders=1,
-        image_queue=3,
-        brownout=5.0,
-        clock=clock,
-    )
+    settings = limits(low_queue=LIMIT, decoders=THREADS, image_decoders=1, image_queue=3, brownout=5.0)
+    engine = Engine(FakeNetwork(), metrics, settings, clock=clock)
     await engine.start()
     yield engine
     gate.set()

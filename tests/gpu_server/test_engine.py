@@ -10,7 +10,7 @@ from overtone.gpu_server.engine import Bands, Engine, Inference
 from overtone.gpu_server.errors import BadRequest, Expired, NetworkFailed, Overloaded, Unavailable
 from overtone.gpu_server.metrics import Metrics
 from tests.gpu_server.conftest import value
-from tests.gpu_server.fakes import FakeNetwork, bands
+from tests.gpu_server.fakes import FakeNetwork, bands, limits
 from tests.waiting import LATER, until
 
 
@@ -37,7 +37,7 @@ def network() -> FakeNetwork:
 
 @pytest.fixture
 async def engine(network: FakeNetwork, metrics: Metrics) -> AsyncIterator[Engine]:
-    engine = Engine(network, metrics, low_queue=6, high_queue=6, probe_interval=0.01)
+    engine = Engine(network, metrics, limits(low_queue=6, high_queue=6, probe_interval=0.01))
     await engine.start()
     yield engine
     network.gate.set()
@@ -51,6 +51,13 @@ async def busy(engine: Engine, network: FakeNetwork) -> asyncio.Task[Inference]:
     held = submit(engine, Stage.LOW, 99)
     await until(network.entered.is_set)
     return held
+
+
+async def queued(engine: Engine, metrics: Metrics, *marks: int) -> list[asyncio.Task[Inference]]:
+    """Images that wait for the low network."""
+    tasks = [submit(engine, Stage.LOW, mark) for mark in marks]
+    await until(lambda: depth(metrics, Stage.LOW) == len(marks))
+    return tasks
 
 
 async def test_gives_each_image_its_row(engine: Engine, network: FakeNetwork) -> None:
@@ -76,8 +83,7 @@ async def test_batches_have_the_size_that_the_network_wants(
     engine: Engine, network: FakeNetwork, metrics: Metrics
 ) -> None:
     held = await busy(engine, network)
-    tasks = [submit(engine, Stage.LOW, i) for i in range(6)]
-    await until(lambda: depth(metrics, Stage.LOW) == 6)
+    tasks = await queued(engine, metrics, *range(6))
     network.gate.set()
     await asyncio.gather(held, *tasks)
     assert [len(marks) for _, marks in network.batches] == [1, 4, 2]
@@ -85,8 +91,7 @@ async def test_batches_have_the_size_that_the_network_wants(
 
 async def test_full_queue_refuses_at_once(engine: Engine, network: FakeNetwork, metrics: Metrics) -> None:
     held = await busy(engine, network)
-    tasks = [submit(engine, Stage.LOW, i) for i in range(6)]
-    await until(lambda: depth(metrics, Stage.LOW) == 6)
+    tasks = await queued(engine, metrics, *range(6))
     with pytest.raises(Overloaded) as refused:
         await submit(engine, Stage.LOW)
     assert refused.value.retry_after
@@ -120,8 +125,7 @@ async def test_expired_in_the_queue_is_told_while_the_worker_is_busy(
 
 async def test_cancelled_is_not_computed(engine: Engine, network: FakeNetwork, metrics: Metrics) -> None:
     held = await busy(engine, network)
-    gone, stays = submit(engine, Stage.LOW, 1), submit(engine, Stage.LOW, 2)
-    await until(lambda: depth(metrics, Stage.LOW) == 2)
+    gone, stays = await queued(engine, metrics, 1, 2)
     gone.cancel()
     await asyncio.gather(gone, return_exceptions=True)
     assert depth(metrics, Stage.LOW) == 1
@@ -134,8 +138,7 @@ async def test_a_single_failure_is_of_its_batch_only(
     engine: Engine, network: FakeNetwork, metrics: Metrics
 ) -> None:
     held = await busy(engine, network)
-    later = submit(engine, Stage.LOW, 1)
-    await until(lambda: depth(metrics, Stage.LOW) == 1)
+    (later,) = await queued(engine, metrics, 1)
     network.failing = 1
     network.gate.set()
     with pytest.raises(NetworkFailed):
@@ -148,16 +151,14 @@ async def test_what_is_not_a_number_fails_its_image_only(
     engine: Engine, network: FakeNetwork, metrics: Metrics
 ) -> None:
     held = await busy(engine, network)
-    good, bad = submit(engine, Stage.LOW, 1), submit(engine, Stage.LOW, 2)
-    await until(lambda: depth(metrics, Stage.LOW) == 2)
+    good, bad = await queued(engine, metrics, 1, 2)
     network.not_numbers = {2}
     network.gate.set()
     await asyncio.gather(held, good)
     with pytest.raises(NetworkFailed):
         await bad
-    with pytest.raises(
-        NetworkFailed
-    ):  # an image that has a batch to itself is no reason to refuse others either
+    # An image that has a batch to itself is no reason to refuse others either.
+    with pytest.raises(NetworkFailed):
         await submit(engine, Stage.LOW, 2)
     await submit(engine, Stage.LOW, 1)
     assert engine.failure is None
@@ -167,11 +168,10 @@ async def test_while_the_network_fails_everything_is_refused_at_once(
     network: FakeNetwork, metrics: Metrics, caplog: pytest.LogCaptureFixture
 ) -> None:
     changes: list[bool] = []
-    engine = Engine(network, metrics, probe_interval=0.01, on_health=lambda: changes.append(True))
+    engine = Engine(network, metrics, limits(probe_interval=0.01), on_health=lambda: changes.append(True))
     await engine.start()
     held = await busy(engine, network)
-    waiting = submit(engine, Stage.LOW, 1)
-    await until(lambda: depth(metrics, Stage.LOW) == 1)
+    (waiting,) = await queued(engine, metrics, 1)
     network.failing = float("inf")
     network.gate.set()
     with pytest.raises(NetworkFailed):
@@ -219,13 +219,12 @@ async def test_what_prepare_raises_comes_out(engine: Engine, metrics: Metrics) -
 async def test_overload_is_backlog_above_the_limit(network: FakeNetwork, metrics: Metrics) -> None:
     # A clock that moves one second at every look: each batch seems to take at least that.
     ticks = iter(range(10_000))
-    engine = Engine(network, metrics, brownout=1.5, clock=lambda: float(next(ticks)))
+    engine = Engine(network, metrics, limits(brownout=1.5), clock=lambda: float(next(ticks)))
     await engine.start()
     await submit(engine, Stage.LOW)
     assert not engine.overloaded
     held = await busy(engine, network)
-    tasks = [submit(engine, Stage.LOW, i) for i in range(2)]
-    await until(lambda: depth(metrics, Stage.LOW) == 2)
+    tasks = await queued(engine, metrics, *range(2))
     assert engine.backlog() >= 2
     assert engine.overloaded
     network.gate.set()
@@ -235,7 +234,7 @@ async def test_overload_is_backlog_above_the_limit(network: FakeNetwork, metrics
 
 
 async def test_an_idle_network_may_wait_for_more_images(network: FakeNetwork, metrics: Metrics) -> None:
-    engine = Engine(network, metrics, max_wait=0.2)
+    engine = Engine(network, metrics, limits(max_wait_ms=200))
     await engine.start()
     await asyncio.gather(*(submit(engine, Stage.LOW, i) for i in range(3)))
     assert [len(marks) for _, marks in network.batches] == [3]
@@ -244,8 +243,7 @@ async def test_an_idle_network_may_wait_for_more_images(network: FakeNetwork, me
 
 async def test_stop_lets_what_waits_finish(engine: Engine, network: FakeNetwork, metrics: Metrics) -> None:
     held = await busy(engine, network)
-    waiting = submit(engine, Stage.LOW, 1)
-    await until(lambda: depth(metrics, Stage.LOW) == 1)
+    (waiting,) = await queued(engine, metrics, 1)
     stopping = asyncio.create_task(engine.stop(LATER))
     await asyncio.sleep(0)
     with pytest.raises(Unavailable):
@@ -260,8 +258,7 @@ async def test_stop_without_grace_refuses_and_never_cancels(
     engine: Engine, network: FakeNetwork, metrics: Metrics
 ) -> None:
     held = await busy(engine, network)
-    waiting = submit(engine, Stage.LOW, 1)
-    await until(lambda: depth(metrics, Stage.LOW) == 1)
+    (waiting,) = await queued(engine, metrics, 1)
     stopping = asyncio.create_task(engine.stop())
     for task in (held, waiting):
         with pytest.raises(Unavailable):
