@@ -160,12 +160,6 @@ async def test_a_closed_client_says_so(photograph: Photograph) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["grpc", "http"])
-async def test_the_card_is_there(scheme: str, tiny_profile: Profile) -> None:
-    async with serve(scheme, tiny_profile) as address, AsyncClient(address) as client:
-        assert (await client.card())["name"] == "tiny"
-
-
-@pytest.mark.parametrize("scheme", ["grpc", "http"])
 def test_the_synchronous_client_does_the_same(
     scheme: str, photograph: Photograph, tiny_profile: Profile
 ) -> None:

@@ -5,8 +5,6 @@ import signal
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from overtone.frequency import Encoded
 from overtone.link import Link
 from overtone.link.sockets import endpoint
@@ -84,13 +82,3 @@ async def test_state_expires_on_the_way(
         assert by_rest["stage"] == "high"
         assert by_rest["payload_bytes"] > len(encoded.low) + len(encoded.high)
         assert "high did not come in time" in by_grpc["error"]
-
-        base = f"http://127.0.0.1:{forgetful.http_port}"
-        async with httpx.AsyncClient(base_url=base, trust_env=False) as http:
-            point = {"operating_point": "never"}
-            asked = await http.post("/v1/images", content=encoded.low, params=point)
-            await asyncio.sleep(0.3)
-            for path in (asked.headers["location"], "/v1/images/nonsense/high"):
-                response = await http.post(path, content=encoded.high, params=point)
-                assert response.status_code == httpx.codes.GONE
-                assert "both" in response.json()["error"]["message"]

@@ -35,14 +35,8 @@ def hostile(encoded: Encoded) -> list[tuple[bytes, bytes]]:
     middle = len(low) // 2
     flipped = low[:middle] + bytes([low[middle] ^ 1]) + low[middle + 1 :]
     other_profile = low[:2] + b"\xff\xff\xff\xff" + low[6:]
-    damaged = (
-        low[:middle],
-        low[:-1],
-        low + b"\0",
-        flipped,
-        low[:14] + rng.bytes(len(low) - 14),
-        other_profile,
-    )
+    noise = low[:14] + rng.bytes(len(low) - 14)
+    damaged = (low[:middle], low[:-1], low + b"\0", flipped, noise, other_profile)
     return [
         *((rng.bytes(size), rng.bytes(size)) for size in (0, 1, 9, 10, 14, 100, 1000, 20_000)),
         *((each, high) for each in damaged),

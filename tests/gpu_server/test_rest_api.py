@@ -37,6 +37,11 @@ def error(reply: httpx.Response) -> tuple[int, str]:
     return reply.status_code, body["code"]
 
 
+def in_process(service: Service) -> httpx.AsyncClient:
+    """A client of the application, without a server."""
+    return httpx.AsyncClient(transport=httpx.ASGITransport(create_app(service)), base_url="http://test")
+
+
 async def test_low_is_answered(http: httpx.AsyncClient, encoded: Encoded) -> None:
     reply = await http.post("/v1/images", params={**ALWAYS, "top": 3}, content=encoded.low)
     assert reply.status_code == 200, reply.text
@@ -192,9 +197,7 @@ async def test_too_large_is_refused_while_it_streams(server: Running) -> None:
             sent += 1
             yield bytes(64 << 10)
 
-    app = create_app(server.service)
-    transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+    async with in_process(server.service) as http:
         reply = await http.post("/v1/images", content=endless())
     assert error(reply) == (413, "INVALID_ARGUMENT")
     assert sent * (64 << 10) < 20 << 20
@@ -299,8 +302,7 @@ async def test_loading_server_lives_but_is_not_ready(
     settings: Callable[..., Settings], encoded: Encoded
 ) -> None:
     service = Service(settings())
-    transport = httpx.ASGITransport(create_app(service))
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+    async with in_process(service) as http:
         assert (await http.get("/livez")).status_code == 200
         assert (await http.get("/readyz")).status_code == 503
         reply = await http.post("/v1/images", content=encoded.low)
@@ -332,13 +334,8 @@ async def test_work_for_a_client_that_left_is_cancelled(
 
     before = cancelled()
     scope: dict[str, object] = {"type": "http", "method": "POST", "path": "/v1/images", "query_string": b""}
-    scope |= {
-        "headers": [],
-        "client": ("127.0.0.1", 1),
-        "scheme": "http",
-        "http_version": "1.1",
-        "root_path": "",
-    }
+    scope |= {"headers": [], "client": ("127.0.0.1", 1), "scheme": "http"}
+    scope |= {"http_version": "1.1", "root_path": ""}
     await create_app(server.service)(scope, receive, send)
     assert cancelled() == before + 1
     assert server.service.body_budget.used == 0
@@ -357,8 +354,7 @@ async def test_high_that_comes_after_low_was_lost_is_dropped(
         assert (await http.post("/v1/images", params=NEVER, content=encoded.low)).status_code == 202
         yield encoded.high[5:]
 
-    transport = httpx.ASGITransport(create_app(service))
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+    async with in_process(service) as http:
         asked = await http.post("/v1/images", params=NEVER, content=encoded.low)
         reply = await http.post(asked.headers["location"], params=NEVER, content=body())
     await service.stop()
