@@ -39,10 +39,7 @@ class Batcher:
         on_health: Callable[[], None],
         clock: Callable[[], float],
     ) -> None:
-        self.queues = {
-            Stage.LOW: StageQueue(settings.low_queue),
-            Stage.HIGH: StageQueue(settings.high_queue),
-        }
+        self.queues = {Stage.LOW: StageQueue(settings.low_queue), Stage.HIGH: StageQueue(settings.high_queue)}
         self.failure: str | None = None
         self._network = network
         self._metrics = metrics

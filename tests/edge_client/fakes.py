@@ -218,6 +218,12 @@ class Die(Exception):  # noqa: N818
     """Close the connection without an answer."""
 
 
+async def hang(request: Request) -> Response:
+    """Never answers."""
+    await asyncio.sleep(60)
+    raise Die
+
+
 def rest_answer(stage: str = "low", index: int = 3) -> Response:
     """An answer."""
     best = {"label": f"class {index}", "index": index}

@@ -15,6 +15,7 @@ from overtone.edge_client import Address, AsyncClient, Client, Tls, encode_image
 from overtone.edge_client.profile_cache import ProfileCache
 from overtone.edge_client.retry import FIRST_PAUSES
 from overtone.frequency import Profile, Source, encode, fit, open_rgb
+from overtone.link import Link
 from tests.conftest import Photograph
 from tests.edge_client.conftest import Talk
 from tests.edge_client.fakes import (
@@ -23,13 +24,17 @@ from tests.edge_client.fakes import (
     Request,
     Response,
     confident,
+    escalating,
+    hang,
     in_thread,
     rest_answer,
     rest_error,
     serve,
     serve_grpc,
     serve_rest,
+    silent,
 )
+from tests.waiting import until
 
 
 @pytest.mark.parametrize(
@@ -183,6 +188,25 @@ async def test_no_server_is_reported_soon(scheme: str, tiny_profile: Profile) ->
         async with AsyncClient(address, timeout=60.0):
             pass
     assert str(caught.value).count("check") == 1  # one piece of advice
+
+
+@pytest.mark.parametrize("scheme", ["grpc", "http"])
+async def test_a_link_cut_and_restored_is_survived(
+    scheme: str, photograph: Photograph, tiny_profile: Profile
+) -> None:
+    cascade = FakeCascade(tiny_profile, silent, escalating)
+    app = FakeRest(tiny_profile, hang, rest_answer("high"))
+    async with (
+        serve_grpc(cascade) if scheme == "grpc" else serve_rest(app) as address,
+        Link(address.partition("//")[2]) as link,
+        AsyncClient(f"{scheme}://{link.address}") as client,
+    ):
+        asking = asyncio.create_task(client.classify(photograph))
+        await until(lambda: cascade.images or app.posts)
+        await link.cut()
+        await asyncio.sleep(0.1)
+        link.restore()
+        assert (await asking).stage == "high"
 
 
 def test_the_synchronous_client_raises_what_went_wrong() -> None:

@@ -7,7 +7,6 @@ import pytest
 
 from overtone.edge_client import AsyncClient, ConnectionLost, DeadlineExceeded, Unavailable, grpc_transport
 from overtone.frequency import Encoded, Profile
-from overtone.link import Link
 from overtone.protos import overtone_pb2 as pb
 from tests.conftest import Photograph
 from tests.edge_client.conftest import Talk
@@ -60,28 +59,6 @@ async def test_a_stream_lost_twice_is_a_clear_error(
         assert len(cascade.images) == 2
 
 
-async def test_a_server_killed_for_good_is_a_clear_error(
-    monkeypatch: pytest.MonkeyPatch, photograph: Photograph, tiny_profile: Profile
-) -> None:
-    monkeypatch.setattr(grpc_transport, "PAUSES", (0.0, 0.05, 0.1))
-    killed = asyncio.Event()
-
-    async def last_word(stream: Stream, image: pb.Image) -> None:
-        await stream.need_high(image.id)
-        killed.set()
-
-    cascade = FakeCascade(tiny_profile, last_word)
-    async with contextlib.AsyncExitStack() as stack:
-        server = await stack.enter_async_context(contextlib.AsyncExitStack())
-        address = await server.enter_async_context(serve_grpc(cascade))
-        client = await stack.enter_async_context(AsyncClient(address, timeout=5.0))
-        asking = asyncio.create_task(client.classify(photograph))
-        await killed.wait()
-        await server.aclose()
-        with pytest.raises((Unavailable, DeadlineExceeded)):
-            await asking
-
-
 async def test_a_server_that_comes_back_is_found(photograph: Photograph, tiny_profile: Profile) -> None:
     async with contextlib.AsyncExitStack() as stack:
         async with serve_grpc(FakeCascade(tiny_profile, confident)) as address:
@@ -92,21 +69,6 @@ async def test_a_server_that_comes_back_is_found(photograph: Photograph, tiny_pr
         port = int(address.rpartition(":")[2])
         await stack.enter_async_context(serve_grpc(FakeCascade(tiny_profile, confident), port))
         assert (await asking).label == "class 3"
-
-
-async def test_a_link_cut_and_restored_is_survived(photograph: Photograph, tiny_profile: Profile) -> None:
-    cascade = FakeCascade(tiny_profile, silent, escalating)
-    async with (
-        serve_grpc(cascade) as address,
-        Link(address.removeprefix("grpc://")) as link,
-        AsyncClient(f"grpc://{link.address}") as client,
-    ):
-        asking = asyncio.create_task(client.classify(photograph))
-        await until(lambda: cascade.images)
-        await link.cut()
-        await asyncio.sleep(0.05)
-        link.restore()
-        assert (await asking).stage == "high"
 
 
 async def test_images_left_behind_by_go_away_are_sent_once_more(talk: Talk, photograph: Photograph) -> None:
@@ -139,7 +101,7 @@ async def test_go_away_moves_new_images_and_lets_old_ones_finish(talk: Talk, pho
 
 
 async def test_a_stream_begun_without_a_session_sends_several_at_a_time(
-    photograph: Photograph, tiny_profile: Profile
+    talk: Talk, photograph: Photograph
 ) -> None:
     """The session before has ended; how many images the server takes is known from it."""
     waiting: list[int] = []
@@ -154,10 +116,7 @@ async def test_a_stream_begun_without_a_session_sends_several_at_a_time(
             for number in waiting:
                 await stream.answer(number)
 
-    async with (
-        serve_grpc(FakeCascade(tiny_profile, last, together)) as address,
-        AsyncClient(address) as client,
-    ):
+    async with talk(last, together) as (_, client):
         await client.classify(photograph)
         await asyncio.sleep(0.05)
         results = [result.get() async for result in client.stream([photograph] * 3)]

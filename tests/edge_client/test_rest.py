@@ -1,15 +1,13 @@
 """The client against an HTTP server that misbehaves."""
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from overtone.edge_client import AsyncClient, errors, rest_transport
+from overtone.edge_client import AsyncClient, errors
 from overtone.frequency import Encoded, Profile, encode, fit, open_rgb
-from overtone.link import Link
 from tests.conftest import Photograph
 from tests.edge_client.conftest import Post
 from tests.edge_client.fakes import (
@@ -17,6 +15,7 @@ from tests.edge_client.fakes import (
     FakeRest,
     Request,
     Response,
+    hang,
     rest_answer,
     rest_error,
     rest_token,
@@ -29,19 +28,8 @@ def die(request: Request) -> Response:
     raise Die
 
 
-async def hang(request: Request) -> Response:
-    await asyncio.sleep(60)
-    raise Die
-
-
-async def test_a_confident_server_gets_low_only(
-    photograph: Photograph, tiny_profile: Profile, encoded: Encoded
-) -> None:
-    app = FakeRest(tiny_profile, rest_answer())
-    async with (
-        serve_rest(app) as address,
-        AsyncClient(address, token="secret", top=2, operating_point="always") as client,
-    ):
+async def test_a_confident_server_gets_low_only(post: Post, photograph: Photograph, encoded: Encoded) -> None:
+    async with post(rest_answer(), token="secret", top=2, operating_point="always") as (app, client):
         answer = await client.classify(photograph)
     assert (answer.label, answer.confidence, answer.stage, answer.model) == ("class 3", 0.75, "low", "tiny")
     (sent,) = app.posts
@@ -117,28 +105,6 @@ async def test_a_connection_lost_twice_is_a_clear_error(
     assert len(app.posts) == 2
 
 
-async def test_a_server_killed_for_good_is_a_clear_error(
-    monkeypatch: pytest.MonkeyPatch, photograph: Photograph, tiny_profile: Profile
-) -> None:
-    monkeypatch.setattr(rest_transport, "PAUSES", (0.0, 0.05, 0.1))
-    asked = asyncio.Event()
-
-    async def last_word(request: Request) -> Response:
-        asked.set()
-        return await hang(request)
-
-    async with contextlib.AsyncExitStack() as stack:
-        server = await stack.enter_async_context(contextlib.AsyncExitStack())
-        app = FakeRest(tiny_profile, rest_token(), last_word)
-        address = await server.enter_async_context(serve_rest(app))
-        client = await stack.enter_async_context(AsyncClient(address, timeout=5.0))
-        asking = asyncio.create_task(client.classify(photograph))
-        await asked.wait()
-        await server.aclose()
-        with pytest.raises(errors.Unavailable, match="cannot be reached"):
-            await asking
-
-
 async def test_closing_ends_what_is_under_way(photograph: Photograph, tiny_profile: Profile) -> None:
     app = FakeRest(tiny_profile, hang)
     async with serve_rest(app) as address:
@@ -147,21 +113,6 @@ async def test_closing_ends_what_is_under_way(photograph: Photograph, tiny_profi
             await until(lambda: app.posts)
         with pytest.raises(errors.ConnectionLost, match="closed"):
             await asking
-
-
-async def test_a_link_cut_and_restored_is_survived(photograph: Photograph, tiny_profile: Profile) -> None:
-    app = FakeRest(tiny_profile, hang, rest_answer("high"))
-    async with (
-        serve_rest(app) as address,
-        Link(address.removeprefix("http://")) as link,
-        AsyncClient(f"http://{link.address}") as client,
-    ):
-        asking = asyncio.create_task(client.classify(photograph))
-        await until(lambda: app.posts)
-        await link.cut()
-        await asyncio.sleep(0.1)
-        link.restore()
-        assert (await asking).stage == "high"
 
 
 @pytest.mark.parametrize("before", [[], [rest_token()]])

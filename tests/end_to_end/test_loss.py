@@ -17,9 +17,7 @@ FOREVER = 1e6
 class Way:
     """One image on its way from a device of its own to a server that will ask for high.
 
-    Args:
-        address: of the server.
-        successor: of the server that takes over when the first one is killed, if there is one.
+    Once the server is killed, its successor takes over, if there is one.
     """
 
     def __init__(

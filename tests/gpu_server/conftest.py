@@ -24,6 +24,8 @@ from overtone.gpu_server.settings import Settings
 from tests.conftest import Photograph
 from tests.serving import Serve, quick_settings
 
+MakeSettings = Callable[..., Settings]
+
 SHARED_LOOP = pytest.mark.asyncio(loop_scope="session")
 
 
@@ -52,7 +54,7 @@ def jpeg(photograph: Photograph) -> bytes:
 
 
 @pytest.fixture(scope="session")
-def settings(tiny_checkpoint: Path) -> Callable[..., Settings]:
+def settings(tiny_checkpoint: Path) -> MakeSettings:
     return partial(quick_settings, tiny_checkpoint)
 
 

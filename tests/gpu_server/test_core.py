@@ -3,7 +3,7 @@
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from overtone.gpu_server.service import Service
 from overtone.gpu_server.settings import Settings
 from overtone.models import Mix, OperatingPoint, read_card, rewrite
 from tests.conftest import Photograph
-from tests.gpu_server.conftest import SHARED_LOOP
+from tests.gpu_server.conftest import SHARED_LOOP, MakeSettings
 
 pytestmark = SHARED_LOOP
 
@@ -47,7 +47,7 @@ def checkpoint(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def core(settings: Callable[..., Settings], checkpoint: Path) -> AsyncIterator[Core]:
+async def core(settings: MakeSettings, checkpoint: Path) -> AsyncIterator[Core]:
     service = Service(settings(model=str(checkpoint)))
     await service.load()
     yield service.core
@@ -105,7 +105,7 @@ async def test_a_mixed_answer_does_not_depend_on_what_was_kept(core: Core, encod
 
 
 async def test_brown_out_answers_instead_of_asking(
-    core: Core, settings: Callable[..., Settings], encoded: Encoded
+    core: Core, settings: MakeSettings, encoded: Encoded
 ) -> None:
     overloaded = busy(core, settings())
     answer = await overloaded.low(encoded.low, Options("asking"))
@@ -116,7 +116,7 @@ async def test_brown_out_answers_instead_of_asking(
 
 
 async def test_where_high_finds_no_room_low_is_the_answer(
-    core: Core, settings: Callable[..., Settings], encoded: Encoded
+    core: Core, settings: MakeSettings, encoded: Encoded
 ) -> None:
     need = await core.low(encoded.low, Options("asking"))
     assert isinstance(need, NeedHigh)

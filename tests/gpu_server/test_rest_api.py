@@ -1,6 +1,6 @@
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from io import BytesIO
 
 import grpc
@@ -16,12 +16,11 @@ from overtone.gpu_server.network import TorchNetwork
 from overtone.gpu_server.rest_api import create_app
 from overtone.gpu_server.serve import Running
 from overtone.gpu_server.service import Service
-from overtone.gpu_server.settings import Settings
 from overtone.models import Card
 from overtone.protos import overtone_pb2 as pb
 from overtone.protos import overtone_pb2_grpc as stubs
 from tests.conftest import Photograph
-from tests.gpu_server.conftest import SHARED_LOOP, client_of, value
+from tests.gpu_server.conftest import SHARED_LOOP, MakeSettings, client_of, value
 from tests.serving import Serve
 from tests.waiting import LATER
 
@@ -298,9 +297,7 @@ async def test_an_unexpected_exception_is_logged_and_answered(
     assert "division" not in reply.text
 
 
-async def test_loading_server_lives_but_is_not_ready(
-    settings: Callable[..., Settings], encoded: Encoded
-) -> None:
+async def test_loading_server_lives_but_is_not_ready(settings: MakeSettings, encoded: Encoded) -> None:
     service = Service(settings())
     async with in_process(service) as http:
         assert (await http.get("/livez")).status_code == 200
@@ -343,7 +340,7 @@ async def test_work_for_a_client_that_left_is_cancelled(
 
 
 async def test_high_that_comes_after_low_was_lost_is_dropped(
-    settings: Callable[..., Settings], encoded: Encoded
+    settings: MakeSettings, encoded: Encoded
 ) -> None:
     """Lost while the body came, because there was room for one image of this client only."""
     service = Service(settings(state_bytes=8 * (len(encoded.low) + 1100)))

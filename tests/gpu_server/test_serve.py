@@ -23,12 +23,13 @@ from overtone.gpu_server.service import Phase, Service
 from overtone.gpu_server.settings import Settings
 from overtone.gpu_server.sockets import exposure
 from tests.certificate import make_certificate
+from tests.gpu_server.conftest import MakeSettings
 from tests.serving import Serve
 
 LATER = 60.0
 
 
-async def test_health_follows_the_phases(settings: Callable[..., Settings]) -> None:
+async def test_health_follows_the_phases(settings: MakeSettings) -> None:
     service = Service(settings())
     server = GrpcServer(service)
     await server.start()
@@ -146,14 +147,14 @@ def test_process_serves_until_it_is_told_to_stop(tiny_checkpoint: Path) -> None:
     ],
 )
 def test_a_server_that_others_can_reach_should_protect_itself(
-    settings: Callable[..., Settings], given: dict[str, Any], warning: str | None
+    settings: MakeSettings, given: dict[str, Any], warning: str | None
 ) -> None:
     found = exposure(settings(**given))
     assert (found or "None").startswith(str(warning))
 
 
 def test_it_says_in_one_line_why_it_cannot_start(
-    settings: Callable[..., Settings], capsys: pytest.CaptureFixture[str]
+    settings: MakeSettings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as stopped:
         overtone.gpu_server.serve.run(settings(model="no-such-model"))
@@ -164,7 +165,7 @@ def test_it_says_in_one_line_why_it_cannot_start(
 
 
 def test_told_to_stop_while_loading_it_does_not_say_that_it_serves(
-    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     @asynccontextmanager
     async def told_to_stop(_: Settings) -> AsyncIterator[str]:

@@ -5,7 +5,7 @@ import logging
 import random
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -20,14 +20,14 @@ from overtone.gpu_server.session import Session
 from overtone.gpu_server.settings import Settings
 from overtone.gpu_server.upload import MAX_CHUNK, Upload
 from overtone.protos import overtone_pb2 as pb
-from tests.gpu_server.conftest import SHARED_LOOP, value
+from tests.gpu_server.conftest import SHARED_LOOP, MakeSettings, value
 from tests.waiting import LATER
 
 pytestmark = SHARED_LOOP
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def service(settings: Callable[..., Settings]) -> AsyncIterator[Service]:
+async def service(settings: MakeSettings) -> AsyncIterator[Service]:
     """Every test leaves it without a session and without state."""
     async with loaded(settings(credits=4, state_ttl=0.5)) as shared:
         yield shared
@@ -197,7 +197,7 @@ async def test_only_the_store_holds_low_while_high_is_awaited(service: Service, 
 
 
 async def test_high_that_comes_after_low_was_lost_is_dropped_and_both_are_asked_for(
-    settings: Callable[..., Settings], encoded: Encoded
+    settings: MakeSettings, encoded: Encoded
 ) -> None:
     """There is room for one image of a session, so the second takes the place of the first."""
     heard = Heard()
@@ -219,7 +219,7 @@ async def test_high_that_comes_after_low_was_lost_is_dropped_and_both_are_asked_
 
 
 async def test_both_payloads_are_not_asked_for_again_where_there_is_no_room(
-    settings: Callable[..., Settings], encoded: Encoded
+    settings: MakeSettings, encoded: Encoded
 ) -> None:
     messages = [hello("never"), image(1, encoded.low, True), *chunks(1, encoded.high, 50)]
     async with loaded(settings(state_bytes=len(encoded.high))) as service:
@@ -231,7 +231,7 @@ async def test_both_payloads_are_not_asked_for_again_where_there_is_no_room(
 
 
 async def test_a_peer_that_never_finishes_takes_no_room_from_others(
-    settings: Callable[..., Settings], encoded: Encoded
+    settings: MakeSettings, encoded: Encoded
 ) -> None:
     """Its sessions send as much of many high payloads as they may, and never the last chunk."""
     chunk, per_image = bytes(MAX_CHUNK), 4
