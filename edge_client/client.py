@@ -5,7 +5,6 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from contextlib import aclosing
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, TypedDict
 
 from overtone.edge_client.address import Address, Tls
@@ -113,9 +112,7 @@ class AsyncClient:
             raise
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         transport, self._transport = self._transport, None
         if transport is not None:
             await transport.close()

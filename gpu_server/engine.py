@@ -13,11 +13,11 @@ from overtone.gpu_server.answer import Stage
 from overtone.gpu_server.batcher import Batcher
 from overtone.gpu_server.decoding import DecodeLane, Source
 from overtone.gpu_server.errors import Expired, Overloaded, Stopping
-from overtone.gpu_server.inference import Bands, Inference, Network, StageQueue, Ticket
+from overtone.gpu_server.inference import Bands, Inference, Network, Prepare, StageQueue, Ticket
 from overtone.gpu_server.metrics import Metrics
 from overtone.gpu_server.settings import Settings
 
-__all__ = ["Bands", "Engine", "Inference", "Network", "Source"]
+__all__ = ["Bands", "Engine", "Inference", "Network", "Prepare", "Source"]
 
 
 class Engine:
@@ -89,11 +89,7 @@ class Engine:
         return self.backlog() > self._brownout
 
     async def submit(
-        self,
-        stage: Stage,
-        prepare: Callable[[], Bands],
-        expires: float,
-        source: Source | None = Source.PAYLOAD,
+        self, stage: Stage, prepare: Prepare, expires: float, source: Source | None = Source.PAYLOAD
     ) -> Inference:
         """Decode an image, queue it, and wait for its class probabilities.
 
@@ -144,7 +140,7 @@ class Engine:
             raise _too_late()
         return queue
 
-    async def _decode(self, queue: StageQueue, prepare: Callable[[], Bands], source: Source | None) -> Bands:
+    async def _decode(self, queue: StageQueue, prepare: Prepare, source: Source | None) -> Bands:
         if source is None:
             return prepare()
         queue.decoding += 1

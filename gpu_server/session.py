@@ -79,7 +79,10 @@ class Session:
                 await self._write()
             finally:
                 age.cancel()
-                await self._close(reader)
+                tasks = [reader, *self._tasks]
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
 
     def go_away(self, reason: str) -> None:
         """Tell the device to leave; what is in flight is finished, and new images are refused."""
@@ -101,7 +104,7 @@ class Session:
             raise BadRequest("the first message must be hello")
         core = self._core = self._service.core
         self._options = first.hello.options
-        core.check(self._read_options())
+        core.check(messages.options(self._options))
         if first.hello.profile_id not in (b"", core.profile.id):
             raise WrongProfile(f"{core.card.name} has another profile; fetch it with DescribeModel")
         credits, model = self._settings.credits, core.card.name
@@ -130,12 +133,6 @@ class Session:
             await self._send(message)
         if self._failure is not None:
             raise self._failure
-
-    async def _close(self, reader: asyncio.Task[None]) -> None:
-        tasks = [reader, *self._tasks]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _handle(self, message: pb.Upstream) -> None:
         match message.WhichOneof("message"):
@@ -204,7 +201,12 @@ class Session:
             self._post(error=messages.error(number, error))
 
     async def _answer(self, image: pb.Image, flight: _Flight) -> Answer:
-        number, low, promised, options = image.id, image.low, image.high_follows, self._read_options()
+        number, low, promised, options = (
+            image.id,
+            image.low,
+            image.high_follows,
+            messages.options(self._options),
+        )
         result = await self._core.low(low, options, promised)
         if isinstance(result, Answer):
             return result
@@ -263,9 +265,6 @@ class Session:
         """End the whole stream with an error."""
         self._failure = error
         self._outgoing.put_nowait(None)
-
-    def _read_options(self) -> Options:
-        return messages.options(self._options)
 
     def _post(self, **message: object) -> None:
         self._outgoing.put_nowait(pb.Downstream(**message))  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import parse_qs, urlsplit
 
 import grpc
@@ -15,13 +15,15 @@ from overtone.frequency import Profile
 from overtone.protos import overtone_pb2 as pb
 from overtone.protos import overtone_pb2_grpc as stubs
 
+Context: TypeAlias = grpc.aio.ServicerContext
+
 CARD: dict[str, Any] = {"name": "tiny", "classes": [f"n{i:04}" for i in range(10)]}
 
 
 class Stream:
     """One session as the fake server sees it."""
 
-    def __init__(self, server: "FakeCascade", context: grpc.aio.ServicerContext) -> None:
+    def __init__(self, server: "FakeCascade", context: Context) -> None:
         self.server = server
         self.writing = asyncio.Lock()
         self.context = context
@@ -114,7 +116,7 @@ class FakeCascade(stubs.CascadeServicer):
         self.welcomed = True
         self.streams: list[Stream] = []
 
-    async def Session(self, requests: AsyncIterator[pb.Upstream], context: grpc.aio.ServicerContext) -> None:  # noqa: N802
+    async def Session(self, requests: AsyncIterator[pb.Upstream], context: Context) -> None:  # noqa: N802
         behaviour = self.behaviours[min(len(self.hellos), len(self.behaviours) - 1)]
         self.metadata.append(dict(context.invocation_metadata()))
         await self.admit(context)
@@ -138,7 +140,7 @@ class FakeCascade(stubs.CascadeServicer):
             reader.cancel()
             ending.cancel()
 
-    async def admit(self, context: grpc.aio.ServicerContext) -> None:
+    async def admit(self, context: Context) -> None:
         """Overridden by tests that refuse streams."""
 
     async def _read(self, requests: AsyncIterator[pb.Upstream], stream: Stream, behaviour: Behaviour) -> None:
@@ -163,9 +165,7 @@ class FakeCascade(stubs.CascadeServicer):
                         self.ends += 1
                         return
 
-    async def DescribeModel(  # noqa: N802
-        self, request: pb.DescribeModelRequest, context: grpc.aio.ServicerContext
-    ) -> pb.Model:
+    async def DescribeModel(self, request: pb.DescribeModelRequest, context: Context) -> pb.Model:  # noqa: N802
         self.described += 1
         packed = self.profile.pack()
         return pb.Model(name="tiny", profile_id=self.profile.id, profile=packed, card=json.dumps(self.card))
