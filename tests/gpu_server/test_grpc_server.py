@@ -6,6 +6,7 @@ from typing import Any
 
 import grpc
 import pytest
+import pytest_asyncio
 from grpc.aio import Channel
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -77,6 +78,20 @@ async def session(
         call.cancel()
 
 
+@pytest_asyncio.fixture(loop_scope="session")
+async def device(channel: Channel) -> AsyncIterator[Device]:
+    """A device with a session in which low never suffices."""
+    async with session(channel, "never") as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def own_session(serve: Serve, **settings: Any) -> AsyncIterator[tuple[Running, Device]]:
+    """The same, with a server of its own that has these settings."""
+    async with serve(**settings) as server, connected(server) as channel, session(channel, "never") as opened:
+        yield server, opened
+
+
 async def test_session_answers_from_low_and_ends_cleanly(
     channel: Channel, encoded: Encoded, tiny_profile: Profile
 ) -> None:
@@ -94,18 +109,17 @@ async def test_session_answers_from_low_and_ends_cleanly(
         assert await device.code() is grpc.StatusCode.OK
 
 
-async def test_high_is_asked_for_and_answers(channel: Channel, encoded: Encoded) -> None:
-    async with session(channel, "never") as device:
-        await device.image(7, encoded.low)
-        need = await device.hear()
-        assert isinstance(need, pb.NeedHigh)
-        assert (need.id, need.send_both) == (7, False)
-        assert 0 < need.low.probability <= 1
-        await device.high(7, encoded.high)
-        answer = await device.hear()
-        assert (answer.id, answer.stage) == (7, pb.STAGE_HIGH)
-        await device.say(end=pb.End())
-        assert await device.hear() is None
+async def test_high_is_asked_for_and_answers(device: Device, encoded: Encoded) -> None:
+    await device.image(7, encoded.low)
+    need = await device.hear()
+    assert isinstance(need, pb.NeedHigh)
+    assert (need.id, need.send_both) == (7, False)
+    assert 0 < need.low.probability <= 1
+    await device.high(7, encoded.high)
+    answer = await device.hear()
+    assert (answer.id, answer.stage) == (7, pb.STAGE_HIGH)
+    await device.say(end=pb.End())
+    assert await device.hear() is None
 
 
 @pytest.mark.parametrize(("point", "stage"), [("always", pb.STAGE_LOW), ("never", pb.STAGE_HIGH)])
@@ -122,26 +136,24 @@ async def test_at_once_is_answered_once_and_never_asked(
         assert await device.hear() is None
 
 
-async def test_high_may_still_come_after_end(channel: Channel, encoded: Encoded) -> None:
-    async with session(channel, "never") as device:
-        await device.image(1, encoded.low)
-        await device.say(end=pb.End())
-        assert isinstance(await device.hear(), pb.NeedHigh)
-        await device.high(1, encoded.high)
-        assert (await device.hear()).stage == pb.STAGE_HIGH
-        assert await device.hear() is None
+async def test_high_may_still_come_after_end(device: Device, encoded: Encoded) -> None:
+    await device.image(1, encoded.low)
+    await device.say(end=pb.End())
+    assert isinstance(await device.hear(), pb.NeedHigh)
+    await device.high(1, encoded.high)
+    assert (await device.hear()).stage == pb.STAGE_HIGH
+    assert await device.hear() is None
 
 
-async def test_half_closed_stream_is_answered_as_far_as_it_goes(channel: Channel, encoded: Encoded) -> None:
-    async with session(channel, "never") as device:
-        await device.image(1, encoded.low)
-        await device.image(2, encoded.low, follows=True)
-        await device.high(2, encoded.high)
-        await device.call.done_writing()
-        heard = [await device.hear() for _ in range(3)]
-        assert sorted(type(m).__name__ for m in heard) == ["Answer", "Error", "NeedHigh"]
-        assert await device.hear() is None
-        assert await device.code() is grpc.StatusCode.OK
+async def test_half_closed_stream_is_answered_as_far_as_it_goes(device: Device, encoded: Encoded) -> None:
+    await device.image(1, encoded.low)
+    await device.image(2, encoded.low, follows=True)
+    await device.high(2, encoded.high)
+    await device.call.done_writing()
+    heard = [await device.hear() for _ in range(3)]
+    assert sorted(type(m).__name__ for m in heard) == ["Answer", "Error", "NeedHigh"]
+    assert await device.hear() is None
+    assert await device.code() is grpc.StatusCode.OK
 
 
 def error_code(message: Any) -> int:
@@ -167,17 +179,16 @@ async def test_bad_payloads_fail_their_image_and_not_the_stream(
     assert not [record for record in caplog.records if record.name.startswith("overtone")]
 
 
-async def test_bad_high_fails_its_image_and_not_the_stream(channel: Channel, encoded: Encoded) -> None:
+async def test_bad_high_fails_its_image_and_not_the_stream(device: Device, encoded: Encoded) -> None:
     damaged = bytearray(encoded.high)
     damaged[-1] ^= 0xFF
-    async with session(channel, "never") as device:
-        for number, payload in enumerate((bytes(damaged), encoded.low, b"nothing of the kind")):
-            await device.image(number, encoded.low, follows=True)
-            await device.high(number, payload)
-            assert error_code(await device.hear()) == INVALID
-        await device.image(9, encoded.low, follows=True)
-        await device.high(9, encoded.high)
-        assert (await device.hear()).stage == pb.STAGE_HIGH
+    for number, payload in enumerate((bytes(damaged), encoded.low, b"nothing of the kind")):
+        await device.image(number, encoded.low, follows=True)
+        await device.high(number, payload)
+        assert error_code(await device.hear()) == INVALID
+    await device.image(9, encoded.low, follows=True)
+    await device.high(9, encoded.high)
+    assert (await device.hear()).stage == pb.STAGE_HIGH
 
 
 @pytest.mark.parametrize(
@@ -185,23 +196,18 @@ async def test_bad_high_fails_its_image_and_not_the_stream(channel: Channel, enc
     [pb.HighChunk(id=1, offset=5, data=b"x"), pb.HighChunk(id=1, offset=0, data=b"x" * (MAX_CHUNK + 1))],
 )
 async def test_chunks_out_of_order_or_too_large_are_refused(
-    channel: Channel, encoded: Encoded, chunk: pb.HighChunk
+    device: Device, encoded: Encoded, chunk: pb.HighChunk
 ) -> None:
-    async with session(channel, "never") as device:
-        await device.image(1, encoded.low, follows=True)
-        await device.say(high=chunk)
-        assert error_code(await device.hear()) == INVALID
-        await device.say(high=pb.HighChunk(id=1, offset=0, data=b"late", last=True))
-        await device.say(end=pb.End())
-        assert await device.hear() is None
+    await device.image(1, encoded.low, follows=True)
+    await device.say(high=chunk)
+    assert error_code(await device.hear()) == INVALID
+    await device.say(high=pb.HighChunk(id=1, offset=0, data=b"late", last=True))
+    await device.say(end=pb.End())
+    assert await device.hear() is None
 
 
 async def test_endless_high_is_refused(serve: Serve, encoded: Encoded) -> None:
-    async with (
-        serve(max_payload_bytes=40_000) as server,
-        connected(server) as channel,
-        session(channel, "never") as device,
-    ):
+    async with own_session(serve, max_payload_bytes=40_000) as (server, device):
         await device.image(1, encoded.low, follows=True)
         for offset in range(0, 5 * MAX_CHUNK, MAX_CHUNK):
             data = b"x" * MAX_CHUNK
@@ -210,19 +216,14 @@ async def test_endless_high_is_refused(serve: Serve, encoded: Encoded) -> None:
         assert server.service.store.bytes == 0
 
 
-async def test_high_of_an_image_never_seen_asks_for_both(channel: Channel, encoded: Encoded) -> None:
-    async with session(channel, "never") as device:
-        await device.high(3, encoded.high)
-        lost = await device.hear()
-        assert (lost.id, lost.send_both) == (3, True)
+async def test_high_of_an_image_never_seen_asks_for_both(device: Device, encoded: Encoded) -> None:
+    await device.high(3, encoded.high)
+    lost = await device.hear()
+    assert (lost.id, lost.send_both) == (3, True)
 
 
 async def test_high_that_does_not_come_in_time(serve: Serve, encoded: Encoded) -> None:
-    async with (
-        serve(state_ttl=0.05) as server,
-        connected(server) as channel,
-        session(channel, "never") as device,
-    ):
+    async with own_session(serve, state_ttl=0.05) as (server, device):
         await device.image(1, encoded.low)
         assert isinstance(await device.hear(), pb.NeedHigh)
         assert error_code(await device.hear()) == EXPIRED
@@ -236,19 +237,18 @@ async def test_deadline_of_the_device_ends_the_wait(channel: Channel, encoded: E
         assert error_code(await device.hear()) == EXPIRED
 
 
-async def test_cancelled_image_is_forgotten(server: Running, channel: Channel, encoded: Encoded) -> None:
-    async with session(channel, "never") as device:
-        await device.image(1, encoded.low)
-        await device.hear()
-        await device.say(cancel=pb.Cancel(id=1))
-        await device.image(2, encoded.low)  # cancelled before its first step
-        await device.say(cancel=pb.Cancel(id=2))
-        await device.say(cancel=pb.Cancel(id=77))
-        await device.high(1, encoded.high)  # was on its way
-        await device.say(end=pb.End())
-        heard = await device.hear()
-        assert heard is None or (isinstance(heard, pb.NeedHigh) and heard.id == 2)
-        assert await device.code() is grpc.StatusCode.OK
+async def test_cancelled_image_is_forgotten(server: Running, device: Device, encoded: Encoded) -> None:
+    await device.image(1, encoded.low)
+    await device.hear()
+    await device.say(cancel=pb.Cancel(id=1))
+    await device.image(2, encoded.low)  # cancelled before its first step
+    await device.say(cancel=pb.Cancel(id=2))
+    await device.say(cancel=pb.Cancel(id=77))
+    await device.high(1, encoded.high)  # was on its way
+    await device.say(end=pb.End())
+    heard = await device.hear()
+    assert heard is None or (isinstance(heard, pb.NeedHigh) and heard.id == 2)
+    assert await device.code() is grpc.StatusCode.OK
     assert server.service.store.bytes == 0
 
 
@@ -273,7 +273,7 @@ def sessions(server: Running) -> float:
 
 
 async def test_more_than_the_credits_is_refused(serve: Serve, encoded: Encoded) -> None:
-    async with serve(credits=2) as server, connected(server) as channel, session(channel, "never") as device:
+    async with own_session(serve, credits=2) as (_, device):
         assert device.welcome.credits == 2
         for number in range(3):
             await device.image(number, encoded.low)
@@ -414,7 +414,7 @@ async def test_go_away_when_stopping_lets_images_finish(serve: Serve, encoded: E
 
 
 async def test_old_session_is_sent_away(serve: Serve) -> None:
-    async with serve(session_age=0.05) as server, connected(server) as channel, session(channel) as device:
+    async with own_session(serve, session_age=0.05) as (_, device):
         assert isinstance(await device.hear(), pb.GoAway)
         assert await device.hear() is None
         assert await device.code() is grpc.StatusCode.OK
