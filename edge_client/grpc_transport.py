@@ -13,14 +13,8 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 import grpc
 
+from overtone.edge_client import errors
 from overtone.edge_client.chunk_pacing import ChunkPacer
-from overtone.edge_client.errors import (
-    ConnectionLost,
-    OvertoneError,
-    ProtocolError,
-    Unavailable,
-    WrongProfile,
-)
 from overtone.edge_client.policy import Plan, PlanSelector
 from overtone.edge_client.profile_cache import ProfileCache
 from overtone.edge_client.retry import FIRST_PAUSES, PAUSES
@@ -84,7 +78,7 @@ class GrpcTransport:
         try:
             profile = Profile.unpack(model.profile)
         except ProfileError as error:
-            raise ProtocolError(f"the server's profile cannot be used ({error})") from error
+            raise errors.ProtocolError(f"the server's profile cannot be used ({error})") from error
         self._profile_id = profile.id
         if self._session is not None and self._session.profile_id != profile.id:
             self._session.leave()
@@ -100,7 +94,7 @@ class GrpcTransport:
         """Send an image; if its stream is lost, send low and high once more on a new one."""
         try:
             return await self._attempt(upload, upload.plan)
-        except ConnectionLost:
+        except errors.ConnectionLost:
             return replace(await self._attempt(upload, "at_once"), observation=None)
 
     async def close(self) -> None:
@@ -119,7 +113,7 @@ class GrpcTransport:
         while True:
             session = await self._ready()
             if session.profile_id != upload.profile_id:
-                raise WrongProfile("the server has another profile than the image was encoded for")
+                raise errors.WrongProfile("the server has another profile than the image was encoded for")
             with contextlib.suppress(SessionClosing):
                 return await session.classify(upload, plan)
 
@@ -128,7 +122,7 @@ class GrpcTransport:
         if self._session is not None and self._session.usable:
             return self._session
         if self._closed:
-            raise ConnectionLost("the client was closed")
+            raise errors.ConnectionLost("the client was closed")
         if self._opening is None or self._opening.done():
             self._opening = asyncio.create_task(self._open())
             self._opening.add_done_callback(lambda task: task.cancelled() or task.exception())
@@ -136,23 +130,23 @@ class GrpcTransport:
             return await asyncio.shield(self._opening)
 
     async def _open(self) -> Session:
-        problem: OvertoneError = Unavailable("no attempt was made")
+        problem: errors.OvertoneError = errors.Unavailable("no attempt was made")
         for pause in PAUSES if self._reached else FIRST_PAUSES:
             await asyncio.sleep(max(pause, problem.retry_after or 0.0))
             try:
                 async with asyncio.timeout(self._config.timeout):
                     self._session = await self._open_session()
-            except Unavailable as error:
+            except errors.Unavailable as error:
                 problem = error
             except TimeoutError:
-                problem = Unavailable("no welcome in time")
+                problem = errors.Unavailable("no welcome in time")
                 self._reconnect()
             else:
                 self._reached = True
                 self.credits = self._session.credits
                 return self._session
         what = f"no session with {self._config.address}: {problem.what}"
-        raise Unavailable(what, problem.retry_after) from problem
+        raise errors.Unavailable(what, problem.retry_after) from problem
 
     async def _open_session(self) -> Session:
         pacer, channel = ChunkPacer(self._selector), self._channel
@@ -181,7 +175,7 @@ class GrpcTransport:
         except grpc.aio.AioRpcError as error:
             raise from_rpc(error) from error
         except (ValueError, TypeError) as error:
-            raise ProtocolError("the server's card is not JSON") from error
+            raise errors.ProtocolError("the server's card is not JSON") from error
         return model
 
     def _connect(self) -> tuple[grpc.aio.Channel, Any]:
@@ -194,7 +188,7 @@ class GrpcTransport:
 
     def _give_up(self, session: Session) -> None:
         """Leave a session whose connection is dead; its images are sent once more on a new one."""
-        session.break_off(ConnectionLost("the server is silent, and so is its connection"))
+        session.break_off(errors.ConnectionLost("the server is silent, and so is its connection"))
         if session is self._session:
             self._session = None
             self._reconnect()

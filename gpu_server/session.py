@@ -6,19 +6,9 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
-from overtone.gpu_server import messages
+from overtone.gpu_server import errors, messages
 from overtone.gpu_server.answer import Answer, Options
 from overtone.gpu_server.core import Core
-from overtone.gpu_server.errors import (
-    BadRequest,
-    ClientDisconnected,
-    Expired,
-    Overloaded,
-    ServiceError,
-    StateLost,
-    Unavailable,
-    WrongProfile,
-)
 from overtone.gpu_server.fair_share import Peer
 from overtone.gpu_server.service import Service
 from overtone.gpu_server.state import PendingImage
@@ -59,7 +49,7 @@ class Session:
         self._finished: OrderedDict[int, None] = OrderedDict()
         self._outgoing: asyncio.Queue[pb.Downstream | None] = asyncio.Queue()
         self._space = asyncio.Event()
-        self._failure: ServiceError | None = None
+        self._failure: errors.ServiceError | None = None
         self._leaving = False
         self._ended = False
 
@@ -97,16 +87,16 @@ class Session:
             async with asyncio.timeout(self._settings.deadline):
                 first = await anext(upstream)
         except StopAsyncIteration:
-            raise ClientDisconnected("the stream ended before hello") from None
+            raise errors.ClientDisconnected("the stream ended before hello") from None
         except TimeoutError:
-            raise Expired("no hello came") from None
+            raise errors.Expired("no hello came") from None
         if first.WhichOneof("message") != "hello":
-            raise BadRequest("the first message must be hello")
+            raise errors.BadRequest("the first message must be hello")
         core = self._core = self._service.core
         self._options = first.hello.options
         core.check(messages.options(self._options))
         if first.hello.profile_id not in (b"", core.profile.id):
-            raise WrongProfile(f"{core.card.name} has another profile; fetch it with DescribeModel")
+            raise errors.WrongProfile(f"{core.card.name} has another profile; fetch it with DescribeModel")
         credits, model = self._settings.credits, core.card.name
         self._post(welcome=pb.Welcome(profile_id=core.profile.id, credits=credits, model=model))
 
@@ -117,14 +107,14 @@ class Session:
                     self._space.clear()
                     await self._space.wait()
                 self._handle(message)
-        except ServiceError as error:
+        except errors.ServiceError as error:
             self._fail(error)
         except Exception:
             log.exception("a session failed")
-            self._fail(ServiceError("something went wrong in the server; it has been logged"))
+            self._fail(errors.ServiceError("something went wrong in the server; it has been logged"))
         finally:
             for flight in self._flights.values():
-                flight.upload.fail(ClientDisconnected("the stream ended before high came"))
+                flight.upload.fail(errors.ClientDisconnected("the stream ended before high came"))
             self._end()
 
     async def _write(self) -> None:
@@ -148,14 +138,14 @@ class Session:
             case "end":
                 self._end()
             case "hello":
-                raise BadRequest("hello may come only once")
+                raise errors.BadRequest("hello may come only once")
             case _:
                 pass  # a message of a newer protocol
 
     def _start(self, image: pb.Image) -> None:
         try:
             self._check_image(image)
-        except ServiceError as error:
+        except errors.ServiceError as error:
             self._post(error=messages.error(image.id, error))
             return
         self._finished.pop(image.id, None)
@@ -170,11 +160,11 @@ class Session:
 
     def _check_image(self, image: pb.Image) -> None:
         if self._leaving or self._ended:
-            raise Unavailable("this session is ending; open another one", retry_after=0.1)
+            raise errors.Unavailable("this session is ending; open another one", retry_after=0.1)
         if image.id in self._flights:
-            raise BadRequest(f"image {image.id} is in flight already")
+            raise errors.BadRequest(f"image {image.id} is in flight already")
         if len(self._flights) >= self._settings.credits:
-            raise Overloaded(f"more than {self._settings.credits} images in flight", retry_after=0.1)
+            raise errors.Overloaded(f"more than {self._settings.credits} images in flight", retry_after=0.1)
 
     def _add_chunk(self, chunk: pb.HighChunk) -> None:
         flight = self._flights.get(chunk.id)
@@ -194,10 +184,10 @@ class Session:
                 del image
                 answer = await answering
             self._post(answer=messages.answer(number, answer))
-        except StateLost:
+        except errors.StateLost:
             self._post(need_high=pb.NeedHigh(id=number, send_both=True))
             flight.remember = False
-        except ServiceError as error:
+        except errors.ServiceError as error:
             self._post(error=messages.error(number, error))
 
     async def _answer(self, image: pb.Image, flight: _Flight) -> Answer:
@@ -220,11 +210,11 @@ class Session:
         high = await self._high_payload(flight.upload, options)
         try:
             pending = self._service.find(flight, len(high))
-        except StateLost:
+        except errors.StateLost:
             if not promised:
                 raise
             # Both payloads came and there was no room for them; asking for them again would not help.
-            raise Overloaded(
+            raise errors.Overloaded(
                 "the server has no room for unfinished images; try again later", retry_after=1.0
             ) from None
         return await self._core.high(pending.low, high, options, pending.need)
@@ -235,7 +225,7 @@ class Session:
             async with asyncio.timeout_at(min(limit, options.expires or limit)):
                 return await upload.payload()
         except TimeoutError:
-            raise Expired("high did not come in time") from None
+            raise errors.Expired("high did not come in time") from None
 
     def _finish(self, number: int, flight: _Flight) -> None:
         """Free what an image in flight holds; no effect if that has been done."""
@@ -261,7 +251,7 @@ class Session:
         if not self._flights:
             self._outgoing.put_nowait(None)
 
-    def _fail(self, error: ServiceError) -> None:
+    def _fail(self, error: errors.ServiceError) -> None:
         """End the whole stream with an error."""
         self._failure = error
         self._outgoing.put_nowait(None)

@@ -17,23 +17,8 @@ from overtone.edge_client.retry import FIRST_PAUSES
 from overtone.frequency import Profile, Source, encode, fit, open_rgb
 from overtone.link import Link
 from tests.conftest import Photograph
+from tests.edge_client import fakes
 from tests.edge_client.conftest import Talk
-from tests.edge_client.fakes import (
-    FakeCascade,
-    FakeRest,
-    Request,
-    Response,
-    confident,
-    escalating,
-    hang,
-    in_thread,
-    rest_answer,
-    rest_error,
-    serve,
-    serve_grpc,
-    serve_rest,
-    silent,
-)
 from tests.waiting import until
 
 
@@ -86,7 +71,7 @@ async def test_a_host_that_cannot_be_written_is_refused(address: str) -> None:
 
 
 async def test_a_quality_the_profile_lacks_is_refused(tiny_profile: Profile) -> None:
-    async with serve("grpc", tiny_profile) as address:
+    async with fakes.serve("grpc", tiny_profile) as address:
         with pytest.raises(errors.UsageError, match=r"\[1, 2, 3\]"):
             async with AsyncClient(address, quality=9):
                 pass
@@ -96,7 +81,7 @@ async def test_a_quality_the_profile_lacks_is_refused(tiny_profile: Profile) -> 
 async def test_quality_is_what_is_encoded(
     talk: Talk, quality: int, photograph: Photograph, tiny_profile: Profile
 ) -> None:
-    async with talk(confident, quality=quality) as (cascade, client):
+    async with talk(fakes.confident, quality=quality) as (cascade, client):
         await client.classify(photograph)
     assert cascade.images[0].low == encode(fit(open_rgb(photograph), 64), tiny_profile, quality).low
 
@@ -111,7 +96,7 @@ async def test_any_source_is_the_same_image(
     path = tmp_path / "p.png"
     path.write_bytes(buffer.getvalue())
     sources: list[Source] = [photograph, image, buffer.getvalue(), path, str(path)]
-    async with serve(scheme, tiny_profile) as address, AsyncClient(address) as client:
+    async with fakes.serve(scheme, tiny_profile) as address, AsyncClient(address) as client:
         answers = [await client.classify(source) for source in sources]
     assert len({answer.bytes_sent for answer in answers}) == 1
 
@@ -120,7 +105,7 @@ async def test_any_source_is_the_same_image(
     "source", [b"not a image", Path("nowhere.jpg"), np.zeros((4, 4), np.float32), Image.new("L", (0, 4)), 3]
 )
 async def test_a_bad_image_is_refused_before_anything_is_sent(talk: Talk, source: Source) -> None:
-    async with talk(confident) as (cascade, client):
+    async with talk(fakes.confident) as (cascade, client):
         with pytest.raises(errors.BadImage):
             await client.classify(source)
     assert not cascade.images
@@ -129,8 +114,11 @@ async def test_a_bad_image_is_refused_before_anything_is_sent(talk: Talk, source
 async def test_a_profile_is_fetched_once_and_kept(
     photograph: Photograph, tiny_profile: Profile, tmp_path: Path
 ) -> None:
-    cascade, rest = FakeCascade(tiny_profile, confident), FakeRest(tiny_profile, rest_answer())
-    async with serve_grpc(cascade) as grpc_address, serve_rest(rest) as rest_address:
+    cascade, rest = (
+        fakes.FakeCascade(tiny_profile, fakes.confident),
+        fakes.FakeRest(tiny_profile, fakes.rest_answer()),
+    )
+    async with fakes.serve_grpc(cascade) as grpc_address, fakes.serve_rest(rest) as rest_address:
         for address in (grpc_address, grpc_address, rest_address):
             async with AsyncClient(address, cache=tmp_path / "profiles") as client:
                 assert client.profile == tiny_profile
@@ -168,7 +156,7 @@ async def test_a_closed_client_says_so(photograph: Photograph) -> None:
 def test_the_synchronous_client_does_the_same(
     scheme: str, photograph: Photograph, tiny_profile: Profile
 ) -> None:
-    with in_thread(serve(scheme, tiny_profile)) as address, Client(address, top=1) as client:
+    with fakes.in_thread(fakes.serve(scheme, tiny_profile)) as address, Client(address, top=1) as client:
         assert client.profile == tiny_profile
         assert client.classify(photograph).label == "class 3"
         assert client.card()["name"] == "tiny"
@@ -182,7 +170,7 @@ def test_the_synchronous_client_does_the_same(
 
 @pytest.mark.parametrize("scheme", ["grpc", "http"])
 async def test_no_server_is_reported_soon(scheme: str, tiny_profile: Profile) -> None:
-    async with serve(scheme, tiny_profile) as address:
+    async with fakes.serve(scheme, tiny_profile) as address:
         pass
     with pytest.raises(errors.Unavailable, match="overtone serve") as caught:
         async with AsyncClient(address, timeout=60.0):
@@ -194,10 +182,10 @@ async def test_no_server_is_reported_soon(scheme: str, tiny_profile: Profile) ->
 async def test_a_link_cut_and_restored_is_survived(
     scheme: str, photograph: Photograph, tiny_profile: Profile
 ) -> None:
-    cascade = FakeCascade(tiny_profile, silent, escalating)
-    app = FakeRest(tiny_profile, hang, rest_answer("high"))
+    cascade = fakes.FakeCascade(tiny_profile, fakes.silent, fakes.escalating)
+    app = fakes.FakeRest(tiny_profile, fakes.hang, fakes.rest_answer("high"))
     async with (
-        serve_grpc(cascade) if scheme == "grpc" else serve_rest(app) as address,
+        fakes.serve_grpc(cascade) if scheme == "grpc" else fakes.serve_rest(app) as address,
         Link(address.partition("//")[2]) as link,
         AsyncClient(f"{scheme}://{link.address}") as client,
     ):
@@ -216,7 +204,7 @@ def test_the_synchronous_client_raises_what_went_wrong() -> None:
 
 def test_threads_may_share_a_client(photograph: Photograph, tiny_profile: Profile) -> None:
     labels: list[str] = []
-    with in_thread(serve("http", tiny_profile)) as address, Client(address) as client:
+    with fakes.in_thread(fakes.serve("http", tiny_profile)) as address, Client(address) as client:
         threads = [
             threading.Thread(target=lambda: labels.append(client.classify(photograph).label))
             for _ in range(4)
@@ -242,16 +230,16 @@ def test_every_error_says_what_to_do_and_carries_a_code() -> None:
 async def test_http_connections_are_kept_for_an_occasional_image(
     monkeypatch: pytest.MonkeyPatch, photograph: Photograph, tiny_profile: Profile
 ) -> None:
-    app = FakeRest(tiny_profile, rest_answer())
+    app = fakes.FakeRest(tiny_profile, fakes.rest_answer())
     peers: list[tuple[str, int]] = []
     clock = SimpleNamespace(now=0.0)
 
-    async def noting(request: Request) -> Response:
+    async def noting(request: fakes.Request) -> fakes.Response:
         peers.append(request.peer)
         return await app(request)
 
     monkeypatch.setattr("httpcore._async.http11.time", SimpleNamespace(monotonic=lambda: clock.now))
-    async with serve_rest(noting) as address, AsyncClient(address) as client:
+    async with fakes.serve_rest(noting) as address, AsyncClient(address) as client:
         for clock.now in (1.0, 50.0, 100.0, 175.0):
             await client.classify(photograph)
     profile, *images = peers
@@ -259,11 +247,11 @@ async def test_http_connections_are_kept_for_an_occasional_image(
     assert images[3] != profile  # the server has closed it
 
 
-class Starting(FakeCascade):
+class Starting(fakes.FakeCascade):
     """Says several times that it is not ready yet."""
 
     def __init__(self, profile: Profile, times: int, retry_after_ms: str | None) -> None:
-        super().__init__(profile, confident)
+        super().__init__(profile, fakes.confident)
         self.left, self.retry_after_ms = times, retry_after_ms
 
     async def admit(self, context: grpc.aio.ServicerContext) -> None:
@@ -278,7 +266,7 @@ async def test_a_server_that_says_when_to_ask_again_is_waited_for(
     retry_after_ms: str | None, tiny_profile: Profile
 ) -> None:
     starting = Starting(tiny_profile, 7, retry_after_ms)
-    async with serve_grpc(starting) as address:
+    async with fakes.serve_grpc(starting) as address:
         if retry_after_ms:
             async with AsyncClient(address) as client:
                 assert client.profile == tiny_profile
@@ -291,11 +279,11 @@ async def test_a_server_that_says_when_to_ask_again_is_waited_for(
 async def test_a_server_that_starts_too_late_is_not_waited_for() -> None:
     asked = []
 
-    async def loading(request: Request) -> Response:
+    async def loading(request: fakes.Request) -> fakes.Response:
         asked.append(request.path)
-        return rest_error(503, "UNAVAILABLE", retry_after="3600")
+        return fakes.rest_error(503, "UNAVAILABLE", retry_after="3600")
 
-    async with serve_rest(loading) as address:
+    async with fakes.serve_rest(loading) as address:
         with pytest.raises(errors.Unavailable) as caught:
             await AsyncClient(address).__aenter__()
     assert caught.value.retry_after == 3600
@@ -306,7 +294,7 @@ async def test_an_image_that_was_encoded_before_is_sent_as_it_is(
     talk: Talk, photograph: Photograph, tiny_profile: Profile, other_profile: Profile
 ) -> None:
     encoded = encode_image(photograph, tiny_profile, 3)
-    async with talk(confident) as (cascade, client):
+    async with talk(fakes.confident) as (cascade, client):
         assert (await client.classify(encoded)).label == "class 3"
         assert cascade.images[0].low == encoded.encoded.low
         with pytest.raises(errors.WrongProfile):

@@ -9,27 +9,18 @@ from overtone.edge_client import AsyncClient, ConnectionLost, DeadlineExceeded, 
 from overtone.frequency import Encoded, Profile
 from overtone.protos import overtone_pb2 as pb
 from tests.conftest import Photograph
+from tests.edge_client import fakes
 from tests.edge_client.conftest import Talk
-from tests.edge_client.fakes import (
-    FakeCascade,
-    Stream,
-    confident,
-    dying,
-    escalating,
-    leaving_for_ever,
-    serve_grpc,
-    silent,
-)
 from tests.waiting import until
 
 
-async def dying_between(stream: Stream, image: pb.Image) -> None:
+async def dying_between(stream: fakes.Stream, image: pb.Image) -> None:
     """Asks for high, and is gone before it comes."""
     await stream.need_high(image.id)
     stream.die()
 
 
-async def dying_after_high(stream: Stream, image: pb.Image) -> None:
+async def dying_after_high(stream: fakes.Stream, image: pb.Image) -> None:
     if not image.high_follows:
         await stream.need_high(image.id)
     await stream.high(image.id)
@@ -37,11 +28,11 @@ async def dying_after_high(stream: Stream, image: pb.Image) -> None:
 
 
 @pytest.mark.parametrize("policy", ["on_demand", "at_once"])
-@pytest.mark.parametrize("death", [dying, dying_between, dying_after_high])
+@pytest.mark.parametrize("death", [fakes.dying, dying_between, dying_after_high])
 async def test_after_a_lost_stream_both_payloads_are_sent(
     talk: Talk, policy: str, death: object, photograph: Photograph, encoded: Encoded
 ) -> None:
-    async with talk(death, escalating, policy=policy) as (cascade, client):
+    async with talk(death, fakes.escalating, policy=policy) as (cascade, client):
         answer = await client.classify(photograph)
     assert answer.stage == "high"
     assert [image.high_follows for image in cascade.images] == [policy == "at_once", True]
@@ -49,7 +40,7 @@ async def test_after_a_lost_stream_both_payloads_are_sent(
     assert both + len(encoded.low) <= answer.bytes_sent <= 2 * both
 
 
-@pytest.mark.parametrize("death", [dying, dying_between, dying_after_high])
+@pytest.mark.parametrize("death", [fakes.dying, dying_between, dying_after_high])
 async def test_a_stream_lost_twice_is_a_clear_error(
     talk: Talk, death: object, photograph: Photograph
 ) -> None:
@@ -61,22 +52,24 @@ async def test_a_stream_lost_twice_is_a_clear_error(
 
 async def test_a_server_that_comes_back_is_found(photograph: Photograph, tiny_profile: Profile) -> None:
     async with contextlib.AsyncExitStack() as stack:
-        async with serve_grpc(FakeCascade(tiny_profile, confident)) as address:
+        async with fakes.serve_grpc(fakes.FakeCascade(tiny_profile, fakes.confident)) as address:
             client = await stack.enter_async_context(AsyncClient(address))
             await client.classify(photograph)
         asking = asyncio.create_task(client.classify(photograph))
         await asyncio.sleep(0.1)
         port = int(address.rpartition(":")[2])
-        await stack.enter_async_context(serve_grpc(FakeCascade(tiny_profile, confident), port))
+        await stack.enter_async_context(
+            fakes.serve_grpc(fakes.FakeCascade(tiny_profile, fakes.confident), port)
+        )
         assert (await asking).label == "class 3"
 
 
 async def test_images_left_behind_by_go_away_are_sent_once_more(talk: Talk, photograph: Photograph) -> None:
-    async def leaving(stream: Stream, image: pb.Image) -> None:
+    async def leaving(stream: fakes.Stream, image: pb.Image) -> None:
         await stream.say(go_away=pb.GoAway(reason="draining"))
         stream.die()
 
-    async with talk(leaving, escalating) as (cascade, client):
+    async with talk(leaving, fakes.escalating) as (cascade, client):
         assert (await client.classify(photograph)).stage == "high"
     assert [image.high_follows for image in cascade.images] == [False, True]
 
@@ -84,12 +77,12 @@ async def test_images_left_behind_by_go_away_are_sent_once_more(talk: Talk, phot
 async def test_go_away_moves_new_images_and_lets_old_ones_finish(talk: Talk, photograph: Photograph) -> None:
     going = asyncio.Event()
 
-    async def leaving(stream: Stream, image: pb.Image) -> None:
+    async def leaving(stream: fakes.Stream, image: pb.Image) -> None:
         await stream.say(go_away=pb.GoAway(reason="draining"))
         await going.wait()
         await stream.answer(image.id, index=7)
 
-    async with talk(leaving, confident) as (cascade, client):
+    async with talk(leaving, fakes.confident) as (cascade, client):
         old = asyncio.create_task(client.classify(photograph))
         await until(lambda: cascade.images)
         await asyncio.sleep(0.05)
@@ -106,11 +99,11 @@ async def test_a_stream_begun_without_a_session_sends_several_at_a_time(
     """The session before has ended; how many images the server takes is known from it."""
     waiting: list[int] = []
 
-    async def last(stream: Stream, image: pb.Image) -> None:
+    async def last(stream: fakes.Stream, image: pb.Image) -> None:
         await stream.answer(image.id)
         stream.die()
 
-    async def together(stream: Stream, image: pb.Image) -> None:
+    async def together(stream: fakes.Stream, image: pb.Image) -> None:
         waiting.append(image.id)
         if len(waiting) == 3:
             for number in waiting:
@@ -129,8 +122,8 @@ async def test_closing_ends_what_is_under_way(
 ) -> None:
     """Neither an image in flight nor one that waits for a session opens another session."""
     monkeypatch.setattr(grpc_transport, "CLOSE_GRACE", 0.05)
-    cascade = FakeCascade(tiny_profile, leaving_for_ever, silent)
-    async with serve_grpc(cascade) as address:
+    cascade = fakes.FakeCascade(tiny_profile, fakes.leaving_for_ever, fakes.silent)
+    async with fakes.serve_grpc(cascade) as address:
         async with AsyncClient(address) as client:
             asking = [asyncio.create_task(client.classify(photograph))]
             await until(lambda: cascade.images)
@@ -145,9 +138,9 @@ async def test_closing_ends_what_is_under_way(
 
 
 async def test_no_welcome_is_an_error_in_time(tiny_profile: Profile) -> None:
-    cascade = FakeCascade(tiny_profile, confident)
+    cascade = fakes.FakeCascade(tiny_profile, fakes.confident)
     cascade.welcomed = False
-    async with serve_grpc(cascade) as address:
+    async with fakes.serve_grpc(cascade) as address:
         with pytest.raises((DeadlineExceeded, Unavailable)):
             async with AsyncClient(address, timeout=0.3):
                 pass

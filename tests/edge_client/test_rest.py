@@ -9,27 +9,17 @@ import pytest
 from overtone.edge_client import AsyncClient, errors
 from overtone.frequency import Encoded, Profile, encode, fit, open_rgb
 from tests.conftest import Photograph
+from tests.edge_client import fakes
 from tests.edge_client.conftest import Post
-from tests.edge_client.fakes import (
-    Die,
-    FakeRest,
-    Request,
-    Response,
-    hang,
-    rest_answer,
-    rest_error,
-    rest_token,
-    serve_rest,
-)
 from tests.waiting import until
 
 
-def die(request: Request) -> Response:
-    raise Die
+def die(request: fakes.Request) -> fakes.Response:
+    raise fakes.Die
 
 
 async def test_a_confident_server_gets_low_only(post: Post, photograph: Photograph, encoded: Encoded) -> None:
-    async with post(rest_answer(), token="secret", top=2, operating_point="always") as (app, client):
+    async with post(fakes.rest_answer(), token="secret", top=2, operating_point="always") as (app, client):
         answer = await client.classify(photograph)
     assert (answer.label, answer.confidence, answer.stage, answer.model) == ("class 3", 0.75, "low", "tiny")
     (sent,) = app.posts
@@ -40,7 +30,7 @@ async def test_a_confident_server_gets_low_only(post: Post, photograph: Photogra
 
 
 async def test_a_doubtful_server_gets_high(post: Post, photograph: Photograph, encoded: Encoded) -> None:
-    async with post(rest_token(), rest_answer("high")) as (app, client):
+    async with post(fakes.rest_token(), fakes.rest_answer("high")) as (app, client):
         answer = await client.classify(photograph)
     assert answer.stage == "high"
     assert [(p.path, p.body) for p in app.posts] == [
@@ -51,7 +41,7 @@ async def test_a_doubtful_server_gets_high(post: Post, photograph: Photograph, e
 
 
 async def test_at_once_is_one_request(post: Post, photograph: Photograph, encoded: Encoded) -> None:
-    async with post(rest_answer("high"), policy="at_once") as (app, client):
+    async with post(fakes.rest_answer("high"), policy="at_once") as (app, client):
         answer = await client.classify(photograph)
     (sent,) = app.posts
     assert (sent.path, sent.body) == ("/v1/classify", encoded.low + encoded.high)
@@ -62,14 +52,14 @@ async def test_at_once_is_one_request(post: Post, photograph: Photograph, encode
 async def test_ahead_is_on_demand_as_a_request_cannot_be_stopped(
     post: Post, photograph: Photograph, encoded: Encoded
 ) -> None:
-    async with post(rest_answer("low"), policy="ahead") as (app, client):
+    async with post(fakes.rest_answer("low"), policy="ahead") as (app, client):
         answer = await client.classify(photograph)
     assert [(p.path, p.body) for p in app.posts] == [("/v1/images", encoded.low)]
     assert answer.plan == "on_demand"
 
 
 async def test_what_requests_tell_of_the_link(post: Post, photograph: Photograph) -> None:
-    async with post(*[rest_token(), rest_answer("high")] * 2) as (_, client):
+    async with post(*[fakes.rest_token(), fakes.rest_answer("high")] * 2) as (_, client):
         assert client.plan_selector.rate is None
         for _ in range(2):
             await client.classify(photograph)
@@ -78,17 +68,20 @@ async def test_what_requests_tell_of_the_link(post: Post, photograph: Photograph
 
 
 async def test_an_expired_token_means_both(post: Post, photograph: Photograph) -> None:
-    async with post(rest_token(), rest_error(410, "ABORTED"), rest_answer("high")) as (app, client):
+    async with post(fakes.rest_token(), fakes.rest_error(410, "ABORTED"), fakes.rest_answer("high")) as (
+        app,
+        client,
+    ):
         answer = await client.classify(photograph)
     assert [p.path for p in app.posts] == ["/v1/images", "/v1/images/t0-k_n/high", "/v1/classify"]
     assert answer.bytes_sent == sum(len(p.body) for p in app.posts)
 
 
-@pytest.mark.parametrize("before", [[], [rest_token()]])
+@pytest.mark.parametrize("before", [[], [fakes.rest_token()]])
 async def test_after_a_lost_connection_both_payloads_are_sent(
-    post: Post, before: list[Response], photograph: Photograph, encoded: Encoded
+    post: Post, before: list[fakes.Response], photograph: Photograph, encoded: Encoded
 ) -> None:
-    async with post(*before, die, rest_answer("high")) as (app, client):
+    async with post(*before, die, fakes.rest_answer("high")) as (app, client):
         answer = await client.classify(photograph)
     assert answer.stage == "high"
     assert app.posts[-1].body == encoded.low + encoded.high
@@ -106,8 +99,8 @@ async def test_a_connection_lost_twice_is_a_clear_error(
 
 
 async def test_closing_ends_what_is_under_way(photograph: Photograph, tiny_profile: Profile) -> None:
-    app = FakeRest(tiny_profile, hang)
-    async with serve_rest(app) as address:
+    app = fakes.FakeRest(tiny_profile, fakes.hang)
+    async with fakes.serve_rest(app) as address:
         async with AsyncClient(address) as client:
             asking = asyncio.create_task(client.classify(photograph))
             await until(lambda: app.posts)
@@ -115,11 +108,11 @@ async def test_closing_ends_what_is_under_way(photograph: Photograph, tiny_profi
             await asking
 
 
-@pytest.mark.parametrize("before", [[], [rest_token()]])
+@pytest.mark.parametrize("before", [[], [fakes.rest_token()]])
 async def test_a_silent_server_costs_only_the_time_allowed(
-    post: Post, before: list[Response], photograph: Photograph
+    post: Post, before: list[fakes.Response], photograph: Photograph
 ) -> None:
-    async with post(*before, hang) as (_, client):
+    async with post(*before, fakes.hang) as (_, client):
         with pytest.raises(errors.DeadlineExceeded, match=r"within 0\.3 s"):
             await client.classify(photograph, timeout=0.3)
 
@@ -127,9 +120,9 @@ async def test_a_silent_server_costs_only_the_time_allowed(
 async def test_a_busy_server_is_asked_again_when_it_likes(
     post: Post, photograph: Photograph, encoded: Encoded
 ) -> None:
-    busy = rest_error(429, "RESOURCE_EXHAUSTED", retry_after="0")
-    loading = rest_error(503, "UNAVAILABLE", retry_after="1")
-    async with post(loading, rest_answer()) as (_, client):
+    busy = fakes.rest_error(429, "RESOURCE_EXHAUSTED", retry_after="0")
+    loading = fakes.rest_error(503, "UNAVAILABLE", retry_after="1")
+    async with post(loading, fakes.rest_answer()) as (_, client):
         answer = await client.classify(photograph)
     assert answer.bytes_sent == 2 * len(encoded.low)
     async with post(busy) as (_, client):
@@ -141,7 +134,7 @@ async def test_a_busy_server_is_asked_again_when_it_likes(
 async def test_a_pause_longer_than_the_deadline_is_not_waited_for(
     post: Post, status: int, code: str, photograph: Photograph
 ) -> None:
-    async with post(rest_error(status, code, retry_after="3600")) as (app, client):
+    async with post(fakes.rest_error(status, code, retry_after="3600")) as (app, client):
         with pytest.raises((errors.Refused, errors.Unavailable)) as caught:
             await client.classify(photograph)
     assert caught.value.retry_after == 3600
@@ -151,31 +144,31 @@ async def test_a_pause_longer_than_the_deadline_is_not_waited_for(
 @pytest.mark.parametrize(
     ("response", "kind"),
     [
-        (rest_error(400, "INVALID_ARGUMENT"), errors.BadPayload),
-        (rest_error(401, "UNAUTHENTICATED"), errors.Unauthenticated),
-        (rest_error(413, "INVALID_ARGUMENT"), errors.BadPayload),
-        (rest_error(504, "DEADLINE_EXCEEDED"), errors.DeadlineExceeded),
-        (rest_error(500, "INTERNAL"), errors.ServerFailed),
-        (Response(502, b"<html>bad gateway</html>"), errors.Unavailable),
-        (Response(404, b"nothing here"), errors.ProtocolError),
-        (Response(500, b"\xff\xfe"), errors.ServerFailed),
-        (Response(302, b"", {"location": "http://example.invalid/"}), errors.ProtocolError),
-        (Response(418, ["teapot"]), errors.ProtocolError),
-        (Response(200, b"<html>welcome</html>"), errors.ProtocolError),
-        (Response(200, []), errors.ProtocolError),
-        (Response(200, {"top": []}), errors.ProtocolError),
-        (rest_answer("middle"), errors.ProtocolError),
-        (rest_answer(index=10), errors.ProtocolError),
-        (rest_answer(index=-1), errors.ProtocolError),
-        (rest_token("../../etc"), errors.ProtocolError),
-        (Response(202, {}), errors.ProtocolError),
-        (Response(202, b"?"), errors.ProtocolError),
-        (Response(200, b"not zipped", {"content-encoding": "gzip"}), errors.ProtocolError),
-        (Response(200, b"x", {"content-length": "zero"}), errors.OvertoneError),
+        (fakes.rest_error(400, "INVALID_ARGUMENT"), errors.BadPayload),
+        (fakes.rest_error(401, "UNAUTHENTICATED"), errors.Unauthenticated),
+        (fakes.rest_error(413, "INVALID_ARGUMENT"), errors.BadPayload),
+        (fakes.rest_error(504, "DEADLINE_EXCEEDED"), errors.DeadlineExceeded),
+        (fakes.rest_error(500, "INTERNAL"), errors.ServerFailed),
+        (fakes.Response(502, b"<html>bad gateway</html>"), errors.Unavailable),
+        (fakes.Response(404, b"nothing here"), errors.ProtocolError),
+        (fakes.Response(500, b"\xff\xfe"), errors.ServerFailed),
+        (fakes.Response(302, b"", {"location": "http://example.invalid/"}), errors.ProtocolError),
+        (fakes.Response(418, ["teapot"]), errors.ProtocolError),
+        (fakes.Response(200, b"<html>welcome</html>"), errors.ProtocolError),
+        (fakes.Response(200, []), errors.ProtocolError),
+        (fakes.Response(200, {"top": []}), errors.ProtocolError),
+        (fakes.rest_answer("middle"), errors.ProtocolError),
+        (fakes.rest_answer(index=10), errors.ProtocolError),
+        (fakes.rest_answer(index=-1), errors.ProtocolError),
+        (fakes.rest_token("../../etc"), errors.ProtocolError),
+        (fakes.Response(202, {}), errors.ProtocolError),
+        (fakes.Response(202, b"?"), errors.ProtocolError),
+        (fakes.Response(200, b"not zipped", {"content-encoding": "gzip"}), errors.ProtocolError),
+        (fakes.Response(200, b"x", {"content-length": "zero"}), errors.OvertoneError),
     ],
 )
 async def test_other_responses_become_errors_of_the_family(
-    post: Post, response: Response, kind: type[errors.OvertoneError], photograph: Photograph
+    post: Post, response: fakes.Response, kind: type[errors.OvertoneError], photograph: Photograph
 ) -> None:
     async with post(response, timeout=5.0) as (_, client):
         with pytest.raises(kind):
@@ -185,11 +178,11 @@ async def test_other_responses_become_errors_of_the_family(
 async def test_a_changed_model_is_noticed_and_encoded_for(
     post: Post, photograph: Photograph, other_profile: Profile
 ) -> None:
-    def change(request: Request) -> Response:
+    def change(request: fakes.Request) -> fakes.Response:
         app.profile = other_profile
-        return rest_error(409, "FAILED_PRECONDITION")
+        return fakes.rest_error(409, "FAILED_PRECONDITION")
 
-    async with post(change, rest_answer()) as (app, client):
+    async with post(change, fakes.rest_answer()) as (app, client):
         answer = await client.classify(photograph)
     assert answer.label == "other 3"
     assert app.posts[1].body == encode(fit(open_rgb(photograph), 64), other_profile).low
@@ -197,7 +190,7 @@ async def test_a_changed_model_is_noticed_and_encoded_for(
 
 
 async def test_a_server_that_refuses_every_profile(post: Post, photograph: Photograph) -> None:
-    async with post(rest_error(409, "FAILED_PRECONDITION")) as (app, client):
+    async with post(fakes.rest_error(409, "FAILED_PRECONDITION")) as (app, client):
         with pytest.raises(errors.WrongProfile):
             await client.classify(photograph)
     assert len(app.posts) == 2
@@ -206,18 +199,18 @@ async def test_a_server_that_refuses_every_profile(post: Post, photograph: Photo
 @pytest.mark.parametrize(
     "app",
     [
-        lambda request: Response(200, b"not a profile"),
-        lambda request: rest_error(401, "UNAUTHENTICATED"),
+        lambda request: fakes.Response(200, b"not a profile"),
+        lambda request: fakes.rest_error(401, "UNAUTHENTICATED"),
         die,
-        hang,
+        fakes.hang,
     ],
 )
-async def test_no_profile_is_an_error_in_time(app: Callable[[Request], Any]) -> None:
-    async def serve(request: Request) -> Response:
-        response: Response | Awaitable[Response] = app(request)
-        return response if isinstance(response, Response) else await response
+async def test_no_profile_is_an_error_in_time(app: Callable[[fakes.Request], Any]) -> None:
+    async def serve(request: fakes.Request) -> fakes.Response:
+        response: fakes.Response | Awaitable[fakes.Response] = app(request)
+        return response if isinstance(response, fakes.Response) else await response
 
-    async with serve_rest(serve) as address:
+    async with fakes.serve_rest(serve) as address:
         with pytest.raises(errors.OvertoneError):
             async with AsyncClient(address, timeout=1.0):
                 pass
