@@ -109,8 +109,13 @@ async def test_session_answers_from_low_and_ends_cleanly(
         assert await device.code() is grpc.StatusCode.OK
 
 
-async def test_high_is_asked_for_and_answers(device: Device, encoded: Encoded) -> None:
+@pytest.mark.parametrize("ended", [False, True])
+async def test_high_is_asked_for_and_answers_also_after_end(
+    device: Device, encoded: Encoded, ended: bool
+) -> None:
     await device.image(7, encoded.low)
+    if ended:
+        await device.say(end=pb.End())
     need = await device.hear()
     assert isinstance(need, pb.NeedHigh)
     assert (need.id, need.send_both) == (7, False)
@@ -118,7 +123,8 @@ async def test_high_is_asked_for_and_answers(device: Device, encoded: Encoded) -
     await device.high(7, encoded.high)
     answer = await device.hear()
     assert (answer.id, answer.stage) == (7, pb.STAGE_HIGH)
-    await device.say(end=pb.End())
+    if not ended:
+        await device.say(end=pb.End())
     assert await device.hear() is None
 
 
@@ -134,15 +140,6 @@ async def test_at_once_is_answered_once_and_never_asked(
         answers = [await device.hear() for _ in range(3)]
         assert {(a.id, a.stage) for a in answers} == {(n, stage) for n in range(3)}
         assert await device.hear() is None
-
-
-async def test_high_may_still_come_after_end(device: Device, encoded: Encoded) -> None:
-    await device.image(1, encoded.low)
-    await device.say(end=pb.End())
-    assert isinstance(await device.hear(), pb.NeedHigh)
-    await device.high(1, encoded.high)
-    assert (await device.hear()).stage == pb.STAGE_HIGH
-    assert await device.hear() is None
 
 
 async def test_half_closed_stream_is_answered_as_far_as_it_goes(device: Device, encoded: Encoded) -> None:
