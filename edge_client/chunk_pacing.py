@@ -17,11 +17,7 @@ TICK = 1e-3
 
 
 class ChunkPacer:
-    """When to send the next chunk, and how large it may be.
-
-    Args:
-        selector: knows the link, and how long answers take.
-    """
+    """When to send the next chunk, and how large it may be."""
 
     def __init__(self, selector: PlanSelector) -> None:
         self._selector = selector

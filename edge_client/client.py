@@ -5,20 +5,12 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from contextlib import aclosing
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, TypedDict
 
+from overtone.edge_client import errors
 from overtone.edge_client.address import Address, Tls
 from overtone.edge_client.answer import Answer, Result, Score, Timings
 from overtone.edge_client.encoding import EncodedImage, encode_image
-from overtone.edge_client.errors import (
-    OvertoneError,
-    ProtocolError,
-    Refused,
-    Unavailable,
-    UsageError,
-    WrongProfile,
-)
 from overtone.edge_client.iteration import iterate
 from overtone.edge_client.policy import PlanSelector, Policy, exit_share
 from overtone.edge_client.profile_cache import ProfileCache
@@ -86,15 +78,15 @@ class AsyncClient:
     ) -> None:
         parsed = Address.parse(address)
         if tls is not None and not parsed.secure:
-            raise UsageError(f"tls needs grpcs:// or https://, not {parsed.scheme}://")
+            raise errors.UsageError(f"tls needs grpcs:// or https://, not {parsed.scheme}://")
         if not 0 < timeout <= MAX_TIMEOUT:
-            raise UsageError(
+            raise errors.UsageError(
                 f"the timeout must be above 0 and at most {MAX_TIMEOUT:g} seconds, got {timeout}"
             )
         if not 1 <= top <= MAX_TOP:
-            raise UsageError(f"top must be from 1 to {MAX_TOP}, got {top}")
+            raise errors.UsageError(f"top must be from 1 to {MAX_TOP}, got {top}")
         if token is not None and not (token.isascii() and token.isprintable() and " " not in token and token):
-            raise UsageError("a token must be printable ASCII without spaces, and not empty")
+            raise errors.UsageError("a token must be printable ASCII without spaces, and not empty")
         self.plan_selector = PlanSelector(policy, can_stop=parsed.is_grpc)
         self._config = ClientConfig(parsed, token, tls, operating_point, top, timeout)
         self._quality = quality
@@ -113,9 +105,7 @@ class AsyncClient:
             raise
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         transport, self._transport = self._transport, None
         if transport is not None:
             await transport.close()
@@ -128,7 +118,7 @@ class AsyncClient:
             OvertoneError: the client is not open.
         """
         if self._profile is None:
-            raise OvertoneError("the client is not open: use it in a with statement")
+            raise errors.OvertoneError("the client is not open: use it in a with statement")
         return self._profile
 
     async def card(self) -> dict[str, Any]:
@@ -203,13 +193,13 @@ class AsyncClient:
     @property
     def _open(self) -> Transport:
         if self._transport is None:
-            raise OvertoneError("the client is not open: use it in a with statement")
+            raise errors.OvertoneError("the client is not open: use it in a with statement")
         return self._transport
 
     async def _result(self, image: Source) -> Result:
         try:
             return Result(image, answer=await self.classify(image))
-        except OvertoneError as error:
+        except errors.OvertoneError as error:
             return Result(image, error=error)
 
     async def _classify(self, image: Source | EncodedImage, start: float, limit: float) -> Answer:
@@ -219,7 +209,7 @@ class AsyncClient:
             try:
                 raw = await self._open.classify(upload)
                 break
-            except WrongProfile:
+            except errors.WrongProfile:
                 if renewed:
                     raise
                 renewed, sent = True, upload.bytes_sent
@@ -228,7 +218,7 @@ class AsyncClient:
                     raise
                 profile, coded, upload = await self._encode(image, limit)
                 upload.bytes_sent = sent
-            except (Refused, Unavailable) as error:
+            except (errors.Refused, errors.Unavailable) as error:
                 attempts -= 1
                 await pause(error, start + limit, attempts)
         total = asyncio.get_running_loop().time() - start
@@ -252,7 +242,7 @@ class AsyncClient:
         while True:
             try:
                 return await self._open.profile(self._profiles)
-            except Unavailable as error:
+            except errors.Unavailable as error:
                 await pause(error, deadline, attempts=1)
 
     async def _renew(self, stale: Profile) -> None:
@@ -263,7 +253,9 @@ class AsyncClient:
 
     async def _use(self, profile: Profile) -> None:
         if self._quality is not None and self._quality not in profile.qualities:
-            raise UsageError(f"no quality {self._quality}: {profile.name} has {list(profile.qualities)}")
+            raise errors.UsageError(
+                f"no quality {self._quality}: {profile.name} has {list(profile.qualities)}"
+            )
         self._profile = profile
         self.plan_selector.expect(exit_share(self._open.known_card or {}, self._config.operating_point))
         await asyncio.to_thread(self._profiles.add, profile)
@@ -282,7 +274,7 @@ def _transport(config: ClientConfig, selector: PlanSelector) -> Transport:
 
 def _answer(raw: RawAnswer, profile: Profile, upload: Upload, timings: Timings) -> Answer:
     if any(not 0 <= index < len(profile.labels) for index, _ in raw.top):
-        raise ProtocolError("the server answered with a class that its profile does not have")
+        raise errors.ProtocolError("the server answered with a class that its profile does not have")
     top = tuple(Score(profile.labels[index], index, probability) for index, probability in raw.top)
     best = top[0]
     return Answer(

@@ -4,16 +4,7 @@ import time
 from dataclasses import dataclass
 
 from overtone.edge_client.errors import BadImage
-from overtone.frequency import (
-    Encoded,
-    FrequencyError,
-    ImageError,
-    Profile,
-    Source,
-    encode,
-    fit,
-    open_rgb,
-)
+from overtone.frequency import Encoded, FrequencyError, ImageError, Profile, Source, encode, fit, open_rgb
 
 
 @dataclass(frozen=True)

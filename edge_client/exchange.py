@@ -16,13 +16,10 @@ FRAME = 5 + 9
 class Exchange:
     """One image: its messages, the replies to them, and the times of both by the event loop's clock.
 
-    Args:
-        number: its id on the session.
-        upload: its payloads; the bytes that are sent are counted there.
-        plan: when high is sent.
-        pacer: its link is told what is sent.
-
     Attributes:
+        number: its id on the session.
+        plan: when high is sent.
+        upload: its payloads; the bytes that are sent are counted there.
         inbox: replies that have not been looked at yet; an error if the session has ended.
         over: whether nothing more is to be sent.
         sent: whether the image has been handed to the transport.
@@ -85,9 +82,7 @@ class Exchange:
     def observation(self, stage: Stage, server: float) -> Observation | None:
         """What can be learned from this image; None if it was sent twice.
 
-        Args:
-            stage: the stage of the answer.
-            server: the seconds of queue and compute in the answer.
+        `stage` and `server`, the seconds of queue and compute, are those of the answer.
         """
         if self._first is None or self.sent_again:
             return None

@@ -13,24 +13,12 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 import grpc
 
+from overtone.edge_client import errors
 from overtone.edge_client.chunk_pacing import ChunkPacer
-from overtone.edge_client.errors import (
-    ConnectionLost,
-    OvertoneError,
-    ProtocolError,
-    Unavailable,
-    WrongProfile,
-)
 from overtone.edge_client.policy import Plan, PlanSelector
 from overtone.edge_client.profile_cache import ProfileCache
 from overtone.edge_client.retry import FIRST_PAUSES, PAUSES
-from overtone.edge_client.session import (
-    Metadata,
-    Session,
-    SessionClosing,
-    from_rpc,
-    raises_connection_lost,
-)
+from overtone.edge_client.session import Metadata, Session, SessionClosing, from_rpc, raises_connection_lost
 from overtone.edge_client.transport import ClientConfig, RawAnswer, Upload
 from overtone.frequency import Profile, ProfileError
 from overtone.protos import overtone_pb2 as pb
@@ -56,12 +44,7 @@ CHANNEL = (
 
 
 class GrpcTransport:
-    """Talks to `overtone.v1.Cascade`.
-
-    Args:
-        config: what holds for all images.
-        selector: knows the link.
-    """
+    """Talks to `overtone.v1.Cascade`."""
 
     def __init__(self, config: ClientConfig, selector: PlanSelector) -> None:
         self._config = config
@@ -76,16 +59,11 @@ class GrpcTransport:
         self._session: Session | None = None
         self._opening: asyncio.Task[Session] | None = None
         self._profile_id = b""
-        self._card: dict[str, Any] | None = None
+        self.known_card: dict[str, Any] | None = None
         self._reached = self._closed = False
         # Those of the last session; images that come while it is being replaced will go on the next one.
-        self._credits = 1
+        self.credits = 1
         self._background: set[asyncio.Task[None]] = set()
-
-    @property
-    def credits(self) -> int:
-        """How many images the server takes at a time."""
-        return self._credits
 
     async def profile(self, known: ProfileCache, *, fresh: bool = False) -> Profile:
         """The server's profile; the welcome names it, so a known one is not fetched."""
@@ -100,28 +78,23 @@ class GrpcTransport:
         try:
             profile = Profile.unpack(model.profile)
         except ProfileError as error:
-            raise ProtocolError(f"the server's profile cannot be used ({error})") from error
+            raise errors.ProtocolError(f"the server's profile cannot be used ({error})") from error
         self._profile_id = profile.id
         if self._session is not None and self._session.profile_id != profile.id:
             self._session.leave()
         return profile
 
-    @property
-    def known_card(self) -> dict[str, Any] | None:
-        """The card, if it came with the profile."""
-        return self._card
-
     async def card(self) -> dict[str, Any]:
         """The card; it is fetched unless it came with the profile."""
-        if self._card is None:
+        if self.known_card is None:
             await self._describe()
-        return self._card or {}
+        return self.known_card or {}
 
     async def classify(self, upload: Upload) -> RawAnswer:
         """Send an image; if its stream is lost, send low and high once more on a new one."""
         try:
             return await self._attempt(upload, upload.plan)
-        except ConnectionLost:
+        except errors.ConnectionLost:
             return replace(await self._attempt(upload, "at_once"), observation=None)
 
     async def close(self) -> None:
@@ -140,7 +113,7 @@ class GrpcTransport:
         while True:
             session = await self._ready()
             if session.profile_id != upload.profile_id:
-                raise WrongProfile("the server has another profile than the image was encoded for")
+                raise errors.WrongProfile("the server has another profile than the image was encoded for")
             with contextlib.suppress(SessionClosing):
                 return await session.classify(upload, plan)
 
@@ -149,7 +122,7 @@ class GrpcTransport:
         if self._session is not None and self._session.usable:
             return self._session
         if self._closed:
-            raise ConnectionLost("the client was closed")
+            raise errors.ConnectionLost("the client was closed")
         if self._opening is None or self._opening.done():
             self._opening = asyncio.create_task(self._open())
             self._opening.add_done_callback(lambda task: task.cancelled() or task.exception())
@@ -157,23 +130,23 @@ class GrpcTransport:
             return await asyncio.shield(self._opening)
 
     async def _open(self) -> Session:
-        problem: OvertoneError = Unavailable("no attempt was made")
+        problem: errors.OvertoneError = errors.Unavailable("no attempt was made")
         for pause in PAUSES if self._reached else FIRST_PAUSES:
             await asyncio.sleep(max(pause, problem.retry_after or 0.0))
             try:
                 async with asyncio.timeout(self._config.timeout):
                     self._session = await self._open_session()
-            except Unavailable as error:
+            except errors.Unavailable as error:
                 problem = error
             except TimeoutError:
-                problem = Unavailable("no welcome in time")
+                problem = errors.Unavailable("no welcome in time")
                 self._reconnect()
             else:
                 self._reached = True
-                self._credits = self._session.credits
+                self.credits = self._session.credits
                 return self._session
         what = f"no session with {self._config.address}: {problem.what}"
-        raise Unavailable(what, problem.retry_after) from problem
+        raise errors.Unavailable(what, problem.retry_after) from problem
 
     async def _open_session(self) -> Session:
         pacer, channel = ChunkPacer(self._selector), self._channel
@@ -198,11 +171,11 @@ class GrpcTransport:
                 model: pb.Model = await self._stub.DescribeModel(
                     pb.DescribeModelRequest(), metadata=self._metadata, timeout=self._config.timeout
                 )
-            self._card = dict(json.loads(model.card or "{}"))
+            self.known_card = dict(json.loads(model.card or "{}"))
         except grpc.aio.AioRpcError as error:
             raise from_rpc(error) from error
         except (ValueError, TypeError) as error:
-            raise ProtocolError("the server's card is not JSON") from error
+            raise errors.ProtocolError("the server's card is not JSON") from error
         return model
 
     def _connect(self) -> tuple[grpc.aio.Channel, Any]:
@@ -215,7 +188,7 @@ class GrpcTransport:
 
     def _give_up(self, session: Session) -> None:
         """Leave a session whose connection is dead; its images are sent once more on a new one."""
-        session.break_off(ConnectionLost("the server is silent, and so is its connection"))
+        session.break_off(errors.ConnectionLost("the server is silent, and so is its connection"))
         if session is self._session:
             self._session = None
             self._reconnect()

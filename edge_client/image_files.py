@@ -28,12 +28,7 @@ def find(paths: Iterable[str | Path]) -> Iterator[Path]:
 
 
 def class_names(labels: Iterable[str], folders: Iterable[str] = ()) -> dict[str, str]:
-    """The label for the name of a folder, which is a label itself or one of the card's classes.
-
-    Args:
-        labels: the labels of the profile.
-        folders: the classes of the card, in the order of the labels, if they are known.
-    """
+    """The label for the name of a folder: a label of the profile, or one of the card's classes in the same order."""
     labels = list(labels)
     return dict(zip(folders, labels, strict=False)) | {label: label for label in labels}
 

@@ -72,12 +72,7 @@ class LinkEstimator:
         self._delivered = max(self._delivered, end)
 
     def replied(self, end: int, at: float) -> None:
-        """Record when the server first replied to the message that ends at offset `end`.
-
-        Args:
-            end: the offset.
-            at: the time of the reply, less the time that the server took.
-        """
+        """Record the time of the first reply, less server time, to the message that ends at offset `end`."""
         self.delivered(end)
         self._replies.append((end, at))
         self._outdated = True

@@ -15,9 +15,6 @@ class Outbox:
     A chunk sent ahead therefore never delays another image's low, nor high that was asked for. The needed messages
     keep their order because answers are wanted in the order of the images, and so that none of them can be
     overtaken for ever.
-
-    Args:
-        pacer: says when the link is idle.
     """
 
     def __init__(self, pacer: ChunkPacer) -> None:

@@ -35,14 +35,7 @@ class Row:
 def row(
     path: Path, answer: Answer, size: int, names: Mapping[str, str], link: tuple[int, int] | None = None
 ) -> Row:
-    """The row of an image file that was answered.
-
-    Args:
-        path: the file.
-        answer: its answer.
-        size: the size of the profile.
-        names: the label for the name of a folder, see `image_files.class_names`.
-        link: the bytes up and down that were counted on the link.
+    """The row of an image file that was answered; `link` holds the bytes up and down, where they were counted.
 
     Raises:
         BadImage: the file can no longer be read.

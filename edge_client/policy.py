@@ -127,8 +127,7 @@ class Costs:
     def best(self, gained: float = 0.0) -> Plan:
         """The plan of the least expected time that does not waste more than it saves.
 
-        Args:
-            gained: the seconds that earlier images saved beyond what they wasted; they may pay for this one.
+        The seconds `gained`, which earlier images saved beyond what they wasted, may pay for this one.
         """
         # The budget may go negative by one image's saving; that does not count as overspending.
         if max(self.gain, self.gain + gained + self.saved) <= 0:
@@ -254,11 +253,8 @@ class PlanSelector:
 def exit_share(card: Mapping[str, Any], operating_point: str = "") -> float | None:
     """The share of images that low answers, as a card gives it to devices; None if it does not.
 
-    The card holds operating points of the default quality only; at another quality the share is much the same.
-
-    Args:
-        card: parsed JSON.
-        operating_point: the name of the operating point; empty for the card's default.
+    The card holds operating points of the default quality only; at another quality the share is much the same. An
+    empty name stands for the card's default operating point.
     """
     name = operating_point or card.get("operating_point")
     shares = [

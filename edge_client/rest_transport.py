@@ -8,15 +8,8 @@ from typing import Any
 
 import httpx
 
+from overtone.edge_client import errors
 from overtone.edge_client.address import Tls
-from overtone.edge_client.errors import (
-    ConnectionLost,
-    OvertoneError,
-    ProtocolError,
-    Unavailable,
-    UsageError,
-    from_code,
-)
 from overtone.edge_client.link_estimator import LinkEstimator
 from overtone.edge_client.policy import Observation
 from overtone.edge_client.profile_cache import ProfileCache
@@ -49,14 +42,10 @@ LOST = frozenset({404, 410})
 
 
 class RestTransport:
-    """Talks to `/v1`.
-
-    Args:
-        config: what holds for all images.
-        link: is told what is sent.
-    """
+    """Talks to `/v1`."""
 
     credits = 8
+    known_card = None  # it does not come with anything else
 
     def __init__(self, config: ClientConfig, link: LinkEstimator) -> None:
         self._config = config
@@ -74,7 +63,7 @@ class RestTransport:
                 limits=httpx.Limits(max_connections=self.credits, keepalive_expiry=KEEP),
             )
         except httpx.InvalidURL as error:
-            raise UsageError(f"cannot use the address {config.address}: {error}") from error
+            raise errors.UsageError(f"cannot use the address {config.address}: {error}") from error
 
     async def profile(self, known: ProfileCache, *, fresh: bool = False) -> Profile:
         """The server's profile; the ids of known ones are offered as entity tags."""
@@ -86,12 +75,7 @@ class RestTransport:
         try:
             return Profile.from_json(_good(response).content)
         except ProfileError as error:
-            raise ProtocolError(f"the server's profile cannot be used ({error})") from error
-
-    @property
-    def known_card(self) -> dict[str, Any] | None:
-        """None: the card does not come with anything else."""
-        return None
+            raise errors.ProtocolError(f"the server's profile cannot be used ({error})") from error
 
     async def card(self) -> dict[str, Any]:
         """The card."""
@@ -108,7 +92,7 @@ class RestTransport:
             await self._get("/livez", {}, PAUSES)
             return await self._both(upload)
         except httpx.TransportError as error:
-            raise ConnectionLost(
+            raise errors.ConnectionLost(
                 f"the connection to {self._config.address} broke twice ({error!r})"
             ) from error
 
@@ -131,7 +115,7 @@ class RestTransport:
             return _with_observation(_raw_answer(first), upload, low_end, low_end)
         token = _json(first).get("token")
         if not isinstance(token, str) or not token.replace("-", "").replace("_", "").isalnum():
-            raise ProtocolError("the server asks for high, but gave no token for it")
+            raise errors.ProtocolError("the server asks for high, but gave no token for it")
         high = upload.encoded.high
         high_end = self._link.sent(len(high), asked)
         second = await self._post(f"/v1/images/{token}/high", upload, high, "application/octet-stream")
@@ -146,7 +130,7 @@ class RestTransport:
     @property
     def _open(self) -> httpx.AsyncClient:
         if self._http.is_closed:
-            raise ConnectionLost("the client was closed")
+            raise errors.ConnectionLost("the client was closed")
         return self._http
 
     async def _post(self, path: str, upload: Upload, body: bytes, kind: str) -> httpx.Response:
@@ -158,7 +142,7 @@ class RestTransport:
             upload.bytes_sent -= len(body)
             raise
         except httpx.DecodingError as error:
-            raise ProtocolError(f"the server's answer cannot be decoded ({error})") from error
+            raise errors.ProtocolError(f"the server's answer cannot be decoded ({error})") from error
 
     async def _get(
         self, path: str, headers: Mapping[str, str], pauses: Sequence[float] = FIRST_PAUSES
@@ -169,10 +153,10 @@ class RestTransport:
                 return await self._open.get(path, headers=headers)
             except httpx.TransportError as error:
                 problem = error
-        raise Unavailable(f"{self._config.address} cannot be reached ({problem!r})") from problem
+        raise errors.Unavailable(f"{self._config.address} cannot be reached ({problem!r})") from problem
 
 
-def failure(response: httpx.Response) -> OvertoneError:
+def failure(response: httpx.Response) -> errors.OvertoneError:
     """The error a response stands for."""
     try:
         error = response.json()["error"]
@@ -181,7 +165,7 @@ def failure(response: httpx.Response) -> OvertoneError:
         code = CODES.get(response.status_code, "INTERNAL" if response.is_server_error else "UNIMPLEMENTED")
         message = f"HTTP {response.status_code}"
     pause = response.headers.get("retry-after", "")
-    return from_code(code, message, float(pause) if pause.isascii() and pause.isdecimal() else None)
+    return errors.from_code(code, message, float(pause) if pause.isascii() and pause.isdecimal() else None)
 
 
 def _good(response: httpx.Response) -> httpx.Response:
@@ -196,7 +180,7 @@ def _json(response: httpx.Response) -> dict[str, Any]:
     except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict):
-        raise ProtocolError("the server's answer is not a JSON object")
+        raise errors.ProtocolError("the server's answer is not a JSON object")
     return body
 
 
@@ -210,21 +194,13 @@ def _raw_answer(response: httpx.Response) -> RawAnswer:
         queue, compute = float(timings["queue_ms"]), float(timings["compute_ms"])
         return RawAnswer(top, stage, bool(body["confident"]), queue, compute, str(body["model"]))
     except (ValueError, LookupError, TypeError) as error:
-        raise ProtocolError(f"the server's answer is incomplete ({error!r})") from error
+        raise errors.ProtocolError(f"the server's answer is incomplete ({error!r})") from error
 
 
 def _with_observation(
     answer: RawAnswer, upload: Upload, low_end: int, high_end: int, asked: float | None = None
 ) -> RawAnswer:
-    """The answer with what can be learned about the link.
-
-    Args:
-        answer: the answer.
-        upload: the image.
-        low_end: the offset at which low ends in what was sent over the link.
-        high_end: the offset at which high ends.
-        asked: when the server asked for high; None if it did not.
-    """
+    """The answer with what can be learned about the link; `asked` is when the server asked for high, if it did."""
     now, payloads = _now(), upload.encoded
     unasked = upload.plan == "at_once"
     observation = Observation(

@@ -33,14 +33,9 @@ async def within(seconds: float, what: str) -> AsyncIterator[None]:
 async def pause(error: OvertoneError, deadline: float, attempts: int) -> None:
     """Wait as long as the server asked for in `error`.
 
-    Args:
-        error: what the server answered.
-        deadline: the time, by the event loop, at which it would be too late.
-        attempts: how many attempts are left.
-
     Raises:
-        OvertoneError: `error` itself, if the server named no time, the deadline comes first, or no attempt is
-            left.
+        OvertoneError: `error` itself, if the server named no time, the deadline (by the event loop's clock)
+            comes first, or no attempt is left.
     """
     wait = error.retry_after
     if wait is None or attempts <= 0 or asyncio.get_running_loop().time() + wait >= deadline:

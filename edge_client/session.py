@@ -69,7 +69,7 @@ class Session:
         """Say hello and wait for the welcome.
 
         Args:
-            stub: the stub of the service.
+            stub: of the service.
             metadata: holds the token.
             hello: what holds for all images.
             pacer: of the link, which nothing else on this device uses.

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
-from types import TracebackType
 from typing import Any, Self, Unpack
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
@@ -36,11 +35,9 @@ class Client:
             self._portal, self._stack = portal, stack.pop_all()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: Any) -> None:
         self._portal = None
-        self._stack.__exit__(kind, error, trace)
+        self._stack.__exit__(*error)
 
     @property
     def profile(self) -> Profile:

@@ -37,14 +37,7 @@ class Upload:
 class RawAnswer:
     """The server's answer, before the client has looked up the labels.
 
-    Attributes:
-        top: class indices and probabilities, best first.
-        stage: the network that answered.
-        confident: whether the best probability reaches the threshold.
-        queue_ms: how long the image waited at the server.
-        compute_ms: how long the server computed.
-        model: the name of the model.
-        observation: what can be learned about the link; None if something had to be sent twice.
+    `top` holds class indices and probabilities, best first; there is no observation if something was sent twice.
     """
 
     top: tuple[tuple[int, float], ...]

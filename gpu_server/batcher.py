@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
@@ -15,6 +14,7 @@ from overtone.gpu_server.errors import NetworkFailed, Stopping, Unavailable
 from overtone.gpu_server.inference import Inference, Network, StageQueue, Ticket
 from overtone.gpu_server.metrics import Metrics
 from overtone.gpu_server.moving_average import MovingAverage
+from overtone.gpu_server.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -28,34 +28,24 @@ ORDER = (Stage.HIGH, Stage.LOW)
 class Batcher:
     """Forms batches as long as there are images, and tests the network after a batch has failed.
 
-    Args:
-        network: what runs a batch.
-        metrics: where to count.
-        limits: how many images may wait for each stage.
-        max_wait: seconds that an idle network waits for more images.
-        probe_interval: seconds between tests of a network that fails.
-        on_health: called when `failure` has changed.
-        clock: seconds, for measuring.
+    The arguments are those of the `Engine`.
     """
 
     def __init__(
         self,
         network: Network,
         metrics: Metrics,
-        limits: dict[Stage, int],
-        *,
-        max_wait: float = 0.0,
-        probe_interval: float = 1.0,
-        on_health: Callable[[], None] = lambda: None,
-        clock: Callable[[], float] = time.perf_counter,
+        settings: Settings,
+        on_health: Callable[[], None],
+        clock: Callable[[], float],
     ) -> None:
-        self.queues = {stage: StageQueue(limit) for stage, limit in limits.items()}
+        self.queues = {Stage.LOW: StageQueue(settings.low_queue), Stage.HIGH: StageQueue(settings.high_queue)}
         self.failure: str | None = None
         self._network = network
         self._metrics = metrics
-        self._seconds_per_image = {stage: MovingAverage() for stage in limits}
-        self._max_wait = max_wait
-        self._probe_interval = probe_interval
+        self._seconds_per_image = {stage: MovingAverage() for stage in self.queues}
+        self._max_wait = settings.max_wait_ms / 1000
+        self._probe_interval = settings.probe_interval
         self._on_health = on_health
         self._clock = clock
         self._wake = asyncio.Event()

@@ -8,14 +8,14 @@ from overtone import command
 
 app = typer.Typer()
 
-EXAMPLES = """\b
-Examples:
-  overtone serve
-  overtone serve --model mine.safetensors --device cuda
-  overtone serve --host 0.0.0.0 --token SECRET"""
 
-
-@app.command(epilog=EXAMPLES)
+@app.command(
+    epilog=command.examples(
+        "overtone serve",
+        "overtone serve --model mine.safetensors --device cuda",
+        "overtone serve --host 0.0.0.0 --token SECRET",
+    )
+)
 def serve(
     model: Annotated[
         str | None, typer.Option(help="A .safetensors file, or the name of a bundled checkpoint.")

@@ -2,7 +2,7 @@
 
 import asyncio
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -26,7 +26,7 @@ from overtone.frequency import (
 )
 from overtone.gpu_server.answer import Answer, NeedHigh, Options, Stage, best
 from overtone.gpu_server.description import Description
-from overtone.gpu_server.engine import Bands, Engine, Inference, Source
+from overtone.gpu_server.engine import Bands, Engine, Inference, Prepare, Source
 from overtone.gpu_server.errors import BadRequest, Overloaded, TooLarge, UnknownMedia, WrongProfile
 from overtone.gpu_server.metrics import Metrics
 from overtone.gpu_server.settings import Settings
@@ -40,11 +40,7 @@ class Core:
 
     Making one takes milliseconds, for the description; afterwards nothing here blocks the event loop.
 
-    Args:
-        card: of the model that the engine runs.
-        engine: already started.
-        settings: for the limits.
-        metrics: where to count.
+    The engine has been started, and `card` is that of its model.
     """
 
     def __init__(self, card: Card, engine: Engine, settings: Settings, metrics: Metrics) -> None:
@@ -91,11 +87,7 @@ class Core:
     ) -> Answer:
         """The answer of the high network, from both payloads of one image.
 
-        Args:
-            low: the low payload once more.
-            high: the high payload that belongs to it.
-            options: as for low.
-            low_result: the result of low; the answer is a brown-out with it if the high queue is full.
+        If the high queue is full and `low_result` is given, the answer is a brown-out with it.
 
         Raises:
             ServiceError: any of the family.
@@ -151,12 +143,7 @@ class Core:
         return need.low
 
     async def _low(
-        self,
-        prepare: Callable[[], Bands],
-        quality: int,
-        options: Options,
-        high_bytes: int | None,
-        source: Source,
+        self, prepare: Prepare, quality: int, options: Options, high_bytes: int | None, source: Source
     ) -> Answer | NeedHigh:
         point = self._point(options, quality)
         inference = await self._submit(Stage.LOW, prepare, options, source)
@@ -168,7 +155,7 @@ class Core:
 
     async def _high(
         self,
-        prepare: Callable[[], Bands],
+        prepare: Prepare,
         quality: int,
         options: Options,
         low_result: NeedHigh | None,
@@ -187,7 +174,7 @@ class Core:
         return replace(answer, timings=answer.timings + low_result.low.timings) if low_result else answer
 
     async def _submit(
-        self, stage: Stage, prepare: Callable[[], Bands], options: Options, source: Source | None
+        self, stage: Stage, prepare: Prepare, options: Options, source: Source | None
     ) -> Inference:
         limit = asyncio.get_running_loop().time() + self._settings.deadline
         expires = limit if options.expires is None else min(limit, options.expires)
@@ -263,6 +250,6 @@ def translated() -> Iterator[None]:
         raise BadRequest(str(error)) from None
 
 
-def _translate(prepare: Callable[[], Bands]) -> Bands:
+def _translate(prepare: Prepare) -> Bands:
     with translated():
         return prepare()

@@ -13,10 +13,11 @@ from overtone.gpu_server.answer import Stage
 from overtone.gpu_server.batcher import Batcher
 from overtone.gpu_server.decoding import DecodeLane, Source
 from overtone.gpu_server.errors import Expired, Overloaded, Stopping
-from overtone.gpu_server.inference import Bands, Inference, Network, StageQueue, Ticket
+from overtone.gpu_server.inference import Bands, Inference, Network, Prepare, StageQueue, Ticket
 from overtone.gpu_server.metrics import Metrics
+from overtone.gpu_server.settings import Settings
 
-__all__ = ["Bands", "Engine", "Inference", "Network", "Source"]
+__all__ = ["Bands", "Engine", "Inference", "Network", "Prepare", "Source"]
 
 
 class Engine:
@@ -25,14 +26,7 @@ class Engine:
     Args:
         network: what runs a batch.
         metrics: where to count.
-        low_queue: how many images may wait for the low network.
-        high_queue: how many for the high network.
-        decoders: threads that decode payloads.
-        image_decoders: threads that decode JPEG, PNG and WebP.
-        image_queue: how many of those may be there at one time, waiting or being decoded.
-        max_wait: seconds that an idle network waits for more images.
-        brownout: seconds of backlog above which `overloaded` is true.
-        probe_interval: seconds between tests of a network that fails.
+        settings: for the limits, and how many threads decode.
         on_health: called when `failure` has changed.
         clock: seconds, for measuring; deadlines are in event loop time.
     """
@@ -41,33 +35,19 @@ class Engine:
         self,
         network: Network,
         metrics: Metrics,
+        settings: Settings,
         *,
-        low_queue: int = 256,
-        high_queue: int = 256,
-        decoders: int = 2,
-        image_decoders: int = 1,
-        image_queue: int = 16,
-        max_wait: float = 0.0,
-        brownout: float = 1.0,
-        probe_interval: float = 1.0,
         on_health: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._metrics = metrics
-        self._brownout = brownout
+        self._brownout = settings.brownout
         self._clock = clock
-        self._batcher = Batcher(
-            network,
-            metrics,
-            {Stage.LOW: low_queue, Stage.HIGH: high_queue},
-            max_wait=max_wait,
-            probe_interval=probe_interval,
-            on_health=on_health,
-            clock=clock,
-        )
+        self._batcher = Batcher(network, metrics, settings, on_health, clock)
+        waiting = settings.low_queue + settings.high_queue
         self._lanes = {
-            Source.PAYLOAD: DecodeLane(Source.PAYLOAD, decoders, low_queue + high_queue, clock),
-            Source.IMAGE: DecodeLane(Source.IMAGE, image_decoders, image_queue, clock),
+            Source.PAYLOAD: DecodeLane(Source.PAYLOAD, settings.decoders, waiting, clock),
+            Source.IMAGE: DecodeLane(Source.IMAGE, settings.image_decoders, settings.image_queue, clock),
         }
         self._active = 0
         self._idle = asyncio.Event()
@@ -109,11 +89,7 @@ class Engine:
         return self.backlog() > self._brownout
 
     async def submit(
-        self,
-        stage: Stage,
-        prepare: Callable[[], Bands],
-        expires: float,
-        source: Source | None = Source.PAYLOAD,
+        self, stage: Stage, prepare: Prepare, expires: float, source: Source | None = Source.PAYLOAD
     ) -> Inference:
         """Decode an image, queue it, and wait for its class probabilities.
 
@@ -164,7 +140,7 @@ class Engine:
             raise _too_late()
         return queue
 
-    async def _decode(self, queue: StageQueue, prepare: Callable[[], Bands], source: Source | None) -> Bands:
+    async def _decode(self, queue: StageQueue, prepare: Prepare, source: Source | None) -> Bands:
         if source is None:
             return prepare()
         queue.decoding += 1

@@ -6,12 +6,7 @@ from grpc import StatusCode
 
 
 class ServiceError(Exception):
-    """Sent instead of an answer; the message is for the client.
-
-    Args:
-        message: a sentence.
-        retry_after: seconds after which trying again may help.
-    """
+    """Sent instead of an answer: a sentence for the client, and the seconds after which trying again may help."""
 
     code: ClassVar[StatusCode] = StatusCode.INTERNAL
     http: ClassVar[int] = 500

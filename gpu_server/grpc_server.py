@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import NoReturn
+from typing import NoReturn, TypeAlias
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -20,6 +20,8 @@ from overtone.protos import overtone_pb2_grpc as stubs
 NAME = pb.DESCRIPTOR.services_by_name["Cascade"].full_name
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+Context: TypeAlias = grpc.aio.ServicerContext
 
 
 def channel_options(settings: Settings) -> tuple[tuple[str, int], ...]:
@@ -43,14 +45,12 @@ def channel_options(settings: Settings) -> tuple[tuple[str, int], ...]:
 
 
 class CascadeServicer(stubs.CascadeServicer):
-    """`overtone.v1.Cascade`."""
+    """`overtone.v1.Cascade`, which names the methods."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    async def Session(  # noqa: N802 - named in the contract
-        self, upstream: AsyncIterator[pb.Upstream], context: grpc.aio.ServicerContext
-    ) -> None:
+    async def Session(self, upstream: AsyncIterator[pb.Upstream], context: Context) -> None:  # noqa: N802
         """One device's stream."""
         try:
             owner = self._admit(context)
@@ -60,9 +60,7 @@ class CascadeServicer(stubs.CascadeServicer):
         except ServiceError as error:
             await abort(context, error)
 
-    async def Classify(  # noqa: N802
-        self, request: pb.ClassifyRequest, context: grpc.aio.ServicerContext
-    ) -> pb.Answer:
+    async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.Answer:  # noqa: N802
         """Both payloads in one call."""
         try:
             with self._service.track_request("grpc"):
@@ -73,9 +71,7 @@ class CascadeServicer(stubs.CascadeServicer):
         except ServiceError as error:
             await abort(context, error)
 
-    async def DescribeModel(  # noqa: N802
-        self, request: pb.DescribeModelRequest, context: grpc.aio.ServicerContext
-    ) -> pb.Model:
+    async def DescribeModel(self, request: pb.DescribeModelRequest, context: Context) -> pb.Model:  # noqa: N802
         """Profile and card."""
         try:
             self._admit(context)
@@ -89,13 +85,13 @@ class CascadeServicer(stubs.CascadeServicer):
             card=described.short_card,
         )
 
-    def _admit(self, context: grpc.aio.ServicerContext) -> str:
+    def _admit(self, context: Context) -> str:
         metadata = dict(context.invocation_metadata() or ())
         address = context.peer().rpartition(":")[0]  # without the port, which differs between connections
         return self._service.admit(metadata.get("authorization"), address)
 
 
-async def abort(context: grpc.aio.ServicerContext, error: ServiceError) -> NoReturn:
+async def abort(context: Context, error: ServiceError) -> NoReturn:
     """End a call with an error, and with the time to wait in the form that gRPC's retries read (gRFC A6)."""
     trailing: tuple[tuple[str, str], ...] = ()
     if error.retry_after is not None:

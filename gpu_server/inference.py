@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -24,6 +24,9 @@ class Bands:
     high: NDArray[np.int16] | None = None
     high_steps: NDArray[np.float32] | None = None
     low_probabilities: NDArray[np.float32] | None = None
+
+
+Prepare = Callable[[], Bands]
 
 
 class Network(Protocol):

@@ -1,5 +1,7 @@
 """Metrics for Prometheus; every server has its own registry."""
 
+from collections.abc import Sequence
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -10,68 +12,48 @@ class Metrics:
     """The metrics of one server, as attributes."""
 
     def __init__(self) -> None:
-        self.registry = r = CollectorRegistry()
-        ProcessCollector(registry=r)
-        self.requests = Counter(
-            "overtone_requests",
-            "Images and calls that have ended, by status code.",
-            ["face", "code"],
-            registry=r,
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        counter, gauge, histogram = self._counter, self._gauge, self._histogram
+        self.requests = counter(
+            "requests", "Images and calls that have ended, by status code.", "face", "code"
         )
-        self.answers = Counter("overtone_answers", "Answers given.", ["stage"], registry=r)
-        self.escalations = Counter(
-            "overtone_escalations", "Images for which low was not sure enough.", registry=r
-        )
-        self.received = Counter(
-            "overtone_received_bytes",
+        self.answers = counter("answers", "Answers given.", "stage")
+        self.escalations = counter("escalations", "Images for which low was not sure enough.")
+        self.received = counter(
+            "received_bytes",
             "Payload bytes received, by band, without the dropped ones; for images that came whole, all their bytes.",
-            ["band"],
-            registry=r,
+            "band",
         )
-        self.dropped = Counter(
-            "overtone_dropped_bytes",
-            "High payload bytes that came and were not used for an answer.",
-            registry=r,
+        self.dropped = counter(
+            "dropped_bytes", "High payload bytes that came and were not used for an answer."
         )
-        self.request_seconds = Histogram(
-            "overtone_request_seconds",
-            "From the arrival of a request to its end.",
-            ["face"],
-            buckets=SECONDS,
-            registry=r,
+        self.request_seconds = histogram(
+            "request_seconds", "From the arrival of a request to its end.", "face"
         )
-        self.queue_seconds = Histogram(
-            "overtone_queue_seconds",
-            "From admission to the start of the batch.",
-            ["stage"],
-            buckets=SECONDS,
-            registry=r,
+        self.queue_seconds = histogram("queue_seconds", "From admission to the start of the batch.", "stage")
+        self.compute_seconds = histogram("compute_seconds", "Time of one batch in the network.", "stage")
+        self.batch_size = histogram("batch_size", "Images in a batch.", "stage", SIZES)
+        self.queue_depth = gauge("queue_depth", "Images that wait.", "stage")
+        self.shed = counter("shed", "Images refused or dropped.", "stage", "reason")
+        self.state_hits = counter("state_hits", "Low payloads that were still kept when high came.")
+        self.state_misses = counter("state_misses", "Low payloads that were no longer kept when high came.")
+        self.state_evictions = counter(
+            "state_evictions", "Low payloads dropped because of the limits on bytes and time."
         )
-        self.compute_seconds = Histogram(
-            "overtone_compute_seconds",
-            "Time of one batch in the network.",
-            ["stage"],
-            buckets=SECONDS,
-            registry=r,
-        )
-        self.batch_size = Histogram(
-            "overtone_batch_size", "Images in a batch.", ["stage"], buckets=SIZES, registry=r
-        )
-        self.queue_depth = Gauge("overtone_queue_depth", "Images that wait.", ["stage"], registry=r)
-        self.shed = Counter("overtone_shed", "Images refused or dropped.", ["stage", "reason"], registry=r)
-        self.state_hits = Counter(
-            "overtone_state_hits", "Low payloads that were still kept when high came.", registry=r
-        )
-        self.state_misses = Counter(
-            "overtone_state_misses", "Low payloads that were no longer kept when high came.", registry=r
-        )
-        self.state_evictions = Counter(
-            "overtone_state_evictions",
-            "Low payloads dropped because of the limits on bytes and time.",
-            registry=r,
-        )
-        self.sessions = Gauge("overtone_sessions", "Open sessions.", registry=r)
+        self.sessions = gauge("sessions", "Open sessions.")
 
     def text(self) -> bytes:
         """All metrics in the text format of Prometheus."""
         return generate_latest(self.registry)
+
+    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        return Counter(f"overtone_{name}", meaning, labels, registry=self.registry)
+
+    def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
+        return Gauge(f"overtone_{name}", meaning, labels, registry=self.registry)
+
+    def _histogram(
+        self, name: str, meaning: str, label: str, buckets: Sequence[float] = SECONDS
+    ) -> Histogram:
+        return Histogram(f"overtone_{name}", meaning, (label,), buckets=buckets, registry=self.registry)

@@ -15,17 +15,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from overtone.gpu_server import schemas
+from overtone.gpu_server import errors, schemas
 from overtone.gpu_server.answer import Answer, Options
 from overtone.gpu_server.core import Core, is_image
-from overtone.gpu_server.errors import (
-    BadRequest,
-    ClientDisconnected,
-    ServiceError,
-    TooLarge,
-    TooSlow,
-    UnknownMedia,
-)
 from overtone.gpu_server.service import Service
 from overtone.gpu_server.settings import MIB
 from overtone.gpu_server.state import PendingImage
@@ -54,7 +46,7 @@ def create_app(service: Service) -> FastAPI:
         description="Image classification in two steps: the low payload first, the high one on request.",
         version="1",
         exception_handlers={
-            ServiceError: _service_error,
+            errors.ServiceError: _service_error,
             HTTPException: _http_error,
             RequestValidationError: _invalid,
         },
@@ -141,7 +133,9 @@ def _add_images(app: FastAPI, service: Service) -> None:
             core = service.core
             kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
             if kind not in {PAYLOADS, *IMAGES, *ANY}:
-                raise UnknownMedia(f"cannot read {kind}; send {', '.join(sorted(IMAGES))} or {PAYLOADS}")
+                raise errors.UnknownMedia(
+                    f"cannot read {kind}; send {', '.join(sorted(IMAGES))} or {PAYLOADS}"
+                )
             payloads = kind == PAYLOADS
             most = 2 * limit if payloads else service.settings.max_image_bytes
             async with received(request, most) as body:
@@ -217,7 +211,7 @@ async def received(request: Request, limit: int) -> AsyncIterator[bytes]:
 
 
 async def _read(request: Request, limit: int, body: bytearray, service: Service) -> None:
-    too_large = TooLarge(f"the body is above {limit} bytes")
+    too_large = errors.TooLarge(f"the body is above {limit} bytes")
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > limit:
         raise too_large
@@ -229,9 +223,9 @@ async def _read(request: Request, limit: int, body: bytearray, service: Service)
                 service.body_budget.acquire(len(chunk))
                 body += chunk
     except ClientDisconnect:
-        raise ClientDisconnected("the client disconnected") from None
+        raise errors.ClientDisconnected("the client disconnected") from None
     except TimeoutError:
-        raise TooSlow(f"the body did not arrive within {service.settings.body_timeout:g} s") from None
+        raise errors.TooSlow(f"the body did not arrive within {service.settings.body_timeout:g} s") from None
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
@@ -245,7 +239,7 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
         await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             return task.result()
-        raise ClientDisconnected("the client disconnected")
+        raise errors.ClientDisconnected("the client disconnected")
     finally:
         for future in (task, gone):
             future.cancel()
@@ -268,7 +262,7 @@ def _binary(*kinds: str) -> dict[str, Any]:
 
 
 async def _service_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, ServiceError)
+    assert isinstance(error, errors.ServiceError)
     headers = {}
     if error.retry_after is not None:
         headers["retry-after"] = str(max(1, round(error.retry_after)))
@@ -290,4 +284,4 @@ async def _http_error(request: Request, error: Exception) -> Response:
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
-    return await _service_error(request, BadRequest(f"{first['loc'][-1]}: {first['msg']}"))
+    return await _service_error(request, errors.BadRequest(f"{first['loc'][-1]}: {first['msg']}"))

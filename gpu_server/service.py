@@ -10,18 +10,10 @@ from contextlib import contextmanager
 from enum import Enum
 from typing import Protocol
 
+from overtone.gpu_server import errors
 from overtone.gpu_server.budget import Budget
 from overtone.gpu_server.core import Core
-from overtone.gpu_server.engine import Engine, Network
-from overtone.gpu_server.errors import (
-    ClientDisconnected,
-    Overloaded,
-    ServiceError,
-    StartError,
-    StateLost,
-    Unauthenticated,
-    Unavailable,
-)
+from overtone.gpu_server.engine import Engine
 from overtone.gpu_server.metrics import Metrics
 from overtone.gpu_server.network import open_network
 from overtone.gpu_server.settings import Settings
@@ -47,11 +39,7 @@ class Drainable(Protocol):
 
 
 class Service:
-    """One model, served.
-
-    Args:
-        settings: everything that can be chosen.
-    """
+    """One model, served."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -99,7 +87,7 @@ class Service:
             Unavailable: it is not loaded yet, its network fails, or the server is stopping.
         """
         if self._core is None or self.phase in (Phase.LOADING, Phase.DRAINING) or self._failure:
-            raise Unavailable(f"{self.status}; try again later or elsewhere", retry_after=1.0)
+            raise errors.Unavailable(f"{self.status}; try again later or elsewhere", retry_after=1.0)
         return self._core
 
     async def load(self) -> None:
@@ -113,10 +101,10 @@ class Service:
             network, card = await asyncio.to_thread(
                 open_network, s.model, s.device, s.batch_sizes, s.threads, s.cuda_graphs
             )
-            self._engine = self._make_engine(network)
+            self._engine = Engine(network, self.metrics, s, on_health=self._notify)
             await self._engine.start()
         except (ValueError, RuntimeError) as error:  # torch raises RuntimeError when it runs out of memory
-            raise StartError(f"cannot serve {s.model}: {error}") from error
+            raise errors.StartError(f"cannot serve {s.model}: {error}") from error
         self._core = await asyncio.to_thread(Core, card, self._engine, s, self.metrics)
         self.phase = Phase.READY
 
@@ -148,7 +136,7 @@ class Service:
         scheme, _, given = (authorization or "").partition(" ")
         known = [hmac.compare_digest(given.strip().encode(), t.encode()) for t in self.settings.tokens]
         if scheme.lower() != "bearer" or not any(known):
-            raise Unauthenticated("send a known token as 'authorization: Bearer TOKEN'")
+            raise errors.Unauthenticated("send a known token as 'authorization: Bearer TOKEN'")
         return "token " + hashlib.sha256(given.strip().encode()).hexdigest()
 
     def find(self, key: Hashable, size: int) -> PendingImage:
@@ -159,7 +147,7 @@ class Service:
         """
         try:
             return self.store.get(key)
-        except StateLost:
+        except errors.StateLost:
             self.metrics.dropped.inc(size)
             raise
 
@@ -172,7 +160,7 @@ class Service:
         """
         if len(self._sessions) >= self.settings.max_sessions:
             self.metrics.shed.labels("session", "full").inc()
-            raise Overloaded("too many sessions; try another server or later", retry_after=5.0)
+            raise errors.Overloaded("too many sessions; try another server or later", retry_after=5.0)
         self._sessions.add(session)
         self._count(+1)
         self.metrics.sessions.inc()
@@ -190,16 +178,16 @@ class Service:
         self._count(+1)
         try:
             yield
-        except ServiceError as error:
+        except errors.ServiceError as error:
             code = error.code.name
             raise
         except asyncio.CancelledError:
-            code = ClientDisconnected.code.name
+            code = errors.ClientDisconnected.code.name
             raise
         except Exception as error:
-            code = ServiceError.code.name
+            code = errors.ServiceError.code.name
             log.exception("a request failed")
-            raise ServiceError("something went wrong in the server; it has been logged") from error
+            raise errors.ServiceError("something went wrong in the server; it has been logged") from error
         finally:
             self._count(-1)
             self.metrics.requests.labels(face, code).inc()
@@ -212,22 +200,6 @@ class Service:
     def _notify(self) -> None:
         for watcher in self._watchers:
             watcher()
-
-    def _make_engine(self, network: Network) -> Engine:
-        s = self.settings
-        return Engine(
-            network,
-            self.metrics,
-            low_queue=s.low_queue,
-            high_queue=s.high_queue,
-            decoders=s.decoders,
-            image_decoders=s.image_decoders,
-            image_queue=s.image_queue,
-            max_wait=s.max_wait_ms / 1000,
-            brownout=s.brownout,
-            probe_interval=s.probe_interval,
-            on_health=self._notify,
-        )
 
     def _count(self, change: int) -> None:
         self._busy += change

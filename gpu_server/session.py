@@ -6,19 +6,9 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
-from overtone.gpu_server import messages
+from overtone.gpu_server import errors, messages
 from overtone.gpu_server.answer import Answer, Options
 from overtone.gpu_server.core import Core
-from overtone.gpu_server.errors import (
-    BadRequest,
-    ClientDisconnected,
-    Expired,
-    Overloaded,
-    ServiceError,
-    StateLost,
-    Unavailable,
-    WrongProfile,
-)
 from overtone.gpu_server.fair_share import Peer
 from overtone.gpu_server.service import Service
 from overtone.gpu_server.state import PendingImage
@@ -45,13 +35,7 @@ class _Flight:
 
 
 class Session:
-    """Many images of one device, each answered as soon as possible.
-
-    Args:
-        service: has the core, the store and the settings.
-        send: passes a message to the device.
-        owner: whose session it is, as `Service.admit` names it.
-    """
+    """Many images of one device, each answered as soon as possible; `owner` is its name from `Service.admit`."""
 
     def __init__(self, service: Service, send: Send, owner: str = "") -> None:
         self._service = service
@@ -65,7 +49,7 @@ class Session:
         self._finished: OrderedDict[int, None] = OrderedDict()
         self._outgoing: asyncio.Queue[pb.Downstream | None] = asyncio.Queue()
         self._space = asyncio.Event()
-        self._failure: ServiceError | None = None
+        self._failure: errors.ServiceError | None = None
         self._leaving = False
         self._ended = False
 
@@ -85,7 +69,10 @@ class Session:
                 await self._write()
             finally:
                 age.cancel()
-                await self._close(reader)
+                tasks = [reader, *self._tasks]
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
 
     def go_away(self, reason: str) -> None:
         """Tell the device to leave; what is in flight is finished, and new images are refused."""
@@ -100,21 +87,18 @@ class Session:
             async with asyncio.timeout(self._settings.deadline):
                 first = await anext(upstream)
         except StopAsyncIteration:
-            raise ClientDisconnected("the stream ended before hello") from None
+            raise errors.ClientDisconnected("the stream ended before hello") from None
         except TimeoutError:
-            raise Expired("no hello came") from None
+            raise errors.Expired("no hello came") from None
         if first.WhichOneof("message") != "hello":
-            raise BadRequest("the first message must be hello")
+            raise errors.BadRequest("the first message must be hello")
         core = self._core = self._service.core
         self._options = first.hello.options
-        core.check(self._read_options())
+        core.check(messages.options(self._options))
         if first.hello.profile_id not in (b"", core.profile.id):
-            raise WrongProfile(f"{core.card.name} has another profile; fetch it with DescribeModel")
-        self._post(
-            welcome=pb.Welcome(
-                profile_id=core.profile.id, credits=self._settings.credits, model=core.card.name
-            )
-        )
+            raise errors.WrongProfile(f"{core.card.name} has another profile; fetch it with DescribeModel")
+        credits, model = self._settings.credits, core.card.name
+        self._post(welcome=pb.Welcome(profile_id=core.profile.id, credits=credits, model=model))
 
     async def _read(self, upstream: AsyncIterator[pb.Upstream]) -> None:
         try:
@@ -123,14 +107,14 @@ class Session:
                     self._space.clear()
                     await self._space.wait()
                 self._handle(message)
-        except ServiceError as error:
+        except errors.ServiceError as error:
             self._fail(error)
         except Exception:
             log.exception("a session failed")
-            self._fail(ServiceError("something went wrong in the server; it has been logged"))
+            self._fail(errors.ServiceError("something went wrong in the server; it has been logged"))
         finally:
             for flight in self._flights.values():
-                flight.upload.fail(ClientDisconnected("the stream ended before high came"))
+                flight.upload.fail(errors.ClientDisconnected("the stream ended before high came"))
             self._end()
 
     async def _write(self) -> None:
@@ -139,12 +123,6 @@ class Session:
             await self._send(message)
         if self._failure is not None:
             raise self._failure
-
-    async def _close(self, reader: asyncio.Task[None]) -> None:
-        tasks = [reader, *self._tasks]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _handle(self, message: pb.Upstream) -> None:
         match message.WhichOneof("message"):
@@ -160,14 +138,14 @@ class Session:
             case "end":
                 self._end()
             case "hello":
-                raise BadRequest("hello may come only once")
+                raise errors.BadRequest("hello may come only once")
             case _:
                 pass  # a message of a newer protocol
 
     def _start(self, image: pb.Image) -> None:
         try:
             self._check_image(image)
-        except ServiceError as error:
+        except errors.ServiceError as error:
             self._post(error=messages.error(image.id, error))
             return
         self._finished.pop(image.id, None)
@@ -182,11 +160,11 @@ class Session:
 
     def _check_image(self, image: pb.Image) -> None:
         if self._leaving or self._ended:
-            raise Unavailable("this session is ending; open another one", retry_after=0.1)
+            raise errors.Unavailable("this session is ending; open another one", retry_after=0.1)
         if image.id in self._flights:
-            raise BadRequest(f"image {image.id} is in flight already")
+            raise errors.BadRequest(f"image {image.id} is in flight already")
         if len(self._flights) >= self._settings.credits:
-            raise Overloaded(f"more than {self._settings.credits} images in flight", retry_after=0.1)
+            raise errors.Overloaded(f"more than {self._settings.credits} images in flight", retry_after=0.1)
 
     def _add_chunk(self, chunk: pb.HighChunk) -> None:
         flight = self._flights.get(chunk.id)
@@ -206,14 +184,19 @@ class Session:
                 del image
                 answer = await answering
             self._post(answer=messages.answer(number, answer))
-        except StateLost:
+        except errors.StateLost:
             self._post(need_high=pb.NeedHigh(id=number, send_both=True))
             flight.remember = False
-        except ServiceError as error:
+        except errors.ServiceError as error:
             self._post(error=messages.error(number, error))
 
     async def _answer(self, image: pb.Image, flight: _Flight) -> Answer:
-        number, low, promised, options = image.id, image.low, image.high_follows, self._read_options()
+        number, low, promised, options = (
+            image.id,
+            image.low,
+            image.high_follows,
+            messages.options(self._options),
+        )
         result = await self._core.low(low, options, promised)
         if isinstance(result, Answer):
             return result
@@ -227,11 +210,11 @@ class Session:
         high = await self._high_payload(flight.upload, options)
         try:
             pending = self._service.find(flight, len(high))
-        except StateLost:
+        except errors.StateLost:
             if not promised:
                 raise
             # Both payloads came and there was no room for them; asking for them again would not help.
-            raise Overloaded(
+            raise errors.Overloaded(
                 "the server has no room for unfinished images; try again later", retry_after=1.0
             ) from None
         return await self._core.high(pending.low, high, options, pending.need)
@@ -242,7 +225,7 @@ class Session:
             async with asyncio.timeout_at(min(limit, options.expires or limit)):
                 return await upload.payload()
         except TimeoutError:
-            raise Expired("high did not come in time") from None
+            raise errors.Expired("high did not come in time") from None
 
     def _finish(self, number: int, flight: _Flight) -> None:
         """Free what an image in flight holds; no effect if that has been done."""
@@ -268,13 +251,10 @@ class Session:
         if not self._flights:
             self._outgoing.put_nowait(None)
 
-    def _fail(self, error: ServiceError) -> None:
+    def _fail(self, error: errors.ServiceError) -> None:
         """End the whole stream with an error."""
         self._failure = error
         self._outgoing.put_nowait(None)
-
-    def _read_options(self) -> Options:
-        return messages.options(self._options)
 
     def _post(self, **message: object) -> None:
         self._outgoing.put_nowait(pb.Downstream(**message))  # type: ignore[arg-type]

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AliasChoices,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
@@ -26,9 +25,7 @@ MIB = 1024 * KIB
 class Settings(BaseSettings):
     """Everything about one server. Times are in seconds unless the name says otherwise."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="OVERTONE_", frozen=True, extra="forbid", populate_by_name=True
-    )
+    model_config = SettingsConfigDict(env_prefix="OVERTONE_", frozen=True, extra="forbid")
 
     model: str = Field(
         default="photographs", min_length=1, description="name of a bundled checkpoint, or a path"
@@ -85,14 +82,8 @@ class Settings(BaseSettings):
     )
 
     max_payload_bytes: PositiveInt = 256 * KIB
-    max_image_bytes: PositiveInt = Field(
-        default=8 * MIB,
-        validation_alias=AliasChoices("OVERTONE_MAX_IMAGE_BYTES", "OVERTONE_MAX_PICTURE_BYTES"),
-    )
-    max_image_pixels: PositiveInt = Field(
-        default=24_000_000,
-        validation_alias=AliasChoices("OVERTONE_MAX_IMAGE_PIXELS", "OVERTONE_MAX_PICTURE_PIXELS"),
-    )
+    max_image_bytes: PositiveInt = 8 * MIB
+    max_image_pixels: PositiveInt = 24_000_000
     body_bytes: PositiveInt = Field(
         default=256 * MIB, description="HTTP bodies held, of all requests together"
     )
@@ -156,5 +147,5 @@ def read(**given: Any) -> Settings:
 def _as_given(name: str, arguments: Mapping[str, Any]) -> str:
     """The name of a setting as people write it: an option of `overtone serve`, or a variable."""
     if name not in arguments:
-        return f"OVERTONE_{name.upper().removeprefix('OVERTONE_')}"
+        return f"OVERTONE_{name.upper()}"
     return "--token" if name == "tokens" else f"--{name.replace('_', '-')}"

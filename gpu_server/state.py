@@ -37,14 +37,7 @@ class PendingImage:
 
 
 class Store:
-    """Pending images by key, and the bytes of uploads.
-
-    Args:
-        limit: bytes of everything held.
-        ttl: seconds an image stays pending.
-        metrics: where to count hits, misses and evictions.
-        clock: seconds, monotonic.
-    """
+    """Pending images by key for `ttl` seconds, and the bytes of uploads; `limit` is for the bytes of both."""
 
     def __init__(
         self, limit: int, ttl: float, metrics: Metrics, clock: Callable[[], float] = time.monotonic

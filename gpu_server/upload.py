@@ -10,13 +10,7 @@ MAX_CHUNK = 16 * 1024
 
 
 class Upload:
-    """Collects chunks in order; the store counts its bytes until it is closed.
-
-    Args:
-        store: counts the bytes.
-        peer: who sends them.
-        limit: bytes of the whole payload.
-    """
+    """Collects a peer's chunks in order, `limit` bytes at most; the store counts them until it is closed."""
 
     def __init__(self, store: Store, peer: Peer, limit: int) -> None:
         self._limit = limit

@@ -3,13 +3,19 @@
 import os
 import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from overtone.frequency import Profile, prior_tables
+from overtone.frequency import Encoded, Profile, encode, fit, open_rgb, prior_tables
 from overtone.frequency.channels import HIGH, LOW
+
+if TYPE_CHECKING:
+    from tests.serving import Serve
+
+Photograph = NDArray[np.uint8]
 
 LABELS = tuple(f"class {i}" for i in range(10))
 STEPS = ((64,) * 24, (32,) * 24, (16,) * 24)
@@ -71,12 +77,26 @@ def tiny_checkpoint(tiny_profile: Profile, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture(scope="session")
-def photograph() -> NDArray[np.uint8]:
+def photograph() -> Photograph:
     """uint8[96, 128, 3]: smooth shapes with some grain, as photographs have."""
     rng = np.random.default_rng(7)
     y, x = np.mgrid[:96, :128] / 96
     planes = np.stack([np.sin(3 * x + 2 * y), np.cos(4 * x * y), np.sin(5 * y)], axis=-1)
     return np.clip(128 + 90 * planes + rng.normal(0, 6, planes.shape), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def encoded(photograph: Photograph, tiny_profile: Profile) -> Encoded:
+    return encode(fit(open_rgb(photograph), tiny_profile.size), tiny_profile)
+
+
+@pytest.fixture(scope="session")
+def serve(tiny_checkpoint: Path) -> "Serve":
+    """Start a server with these settings; it stops when the block is left."""
+    from overtone.gpu_server.serve import running
+    from tests.serving import quick_settings
+
+    return lambda **changes: running(quick_settings(tiny_checkpoint, **changes))
 
 
 @pytest.fixture(scope="session")
@@ -91,7 +111,7 @@ def data_folder() -> Path:
 
 
 @pytest.fixture
-def picture_folder(tmp_path: Path, photograph: NDArray[np.uint8]) -> Path:
+def picture_folder(tmp_path: Path, photograph: Photograph) -> Path:
     """Two classes in train/ and val/, a few pictures each."""
     from PIL import Image
 
@@ -108,7 +128,7 @@ def picture_folder(tmp_path: Path, photograph: NDArray[np.uint8]) -> Path:
 
 
 @pytest.fixture
-def labelled_folder(tmp_path: Path, photograph: NDArray[np.uint8]) -> Path:
+def labelled_folder(tmp_path: Path, photograph: Photograph) -> Path:
     """val/ with pictures of two of the tiny checkpoint's classes."""
     from PIL import Image
 

@@ -11,7 +11,6 @@ SERVERS = ("server", "server-gpu")
 LINKS = {"link": 50051, "link-http": 8080}
 # Variables that were renamed and still work, but are no longer documented.
 OLD = {"PICTURES"}
-BUILT = {"overtone-server", "overtone-server-gpu", "overtone-bench"}
 
 
 @pytest.mark.parametrize("name", SERVERS)
@@ -126,12 +125,6 @@ def passed_on(service: dict[str, object]) -> set[str]:
 
 def test_both_servers_are_passed_the_same() -> None:
     assert passed_on(services()["server"]) == passed_on(services()["server-gpu"])
-
-
-def test_images_are_built_from_files_that_exist() -> None:
-    for service in services().values():
-        if service["image"] in BUILT:
-            assert (ROOT / service["build"]["dockerfile"]).is_file()
 
 
 def test_volumes_that_are_used_are_declared() -> None:

@@ -57,17 +57,14 @@ def answering(reply: bytes) -> Iterator[str]:
         thread.join()
 
 
-def test_ready(page: str) -> None:
-    check(f"{page}/readyz")
-
-
 def test_not_ready(page: str) -> None:
     with pytest.raises(OSError, match="503") as refused:
         check(f"{page}/loading")
     refused.value.close()  # type: ignore[attr-defined]
 
 
-def test_grpc(greeter: str) -> None:
+def test_ready(page: str, greeter: str) -> None:
+    check(f"{page}/readyz")
     check(greeter)
 
 

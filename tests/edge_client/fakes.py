@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 import json
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import parse_qs, urlsplit
 
 import grpc
@@ -15,13 +15,15 @@ from overtone.frequency import Profile
 from overtone.protos import overtone_pb2 as pb
 from overtone.protos import overtone_pb2_grpc as stubs
 
+Context: TypeAlias = grpc.aio.ServicerContext
+
 CARD: dict[str, Any] = {"name": "tiny", "classes": [f"n{i:04}" for i in range(10)]}
 
 
 class Stream:
     """One session as the fake server sees it."""
 
-    def __init__(self, server: "FakeCascade", context: grpc.aio.ServicerContext) -> None:
+    def __init__(self, server: "FakeCascade", context: Context) -> None:
         self.server = server
         self.writing = asyncio.Lock()
         self.context = context
@@ -41,6 +43,9 @@ class Stream:
         top = [pb.Score(index=index, probability=0.75), pb.Score(index=1, probability=0.25)]
         answer = pb.Answer(id=number, stage=stage, confident=True, top=top, queue_us=1000, compute_us=2000)
         await self.say(answer=answer)
+
+    async def fail(self, number: int, **error: Any) -> None:
+        await self.say(error=pb.Error(id=number, **error))
 
     async def need_high(self, number: int, *, send_both: bool = False) -> None:
         await self.say(need_high=pb.NeedHigh(id=number, send_both=send_both))
@@ -66,7 +71,7 @@ class Stream:
             self.whole.setdefault(chunk.id, asyncio.Event()).set()
 
 
-Behaviour = Callable[[Stream, pb.Image], Awaitable[None]]
+Behaviour = Callable[[Stream, pb.Image], Coroutine[Any, Any, None]]
 
 
 async def confident(stream: Stream, image: pb.Image) -> None:
@@ -78,6 +83,19 @@ async def escalating(stream: Stream, image: pb.Image) -> None:
         await stream.need_high(image.id)
     await stream.high(image.id)
     await stream.answer(image.id, pb.STAGE_HIGH)
+
+
+async def silent(stream: Stream, image: pb.Image) -> None:
+    """Never answers."""
+
+
+async def dying(stream: Stream, image: pb.Image) -> None:
+    """Breaks off at once."""
+    stream.die()
+
+
+async def leaving_for_ever(stream: Stream, image: pb.Image) -> None:
+    await stream.say(go_away=pb.GoAway(reason="draining"))
 
 
 class FakeCascade(stubs.CascadeServicer):
@@ -98,7 +116,7 @@ class FakeCascade(stubs.CascadeServicer):
         self.welcomed = True
         self.streams: list[Stream] = []
 
-    async def Session(self, requests: AsyncIterator[pb.Upstream], context: grpc.aio.ServicerContext) -> None:  # noqa: N802
+    async def Session(self, requests: AsyncIterator[pb.Upstream], context: Context) -> None:  # noqa: N802
         behaviour = self.behaviours[min(len(self.hellos), len(self.behaviours) - 1)]
         self.metadata.append(dict(context.invocation_metadata()))
         await self.admit(context)
@@ -122,7 +140,7 @@ class FakeCascade(stubs.CascadeServicer):
             reader.cancel()
             ending.cancel()
 
-    async def admit(self, context: grpc.aio.ServicerContext) -> None:
+    async def admit(self, context: Context) -> None:
         """Overridden by tests that refuse streams."""
 
     async def _read(self, requests: AsyncIterator[pb.Upstream], stream: Stream, behaviour: Behaviour) -> None:
@@ -137,7 +155,7 @@ class FakeCascade(stubs.CascadeServicer):
                     case "image":
                         self.images.append(message.image)
                         stream.in_flight.add(message.image.id)
-                        tasks.create_task(self._behave(behaviour, stream, message.image))
+                        tasks.create_task(behaviour(stream, message.image))
                     case "high":
                         stream.take_chunk(message.high)
                     case "cancel":
@@ -147,12 +165,7 @@ class FakeCascade(stubs.CascadeServicer):
                         self.ends += 1
                         return
 
-    async def _behave(self, behaviour: Behaviour, stream: Stream, image: pb.Image) -> None:
-        await behaviour(stream, image)
-
-    async def DescribeModel(  # noqa: N802
-        self, request: pb.DescribeModelRequest, context: grpc.aio.ServicerContext
-    ) -> pb.Model:
+    async def DescribeModel(self, request: pb.DescribeModelRequest, context: Context) -> pb.Model:  # noqa: N802
         self.described += 1
         packed = self.profile.pack()
         return pb.Model(name="tiny", profile_id=self.profile.id, profile=packed, card=json.dumps(self.card))
@@ -203,6 +216,12 @@ class Response:
 
 class Die(Exception):  # noqa: N818
     """Close the connection without an answer."""
+
+
+async def hang(request: Request) -> Response:
+    """Never answers."""
+    await asyncio.sleep(60)
+    raise Die
 
 
 def rest_answer(stage: str = "low", index: int = 3) -> Response:

@@ -65,7 +65,7 @@ def test_a_bad_file_is_one_line_and_the_others_go_on(picture_folder: Path, tiny_
 
 def test_a_failing_server_is_one_line_for_each_image(picture_folder: Path, tiny_profile: Profile) -> None:
     async def broken(stream: Stream, image: pb.Image) -> None:
-        await stream.say(error=pb.Error(id=image.id, code=13, message="something [red]went wrong"))
+        await stream.fail(image.id, code=13, message="something [red]went wrong")
 
     with in_thread(serve_grpc(FakeCascade(tiny_profile, broken))) as address:
         done = classify(picture_folder / "val" / "cold", "--server", address)
@@ -112,29 +112,6 @@ def test_a_server_that_stays_away_ends_it(
     assert printed.splitlines()[-1] == f"overtone: {count} of {count} not answered"
 
 
-@pytest.mark.parametrize(("cache", "why"), [("file", "not a folder"), ("file/below", "cannot be written")])
-def test_a_cache_that_cannot_be_kept_is_refused(
-    cache: str, why: str, picture_folder: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "file").write_text("no folder")
-    done = classify(picture_folder / "val", "--cache", tmp_path / cache)
-    assert done.exit_code == 1
-    (line,) = done.stderr.splitlines()
-    assert f"--cache {tmp_path / cache}: {why}" in line
-
-
-@pytest.mark.parametrize("server", ["grpcs://127.0.0.1:1", "https://127.0.0.1:1"])
-@pytest.mark.parametrize(("name", "why"), [("ca.pem", "not a certificate in PEM"), ("none", "No such file")])
-def test_a_file_that_is_no_authority_is_refused(
-    server: str, name: str, why: str, picture_folder: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "ca.pem").write_text("hello")
-    done = classify(picture_folder / "val", "--server", server, "--authority", tmp_path / name)
-    assert done.exit_code == 1
-    (line,) = done.stderr.splitlines()
-    assert f"tls: {tmp_path / name}: {why}" in line
-
-
 def test_people_get_a_line_for_each_image(picture_folder: Path, tiny_profile: Profile) -> None:
     with in_thread(serve_grpc(FakeCascade(tiny_profile, confident))) as address:
         done = classify(picture_folder / "val" / "warm", "--server", address)
@@ -153,6 +130,12 @@ def test_people_get_a_line_for_each_image(picture_folder: Path, tiny_profile: Pr
         (["a.jpg", "--server", "grpc://127.0.0.1:1"], "check the address"),
         (["a.jpg", "--server", "http://127.0.0.1:1"], "check the address"),
         (["a.jpg", "--policy", "sometimes"], "choose from auto"),
+        (["a.jpg", "--cache", "a.jpg"], "--cache a.jpg: not a folder"),
+        (["a.jpg", "--cache", "a.jpg/below"], "--cache a.jpg/below: cannot be written"),
+        (["a.jpg", "--server", "grpcs://h", "--authority", "a.jpg"], "tls: a.jpg: not a certificate in PEM"),
+        (["a.jpg", "--server", "https://h", "--authority", "a.jpg"], "tls: a.jpg: not a certificate in PEM"),
+        (["a.jpg", "--server", "grpcs://h", "--authority", "none"], "tls: none: No such file"),
+        (["a.jpg", "--server", "https://h", "--authority", "none"], "tls: none: No such file"),
     ],
 )
 def test_mistakes_are_one_line_that_says_what_to_do(

@@ -9,42 +9,17 @@ from types import SimpleNamespace
 import grpc
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
-from overtone.edge_client import (
-    Address,
-    AsyncClient,
-    BadImage,
-    Client,
-    DeadlineExceeded,
-    OvertoneError,
-    Refused,
-    Tls,
-    Unavailable,
-    UsageError,
-    WrongProfile,
-    encode_image,
-    errors,
-)
+from overtone.edge_client import Address, AsyncClient, Client, Tls, encode_image, errors
 from overtone.edge_client.profile_cache import ProfileCache
 from overtone.edge_client.retry import FIRST_PAUSES
 from overtone.frequency import Profile, Source, encode, fit, open_rgb
-from tests.edge_client.fakes import (
-    FakeCascade,
-    FakeRest,
-    Request,
-    Response,
-    confident,
-    in_thread,
-    rest_answer,
-    rest_error,
-    serve,
-    serve_grpc,
-    serve_rest,
-)
-
-Photograph = NDArray[np.uint8]
+from overtone.link import Link
+from tests.conftest import Photograph
+from tests.edge_client import fakes
+from tests.edge_client.conftest import Talk
+from tests.waiting import until
 
 
 @pytest.mark.parametrize(
@@ -67,47 +42,46 @@ def test_addresses(text: str, parsed: Address) -> None:
     ["", "host:50051", "ftp://h", "grpc://", "grpc://h:port", "http://h/v1", "http://h:99999", "grpc://["],
 )
 def test_other_addresses_are_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="grpc://HOST"):
+    with pytest.raises(errors.UsageError, match="grpc://HOST"):
         AsyncClient(text)
 
 
 def test_options_that_make_no_sense_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="on_demand"):
+    with pytest.raises(errors.UsageError, match="on_demand"):
         AsyncClient(policy="sometimes")  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="grpcs"):
+    with pytest.raises(errors.UsageError, match="grpcs"):
         AsyncClient("grpc://h", tls=Tls())
-    with pytest.raises(UsageError, match="timeout"):
+    with pytest.raises(errors.UsageError, match="timeout"):
         AsyncClient(timeout=0)
-    with pytest.raises(UsageError, match="top"):
+    with pytest.raises(errors.UsageError, match="top"):
         AsyncClient(top=0)
     for token in ("", "two words", "lines\r\n", "geheim\u00e4"):
-        with pytest.raises(UsageError, match="token"):
+        with pytest.raises(errors.UsageError, match="token"):
             AsyncClient(token=token)
     for scheme in ("grpcs", "https"):
-        with pytest.raises(UsageError, match=r"none\.pem"):
+        with pytest.raises(errors.UsageError, match=r"none\.pem"):
             asyncio.run(AsyncClient(f"{scheme}://h", tls=Tls(tmp_path / "none.pem")).__aenter__())
 
 
 @pytest.mark.parametrize("address", ["http://\u2603.x", "https://\u2603.x"])
 async def test_a_host_that_cannot_be_written_is_refused(address: str) -> None:
-    with pytest.raises(UsageError, match="cannot use the address"):
+    with pytest.raises(errors.UsageError, match="cannot use the address"):
         async with AsyncClient(address):
             pass
 
 
 async def test_a_quality_the_profile_lacks_is_refused(tiny_profile: Profile) -> None:
-    async with serve("grpc", tiny_profile) as address:
-        with pytest.raises(UsageError, match=r"\[1, 2, 3\]"):
+    async with fakes.serve("grpc", tiny_profile) as address:
+        with pytest.raises(errors.UsageError, match=r"\[1, 2, 3\]"):
             async with AsyncClient(address, quality=9):
                 pass
 
 
 @pytest.mark.parametrize("quality", [1, 3])
 async def test_quality_is_what_is_encoded(
-    quality: int, photograph: Photograph, tiny_profile: Profile
+    talk: Talk, quality: int, photograph: Photograph, tiny_profile: Profile
 ) -> None:
-    cascade = FakeCascade(tiny_profile, confident)
-    async with serve_grpc(cascade) as address, AsyncClient(address, quality=quality) as client:
+    async with talk(fakes.confident, quality=quality) as (cascade, client):
         await client.classify(photograph)
     assert cascade.images[0].low == encode(fit(open_rgb(photograph), 64), tiny_profile, quality).low
 
@@ -122,7 +96,7 @@ async def test_any_source_is_the_same_image(
     path = tmp_path / "p.png"
     path.write_bytes(buffer.getvalue())
     sources: list[Source] = [photograph, image, buffer.getvalue(), path, str(path)]
-    async with serve(scheme, tiny_profile) as address, AsyncClient(address) as client:
+    async with fakes.serve(scheme, tiny_profile) as address, AsyncClient(address) as client:
         answers = [await client.classify(source) for source in sources]
     assert len({answer.bytes_sent for answer in answers}) == 1
 
@@ -130,10 +104,9 @@ async def test_any_source_is_the_same_image(
 @pytest.mark.parametrize(
     "source", [b"not a image", Path("nowhere.jpg"), np.zeros((4, 4), np.float32), Image.new("L", (0, 4)), 3]
 )
-async def test_a_bad_image_is_refused_before_anything_is_sent(source: Source, tiny_profile: Profile) -> None:
-    cascade = FakeCascade(tiny_profile, confident)
-    async with serve_grpc(cascade) as address, AsyncClient(address) as client:
-        with pytest.raises(BadImage):
+async def test_a_bad_image_is_refused_before_anything_is_sent(talk: Talk, source: Source) -> None:
+    async with talk(fakes.confident) as (cascade, client):
+        with pytest.raises(errors.BadImage):
             await client.classify(source)
     assert not cascade.images
 
@@ -141,8 +114,11 @@ async def test_a_bad_image_is_refused_before_anything_is_sent(source: Source, ti
 async def test_a_profile_is_fetched_once_and_kept(
     photograph: Photograph, tiny_profile: Profile, tmp_path: Path
 ) -> None:
-    cascade, rest = FakeCascade(tiny_profile, confident), FakeRest(tiny_profile, rest_answer())
-    async with serve_grpc(cascade) as grpc_address, serve_rest(rest) as rest_address:
+    cascade, rest = (
+        fakes.FakeCascade(tiny_profile, fakes.confident),
+        fakes.FakeRest(tiny_profile, fakes.rest_answer()),
+    )
+    async with fakes.serve_grpc(cascade) as grpc_address, fakes.serve_rest(rest) as rest_address:
         for address in (grpc_address, grpc_address, rest_address):
             async with AsyncClient(address, cache=tmp_path / "profiles") as client:
                 assert client.profile == tiny_profile
@@ -170,23 +146,17 @@ def test_a_folder_that_cannot_be_written_is_no_reason_to_fail(tiny_profile: Prof
 
 async def test_a_closed_client_says_so(photograph: Photograph) -> None:
     client = AsyncClient()
-    with pytest.raises(OvertoneError, match="with statement"):
+    with pytest.raises(errors.OvertoneError, match="with statement"):
         await client.classify(photograph)
-    with pytest.raises(OvertoneError, match="with statement"):
+    with pytest.raises(errors.OvertoneError, match="with statement"):
         Client().classify(photograph)
-
-
-@pytest.mark.parametrize("scheme", ["grpc", "http"])
-async def test_the_card_is_there(scheme: str, tiny_profile: Profile) -> None:
-    async with serve(scheme, tiny_profile) as address, AsyncClient(address) as client:
-        assert (await client.card())["name"] == "tiny"
 
 
 @pytest.mark.parametrize("scheme", ["grpc", "http"])
 def test_the_synchronous_client_does_the_same(
     scheme: str, photograph: Photograph, tiny_profile: Profile
 ) -> None:
-    with in_thread(serve(scheme, tiny_profile)) as address, Client(address, top=1) as client:
+    with fakes.in_thread(fakes.serve(scheme, tiny_profile)) as address, Client(address, top=1) as client:
         assert client.profile == tiny_profile
         assert client.classify(photograph).label == "class 3"
         assert client.card()["name"] == "tiny"
@@ -194,18 +164,47 @@ def test_the_synchronous_client_does_the_same(
         assert [result.answer is not None for result in results] == [True, False, True]
         for _ in client.stream([photograph] * 10):
             break
-        with pytest.raises(DeadlineExceeded):
+        with pytest.raises(errors.DeadlineExceeded):
             client.classify(photograph, timeout=1e-6)
 
 
+@pytest.mark.parametrize("scheme", ["grpc", "http"])
+async def test_no_server_is_reported_soon(scheme: str, tiny_profile: Profile) -> None:
+    async with fakes.serve(scheme, tiny_profile) as address:
+        pass
+    with pytest.raises(errors.Unavailable, match="overtone serve") as caught:
+        async with AsyncClient(address, timeout=60.0):
+            pass
+    assert str(caught.value).count("check") == 1  # one piece of advice
+
+
+@pytest.mark.parametrize("scheme", ["grpc", "http"])
+async def test_a_link_cut_and_restored_is_survived(
+    scheme: str, photograph: Photograph, tiny_profile: Profile
+) -> None:
+    cascade = fakes.FakeCascade(tiny_profile, fakes.silent, fakes.escalating)
+    app = fakes.FakeRest(tiny_profile, fakes.hang, fakes.rest_answer("high"))
+    async with (
+        fakes.serve_grpc(cascade) if scheme == "grpc" else fakes.serve_rest(app) as address,
+        Link(address.partition("//")[2]) as link,
+        AsyncClient(f"{scheme}://{link.address}") as client,
+    ):
+        asking = asyncio.create_task(client.classify(photograph))
+        await until(lambda: cascade.images or app.posts)
+        await link.cut()
+        await asyncio.sleep(0.1)
+        link.restore()
+        assert (await asking).stage == "high"
+
+
 def test_the_synchronous_client_raises_what_went_wrong() -> None:
-    with pytest.raises(Unavailable), Client("http://127.0.0.1:9", timeout=5.0):
+    with pytest.raises(errors.Unavailable), Client("http://127.0.0.1:9", timeout=5.0):
         pass
 
 
 def test_threads_may_share_a_client(photograph: Photograph, tiny_profile: Profile) -> None:
     labels: list[str] = []
-    with in_thread(serve("http", tiny_profile)) as address, Client(address) as client:
+    with fakes.in_thread(fakes.serve("http", tiny_profile)) as address, Client(address) as client:
         threads = [
             threading.Thread(target=lambda: labels.append(client.classify(photograph).label))
             for _ in range(4)
@@ -223,7 +222,7 @@ def test_every_error_says_what_to_do_and_carries_a_code() -> None:
         assert error.advice
         assert error.code != "UNKNOWN"
         assert "full" in str(error)
-    assert isinstance(errors.from_code("RESOURCE_EXHAUSTED", "full", 1.5), Refused)
+    assert isinstance(errors.from_code("RESOURCE_EXHAUSTED", "full", 1.5), errors.Refused)
     assert errors.from_code("RESOURCE_EXHAUSTED", "full", 1.5).retry_after == 1.5
     assert isinstance(errors.from_code("SOMETHING_NEW", ""), errors.ServerFailed)
 
@@ -231,16 +230,16 @@ def test_every_error_says_what_to_do_and_carries_a_code() -> None:
 async def test_http_connections_are_kept_for_an_occasional_image(
     monkeypatch: pytest.MonkeyPatch, photograph: Photograph, tiny_profile: Profile
 ) -> None:
-    app = FakeRest(tiny_profile, rest_answer())
+    app = fakes.FakeRest(tiny_profile, fakes.rest_answer())
     peers: list[tuple[str, int]] = []
     clock = SimpleNamespace(now=0.0)
 
-    async def noting(request: Request) -> Response:
+    async def noting(request: fakes.Request) -> fakes.Response:
         peers.append(request.peer)
         return await app(request)
 
     monkeypatch.setattr("httpcore._async.http11.time", SimpleNamespace(monotonic=lambda: clock.now))
-    async with serve_rest(noting) as address, AsyncClient(address) as client:
+    async with fakes.serve_rest(noting) as address, AsyncClient(address) as client:
         for clock.now in (1.0, 50.0, 100.0, 175.0):
             await client.classify(photograph)
     profile, *images = peers
@@ -248,11 +247,11 @@ async def test_http_connections_are_kept_for_an_occasional_image(
     assert images[3] != profile  # the server has closed it
 
 
-class Starting(FakeCascade):
+class Starting(fakes.FakeCascade):
     """Says several times that it is not ready yet."""
 
     def __init__(self, profile: Profile, times: int, retry_after_ms: str | None) -> None:
-        super().__init__(profile, confident)
+        super().__init__(profile, fakes.confident)
         self.left, self.retry_after_ms = times, retry_after_ms
 
     async def admit(self, context: grpc.aio.ServicerContext) -> None:
@@ -267,12 +266,12 @@ async def test_a_server_that_says_when_to_ask_again_is_waited_for(
     retry_after_ms: str | None, tiny_profile: Profile
 ) -> None:
     starting = Starting(tiny_profile, 7, retry_after_ms)
-    async with serve_grpc(starting) as address:
+    async with fakes.serve_grpc(starting) as address:
         if retry_after_ms:
             async with AsyncClient(address) as client:
                 assert client.profile == tiny_profile
         else:
-            with pytest.raises(Unavailable, match="loading"):
+            with pytest.raises(errors.Unavailable, match="loading"):
                 await AsyncClient(address).__aenter__()
             assert starting.left == 7 - len(FIRST_PAUSES)
 
@@ -280,25 +279,24 @@ async def test_a_server_that_says_when_to_ask_again_is_waited_for(
 async def test_a_server_that_starts_too_late_is_not_waited_for() -> None:
     asked = []
 
-    async def loading(request: Request) -> Response:
+    async def loading(request: fakes.Request) -> fakes.Response:
         asked.append(request.path)
-        return rest_error(503, "UNAVAILABLE", retry_after="3600")
+        return fakes.rest_error(503, "UNAVAILABLE", retry_after="3600")
 
-    async with serve_rest(loading) as address:
-        with pytest.raises(Unavailable) as caught:
+    async with fakes.serve_rest(loading) as address:
+        with pytest.raises(errors.Unavailable) as caught:
             await AsyncClient(address).__aenter__()
     assert caught.value.retry_after == 3600
     assert len(asked) == 1
 
 
 async def test_an_image_that_was_encoded_before_is_sent_as_it_is(
-    photograph: Photograph, tiny_profile: Profile, other_profile: Profile
+    talk: Talk, photograph: Photograph, tiny_profile: Profile, other_profile: Profile
 ) -> None:
     encoded = encode_image(photograph, tiny_profile, 3)
-    cascade = FakeCascade(tiny_profile, confident)
-    async with serve_grpc(cascade) as address, AsyncClient(address) as client:
+    async with talk(fakes.confident) as (cascade, client):
         assert (await client.classify(encoded)).label == "class 3"
         assert cascade.images[0].low == encoded.encoded.low
-        with pytest.raises(WrongProfile):
+        with pytest.raises(errors.WrongProfile):
             await client.classify(encode_image(photograph, other_profile))
     assert len(cascade.images) == 1

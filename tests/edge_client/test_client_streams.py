@@ -6,28 +6,16 @@ import io
 import threading
 from collections.abc import AsyncIterator, Iterator
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
-from overtone.edge_client import (
-    AsyncClient,
-    BadImage,
-    Client,
-    OvertoneError,
-)
+from overtone.edge_client import AsyncClient, BadImage, Client, OvertoneError
 from overtone.frequency import Profile, Source, encode, fit, open_rgb
 from overtone.protos import overtone_pb2 as pb
-from tests.edge_client.fakes import (
-    FakeCascade,
-    Stream,
-    in_thread,
-    serve,
-    serve_grpc,
-)
-
-Photograph = NDArray[np.uint8]
+from tests.conftest import Photograph
+from tests.edge_client.conftest import Talk
+from tests.edge_client.fakes import Stream, in_thread, serve
+from tests.waiting import until
 
 
 @pytest.mark.parametrize("scheme", ["grpc", "http"])
@@ -36,9 +24,8 @@ async def test_a_stream_keeps_order_and_isolates_what_fails(
 ) -> None:
     buffer = io.BytesIO()
     Image.fromarray(photograph).save(buffer, "JPEG")
-    cut_short = Image.open(
-        io.BytesIO(buffer.getvalue()[:-200])
-    )  # which Pillow decodes only when it is looked at
+    # Pillow decodes it only when it is looked at.
+    cut_short = Image.open(io.BytesIO(buffer.getvalue()[:-200]))
     sources: list[Source] = [photograph, b"bad", photograph, cut_short, photograph]
     async with serve(scheme, tiny_profile) as address, AsyncClient(address) as client:
         results = [result async for result in client.stream(sources)]
@@ -51,7 +38,7 @@ async def test_a_stream_keeps_order_and_isolates_what_fails(
 
 
 async def test_a_stream_is_in_order_though_answers_are_not(
-    photograph: Photograph, tiny_profile: Profile
+    talk: Talk, photograph: Photograph, tiny_profile: Profile
 ) -> None:
     images = [photograph // divisor for divisor in range(1, 9)]
     lows = [encode(fit(open_rgb(image), 64), tiny_profile).low for image in images]
@@ -60,15 +47,15 @@ async def test_a_stream_is_in_order_though_answers_are_not(
         await asyncio.sleep(0.05 if image.id % 2 else 0)
         await stream.answer(image.id, index=lows.index(image.low))
 
-    cascade = FakeCascade(tiny_profile, later_first)
-    async with serve_grpc(cascade) as address, AsyncClient(address) as client:
+    async with talk(later_first) as (_, client):
         results = [result async for result in client.stream(images)]
     assert [result.get().index for result in results] == list(range(8))
     assert all(result.image is image for result, image in zip(results, images, strict=True))
 
 
-async def test_a_stream_sends_several_at_a_time_within_credits(
-    photograph: Photograph, tiny_profile: Profile
+@pytest.mark.parametrize("streaming", [True, False])
+async def test_several_images_are_in_flight_at_a_time_within_credits(
+    talk: Talk, streaming: bool, photograph: Photograph
 ) -> None:
     now = most = 0
 
@@ -80,11 +67,11 @@ async def test_a_stream_sends_several_at_a_time_within_credits(
         now -= 1
         await stream.answer(image.id)
 
-    cascade = FakeCascade(tiny_profile, counting)
-    cascade.credits = 3
-    async with serve_grpc(cascade) as address, AsyncClient(address) as client:
-        async for _ in client.stream([photograph] * 9, in_flight=100):
-            pass
+    async with talk(counting, credits=3) as (_, client):
+        if streaming:
+            assert len([result.get() async for result in client.stream([photograph] * 9, in_flight=100)]) == 9
+        else:
+            await asyncio.gather(*(client.classify(photograph) for _ in range(9)))
     assert 1 < most <= 3
 
 
@@ -136,9 +123,7 @@ def test_a_stream_does_not_outlive_its_synchronous_client(
         let_go.close()  # type: ignore[attr-defined]
 
 
-async def test_a_stream_takes_no_image_before_it_can_be_sent(
-    photograph: Photograph, tiny_profile: Profile
-) -> None:
+async def test_a_stream_takes_no_image_before_it_can_be_sent(talk: Talk, photograph: Photograph) -> None:
     """The image of a camera must not grow old while it waits for others."""
     taken = 0
     release = asyncio.Event()
@@ -153,15 +138,12 @@ async def test_a_stream_takes_no_image_before_it_can_be_sent(
         await release.wait()
         await stream.answer(image.id)
 
-    cascade = FakeCascade(tiny_profile, held)
     async with (
-        serve_grpc(cascade) as address,
-        AsyncClient(address) as client,
+        talk(held) as (cascade, client),
         contextlib.aclosing(client.stream(camera(), in_flight=2)) as results,
     ):
         first = asyncio.ensure_future(anext(results))
-        while len(cascade.images) < 2:
-            await asyncio.sleep(0.01)
+        await until(lambda: len(cascade.images) == 2)
         await asyncio.sleep(0.05)
         assert taken == 2
         release.set()

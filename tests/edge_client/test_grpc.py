@@ -2,41 +2,19 @@
 
 import asyncio
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from overtone.edge_client import (
-    AsyncClient,
-    DeadlineExceeded,
-    ProtocolError,
-    WrongProfile,
-    encode_image,
-)
+from overtone.edge_client import AsyncClient, DeadlineExceeded, ProtocolError, WrongProfile, encode_image
 from overtone.frequency import Encoded, Profile, encode, fit, open_rgb
 from overtone.protos import overtone_pb2 as pb
+from tests.conftest import Photograph
+from tests.edge_client.conftest import Talk
 from tests.edge_client.fakes import CARD, FakeCascade, Stream, confident, escalating, serve_grpc
-
-Photograph = NDArray[np.uint8]
-
-
-@pytest.fixture
-def encoded(photograph: Photograph, tiny_profile: Profile) -> Encoded:
-    return encode(fit(open_rgb(photograph), tiny_profile.size), tiny_profile)
+from tests.waiting import until
 
 
-async def silent(stream: Stream, image: pb.Image) -> None:
-    """Never answers."""
-
-
-async def test_a_confident_server_gets_low_only(
-    photograph: Photograph, tiny_profile: Profile, encoded: Encoded
-) -> None:
-    cascade = FakeCascade(tiny_profile, confident)
-    async with (
-        serve_grpc(cascade) as address,
-        AsyncClient(address, top=2, operating_point="always") as client,
-    ):
+async def test_a_confident_server_gets_low_only(talk: Talk, photograph: Photograph, encoded: Encoded) -> None:
+    async with talk(confident, top=2, operating_point="always") as (cascade, client):
         answer = await client.classify(photograph)
     assert (answer.label, answer.index, answer.confidence) == ("class 3", 3, 0.75)
     assert [(s.label, s.probability) for s in answer.top] == [("class 3", 0.75), ("class 1", 0.25)]
@@ -52,10 +30,9 @@ async def test_a_confident_server_gets_low_only(
 
 @pytest.mark.parametrize("policy", ["on_demand", "at_once"])
 async def test_a_doubtful_server_gets_high(
-    policy: str, photograph: Photograph, tiny_profile: Profile, encoded: Encoded
+    talk: Talk, policy: str, photograph: Photograph, encoded: Encoded
 ) -> None:
-    cascade = FakeCascade(tiny_profile, escalating)
-    async with serve_grpc(cascade) as address, AsyncClient(address, policy=policy) as client:  # type: ignore[arg-type]
+    async with talk(escalating, policy=policy) as (cascade, client):
         answer = await client.classify(photograph)
     assert answer.stage == "high"
     assert [image.high_follows for image in cascade.images] == [policy == "at_once"]
@@ -77,50 +54,26 @@ async def test_one_session_carries_many_images_and_ends_with_a_message(
         assert cascade.described == 1
 
 
-async def test_never_more_in_flight_than_credits(photograph: Photograph, tiny_profile: Profile) -> None:
-    now = most = 0
-
-    async def slow(stream: Stream, image: pb.Image) -> None:
-        nonlocal now, most
-        now += 1
-        most = max(most, now)
-        await asyncio.sleep(0.02)
-        now -= 1
-        await stream.answer(image.id)
-
-    cascade = FakeCascade(tiny_profile, slow)
-    cascade.credits = 2
-    async with serve_grpc(cascade) as address, AsyncClient(address) as client:
-        await asyncio.gather(*(client.classify(photograph) for _ in range(6)))
-    assert most == 2
-
-
-async def test_a_cancelled_image_leaves_its_credit_to_the_next(
-    photograph: Photograph, tiny_profile: Profile
-) -> None:
+async def test_a_cancelled_image_leaves_its_credit_to_the_next(talk: Talk, photograph: Photograph) -> None:
     """The server frees the credit when it reads the cancel, so that has to come before the next image."""
 
     async def only_even(stream: Stream, image: pb.Image) -> None:
         if image.id % 2 == 0:
             await stream.answer(image.id)
 
-    cascade = FakeCascade(tiny_profile, only_even)
-    cascade.credits = 1
-    async with serve_grpc(cascade) as address, AsyncClient(address) as client:
+    async with talk(only_even, credits=1) as (cascade, client):
         for number in range(1, 40, 2):
             given_up = asyncio.create_task(client.classify(photograph))
-            while len(cascade.images) < number:
-                await asyncio.sleep(0.001)
+            await until(lambda number=number: len(cascade.images) == number)  # type: ignore[misc]
             given_up.cancel()
             assert (await client.classify(photograph)).label == "class 3"
     assert (len(cascade.cancels), cascade.refused) == (20, 0)
 
 
 async def test_an_image_that_is_given_up_before_it_is_sent_needs_no_cancel(
-    photograph: Photograph, tiny_profile: Profile
+    talk: Talk, photograph: Photograph, tiny_profile: Profile
 ) -> None:
-    cascade = FakeCascade(tiny_profile, confident)
-    async with serve_grpc(cascade) as address, AsyncClient(address) as client:
+    async with talk(confident) as (cascade, client):
         encoded = encode_image(photograph, tiny_profile)
         given_up = asyncio.create_task(client.classify(encoded))
         await asyncio.sleep(0)
@@ -130,52 +83,24 @@ async def test_an_image_that_is_given_up_before_it_is_sent_needs_no_cancel(
     assert len(cascade.cancels) == len(cascade.images) - 1
 
 
-async def test_answers_may_come_in_any_order(photograph: Photograph, tiny_profile: Profile) -> None:
-    variants = [photograph // divisor for divisor in (1, 2, 3)]
-    lows = [encode(fit(open_rgb(variant), 64), tiny_profile).low for variant in variants]
-    waiting: list[pb.Image] = []
-
-    async def backwards(stream: Stream, image: pb.Image) -> None:
-        waiting.append(image)
-        if len(waiting) == 3:
-            for held in reversed(waiting):
-                await stream.answer(held.id, index=lows.index(held.low))
-
-    async with serve_grpc(FakeCascade(tiny_profile, backwards)) as address, AsyncClient(address) as client:
-        answers = await asyncio.gather(*map(client.classify, variants))
-    assert [answer.index for answer in answers] == [0, 1, 2]
-
-
-async def test_a_silent_server_costs_only_the_time_allowed(
-    photograph: Photograph, tiny_profile: Profile
-) -> None:
-    cascade, image = FakeCascade(tiny_profile, silent), encode_image(photograph, tiny_profile)
-    async with serve_grpc(cascade) as address, AsyncClient(address) as client:
-        with pytest.raises(DeadlineExceeded, match=r"within 0\.2 s"):
-            await client.classify(image, timeout=0.2)
-        while not cascade.cancels:
-            await asyncio.sleep(0.01)
-    assert cascade.cancels == [cascade.images[0].id]
-
-
-async def test_one_slow_image_does_not_disturb_the_next(
-    photograph: Photograph, tiny_profile: Profile
+async def test_a_silent_server_costs_only_the_time_allowed_and_the_session_goes_on(
+    talk: Talk, photograph: Photograph, tiny_profile: Profile
 ) -> None:
     async def first_never(stream: Stream, image: pb.Image) -> None:
         if image.id > 1:
             await stream.answer(image.id)
 
-    cascade, image = FakeCascade(tiny_profile, first_never), encode_image(photograph, tiny_profile)
-    async with serve_grpc(cascade) as address, AsyncClient(address) as client:
-        with pytest.raises(DeadlineExceeded):
+    image = encode_image(photograph, tiny_profile)
+    async with talk(first_never) as (cascade, client):
+        with pytest.raises(DeadlineExceeded, match=r"within 0\.2 s"):
             await client.classify(image, timeout=0.2)
+        await until(lambda: cascade.cancels)
         assert (await client.classify(photograph)).label == "class 3"
+    assert cascade.cancels == [cascade.images[0].id]
     assert len(cascade.hellos) == 1
 
 
-async def test_lost_state_is_sent_again_once(
-    photograph: Photograph, tiny_profile: Profile, encoded: Encoded
-) -> None:
+async def test_lost_state_is_sent_again_once(talk: Talk, photograph: Photograph, encoded: Encoded) -> None:
     async def forgetful(stream: Stream, image: pb.Image) -> None:
         if not image.high_follows:
             await stream.need_high(image.id)
@@ -186,16 +111,13 @@ async def test_lost_state_is_sent_again_once(
             await stream.high(image.id)
             await stream.answer(image.id, pb.STAGE_HIGH)
 
-    cascade = FakeCascade(tiny_profile, forgetful)
-    async with serve_grpc(cascade) as address, AsyncClient(address) as client:
+    async with talk(forgetful) as (_, client):
         answer = await client.classify(photograph)
     assert answer.stage == "high"
     assert answer.bytes_sent == 2 * (len(encoded.low) + len(encoded.high))
 
 
-async def test_a_server_that_always_forgets_is_given_up(
-    photograph: Photograph, tiny_profile: Profile
-) -> None:
+async def test_a_server_that_always_forgets_is_given_up(talk: Talk, photograph: Photograph) -> None:
     """The image is cancelled there, because the server still counts it against the credits."""
 
     async def forgetful(stream: Stream, image: pb.Image) -> None:
@@ -204,19 +126,16 @@ async def test_a_server_that_always_forgets_is_given_up(
         else:
             await stream.answer(image.id)
 
-    cascade = FakeCascade(tiny_profile, forgetful)
-    cascade.credits = 1
-    async with serve_grpc(cascade) as address, AsyncClient(address) as client:
+    async with talk(forgetful, credits=1) as (cascade, client):
         with pytest.raises(ProtocolError, match="twice"):
             await client.classify(photograph)
         assert (await client.classify(photograph)).label == "class 3"
     assert cascade.cancels == [1]
 
 
-async def test_what_is_not_needed_any_more_is_not_sent(photograph: Photograph, tiny_profile: Profile) -> None:
+async def test_what_is_not_needed_any_more_is_not_sent(talk: Talk, photograph: Photograph) -> None:
     """When low has been answered, chunks of high that still wait are neither sent nor counted."""
-    cascade = FakeCascade(tiny_profile, confident)
-    async with serve_grpc(cascade) as address, AsyncClient(address, policy="at_once") as client:
+    async with talk(confident, policy="at_once") as (cascade, client):
         answers = [await client.classify(photograph) for _ in range(3)]
         await asyncio.sleep(0.05)
         assert sum(a.bytes_sent for a in answers) == sum(len(image.low) for image in cascade.images) + sum(
@@ -225,14 +144,13 @@ async def test_what_is_not_needed_any_more_is_not_sent(photograph: Photograph, t
 
 
 async def test_a_changed_model_is_noticed_and_encoded_for(
-    photograph: Photograph, tiny_profile: Profile, other_profile: Profile
+    talk: Talk, photograph: Photograph, tiny_profile: Profile, other_profile: Profile
 ) -> None:
     async def changing(stream: Stream, image: pb.Image) -> None:
         stream.server.profile = other_profile
         stream.die()
 
-    cascade = FakeCascade(tiny_profile, changing, escalating)
-    async with serve_grpc(cascade) as address, AsyncClient(address) as client:
+    async with talk(changing, escalating) as (cascade, client):
         answer = await client.classify(photograph)
         assert client.profile == other_profile
     assert answer.label == "other 3"
@@ -264,7 +182,7 @@ async def test_a_changed_model_is_expected_to_answer_as_its_card_says(
 
 
 async def test_a_changed_model_is_fetched_once_for_all_images_in_flight(
-    photograph: Photograph, tiny_profile: Profile, other_profile: Profile
+    talk: Talk, photograph: Photograph, other_profile: Profile
 ) -> None:
     async def changed(stream: Stream, image: pb.Image) -> None:
         wanted = encode(fit(open_rgb(photograph), 64), other_profile).low
@@ -272,28 +190,25 @@ async def test_a_changed_model_is_fetched_once_for_all_images_in_flight(
             await stream.answer(image.id)
         else:
             stream.server.profile = other_profile
-            await stream.say(error=pb.Error(id=image.id, code=9, message="another profile"))
+            await stream.fail(image.id, code=9, message="another profile")
 
-    cascade = FakeCascade(tiny_profile, changed)
-    async with serve_grpc(cascade) as address, AsyncClient(address) as client:
+    async with talk(changed) as (cascade, client):
         answers = await asyncio.gather(*(client.classify(photograph) for _ in range(4)))
     assert {answer.label for answer in answers} == {"other 3"}
     assert cascade.described == 2
 
 
-async def test_a_server_that_refuses_every_profile(photograph: Photograph, tiny_profile: Profile) -> None:
+async def test_a_server_that_refuses_every_profile(talk: Talk, photograph: Photograph) -> None:
     async def never(stream: Stream, image: pb.Image) -> None:
-        await stream.say(error=pb.Error(id=image.id, code=9, message="another profile"))
+        await stream.fail(image.id, code=9, message="another profile")
 
-    cascade = FakeCascade(tiny_profile, never)
-    async with serve_grpc(cascade) as address, AsyncClient(address) as client:
+    async with talk(never) as (cascade, client):
         with pytest.raises(WrongProfile):
             await client.classify(photograph)
     assert len(cascade.images) == 2
 
 
-async def test_the_token_travels_once_a_stream(photograph: Photograph, tiny_profile: Profile) -> None:
-    cascade = FakeCascade(tiny_profile, confident)
-    async with serve_grpc(cascade) as address, AsyncClient(address, token="secret") as client:
+async def test_the_token_travels_once_a_stream(talk: Talk, photograph: Photograph) -> None:
+    async with talk(confident, token="secret") as (cascade, client):
         await client.classify(photograph)
     assert [m["authorization"] for m in cascade.metadata] == ["Bearer secret"]

@@ -8,117 +8,78 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import grpc
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from overtone.edge_client import (
-    AsyncClient,
-    BadPayload,
-    DeadlineExceeded,
-    ProtocolError,
-    Refused,
-    Unauthenticated,
-    Unavailable,
-)
+from overtone.edge_client import AsyncClient, errors
 from overtone.edge_client.retry import MAX_ATTEMPTS
 from overtone.frequency import Profile
 from overtone.protos import overtone_pb2 as pb
-from tests.edge_client.fakes import FakeCascade, Stream, confident, escalating, serve_grpc
-
-Photograph = NDArray[np.uint8]
-
-
-async def dying(stream: Stream, image: pb.Image) -> None:
-    """Breaks off at once."""
-    stream.die()
+from tests.conftest import Photograph
+from tests.edge_client.conftest import Talk
+from tests.edge_client.fakes import FakeCascade, Stream, confident, dying, escalating, serve_grpc
 
 
-class TestErrors:
-    async def refused(
-        self, profile: Profile, photograph: Photograph, times: int, timeout: float
-    ) -> FakeCascade:
-        left = times
-
-        async def busy(stream: Stream, image: pb.Image) -> None:
-            nonlocal left
-            left -= 1
-            if left >= 0:
-                error = pb.Error(id=image.id, code=8, message="queue full", retry_after_ms=50)
-                await stream.say(error=error)
-            else:
-                await stream.answer(image.id)
-
-        cascade = FakeCascade(profile, busy)
-        async with serve_grpc(cascade) as address, AsyncClient(address) as client:
-            await client.classify(photograph, timeout=timeout)
-        return cascade
-
-    async def test_a_busy_server_is_asked_again_when_it_likes(
-        self, photograph: Photograph, tiny_profile: Profile
-    ) -> None:
-        cascade = await self.refused(tiny_profile, photograph, 2, 5.0)
-        assert len(cascade.images) == 3
-
-    async def test_but_only_a_few_times(self, photograph: Photograph, tiny_profile: Profile) -> None:
-        asked: list[int] = []
-
-        async def busy(stream: Stream, image: pb.Image) -> None:
-            asked.append(image.id)
-            await stream.say(error=pb.Error(id=image.id, code=8, message="queue full", retry_after_ms=50))
-
-        async with serve_grpc(FakeCascade(tiny_profile, busy)) as address, AsyncClient(address) as client:
-            with pytest.raises(Refused, match="queue full") as caught:
-                await client.classify(photograph)
-        assert caught.value.retry_after == pytest.approx(0.05)
-        assert len(asked) == MAX_ATTEMPTS
-
-    async def test_nor_beyond_the_deadline(self, photograph: Photograph, tiny_profile: Profile) -> None:
-        with pytest.raises((Refused, DeadlineExceeded)):
-            await self.refused(tiny_profile, photograph, 1000, 0.04)
-
-    async def test_a_bad_image_fails_alone(self, photograph: Photograph, tiny_profile: Profile) -> None:
-        async def picky(stream: Stream, image: pb.Image) -> None:
-            if image.id == 1:
-                await stream.say(error=pb.Error(id=image.id, code=3, message="damaged"))
-            else:
-                await stream.answer(image.id)
-
-        cascade = FakeCascade(tiny_profile, picky)
-        async with serve_grpc(cascade) as address, AsyncClient(address) as client:
-            with pytest.raises(BadPayload, match="damaged"):
-                await client.classify(photograph)
-            assert (await client.classify(photograph)).label == "class 3"
-        assert len(cascade.hellos) == 1
-
-    async def test_answers_that_make_no_sense(self, photograph: Photograph, tiny_profile: Profile) -> None:
-        async def unknown_class(stream: Stream, image: pb.Image) -> None:
-            await stream.answer(image.id, index=10)
-
-        async def empty(stream: Stream, image: pb.Image) -> None:
-            await stream.say(answer=pb.Answer(id=image.id, stage=pb.STAGE_LOW))
-
-        for nonsense in (unknown_class, empty):
-            cascade = FakeCascade(tiny_profile, nonsense)
-            async with serve_grpc(cascade) as address, AsyncClient(address) as client:
-                with pytest.raises(ProtocolError):
-                    await client.classify(photograph)
-
-    async def test_messages_about_unknown_images_are_ignored(
-        self, photograph: Photograph, tiny_profile: Profile
-    ) -> None:
-        async def confused(stream: Stream, image: pb.Image) -> None:
-            await stream.answer(4711)
-            await stream.need_high(4711)
-            await stream.say()
+@pytest.mark.parametrize(
+    ("refusals", "timeout", "asked"), [(2, 5.0, 3), (99, 5.0, MAX_ATTEMPTS), (99, 0.04, 1)]
+)
+async def test_a_busy_server_is_asked_again_when_it_likes_but_a_few_times_only_and_in_time(
+    talk: Talk, photograph: Photograph, refusals: int, timeout: float, asked: int
+) -> None:
+    async def busy(stream: Stream, image: pb.Image) -> None:
+        if len(stream.server.images) <= refusals:
+            await stream.fail(image.id, code=8, message="queue full", retry_after_ms=50)
+        else:
             await stream.answer(image.id)
 
-        cascade = FakeCascade(tiny_profile, confused)
-        async with serve_grpc(cascade) as address, AsyncClient(address) as client:
-            assert (await client.classify(photograph)).label == "class 3"
+    async with talk(busy) as (cascade, client):
+        if refusals < asked:
+            await client.classify(photograph, timeout=timeout)
+        else:
+            with pytest.raises((errors.Refused, errors.DeadlineExceeded)) as caught:
+                await client.classify(photograph, timeout=timeout)
+            assert timeout < 1 or ("queue full" in str(caught.value) and caught.value.retry_after == 0.05)
+    assert len(cascade.images) <= asked if timeout < 1 else len(cascade.images) == asked
 
 
-async def test_bytes_that_are_not_a_message(photograph: Photograph, tiny_profile: Profile) -> None:
+async def test_a_bad_image_fails_alone(talk: Talk, photograph: Photograph) -> None:
+    async def picky(stream: Stream, image: pb.Image) -> None:
+        if image.id == 1:
+            await stream.fail(image.id, code=3, message="damaged")
+        else:
+            await stream.answer(image.id)
+
+    async with talk(picky) as (cascade, client):
+        with pytest.raises(errors.BadPayload, match="damaged"):
+            await client.classify(photograph)
+        assert (await client.classify(photograph)).label == "class 3"
+    assert len(cascade.hellos) == 1
+
+
+async def test_answers_that_make_no_sense(talk: Talk, photograph: Photograph) -> None:
+    async def unknown_class(stream: Stream, image: pb.Image) -> None:
+        await stream.answer(image.id, index=10)
+
+    async def empty(stream: Stream, image: pb.Image) -> None:
+        await stream.say(answer=pb.Answer(id=image.id, stage=pb.STAGE_LOW))
+
+    for nonsense in (unknown_class, empty):
+        async with talk(nonsense) as (_, client):
+            with pytest.raises(errors.ProtocolError):
+                await client.classify(photograph)
+
+
+async def test_messages_about_unknown_images_are_ignored(talk: Talk, photograph: Photograph) -> None:
+    async def confused(stream: Stream, image: pb.Image) -> None:
+        await stream.answer(4711)
+        await stream.need_high(4711)
+        await stream.say()
+        await stream.answer(image.id)
+
+    async with talk(confused) as (_, client):
+        assert (await client.classify(photograph)).label == "class 3"
+
+
+async def test_bytes_that_are_not_a_message() -> None:
     async def babble(requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> None:
         await context.write(b"\xff\xff\xff\xff not a message")
 
@@ -129,7 +90,7 @@ async def test_bytes_that_are_not_a_message(photograph: Photograph, tiny_profile
     )
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    with pytest.raises(ProtocolError):
+    with pytest.raises(errors.ProtocolError):
         async with AsyncClient(f"grpc://127.0.0.1:{port}", timeout=5.0):
             pass
     await server.stop(0)
@@ -146,7 +107,7 @@ async def test_a_port_that_is_something_else(sent: bytes) -> None:
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
     address = "grpc://{}:{}".format(*server.sockets[0].getsockname())
-    with pytest.raises((Unavailable, DeadlineExceeded, ProtocolError)):
+    with pytest.raises((errors.Unavailable, errors.DeadlineExceeded, errors.ProtocolError)):
         async with AsyncClient(address, timeout=1.0):
             pass
     server.close()
@@ -172,22 +133,13 @@ except OvertoneError as error:
     assert logged == b""
 
 
-async def test_no_server_is_reported_soon(tiny_profile: Profile) -> None:
-    async with serve_grpc(FakeCascade(tiny_profile, confident)) as address:
-        pass
-    with pytest.raises(Unavailable, match="overtone serve") as caught:
-        async with AsyncClient(address, timeout=60.0):
-            pass
-    assert str(caught.value).count("check") == 1  # one piece of advice
-
-
 async def test_a_wrong_token_is_reported_at_once(tiny_profile: Profile) -> None:
     class Guarded(FakeCascade):
         async def admit(self, context: grpc.aio.ServicerContext) -> None:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "no such token")
 
     async with serve_grpc(Guarded(tiny_profile, confident)) as address:
-        with pytest.raises(Unauthenticated, match="token"):
+        with pytest.raises(errors.Unauthenticated, match="token"):
             async with AsyncClient(address, token="wrong"):
                 pass
 

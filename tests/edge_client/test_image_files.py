@@ -3,14 +3,11 @@
 import io
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from overtone.edge_client.image_files import class_names, find, jpeg_bytes, truth
 from overtone.frequency import fit, open_rgb
-
-Photograph = NDArray[np.uint8]
+from tests.conftest import Photograph
 
 
 def test_folders_are_searched_and_files_taken_as_named(picture_folder: Path) -> None:

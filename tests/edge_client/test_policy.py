@@ -101,9 +101,7 @@ def test_a_debt_does_not_stop_a_gain() -> None:
 
 
 @pytest.mark.parametrize("share", [0.15, 0.18, 0.2])
-def test_where_both_cost_the_same_auto_is_quick_and_wastes_no_more_than_it_saves(
-    share: float,
-) -> None:
+def test_where_both_cost_the_same_auto_is_quick_and_wastes_no_more_than_it_saves(share: float) -> None:
     """Over a link where sending high unasked gains or loses little."""
     world = World(300 * KBIT, 0.12, 0.006)
     images = simulated_images(400, share, high=700)

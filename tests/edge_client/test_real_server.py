@@ -1,58 +1,25 @@
 """The client against the real server with a tiny network, over a real link."""
 
 import asyncio
-import subprocess
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from overtone.edge_client import (
-    AsyncClient,
-    BadPayload,
-    DeadlineExceeded,
-    Refused,
-    Tls,
-    Unauthenticated,
-    Unavailable,
-    grpc_transport,
-    rest_transport,
-)
-from overtone.frequency import Encoded, Profile, encode, fit, open_rgb
-from overtone.gpu_server.serve import Running, running
-from overtone.gpu_server.settings import Settings
+from overtone.edge_client import AsyncClient, Tls, errors, grpc_transport, rest_transport
+from overtone.frequency import Encoded
+from overtone.gpu_server.serve import Running
 from overtone.link import Link
-from tests.edge_client.relay import Relay
+from tests.certificate import make_certificate
+from tests.conftest import Photograph
+from tests.serving import Serve
 
-Photograph = NDArray[np.uint8]
-Serve = Callable[..., AbstractAsyncContextManager[Running]]
 SCHEMES = ["grpc", "http"]
 POLICIES = ["on_demand", "ahead", "at_once", "auto"]
 
 
 def place(server: Running, scheme: str) -> str:
     return f"{server.host}:{server.grpc_port if scheme.startswith('grpc') else server.http_port}"
-
-
-@pytest.fixture
-def serve(tiny_checkpoint: Path) -> Serve:
-    @asynccontextmanager
-    async def start(**changes: Any) -> AsyncIterator[Running]:
-        quick = {"grpc_port": 0, "http_port": 0, "threads": 1, "device": "cpu", "pause": 0, "linger": 0.05}
-        settings: dict[str, Any] = {"model": str(tiny_checkpoint), **quick, "drain": 1.0, **changes}
-        async with running(Settings(**settings)) as server:
-            yield server
-
-    return start
-
-
-@pytest.fixture
-def encoded(photograph: Photograph, tiny_profile: Profile) -> Encoded:
-    return encode(fit(open_rgb(photograph), tiny_profile.size), tiny_profile)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -71,10 +38,12 @@ async def test_every_way_through_a_link(
     assert [answer.confident for answer in results] == [stage == "low"] * 4
     assert all(len(answer.top) == 3 and answer.confidence == answer.top[0].probability for answer in results)
     low, both = len(encoded.low), len(encoded.low) + len(encoded.high)
-    if policy == "on_demand":
-        assert [answer.bytes_sent for answer in results] == [low if stage == "low" else both] * 4
-    else:
-        assert all(low <= answer.bytes_sent <= both for answer in results)
+    # High may be under way already where it is sent unasked and low suffices.
+    least, most = (
+        (both if stage == "high" else low),
+        (low if (policy, stage) == ("on_demand", "low") else both),
+    )
+    assert all(least <= answer.bytes_sent <= most for answer in results)
     assert carried >= sum(answer.bytes_sent for answer in results)
 
 
@@ -98,7 +67,7 @@ async def test_tokens(scheme: str, serve: Serve, photograph: Photograph) -> None
         async with AsyncClient(address, token="open-sesame", operating_point="never") as client:
             assert (await client.classify(photograph)).stage == "high"
         for wrong in (None, "guess"):
-            with pytest.raises(Unauthenticated):
+            with pytest.raises(errors.Unauthenticated):
                 async with AsyncClient(address, token=wrong):
                     pass
 
@@ -106,7 +75,7 @@ async def test_tokens(scheme: str, serve: Serve, photograph: Photograph) -> None
 @pytest.mark.parametrize("scheme", SCHEMES)
 async def test_an_unknown_operating_point(scheme: str, serve: Serve, photograph: Photograph) -> None:
     async with serve() as server:
-        with pytest.raises(BadPayload, match="operating"):
+        with pytest.raises(errors.BadPayload, match="operating"):
             async with AsyncClient(f"{scheme}://{place(server, scheme)}", operating_point="?") as client:
                 await client.classify(photograph)
 
@@ -120,7 +89,7 @@ async def test_state_the_server_had_no_room_for(
         address = f"{scheme}://{place(server, scheme)}"
         async with AsyncClient(address, operating_point="never", timeout=0.9) as client:
             if scheme == "grpc":
-                with pytest.raises(Refused, match="no room") as caught:
+                with pytest.raises(errors.Refused, match="no room") as caught:
                     await client.classify(photograph)
                 assert caught.value.retry_after
             else:
@@ -144,40 +113,10 @@ async def test_a_link_that_goes_is_a_clear_error_and_one_that_comes_back_carries
             asking = asyncio.create_task(client.classify(photograph))
             await asyncio.sleep(0.1)
             await link.cut()
-            with pytest.raises((Unavailable, DeadlineExceeded)):
+            with pytest.raises((errors.Unavailable, errors.DeadlineExceeded)):
                 await asking
             link.restore()
             assert (await client.classify(photograph)).stage == "high"
-
-
-@pytest.mark.parametrize("scheme", SCHEMES)
-async def test_a_link_that_falls_silent_costs_only_the_time_allowed(
-    scheme: str, serve: Serve, photograph: Photograph
-) -> None:
-    async with (
-        serve() as server,
-        Link(place(server, scheme)) as link,
-        AsyncClient(f"{scheme}://{link.address}", operating_point="never") as client,
-    ):
-        await link.cut(reset=False)
-        with pytest.raises(DeadlineExceeded):
-            await client.classify(photograph, timeout=0.3)
-        link.restore()
-        assert (await client.classify(photograph)).stage == "high"
-
-
-async def test_an_image_on_a_dead_connection_is_answered_on_a_new_one(
-    serve: Serve, photograph: Photograph
-) -> None:
-    async with (
-        serve() as server,
-        Relay(place(server, "grpc")) as relay,
-        AsyncClient(f"grpc://{relay.address}", operating_point="never", timeout=3.0) as client,
-    ):
-        assert (await client.classify(photograph)).stage == "high"
-        relay.go_dead()
-        assert (await client.classify(photograph)).stage == "high"
-    assert relay.accepted == 2
 
 
 async def test_a_session_sent_away_for_its_age_goes_on_in_a_new_one(
@@ -192,34 +131,13 @@ async def test_a_session_sent_away_for_its_age_goes_on_in_a_new_one(
             await asyncio.sleep(0.05)
 
 
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate for this machine, and its key."""
-    folder = tmp_path_factory.mktemp("tls")
-    certificate, key = folder / "cert.pem", folder / "key.pem"
-    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost"
-    names = [
-        "-addext",
-        "subjectAltName=DNS:localhost,IP:127.0.0.1",
-        "-out",
-        str(certificate),
-        "-keyout",
-        str(key),
-    ]
-    try:
-        subprocess.run([*command.split(), *names], check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("no openssl on this machine to make a certificate with")
-    return certificate, key
-
-
 @pytest.mark.parametrize("scheme", ["grpcs", "https"])
-async def test_tls(scheme: str, serve: Serve, photograph: Photograph, certificate: tuple[Path, Path]) -> None:
-    public, key = certificate
+async def test_tls(scheme: str, serve: Serve, photograph: Photograph, tmp_path: Path) -> None:
+    public, key = make_certificate(tmp_path)
     async with serve(tls_certificate=public, tls_key=key) as server:
         address = f"{scheme}://{place(server, scheme)}"
         async with AsyncClient(address, tls=Tls(public), operating_point="always") as client:
             assert (await client.classify(photograph)).stage == "low"
-        with pytest.raises(Unavailable):
+        with pytest.raises(errors.Unavailable):
             async with AsyncClient(address, timeout=5.0):
                 pass

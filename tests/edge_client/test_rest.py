@@ -1,80 +1,36 @@
 """The client against an HTTP server that misbehaves."""
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from overtone.edge_client import (
-    AsyncClient,
-    BadPayload,
-    ConnectionLost,
-    DeadlineExceeded,
-    OvertoneError,
-    ProtocolError,
-    Refused,
-    ServerFailed,
-    Unauthenticated,
-    Unavailable,
-    WrongProfile,
-    rest_transport,
-)
+from overtone.edge_client import AsyncClient, errors
 from overtone.frequency import Encoded, Profile, encode, fit, open_rgb
-from overtone.link import Link
-from tests.edge_client.fakes import (
-    Die,
-    FakeRest,
-    Request,
-    Response,
-    rest_answer,
-    rest_error,
-    rest_token,
-    serve_rest,
-)
-
-Photograph = NDArray[np.uint8]
+from tests.conftest import Photograph
+from tests.edge_client import fakes
+from tests.edge_client.conftest import Post
+from tests.waiting import until
 
 
-@pytest.fixture
-def encoded(photograph: Photograph, tiny_profile: Profile) -> Encoded:
-    return encode(fit(open_rgb(photograph), tiny_profile.size), tiny_profile)
+def die(request: fakes.Request) -> fakes.Response:
+    raise fakes.Die
 
 
-def die(request: Request) -> Response:
-    raise Die
-
-
-async def hang(request: Request) -> Response:
-    await asyncio.sleep(60)
-    raise Die
-
-
-async def test_a_confident_server_gets_low_only(
-    photograph: Photograph, tiny_profile: Profile, encoded: Encoded
-) -> None:
-    app = FakeRest(tiny_profile, rest_answer())
-    async with (
-        serve_rest(app) as address,
-        AsyncClient(address, token="secret", top=2, operating_point="always") as client,
-    ):
+async def test_a_confident_server_gets_low_only(post: Post, photograph: Photograph, encoded: Encoded) -> None:
+    async with post(fakes.rest_answer(), token="secret", top=2, operating_point="always") as (app, client):
         answer = await client.classify(photograph)
     assert (answer.label, answer.confidence, answer.stage, answer.model) == ("class 3", 0.75, "low", "tiny")
-    (post,) = app.posts
-    assert (post.path, post.body) == ("/v1/images", encoded.low)
-    assert post.query == {"top": "2", "operating_point": "always"}
-    assert {request.headers["authorization"] for request in [post, *app.gets]} == {"Bearer secret"}
+    (sent,) = app.posts
+    assert (sent.path, sent.body) == ("/v1/images", encoded.low)
+    assert sent.query == {"top": "2", "operating_point": "always"}
+    assert {request.headers["authorization"] for request in [sent, *app.gets]} == {"Bearer secret"}
     assert answer.bytes_sent == len(encoded.low)
 
 
-async def test_a_doubtful_server_gets_high(
-    photograph: Photograph, tiny_profile: Profile, encoded: Encoded
-) -> None:
-    app = FakeRest(tiny_profile, rest_token(), rest_answer("high"))
-    async with serve_rest(app) as address, AsyncClient(address) as client:
+async def test_a_doubtful_server_gets_high(post: Post, photograph: Photograph, encoded: Encoded) -> None:
+    async with post(fakes.rest_token(), fakes.rest_answer("high")) as (app, client):
         answer = await client.classify(photograph)
     assert answer.stage == "high"
     assert [(p.path, p.body) for p in app.posts] == [
@@ -84,33 +40,26 @@ async def test_a_doubtful_server_gets_high(
     assert answer.bytes_sent == len(encoded.low) + len(encoded.high)
 
 
-async def test_at_once_is_one_request(
-    photograph: Photograph, tiny_profile: Profile, encoded: Encoded
-) -> None:
-    app = FakeRest(tiny_profile, rest_answer("high"))
-    async with serve_rest(app) as address, AsyncClient(address, policy="at_once") as client:
+async def test_at_once_is_one_request(post: Post, photograph: Photograph, encoded: Encoded) -> None:
+    async with post(fakes.rest_answer("high"), policy="at_once") as (app, client):
         answer = await client.classify(photograph)
-    (post,) = app.posts
-    assert (post.path, post.body) == ("/v1/classify", encoded.low + encoded.high)
-    assert post.headers["content-type"] == "application/vnd.overtone"
-    assert answer.bytes_sent == len(post.body)
+    (sent,) = app.posts
+    assert (sent.path, sent.body) == ("/v1/classify", encoded.low + encoded.high)
+    assert sent.headers["content-type"] == "application/vnd.overtone"
+    assert answer.bytes_sent == len(sent.body)
 
 
 async def test_ahead_is_on_demand_as_a_request_cannot_be_stopped(
-    photograph: Photograph, tiny_profile: Profile, encoded: Encoded
+    post: Post, photograph: Photograph, encoded: Encoded
 ) -> None:
-    app = FakeRest(tiny_profile, rest_answer("low"))
-    async with serve_rest(app) as address, AsyncClient(address, policy="ahead") as client:
+    async with post(fakes.rest_answer("low"), policy="ahead") as (app, client):
         answer = await client.classify(photograph)
     assert [(p.path, p.body) for p in app.posts] == [("/v1/images", encoded.low)]
     assert answer.plan == "on_demand"
 
 
-async def test_what_requests_tell_of_the_link(
-    photograph: Photograph, tiny_profile: Profile, encoded: Encoded
-) -> None:
-    app = FakeRest(tiny_profile, *[rest_token(), rest_answer("high")] * 2)
-    async with serve_rest(app) as address, AsyncClient(address) as client:
+async def test_what_requests_tell_of_the_link(post: Post, photograph: Photograph) -> None:
+    async with post(*[fakes.rest_token(), fakes.rest_answer("high")] * 2) as (_, client):
         assert client.plan_selector.rate is None
         for _ in range(2):
             await client.classify(photograph)
@@ -118,22 +67,21 @@ async def test_what_requests_tell_of_the_link(
         assert client.plan_selector.share > 0.3
 
 
-async def test_an_expired_token_means_both(
-    photograph: Photograph, tiny_profile: Profile, encoded: Encoded
-) -> None:
-    app = FakeRest(tiny_profile, rest_token(), rest_error(410, "ABORTED"), rest_answer("high"))
-    async with serve_rest(app) as address, AsyncClient(address) as client:
+async def test_an_expired_token_means_both(post: Post, photograph: Photograph) -> None:
+    async with post(fakes.rest_token(), fakes.rest_error(410, "ABORTED"), fakes.rest_answer("high")) as (
+        app,
+        client,
+    ):
         answer = await client.classify(photograph)
     assert [p.path for p in app.posts] == ["/v1/images", "/v1/images/t0-k_n/high", "/v1/classify"]
     assert answer.bytes_sent == sum(len(p.body) for p in app.posts)
 
 
-@pytest.mark.parametrize("before", [[], [rest_token()]])
+@pytest.mark.parametrize("before", [[], [fakes.rest_token()]])
 async def test_after_a_lost_connection_both_payloads_are_sent(
-    before: list[Response], photograph: Photograph, tiny_profile: Profile, encoded: Encoded
+    post: Post, before: list[fakes.Response], photograph: Photograph, encoded: Encoded
 ) -> None:
-    app = FakeRest(tiny_profile, *before, die, rest_answer("high"))
-    async with serve_rest(app) as address, AsyncClient(address) as client:
+    async with post(*before, die, fakes.rest_answer("high")) as (app, client):
         answer = await client.classify(photograph)
     assert answer.stage == "high"
     assert app.posts[-1].body == encoded.low + encoded.high
@@ -142,96 +90,52 @@ async def test_after_a_lost_connection_both_payloads_are_sent(
 
 @pytest.mark.parametrize("policy", ["on_demand", "at_once"])
 async def test_a_connection_lost_twice_is_a_clear_error(
-    policy: Any, photograph: Photograph, tiny_profile: Profile
+    post: Post, policy: Any, photograph: Photograph
 ) -> None:
-    app = FakeRest(tiny_profile, die)
-    async with serve_rest(app) as address, AsyncClient(address, policy=policy, timeout=5.0) as client:
-        with pytest.raises(ConnectionLost, match="check the link"):
+    async with post(die, policy=policy, timeout=5.0) as (app, client):
+        with pytest.raises(errors.ConnectionLost, match="check the link"):
             await client.classify(photograph)
     assert len(app.posts) == 2
 
 
-async def test_a_server_killed_for_good_is_a_clear_error(
-    monkeypatch: pytest.MonkeyPatch, photograph: Photograph, tiny_profile: Profile
-) -> None:
-    monkeypatch.setattr(rest_transport, "PAUSES", (0.0, 0.05, 0.1))
-    asked = asyncio.Event()
-
-    async def last_word(request: Request) -> Response:
-        asked.set()
-        return await hang(request)
-
-    async with contextlib.AsyncExitStack() as stack:
-        server = await stack.enter_async_context(contextlib.AsyncExitStack())
-        app = FakeRest(tiny_profile, rest_token(), last_word)
-        address = await server.enter_async_context(serve_rest(app))
-        client = await stack.enter_async_context(AsyncClient(address, timeout=5.0))
-        asking = asyncio.create_task(client.classify(photograph))
-        await asked.wait()
-        await server.aclose()
-        with pytest.raises(Unavailable, match="cannot be reached"):
-            await asking
-
-
 async def test_closing_ends_what_is_under_way(photograph: Photograph, tiny_profile: Profile) -> None:
-    app = FakeRest(tiny_profile, hang)
-    async with serve_rest(app) as address:
+    app = fakes.FakeRest(tiny_profile, fakes.hang)
+    async with fakes.serve_rest(app) as address:
         async with AsyncClient(address) as client:
             asking = asyncio.create_task(client.classify(photograph))
-            while not app.posts:
-                await asyncio.sleep(0.01)
-        with pytest.raises(ConnectionLost, match="closed"):
+            await until(lambda: app.posts)
+        with pytest.raises(errors.ConnectionLost, match="closed"):
             await asking
 
 
-async def test_a_link_cut_and_restored_is_survived(photograph: Photograph, tiny_profile: Profile) -> None:
-    app = FakeRest(tiny_profile, hang, rest_answer("high"))
-    async with (
-        serve_rest(app) as address,
-        Link(address.removeprefix("http://")) as link,
-        AsyncClient(f"http://{link.address}") as client,
-    ):
-        asking = asyncio.create_task(client.classify(photograph))
-        while not app.posts:
-            await asyncio.sleep(0.01)
-        await link.cut()
-        await asyncio.sleep(0.1)
-        link.restore()
-        assert (await asking).stage == "high"
-
-
-@pytest.mark.parametrize("before", [[], [rest_token()]])
+@pytest.mark.parametrize("before", [[], [fakes.rest_token()]])
 async def test_a_silent_server_costs_only_the_time_allowed(
-    before: list[Response], photograph: Photograph, tiny_profile: Profile
+    post: Post, before: list[fakes.Response], photograph: Photograph
 ) -> None:
-    app = FakeRest(tiny_profile, *before, hang)
-    async with serve_rest(app) as address, AsyncClient(address) as client:
-        with pytest.raises(DeadlineExceeded, match=r"within 0\.3 s"):
+    async with post(*before, fakes.hang) as (_, client):
+        with pytest.raises(errors.DeadlineExceeded, match=r"within 0\.3 s"):
             await client.classify(photograph, timeout=0.3)
 
 
 async def test_a_busy_server_is_asked_again_when_it_likes(
-    photograph: Photograph, tiny_profile: Profile, encoded: Encoded
+    post: Post, photograph: Photograph, encoded: Encoded
 ) -> None:
-    busy = rest_error(429, "RESOURCE_EXHAUSTED", retry_after="0")
-    loading = rest_error(503, "UNAVAILABLE", retry_after="1")
-    app = FakeRest(tiny_profile, loading, rest_answer())
-    async with serve_rest(app) as address, AsyncClient(address) as client:
+    busy = fakes.rest_error(429, "RESOURCE_EXHAUSTED", retry_after="0")
+    loading = fakes.rest_error(503, "UNAVAILABLE", retry_after="1")
+    async with post(loading, fakes.rest_answer()) as (_, client):
         answer = await client.classify(photograph)
     assert answer.bytes_sent == 2 * len(encoded.low)
-    app = FakeRest(tiny_profile, busy)
-    async with serve_rest(app) as address, AsyncClient(address) as client:
-        with pytest.raises(Refused):
+    async with post(busy) as (_, client):
+        with pytest.raises(errors.Refused):
             await client.classify(photograph)
 
 
 @pytest.mark.parametrize(("status", "code"), [(429, "RESOURCE_EXHAUSTED"), (503, "UNAVAILABLE")])
 async def test_a_pause_longer_than_the_deadline_is_not_waited_for(
-    status: int, code: str, photograph: Photograph, tiny_profile: Profile
+    post: Post, status: int, code: str, photograph: Photograph
 ) -> None:
-    app = FakeRest(tiny_profile, rest_error(status, code, retry_after="3600"))
-    async with serve_rest(app) as address, AsyncClient(address) as client:
-        with pytest.raises((Refused, Unavailable)) as caught:
+    async with post(fakes.rest_error(status, code, retry_after="3600")) as (app, client):
+        with pytest.raises((errors.Refused, errors.Unavailable)) as caught:
             await client.classify(photograph)
     assert caught.value.retry_after == 3600
     assert len(app.posts) == 1
@@ -240,57 +144,54 @@ async def test_a_pause_longer_than_the_deadline_is_not_waited_for(
 @pytest.mark.parametrize(
     ("response", "kind"),
     [
-        (rest_error(400, "INVALID_ARGUMENT"), BadPayload),
-        (rest_error(401, "UNAUTHENTICATED"), Unauthenticated),
-        (rest_error(413, "INVALID_ARGUMENT"), BadPayload),
-        (rest_error(504, "DEADLINE_EXCEEDED"), DeadlineExceeded),
-        (rest_error(500, "INTERNAL"), ServerFailed),
-        (Response(502, b"<html>bad gateway</html>"), Unavailable),
-        (Response(404, b"nothing here"), ProtocolError),
-        (Response(500, b"\xff\xfe"), ServerFailed),
-        (Response(302, b"", {"location": "http://example.invalid/"}), ProtocolError),
-        (Response(418, ["teapot"]), ProtocolError),
-        (Response(200, b"<html>welcome</html>"), ProtocolError),
-        (Response(200, []), ProtocolError),
-        (Response(200, {"top": []}), ProtocolError),
-        (rest_answer("middle"), ProtocolError),
-        (rest_answer(index=10), ProtocolError),
-        (rest_answer(index=-1), ProtocolError),
-        (rest_token("../../etc"), ProtocolError),
-        (Response(202, {}), ProtocolError),
-        (Response(202, b"?"), ProtocolError),
-        (Response(200, b"not zipped", {"content-encoding": "gzip"}), ProtocolError),
-        (Response(200, b"x", {"content-length": "zero"}), OvertoneError),
+        (fakes.rest_error(400, "INVALID_ARGUMENT"), errors.BadPayload),
+        (fakes.rest_error(401, "UNAUTHENTICATED"), errors.Unauthenticated),
+        (fakes.rest_error(413, "INVALID_ARGUMENT"), errors.BadPayload),
+        (fakes.rest_error(504, "DEADLINE_EXCEEDED"), errors.DeadlineExceeded),
+        (fakes.rest_error(500, "INTERNAL"), errors.ServerFailed),
+        (fakes.Response(502, b"<html>bad gateway</html>"), errors.Unavailable),
+        (fakes.Response(404, b"nothing here"), errors.ProtocolError),
+        (fakes.Response(500, b"\xff\xfe"), errors.ServerFailed),
+        (fakes.Response(302, b"", {"location": "http://example.invalid/"}), errors.ProtocolError),
+        (fakes.Response(418, ["teapot"]), errors.ProtocolError),
+        (fakes.Response(200, b"<html>welcome</html>"), errors.ProtocolError),
+        (fakes.Response(200, []), errors.ProtocolError),
+        (fakes.Response(200, {"top": []}), errors.ProtocolError),
+        (fakes.rest_answer("middle"), errors.ProtocolError),
+        (fakes.rest_answer(index=10), errors.ProtocolError),
+        (fakes.rest_answer(index=-1), errors.ProtocolError),
+        (fakes.rest_token("../../etc"), errors.ProtocolError),
+        (fakes.Response(202, {}), errors.ProtocolError),
+        (fakes.Response(202, b"?"), errors.ProtocolError),
+        (fakes.Response(200, b"not zipped", {"content-encoding": "gzip"}), errors.ProtocolError),
+        (fakes.Response(200, b"x", {"content-length": "zero"}), errors.OvertoneError),
     ],
 )
 async def test_other_responses_become_errors_of_the_family(
-    response: Response, kind: type[OvertoneError], photograph: Photograph, tiny_profile: Profile
+    post: Post, response: fakes.Response, kind: type[errors.OvertoneError], photograph: Photograph
 ) -> None:
-    app = FakeRest(tiny_profile, response)
-    async with serve_rest(app) as address, AsyncClient(address, timeout=5.0) as client:
+    async with post(response, timeout=5.0) as (_, client):
         with pytest.raises(kind):
             await client.classify(photograph)
 
 
 async def test_a_changed_model_is_noticed_and_encoded_for(
-    photograph: Photograph, tiny_profile: Profile, other_profile: Profile, encoded: Encoded
+    post: Post, photograph: Photograph, other_profile: Profile
 ) -> None:
-    def change(request: Request) -> Response:
+    def change(request: fakes.Request) -> fakes.Response:
         app.profile = other_profile
-        return rest_error(409, "FAILED_PRECONDITION")
+        return fakes.rest_error(409, "FAILED_PRECONDITION")
 
-    app = FakeRest(tiny_profile, change, rest_answer())
-    async with serve_rest(app) as address, AsyncClient(address) as client:
+    async with post(change, fakes.rest_answer()) as (app, client):
         answer = await client.classify(photograph)
     assert answer.label == "other 3"
     assert app.posts[1].body == encode(fit(open_rgb(photograph), 64), other_profile).low
     assert answer.bytes_sent == len(app.posts[0].body) + len(app.posts[1].body)
 
 
-async def test_a_server_that_refuses_every_profile(photograph: Photograph, tiny_profile: Profile) -> None:
-    app = FakeRest(tiny_profile, rest_error(409, "FAILED_PRECONDITION"))
-    async with serve_rest(app) as address, AsyncClient(address) as client:
-        with pytest.raises(WrongProfile):
+async def test_a_server_that_refuses_every_profile(post: Post, photograph: Photograph) -> None:
+    async with post(fakes.rest_error(409, "FAILED_PRECONDITION")) as (app, client):
+        with pytest.raises(errors.WrongProfile):
             await client.classify(photograph)
     assert len(app.posts) == 2
 
@@ -298,26 +199,18 @@ async def test_a_server_that_refuses_every_profile(photograph: Photograph, tiny_
 @pytest.mark.parametrize(
     "app",
     [
-        lambda request: Response(200, b"not a profile"),
-        lambda request: rest_error(401, "UNAUTHENTICATED"),
+        lambda request: fakes.Response(200, b"not a profile"),
+        lambda request: fakes.rest_error(401, "UNAUTHENTICATED"),
         die,
-        hang,
+        fakes.hang,
     ],
 )
-async def test_no_profile_is_an_error_in_time(app: Callable[[Request], Any]) -> None:
-    async def serve(request: Request) -> Response:
-        response: Response | Awaitable[Response] = app(request)
-        return response if isinstance(response, Response) else await response
+async def test_no_profile_is_an_error_in_time(app: Callable[[fakes.Request], Any]) -> None:
+    async def serve(request: fakes.Request) -> fakes.Response:
+        response: fakes.Response | Awaitable[fakes.Response] = app(request)
+        return response if isinstance(response, fakes.Response) else await response
 
-    async with serve_rest(serve) as address:
-        with pytest.raises(OvertoneError):
+    async with fakes.serve_rest(serve) as address:
+        with pytest.raises(errors.OvertoneError):
             async with AsyncClient(address, timeout=1.0):
                 pass
-
-
-async def test_no_server_is_reported_soon(tiny_profile: Profile) -> None:
-    async with serve_rest(FakeRest(tiny_profile)) as address:
-        pass
-    with pytest.raises(Unavailable, match="overtone serve"):
-        async with AsyncClient(address, timeout=60.0):
-            pass

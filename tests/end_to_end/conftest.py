@@ -19,17 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
 from overtone.benchmarks.child import Child
-from overtone.frequency import Encoded, Profile, encode, fit, open_rgb
-from overtone.gpu_server.serve import Running, running
-from overtone.gpu_server.settings import Settings
 from overtone.link import Link
+from tests.conftest import Photograph
 
 # Seconds for anything that should take a moment: the machine may be busy, and no test is about speed.
 LATER = 120.0
@@ -52,9 +47,6 @@ class Server:
     rest: str
     errors: Path
 
-    def http(self, **options: Any) -> httpx.Client:
-        return httpx.Client(base_url=f"http://{self.rest}", trust_env=False, timeout=LATER, **options)
-
     def metric(self, name: str) -> float:
         """The value of a counter without labels."""
         with urllib.request.urlopen(f"http://{self.rest}/metrics", timeout=LATER) as response:
@@ -68,7 +60,6 @@ class Server:
 
 
 Start = Callable[[], Server]
-Serve = Callable[..., AbstractAsyncContextManager[Running]]
 
 
 @contextlib.contextmanager
@@ -116,24 +107,8 @@ def start(tiny_checkpoint: Path, tmp_path: Path) -> Iterator[Start]:
         yield starting
 
 
-@pytest.fixture
-def serve(tiny_checkpoint: Path) -> Serve:
-    """Run a server with other settings in this process."""
-
-    def start(**settings: Any) -> AbstractAsyncContextManager[Running]:
-        ports: dict[str, Any] = {"grpc_port": 0, "http_port": 0, "threads": 1, "pause": 0}
-        return running(Settings(model=str(tiny_checkpoint), **ports, **settings))
-
-    return start
-
-
 @pytest.fixture(scope="session")
-def encoded(photograph: NDArray[np.uint8], tiny_profile: Profile) -> Encoded:
-    return encode(fit(open_rgb(photograph), tiny_profile.size), tiny_profile)
-
-
-@pytest.fixture(scope="session")
-def image(photograph: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def image(photograph: Photograph, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("images") / "photograph.png"
     Image.fromarray(photograph).save(path)
     return path
@@ -161,15 +136,8 @@ def connect() -> Connect:
     @asynccontextmanager
     async def connecting(link: Link, transport: str, *options: str) -> AsyncIterator[Device]:
         address = f"{SCHEMES[transport]}://{link.address}"
-        command = (
-            sys.executable,
-            "-m",
-            "overtone.benchmarks.demo.device",
-            address,
-            "--timeout",
-            str(LATER / 2),
-            *options,
-        )
+        module = "overtone.benchmarks.demo.device"
+        command = (sys.executable, "-m", module, address, "--timeout", str(LATER / 2), *options)
         async with Child.running("the device", *command) as child:
             await child.line(LATER)
             yield Device(child)

@@ -12,8 +12,9 @@ import pytest
 from typer.testing import CliRunner
 
 from overtone.cli import app
-from tests.end_to_end.conftest import LATER, SCHEMES, Serve, Server
+from tests.end_to_end.conftest import LATER, SCHEMES, Server
 from tests.promised import IMAGE_KEYS
+from tests.serving import Serve
 
 
 def overtone(*arguments: object) -> subprocess.CompletedProcess[str]:

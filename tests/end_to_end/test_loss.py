@@ -5,12 +5,11 @@ import signal
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from overtone.frequency import Encoded
 from overtone.link import Link
 from overtone.link.sockets import endpoint
-from tests.end_to_end.conftest import SCHEMES, Connect, Serve, Server, Start, eventually
+from tests.end_to_end.conftest import SCHEMES, Connect, Server, Start, eventually
+from tests.serving import Serve
 
 FOREVER = 1e6
 
@@ -18,9 +17,7 @@ FOREVER = 1e6
 class Way:
     """One image on its way from a device of its own to a server that will ask for high.
 
-    Args:
-        address: of the server.
-        successor: of the server that takes over when the first one is killed, if there is one.
+    Once the server is killed, its successor takes over, if there is one.
     """
 
     def __init__(
@@ -83,13 +80,3 @@ async def test_state_expires_on_the_way(
         assert by_rest["stage"] == "high"
         assert by_rest["payload_bytes"] > len(encoded.low) + len(encoded.high)
         assert "high did not come in time" in by_grpc["error"]
-
-        base = f"http://127.0.0.1:{forgetful.http_port}"
-        async with httpx.AsyncClient(base_url=base, trust_env=False) as http:
-            point = {"operating_point": "never"}
-            asked = await http.post("/v1/images", content=encoded.low, params=point)
-            await asyncio.sleep(0.3)
-            for path in (asked.headers["location"], "/v1/images/nonsense/high"):
-                response = await http.post(path, content=encoded.high, params=point)
-                assert response.status_code == httpx.codes.GONE
-                assert "both" in response.json()["error"]["message"]

@@ -5,32 +5,28 @@ of the session, which is the server's: `pytestmark = SHARED_LOOP`.
 """
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
+from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import grpc
 import httpx
 import numpy as np
 import pytest
 import pytest_asyncio
-from numpy.typing import NDArray
 from PIL import Image
 
-from overtone.frequency import Encoded, Profile, encode, fit, open_rgb
+from overtone.frequency import Encoded
 from overtone.gpu_server.metrics import Metrics
-from overtone.gpu_server.serve import Running, running
+from overtone.gpu_server.serve import Running
 from overtone.gpu_server.settings import Settings
+from tests.conftest import Photograph
+from tests.serving import Serve, quick_settings
 
-Serve = Callable[..., AbstractAsyncContextManager[Running]]
+MakeSettings = Callable[..., Settings]
 
 SHARED_LOOP = pytest.mark.asyncio(loop_scope="session")
-
-
-@pytest.fixture(scope="session")
-def encoded(photograph: NDArray[np.uint8], tiny_profile: Profile) -> Encoded:
-    return encode(fit(open_rgb(photograph), tiny_profile.size), tiny_profile)
 
 
 @pytest.fixture(scope="session")
@@ -41,14 +37,8 @@ def hostile(encoded: Encoded) -> list[tuple[bytes, bytes]]:
     middle = len(low) // 2
     flipped = low[:middle] + bytes([low[middle] ^ 1]) + low[middle + 1 :]
     other_profile = low[:2] + b"\xff\xff\xff\xff" + low[6:]
-    damaged = (
-        low[:middle],
-        low[:-1],
-        low + b"\0",
-        flipped,
-        low[:14] + rng.bytes(len(low) - 14),
-        other_profile,
-    )
+    noise = low[:14] + rng.bytes(len(low) - 14)
+    damaged = (low[:middle], low[:-1], low + b"\0", flipped, noise, other_profile)
     return [
         *((rng.bytes(size), rng.bytes(size)) for size in (0, 1, 9, 10, 14, 100, 1000, 20_000)),
         *((each, high) for each in damaged),
@@ -57,32 +47,15 @@ def hostile(encoded: Encoded) -> list[tuple[bytes, bytes]]:
 
 
 @pytest.fixture(scope="session")
-def jpeg(photograph: NDArray[np.uint8]) -> bytes:
+def jpeg(photograph: Photograph) -> bytes:
     file = BytesIO()
     Image.fromarray(photograph).save(file, "JPEG")
     return file.getvalue()
 
 
 @pytest.fixture(scope="session")
-def settings(tiny_checkpoint: Path) -> Callable[..., Settings]:
-    def make(**changes: Any) -> Settings:
-        quick = {"grpc_port": 0, "http_port": 0, "threads": 1, "device": "cpu", "batch_sizes": (1, 2)}
-        quick |= {"pause": 0, "linger": 0.05}
-        return Settings(**{"model": str(tiny_checkpoint), **quick, **changes})
-
-    return make
-
-
-@pytest.fixture(scope="session")
-def serve(settings: Callable[..., Settings]) -> Serve:
-    """Start a server with these settings; it stops when the block is left."""
-
-    @asynccontextmanager
-    async def start(**changes: Any) -> AsyncIterator[Running]:
-        async with running(settings(**changes)) as server:
-            yield server
-
-    return start
+def settings(tiny_checkpoint: Path) -> MakeSettings:
+    return partial(quick_settings, tiny_checkpoint)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -117,3 +90,22 @@ def client_of(server: Running) -> httpx.AsyncClient:
 def value(metrics: Metrics, name: str, **labels: str) -> float:
     """The value of a metric; a counter that was never touched has none."""
     return metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+class Clock:
+    """Seconds that pass only when a test says so."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()

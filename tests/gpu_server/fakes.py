@@ -2,12 +2,14 @@
 
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from overtone.gpu_server.answer import Stage
 from overtone.gpu_server.inference import Bands
+from overtone.gpu_server.settings import Settings
 
 EXAMPLE = -1
 
@@ -15,6 +17,11 @@ EXAMPLE = -1
 def bands(mark: int = 0) -> Bands:
     """An image that can be told from others."""
     return Bands(np.full((1, 1, 1), mark, np.int16), np.ones(1, np.float32))
+
+
+def limits(**changes: Any) -> Settings:
+    """Settings with these limits, which may be out of the range for servers."""
+    return Settings().model_copy(update=changes)
 
 
 class FakeNetwork:

@@ -3,14 +3,13 @@
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import pytest_asyncio
-from numpy.typing import NDArray
 
 from overtone.frequency import Encoded, Profile, encode, fit, open_rgb
 from overtone.gpu_server.answer import Answer, NeedHigh, Options, Stage, Timings
@@ -21,7 +20,8 @@ from overtone.gpu_server.metrics import Metrics
 from overtone.gpu_server.service import Service
 from overtone.gpu_server.settings import Settings
 from overtone.models import Mix, OperatingPoint, read_card, rewrite
-from tests.gpu_server.conftest import SHARED_LOOP
+from tests.conftest import Photograph
+from tests.gpu_server.conftest import SHARED_LOOP, MakeSettings
 
 pytestmark = SHARED_LOOP
 
@@ -39,11 +39,7 @@ def checkpoint(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) 
             name=name, threshold=threshold, method="risk control", quality=quality, profile=profile
         )
 
-    points = (
-        point("varied", ALL),
-        point("varied", NONE, quality=3),
-        point("asking", NONE),
-    )
+    points = (point("varied", ALL), point("varied", NONE, quality=3), point("asking", NONE))
     path = tmp_path_factory.mktemp("core") / "core.safetensors"
     changes = {"operating_points": points, "operating_point": "varied", "mix": Mix(low=0.5, high=0.5)}
     rewrite(tiny_checkpoint, card.model_copy(update=changes), path)
@@ -51,7 +47,7 @@ def checkpoint(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def core(settings: Callable[..., Settings], checkpoint: Path) -> AsyncIterator[Core]:
+async def core(settings: MakeSettings, checkpoint: Path) -> AsyncIterator[Core]:
     service = Service(settings(model=str(checkpoint)))
     await service.load()
     yield service.core
@@ -80,12 +76,12 @@ def busy(core: Core, settings: Settings, full: bool = False) -> Core:
     return Core(core.card, BusyEngine(full), settings, Metrics())
 
 
-def sent(photograph: NDArray[np.uint8], profile: Profile, quality: int) -> Encoded:
+def sent(photograph: Photograph, profile: Profile, quality: int) -> Encoded:
     return encode(fit(open_rgb(photograph), profile.size), profile, quality)
 
 
 async def test_the_point_of_the_quality_decides(
-    core: Core, photograph: NDArray[np.uint8], tiny_profile: Profile
+    core: Core, photograph: Photograph, tiny_profile: Profile
 ) -> None:
     for quality, kind in ((1, Answer), (2, Answer), (3, NeedHigh)):
         found = await core.low(sent(photograph, tiny_profile, quality).low, Options())
@@ -109,7 +105,7 @@ async def test_a_mixed_answer_does_not_depend_on_what_was_kept(core: Core, encod
 
 
 async def test_brown_out_answers_instead_of_asking(
-    core: Core, settings: Callable[..., Settings], encoded: Encoded
+    core: Core, settings: MakeSettings, encoded: Encoded
 ) -> None:
     overloaded = busy(core, settings())
     answer = await overloaded.low(encoded.low, Options("asking"))
@@ -120,7 +116,7 @@ async def test_brown_out_answers_instead_of_asking(
 
 
 async def test_where_high_finds_no_room_low_is_the_answer(
-    core: Core, settings: Callable[..., Settings], encoded: Encoded
+    core: Core, settings: MakeSettings, encoded: Encoded
 ) -> None:
     need = await core.low(encoded.low, Options("asking"))
     assert isinstance(need, NeedHigh)

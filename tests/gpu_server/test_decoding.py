@@ -13,30 +13,13 @@ from overtone.gpu_server.answer import Stage
 from overtone.gpu_server.engine import Bands, Engine, Inference, Source
 from overtone.gpu_server.errors import Overloaded, Stopping
 from overtone.gpu_server.metrics import Metrics
-from tests.gpu_server.fakes import FakeNetwork, bands
-from tests.gpu_server.test_engine import shed, soon, until
+from tests.gpu_server.conftest import Clock
+from tests.gpu_server.fakes import FakeNetwork, bands, limits
+from tests.gpu_server.test_engine import shed, soon
+from tests.waiting import until
 
 THREADS = 2
 LIMIT = 8
-
-
-class Clock:
-    """Seconds that pass only when a decoder says so."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def metrics() -> Metrics:
-    return Metrics()
 
 
 @pytest.fixture
@@ -46,16 +29,8 @@ def gate() -> threading.Event:
 
 @pytest.fixture
 async def engine(clock: Clock, metrics: Metrics, gate: threading.Event) -> AsyncIterator[Engine]:
-    engine = Engine(
-        FakeNetwork(),
-        metrics,
-        low_queue=LIMIT,
-        decoders=THREADS,
-        image_decoders=1,
-        image_queue=3,
-        brownout=5.0,
-        clock=clock,
-    )
+    settings = limits(low_queue=LIMIT, decoders=THREADS, image_decoders=1, image_queue=3, brownout=5.0)
+    engine = Engine(FakeNetwork(), metrics, settings, clock=clock)
     await engine.start()
     yield engine
     gate.set()
@@ -70,13 +45,18 @@ def decode(gate: threading.Event, entered: threading.Event | None = None) -> Ban
     return bands()
 
 
-def begin(engine: Engine, gate: threading.Event, source: Source) -> asyncio.Task[Inference]:
-    return asyncio.create_task(engine.submit(Stage.LOW, partial(decode, gate), soon(), source))
+async def begin(
+    engine: Engine, gate: threading.Event, source: Source, count: int
+) -> list[asyncio.Task[Inference]]:
+    """Images that are being decoded, or wait for it, until the gate opens."""
+    work = [engine.submit(Stage.LOW, partial(decode, gate), soon(), source) for _ in range(count)]
+    tasks = [asyncio.create_task(each) for each in work]
+    await asyncio.sleep(0)
+    return tasks
 
 
 async def test_large_images_hold_up_no_payload(engine: Engine, gate: threading.Event) -> None:
-    images = [begin(engine, gate, Source.IMAGE) for _ in range(3)]
-    await asyncio.sleep(0)
+    images = await begin(engine, gate, Source.IMAGE, 3)
     await engine.submit(Stage.LOW, bands, soon())
     assert not any(image.done() for image in images)
     gate.set()
@@ -84,8 +64,7 @@ async def test_large_images_hold_up_no_payload(engine: Engine, gate: threading.E
 
 
 async def test_few_images_wait_to_be_decoded(engine: Engine, metrics: Metrics, gate: threading.Event) -> None:
-    images = [begin(engine, gate, Source.IMAGE) for _ in range(3)]
-    await asyncio.sleep(0)
+    images = await begin(engine, gate, Source.IMAGE, 3)
     with pytest.raises(Overloaded):
         await engine.submit(Stage.LOW, bands, soon(), Source.IMAGE)
     assert shed(metrics, Stage.LOW, "full") == 1
@@ -103,12 +82,10 @@ async def test_backlog_counts_decoding_at_the_speed_measured(
     await engine.submit(Stage.LOW, partial(slow, 4.0), soon())
     await engine.submit(Stage.LOW, partial(slow, 10.0), soon(), Source.IMAGE)
     assert not engine.overloaded
-    images = [begin(engine, gate, Source.IMAGE) for _ in range(3)]
-    await asyncio.sleep(0)
+    images = await begin(engine, gate, Source.IMAGE, 3)
     assert engine.backlog(Source.IMAGE) == 3 * 10
     assert not engine.overloaded  # payloads do not wait for images
-    payloads = [begin(engine, gate, Source.PAYLOAD) for _ in range(3)]
-    await asyncio.sleep(0)
+    payloads = await begin(engine, gate, Source.PAYLOAD, 3)
     assert engine.backlog(Source.PAYLOAD) == 3 * 4 / THREADS
     assert engine.overloaded
     gate.set()
@@ -146,8 +123,7 @@ async def test_a_cancelled_decode_keeps_its_place_until_its_thread_is_done(
         engine.submit(Stage.LOW, partial(decode, gate, entered), soon(), Source.IMAGE)
     )
     await until(entered.is_set)
-    waiting = [begin(engine, gate, Source.IMAGE) for _ in range(2)]
-    await asyncio.sleep(0)
+    waiting = await begin(engine, gate, Source.IMAGE, 2)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     with pytest.raises(Overloaded):
@@ -160,8 +136,7 @@ async def test_a_cancelled_decode_keeps_its_place_until_its_thread_is_done(
 async def test_what_waits_for_a_decoder_when_the_engine_stops_is_told(
     engine: Engine, gate: threading.Event
 ) -> None:
-    images = [begin(engine, gate, Source.IMAGE) for _ in range(3)]
-    await asyncio.sleep(0)
+    images = await begin(engine, gate, Source.IMAGE, 3)
     stopping = asyncio.create_task(engine.stop())
     await asyncio.sleep(0.01)
     gate.set()

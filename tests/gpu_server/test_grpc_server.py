@@ -1,11 +1,12 @@
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
 import pytest
+import pytest_asyncio
 from grpc.aio import Channel
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -15,11 +16,11 @@ from overtone.gpu_server.serve import Running
 from overtone.gpu_server.upload import MAX_CHUNK
 from overtone.protos import overtone_pb2 as pb
 from overtone.protos import overtone_pb2_grpc as stubs
-from tests.gpu_server.conftest import SHARED_LOOP, Serve, connected, value
+from tests.gpu_server.conftest import SHARED_LOOP, connected, value
+from tests.serving import Serve
+from tests.waiting import LATER, until
 
 pytestmark = SHARED_LOOP
-
-LATER = 30.0
 
 
 def stub_of(channel: Channel) -> Any:
@@ -28,6 +29,8 @@ def stub_of(channel: Channel) -> Any:
 
 class Device:
     """The other end of a session, message by message."""
+
+    welcome: pb.Welcome
 
     def __init__(self, call: Any) -> None:
         self.call = call
@@ -59,29 +62,41 @@ class Device:
 
 @asynccontextmanager
 async def session(
-    channel: Channel, point: str = "always", metadata: Any = None, **hello: Any
+    channel: Channel, point: str = "always", metadata: Any = None, refused: bool = False, **hello: Any
 ) -> AsyncIterator[Device]:
+    """A session that has been welcomed, unless it is to be refused."""
     call = stub_of(channel).Session(metadata=metadata)
     device = Device(call)
     options = hello.pop("options", pb.Options(operating_point=point))
     await device.say(hello=pb.Hello(options=options, **hello))
+    if not refused:
+        device.welcome = await device.hear()
+        assert isinstance(device.welcome, pb.Welcome)
     try:
         yield device
     finally:
         call.cancel()
 
 
-async def welcomed(device: Device) -> pb.Welcome:
-    message = await device.hear()
-    assert isinstance(message, pb.Welcome)
-    return message
+@pytest_asyncio.fixture(loop_scope="session")
+async def device(channel: Channel) -> AsyncIterator[Device]:
+    """A device with a session in which low never suffices."""
+    async with session(channel, "never") as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def own_session(serve: Serve, **settings: Any) -> AsyncIterator[tuple[Running, Device]]:
+    """The same, with a server of its own that has these settings."""
+    async with serve(**settings) as server, connected(server) as channel, session(channel, "never") as opened:
+        yield server, opened
 
 
 async def test_session_answers_from_low_and_ends_cleanly(
     channel: Channel, encoded: Encoded, tiny_profile: Profile
 ) -> None:
     async with session(channel, profile_id=tiny_profile.id) as device:
-        welcome = await welcomed(device)
+        welcome = device.welcome
         assert (welcome.profile_id, welcome.model, welcome.credits) == (tiny_profile.id, "tiny", 16)
         for number in range(5):
             await device.image(number, encoded.low)
@@ -94,19 +109,23 @@ async def test_session_answers_from_low_and_ends_cleanly(
         assert await device.code() is grpc.StatusCode.OK
 
 
-async def test_high_is_asked_for_and_answers(channel: Channel, encoded: Encoded) -> None:
-    async with session(channel, "never") as device:
-        await welcomed(device)
-        await device.image(7, encoded.low)
-        need = await device.hear()
-        assert isinstance(need, pb.NeedHigh)
-        assert (need.id, need.send_both) == (7, False)
-        assert 0 < need.low.probability <= 1
-        await device.high(7, encoded.high)
-        answer = await device.hear()
-        assert (answer.id, answer.stage) == (7, pb.STAGE_HIGH)
+@pytest.mark.parametrize("ended", [False, True])
+async def test_high_is_asked_for_and_answers_also_after_end(
+    device: Device, encoded: Encoded, ended: bool
+) -> None:
+    await device.image(7, encoded.low)
+    if ended:
         await device.say(end=pb.End())
-        assert await device.hear() is None
+    need = await device.hear()
+    assert isinstance(need, pb.NeedHigh)
+    assert (need.id, need.send_both) == (7, False)
+    assert 0 < need.low.probability <= 1
+    await device.high(7, encoded.high)
+    answer = await device.hear()
+    assert (answer.id, answer.stage) == (7, pb.STAGE_HIGH)
+    if not ended:
+        await device.say(end=pb.End())
+    assert await device.hear() is None
 
 
 @pytest.mark.parametrize(("point", "stage"), [("always", pb.STAGE_LOW), ("never", pb.STAGE_HIGH)])
@@ -114,7 +133,6 @@ async def test_at_once_is_answered_once_and_never_asked(
     channel: Channel, encoded: Encoded, point: str, stage: int
 ) -> None:
     async with session(channel, point) as device:
-        await welcomed(device)
         for number in range(3):
             await device.image(number, encoded.low, follows=True)
             await device.high(number, encoded.high)
@@ -124,28 +142,15 @@ async def test_at_once_is_answered_once_and_never_asked(
         assert await device.hear() is None
 
 
-async def test_high_may_still_come_after_end(channel: Channel, encoded: Encoded) -> None:
-    async with session(channel, "never") as device:
-        await welcomed(device)
-        await device.image(1, encoded.low)
-        await device.say(end=pb.End())
-        assert isinstance(await device.hear(), pb.NeedHigh)
-        await device.high(1, encoded.high)
-        assert (await device.hear()).stage == pb.STAGE_HIGH
-        assert await device.hear() is None
-
-
-async def test_half_closed_stream_is_answered_as_far_as_it_goes(channel: Channel, encoded: Encoded) -> None:
-    async with session(channel, "never") as device:
-        await welcomed(device)
-        await device.image(1, encoded.low)
-        await device.image(2, encoded.low, follows=True)
-        await device.high(2, encoded.high)
-        await device.call.done_writing()
-        heard = [await device.hear() for _ in range(3)]
-        assert sorted(type(m).__name__ for m in heard) == ["Answer", "Error", "NeedHigh"]
-        assert await device.hear() is None
-        assert await device.code() is grpc.StatusCode.OK
+async def test_half_closed_stream_is_answered_as_far_as_it_goes(device: Device, encoded: Encoded) -> None:
+    await device.image(1, encoded.low)
+    await device.image(2, encoded.low, follows=True)
+    await device.high(2, encoded.high)
+    await device.call.done_writing()
+    heard = [await device.hear() for _ in range(3)]
+    assert sorted(type(m).__name__ for m in heard) == ["Answer", "Error", "NeedHigh"]
+    assert await device.hear() is None
+    assert await device.code() is grpc.StatusCode.OK
 
 
 def error_code(message: Any) -> int:
@@ -160,7 +165,6 @@ async def test_bad_payloads_fail_their_image_and_not_the_stream(
     channel: Channel, encoded: Encoded, hostile: list[tuple[bytes, bytes]], caplog: pytest.LogCaptureFixture
 ) -> None:
     async with session(channel) as device:
-        await welcomed(device)
         for number, low in enumerate([*(low for low, _ in hostile), encoded.low + b"x" * 300_000]):
             await device.image(number, low)
             message = await device.hear()
@@ -172,47 +176,35 @@ async def test_bad_payloads_fail_their_image_and_not_the_stream(
     assert not [record for record in caplog.records if record.name.startswith("overtone")]
 
 
-async def test_bad_high_fails_its_image_and_not_the_stream(channel: Channel, encoded: Encoded) -> None:
+async def test_bad_high_fails_its_image_and_not_the_stream(device: Device, encoded: Encoded) -> None:
     damaged = bytearray(encoded.high)
     damaged[-1] ^= 0xFF
-    async with session(channel, "never") as device:
-        await welcomed(device)
-        for number, payload in enumerate((bytes(damaged), encoded.low, b"nothing of the kind")):
-            await device.image(number, encoded.low, follows=True)
-            await device.high(number, payload)
-            assert error_code(await device.hear()) == INVALID
-        await device.image(9, encoded.low, follows=True)
-        await device.high(9, encoded.high)
-        assert (await device.hear()).stage == pb.STAGE_HIGH
+    for number, payload in enumerate((bytes(damaged), encoded.low, b"nothing of the kind")):
+        await device.image(number, encoded.low, follows=True)
+        await device.high(number, payload)
+        assert error_code(await device.hear()) == INVALID
+    await device.image(9, encoded.low, follows=True)
+    await device.high(9, encoded.high)
+    assert (await device.hear()).stage == pb.STAGE_HIGH
 
 
 @pytest.mark.parametrize(
     "chunk",
-    [
-        pb.HighChunk(id=1, offset=5, data=b"x"),
-        pb.HighChunk(id=1, offset=0, data=b"x" * (MAX_CHUNK + 1)),
-    ],
+    [pb.HighChunk(id=1, offset=5, data=b"x"), pb.HighChunk(id=1, offset=0, data=b"x" * (MAX_CHUNK + 1))],
 )
 async def test_chunks_out_of_order_or_too_large_are_refused(
-    channel: Channel, encoded: Encoded, chunk: pb.HighChunk
+    device: Device, encoded: Encoded, chunk: pb.HighChunk
 ) -> None:
-    async with session(channel, "never") as device:
-        await welcomed(device)
-        await device.image(1, encoded.low, follows=True)
-        await device.say(high=chunk)
-        assert error_code(await device.hear()) == INVALID
-        await device.say(high=pb.HighChunk(id=1, offset=0, data=b"late", last=True))
-        await device.say(end=pb.End())
-        assert await device.hear() is None
+    await device.image(1, encoded.low, follows=True)
+    await device.say(high=chunk)
+    assert error_code(await device.hear()) == INVALID
+    await device.say(high=pb.HighChunk(id=1, offset=0, data=b"late", last=True))
+    await device.say(end=pb.End())
+    assert await device.hear() is None
 
 
 async def test_endless_high_is_refused(serve: Serve, encoded: Encoded) -> None:
-    async with (
-        serve(max_payload_bytes=40_000) as server,
-        connected(server) as channel,
-        session(channel, "never") as device,
-    ):
-        await welcomed(device)
+    async with own_session(serve, max_payload_bytes=40_000) as (server, device):
         await device.image(1, encoded.low, follows=True)
         for offset in range(0, 5 * MAX_CHUNK, MAX_CHUNK):
             data = b"x" * MAX_CHUNK
@@ -221,21 +213,14 @@ async def test_endless_high_is_refused(serve: Serve, encoded: Encoded) -> None:
         assert server.service.store.bytes == 0
 
 
-async def test_high_of_an_image_never_seen_asks_for_both(channel: Channel, encoded: Encoded) -> None:
-    async with session(channel, "never") as device:
-        await welcomed(device)
-        await device.high(3, encoded.high)
-        lost = await device.hear()
-        assert (lost.id, lost.send_both) == (3, True)
+async def test_high_of_an_image_never_seen_asks_for_both(device: Device, encoded: Encoded) -> None:
+    await device.high(3, encoded.high)
+    lost = await device.hear()
+    assert (lost.id, lost.send_both) == (3, True)
 
 
 async def test_high_that_does_not_come_in_time(serve: Serve, encoded: Encoded) -> None:
-    async with (
-        serve(state_ttl=0.05) as server,
-        connected(server) as channel,
-        session(channel, "never") as device,
-    ):
-        await welcomed(device)
+    async with own_session(serve, state_ttl=0.05) as (server, device):
         await device.image(1, encoded.low)
         assert isinstance(await device.hear(), pb.NeedHigh)
         assert error_code(await device.hear()) == EXPIRED
@@ -245,32 +230,23 @@ async def test_high_that_does_not_come_in_time(serve: Serve, encoded: Encoded) -
 async def test_deadline_of_the_device_ends_the_wait(channel: Channel, encoded: Encoded) -> None:
     options = pb.Options(operating_point="never", deadline_ms=400)
     async with session(channel, options=options) as device:
-        await welcomed(device)
         await device.image(1, encoded.low, follows=True)
         assert error_code(await device.hear()) == EXPIRED
 
 
-async def test_cancelled_image_is_forgotten(server: Running, channel: Channel, encoded: Encoded) -> None:
-    async with session(channel, "never") as device:
-        await welcomed(device)
-        await device.image(1, encoded.low)
-        await device.hear()
-        await device.say(cancel=pb.Cancel(id=1))
-        await device.image(2, encoded.low)  # cancelled before its first step
-        await device.say(cancel=pb.Cancel(id=2))
-        await device.say(cancel=pb.Cancel(id=77))
-        await device.high(1, encoded.high)  # was on its way
-        await device.say(end=pb.End())
-        heard = await device.hear()
-        assert heard is None or (isinstance(heard, pb.NeedHigh) and heard.id == 2)
-        assert await device.code() is grpc.StatusCode.OK
+async def test_cancelled_image_is_forgotten(server: Running, device: Device, encoded: Encoded) -> None:
+    await device.image(1, encoded.low)
+    await device.hear()
+    await device.say(cancel=pb.Cancel(id=1))
+    await device.image(2, encoded.low)  # cancelled before its first step
+    await device.say(cancel=pb.Cancel(id=2))
+    await device.say(cancel=pb.Cancel(id=77))
+    await device.high(1, encoded.high)  # was on its way
+    await device.say(end=pb.End())
+    heard = await device.hear()
+    assert heard is None or (isinstance(heard, pb.NeedHigh) and heard.id == 2)
+    assert await device.code() is grpc.StatusCode.OK
     assert server.service.store.bytes == 0
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(LATER):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 async def test_stream_cancelled_by_the_device_leaves_nothing(
@@ -278,7 +254,6 @@ async def test_stream_cancelled_by_the_device_leaves_nothing(
 ) -> None:
     await until(lambda: sessions(server) == 0)  # of the tests before
     async with session(channel, "never") as device:
-        await welcomed(device)
         await device.image(1, encoded.low)
         await device.image(2, encoded.low, follows=True)
         await device.say(high=pb.HighChunk(id=2, data=encoded.high[:100]))
@@ -286,8 +261,8 @@ async def test_stream_cancelled_by_the_device_leaves_nothing(
         assert sessions(server) == 1
     await until(lambda: sessions(server) == 0)
     await until(lambda: server.service.store.bytes == 0)
-    async with session(channel) as device:
-        await welcomed(device)
+    async with session(channel):
+        pass
 
 
 def sessions(server: Running) -> float:
@@ -295,8 +270,8 @@ def sessions(server: Running) -> float:
 
 
 async def test_more_than_the_credits_is_refused(serve: Serve, encoded: Encoded) -> None:
-    async with serve(credits=2) as server, connected(server) as channel, session(channel, "never") as device:
-        assert (await welcomed(device)).credits == 2
+    async with own_session(serve, credits=2) as (_, device):
+        assert device.welcome.credits == 2
         for number in range(3):
             await device.image(number, encoded.low)
         heard = [await device.hear() for _ in range(3)]
@@ -308,13 +283,12 @@ async def test_more_than_the_credits_is_refused(serve: Serve, encoded: Encoded) 
 
 
 async def test_refused_streams(channel: Channel, encoded: Encoded) -> None:
-    async with session(channel, profile_id=b"abcd") as device:
+    async with session(channel, profile_id=b"abcd", refused=True) as device:
         assert await device.code() is grpc.StatusCode.FAILED_PRECONDITION
-    async with session(channel, "no such point") as device:
+    async with session(channel, "no such point", refused=True) as device:
         assert await device.code() is grpc.StatusCode.INVALID_ARGUMENT
         assert "default" in await device.call.details()
     async with session(channel) as device:
-        await welcomed(device)
         await device.say(hello=pb.Hello())
         assert await device.code() is grpc.StatusCode.INVALID_ARGUMENT
     call = stub_of(channel).Session()
@@ -333,11 +307,9 @@ async def test_message_above_the_limit_breaks_the_stream_only(
     server: Running, channel: Channel, encoded: Encoded
 ) -> None:
     async with session(channel) as device:
-        await welcomed(device)
         await device.image(1, b"x" * (2 << 20))
         assert await device.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     async with session(channel) as device:
-        await welcomed(device)
         await device.image(1, encoded.low)
         assert (await device.hear()).id == 1
     await until(lambda: sessions(server) == 0)
@@ -353,10 +325,13 @@ async def test_payloads_may_be_as_large_as_the_settings_say(serve: Serve) -> Non
 
 
 async def test_too_many_sessions(serve: Serve) -> None:
-    async with serve(max_sessions=1) as server, connected(server) as channel, session(channel) as first:
-        await welcomed(first)
-        async with session(channel) as second:
-            assert await second.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    async with (
+        serve(max_sessions=1) as server,
+        connected(server) as channel,
+        session(channel),
+        session(channel, refused=True) as second,
+    ):
+        assert await second.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 async def test_token(serve: Serve, encoded: Encoded) -> None:
@@ -370,8 +345,8 @@ async def test_token(serve: Serve, encoded: Encoded) -> None:
                 with pytest.raises(grpc.aio.AioRpcError) as refused:
                     await call(request, metadata=metadata)
                 assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
-        async with session(channel, metadata=(("authorization", "Bearer also"),)) as device:
-            await welcomed(device)
+        async with session(channel, metadata=(("authorization", "Bearer also"),)):
+            pass
         assert await health(channel) == health_pb2.HealthCheckResponse.SERVING
 
 
@@ -394,10 +369,7 @@ async def test_classify_refuses_bad_payloads(channel: Channel, hostile: list[tup
     for low, high in [*hostile, (bytes(300 << 10), b"")]:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await stub_of(channel).Classify(pb.ClassifyRequest(low=low, high=high))
-        assert refused.value.code() in (
-            grpc.StatusCode.INVALID_ARGUMENT,
-            grpc.StatusCode.FAILED_PRECONDITION,
-        )
+        assert refused.value.code() in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION)
 
 
 async def test_describe_model(channel: Channel, tiny_profile: Profile) -> None:
@@ -421,7 +393,6 @@ async def test_go_away_when_stopping_lets_images_finish(serve: Serve, encoded: E
 
     life = asyncio.create_task(whole_life())
     async with connected(await ready) as channel, session(channel, "never") as device:
-        await welcomed(device)
         await device.image(1, encoded.low)
         assert isinstance(await device.hear(), pb.NeedHigh)
         stopped.set()
@@ -429,7 +400,7 @@ async def test_go_away_when_stopping_lets_images_finish(serve: Serve, encoded: E
         await device.image(2, encoded.low)
         refused = await device.hear()
         assert (refused.id, refused.code) == (2, grpc.StatusCode.UNAVAILABLE.value[0])
-        async with session(channel) as late:
+        async with session(channel, refused=True) as late:
             assert await late.code() is grpc.StatusCode.UNAVAILABLE
         await device.high(1, encoded.high)
         assert (await device.hear()).stage == pb.STAGE_HIGH
@@ -440,8 +411,7 @@ async def test_go_away_when_stopping_lets_images_finish(serve: Serve, encoded: E
 
 
 async def test_old_session_is_sent_away(serve: Serve) -> None:
-    async with serve(session_age=0.05) as server, connected(server) as channel, session(channel) as device:
-        await welcomed(device)
+    async with own_session(serve, session_age=0.05) as (_, device):
         assert isinstance(await device.hear(), pb.GoAway)
         assert await device.hear() is None
         assert await device.code() is grpc.StatusCode.OK

@@ -12,7 +12,7 @@ from overtone.gpu_server.answer import Stage
 from overtone.gpu_server.cuda_graphs import GraphPool, Inputs
 from overtone.gpu_server.inference import Bands
 from overtone.gpu_server.network import TorchNetwork, open_network
-from overtone.models import Mix, Temperature, load, read_card, rewrite
+from overtone.models import Cascade, Mix, Temperature, load, read_card, rewrite
 
 
 @pytest.fixture(scope="module")
@@ -29,17 +29,23 @@ def image(encoded: Encoded, tiny_profile: Profile) -> Bands:
     return Bands(low, tiny_profile.low_steps(2), high, tiny_profile.high_steps(2))
 
 
+def logits(cascade: Cascade, image: Bands, profile: Profile) -> tuple[torch.Tensor, torch.Tensor]:
+    """What both networks give to softmax, without the server's own code."""
+    assert image.high is not None
+    x6 = torch.from_numpy(dequantise(image.low, profile.low_steps(2)))[None]
+    x18 = torch.from_numpy(dequantise(image.high, profile.high_steps(2)))[None]
+    with torch.inference_mode():
+        low, state = cascade.low(x6)
+        return low, cascade.high(state, x18)
+
+
 def test_gives_what_the_cascade_gives(
     network: TorchNetwork, image: Bands, tiny_checkpoint: Path, tiny_profile: Profile
 ) -> None:
     cascade, card = load(tiny_checkpoint)
-    assert image.high is not None
-    x6 = torch.from_numpy(dequantise(image.low, tiny_profile.low_steps(2)))[None]
-    x18 = torch.from_numpy(dequantise(image.high, tiny_profile.high_steps(2)))[None]
-    with torch.inference_mode():
-        logits, state = cascade.low(x6)
-        low = torch.softmax(logits / card.temperature.low, 1)
-        high = torch.softmax(cascade.high(state, x18) / card.temperature.high, 1)
+    first, second = logits(cascade, image, tiny_profile)
+    low = torch.softmax(first / card.temperature.low, 1)
+    high = torch.softmax(second / card.temperature.high, 1)
     np.testing.assert_allclose(network.run(Stage.LOW, [image]), low.numpy(), atol=1e-4)
     np.testing.assert_allclose(network.run(Stage.HIGH, [image]), high.numpy(), atol=1e-4)
 
@@ -78,22 +84,15 @@ def mixing(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     """The tiny checkpoint with a high answer that is mixed."""
     path = tmp_path_factory.mktemp("mixing") / "mixing.safetensors"
     card = read_card(tiny_checkpoint)
-    hot = Temperature(low=0.7, high=1.3)
-    rewrite(
-        tiny_checkpoint, card.model_copy(update={"mix": Mix(low=0.6, high=0.8), "temperature": hot}), path
-    )
+    changes = {"mix": Mix(low=0.6, high=0.8), "temperature": Temperature(low=0.7, high=1.3)}
+    rewrite(tiny_checkpoint, card.model_copy(update=changes), path)
     return path
 
 
 def test_a_mixed_answer_is_what_training_measures(mixing: Path, image: Bands, tiny_profile: Profile) -> None:
     cascade, card = load(mixing)
-    x6 = torch.from_numpy(dequantise(image.low, tiny_profile.low_steps(2)))[None]
-    assert image.high is not None
-    x18 = torch.from_numpy(dequantise(image.high, tiny_profile.high_steps(2)))[None]
-    with torch.inference_mode():
-        low, state = cascade.low(x6)
-        alone = cascade.high(state, x18)
-        mixed = torch.softmax((0.6 * low + 0.8 * alone) / card.temperature.high, 1)
+    low, alone = logits(cascade, image, tiny_profile)
+    mixed = torch.softmax((0.6 * low + 0.8 * alone) / card.temperature.high, 1)
     network, _ = open_network(mixing, "cpu", (1, 2, 4))
     network.warm()
     first = network.run(Stage.LOW, [image])

@@ -1,15 +1,13 @@
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from io import BytesIO
 
 import grpc
 import httpx
-import numpy as np
 import pytest
 from grpc.aio import Channel
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from numpy.typing import NDArray
 from PIL import Image
 
 from overtone.frequency import Encoded, Profile, fit
@@ -18,15 +16,16 @@ from overtone.gpu_server.network import TorchNetwork
 from overtone.gpu_server.rest_api import create_app
 from overtone.gpu_server.serve import Running
 from overtone.gpu_server.service import Service
-from overtone.gpu_server.settings import Settings
 from overtone.models import Card
 from overtone.protos import overtone_pb2 as pb
 from overtone.protos import overtone_pb2_grpc as stubs
-from tests.gpu_server.conftest import SHARED_LOOP, Serve, client_of, value
+from tests.conftest import Photograph
+from tests.gpu_server.conftest import SHARED_LOOP, MakeSettings, client_of, value
+from tests.serving import Serve
+from tests.waiting import LATER
 
 pytestmark = SHARED_LOOP
 
-LATER = 30.0
 ALWAYS = {"operating_point": "always"}
 NEVER = {"operating_point": "never"}
 
@@ -35,6 +34,11 @@ def error(reply: httpx.Response) -> tuple[int, str]:
     body = reply.json()["error"]
     assert body["message"]
     return reply.status_code, body["code"]
+
+
+def in_process(service: Service) -> httpx.AsyncClient:
+    """A client of the application, without a server."""
+    return httpx.AsyncClient(transport=httpx.ASGITransport(create_app(service)), base_url="http://test")
 
 
 async def test_low_is_answered(http: httpx.AsyncClient, encoded: Encoded) -> None:
@@ -109,7 +113,7 @@ async def test_authorization(serve: Serve, encoded: Encoded, jpeg: bytes) -> Non
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize(("point", "stage"), [("always", "low"), ("never", "high")])
 async def test_classify_an_image(
-    http: httpx.AsyncClient, photograph: NDArray[np.uint8], kind: str, point: str, stage: str
+    http: httpx.AsyncClient, photograph: Photograph, kind: str, point: str, stage: str
 ) -> None:
     file = BytesIO()
     Image.fromarray(photograph).save(file, kind)
@@ -123,11 +127,7 @@ async def test_classify_an_image(
 
 @pytest.mark.parametrize("cropped", [False, True])
 async def test_an_image_is_answered_as_its_payloads_are(
-    http: httpx.AsyncClient,
-    encoded: Encoded,
-    photograph: NDArray[np.uint8],
-    tiny_profile: Profile,
-    cropped: bool,
+    http: httpx.AsyncClient, encoded: Encoded, photograph: Photograph, tiny_profile: Profile, cropped: bool
 ) -> None:
     file = BytesIO()
     whole = Image.fromarray(photograph)
@@ -196,9 +196,7 @@ async def test_too_large_is_refused_while_it_streams(server: Running) -> None:
             sent += 1
             yield bytes(64 << 10)
 
-    app = create_app(server.service)
-    transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+    async with in_process(server.service) as http:
         reply = await http.post("/v1/images", content=endless())
     assert error(reply) == (413, "INVALID_ARGUMENT")
     assert sent * (64 << 10) < 20 << 20
@@ -299,12 +297,9 @@ async def test_an_unexpected_exception_is_logged_and_answered(
     assert "division" not in reply.text
 
 
-async def test_loading_server_lives_but_is_not_ready(
-    settings: Callable[..., Settings], encoded: Encoded
-) -> None:
+async def test_loading_server_lives_but_is_not_ready(settings: MakeSettings, encoded: Encoded) -> None:
     service = Service(settings())
-    transport = httpx.ASGITransport(create_app(service))
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+    async with in_process(service) as http:
         assert (await http.get("/livez")).status_code == 200
         assert (await http.get("/readyz")).status_code == 503
         reply = await http.post("/v1/images", content=encoded.low)
@@ -336,13 +331,8 @@ async def test_work_for_a_client_that_left_is_cancelled(
 
     before = cancelled()
     scope: dict[str, object] = {"type": "http", "method": "POST", "path": "/v1/images", "query_string": b""}
-    scope |= {
-        "headers": [],
-        "client": ("127.0.0.1", 1),
-        "scheme": "http",
-        "http_version": "1.1",
-        "root_path": "",
-    }
+    scope |= {"headers": [], "client": ("127.0.0.1", 1), "scheme": "http"}
+    scope |= {"http_version": "1.1", "root_path": ""}
     await create_app(server.service)(scope, receive, send)
     assert cancelled() == before + 1
     assert server.service.body_budget.used == 0
@@ -350,7 +340,7 @@ async def test_work_for_a_client_that_left_is_cancelled(
 
 
 async def test_high_that_comes_after_low_was_lost_is_dropped(
-    settings: Callable[..., Settings], encoded: Encoded
+    settings: MakeSettings, encoded: Encoded
 ) -> None:
     """Lost while the body came, because there was room for one image of this client only."""
     service = Service(settings(state_bytes=8 * (len(encoded.low) + 1100)))
@@ -361,8 +351,7 @@ async def test_high_that_comes_after_low_was_lost_is_dropped(
         assert (await http.post("/v1/images", params=NEVER, content=encoded.low)).status_code == 202
         yield encoded.high[5:]
 
-    transport = httpx.ASGITransport(create_app(service))
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+    async with in_process(service) as http:
         asked = await http.post("/v1/images", params=NEVER, content=encoded.low)
         reply = await http.post(asked.headers["location"], params=NEVER, content=body())
     await service.stop()

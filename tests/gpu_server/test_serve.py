@@ -1,9 +1,7 @@
 import asyncio
 import os
 import re
-import shutil
 import signal
-import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -21,16 +19,17 @@ import overtone.gpu_server.service
 from overtone.gpu_server.errors import StartError
 from overtone.gpu_server.grpc_server import NOT_SERVING, SERVING, GrpcServer
 from overtone.gpu_server.network import TorchNetwork, open_network
-from overtone.gpu_server.serve import running
 from overtone.gpu_server.service import Phase, Service
 from overtone.gpu_server.settings import Settings
 from overtone.gpu_server.sockets import exposure
-from tests.gpu_server.conftest import Serve
+from tests.certificate import make_certificate
+from tests.gpu_server.conftest import MakeSettings
+from tests.serving import Serve
 
 LATER = 60.0
 
 
-async def test_health_follows_the_phases(settings: Callable[..., Settings]) -> None:
+async def test_health_follows_the_phases(settings: MakeSettings) -> None:
     service = Service(settings())
     server = GrpcServer(service)
     await server.start()
@@ -79,36 +78,32 @@ async def test_ports_are_open_but_not_ready_while_loading(
         await task
 
 
-async def test_missing_model(settings: Callable[..., Settings], tmp_path: Path) -> None:
-    for model in ("no-such-model", str(tmp_path)):
-        with pytest.raises(StartError, match="cannot serve"):
-            async with running(settings(model=model)):
-                pass
-
-
-async def test_damaged_model(settings: Callable[..., Settings], tmp_path: Path) -> None:
-    bad = tmp_path / "bad.safetensors"
-    bad.write_bytes(b"not a checkpoint")
-    with pytest.raises(StartError, match="cannot serve"):
-        async with running(settings(model=str(bad))):
-            pass
-
-
-async def test_missing_device(settings: Callable[..., Settings]) -> None:
-    with pytest.raises(StartError, match="not a device"):
-        async with running(settings(device="toaster")):
-            pass
-
-
-async def test_network_that_does_not_run(
-    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({"model": "no-such-model"}, "cannot serve"),
+        ({"model": "."}, "cannot serve"),
+        ({"model": "bad.safetensors"}, "cannot serve"),
+        ({"device": "toaster"}, "not a device"),
+    ],
+)
+async def test_a_model_or_device_that_cannot_be_used(
+    serve: Serve, wrong: dict[str, str], why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("bad.safetensors").write_bytes(b"not a checkpoint")
+    with pytest.raises(StartError, match=why):
+        async with serve(**wrong):
+            pass
+
+
+async def test_network_that_does_not_run(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     def out_of_memory(*_: object) -> None:
         raise RuntimeError("out of memory")
 
     monkeypatch.setattr(TorchNetwork, "warm", out_of_memory)
     with pytest.raises(StartError, match="out of memory"):
-        async with running(settings()):
+        async with serve():
             pass
 
 
@@ -152,14 +147,14 @@ def test_process_serves_until_it_is_told_to_stop(tiny_checkpoint: Path) -> None:
     ],
 )
 def test_a_server_that_others_can_reach_should_protect_itself(
-    settings: Callable[..., Settings], given: dict[str, Any], warning: str | None
+    settings: MakeSettings, given: dict[str, Any], warning: str | None
 ) -> None:
     found = exposure(settings(**given))
     assert (found or "None").startswith(str(warning))
 
 
 def test_it_says_in_one_line_why_it_cannot_start(
-    settings: Callable[..., Settings], capsys: pytest.CaptureFixture[str]
+    settings: MakeSettings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as stopped:
         overtone.gpu_server.serve.run(settings(model="no-such-model"))
@@ -170,7 +165,7 @@ def test_it_says_in_one_line_why_it_cannot_start(
 
 
 def test_told_to_stop_while_loading_it_does_not_say_that_it_serves(
-    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     @asynccontextmanager
     async def told_to_stop(_: Settings) -> AsyncIterator[str]:
@@ -184,36 +179,10 @@ def test_told_to_stop_while_loading_it_does_not_say_that_it_serves(
     assert capsys.readouterr().out == ""
 
 
-def pair(folder: Path) -> tuple[Path, Path]:
-    """A certificate of this machine, and its key."""
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl here to make a certificate")
-    folder.mkdir()
-    certificate, key = folder / "certificate.pem", folder / "key.pem"
-    command = (
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 "
-        f"-keyout {key} -out {certificate} -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
-    )
-    subprocess.run(command.split(), check=True, capture_output=True)
-    return certificate, key
-
-
-async def test_tls(serve: Serve, tmp_path: Path) -> None:
-    certificate, key = pair(tmp_path / "ours")
-    trusted = certificate.read_bytes()
-    async with serve(tls_key=key, tls_certificate=certificate) as server:
-        context = ssl.create_default_context(cadata=trusted.decode())
-        async with httpx.AsyncClient(verify=context, trust_env=False) as http:
-            assert (await http.get(f"https://127.0.0.1:{server.http_port}/readyz")).status_code == 200
-        credentials = grpc.ssl_channel_credentials(trusted)
-        async with grpc.aio.secure_channel(f"127.0.0.1:{server.grpc_port}", credentials) as channel:
-            check = health_pb2_grpc.HealthStub(channel).Check
-            assert (await check(health_pb2.HealthCheckRequest(), wait_for_ready=True)).status == SERVING
-
-
 async def test_tls_files_that_do_not_fit_are_named(serve: Serve, tmp_path: Path) -> None:
-    certificate, key = pair(tmp_path / "ours")
-    _, another = pair(tmp_path / "theirs")
+    (tmp_path / "theirs").mkdir()
+    certificate, key = make_certificate(tmp_path)
+    _, another = make_certificate(tmp_path / "theirs")
     locked, hello, nothing = (tmp_path / name for name in ("locked.pem", "hello.pem", "nothing.pem"))
     lock = f"openssl ec -in {key} -aes256 -passout pass:secret -out {locked}"
     subprocess.run(lock.split(), check=True, capture_output=True)

@@ -5,7 +5,7 @@ import logging
 import random
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -20,15 +20,14 @@ from overtone.gpu_server.session import Session
 from overtone.gpu_server.settings import Settings
 from overtone.gpu_server.upload import MAX_CHUNK, Upload
 from overtone.protos import overtone_pb2 as pb
-from tests.gpu_server.conftest import SHARED_LOOP, value
+from tests.gpu_server.conftest import SHARED_LOOP, MakeSettings, value
+from tests.waiting import LATER
 
 pytestmark = SHARED_LOOP
 
-LATER = 30.0
-
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def service(settings: Callable[..., Settings]) -> AsyncIterator[Service]:
+async def service(settings: MakeSettings) -> AsyncIterator[Service]:
     """Every test leaves it without a session and without state."""
     async with loaded(settings(credits=4, state_ttl=0.5)) as shared:
         yield shared
@@ -42,35 +41,47 @@ async def loaded(settings: Settings) -> AsyncIterator[Service]:
     await service.stop()
 
 
-async def played(service: Service, messages: list[pb.Upstream], pause: float = 0.0) -> list[Any]:
-    """Everything the session says to these messages; the stream ends after them."""
-    said: list[Any] = []
-
-    async def upstream() -> AsyncIterator[pb.Upstream]:
-        for message in messages:
-            yield message
-            await asyncio.sleep(pause)
-
-    async def send(message: pb.Downstream) -> None:
-        said.append(getattr(message, message.WhichOneof("message")))
-
-    async with asyncio.timeout(LATER):
-        await Session(service, send).run(upstream())
-    return said
+# Messages that the device sends, and events that it waits for.
+Script = Sequence[pb.Upstream | asyncio.Event]
 
 
 class Heard:
-    """What a session says, and whether it has asked for high, or for both payloads."""
+    """What a session says, and whether it has answered, or asked for high, or for both payloads."""
 
     def __init__(self) -> None:
         self.said: list[Any] = []
+        self.answered = asyncio.Event()
         self.asked = asyncio.Event()
         self.asked_both = asyncio.Event()
 
     async def __call__(self, message: pb.Downstream) -> None:
-        self.said.append(message)
-        if message.HasField("need_high"):
+        kind = message.WhichOneof("message")
+        self.said.append(getattr(message, str(kind)))
+        if kind == "answer":
+            self.answered.set()
+        elif kind == "need_high":
             (self.asked_both if message.need_high.send_both else self.asked).set()
+
+    def kinds(self) -> list[type]:
+        return [type(message) for message in self.said]
+
+
+async def play(service: Service, script: Script, heard: Heard | None = None, pause: float = 0.0) -> Heard:
+    """What the session says to these messages, where the device waits for these events; the stream ends after them."""
+
+    async def upstream() -> AsyncIterator[pb.Upstream]:
+        for step in script:
+            if isinstance(step, asyncio.Event):
+                await step.wait()
+                step.clear()
+            else:
+                yield step
+                await asyncio.sleep(pause)
+
+    heard = heard or Heard()
+    async with asyncio.timeout(LATER):
+        await Session(service, heard).run(upstream())
+    return heard
 
 
 def hello(point: str) -> pb.Upstream:
@@ -92,16 +103,16 @@ def chunks(number: int, high: bytes, size: int) -> list[pb.Upstream]:
 
 async def test_empty_and_wordless_streams(service: Service) -> None:
     with pytest.raises(ClientDisconnected):
-        await played(service, [])
-    assert [type(m) for m in await played(service, [hello("always")])] == [pb.Welcome]
+        await play(service, [])
+    assert (await play(service, [hello("always")])).kinds() == [pb.Welcome]
     with pytest.raises(BadRequest):
-        await played(service, [pb.Upstream()])
+        await play(service, [pb.Upstream()])
 
 
 async def test_messages_of_a_newer_protocol_are_ignored(service: Service, encoded: Encoded) -> None:
     unknown = pb.Upstream.FromString(b"\xfa\x01\x02hi")  # field 31
-    said = await played(service, [hello("always"), unknown, image(1, encoded.low, False)])
-    assert [type(m) for m in said] == [pb.Welcome, pb.Answer]
+    heard = await play(service, [hello("always"), unknown, image(1, encoded.low, False)])
+    assert heard.kinds() == [pb.Welcome, pb.Answer]
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -125,8 +136,8 @@ async def test_any_order_of_messages_ends_well(service: Service, encoded: Encode
                 messages.append(pb.Upstream(cancel=pb.Cancel(id=number)))
     if rng.random() < 0.5:
         messages.append(pb.Upstream(end=pb.End()))
-    said = await played(service, messages, rng.choice([0.0, 0.002]))
-    final = Counter(m.id for m in said if isinstance(m, pb.Answer | pb.Error))
+    heard = await play(service, messages, pause=rng.choice([0.0, 0.002]))
+    final = Counter(m.id for m in heard.said if isinstance(m, pb.Answer | pb.Error))
     assert all(final[number] <= sent[number] for number in final)
     await asyncio.sleep(0)
     assert service.store.bytes == 0
@@ -141,55 +152,29 @@ async def test_high_that_comes_unasked_is_dropped_where_low_suffices(
     service: Service, encoded: Encoded
 ) -> None:
     """Some of it before the answer, some after."""
-    before = dropped(service)
+    before, heard = dropped(service), Heard()
     early, *late = chunks(1, encoded.high, 50)
-    messages = [hello("always"), image(1, encoded.low, False), early]
-    said: list[Any] = []
-    answered = asyncio.Event()
-
-    async def upstream() -> AsyncIterator[pb.Upstream]:
-        for message in messages:
-            yield message
-        await answered.wait()
-        for message in late:
-            yield message
-
-    async def send(message: pb.Downstream) -> None:
-        said.append(message.WhichOneof("message"))
-        if said[-1] == "answer":
-            answered.set()
-
-    async with asyncio.timeout(LATER):
-        await Session(service, send).run(upstream())
-    assert said == ["welcome", "answer"]
+    await play(service, [hello("always"), image(1, encoded.low, False), early, heard.answered, *late], heard)
+    assert heard.kinds() == [pb.Welcome, pb.Answer]
     assert dropped(service) - before == len(encoded.high)
     assert service.store.bytes == 0
 
 
 async def test_high_that_is_here_already_is_not_asked_for(service: Service, encoded: Encoded) -> None:
     before = dropped(service)
-    said = await played(service, [hello("never"), image(1, encoded.low, False), *chunks(1, encoded.high, 50)])
-    assert [type(m) for m in said] == [pb.Welcome, pb.Answer]
-    assert said[1].stage == pb.STAGE_HIGH
+    heard = await play(service, [hello("never"), image(1, encoded.low, False), *chunks(1, encoded.high, 50)])
+    assert heard.kinds() == [pb.Welcome, pb.Answer]
+    assert heard.said[1].stage == pb.STAGE_HIGH
     assert dropped(service) == before
 
 
 async def test_the_rest_is_asked_for_where_some_came_unasked(service: Service, encoded: Encoded) -> None:
     early, *late = chunks(1, encoded.high, 50)
     heard = Heard()
-
-    async def upstream() -> AsyncIterator[pb.Upstream]:
-        for message in (hello("never"), image(1, encoded.low, False), early):
-            yield message
-        await heard.asked.wait()
-        for message in late:
-            yield message
-
-    async with asyncio.timeout(LATER):
-        await Session(service, heard).run(upstream())
-    assert [m.WhichOneof("message") for m in heard.said] == ["welcome", "need_high", "answer"]
-    assert not heard.said[1].need_high.send_both
-    assert heard.said[2].answer.stage == pb.STAGE_HIGH
+    await play(service, [hello("never"), image(1, encoded.low, False), early, heard.asked, *late], heard)
+    assert heard.kinds() == [pb.Welcome, pb.NeedHigh, pb.Answer]
+    assert not heard.said[1].send_both
+    assert heard.said[2].stage == pb.STAGE_HIGH
 
 
 async def test_only_the_store_holds_low_while_high_is_awaited(service: Service, encoded: Encoded) -> None:
@@ -208,50 +193,45 @@ async def test_only_the_store_holds_low_while_high_is_awaited(service: Service, 
 
     async with asyncio.timeout(LATER):
         await Session(service, heard).run(upstream())
-    assert [m.WhichOneof("message") for m in heard.said] == ["welcome", "need_high", "answer"]
+    assert heard.kinds() == [pb.Welcome, pb.NeedHigh, pb.Answer]
 
 
 async def test_high_that_comes_after_low_was_lost_is_dropped_and_both_are_asked_for(
-    settings: Callable[..., Settings], encoded: Encoded
+    settings: MakeSettings, encoded: Encoded
 ) -> None:
     """There is room for one image of a session, so the second takes the place of the first."""
     heard = Heard()
-
-    async def upstream() -> AsyncIterator[pb.Upstream]:
-        yield hello("never")
-        for number in (1, 2):
-            heard.asked.clear()
-            yield image(number, encoded.low, False)
-            await heard.asked.wait()
-        for message in (*chunks(1, encoded.high, 500), *chunks(2, encoded.high, 500)):
-            yield message
-        await heard.asked_both.wait()
-        for message in (image(1, encoded.low, True), *chunks(1, encoded.high, 500)):
-            yield message
-
-    one_image = len(encoded.low) + 1100
-    async with loaded(settings(state_bytes=8 * one_image)) as service, asyncio.timeout(LATER):
-        await Session(service, heard).run(upstream())
-    needs = [m.need_high for m in heard.said if m.HasField("need_high")]
+    first, second = (chunks(number, encoded.high, 500) for number in (1, 2))
+    script: list[pb.Upstream | asyncio.Event] = [
+        hello("never"),
+        image(1, encoded.low, False),
+        heard.asked,
+        image(2, encoded.low, False),
+        heard.asked,
+    ]
+    script += [*first, *second, heard.asked_both, image(1, encoded.low, True), *first]
+    async with loaded(settings(state_bytes=8 * (len(encoded.low) + 1100))) as service:
+        await play(service, script, heard)
+    needs = [m for m in heard.said if isinstance(m, pb.NeedHigh)]
     assert [(need.id, need.send_both) for need in needs] == [(1, False), (2, False), (1, True)]
-    assert [m.answer.id for m in heard.said if m.HasField("answer")] == [2, 1]
+    assert [m.id for m in heard.said if isinstance(m, pb.Answer)] == [2, 1]
     assert dropped(service) == len(encoded.high)
 
 
 async def test_both_payloads_are_not_asked_for_again_where_there_is_no_room(
-    settings: Callable[..., Settings], encoded: Encoded
+    settings: MakeSettings, encoded: Encoded
 ) -> None:
     messages = [hello("never"), image(1, encoded.low, True), *chunks(1, encoded.high, 50)]
     async with loaded(settings(state_bytes=len(encoded.high))) as service:
-        said = await played(service, messages)
-    assert [type(m) for m in said] == [pb.Welcome, pb.Error]
-    assert said[1].code == Overloaded("").number
-    assert said[1].retry_after_ms
+        heard = await play(service, messages)
+    assert heard.kinds() == [pb.Welcome, pb.Error]
+    assert heard.said[1].code == Overloaded("").number
+    assert heard.said[1].retry_after_ms
     assert dropped(service) == len(encoded.high)
 
 
 async def test_a_peer_that_never_finishes_takes_no_room_from_others(
-    settings: Callable[..., Settings], encoded: Encoded
+    settings: MakeSettings, encoded: Encoded
 ) -> None:
     """Its sessions send as much of many high payloads as they may, and never the last chunk."""
     chunk, per_image = bytes(MAX_CHUNK), 4
@@ -279,20 +259,15 @@ async def test_a_peer_that_never_finishes_takes_no_room_from_others(
         hoarders = [asyncio.create_task(Session(service, Heard()).run(hoard())) for _ in range(17)]
         async with asyncio.timeout(LATER):
             await full.wait()
-        asked = [hello("never"), image(1, encoded.low, False)]
-        both = [image(2, encoded.low, True), *chunks(2, encoded.high, 50)]
         heard = Heard()
-
-        async def victim() -> AsyncIterator[pb.Upstream]:
-            for message in asked:
-                yield message
-            await heard.asked.wait()
-            for message in (*both, *chunks(1, encoded.high, 50)):
-                yield message
-
-        async with asyncio.timeout(LATER):
-            await Session(service, heard).run(victim())
-        answers = {m.answer.id: m.answer.stage for m in heard.said if m.HasField("answer")}
+        victim: Script = [
+            hello("never"),
+            image(1, encoded.low, False),
+            heard.asked,
+            image(2, encoded.low, True),
+        ]
+        await play(service, [*victim, *chunks(2, encoded.high, 50), *chunks(1, encoded.high, 50)], heard)
+        answers = {m.id: m.stage for m in heard.said if isinstance(m, pb.Answer)}
         assert answers == {1: pb.STAGE_HIGH, 2: pb.STAGE_HIGH}, heard.said
         assert service.store.bytes <= service.settings.state_bytes
         stop.set()
@@ -303,29 +278,21 @@ async def test_a_cancelled_image_gives_its_credit_back_at_once(service: Service,
     """A device that has all its images in flight may cancel one and send another right behind."""
     heard = Heard()
     credits, replaced = service.settings.credits, 50
-
-    async def upstream() -> AsyncIterator[pb.Upstream]:
-        yield hello("never")
-        for number in range(credits):
-            yield image(number, encoded.low, False)
-        await heard.asked.wait()
-        for number in range(replaced):
-            yield pb.Upstream(cancel=pb.Cancel(id=number))
-            yield image(number + credits, encoded.low, False)
-        for number in range(replaced, replaced + credits):
-            yield pb.Upstream(cancel=pb.Cancel(id=number))
-
-    async with asyncio.timeout(LATER):
-        await Session(service, heard).run(upstream())
-    assert not [m for m in heard.said if m.HasField("error")]
+    images = [image(number, encoded.low, False) for number in range(credits + replaced)]
+    cancels = [pb.Upstream(cancel=pb.Cancel(id=number)) for number in range(credits + replaced)]
+    script: list[pb.Upstream | asyncio.Event] = [hello("never"), *images[:credits], heard.asked]
+    for cancel, another in zip(cancels, images[credits:], strict=False):
+        script += [cancel, another]
+    await play(service, [*script, *cancels[replaced:]], heard)
+    assert pb.Error not in heard.kinds()
     assert service.store.bytes == 0
 
 
 async def test_the_id_of_a_cancelled_image_may_be_used_again(service: Service, encoded: Encoded) -> None:
     again = [pb.Upstream(cancel=pb.Cancel(id=1)), image(1, encoded.low, True)]
     first = [image(1, encoded.low, True), *chunks(1, encoded.high, 50)[:-1]]
-    said = await played(service, [hello("never"), *first, *again, *chunks(1, encoded.high, 50)])
-    assert [type(m) for m in said] == [pb.Welcome, pb.Answer]
+    heard = await play(service, [hello("never"), *first, *again, *chunks(1, encoded.high, 50)])
+    assert heard.kinds() == [pb.Welcome, pb.Answer]
     assert service.store.bytes == 0
 
 
@@ -334,7 +301,7 @@ async def test_the_servers_own_errors_are_logged_and_end_the_stream(
 ) -> None:
     no_message: Any = object()
     with pytest.raises(ServiceError, match="it has been logged") as failure:
-        await played(service, [hello("always"), no_message])
+        await play(service, [hello("always"), no_message])
     assert failure.value.code.name == "INTERNAL"
     (record,) = [r for r in caplog.records if r.name.startswith("overtone.")]
     assert record.levelno == logging.ERROR

@@ -12,16 +12,6 @@ def test_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (settings.grpc_port, settings.tokens, settings.batch_sizes) == (0, ("one", "two"), (1, 2, 4))
 
 
-def test_old_names_are_understood(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OVERTONE_MAX_PICTURE_BYTES", "1000")
-    monkeypatch.setenv("OVERTONE_MAX_PICTURE_PIXELS", "2000")
-    settings = Settings()
-    assert (settings.max_image_bytes, settings.max_image_pixels) == (1000, 2000)
-    monkeypatch.setenv("OVERTONE_MAX_IMAGE_BYTES", "3000")
-    assert Settings().max_image_bytes == 3000
-    assert Settings(max_image_bytes=4000).max_image_bytes == 4000
-
-
 def test_arguments_come_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OVERTONE_MODEL", "other")
     assert Settings(model="mine").model == "mine"

@@ -9,7 +9,7 @@ from overtone.gpu_server.errors import Overloaded, StateLost
 from overtone.gpu_server.fair_share import Peer
 from overtone.gpu_server.metrics import Metrics
 from overtone.gpu_server.state import OVERHEAD, PendingImage, Store
-from tests.gpu_server.conftest import value
+from tests.gpu_server.conftest import Clock, value
 
 NEED = NeedHigh(Answer(Stage.BROWNOUT, (Score(0, "cat", 0.4),), False), 10)
 ENTRY = 100 + OVERHEAD
@@ -18,23 +18,6 @@ ANN, BOB = Peer("ann"), Peer("bob")
 
 def pending(size: int = 100) -> PendingImage:
     return PendingImage(b"x" * size, NEED)
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def metrics() -> Metrics:
-    return Metrics()
 
 
 @pytest.fixture
