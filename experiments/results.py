@@ -218,6 +218,9 @@ FROM_RUNS: dict[str, Callable[[Runs], str]] = {
 }
 # Table -> log in docs/runs, and how it is rendered.
 FROM_LOGS: dict[str, tuple[str, Callable[[Json], str]]] = {
+    "imagenette-lite": ("evaluate-imagenette-lite.json", qualities),
+    "trashnet-lite": ("evaluate-trashnet-lite.json", qualities),
+    "photographs": ("evaluate-photographs.json", qualities),
     "imagenette": ("evaluate-imagenette.json", qualities),
     "imagenette-thresholds": ("evaluate-imagenette.json", thresholds),
     "imagenette-guarantees": ("guarantees-imagenette.json", guarantees),
