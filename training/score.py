@@ -24,7 +24,7 @@ def score(
     step: int,
     inputs: Inputs,
     batches: Iterable[tuple[Tensor, Tensor]],
-    quantiser: float,
+    quantiser: Tensor | float,
 ) -> Score:
     """Score the network of a training step on batches at one quantiser step; leaves it in eval mode."""
     system.module.eval()
