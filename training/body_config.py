@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import nn
 
 from overtone.models import Body, BodyArchitecture, BodyCascade, Origin, load, read_card
-from overtone.models.coefficient_stem import CoefficientNetwork
+from overtone.models.bodies import create_rgb
 from overtone.training.imagenet import classes_of
 from overtone.training.network_configs import NetworkConfig, StartError, Tensors, register
 from overtone.training.pretrained import Pretrained, find_pretrained
@@ -24,6 +24,7 @@ class BodiesConfig(NetworkConfig):
     Attributes:
         weights: "pretrained" for the published weights of each body, a file with the weights of both (then they
             are the same network), or "" to begin at random.
+        low_weights: the same for the low body alone; None if `weights` says it.
         dropout: the share of the classifiers' inputs that training drops, where timm's network has dropout.
     """
 
@@ -33,6 +34,7 @@ class BodiesConfig(NetworkConfig):
     low: Body
     high: Body
     weights: str = PRETRAINED
+    low_weights: str | None = None
     dropout: float = Field(default=0.0, ge=0, lt=1)
 
     @property
@@ -49,7 +51,7 @@ class BodiesConfig(NetworkConfig):
         model = BodyCascade(self.architecture(classes))
         for part in (model.low_network, model.high_network):
             if isinstance(getattr(part.network, "drop_rate", None), float):
-                part.network.drop_rate = self.dropout
+                part.network.drop_rate = self.dropout  # type: ignore[assignment]
         return CascadeSystem(model)
 
     def start(self, checkpoint: str, device: torch.device) -> tuple[nn.Module, tuple[str, ...]]:
@@ -73,16 +75,22 @@ class BodiesConfig(NetworkConfig):
         """
         if not self.weights:
             return None
-        found = {"low_network": self.published(self.low), "high_network": self.published(self.high)}
-        counts = {class_count(body, found[f"{part}_network"].weights) for part, body in self._bodies().items()}
+        low, high = self._published()
+        counts = {class_count(self.low, low.weights), class_count(self.high, high.weights)}
         if len(counts) != 1:
             raise StartError(f"the weights of {self.low.name} and {self.high.name} are of different classes")
-        tensors = {f"{part}.network.{k}": v.float() for part, p in found.items() for k, v in p.weights.items()}
+        tensors = {
+            f"{part}_network.network.{name}": value.float()
+            for part, found in (("low", low), ("high", high))
+            for name, value in found.weights.items()
+        }
         return tensors, classes_of(counts.pop())
 
-    def published(self, body: Body) -> Pretrained:
-        """The published weights of one of the bodies."""
-        return find_pretrained(body, None if self.weights == PRETRAINED else Path(self.weights))
+    def _published(self) -> tuple[Pretrained, Pretrained]:
+        chosen = self.weights if self.low_weights is None else self.low_weights
+        pairs = (self.low, chosen), (self.high, self.weights)
+        low, high = (find_pretrained(b, None if w == PRETRAINED else Path(w)) for b, w in pairs)
+        return low, high
 
     def origin(self, start: str = "") -> Origin | None:
         """Where the weights come from that a run begins with."""
@@ -91,14 +99,11 @@ class BodiesConfig(NetworkConfig):
             return card.origin or Origin(weights=f"checkpoint {card.name}", licence="not stated")
         if not self.weights:
             return None
-        found = {body.name: self.published(body) for body in self._bodies().values()}
+        found = self._published()
         return Origin(
-            weights="; ".join(p.origin for p in found.values()),
-            licence="; ".join(dict.fromkeys(p.licence for p in found.values())),
+            weights="; ".join(dict.fromkeys(p.origin for p in found)),
+            licence="; ".join(dict.fromkeys(p.licence for p in found)),
         )
-
-    def _bodies(self) -> dict[str, Body]:
-        return {"low": self.low, "high": self.high}
 
 
 def class_count(body: Body, weights: Tensors) -> int:
@@ -107,8 +112,6 @@ def class_count(body: Body, weights: Tensors) -> int:
     Raises:
         StartError: they are of another network.
     """
-    from overtone.models.bodies import create_rgb
-
     with torch.device("meta"):
         few, more = (create_rgb(body, n).network.state_dict() for n in (10, 11))
     names = {name for name, value in few.items() if value.shape != more[name].shape}

@@ -6,7 +6,7 @@ import torch
 from pydantic import BeforeValidator, Field, SerializeAsAny
 from torch import nn
 
-from overtone.models import Architecture, Cost, ResNetCascade, cost, load
+from overtone.models import Architecture, Cost, Origin, ResNetCascade, cost, load
 from overtone.models.resnet import LAYERS, STRIDES
 from overtone.training.baseline_network import PatchResNet, from_cascade
 from overtone.training.section import Section
@@ -55,6 +55,10 @@ class NetworkConfig(Section):
 
     def pretrained(self) -> tuple[Tensors, tuple[str, ...]] | None:
         """Published weights by the names of the network's, and their classes; None if it begins at random."""
+        return None
+
+    def origin(self, start: str = "") -> Origin | None:
+        """Where the weights come from that a run begins with; None if it begins at random."""
         return None
 
     def of_classes(self, classes: int) -> set[str]:

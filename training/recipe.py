@@ -77,7 +77,6 @@ class Optimiser(Section):
         done = (epoch - self.warmup) / max(epochs - self.warmup, 1e-9)
         return self.lr * 0.5 * (1 + math.cos(math.pi * done))
 
-
     def frozen_epochs(self, epochs: int) -> int:
         """How many of a step's epochs train classifiers and normalisations alone."""
         return round(self.thaw * epochs)
@@ -90,7 +89,7 @@ class Optimiser(Section):
             )
         matrices = [p for p in parameters if p.ndim > 1]
         vectors = [p for p in parameters if p.ndim <= 1]
-        groups = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
+        groups: list[dict[str, Any]] = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
         return torch.optim.AdamW(groups, self.lr, ADAM_BETAS, weight_decay=self.weight_decay)
 
 
@@ -150,7 +149,9 @@ class Recipe(Section):
             numbers = "one number" if steps == 1 else f"{steps} numbers"
             raise ValueError(f"epochs: a {kind} is trained in {steps} step(s), so give {numbers}")
         if self.optimiser.distil and not self.network.trains_high_first:
-            raise ValueError("distil needs bodies or a cascade of structure 3: no other trains low after high")
+            raise ValueError(
+                "distil needs bodies or a cascade of structure 3: no other trains low after high"
+            )
         if self.compression and not self.network.rgb:
             raise ValueError("compression is for networks that read RGB")
         for size in (self.size, *(size for _, size in self.progressive)):
@@ -197,6 +198,11 @@ def recipe_file(name_or_path: str) -> Path:
     """The file of a recipe."""
     path = Path(name_or_path)
     return path if path.suffix == ".toml" else RECIPES / f"{name_or_path}.toml"
+
+
+def is_recipe(name_or_path: str) -> bool:
+    """Whether there is such a recipe."""
+    return recipe_file(name_or_path).is_file()
 
 
 def load_recipe(name_or_path: str | Path) -> Recipe:

@@ -22,15 +22,13 @@ Augment = Callable[[Tensor, int, np.random.Generator], Tensor]
 class Augmentation:
     """Random resized crop and flip; scale is a share of the area, ratio is width over height.
 
-    Brightness, contrast and saturation change by up to the share `colour`. `upright = false` also flips a fifth
-    of the images upside down.
+    Brightness, contrast and saturation change by up to the share `colour`.
     """
 
     scale: tuple[float, float] = (0.08, 1.0)
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
     flip: bool = True
     colour: float = 0.0
-    upright: bool = True
 
     def __call__(self, image: Tensor, size: int, rng: np.random.Generator) -> Tensor:
         """A random crop of an image uint8[H, W, 3], as uint8[3, size, size].
@@ -42,8 +40,6 @@ class Augmentation:
         resized = functional.interpolate(chosen, (size, size), mode="bicubic", antialias=True)[0]
         if self.flip and rng.random() < 0.5:
             resized = resized.flip(-1)
-        if not self.upright and rng.random() < 0.2:
-            resized = resized.flip(-2)
         return recoloured(resized, *(1 + self.colour * rng.uniform(-1, 1, 3))) if self.colour else resized
 
     def crop(self, width: int, height: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
