@@ -7,8 +7,8 @@ from rich.console import Console
 from overtone.models import bundled, choose_device
 from overtone.training import resume as resuming
 from overtone.training.body_config import BodiesConfig
-from overtone.training.data import DataError, open_data, split
-from overtone.training.recipe import Recipe, load_recipe
+from overtone.training.data import DataError, is_data, open_data, split
+from overtone.training.recipe import Recipe, RecipeError, is_recipe, load_recipe
 from overtone.training.schedule import Schedule, duration, planned, scheduled
 from overtone.training.train import check_folder, train
 
@@ -52,6 +52,8 @@ def transfer(
     Raises:
         DataError: no such data, or too few images to hold any out.
     """
+    if str(data).endswith(".toml") or (is_recipe(str(data)) and not is_data(data)):
+        raise RecipeError(f"{data} is a recipe: give the data that it trains on with --data")
     found, on = open_data(data), choose_device(device)
     training, calibration = split(found.train)
     if not len(calibration):

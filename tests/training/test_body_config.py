@@ -1,5 +1,6 @@
 """Bodies as a recipe's network: what they begin with, and how they are trained."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -86,7 +87,7 @@ def test_a_frozen_body_moves_only_classifier_and_norms(images: Path, tmp_path: P
     network = trainer(chosen, images, tmp_path, keep)
     keep(None)
     network.run()
-    moved = [{k for k in a if not torch.equal(a[k], b[k])} for a, b in zip(seen, seen[1:], strict=False)]
+    moved = [{k for k in a if not torch.equal(a[k], b[k])} for a, b in pairwise(seen)]
     assert "high_network.network.classifier.weight" in moved[0]
     assert all(seen[0][k].ndim == 1 or k in CLASSIFIERS for k in moved[0])
     assert "high_network.network.conv_stem.weight" in moved[1]

@@ -2,7 +2,7 @@
 
 from overtone.training.data.augmentation import Augment, Augmentation, View
 from overtone.training.data.batches import Batches, EpochSampler, TestSet, TrainSet, ordered_loader
-from overtone.training.data.datasets import DataSet, open_data
+from overtone.training.data.datasets import DataSet, is_data, open_data
 from overtone.training.data.downloads import DownloadError, fetch_imagenette
 from overtone.training.data.images import DataError, Images, read_folder, read_unlabelled
 from overtone.training.data.splits import read_split, split
@@ -20,6 +20,7 @@ __all__ = [
     "TrainSet",
     "View",
     "fetch_imagenette",
+    "is_data",
     "open_data",
     "ordered_loader",
     "read_folder",
