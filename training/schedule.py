@@ -15,7 +15,7 @@ from overtone.training.run_log import Epoch
 from overtone.training.systems import autocast
 
 # Views of images that each network learns from, if time allows.
-VIEWS = {"cpu": 20_000, "cuda": 120_000}
+VIEWS = {"cpu": 30_000, "cuda": 120_000}
 MOST_EPOCHS, FEWEST_EPOCHS = 60, 3
 # Fewer images make smaller batches: an epoch then still has this many of them.
 BATCHES, SMALLEST_BATCH = 8, 8

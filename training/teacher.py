@@ -11,7 +11,6 @@ from overtone.training.body_config import class_count
 from overtone.training.data import DataError, Images, ordered_loader, read_split, read_unlabelled, split
 from overtone.training.pretrained import PretrainedError, find_pretrained
 from overtone.training.progress import tracked
-from overtone.training.systems import autocast
 
 BATCH = 64
 
@@ -52,8 +51,7 @@ class Teacher:
         loader = ordered_loader(images, self.size, BATCH, workers)
         answers: list[int] = []
         for rgb, _ in tracked(loader, f"answers of {self.name}", len(loader)):
-            with autocast(device):
-                answers += self.network(rgb.to(device)).argmax(dim=1).tolist()
+            answers += self.network(rgb.to(device)).argmax(dim=1).tolist()
         return replace(images, targets=tuple(answers))
 
 

@@ -27,6 +27,7 @@ NORMALISE_ON = 2048
 SCORE_EVERY = 4
 CHANNELS_LAST = torch.channels_last
 MOMENTUM = 0.1
+NEW_CLASS_STD = 0.01
 
 
 class Trainer:
@@ -99,7 +100,10 @@ class Trainer:
         rows = [(i, known[name]) for i, name in enumerate(self.train.classes) if name in known]
         if classes != self.train.classes:
             for name in self.recipe.network.of_classes(len(self.train.classes)):
-                value = mine[name].clone()
+                # Large logits of classes that are still unknown would disturb what the network knows.
+                value = torch.zeros_like(mine[name])
+                if value.ndim > 1:
+                    value.normal_(std=NEW_CLASS_STD)
                 for here, there in rows:
                     value[here] = weights[name][there]
                 weights[name] = value

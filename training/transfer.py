@@ -71,6 +71,8 @@ def transfer(
         chosen = recipe or load_recipe(RECIPE)
         begin = _start(chosen) if start is None else start
         chosen = chosen.changed(name=found.name, size=size, start=begin, seed=seed)
+        # Missing weights are found before anything is measured.
+        chosen.network.origin(chosen.start)
         limit = minutes or (CPU_MINUTES if on.type == "cpu" else None)
         schedule = planned(chosen, *counts, len(training.classes), on, limit)
         if epochs:

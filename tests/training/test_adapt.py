@@ -13,7 +13,7 @@ from overtone.cli import app
 from overtone.models import Body, load
 from overtone.training.adapt import adapt
 from overtone.training.body_config import PRETRAINED
-from overtone.training.data import DataError
+from overtone.training.data import DataError, read_unlabelled
 from overtone.training.evaluation.predictions import Predictions
 from overtone.training.network_configs import StartError
 from overtone.training.pretrained import PretrainedError
@@ -90,8 +90,6 @@ def test_the_teacher_answers_as_the_network_itself(files: dict[str, Path], image
 
 
 def test_students_learn_the_teachers_answers(files: dict[str, Path], images: Path, tmp_path: Path) -> None:
-    from overtone.training.data import read_unlabelled
-
     teacher = Teacher.load(HIGH, 64, files["weights"], torch.device("cpu"))
     data = read_unlabelled(images, LABELS)
     chosen = recipe(str(files["weights"]), epochs=(6, 6), lr=2e-4)
@@ -125,6 +123,24 @@ def test_agreement_with_other_weights_than_the_cards_is_refused(
     assert (found.exit_code, "names no teacher" in found.stderr) == (1, True)
     found = evaluate(adapted, images, "--agreement", "--weights", weights_file(tmp_path, 7))
     assert (found.exit_code, "has 5 classes" in found.stderr) == (1, True)
+
+
+def test_a_network_of_imagenet_needs_no_labels(files: dict[str, Path], images: Path, tmp_path: Path) -> None:
+    """Its classes are WordNet ids, so a folder of those is measured among all thousand."""
+    path = run(
+        files | {"weights": weights_file(tmp_path, 1000)},
+        images,
+        tmp_path / "run",
+        labels=None,
+        epochs=(1, 1),
+    )
+    _, card = load(path)
+    assert (len(card.classes), card.classes[0], card.profile.labels[0]) == (1000, "n01440764", "tench")
+    (tmp_path / "few").mkdir()
+    (tmp_path / "few" / "n03394916").symlink_to(images / "val" / "warm")
+    found = evaluate(path, tmp_path / "few", "--json")
+    assert found.exit_code == 0, found.output
+    assert json.loads(found.stdout)["n"] == 3
 
 
 def test_resumed_with_the_epochs_it_began_with(

@@ -45,7 +45,10 @@ def test_published_weights_keep_all_but_the_classifier(images: Path, tmp_path: P
         for part in ("low", "high"):
             if "classifier" not in name:
                 torch.testing.assert_close(begun[f"{part}_network.network.{name}"], value)
-    assert begun["low_network.network.classifier.weight"].shape[0] == 2
+    fresh = begun["low_network.network.classifier.weight"]
+    assert fresh.shape[0] == 2
+    assert 0.005 < float(fresh.std()) < 0.02
+    assert not begun["high_network.network.classifier.bias"].any()
     assert recipe().network.of_classes(2) == CLASSIFIERS
 
 

@@ -21,8 +21,8 @@ def epochs(images: int, minutes: float | None = None) -> int:
     return first
 
 
-def test_epochs_show_20_000_views_within_bounds() -> None:
-    assert epochs(2_000) == 10
+def test_epochs_show_30_000_views_within_bounds() -> None:
+    assert epochs(3_000) == 10
     assert epochs(100) == MOST_EPOCHS
     assert epochs(1_000_000) == FEWEST_EPOCHS
 
