@@ -121,7 +121,7 @@ def seconds_per_image(
     def once() -> float:
         started = time.perf_counter()
         x = inputs.at(rgb, inputs.middle)
-        with autocast(device):
+        with autocast(device, system):
             if teacher is not None:
                 with torch.no_grad():
                     teacher(rgb)

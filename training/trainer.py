@@ -49,6 +49,8 @@ class Trainer:
         teacher: nn.Module | None = None,
     ) -> None:
         self.teacher = teacher
+        # Batches of an epoch whose gradients were not finite.
+        self.skipped = 0
         self.recipe, self.train, self.calibration = recipe, train, calibration
         self.folder, self.device, self.workers, self.on_epoch = folder, device, workers, on_epoch
         torch.manual_seed(recipe.seed)
@@ -168,12 +170,14 @@ class Trainer:
         generator = self._seed(active.step, epoch)
         epochs, started = self.recipe.epochs[active.step], time.perf_counter()
         # Sums over the images so far, on the device: loss, correct answers, images.
-        sums = torch.zeros(3, device=self.device)
+        sums, self.skipped = torch.zeros(3, device=self.device), 0
         what = f"step {active.step + 1} epoch {epoch + 1}/{epochs}"
         for i, (rgb, target) in enumerate(tracked(batches, what, len(sampler))):
             lr = self.recipe.optimiser.rate(epoch + i / len(sampler), epochs)
             x = self.inputs.quantised(rgb, self.inputs.draw(len(rgb), generator))
             sums += self._update(active, lr, x, target.to(self.device), rgb)
+        if self.skipped:
+            Console().print(f"{self.skipped} of {len(sampler)} batches were skipped: infinite gradients")
         speed = len(sampler) * sampler.batch / (time.perf_counter() - started)
         loss, correct, seen = sums.tolist()
         measured = epoch + 1 == epochs or (epoch + 1) % SCORE_EVERY == 0
@@ -200,7 +204,7 @@ class Trainer:
         for i, (x_part, target_part, rgb_part) in enumerate(zip(*split, strict=True)):
             self._set_momentum(active.step, i, parts)
             n = len(target_part)
-            with autocast(self.device):
+            with autocast(self.device, self.system):
                 logits = self.system.logits(active.step, x_part)
                 goal = self.targets(active.step, x_part, target_part, rgb_part)
                 loss = functional.cross_entropy(logits.float(), goal) + self.system.penalty()
@@ -209,7 +213,11 @@ class Trainer:
             correct = (logits.argmax(1) == wanted).sum()
             sums += torch.stack([loss.detach() * n, correct, torch.full_like(correct, n)])
         if self.recipe.optimiser.clip:
-            nn.utils.clip_grad_norm_(active.parameters, self.recipe.optimiser.clip)
+            norm = nn.utils.clip_grad_norm_(active.parameters, self.recipe.optimiser.clip)
+            if not norm.isfinite():
+                # One such step would make all weights useless.
+                self.skipped += 1
+                return sums
         active.optimiser.step()
         return sums
 

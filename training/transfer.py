@@ -101,7 +101,7 @@ def _start(recipe: Recipe) -> str | None:
 def _announce(schedule: Schedule, images: int, classes: int) -> None:
     recipe = schedule.recipe
     begin = f"the checkpoint {recipe.start}" if recipe.start else "published weights"
-    speeds = " and ".join(f"{1 / s:.0f}" for s in schedule.per_image)
+    speeds = " and ".join(f"{1 / s:.2g}" for s in schedule.per_image)
     Console().print(
         f"{images} images of {classes} classes, from {begin}: {' and '.join(map(str, recipe.epochs))} epochs "
         f"for the high and the low network at {recipe.size} px, at {speeds} images/s; "

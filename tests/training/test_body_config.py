@@ -96,6 +96,23 @@ def test_a_frozen_body_moves_only_classifier_and_norms(images: Path, tmp_path: P
     assert "high_network.network.conv_stem.weight" in moved[1]
 
 
+class Mad(torch.nn.Module):
+    """A teacher whose answers are no numbers."""
+
+    def forward(self, rgb: torch.Tensor) -> torch.Tensor:
+        return torch.full((len(rgb), 2), torch.nan)
+
+
+def test_steps_without_finite_gradients_are_skipped(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = trainer(recipe(), images, tmp_path)
+    network.teacher = Mad()
+    before = {k: v.clone() for k, v in network.system.module.named_parameters()}
+    assert_same(before, dict(network.run().module.named_parameters()))
+    assert "2 of 2 batches were skipped" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("after", [1, 3])
 def test_a_resumed_run_is_the_uninterrupted_one(after: int, images: Path, tmp_path: Path) -> None:
     """AdamW's state, and a body that is frozen for the first epoch of a step."""
