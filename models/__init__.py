@@ -3,7 +3,7 @@
 from overtone.models.architectures import AnyArchitecture, build
 from overtone.models.bodies import Body
 from overtone.models.body_cascade import BodyArchitecture, BodyCascade
-from overtone.models.card import Accuracy, Card, CardError, Costs, Temperature, Training
+from overtone.models.card import Accuracy, Card, CardError, Costs, Origin, Temperature, Training
 from overtone.models.cascade import Cascade, State
 from overtone.models.checkpoint import CheckpointError, bundled, find, load, read_card, rewrite, save
 from overtone.models.cost import Cost, cost
@@ -27,6 +27,7 @@ __all__ = [
     "Costs",
     "Mix",
     "OperatingPoint",
+    "Origin",
     "ResNetCascade",
     "State",
     "Temperature",

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field
-from torch import nn
+from torch import Tensor, nn
 
 from overtone.models.coefficient_stem import CoefficientNetwork, Decode
 from overtone.models.torch_vision import timm, torchvision
@@ -61,6 +62,35 @@ def create(body: Body, channels: Sequence[int], classes: int) -> CoefficientNetw
     """
     network, source = _build(body, classes)
     return CoefficientNetwork(Decode(channels, body.pixels, source.mean, source.std), network, source.first)
+
+
+def create_rgb(body: Body, classes: int) -> "RGBNetwork":
+    """The network with new weights, reading images; `body.pixels` does not matter.
+
+    Raises:
+        BodyError: as in `create`.
+    """
+    network, source = _build(body, classes)
+    return RGBNetwork(network, source)
+
+
+class RGBNetwork(nn.Module):
+    """A body that reads RGB images [N, 3, H, W] of 0 to 255."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: nn.Module, source: Source) -> None:
+        super().__init__()
+        self.network = network
+        for name, values in (("mean", source.mean), ("std", source.std)):
+            self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        """Logits [N, classes]."""
+        normalised = (rgb.float() - self.mean) / self.std
+        logits: Tensor = self.network(normalised.contiguous(memory_format=torch.channels_last))
+        return logits
 
 
 def _build(body: Body, classes: int) -> tuple[nn.Module, Source]:

@@ -1,5 +1,7 @@
 """The card: what a checkpoint says about itself, stored as JSON in the metadata of its safetensors file."""
 
+from typing import Literal
+
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -75,6 +77,21 @@ class Training(_Section):
     torch: str
 
 
+class Origin(_Section):
+    """The published weights that training began with.
+
+    With a `teacher`, a body of `library`, the checkpoint has learned the teacher's answers instead of labels.
+    Accuracies are then agreement with the teacher on whole images of `size` pixels, and operating points bound
+    how often an early answer differs from the full answer.
+    """
+
+    weights: str
+    licence: str
+    teacher: str | None = None
+    library: Literal["timm", "torchvision"] = "timm"
+    size: int | None = None
+
+
 class Costs(_Section):
     """Parameters, and multiply-adds per image of the low path and of low + high."""
 
@@ -102,6 +119,7 @@ class Card(_Section):
     operating_point: str
     cost: Costs
     training: Training | None = None
+    origin: Origin | None = None
     accuracy: tuple[Accuracy, ...] = ()
 
     @field_validator("profile", mode="before")

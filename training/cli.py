@@ -1,4 +1,4 @@
-"""Commands of the trainer: `overtone train`, `evaluate` and `calibrate`."""
+"""Commands of the trainer: `overtone train`, `adapt`, `evaluate` and `calibrate`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -21,12 +21,19 @@ Delta = Annotated[
 ]
 Share = Annotated[float | None, typer.Option(help="Request high for at most this share of the images.")]
 MeanBytes = Annotated[float | None, typer.Option(help="The most payload bytes per image, on average.")]
+Minutes = Annotated[
+    float | None, typer.Option(min=0.1, help="The most time to train for (default: 50 on a CPU).")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue after the last finished epoch.")]
 
 app = typer.Typer()
 train_app = typer.Typer(
     cls=command.WithDefault,
-    help="Train by a recipe; also `average` and `codec`.",
+    help="Train on a folder of images, or by a recipe; also `average` and `codec`.",
     epilog=command.examples(
+        "overtone train DIR",
+        "overtone train flowers102 --device cuda --workers 8",
+        "overtone train DIR --minutes 20 --resume",
         "overtone train imagenette --data DIR",
         "overtone train my.toml --data flowers102 --epochs 30 --resume",
         "overtone train codec imagenette --data DIR --out tuned.safetensors",
@@ -40,27 +47,121 @@ app.add_typer(train_app, name="train")
 def train(
     recipe: Annotated[
         str,
-        typer.Argument(metavar="RECIPE", help="A recipe file, or the name of one that comes with Overtone."),
+        typer.Argument(
+            metavar="DATA | RECIPE",
+            help="A folder with a sub-folder of images per class, or a data set by name; with --data, a recipe "
+            "file or the name of one that comes with Overtone.",
+        ),
     ],
-    data: command.Data,
-    out: Annotated[Path | None, typer.Option(help="Folder of the run (default: runs/RECIPE).")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(envvar="OVERTONE_DATA", help="Data for a recipe: a folder, or a data set by name."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run (default: runs/NAME).")] = None,
     size: Annotated[int | None, typer.Option(help="Side in pixels instead of the recipe's.")] = None,
     epochs: Annotated[
         str | None, typer.Option(help="Of each step, as 28,30; a single number applies to every step.")
     ] = None,
     start: Annotated[str | None, typer.Option(help="Checkpoint whose weights to begin with.")] = None,
     seed: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
-    resume: Annotated[bool, typer.Option(help="Continue after the last finished epoch.")] = False,
+    minutes: Minutes = None,
+    resume: Resume = False,
     workers: command.Workers = 1,
     device: command.Device = "auto",
 ) -> None:
-    """Train by a recipe; a cascade becomes a checkpoint."""
-    from overtone.training.recipe import load_recipe
+    """Train on a folder of images, or by a recipe; a cascade becomes a checkpoint.
+
+    With data alone, pretrained networks learn its classes (the recipe `transfer`), in at most --minutes.
+    """
+    from overtone.training.recipe import RecipeError, is_recipe, load_recipe
     from overtone.training.train import numbers, train
+    from overtone.training.transfer import transfer
 
     counts = numbers(epochs, "--epochs", "a number for each step, as in 28,30")
+    if data is None or (Path(recipe).is_dir() and not is_recipe(recipe)):
+        transfer(
+            recipe,
+            out,
+            size=size,
+            epochs=counts,
+            start=start,
+            seed=seed,
+            minutes=minutes,
+            resume=resume,
+            workers=workers,
+            device=device,
+        )
+        return
+    if minutes is not None:
+        raise RecipeError("--minutes chooses the epochs of `overtone train DATA`; a recipe has its own")
     chosen = load_recipe(recipe).changed(size=size, epochs=counts, start=start, seed=seed)
     train(chosen, data, out, resume=resume, workers=workers, device=device)
+
+
+@app.command(
+    epilog=command.examples(
+        "overtone adapt tf_efficientnet_lite2 --low tf_efficientnet_lite0 --images DIR --device cuda",
+        "overtone adapt resnet50 --images DIR --low-pixels 4",
+        "overtone adapt mine.pth --body mobilenet_v3_large --labels labels.txt --images DIR",
+    )
+)
+@command.reporting("adapt", "train")
+def adapt(
+    body: Annotated[
+        str, typer.Argument(metavar="BODY", help="A classifier of timm or torchvision, or a file of weights.")
+    ],
+    images: Annotated[
+        Path, typer.Option("--images", "--pictures", help="Folder of images in any nesting, without labels.")
+    ],
+    out: Annotated[Path | None, typer.Option(help="Folder of the run (default: runs/adapt-BODY).")] = None,
+    network: Annotated[
+        str | None, typer.Option("--body", help="The network's name, if BODY is a file of weights.")
+    ] = None,
+    low: Annotated[str | None, typer.Option(help="Another classifier for the low band.")] = None,
+    low_pixels: Annotated[
+        int | None, typer.Option(min=1, max=8, help="Pixels a block that the low network sees (default: 4).")
+    ] = None,
+    high_pixels: Annotated[
+        int, typer.Option(min=1, max=8, help="Pixels a block that the high network sees.")
+    ] = 8,
+    labels: Annotated[
+        Path | None, typer.Option(help="A label a line, if the classes are not ImageNet's.")
+    ] = None,
+    size: Annotated[int | None, typer.Option(help="Side of the images in pixels (default: 224).")] = None,
+    epochs: Annotated[
+        str | None, typer.Option(help="Of each step, as 28,30, instead of chosen ones.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
+    minutes: Minutes = None,
+    resume: Resume = False,
+    workers: command.Workers = 1,
+    device: command.Device = "auto",
+) -> None:
+    """Make a pretrained classifier a cascade for thin links, on images without labels.
+
+    The classifier's answers to whole images are the teacher. Certificates bound how often answers given early
+    differ from the full answer.
+    """
+    from overtone.training.adapt import adapt
+    from overtone.training.train import numbers
+
+    adapt(
+        body,
+        images,
+        out,
+        network=network,
+        low=low,
+        low_pixels=low_pixels,
+        high_pixels=high_pixels,
+        labels=labels,
+        size=size,
+        epochs=numbers(epochs, "--epochs", "a number for each step, as in 28,30"),
+        seed=seed,
+        minutes=minutes,
+        resume=resume,
+        workers=workers,
+        device=device,
+    )
 
 
 @train_app.command(
@@ -109,7 +210,12 @@ def codec(
     train_codec(checkpoint, data, out, wanted, share=share, workers=workers, device=device)
 
 
-@app.command(epilog=command.examples("overtone evaluate imagenette --data DIR --every-quality --full"))
+@app.command(
+    epilog=command.examples(
+        "overtone evaluate imagenette --data DIR --every-quality --full",
+        "overtone evaluate photographs --data DIR --agreement",
+    )
+)
 @command.reporting("evaluate", "train")
 def evaluate(
     checkpoint: Checkpoint,
@@ -126,6 +232,13 @@ def evaluate(
     full: Annotated[
         bool, typer.Option("--full", help="Also the results by threshold, and reliability.")
     ] = False,
+    agreement: Annotated[
+        bool,
+        typer.Option("--agreement", help="With the teacher's answers instead of labels, at every quality."),
+    ] = False,
+    weights: Annotated[
+        Path | None, typer.Option(help="File of the teacher's weights, if they are not published.")
+    ] = None,
     json: command.Json = False,
     workers: command.Workers = 1,
     device: command.Device = "auto",
@@ -137,12 +250,14 @@ def evaluate(
         checkpoint,
         data,
         qualities=quality or (),
-        every_quality=every_quality,
+        every_quality=every_quality or (agreement and not quality),
         threshold=threshold,
         operating_point=operating_point,
         split_name=split,
         as_json=json,
         full=full,
+        agreement=agreement,
+        weights=weights,
         workers=workers,
         device=device,
     )

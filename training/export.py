@@ -1,5 +1,6 @@
 """From trained weights to a checkpoint: tables, temperatures, default quality, operating points and card."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from overtone.models import (
     Cascade,
     CheckpointError,
     Costs,
+    Origin,
     Training,
     save,
 )
@@ -26,9 +28,10 @@ from overtone.training.evaluation.predictions import Predictions, predict
 from overtone.training.recipe import Recipe
 
 
-def fit_profile(recipe: Recipe, train: Images) -> Profile:
-    """The profile of a recipe: one step for all channels, and tables counted on training images."""
-    steps = tuple((step,) * len(LOW + HIGH) for step in recipe.quality.steps)
+def fit_profile(recipe: Recipe, train: Images, labels: Sequence[str] = ()) -> Profile:
+    """The profile of a recipe: its steps, and tables counted on training images."""
+    steps, table = recipe.quality.rows, recipe.quality.table
+    thresholds = table.thresholds if table else ()
     return Profile(
         name=recipe.name,
         size=recipe.size,
@@ -37,8 +40,9 @@ def fit_profile(recipe: Recipe, train: Images) -> Profile:
         qualities=tuple(range(1, len(steps) + 1)),
         quality=len(steps) // 2 + 1,
         steps=steps,
-        tables=tables_for(train, recipe.size, steps, LOW, HIGH),
-        labels=tuple(recipe.labels.get(c, c) for c in train.classes),
+        tables=tables_for(train, recipe.size, steps, LOW, HIGH, thresholds),
+        labels=tuple(labels) or tuple(recipe.labels.get(c, c) for c in train.classes),
+        thresholds=thresholds,
     )
 
 
@@ -50,9 +54,15 @@ def export(
     out: Path,
     data: str,
     workers: int = 0,
+    *,
+    origin: Origin | None = None,
+    labels: Sequence[str] = (),
 ) -> Card:
-    """Choose on the calibration split whatever is left to choose, and write the checkpoint."""
-    profile = fit_profile(recipe, train)
+    """Choose on the calibration split whatever is left to choose, and write the checkpoint.
+
+    If the origin has a teacher, the targets of the calibration split are its answers.
+    """
+    profile = fit_profile(recipe, train, labels)
     counted = recipe.network.cost_at(len(train.classes), recipe.size)
     card = Card(
         name=recipe.name,
@@ -68,7 +78,16 @@ def export(
             seed=recipe.seed,
             torch=torch.__version__,
         ),
-        **decide(model, profile, calibration, data, recipe.quality.tolerance, workers),
+        origin=origin,
+        **decide(
+            model,
+            profile,
+            calibration,
+            data,
+            recipe.quality.tolerance,
+            workers,
+            agreement=bool(origin and origin.teacher),
+        ),
     )
     write(out, model, card)
     return card
@@ -82,15 +101,25 @@ def write(out: Path, model: Cascade, card: Card) -> None:
 
 
 def decide(
-    model: Cascade, profile: Profile, calibration: Images, data: str, tolerance: float, workers: int = 0
+    model: Cascade,
+    profile: Profile,
+    calibration: Images,
+    data: str,
+    tolerance: float,
+    workers: int = 0,
+    *,
+    agreement: bool = False,
 ) -> dict[str, Any]:
-    """The fields of a card that predictions on the calibration split of `data` decide, for every quality."""
+    """The fields of a card that predictions on the calibration split of `data` decide, for every quality.
+
+    With `agreement`, points bound how often an early answer differs from the full answer, right or wrong.
+    """
     found = {q: predict(model, calibration, profile, q, workers) for q in profile.qualities}
     profile = replace(profile, quality=choose_quality(found, tolerance))
     temperature = fit_temperatures(found[profile.quality])
     points = tuple(
         point
-        for q, p in found.items()
+        for q, p in ((q, p.agreeing() if agreement else p) for q, p in found.items())
         for point in standard_points(p, temperature, Provenance(profile, q, f"{data}/calibration"))
     )
     return {

@@ -25,7 +25,7 @@ class Inputs:
         return on_device.float() if self.dct is None else self.dct(on_device)
 
     def at(self, rgb: Tensor, steps: Tensor | float) -> Tensor:
-        """Inputs quantised with these steps (float32[N, 1, 1, 1], or one for all); pixels are not quantised."""
+        """Inputs quantised with these steps (float32[N or 1, 1 or C, 1, 1], or one for all); pixels are not."""
         x = self.exact(rgb)
         if self.dct is not None:
             x = requantise(x, torch.as_tensor(steps).to(self.device))
@@ -41,6 +41,8 @@ class Inputs:
     def draw(self, count: int, generator: torch.Generator) -> Quantiser | None:
         """A quantiser for this many training images, over the whole range of qualities; None for pixels."""
         q = self.quality
+        if q.table and self.dct is not None:
+            return q.table.draw(count, generator)
         steps = draw_steps(count, min(q.steps), max(q.steps), generator)
         if self.dct is None:
             return None
@@ -51,9 +53,10 @@ class Inputs:
         return Quantiser(steps, thresholds.expand(count, 1, 1, 1))
 
     @property
-    def middle(self) -> float:
-        """The step of the middle quality."""
-        return float(self.quality.steps[len(self.quality.steps) // 2])
+    def middle(self) -> Tensor | float:
+        """The step of the middle quality, or its steps [1, C, 1, 1]."""
+        row = self.quality.rows[len(self.quality.rows) // 2]
+        return torch.tensor(row).float().view(1, -1, 1, 1) if self.quality.table else float(row[0])
 
     @torch.no_grad()
     def statistics(self, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:

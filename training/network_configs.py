@@ -3,25 +3,21 @@
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import torch
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny
+from pydantic import BeforeValidator, Field, SerializeAsAny
 from torch import nn
 
-from overtone.models import Architecture, Cost, ResNetCascade, cost, load
+from overtone.models import Architecture, Cost, Origin, ResNetCascade, cost, load
 from overtone.models.resnet import LAYERS, STRIDES
 from overtone.training.baseline_network import PatchResNet, from_cascade
+from overtone.training.section import Section
 from overtone.training.systems import CascadeSystem, SingleSystem
 
 Four = tuple[int, int, int, int]
+Tensors = dict[str, torch.Tensor]
 
 
 class StartError(ValueError):
     """A checkpoint whose weights a network cannot start from."""
-
-
-class Section(BaseModel):
-    """A table of a recipe: immutable, and unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class NetworkConfig(Section):
@@ -32,6 +28,13 @@ class NetworkConfig(Section):
     steps: ClassVar[int] = 1
     # The side of an image is a multiple of this many pixels.
     multiple: ClassVar[int] = 8
+    # Whether it has a normalisation that is measured on training images.
+    normalises: ClassVar[bool] = True
+
+    @property
+    def trains_high_first(self) -> bool:
+        """Whether low can learn from high's answers."""
+        return False
 
     @property
     def rgb(self) -> bool:
@@ -49,6 +52,20 @@ class NetworkConfig(Section):
             StartError: the checkpoint holds a different network.
         """
         raise StartError(f"{checkpoint}: a network of kind {self.kind} cannot start from a checkpoint")
+
+    def pretrained(self) -> tuple[Tensors, tuple[str, ...]] | None:
+        """Published weights by the names of the network's, and their classes; None if it begins at random."""
+        return None
+
+    def origin(self, start: str = "") -> Origin | None:
+        """Where the weights come from that a run begins with; None if it begins at random."""
+        return None
+
+    def of_classes(self, classes: int) -> set[str]:
+        """The names of the weights whose shape depends on the number of classes."""
+        with torch.device("meta"):
+            these, others = (self.build(n).module.state_dict() for n in (classes, classes + 1))
+        return {name for name, value in these.items() if value.shape != others[name].shape}
 
     def check_size(self, size: int) -> None:
         """Refuse a side in pixels that the network cannot read.
@@ -103,6 +120,11 @@ class CascadeConfig(NetworkConfig):
     stem: int = 32
     strides: Four = STRIDES
     layers: Four = LAYERS
+
+    @property
+    def trains_high_first(self) -> bool:
+        """Structure 3 does."""
+        return self.structure == 3
 
     def architecture(self, classes: int) -> Architecture:
         """The architecture for this many classes."""

@@ -2,17 +2,25 @@
 
 import math
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import torch
 from pydantic import Field, ValidationError, model_validator
+from torch import nn
 
 from overtone.frequency import fit
+from overtone.frequency.channels import HIGH, LOW
 from overtone.models.card import one_line
+from overtone.training import body_config  # noqa: F401 (registers a kind of network)
 from overtone.training.compression import Compressed, Compression
 from overtone.training.data import Augment, Augmentation, View
-from overtone.training.network_configs import CascadeConfig, Network, Section
+from overtone.training.network_configs import CascadeConfig, Network
+from overtone.training.section import Section
+from overtone.training.step_table import StepTable
 
+ADAM_BETAS = (0.9, 0.98)
 RECIPES = Path(__file__).parent / "recipes"
 
 
@@ -21,10 +29,16 @@ class RecipeError(ValueError):
 
 
 class Optimiser(Section):
-    """SGD with Nesterov momentum, linear warm-up, and a cosine to zero."""
+    """SGD with Nesterov momentum, or AdamW; linear warm-up, and a cosine to zero.
 
+    During the share `thaw` of a step's epochs only classifiers and normalisations are trained, at the rate
+    `frozen_lr` (default: `lr`); then all weights are, with warm-up and cosine of their own.
+    """
+
+    kind: Literal["sgd", "adamw"] = "sgd"
     lr: float = Field(default=0.5, gt=0)
     momentum: float = 0.9
+    # AdamW spares parameters of one dimension (biases, scales) from it.
     weight_decay: float = 1e-4
     batch: int = Field(default=128, gt=0)
     # Number of parts that a batch is computed in, if it does not fit into memory as a whole.
@@ -33,6 +47,10 @@ class Optimiser(Section):
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     # Share of the low network's target that is the high network's answer (Hinton et al. 2015); structure 3.
     distil: float = Field(default=0.0, ge=0, lt=1)
+    # The largest norm of the gradient, longer ones are shortened; 0 leaves all as they are.
+    clip: float = Field(default=0.0, ge=0)
+    thaw: float = Field(default=0.0, ge=0, lt=1)
+    frozen_lr: float | None = Field(default=None, gt=0)
 
     @model_validator(mode="before")
     @classmethod
@@ -50,10 +68,29 @@ class Optimiser(Section):
 
     def rate(self, epoch: float, epochs: int) -> float:
         """The learning rate after this many of the epochs."""
+        frozen = self.frozen_epochs(epochs)
+        if epoch < frozen:
+            return self.frozen_lr or self.lr
+        epoch, epochs = epoch - frozen, epochs - frozen
         if epoch < self.warmup:
             return self.lr * (epoch + 0.01) / self.warmup
         done = (epoch - self.warmup) / max(epochs - self.warmup, 1e-9)
         return self.lr * 0.5 * (1 + math.cos(math.pi * done))
+
+    def frozen_epochs(self, epochs: int) -> int:
+        """How many of a step's epochs train classifiers and normalisations alone."""
+        return round(self.thaw * epochs)
+
+    def build(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
+        """The optimiser of these parameters."""
+        if self.kind == "sgd":
+            return torch.optim.SGD(
+                parameters, self.lr, self.momentum, weight_decay=self.weight_decay, nesterov=self.momentum > 0
+            )
+        matrices = [p for p in parameters if p.ndim > 1]
+        vectors = [p for p in parameters if p.ndim <= 1]
+        groups: list[dict[str, Any]] = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
+        return torch.optim.AdamW(groups, self.lr, ADAM_BETAS, weight_decay=self.weight_decay)
 
 
 class Quality(Section):
@@ -62,7 +99,8 @@ class Quality(Section):
     Training draws a step per image, log-uniform from the finest to the coarsest. With `jitter`, each channel's
     step is drawn around it, log-normal with that standard deviation. With a `dead_zone` above 0.5, the part of
     a step from which a value is rounded up is drawn from 0.5 to `dead_zone`. A network trained with both
-    copes with the steps that `overtone train codec` chooses. The default quality is the one with the fewest
+    copes with the steps that `overtone train codec` chooses. A `table` of steps takes the place of all of these.
+    The default quality is the one with the fewest
     bytes that loses at most `tolerance` of top-1 on the calibration split.
     """
 
@@ -70,6 +108,14 @@ class Quality(Section):
     jitter: float = Field(default=0.0, ge=0, le=1)
     dead_zone: float = Field(default=0.5, ge=0.5, lt=1)
     tolerance: float = Field(default=0.005, ge=0, lt=1)
+    table: StepTable | None = None
+
+    @property
+    def rows(self) -> tuple[tuple[int, ...], ...]:
+        """The steps of the low and high channels at every quality."""
+        if self.table:
+            return self.table.steps
+        return tuple((step,) * len(LOW + HIGH) for step in self.steps)
 
     @model_validator(mode="after")
     def _ordered(self) -> "Quality":
@@ -102,8 +148,10 @@ class Recipe(Section):
         if len(self.epochs) != steps:
             numbers = "one number" if steps == 1 else f"{steps} numbers"
             raise ValueError(f"epochs: a {kind} is trained in {steps} step(s), so give {numbers}")
-        if self.optimiser.distil and getattr(self.network, "structure", None) != 3:
-            raise ValueError("distil needs a cascade of structure 3: no other trains low after high")
+        if self.optimiser.distil and not self.network.trains_high_first:
+            raise ValueError(
+                "distil needs bodies or a cascade of structure 3: no other trains low after high"
+            )
         if self.compression and not self.network.rgb:
             raise ValueError("compression is for networks that read RGB")
         for size in (self.size, *(size for _, size in self.progressive)):
@@ -150,6 +198,11 @@ def recipe_file(name_or_path: str) -> Path:
     """The file of a recipe."""
     path = Path(name_or_path)
     return path if path.suffix == ".toml" else RECIPES / f"{name_or_path}.toml"
+
+
+def is_recipe(name_or_path: str) -> bool:
+    """Whether there is such a recipe."""
+    return recipe_file(name_or_path).is_file()
 
 
 def load_recipe(name_or_path: str | Path) -> Recipe:

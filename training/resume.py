@@ -6,11 +6,13 @@ from pathlib import Path
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.optim import SGD
+from torch.optim import Optimizer
 
 Tensors = dict[str, Tensor]
 # Prefix of the network's tensors.
 MODEL = "model."
+# Prefix of the optimiser's, followed by the number of the parameter.
+OPTIMISER = "optimiser."
 
 
 class ResumeError(ValueError):
@@ -23,7 +25,7 @@ class ActiveStep:
 
     step: int
     parameters: list[nn.Parameter]
-    optimiser: SGD
+    optimiser: Optimizer
 
 
 @dataclass(frozen=True)
@@ -39,21 +41,35 @@ class Saved:
         return {k.removeprefix(MODEL): v for k, v in self.tensors.items() if k.startswith(MODEL)}
 
     def restore(self, active: ActiveStep) -> None:
-        """Put momentum back into a step that was just set up."""
-        for i, parameter in enumerate(active.parameters):
-            momentum = self.tensors[f"momentum.{i}"].to(parameter.device)
-            active.optimiser.state[parameter]["momentum_buffer"] = momentum
+        """Put the optimiser's state back into a step that was just set up."""
+        for key, value in self.tensors.items():
+            if key.startswith(OPTIMISER):
+                number, name = key.removeprefix(OPTIMISER).split(".")
+                parameter = active.parameters[int(number)]
+                # AdamW counts its steps on the CPU.
+                kept = value if value.ndim == 0 else value.to(parameter.device)
+                active.optimiser.state[parameter][name] = kept
 
 
 def save(path: Path, recipe: str, model: nn.Module, active: ActiveStep, epoch: int) -> None:
     """Write the state after `epoch` epochs, atomically."""
     tensors = {f"{MODEL}{k}": v for k, v in model.state_dict().items()}
     for i, parameter in enumerate(active.parameters):
-        tensors[f"momentum.{i}"] = active.optimiser.state[parameter]["momentum_buffer"]
+        # A parameter that is still frozen has no state.
+        state = active.optimiser.state.get(parameter, {})
+        tensors |= {f"{OPTIMISER}{i}.{name}": v for name, v in state.items() if isinstance(v, Tensor)}
     temporary = path.with_suffix(".part")
     meta = {"step": str(active.step), "epoch": str(epoch), "recipe": recipe}
     save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, meta)
     temporary.replace(path)
+
+
+def recipe_of(path: Path) -> str | None:
+    """The recipe, as JSON, of a run's saved state; None if there is none."""
+    if not path.exists():
+        return None
+    with safe_open(path, "pt") as file:
+        return str(file.metadata()["recipe"])
 
 
 def read(path: Path, recipe: str) -> Saved | None:

@@ -24,13 +24,13 @@ def score(
     step: int,
     inputs: Inputs,
     batches: Iterable[tuple[Tensor, Tensor]],
-    quantiser: float,
+    quantiser: Tensor | float,
 ) -> Score:
     """Score the network of a training step on batches at one quantiser step; leaves it in eval mode."""
     system.module.eval()
     n = first = five = 0
     for rgb, target in batches:
-        with autocast(inputs.device):
+        with autocast(inputs.device, system):
             logits = system.logits(step, inputs.at(rgb, quantiser))
         best = logits.topk(min(5, logits.shape[1])).indices.cpu() == target[:, None]
         n, first, five = n + len(target), first + int(best[:, 0].sum()), five + int(best.sum())

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from overtone.frequency.channels import HIGH, LOW, Channels
+from overtone.models.body_cascade import BodyCascade
 from overtone.models.cascade import Cascade
 from overtone.models.resnet_cascade import Normalise, ResNetCascade
 
@@ -79,7 +80,13 @@ def set_normalisation(norm: Normalise, mean: Tensor, std: Tensor) -> None:
     norm.std.copy_(std[:, None, None])
 
 
-def autocast(device: torch.device) -> AbstractContextManager[object]:
-    """bfloat16 if the device computes it in hardware, otherwise float32."""
+def autocast(device: torch.device, system: SingleSystem | None = None) -> AbstractContextManager[object]:
+    """bfloat16 if the device computes it in hardware, otherwise float32; bodies on a CPU keep to float32.
+
+    Their depthwise convolutions gain nothing from bfloat16 on a CPU: EfficientNet-Lite trained 10 to 50 % faster
+    without it.
+    """
+    if system is not None and device.type == "cpu" and isinstance(system.module, BodyCascade):
+        return nullcontext()
     capable = device.type == "cuda" or torch.cpu.get_capabilities().get("avx512_bf16", False)
     return torch.autocast(device.type, torch.bfloat16) if capable else nullcontext()

@@ -1,5 +1,6 @@
 """What `overtone train RECIPE` does."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -12,6 +13,7 @@ from overtone.training.evaluation.predictions import predict
 from overtone.training.export import accuracy_of, export
 from overtone.training.inputs import Inputs
 from overtone.training.recipe import Recipe, RecipeError
+from overtone.training.run_log import Epoch
 from overtone.training.score import score
 from overtone.training.systems import CascadeSystem, SingleSystem
 from overtone.training.trainer import Trainer
@@ -25,6 +27,7 @@ def train(
     resume: bool = False,
     workers: int = 1,
     device: str = "auto",
+    on_epoch: Callable[[Epoch], object] = lambda line: None,
 ) -> Path:
     """Train, choose on the calibration split, and report on `val`; returns the file of the trained weights.
 
@@ -35,24 +38,18 @@ def train(
         RecipeError: the run's folder is a file, or holds a run and `resume` is not set.
     """
     folder = out or Path("runs") / recipe.name
-    if folder.exists() and not folder.is_dir():
-        raise RecipeError(f"{folder}: a file; a run takes a folder")
-    if (folder / "last.safetensors").exists() and not resume:
-        raise RecipeError(
-            f"{folder} already holds a run: add --resume to continue it, or choose another --out"
-        )
+    check_folder(folder, resume)
     found, on = open_data(data), choose_device(device)
     training, calibration = split(found.train)
     path = folder / f"{recipe.name}.safetensors"
     try:
-        system = Trainer(recipe, training, calibration, folder, on, workers).run()
+        system = Trainer(recipe, training, calibration, folder, on, workers, on_epoch).run()
     except KeyboardInterrupt:
-        how = "" if resume else " with --resume"
-        raise KeyboardInterrupt(
-            f"interrupted; the same command{how} continues after the last finished epoch"
-        ) from None
+        raise interrupted(resume) from None
     if isinstance(system, CascadeSystem):
-        export(recipe, system.module.eval(), training, calibration, path, found.name, workers)
+        origin = recipe.network.origin(recipe.start)
+        model = system.module.eval()
+        export(recipe, model, training, calibration, path, found.name, workers, origin=origin)
         results = report_cascade(path, found, workers, device=str(on))
     else:
         weights.save(path, system, recipe, training.classes)
@@ -60,6 +57,26 @@ def train(
     counts = len(training), len(calibration)
     run_record.write(folder, recipe, found.name, counts, len(training.classes), on, results)
     return path
+
+
+def check_folder(folder: Path, resume: bool) -> None:
+    """Refuse a folder that a run cannot use.
+
+    Raises:
+        RecipeError: it is a file, or holds a run and `resume` is not set.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise RecipeError(f"{folder}: a file; a run takes a folder")
+    if (folder / "last.safetensors").exists() and not resume:
+        raise RecipeError(
+            f"{folder} already holds a run: add --resume to continue it, or choose another --out"
+        )
+
+
+def interrupted(resume: bool) -> KeyboardInterrupt:
+    """What an interrupt tells the user; `resume` if --resume was given."""
+    how = "" if resume else " with --resume"
+    return KeyboardInterrupt(f"interrupted; the same command{how} continues after the last finished epoch")
 
 
 def numbers(text: str | None, option: str, what: str) -> tuple[int, ...] | None:

@@ -14,6 +14,7 @@ from overtone.training import resume
 from overtone.training.data import Batches, EpochSampler, Images, TrainSet, ordered_loader
 from overtone.training.data.cache import open_source
 from overtone.training.inputs import Inputs
+from overtone.training.network_configs import Tensors
 from overtone.training.progress import tracked
 from overtone.training.recipe import Recipe
 from overtone.training.resume import ActiveStep, Saved
@@ -26,12 +27,14 @@ NORMALISE_ON = 2048
 SCORE_EVERY = 4
 CHANNELS_LAST = torch.channels_last
 MOMENTUM = 0.1
+NEW_CLASS_STD = 0.01
 
 
 class Trainer:
     """Trains a recipe's network on `train`; `folder` holds everything that is needed to resume.
 
-    `on_epoch` is called after each epoch, once it is logged and saved.
+    `on_epoch` is called after each epoch, once it is logged and saved. With a `teacher`, images need no labels:
+    the targets are its answers to the same crops before quantisation.
     """
 
     def __init__(
@@ -43,7 +46,11 @@ class Trainer:
         device: torch.device,
         workers: int,
         on_epoch: Callable[[Epoch], object] = lambda line: None,
+        teacher: nn.Module | None = None,
     ) -> None:
+        self.teacher = teacher
+        # Batches of an epoch whose gradients were not finite.
+        self.skipped = 0
         self.recipe, self.train, self.calibration = recipe, train, calibration
         self.folder, self.device, self.workers, self.on_epoch = folder, device, workers, on_epoch
         torch.manual_seed(recipe.seed)
@@ -65,25 +72,46 @@ class Trainer:
         elif self.recipe.start:
             self.start(self.recipe.start)
         else:
-            self._measure_normalisation()
+            self._take_pretrained()
+            if self.recipe.network.normalises:
+                self._measure_normalisation()
         with RunLog(self.folder, *((saved.step, saved.epoch) if saved else ())) as log:
             for step in range(saved.step if saved else 0, len(self.recipe.epochs)):
                 self._step(step, saved if saved and saved.step == step else None, log)
         return self.system
 
     def start(self, checkpoint: str) -> None:
-        """Take over the weights of a checkpoint; if its classes differ, except those of the classifiers.
+        """Take over the weights of a checkpoint; classifiers keep what they know of the same classes.
 
         Raises:
             StartError: the checkpoint holds a different network.
         """
-        mine = self.system.module
         model, classes = self.recipe.network.start(checkpoint, self.device)
-        known = model.state_dict()
+        self._take(dict(model.state_dict()), classes)
+
+    def _take_pretrained(self) -> None:
+        """Take over published weights, if the recipe's network begins with such."""
+        found = self.recipe.network.pretrained()
+        if found:
+            self._take(*found)
+
+    def _take(self, weights: Tensors, classes: tuple[str, ...]) -> None:
+        """Load weights that were trained on these classes; unknown classes begin with small random weights."""
+        mine = self.system.module.state_dict()
+        known = {name: i for i, name in enumerate(classes)}
+        rows = [(i, known[name]) for i, name in enumerate(self.train.classes) if name in known]
         if classes != self.train.classes:
-            linear = tuple(f"{name}." for name, part in mine.named_modules() if isinstance(part, nn.Linear))
-            known |= {k: v for k, v in mine.state_dict().items() if k.startswith(linear)}
-        mine.load_state_dict(known)
+            for name in self.recipe.network.of_classes(len(self.train.classes)):
+                # Large logits of classes that are still unknown would disturb what the network knows.
+                value = torch.zeros_like(mine[name])
+                if value.ndim > 1:
+                    value.normal_(std=NEW_CLASS_STD)
+                for here, there in rows:
+                    value[here] = weights[name][there]
+                weights[name] = value
+        # Published weights may lack the number of batches that their normalisations have seen.
+        counters = {k: v for k, v in mine.items() if k.endswith("num_batches_tracked")}
+        self.system.module.load_state_dict(counters | weights)
 
     def _step(self, step: int, saved: Saved | None, log: RunLog) -> None:
         active = self._activate(step)
@@ -93,6 +121,7 @@ class Trainer:
         epochs = self.recipe.epochs[step]
         for epoch in range(saved.epoch if saved else 0, epochs):
             sampler.set(epoch, self.recipe.size_at(epoch / epochs))
+            self._freeze(active, frozen=epoch < self.recipe.optimiser.frozen_epochs(epochs))
             line = self._epoch(active, epoch, sampler, loader)
             Console().print(str(line), soft_wrap=True)
             log.add(line)
@@ -102,15 +131,21 @@ class Trainer:
 
     def _activate(self, step: int) -> ActiveStep:
         """Set up a step: what it does not train is frozen."""
-        o, module = self.recipe.optimiser, self.system.module
         parameters = [p for part in self.system.steps()[step] for p in part.parameters()]
-        module.requires_grad_(False)
+        self.system.module.requires_grad_(False)
         for parameter in parameters:
             parameter.requires_grad_(True)
-        optimiser = torch.optim.SGD(
-            parameters, o.lr, o.momentum, weight_decay=o.weight_decay, nesterov=o.momentum > 0
-        )
-        return ActiveStep(step, parameters, optimiser)
+        return ActiveStep(step, parameters, self.recipe.optimiser.build(parameters))
+
+    def _freeze(self, active: ActiveStep, frozen: bool) -> None:
+        """Leave only classifiers and one-dimensional parameters, such as those of normalisations, to train."""
+        if not self.recipe.optimiser.thaw:
+            return
+        of_classes = self.recipe.network.of_classes(len(self.train.classes))
+        names = {id(p): name for name, p in self.system.module.named_parameters()}
+        for parameter in active.parameters:
+            free = parameter.ndim <= 1 or names[id(parameter)] in of_classes
+            parameter.requires_grad_(free or not frozen)
 
     def _loader(self, step: int) -> tuple[EpochSampler, DataLoader[tuple[Tensor, int]]]:
         sampler = EpochSampler(len(self.train), self.recipe.optimiser.batch, self.recipe.seed + step)
@@ -135,12 +170,14 @@ class Trainer:
         generator = self._seed(active.step, epoch)
         epochs, started = self.recipe.epochs[active.step], time.perf_counter()
         # Sums over the images so far, on the device: loss, correct answers, images.
-        sums = torch.zeros(3, device=self.device)
+        sums, self.skipped = torch.zeros(3, device=self.device), 0
         what = f"step {active.step + 1} epoch {epoch + 1}/{epochs}"
         for i, (rgb, target) in enumerate(tracked(batches, what, len(sampler))):
             lr = self.recipe.optimiser.rate(epoch + i / len(sampler), epochs)
             x = self.inputs.quantised(rgb, self.inputs.draw(len(rgb), generator))
-            sums += self._update(active, lr, x, target.to(self.device))
+            sums += self._update(active, lr, x, target.to(self.device), rgb)
+        if self.skipped:
+            Console().print(f"{self.skipped} of {len(sampler)} batches were skipped: infinite gradients")
         speed = len(sampler) * sampler.batch / (time.perf_counter() - started)
         loss, correct, seen = sums.tolist()
         measured = epoch + 1 == epochs or (epoch + 1) % SCORE_EVERY == 0
@@ -156,25 +193,31 @@ class Trainer:
         torch.manual_seed(seed * 1_009)
         return torch.Generator().manual_seed(seed)
 
-    def _update(self, active: ActiveStep, lr: float, x: Tensor, target: Tensor) -> Tensor:
+    def _update(self, active: ActiveStep, lr: float, x: Tensor, target: Tensor, rgb: Tensor) -> Tensor:
         """One step of the optimiser on a batch; the sums of loss, correct answers and images."""
         for group in active.optimiser.param_groups:
             group["lr"] = lr
         active.optimiser.zero_grad(set_to_none=True)
         parts = min(self.recipe.optimiser.accumulate, len(target))
         sums = torch.zeros(3, device=self.device)
-        for i, (x_part, target_part) in enumerate(
-            zip(x.tensor_split(parts), target.tensor_split(parts), strict=True)
-        ):
+        split = (values.tensor_split(parts) for values in (x, target, rgb))
+        for i, (x_part, target_part, rgb_part) in enumerate(zip(*split, strict=True)):
             self._set_momentum(active.step, i, parts)
             n = len(target_part)
-            with autocast(self.device):
+            with autocast(self.device, self.system):
                 logits = self.system.logits(active.step, x_part)
-                goal = self.targets(active.step, x_part, target_part)
+                goal = self.targets(active.step, x_part, target_part, rgb_part)
                 loss = functional.cross_entropy(logits.float(), goal) + self.system.penalty()
             (loss * (n / len(target))).backward()
-            correct = (logits.argmax(1) == target_part).sum()
+            wanted = target_part if self.teacher is None else goal.argmax(1)
+            correct = (logits.argmax(1) == wanted).sum()
             sums += torch.stack([loss.detach() * n, correct, torch.full_like(correct, n)])
+        if self.recipe.optimiser.clip:
+            norm = nn.utils.clip_grad_norm_(active.parameters, self.recipe.optimiser.clip)
+            if not norm.isfinite():
+                # One such step would make all weights useless.
+                self.skipped += 1
+                return sums
         active.optimiser.step()
         return sums
 
@@ -191,8 +234,14 @@ class Trainer:
                     layer.momentum = momentum
 
     @torch.no_grad()
-    def targets(self, step: int, x: Tensor, target: Tensor) -> Tensor:
-        """Target probabilities float32[N, classes]: smoothed labels, for low mixed with high's answers."""
+    def targets(self, step: int, x: Tensor, target: Tensor, rgb: Tensor | None = None) -> Tensor:
+        """Target probabilities float32[N, classes]: smoothed labels, for low mixed with high's answers.
+
+        A teacher's answers to the images `rgb` uint8[N, 3, H, W] take the place of labels.
+        """
+        if self.teacher is not None and rgb is not None:
+            answers: Tensor = self.teacher(rgb.to(self.device)).float().softmax(dim=1)
+            return answers
         o, classes = self.recipe.optimiser, len(self.train.classes)
         goal = functional.one_hot(target, classes) * (1 - o.label_smoothing) + o.label_smoothing / classes
         if step == 0 or not o.distil:

@@ -39,7 +39,7 @@ def test_rate_warms_up_and_falls_to_nothing() -> None:
         ("size =", "Invalid"),
         ("epochs = [3]", "cascade is trained in 2 step"),
         ("epochs = [3, 3]\n[network]\nkind = 'patch'", "patch is trained in 1 step"),
-        ("[network]\nkind = 'resnet51'", "no kind of network 'resnet51'; there are cascade"),
+        ("[network]\nkind = 'resnet51'", "no kind of network 'resnet51'; there are bodies, cascade"),
         ("[network]\nwide = 1", "network.wide"),
         ("epochs = [1]\n[network]\nkind = 'patch'\n[optimiser]\ndistil = 0.5", "structure 3"),
         ("[optimiser]\nbatch = 2\naccumulate = 3", "3 parts"),

@@ -126,7 +126,7 @@ def test_normalisation_is_that_of_the_inputs(chosen: object, images: Path, tmp_p
 @contextmanager
 def exact(network: Trainer, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Float32, and batch statistics as in eval mode, so that an image's gradient does not depend on its batch."""
-    monkeypatch.setattr("overtone.training.trainer.autocast", lambda _: nullcontext())
+    monkeypatch.setattr("overtone.training.trainer.autocast", lambda *_: nullcontext())
     for layer in network.system.module.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.train = lambda mode=True, layer=layer: nn.Module.train(layer, False)  # type: ignore[method-assign, misc]

@@ -49,6 +49,11 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "overtone"
 
 
+def is_data(name_or_folder: str | Path) -> bool:
+    """Whether there is such a folder, or a set of that name."""
+    return Path(name_or_folder).is_dir() or str(name_or_folder).lower() in SOURCES
+
+
 def open_data(
     name_or_folder: str | Path,
     classes: Sequence[str] | None = None,

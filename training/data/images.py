@@ -65,6 +65,20 @@ def read_folder(
     return Images(tuple(paths), tuple(targets), names)
 
 
+def read_unlabelled(folder: Path, classes: Sequence[str]) -> Images:
+    """All images below `folder`, in any nesting and a fixed order; the targets are all 0.
+
+    Raises:
+        DataError: no such folder, or no images.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; give one with images, in any sub-folders")
+    paths = tuple(sorted(p for p in folder.rglob("*") if _is_image(p)))
+    if not paths:
+        raise DataError(f"{folder}: no images ({', '.join(sorted(SUFFIXES))})")
+    return Images(paths, (0,) * len(paths), tuple(classes))
+
+
 def _is_image(path: Path) -> bool:
     # Some systems leave hidden files with an image's suffix.
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()

@@ -14,6 +14,7 @@ from overtone.training.data import DataError, read_split
 from overtone.training.evaluation import tables
 from overtone.training.evaluation.metrics import Measured, card_cost, measure
 from overtone.training.evaluation.predictions import predict
+from overtone.training.teacher import read_any, teacher_of
 
 
 def evaluate(
@@ -27,12 +28,15 @@ def evaluate(
     split_name: str = "val",
     as_json: bool = False,
     full: bool = False,
+    agreement: bool = False,
+    weights: Path | None = None,
     workers: int = 0,
     device: str = "auto",
 ) -> None:
     """Measure a checkpoint on a folder, at one quality or several, and show the results.
 
-    Details (`full`) are of the first quality asked for; with `every_quality`, of the default one.
+    Details (`full`) are of the first quality asked for; with `every_quality`, of the default one. `agreement`
+    replaces labels by the answers of the teacher that the card names, whose weights may be given as a file.
 
     Raises:
         ValueError: no such checkpoint, quality, point, folder or device; a damaged image. All but the last are
@@ -41,7 +45,11 @@ def evaluate(
     if threshold is not None and operating_point is not None:
         raise DataError("a threshold replaces an operating point: give one of the two")
     model, card = load(checkpoint, choose_device(device))
-    images = read_split(data, split_name, card.classes, card.profile.labels)
+    if agreement:
+        teacher = teacher_of(card, model, weights)
+        images = teacher.answered(read_any(data, split_name, card.classes), workers)
+    else:
+        images = read_split(data, split_name, card.classes, card.profile.labels)
     asked = card.profile.qualities if every_quality else tuple(qualities) or (card.profile.quality,)
     for quality in asked:
         card.profile.index(quality)
@@ -57,6 +65,8 @@ def evaluate(
         raise DataError(last.rpartition(f"{ImageError.__name__}: ")[2]) from error
     main = rows[card.profile.quality if every_quality else asked[0]]
     what = f"{card.name} on {data.name}/{split_name}"
+    if agreement:
+        what = f"agreement with {teacher.name}: {what}"
     if as_json:
         print(json.dumps(document(card, rows, main)))
     else:

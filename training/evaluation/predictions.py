@@ -84,6 +84,10 @@ class Predictions:
         """The images that an early answer loses: high classifies them correctly and low does not, bool[n]."""
         return self.high_correct & ~self.low_correct
 
+    def agreeing(self) -> "Predictions":
+        """The same predictions with the high answer as the target: what is lost by an early answer is agreement."""
+        return replace(self, targets=self.high.argmax(axis=1))
+
     def early(self, temperature: Temperature, threshold: float) -> Bools:
         """The images that low answers at a threshold on its confidence, bool[n]."""
         return confidence(self.low, temperature.low) >= threshold

@@ -1,0 +1,128 @@
+"""The kind of network that recipes call `bodies`: two classifiers of timm or torchvision."""
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from overtone.models import Body, BodyArchitecture, BodyCascade, Origin, load, read_card
+from overtone.models.bodies import create_rgb
+from overtone.training.imagenet import classes_of
+from overtone.training.network_configs import NetworkConfig, StartError, Tensors, register
+from overtone.training.pretrained import Pretrained, find_pretrained
+from overtone.training.systems import CascadeSystem
+
+PRETRAINED = "pretrained"
+
+
+@register
+class BodiesConfig(NetworkConfig):
+    """Low and high body; high is trained first.
+
+    Attributes:
+        weights: "pretrained" for the published weights of each body, a file with the weights of both (then they
+            are the same network), or "" to begin at random.
+        low_weights: the same for the low body alone; None if `weights` says it.
+        dropout: the share of the classifiers' inputs that training drops, where timm's network has dropout.
+    """
+
+    kind: Literal["bodies"] = "bodies"
+    steps: ClassVar[int] = 2
+    normalises: ClassVar[bool] = False
+    low: Body
+    high: Body
+    weights: str = PRETRAINED
+    low_weights: str | None = None
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+
+    @property
+    def trains_high_first(self) -> bool:
+        """It does."""
+        return True
+
+    def architecture(self, classes: int) -> BodyArchitecture:
+        """The architecture for this many classes."""
+        return BodyArchitecture(classes=classes, low=self.low, high=self.high)
+
+    def build(self, classes: int) -> CascadeSystem:
+        """The cascade with random weights."""
+        model = BodyCascade(self.architecture(classes))
+        for part in (model.low_network, model.high_network):
+            if isinstance(getattr(part.network, "drop_rate", None), float):
+                part.network.drop_rate = self.dropout  # type: ignore[assignment]
+        return CascadeSystem(model)
+
+    def start(self, checkpoint: str, device: torch.device) -> tuple[nn.Module, tuple[str, ...]]:
+        """The cascade of a checkpoint with the same bodies."""
+        if not self.fits(checkpoint):
+            raise StartError(f"{checkpoint} has a different network than the recipe")
+        model, card = load(checkpoint, device)
+        return model, card.classes
+
+    def fits(self, checkpoint: str) -> bool:
+        """Whether a checkpoint has the same bodies."""
+        card = read_card(checkpoint)
+        return card.architecture == self.architecture(card.architecture.classes)
+
+    def pretrained(self) -> tuple[Tensors, tuple[str, ...]] | None:
+        """The published weights of both bodies, which have the same classes.
+
+        Raises:
+            PretrainedError: there are none.
+            StartError: they are of other networks, or of different classes.
+        """
+        if not self.weights:
+            return None
+        low, high = self._published()
+        counts = {class_count(self.low, low.weights), class_count(self.high, high.weights)}
+        if len(counts) != 1:
+            raise StartError(f"the weights of {self.low.name} and {self.high.name} are of different classes")
+        tensors = {
+            f"{part}_network.network.{name}": value.float()
+            for part, found in (("low", low), ("high", high))
+            for name, value in found.weights.items()
+        }
+        return tensors, classes_of(counts.pop())
+
+    def _published(self) -> tuple[Pretrained, Pretrained]:
+        chosen = self.weights if self.low_weights is None else self.low_weights
+        pairs = (self.low, chosen), (self.high, self.weights)
+        low, high = (find_pretrained(b, None if w == PRETRAINED else Path(w)) for b, w in pairs)
+        return low, high
+
+    def origin(self, start: str = "") -> Origin | None:
+        """Where the weights come from that a run begins with."""
+        if start:
+            card = read_card(start)
+            return card.origin or Origin(weights=f"checkpoint {card.name}", licence="not stated")
+        if not self.weights:
+            return None
+        found = self._published()
+        return Origin(
+            weights="; ".join(dict.fromkeys(p.origin for p in found)),
+            licence="; ".join(dict.fromkeys(p.licence for p in found)),
+        )
+
+
+def class_count(body: Body, weights: Tensors) -> int:
+    """The number of classes of a body's weights.
+
+    Raises:
+        StartError: they are of another network.
+    """
+    with torch.device("meta"):
+        few, more = (create_rgb(body, n).network.state_dict() for n in (10, 11))
+    names = {name for name, value in few.items() if value.shape != more[name].shape}
+    different = [
+        name
+        for name, value in few.items()
+        if not name.endswith("num_batches_tracked")
+        and (name not in weights or (name not in names and weights[name].shape != value.shape))
+    ]
+    if different:
+        raise StartError(
+            f"the weights are not those of {body.name}: {len(different)} tensors differ, {different[0]} first"
+        )
+    return int(weights[next(iter(names))].shape[0])
