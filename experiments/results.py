@@ -159,7 +159,8 @@ def qualities(found: Json) -> str:
         "answered low",
     )
     rows = []
-    for e in sorted(found["qualities"], key=lambda e: int(e["quality"])):
+    # With a single quality the object itself is the only entry.
+    for e in sorted(found.get("qualities", [found]), key=lambda e: int(e["quality"])):
         bold = "**" if e["quality"] == found["quality"] else ""
         cells = [f"{bold}{e['quality']}{bold}", f"{e['step']:g}"]
         for mode in (e["low"], e["both"]):
