@@ -222,6 +222,7 @@ FROM_LOGS: dict[str, tuple[str, Callable[[Json], str]]] = {
     "imagenette-lite": ("evaluate-imagenette-lite.json", qualities),
     "trashnet-lite": ("evaluate-trashnet-lite.json", qualities),
     "photographs": ("evaluate-photographs.json", qualities),
+    "agreement-voc2007": ("agreement-voc2007.json", qualities),
     "imagenette": ("evaluate-imagenette.json", qualities),
     "imagenette-thresholds": ("evaluate-imagenette.json", thresholds),
     "imagenette-guarantees": ("guarantees-imagenette.json", guarantees),
