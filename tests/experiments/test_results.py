@@ -62,7 +62,7 @@ def test_pairs_in_another_order_are_named(tmp_path: Path) -> None:
 
 
 def test_missing_and_damaged_logs_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ResultsError, match=r"evaluate-imagenette\.json: no such log"):
+    with pytest.raises(ResultsError, match=r"evaluate-imagenette-lite\.json: no such log"):
         render(DOCS / "results.md", tmp_path)
     assert read_runs(tmp_path) == {}
     written(tmp_path, log("small-rgb", 0, []))
