@@ -25,7 +25,7 @@ $(READY): pyproject.toml setup.py frequency/_coder.c constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable ./models/checkpoints --editable '.[dev]'
 	@touch $@
 
-test: lint unit ## Style, types, import arrows, then all tests
+test: lint unit ## Style, types, import arrows, then all tests in parallel
 
 lint: $(READY)
 	$(BIN)/ruff check .
