@@ -38,6 +38,7 @@ def adapt(
     labels: Path | None = None,
     size: int | None = None,
     epochs: tuple[int, ...] | None = None,
+    start: str | None = None,
     seed: int | None = None,
     minutes: float | None = None,
     resume: bool = False,
@@ -57,6 +58,7 @@ def adapt(
         labels: a file with a label for each class, if they are not ImageNet's.
         size: side of the images in pixels.
         epochs: of each step; by default, what `schedule.planned` finds.
+        start: checkpoint of the same bodies and classes to begin with, instead of the published weights.
         seed: instead of the recipe's.
         minutes: the most time to train for; by default 50 on a CPU and without a limit on a GPU.
         resume: continue after the last finished epoch.
@@ -87,7 +89,7 @@ def adapt(
         "low_weights": PRETRAINED if low and low != teacher_body.name else None,
     }
     chosen = validated(base.model_dump() | {"name": teacher_body.name, "network": kind}, RECIPE)
-    chosen = chosen.changed(size=size, seed=seed)
+    chosen = chosen.changed(size=size, seed=seed, start=start)
     schedule = _schedule(chosen, folder, training, calibration, on, teacher, minutes, epochs, resume)
     recipe = schedule.recipe
     _announce(teacher, schedule, training)

@@ -1,4 +1,4 @@
-"""The kind of network that recipes call `bodies`: two classifiers of timm or torchvision."""
+"""The kinds of network that recipes call `bodies` and `rgb-body`: classifiers of timm or torchvision."""
 
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -12,7 +12,7 @@ from overtone.models.bodies import create_rgb
 from overtone.training.imagenet import classes_of
 from overtone.training.network_configs import NetworkConfig, StartError, Tensors, register
 from overtone.training.pretrained import Pretrained, find_pretrained
-from overtone.training.systems import CascadeSystem
+from overtone.training.systems import CascadeSystem, SingleSystem
 
 PRETRAINED = "pretrained"
 
@@ -50,8 +50,7 @@ class BodiesConfig(NetworkConfig):
         """The cascade with random weights."""
         model = BodyCascade(self.architecture(classes))
         for part in (model.low_network, model.high_network):
-            if isinstance(getattr(part.network, "drop_rate", None), float):
-                part.network.drop_rate = self.dropout  # type: ignore[assignment]
+            _set_dropout(part.network, self.dropout)
         return CascadeSystem(model)
 
     def start(self, checkpoint: str, device: torch.device) -> tuple[nn.Module, tuple[str, ...]]:
@@ -106,6 +105,47 @@ class BodiesConfig(NetworkConfig):
         )
 
 
+@register
+class RGBBodyConfig(NetworkConfig):
+    """One body on RGB images: the baseline of a cascade of bodies.
+
+    Attributes:
+        weights: "pretrained" for the published weights, a file, or "" to begin at random.
+        dropout: as in `BodiesConfig`.
+    """
+
+    kind: Literal["rgb-body"] = "rgb-body"
+    multiple: ClassVar[int] = 1
+    normalises: ClassVar[bool] = False
+    body: Body
+    weights: str = PRETRAINED
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+
+    @property
+    def rgb(self) -> bool:
+        """It does."""
+        return True
+
+    def build(self, classes: int) -> SingleSystem:
+        """The network with random weights."""
+        model = create_rgb(self.body, classes)
+        _set_dropout(model.network, self.dropout)
+        return SingleSystem(model, None)
+
+    def pretrained(self) -> tuple[Tensors, tuple[str, ...]] | None:
+        """The published weights.
+
+        Raises:
+            PretrainedError: there are none.
+            StartError: they are of another network.
+        """
+        if not self.weights:
+            return None
+        found = find_pretrained(self.body, None if self.weights == PRETRAINED else Path(self.weights))
+        tensors = {f"network.{name}": value.float() for name, value in found.weights.items()}
+        return tensors, classes_of(class_count(self.body, found.weights))
+
+
 def class_count(body: Body, weights: Tensors) -> int:
     """The number of classes of a body's weights.
 
@@ -126,3 +166,8 @@ def class_count(body: Body, weights: Tensors) -> int:
             f"the weights are not those of {body.name}: {len(different)} tensors differ, {different[0]} first"
         )
     return int(weights[next(iter(names))].shape[0])
+
+
+def _set_dropout(network: nn.Module, share: float) -> None:
+    if isinstance(getattr(network, "drop_rate", None), float):
+        network.drop_rate = share  # type: ignore[assignment]

@@ -131,6 +131,9 @@ def adapt(
     epochs: Annotated[
         str | None, typer.Option(help="Of each step, as 28,30, instead of chosen ones.")
     ] = None,
+    start: Annotated[
+        str | None, typer.Option(help="Checkpoint of the same bodies to begin with (default: published weights).")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
     minutes: Minutes = None,
     resume: Resume = False,
@@ -156,6 +159,7 @@ def adapt(
         labels=labels,
         size=size,
         epochs=numbers(epochs, "--epochs", "a number for each step, as in 28,30"),
+        start=start,
         seed=seed,
         minutes=minutes,
         resume=resume,

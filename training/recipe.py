@@ -136,6 +136,7 @@ class Recipe(Section):
     network: Network = CascadeConfig()
     optimiser: Optimiser = Optimiser()
     augment: Augmentation = Augmentation()
+    blend: float = Field(default=0.0, ge=0, le=1, description="share of blended images, if a teacher answers")
     quality: Quality = Quality()
     labels: dict[str, str] = Field(default={}, description="class folder -> the label people read")
     start: str = Field(default="", description="checkpoint whose weights the run begins with")

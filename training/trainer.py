@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from overtone.training import resume
 from overtone.training.data import Batches, EpochSampler, Images, TrainSet, ordered_loader
+from overtone.training.data.augmentation import blended
 from overtone.training.data.cache import open_source
 from overtone.training.inputs import Inputs
 from overtone.training.network_configs import Tensors
@@ -174,6 +175,8 @@ class Trainer:
         what = f"step {active.step + 1} epoch {epoch + 1}/{epochs}"
         for i, (rgb, target) in enumerate(tracked(batches, what, len(sampler))):
             lr = self.recipe.optimiser.rate(epoch + i / len(sampler), epochs)
+            if self.teacher is not None and self.recipe.blend:
+                rgb = blended(rgb, self.recipe.blend, generator)
             x = self.inputs.quantised(rgb, self.inputs.draw(len(rgb), generator))
             sums += self._update(active, lr, x, target.to(self.device), rgb)
         if self.skipped:

@@ -65,3 +65,14 @@ def recoloured(rgb: Tensor, brightness: float, contrast: float, saturation: floa
     grey = (x * GREY).sum(0, keepdim=True)
     changed: Tensor = (grey + (x - grey) * saturation).round().clamp(0, 255).to(torch.uint8)
     return changed
+
+
+def blended(rgb: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Images uint8[N, 3, H, W], about this share of them blended with another one of the batch.
+
+    The other image has a weight of up to a half. A teacher that answers to the same blends shows a student more of
+    what it knows than the images alone do ("function matching", Beyer et al., CVPR 2022, section 3).
+    """
+    drawn, weight = torch.rand(2, len(rgb), 1, 1, 1, generator=generator)
+    weight = torch.where(drawn < share, weight / 2, 0)
+    return torch.lerp(rgb.float(), rgb.roll(1, 0).float(), weight).round().to(torch.uint8)
