@@ -4,11 +4,13 @@ The entropy coder is written twice, in C and in numpy, and both write the same b
 the C extension was built and is used.
 """
 
-from overtone.frequency.codec import Encoded, decode_high, decode_low, encode, encode_bands
+from overtone.frequency.codec import Decoded, Encoded, decode, encode, encode_values, known_values
 from overtone.frequency.coder import accelerated
 from overtone.frequency.dct import coefficients, image
 from overtone.frequency.errors import FrequencyError, PayloadError, ProfileError, WrongProfileError
-from overtone.frequency.header import Header, read_header
+from overtone.frequency.framing import join, split
+from overtone.frequency.header import Header, read_header, read_start
+from overtone.frequency.ladder import THREE_LAYERS, TWO_LAYERS, Layer
 from overtone.frequency.pixels import ImageError, Source, fit, open_rgb
 from overtone.frequency.prior import prior_tables
 from overtone.frequency.profile import Profile
@@ -16,10 +18,14 @@ from overtone.frequency.quantise import dequantise, quantise
 from overtone.frequency.tables import Tables
 
 __all__ = [
+    "THREE_LAYERS",
+    "TWO_LAYERS",
+    "Decoded",
     "Encoded",
     "FrequencyError",
     "Header",
     "ImageError",
+    "Layer",
     "PayloadError",
     "Profile",
     "ProfileError",
@@ -28,15 +34,18 @@ __all__ = [
     "WrongProfileError",
     "accelerated",
     "coefficients",
-    "decode_high",
-    "decode_low",
+    "decode",
     "dequantise",
     "encode",
-    "encode_bands",
+    "encode_values",
     "fit",
     "image",
+    "join",
+    "known_values",
     "open_rgb",
     "prior_tables",
     "quantise",
     "read_header",
+    "read_start",
+    "split",
 ]

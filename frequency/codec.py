@@ -1,5 +1,6 @@
-"""An image to two payloads, and payloads back to quantised coefficients."""
+"""An image to the payloads of its layers, and payloads back to quantised coefficients."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,23 +9,50 @@ from numpy.typing import NDArray
 from overtone.frequency import coder
 from overtone.frequency.dct import coefficients
 from overtone.frequency.errors import PayloadError, WrongProfileError
-from overtone.frequency.header import HIGH_BYTES, Band, Header, checksum, read_header, write_header
+from overtone.frequency.header import Header, checksum, read_header, write_header
+from overtone.frequency.ladder import coarsened
 from overtone.frequency.profile import Profile
 from overtone.frequency.quantise import quantise
 from overtone.frequency.stream import max_body_bytes
+from overtone.frequency.varint import MAX_BYTES
+
+Values = NDArray[np.int16]
+HEADER_BYTES = 8 + 7 * MAX_BYTES
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """Both payloads of one image, and the quality they were made at."""
+    """The payloads of one image, one for each layer of the profile's ladder, and the quality they were made at."""
 
-    low: bytes
-    high: bytes
+    layers: tuple[bytes, ...]
     quality: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of all layers."""
+        return sum(map(len, self.layers))
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What the first layers of an image tell.
+
+    Attributes:
+        values: quantised coefficients int16[C, h, w] of the low channels, followed by the high ones once a layer
+            has told them.
+        steps: float32[C]: what the values are multiples of.
+        quality: the quality of the payloads.
+        layers: how many layers these are.
+    """
+
+    values: Values
+    steps: NDArray[np.float32]
+    quality: int
+    layers: int
 
 
 def encode(rgb: NDArray[np.uint8], profile: Profile, quality: int | None = None) -> Encoded:
-    """Both payloads of an RGB image uint8[S, S, 3], where S is the profile's size.
+    """The payloads of an RGB image uint8[S, S, 3], where S is the profile's size.
 
     `fit` brings any image to that size. The default quality is the profile's.
 
@@ -35,88 +63,98 @@ def encode(rgb: NDArray[np.uint8], profile: Profile, quality: int | None = None)
     if rgb.shape != (profile.size, profile.size, 3):
         raise ValueError(f"need uint8[{profile.size}, {profile.size}, 3] RGB, got {list(rgb.shape)}")
     quality = profile.quality if quality is None else quality
-    steps = np.concatenate([profile.low_steps(quality), profile.high_steps(quality)])
-    planes = quantise(coefficients(rgb, profile.low + profile.high), steps, profile.threshold(quality))
-    return _encode(planes, profile, quality)
+    steps = profile.known_steps(quality, len(profile.ladder))
+    values = quantise(coefficients(rgb, profile.low + profile.high), steps, profile.threshold(quality))
+    return encode_values(values, profile, quality)
 
 
-def encode_bands(low: NDArray[np.int16], high: NDArray[np.int16], profile: Profile, quality: int) -> Encoded:
-    """Both payloads of coefficients int16[C, h, w] that are quantised already; nothing is lost from here on."""
-    _require_band(low, len(profile.low), profile)
-    _require_band(high, len(profile.high), profile)
-    return _encode(np.concatenate([low, high]), profile, quality)
+def encode_values(values: Values, profile: Profile, quality: int) -> Encoded:
+    """The payloads of coefficients int16[C, h, w], low then high, that are quantised with the profile's steps.
+
+    Nothing is lost from here on: `decode` of all payloads returns these values.
+    """
+    shape = (len(profile.low + profile.high), profile.blocks, profile.blocks)
+    if values.dtype != np.int16 or values.shape != shape:
+        raise ValueError(f"need int16{list(shape)}, got {values.dtype}{list(values.shape)}")
+    count = len(profile.ladder)
+    known = [known_values(values, profile, layers) for layers in range(count + 1)]
+    later = [_payload(known, layer, profile, quality, ()) for layer in range(1, count)]
+    first = _payload(known, 0, profile, quality, [len(payload) for payload in later])
+    return Encoded((first, *later), quality)
 
 
-def decode_low(payload: bytes, profile: Profile) -> NDArray[np.int16]:
-    """Quantised coefficients int16[C, h, w] of a low payload.
+def known_values(values: Values, profile: Profile, layers: int) -> Values:
+    """What the first so many layers tell of coefficients int16[C, h, w], as `Decoded.values`."""
+    found, count = values.copy(), len(profile.low) if layers else 0
+    for number, layer in enumerate(profile.ladder[:layers]):
+        channels = profile.channels_of(number)
+        found[channels] = coarsened(values[channels], layer.factor)
+        count = len(values) if layer.band == "high" else count
+    return found[:count]
+
+
+def decode(payloads: Sequence[bytes], profile: Profile, known: Decoded | None = None) -> Decoded:
+    """Decode the payloads of an image's first layers, or of the layers that follow `known` ones.
 
     Raises:
-        WrongProfileError: the payload was written for another profile.
-        PayloadError: the payload is damaged, or is a high payload.
+        WrongProfileError: the first payload was written for another profile.
+        PayloadError: a payload is damaged, not of the layer that comes next, or of another image or profile.
     """
-    header = _read(payload, "low")
+    if not payloads and known is None:
+        raise PayloadError("no payload")
+    for payload in payloads:
+        known = _decode_next(payload, profile, known)
+    assert known is not None
+    return known
+
+
+def _decode_next(payload: bytes, profile: Profile, known: Decoded | None) -> Decoded:
+    header, layer = read_header(payload, len(profile.ladder)), known.layers if known else 0
+    if header.layer != layer:
+        raise PayloadError(f"this is a payload of layer {header.layer + 1} where one of {layer + 1} belongs")
+    if known is None:
+        _check_first(header, profile)
+    elif header.quality != known.quality:
+        raise PayloadError("the payloads are of different qualities")
+    below = known.values if known else np.empty((0, profile.blocks, profile.blocks), np.int16)
+    values = _decode_layer(payload, header, below, profile)
+    return Decoded(values, profile.known_steps(header.quality, layer + 1), header.quality, layer + 1)
+
+
+def _check_first(header: Header, profile: Profile) -> None:
     if header.profile_id != profile.id:
         raise WrongProfileError(
             f"the payload is for profile {(header.profile_id or b'').hex()}, not {profile.id.hex()}; "
             "fetch the profile and encode again"
         )
-    _require_quality(header, profile)
-    if (header.high_size or 0) > HIGH_BYTES + max_body_bytes(len(profile.high), profile.blocks**2):
-        raise PayloadError("damaged payload: its high payload cannot be that large")
-    nothing = np.empty((0, profile.blocks, profile.blocks), dtype=np.int16)
-    return _decode(payload, header, nothing, profile, "")
-
-
-def decode_high(payload: bytes, low: NDArray[np.int16], profile: Profile) -> NDArray[np.int16]:
-    """Quantised coefficients int16[C, h, w] of a high payload, given the decoded low of the same image.
-
-    Raises:
-        PayloadError: the payload is damaged, is a low payload, or belongs to another image or profile.
-    """
-    _require_band(low, len(profile.low), profile)
-    header = _read(payload, "high")
-    _require_quality(header, profile)
-    return _decode(payload, header, low, profile, ", or it belongs to another image or profile")
-
-
-def _encode(planes: NDArray[np.int16], profile: Profile, quality: int) -> Encoded:
-    split = len(profile.low)
-    high = _payload("high", planes, profile, quality, None)
-    return Encoded(_payload("low", planes[:split], profile, quality, len(high)), high, quality)
+    if header.quality not in profile.qualities:
+        raise PayloadError(f"the profile has no quality {header.quality}")
+    for layer, size in enumerate(header.sizes, 1):
+        count = len(profile.plan(layer, header.quality).channels)
+        if size > HEADER_BYTES + max_body_bytes(count, profile.blocks**2):
+            raise PayloadError(f"damaged payload: that of layer {layer + 1} cannot be that large")
 
 
 def _payload(
-    band: Band, planes: NDArray[np.int16], profile: Profile, quality: int, high_size: int | None
+    known: Sequence[Values], layer: int, profile: Profile, quality: int, sizes: Sequence[int]
 ) -> bytes:
-    check = checksum(band, quality, profile.id, high_size, [planes])
-    body = coder.encode_band(planes, profile.plan(band, quality), check & 0xFFFF)
-    return write_header(band, quality, check >> 16, profile.id, high_size) + body
+    """The payload of a layer, given what is known after 0, 1, ... layers."""
+    below, values = known[layer], known[layer + 1]
+    coded = values[profile.channels_of(layer)]
+    profile_id = profile.id
+    check = checksum(layer, quality, profile_id, sizes, [below, coded])
+    before = values[: profile.channels_of(layer).start or 0]
+    body = coder.encode_band(np.concatenate([before, coded]), profile.plan(layer, quality), check & 0xFFFF)
+    return write_header(layer, quality, check >> 16, profile_id, sizes) + body
 
 
-def _decode(
-    payload: bytes, header: Header, known: NDArray[np.int16], profile: Profile, hint: str
-) -> NDArray[np.int16]:
-    plan = profile.plan(header.band, header.quality)
-    band, check = coder.decode_band(payload[header.length :], known, plan)
-    expected = checksum(header.band, header.quality, profile.id, header.high_size, [known, band])
+def _decode_layer(payload: bytes, header: Header, below: Values, profile: Profile) -> Values:
+    channels = profile.channels_of(header.layer)
+    before = below[: channels.start or 0]
+    plan = profile.plan(header.layer, header.quality)
+    coded, check = coder.decode_band(payload[header.length :], before, plan)
+    expected = checksum(header.layer, header.quality, profile.id, header.sizes, [below, coded])
     if expected != header.check << 16 | check:
+        hint = ", or it belongs to another image or profile" if header.layer else ""
         raise PayloadError(f"damaged payload: the checksum is wrong{hint}")
-    return band
-
-
-def _read(payload: bytes, band: Band) -> Header:
-    header = read_header(payload)
-    if header.band != band:
-        raise PayloadError(f"this is a {header.band} payload where a {band} one belongs")
-    return header
-
-
-def _require_quality(header: Header, profile: Profile) -> None:
-    if header.quality not in profile.qualities:
-        raise PayloadError(f"the profile has no quality {header.quality}")
-
-
-def _require_band(band: NDArray[np.int16], channels: int, profile: Profile) -> None:
-    shape = (channels, profile.blocks, profile.blocks)
-    if band.dtype != np.int16 or band.shape != shape:
-        raise ValueError(f"need int16{list(shape)}, got {band.dtype}{list(band.shape)}")
+    return np.concatenate([before, coded, below[channels.stop :]])

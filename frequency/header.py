@@ -1,93 +1,105 @@
-"""The header of a payload: its kind, its profile, and half of a checksum.
+"""The header of a payload: its layer, its profile, and half of a checksum.
 
-byte 0      version << 4 | band (0 low, 1 high)
+byte 0      version << 4 | number of the layer, from 0
 byte 1      quality
 2 bytes     upper half of the checksum, little-endian; the lower half is the state in which the rANS coder ends
-low only    profile id, 4 bytes
-low only    size in bytes of the high payload of the same image, a varint
+layer 0     profile id, 4 bytes
+layer 0     size in bytes of the payload of every further layer of the same image, a varint each
 
 The checksum covers the contents and not the bytes: it is a CRC-32 of the header (with the checksum left zero),
-the profile id and the coefficients; for high, the coefficients of low come before its own. A high payload
-therefore need not name its profile: decoded with another profile, or with the low of another image, it fails the
-checksum.
+the profile id and the coefficients; those of the layers below come before the layer's own. A payload of a further
+layer therefore need not name its profile: decoded with another profile, or with the layers of another image, it
+fails the checksum.
 """
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from overtone.frequency.errors import PayloadError
-from overtone.frequency.varint import MAX_BYTES, read_varint, write_varint
-
-Band = Literal["low", "high"]
+from overtone.frequency.varint import read_varint, write_varint
 
 VERSION: Final = 2
-HIGH_BYTES: Final = 4
-LOW_BYTES: Final = 8  # and the varint
-LARGEST: Final = LOW_BYTES + MAX_BYTES
+MAX_LAYERS: Final = 8
+SHORT_BYTES: Final = 4
+FIRST_BYTES: Final = 8  # and the varints
 _CHECK: Final = slice(2, 4)
 _ID: Final = slice(4, 8)
-_BANDS: Final[tuple[Band, ...]] = ("low", "high")
 
 
 @dataclass(frozen=True)
 class Header:
-    """The header of a payload; `profile_id` and `high_size` are None in a high payload.
+    """The header of a payload; only the payload of layer 0 has a `profile_id`, and `sizes` of the further layers.
 
     `check` is the upper half of the checksum, `length` the size of the header in bytes.
     """
 
-    version: int
-    band: Band
+    layer: int
     quality: int
     profile_id: bytes | None
     check: int
-    high_size: int | None
+    sizes: tuple[int, ...]
     length: int
 
 
-def read_header(payload: bytes) -> Header:
-    """The header of a payload, or of the low payload in front where low and high are joined.
+def read_header(payload: bytes, layers: int) -> Header:
+    """The header of a payload of a ladder of so many layers.
 
-    The checksum is not verified here, because that takes the coefficients; `decode_low` and `decode_high` verify
-    it.
+    The checksum is not verified here, because that takes the coefficients; `decode` verifies it.
 
     Raises:
-        PayloadError: the payload is too short, or of an unknown version or band.
+        PayloadError: the payload is too short, of an unknown version, or of a layer that the ladder lacks.
     """
-    if len(payload) < HIGH_BYTES:
-        raise PayloadError(f"not a payload: {len(payload)} bytes are too few")
-    version, band = payload[0] >> 4, payload[0] & 0x0F
-    if version != VERSION:
-        raise PayloadError(f"not a payload of version {VERSION}")
-    if band >= len(_BANDS):
-        raise PayloadError("damaged payload: neither low nor high")
+    layer, quality = read_start(payload)
+    if layer >= layers:
+        raise PayloadError(f"damaged payload: of layer {layer + 1}, where there are {layers}")
     check = int.from_bytes(payload[_CHECK], "little")
-    if band:
-        return Header(VERSION, "high", payload[1], None, check, None, HIGH_BYTES)
-    if len(payload) <= LOW_BYTES:
-        raise PayloadError(f"not a low payload: {len(payload)} bytes are too few")
-    high_size, length = read_varint(payload, LOW_BYTES)
-    return Header(VERSION, "low", payload[1], bytes(payload[_ID]), check, high_size, length)
+    if layer:
+        return Header(layer, quality, None, check, (), SHORT_BYTES)
+    if len(payload) <= FIRST_BYTES:
+        raise PayloadError(f"not the payload of a first layer: {len(payload)} bytes are too few")
+    sizes, at = [], FIRST_BYTES
+    for _ in range(layers - 1):
+        size, at = read_varint(payload, at)
+        sizes.append(size)
+    return Header(0, quality, bytes(payload[_ID]), check, tuple(sizes), at)
+
+
+def read_start(payload: bytes) -> tuple[int, int]:
+    """The number of a payload's layer, from 0, and its quality; this does not take the profile.
+
+    Raises:
+        PayloadError: the payload is too short, or of an unknown version.
+    """
+    if len(payload) < SHORT_BYTES:
+        raise PayloadError(f"not a payload: {len(payload)} bytes are too few")
+    if payload[0] >> 4 != VERSION:
+        raise PayloadError(f"not a payload of version {VERSION}")
+    return payload[0] & 0x0F, payload[1]
 
 
 def write_header(
-    band: Band, quality: int, check: int, profile_id: bytes = b"", high_size: int | None = None
+    layer: int, quality: int, check: int, profile_id: bytes = b"", sizes: Sequence[int] = ()
 ) -> bytes:
-    """A header; `profile_id` and `high_size` are given for low only."""
-    start = bytes([VERSION << 4 | _BANDS.index(band), quality]) + check.to_bytes(2, "little")
-    return start if high_size is None else start + profile_id + write_varint(high_size)
+    """A header; `profile_id` and `sizes` are given for layer 0 only."""
+    start = bytes([VERSION << 4 | layer, quality]) + check.to_bytes(2, "little")
+    return start if layer else start + profile_id + b"".join(map(write_varint, sizes))
 
 
 def checksum(
-    band: Band, quality: int, profile_id: bytes, high_size: int | None, planes: Iterable[NDArray[np.int16]]
+    layer: int,
+    quality: int,
+    profile_id: bytes,
+    sizes: Sequence[int],
+    planes: Iterable[NDArray[np.int16]],
 ) -> int:
-    """CRC-32 of a payload's contents: band, quality, profile, size of high, and coefficients (see above)."""
-    crc = zlib.crc32(write_header(band, quality, 0) + profile_id + write_varint(high_size or 0))
+    """CRC-32 of a payload's contents: layer, quality, profile, sizes, and coefficients (see above)."""
+    crc = zlib.crc32(bytes([VERSION << 4 | layer, quality, 0, 0]) + profile_id)
+    crc = zlib.crc32(b"".join(map(write_varint, sizes or (0,))), crc)
     for values in planes:
         crc = zlib.crc32(values.astype("<i2").tobytes(), crc)
     return crc

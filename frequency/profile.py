@@ -15,24 +15,26 @@ from numpy.typing import NDArray
 from overtone.frequency.channels import BLOCK, COUNT, HIGH, LOW
 from overtone.frequency.coding_plan import CodingPlan
 from overtone.frequency.errors import ProfileError
-from overtone.frequency.header import Band
+from overtone.frequency.ladder import TWO_LAYERS, Layer, check_ladder
 from overtone.frequency.prior import prior_tables
 from overtone.frequency.quantise import PLAIN
 from overtone.frequency.tables import Tables
 
 MAX_SIZE: Final = 2048
 MAX_STEP: Final = 65_535
-OPTIONAL: Final = "thresholds"
+# Keys that are left out of the JSON where they say nothing, so that older profiles keep their ids.
+OPTIONAL: Final = frozenset({"thresholds", "ladder"})
 MAX_JSON: Final = 4 << 20  # bytes: the most that a hostile server can make a device inflate
 
 
 @dataclass(frozen=True)
 class Profile:
-    """Image size, channels, steps, tables and labels. Immutable, and checked when it is made.
+    """Image size, channels, ladder, steps, tables and labels. Immutable, and checked when it is made.
 
     `steps[q][c]` belongs to `qualities[q]` and channel `(low + high)[c]`. Qualities ascend, the first taking the
     fewest bytes; `quality` is the default. From `thresholds[q]` hundredths of a step on, a value is rounded
-    away from zero; where there are no thresholds, values are rounded to nearest.
+    away from zero; where there are no thresholds, values are rounded to nearest. `ladder` lists the layers of
+    payloads, the same ones at every quality.
 
     Raises:
         ProfileError: a field is wrong; the message says which one, and why.
@@ -48,6 +50,7 @@ class Profile:
     tables: Tables
     labels: tuple[str, ...]
     thresholds: tuple[int, ...] = ()
+    ladder: tuple[Layer, ...] = TWO_LAYERS
 
     def __post_init__(self) -> None:
         _check(self)
@@ -114,27 +117,45 @@ class Profile:
         """float32[C]: the steps of the high channels."""
         return np.array(self.steps[self.index(quality)][len(self.low) :], dtype=np.float32)
 
-    def plan(self, band: Band, quality: int) -> CodingPlan:
-        """How to code a band at a quality; made once and cached."""
-        key = (band, self.index(quality))
+    def channels_of(self, layer: int) -> slice:
+        """The numbers, in low + high, of the channels that a layer codes."""
+        split = len(self.low)
+        return slice(split) if self.ladder[layer].band == "low" else slice(split, split + len(self.high))
+
+    def known_steps(self, quality: int, layers: int) -> NDArray[np.float32]:
+        """float32[C]: the steps of what the first so many layers tell; C is that of low, or of low + high."""
+        found = np.array(self.steps[self.index(quality)], dtype=np.float32)
+        count = len(self.low)
+        for number, layer in enumerate(self.ladder[:layers]):
+            if layer.band == "high":
+                count = len(found)
+            channels = self.channels_of(number)
+            found[channels] = np.array(self.steps[self.index(quality)], np.float32)[channels] * layer.factor
+        return found[:count]
+
+    def plan(self, layer: int, quality: int) -> CodingPlan:
+        """How to code a layer at a quality; made once and cached."""
+        key = (layer, self.index(quality))
         if key not in self._plans:
-            channels, split = self.low + self.high, len(self.low)
-            numbers = range(split) if band == "low" else range(split, len(channels))
-            self._plans[key] = self.tables.plan(channels, numbers, self.steps[key[1]], key[1])
+            channels, coded = self.low + self.high, self.channels_of(layer)
+            steps = tuple(map(int, self.known_steps(quality, layer + 1)))
+            self._plans[key] = self.tables.plan(channels, range(len(channels))[coded], steps, key[1])
         return self._plans[key]
 
     @cached_property
-    def _plans(self) -> dict[tuple[Band, int], CodingPlan]:
+    def _plans(self) -> dict[tuple[int, int], CodingPlan]:
         return {}
 
     def to_json(self) -> str:
         """Canonical JSON, of which the id is computed: keys sorted, no spaces, non-ASCII letters as they are.
 
-        The key of the thresholds is left out where there are none, so that profiles from before there were
-        thresholds keep their ids.
+        The keys of thresholds and ladder are left out where there are none or the usual two layers, so that
+        profiles from before there were such keys keep their ids.
         """
         values = {
-            f.name: getattr(self, f.name) for f in fields(self) if f.name != OPTIONAL or self.thresholds
+            f.name: getattr(self, f.name)
+            for f in fields(self)
+            if f.name not in OPTIONAL or getattr(self, f.name) != f.default
         }
         return json.dumps(
             values | {"tables": self.tables.to_json()},
@@ -155,12 +176,15 @@ class Profile:
         except (ValueError, RecursionError) as error:
             raise ProfileError(f"the profile is not JSON ({error})") from None
         names = {f.name for f in fields(cls)}
-        if not isinstance(parsed, dict) or parsed.keys() | {OPTIONAL} != names:
+        if not isinstance(parsed, dict) or parsed.keys() | OPTIONAL != names:
             raise ProfileError(
-                f"a profile is a JSON object with the keys {sorted(names)}, {OPTIONAL} if it has any"
+                f"a profile is a JSON object with the keys {sorted(names)}, of which {sorted(OPTIONAL)} are optional"
             )
         values = {key: _frozen(value) for key, value in parsed.items()}
-        return cls(**values | {"tables": Tables.from_json(values["tables"])})
+        values["tables"] = Tables.from_json(values["tables"])
+        if "ladder" in values:
+            values["ladder"] = check_ladder(values["ladder"])
+        return cls(**values)
 
     def pack(self) -> bytes:
         """The canonical JSON compressed with zlib, as it is sent to devices."""
@@ -211,6 +235,7 @@ def _check(p: Profile) -> None:
     _require(isinstance(p.tables, Tables), "tables: not tables")
     one_each = _ints(p.thresholds, 50, 99) and len(p.thresholds) == len(p.qualities)
     _require(p.thresholds == () or one_each, "thresholds: need one from 50 to 99 per quality, or none")
+    check_ladder(p.ladder)
     p.tables.check(channels, len(p.qualities))
 
 

@@ -3,7 +3,7 @@
 from overtone.models.architectures import AnyArchitecture, build
 from overtone.models.bodies import Body
 from overtone.models.body_cascade import BodyArchitecture, BodyCascade
-from overtone.models.card import Accuracy, Card, CardError, Costs, Origin, Temperature, Training
+from overtone.models.card import Accuracy, Card, CardError, Costs, Origin, Training
 from overtone.models.cascade import Cascade, State
 from overtone.models.checkpoint import CheckpointError, bundled, find, load, read_card, rewrite, save
 from overtone.models.cost import Cost, cost
@@ -30,7 +30,6 @@ __all__ = [
     "Origin",
     "ResNetCascade",
     "State",
-    "Temperature",
     "Training",
     "build",
     "bundled",

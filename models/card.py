@@ -1,6 +1,6 @@
 """The card: what a checkpoint says about itself, stored as JSON in the metadata of its safetensors file."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -37,13 +37,6 @@ def one_line(error: ValidationError) -> str:
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
-
-
-class Temperature(_Section):
-    """What each stage's logits are divided by before the softmax (Guo et al. 2017)."""
-
-    low: float = Field(default=1.0, gt=0)
-    high: float = Field(default=1.0, gt=0)
 
 
 class Accuracy(_Section):
@@ -111,7 +104,8 @@ class Card(_Section):
     profile: Profile
     # Names of the class folders of the training data, in the order of the profile's labels.
     classes: tuple[str, ...]
-    temperature: Temperature = Temperature()
+    # What logits are divided by before the softmax (Guo et al. 2017), for each number of layers from 1 on.
+    temperatures: tuple[Annotated[float, Field(gt=0)], ...]
     # How low's logits are mixed into the high answer; None uses high's logits alone.
     mix: Mix | None = None
     operating_points: tuple[OperatingPoint, ...] = Field(min_length=1)
@@ -121,6 +115,15 @@ class Card(_Section):
     training: Training | None = None
     origin: Origin | None = None
     accuracy: tuple[Accuracy, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_two_temperatures(cls, value: Any) -> Any:
+        # Cards of ladders of two layers were written with a `temperature` of low and high.
+        if isinstance(value, dict) and isinstance(two := value.get("temperature"), dict):
+            rest = {key: entry for key, entry in value.items() if key != "temperature"}
+            return rest | {"temperatures": (two.get("low", 1.0), two.get("high", 1.0))}
+        return value
 
     @field_validator("profile", mode="before")
     @classmethod
@@ -135,6 +138,18 @@ class Card(_Section):
     def _certificates_hold(self, info: ValidationInfo) -> "Card":
         if not (info.context or {}).get(STALE):
             self.check()
+        return self
+
+    @model_validator(mode="after")
+    def _one_for_each_layer(self) -> Self:
+        layers = len(self.profile.ladder)
+        if len(self.temperatures) != layers:
+            raise ValueError(f"temperatures: need one for each of {layers} layers")
+        for point in self.operating_points:
+            if len(point.thresholds) != layers - 1:
+                raise ValueError(
+                    f"operating point {point.name}: need {layers - 1} thresholds for {layers} layers"
+                )
         return self
 
     def check(self) -> None:
@@ -171,10 +186,6 @@ class Card(_Section):
                 if choice is not None and point.quality == choice:
                     return point
         return found[0]
-
-    def threshold(self, name: str | None = None, quality: int | None = None) -> float:
-        """The confidence from which on a low answer is final; arguments as in `point`."""
-        return self.point(name, quality).threshold
 
     def certified(self) -> dict[str, tuple[int, ...]]:
         """By operating point, the qualities for which it is certified."""

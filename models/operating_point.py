@@ -1,16 +1,14 @@
-"""An operating point: from which confidence on a low answer is final, and what is guaranteed of it."""
+"""An operating point: from which confidence on an answer is final, and what is guaranteed of it."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Method = Literal["risk control", "high probability", "share", "bytes"]
 
 
 class OperatingPoint(BaseModel):
-    """A threshold on the confidence of the low answer, and its certificate.
+    """Thresholds on the confidence of the answer after each layer, and their certificate.
 
     Every guarantee is about images drawn from the same source as the `n` calibration images, at one quality
     of one profile. By `method`:
@@ -19,16 +17,20 @@ class OperatingPoint(BaseModel):
       images (conformal risk control, Angelopoulos et al. 2022, theorem 1);
     - "high probability": it loses at most `alpha`, except with probability `delta` over that choice (fixed
       sequence of Clopper-Pearson bounds, as in Learn then Test, Angelopoulos et al. 2021);
-    - "share": high is requested for at most `share` of the images, in expectation over that choice;
+    - "share": more than the first layer is requested for at most `share` of the images, in expectation over that
+      choice;
     - "bytes": the mean payload is at most `bytes`, in expectation over that choice, provided that no image
       takes more bytes than the largest of the n;
-    - None: nothing is guaranteed; the threshold was chosen by hand.
+    - None: nothing is guaranteed; the thresholds were chosen by hand.
 
     Attributes:
+        thresholds: after each layer but the last, the confidence from which on the answer is final.
+        all_below: after each layer but the last, the confidence below which all further layers are requested at
+            once, and not only the next one; empty if always only the next one is.
         k: how many of the n images would be lost by answering early.
-        quality: the quality of the profile at which the threshold was chosen.
+        quality: the quality of the profile at which the thresholds were chosen.
         profile: id of the profile, in hexadecimal.
-        exit_share: share of the n images that low answers.
+        exit_share: share of the n images that the first layer answers.
         mean_bytes: mean payload bytes of the n images.
         data: name of the data set and split of the n images.
     """
@@ -36,7 +38,8 @@ class OperatingPoint(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
-    threshold: float = Field(ge=0)
+    thresholds: tuple[Annotated[float, Field(ge=0)], ...] = Field(min_length=1)
+    all_below: tuple[Annotated[float, Field(ge=0)], ...] = ()
     method: Method | None = None
     alpha: float | None = None
     delta: float | None = None
@@ -52,13 +55,29 @@ class OperatingPoint(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _ignore_empty_rule(cls, value: Any) -> Any:
-        # The bundled cards have this key, always empty: a threshold decides.
-        if isinstance(value, dict) and value.get("rule", ...) is None:
-            return {key: entry for key, entry in value.items() if key != "rule"}
+    def _read_one_threshold(cls, value: Any) -> Any:
+        # Cards of ladders of two layers were written with one `threshold`, and a `rule` that is always empty.
+        if isinstance(value, dict) and "threshold" in value:
+            rest = {key: entry for key, entry in value.items() if key not in ("threshold", "rule")}
+            return rest | {"thresholds": (value["threshold"],)}
         return value
 
-    def escalates(self, probabilities: NDArray[np.floating]) -> NDArray[np.bool_]:
-        """Whether high is requested, bool[n], given low's probabilities [n, classes]."""
-        unsure: NDArray[np.bool_] = probabilities.max(axis=-1) < self.threshold
-        return unsure
+    @model_validator(mode="after")
+    def _as_many(self) -> Self:
+        if len(self.all_below) not in (0, len(self.thresholds)):
+            raise ValueError("all_below: need one for each threshold, or none")
+        return self
+
+    def wanted(self, confidence: float, layers: int) -> int:
+        """How many layers the answer takes, given its confidence after the first `layers` of them.
+
+        As many as there are already if the answer is final.
+        """
+        if layers > len(self.thresholds) or confidence >= self.thresholds[layers - 1]:
+            return layers
+        at_once = self.all_below and confidence < self.all_below[layers - 1]
+        return len(self.thresholds) + 1 if at_once else layers + 1
+
+    def confident(self, confidence: float, layers: int) -> bool:
+        """Whether an answer after so many layers reaches its threshold; after the last one, that of the one before."""
+        return confidence >= self.thresholds[min(layers, len(self.thresholds)) - 1]

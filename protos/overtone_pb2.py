@@ -24,49 +24,49 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0eovertone.proto\x12\x0bovertone.v1\"\xcf\x01\n\x08Upstream\x12#\n\x05hello\x18\x01 \x01(\x0b\x32\x12.overtone.v1.HelloH\x00\x12#\n\x05image\x18\x02 \x01(\x0b\x32\x12.overtone.v1.ImageH\x00\x12&\n\x04high\x18\x03 \x01(\x0b\x32\x16.overtone.v1.HighChunkH\x00\x12%\n\x06\x63\x61ncel\x18\x04 \x01(\x0b\x32\x13.overtone.v1.CancelH\x00\x12\x1f\n\x03\x65nd\x18\x05 \x01(\x0b\x32\x10.overtone.v1.EndH\x00\x42\t\n\x07message\"\xe0\x01\n\nDownstream\x12\'\n\x07welcome\x18\x01 \x01(\x0b\x32\x14.overtone.v1.WelcomeH\x00\x12%\n\x06\x61nswer\x18\x02 \x01(\x0b\x32\x13.overtone.v1.AnswerH\x00\x12*\n\tneed_high\x18\x03 \x01(\x0b\x32\x15.overtone.v1.NeedHighH\x00\x12#\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x12.overtone.v1.ErrorH\x00\x12&\n\x07go_away\x18\x05 \x01(\x0b\x32\x13.overtone.v1.GoAwayH\x00\x42\t\n\x07message\"D\n\x07Options\x12\x17\n\x0foperating_point\x18\x01 \x01(\t\x12\x0b\n\x03top\x18\x02 \x01(\r\x12\x13\n\x0b\x64\x65\x61\x64line_ms\x18\x03 \x01(\r\"B\n\x05Hello\x12\x12\n\nprofile_id\x18\x01 \x01(\x0c\x12%\n\x07options\x18\x02 \x01(\x0b\x32\x14.overtone.v1.Options\"=\n\x07Welcome\x12\x12\n\nprofile_id\x18\x01 \x01(\x0c\x12\x0f\n\x07\x63redits\x18\x02 \x01(\r\x12\r\n\x05model\x18\x03 \x01(\t\"6\n\x05Image\x12\n\n\x02id\x18\x01 \x01(\r\x12\x0b\n\x03low\x18\x02 \x01(\x0c\x12\x14\n\x0chigh_follows\x18\x03 \x01(\x08\"C\n\tHighChunk\x12\n\n\x02id\x18\x01 \x01(\r\x12\x0e\n\x06offset\x18\x02 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12\x0c\n\x04last\x18\x04 \x01(\x08\"\x14\n\x06\x43\x61ncel\x12\n\n\x02id\x18\x01 \x01(\r\"\x05\n\x03\x45nd\"+\n\x05Score\x12\r\n\x05index\x18\x01 \x01(\r\x12\x13\n\x0bprobability\x18\x02 \x01(\x02\"\x91\x01\n\x06\x41nswer\x12\n\n\x02id\x18\x01 \x01(\r\x12!\n\x05stage\x18\x02 \x01(\x0e\x32\x12.overtone.v1.Stage\x12\x11\n\tconfident\x18\x03 \x01(\x08\x12\x1f\n\x03top\x18\x04 \x03(\x0b\x32\x12.overtone.v1.Score\x12\x10\n\x08queue_us\x18\x05 \x01(\r\x12\x12\n\ncompute_us\x18\x06 \x01(\r\"J\n\x08NeedHigh\x12\n\n\x02id\x18\x01 \x01(\r\x12\x11\n\tsend_both\x18\x02 \x01(\x08\x12\x1f\n\x03low\x18\x03 \x01(\x0b\x32\x12.overtone.v1.Score\"J\n\x05\x45rror\x12\n\n\x02id\x18\x01 \x01(\r\x12\x0c\n\x04\x63ode\x18\x02 \x01(\r\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x16\n\x0eretry_after_ms\x18\x04 \x01(\r\"\x18\n\x06GoAway\x12\x0e\n\x06reason\x18\x01 \x01(\t\"S\n\x0f\x43lassifyRequest\x12\x0b\n\x03low\x18\x01 \x01(\x0c\x12\x0c\n\x04high\x18\x02 \x01(\x0c\x12%\n\x07options\x18\x03 \x01(\x0b\x32\x14.overtone.v1.Options\"\x16\n\x14\x44\x65scribeModelRequest\"H\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nprofile_id\x18\x02 \x01(\x0c\x12\x0f\n\x07profile\x18\x03 \x01(\x0c\x12\x0c\n\x04\x63\x61rd\x18\x04 \x01(\t*Q\n\x05Stage\x12\x15\n\x11STAGE_UNSPECIFIED\x10\x00\x12\r\n\tSTAGE_LOW\x10\x01\x12\x0e\n\nSTAGE_HIGH\x10\x02\x12\x12\n\x0eSTAGE_BROWNOUT\x10\x03\x32\xcf\x01\n\x07\x43\x61scade\x12=\n\x07Session\x12\x15.overtone.v1.Upstream\x1a\x17.overtone.v1.Downstream(\x01\x30\x01\x12=\n\x08\x43lassify\x12\x1c.overtone.v1.ClassifyRequest\x1a\x13.overtone.v1.Answer\x12\x46\n\rDescribeModel\x12!.overtone.v1.DescribeModelRequest\x1a\x12.overtone.v1.Modelb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0eovertone.proto\x12\x0bovertone.v2\"\xcc\x01\n\x08Upstream\x12#\n\x05hello\x18\x01 \x01(\x0b\x32\x12.overtone.v2.HelloH\x00\x12#\n\x05image\x18\x02 \x01(\x0b\x32\x12.overtone.v2.ImageH\x00\x12#\n\x05\x63hunk\x18\x03 \x01(\x0b\x32\x12.overtone.v2.ChunkH\x00\x12%\n\x06\x63\x61ncel\x18\x04 \x01(\x0b\x32\x13.overtone.v2.CancelH\x00\x12\x1f\n\x03\x65nd\x18\x05 \x01(\x0b\x32\x10.overtone.v2.EndH\x00\x42\t\n\x07message\"\xe0\x01\n\nDownstream\x12\'\n\x07welcome\x18\x01 \x01(\x0b\x32\x14.overtone.v2.WelcomeH\x00\x12%\n\x06\x61nswer\x18\x02 \x01(\x0b\x32\x13.overtone.v2.AnswerH\x00\x12*\n\tneed_more\x18\x03 \x01(\x0b\x32\x15.overtone.v2.NeedMoreH\x00\x12#\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x12.overtone.v2.ErrorH\x00\x12&\n\x07go_away\x18\x05 \x01(\x0b\x32\x13.overtone.v2.GoAwayH\x00\x42\t\n\x07message\"D\n\x07Options\x12\x17\n\x0foperating_point\x18\x01 \x01(\t\x12\x0b\n\x03top\x18\x02 \x01(\r\x12\x13\n\x0b\x64\x65\x61\x64line_ms\x18\x03 \x01(\r\"B\n\x05Hello\x12\x12\n\nprofile_id\x18\x01 \x01(\x0c\x12%\n\x07options\x18\x02 \x01(\x0b\x32\x14.overtone.v2.Options\"=\n\x07Welcome\x12\x12\n\nprofile_id\x18\x01 \x01(\x0c\x12\x0f\n\x07\x63redits\x18\x02 \x01(\r\x12\r\n\x05model\x18\x03 \x01(\t\"5\n\x05Image\x12\n\n\x02id\x18\x01 \x01(\r\x12\x0e\n\x06layers\x18\x02 \x03(\x0c\x12\x10\n\x08promised\x18\x03 \x01(\r\"N\n\x05\x43hunk\x12\n\n\x02id\x18\x01 \x01(\r\x12\r\n\x05layer\x18\x02 \x01(\r\x12\x0e\n\x06offset\x18\x03 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x12\x0c\n\x04last\x18\x05 \x01(\x08\"\x14\n\x06\x43\x61ncel\x12\n\n\x02id\x18\x01 \x01(\r\"\x05\n\x03\x45nd\"+\n\x05Score\x12\r\n\x05index\x18\x01 \x01(\r\x12\x13\n\x0bprobability\x18\x02 \x01(\x02\"\xa1\x01\n\x06\x41nswer\x12\n\n\x02id\x18\x01 \x01(\r\x12!\n\x05stage\x18\x02 \x01(\x0e\x32\x12.overtone.v2.Stage\x12\x11\n\tconfident\x18\x03 \x01(\x08\x12\x1f\n\x03top\x18\x04 \x03(\x0b\x32\x12.overtone.v2.Score\x12\x10\n\x08queue_us\x18\x05 \x01(\r\x12\x12\n\ncompute_us\x18\x06 \x01(\r\x12\x0e\n\x06layers\x18\x07 \x01(\r\"Y\n\x08NeedMore\x12\n\n\x02id\x18\x01 \x01(\r\x12\x0e\n\x06layers\x18\x02 \x01(\r\x12\r\n\x05\x61gain\x18\x03 \x01(\x08\x12\"\n\x06so_far\x18\x04 \x01(\x0b\x32\x12.overtone.v2.Score\"J\n\x05\x45rror\x12\n\n\x02id\x18\x01 \x01(\r\x12\x0c\n\x04\x63ode\x18\x02 \x01(\r\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x16\n\x0eretry_after_ms\x18\x04 \x01(\r\"\x18\n\x06GoAway\x12\x0e\n\x06reason\x18\x01 \x01(\t\"H\n\x0f\x43lassifyRequest\x12\x0e\n\x06layers\x18\x01 \x03(\x0c\x12%\n\x07options\x18\x02 \x01(\x0b\x32\x14.overtone.v2.Options\"\x16\n\x14\x44\x65scribeModelRequest\"H\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nprofile_id\x18\x02 \x01(\x0c\x12\x0f\n\x07profile\x18\x03 \x01(\x0c\x12\x0c\n\x04\x63\x61rd\x18\x04 \x01(\t*Q\n\x05Stage\x12\x15\n\x11STAGE_UNSPECIFIED\x10\x00\x12\r\n\tSTAGE_LOW\x10\x01\x12\x0e\n\nSTAGE_HIGH\x10\x02\x12\x12\n\x0eSTAGE_BROWNOUT\x10\x03\x32\xcf\x01\n\x07\x43\x61scade\x12=\n\x07Session\x12\x15.overtone.v2.Upstream\x1a\x17.overtone.v2.Downstream(\x01\x30\x01\x12=\n\x08\x43lassify\x12\x1c.overtone.v2.ClassifyRequest\x1a\x13.overtone.v2.Answer\x12\x46\n\rDescribeModel\x12!.overtone.v2.DescribeModelRequest\x1a\x12.overtone.v2.Modelb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'overtone_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_STAGE']._serialized_start=1377
-  _globals['_STAGE']._serialized_end=1458
+  _globals['_STAGE']._serialized_start=1404
+  _globals['_STAGE']._serialized_end=1485
   _globals['_UPSTREAM']._serialized_start=32
-  _globals['_UPSTREAM']._serialized_end=239
-  _globals['_DOWNSTREAM']._serialized_start=242
-  _globals['_DOWNSTREAM']._serialized_end=466
-  _globals['_OPTIONS']._serialized_start=468
-  _globals['_OPTIONS']._serialized_end=536
-  _globals['_HELLO']._serialized_start=538
-  _globals['_HELLO']._serialized_end=604
-  _globals['_WELCOME']._serialized_start=606
-  _globals['_WELCOME']._serialized_end=667
-  _globals['_IMAGE']._serialized_start=669
-  _globals['_IMAGE']._serialized_end=723
-  _globals['_HIGHCHUNK']._serialized_start=725
-  _globals['_HIGHCHUNK']._serialized_end=792
-  _globals['_CANCEL']._serialized_start=794
-  _globals['_CANCEL']._serialized_end=814
-  _globals['_END']._serialized_start=816
-  _globals['_END']._serialized_end=821
-  _globals['_SCORE']._serialized_start=823
-  _globals['_SCORE']._serialized_end=866
-  _globals['_ANSWER']._serialized_start=869
-  _globals['_ANSWER']._serialized_end=1014
-  _globals['_NEEDHIGH']._serialized_start=1016
-  _globals['_NEEDHIGH']._serialized_end=1090
-  _globals['_ERROR']._serialized_start=1092
-  _globals['_ERROR']._serialized_end=1166
-  _globals['_GOAWAY']._serialized_start=1168
-  _globals['_GOAWAY']._serialized_end=1192
-  _globals['_CLASSIFYREQUEST']._serialized_start=1194
-  _globals['_CLASSIFYREQUEST']._serialized_end=1277
-  _globals['_DESCRIBEMODELREQUEST']._serialized_start=1279
-  _globals['_DESCRIBEMODELREQUEST']._serialized_end=1301
-  _globals['_MODEL']._serialized_start=1303
-  _globals['_MODEL']._serialized_end=1375
-  _globals['_CASCADE']._serialized_start=1461
-  _globals['_CASCADE']._serialized_end=1668
+  _globals['_UPSTREAM']._serialized_end=236
+  _globals['_DOWNSTREAM']._serialized_start=239
+  _globals['_DOWNSTREAM']._serialized_end=463
+  _globals['_OPTIONS']._serialized_start=465
+  _globals['_OPTIONS']._serialized_end=533
+  _globals['_HELLO']._serialized_start=535
+  _globals['_HELLO']._serialized_end=601
+  _globals['_WELCOME']._serialized_start=603
+  _globals['_WELCOME']._serialized_end=664
+  _globals['_IMAGE']._serialized_start=666
+  _globals['_IMAGE']._serialized_end=719
+  _globals['_CHUNK']._serialized_start=721
+  _globals['_CHUNK']._serialized_end=799
+  _globals['_CANCEL']._serialized_start=801
+  _globals['_CANCEL']._serialized_end=821
+  _globals['_END']._serialized_start=823
+  _globals['_END']._serialized_end=828
+  _globals['_SCORE']._serialized_start=830
+  _globals['_SCORE']._serialized_end=873
+  _globals['_ANSWER']._serialized_start=876
+  _globals['_ANSWER']._serialized_end=1037
+  _globals['_NEEDMORE']._serialized_start=1039
+  _globals['_NEEDMORE']._serialized_end=1128
+  _globals['_ERROR']._serialized_start=1130
+  _globals['_ERROR']._serialized_end=1204
+  _globals['_GOAWAY']._serialized_start=1206
+  _globals['_GOAWAY']._serialized_end=1230
+  _globals['_CLASSIFYREQUEST']._serialized_start=1232
+  _globals['_CLASSIFYREQUEST']._serialized_end=1304
+  _globals['_DESCRIBEMODELREQUEST']._serialized_start=1306
+  _globals['_DESCRIBEMODELREQUEST']._serialized_end=1328
+  _globals['_MODEL']._serialized_start=1330
+  _globals['_MODEL']._serialized_end=1402
+  _globals['_CASCADE']._serialized_start=1488
+  _globals['_CASCADE']._serialized_end=1695
 # @@protoc_insertion_point(module_scope)

@@ -19,32 +19,32 @@ STAGE_HIGH: Stage
 STAGE_BROWNOUT: Stage
 
 class Upstream(_message.Message):
-    __slots__ = ("hello", "image", "high", "cancel", "end")
+    __slots__ = ("hello", "image", "chunk", "cancel", "end")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     IMAGE_FIELD_NUMBER: _ClassVar[int]
-    HIGH_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_FIELD_NUMBER: _ClassVar[int]
     CANCEL_FIELD_NUMBER: _ClassVar[int]
     END_FIELD_NUMBER: _ClassVar[int]
     hello: Hello
     image: Image
-    high: HighChunk
+    chunk: Chunk
     cancel: Cancel
     end: End
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., image: _Optional[_Union[Image, _Mapping]] = ..., high: _Optional[_Union[HighChunk, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., end: _Optional[_Union[End, _Mapping]] = ...) -> None: ...
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., image: _Optional[_Union[Image, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., end: _Optional[_Union[End, _Mapping]] = ...) -> None: ...
 
 class Downstream(_message.Message):
-    __slots__ = ("welcome", "answer", "need_high", "error", "go_away")
+    __slots__ = ("welcome", "answer", "need_more", "error", "go_away")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     ANSWER_FIELD_NUMBER: _ClassVar[int]
-    NEED_HIGH_FIELD_NUMBER: _ClassVar[int]
+    NEED_MORE_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     GO_AWAY_FIELD_NUMBER: _ClassVar[int]
     welcome: Welcome
     answer: Answer
-    need_high: NeedHigh
+    need_more: NeedMore
     error: Error
     go_away: GoAway
-    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., answer: _Optional[_Union[Answer, _Mapping]] = ..., need_high: _Optional[_Union[NeedHigh, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., go_away: _Optional[_Union[GoAway, _Mapping]] = ...) -> None: ...
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., answer: _Optional[_Union[Answer, _Mapping]] = ..., need_more: _Optional[_Union[NeedMore, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., go_away: _Optional[_Union[GoAway, _Mapping]] = ...) -> None: ...
 
 class Options(_message.Message):
     __slots__ = ("operating_point", "top", "deadline_ms")
@@ -75,26 +75,28 @@ class Welcome(_message.Message):
     def __init__(self, profile_id: _Optional[bytes] = ..., credits: _Optional[int] = ..., model: _Optional[str] = ...) -> None: ...
 
 class Image(_message.Message):
-    __slots__ = ("id", "low", "high_follows")
+    __slots__ = ("id", "layers", "promised")
     ID_FIELD_NUMBER: _ClassVar[int]
-    LOW_FIELD_NUMBER: _ClassVar[int]
-    HIGH_FOLLOWS_FIELD_NUMBER: _ClassVar[int]
+    LAYERS_FIELD_NUMBER: _ClassVar[int]
+    PROMISED_FIELD_NUMBER: _ClassVar[int]
     id: int
-    low: bytes
-    high_follows: bool
-    def __init__(self, id: _Optional[int] = ..., low: _Optional[bytes] = ..., high_follows: _Optional[bool] = ...) -> None: ...
+    layers: _containers.RepeatedScalarFieldContainer[bytes]
+    promised: int
+    def __init__(self, id: _Optional[int] = ..., layers: _Optional[_Iterable[bytes]] = ..., promised: _Optional[int] = ...) -> None: ...
 
-class HighChunk(_message.Message):
-    __slots__ = ("id", "offset", "data", "last")
+class Chunk(_message.Message):
+    __slots__ = ("id", "layer", "offset", "data", "last")
     ID_FIELD_NUMBER: _ClassVar[int]
+    LAYER_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
     LAST_FIELD_NUMBER: _ClassVar[int]
     id: int
+    layer: int
     offset: int
     data: bytes
     last: bool
-    def __init__(self, id: _Optional[int] = ..., offset: _Optional[int] = ..., data: _Optional[bytes] = ..., last: _Optional[bool] = ...) -> None: ...
+    def __init__(self, id: _Optional[int] = ..., layer: _Optional[int] = ..., offset: _Optional[int] = ..., data: _Optional[bytes] = ..., last: _Optional[bool] = ...) -> None: ...
 
 class Cancel(_message.Message):
     __slots__ = ("id",)
@@ -115,30 +117,34 @@ class Score(_message.Message):
     def __init__(self, index: _Optional[int] = ..., probability: _Optional[float] = ...) -> None: ...
 
 class Answer(_message.Message):
-    __slots__ = ("id", "stage", "confident", "top", "queue_us", "compute_us")
+    __slots__ = ("id", "stage", "confident", "top", "queue_us", "compute_us", "layers")
     ID_FIELD_NUMBER: _ClassVar[int]
     STAGE_FIELD_NUMBER: _ClassVar[int]
     CONFIDENT_FIELD_NUMBER: _ClassVar[int]
     TOP_FIELD_NUMBER: _ClassVar[int]
     QUEUE_US_FIELD_NUMBER: _ClassVar[int]
     COMPUTE_US_FIELD_NUMBER: _ClassVar[int]
+    LAYERS_FIELD_NUMBER: _ClassVar[int]
     id: int
     stage: Stage
     confident: bool
     top: _containers.RepeatedCompositeFieldContainer[Score]
     queue_us: int
     compute_us: int
-    def __init__(self, id: _Optional[int] = ..., stage: _Optional[_Union[Stage, str]] = ..., confident: _Optional[bool] = ..., top: _Optional[_Iterable[_Union[Score, _Mapping]]] = ..., queue_us: _Optional[int] = ..., compute_us: _Optional[int] = ...) -> None: ...
+    layers: int
+    def __init__(self, id: _Optional[int] = ..., stage: _Optional[_Union[Stage, str]] = ..., confident: _Optional[bool] = ..., top: _Optional[_Iterable[_Union[Score, _Mapping]]] = ..., queue_us: _Optional[int] = ..., compute_us: _Optional[int] = ..., layers: _Optional[int] = ...) -> None: ...
 
-class NeedHigh(_message.Message):
-    __slots__ = ("id", "send_both", "low")
+class NeedMore(_message.Message):
+    __slots__ = ("id", "layers", "again", "so_far")
     ID_FIELD_NUMBER: _ClassVar[int]
-    SEND_BOTH_FIELD_NUMBER: _ClassVar[int]
-    LOW_FIELD_NUMBER: _ClassVar[int]
+    LAYERS_FIELD_NUMBER: _ClassVar[int]
+    AGAIN_FIELD_NUMBER: _ClassVar[int]
+    SO_FAR_FIELD_NUMBER: _ClassVar[int]
     id: int
-    send_both: bool
-    low: Score
-    def __init__(self, id: _Optional[int] = ..., send_both: _Optional[bool] = ..., low: _Optional[_Union[Score, _Mapping]] = ...) -> None: ...
+    layers: int
+    again: bool
+    so_far: Score
+    def __init__(self, id: _Optional[int] = ..., layers: _Optional[int] = ..., again: _Optional[bool] = ..., so_far: _Optional[_Union[Score, _Mapping]] = ...) -> None: ...
 
 class Error(_message.Message):
     __slots__ = ("id", "code", "message", "retry_after_ms")
@@ -159,14 +165,12 @@ class GoAway(_message.Message):
     def __init__(self, reason: _Optional[str] = ...) -> None: ...
 
 class ClassifyRequest(_message.Message):
-    __slots__ = ("low", "high", "options")
-    LOW_FIELD_NUMBER: _ClassVar[int]
-    HIGH_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("layers", "options")
+    LAYERS_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
-    low: bytes
-    high: bytes
+    layers: _containers.RepeatedScalarFieldContainer[bytes]
     options: Options
-    def __init__(self, low: _Optional[bytes] = ..., high: _Optional[bytes] = ..., options: _Optional[_Union[Options, _Mapping]] = ...) -> None: ...
+    def __init__(self, layers: _Optional[_Iterable[bytes]] = ..., options: _Optional[_Union[Options, _Mapping]] = ...) -> None: ...
 
 class DescribeModelRequest(_message.Message):
     __slots__ = ()

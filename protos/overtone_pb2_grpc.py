@@ -35,17 +35,17 @@ class CascadeStub:
             channel: A grpc.Channel.
         """
         self.Session = channel.stream_stream(
-                '/overtone.v1.Cascade/Session',
+                '/overtone.v2.Cascade/Session',
                 request_serializer=overtone__pb2.Upstream.SerializeToString,
                 response_deserializer=overtone__pb2.Downstream.FromString,
                 _registered_method=True)
         self.Classify = channel.unary_unary(
-                '/overtone.v1.Cascade/Classify',
+                '/overtone.v2.Cascade/Classify',
                 request_serializer=overtone__pb2.ClassifyRequest.SerializeToString,
                 response_deserializer=overtone__pb2.Answer.FromString,
                 _registered_method=True)
         self.DescribeModel = channel.unary_unary(
-                '/overtone.v1.Cascade/DescribeModel',
+                '/overtone.v2.Cascade/DescribeModel',
                 request_serializer=overtone__pb2.DescribeModelRequest.SerializeToString,
                 response_deserializer=overtone__pb2.Model.FromString,
                 _registered_method=True)
@@ -62,7 +62,7 @@ class CascadeServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Classify(self, request, context):
-        """One image in one call, low and high together.
+        """One image in one call, in whatever layers are sent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -95,9 +95,9 @@ def add_CascadeServicer_to_server(servicer, server):
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
-            'overtone.v1.Cascade', rpc_method_handlers)
+            'overtone.v2.Cascade', rpc_method_handlers)
     server.add_generic_rpc_handlers((generic_handler,))
-    server.add_registered_method_handlers('overtone.v1.Cascade', rpc_method_handlers)
+    server.add_registered_method_handlers('overtone.v2.Cascade', rpc_method_handlers)
 
 
  # This class is part of an EXPERIMENTAL API.
@@ -118,7 +118,7 @@ class Cascade:
         return grpc.experimental.stream_stream(
             request_iterator,
             target,
-            '/overtone.v1.Cascade/Session',
+            '/overtone.v2.Cascade/Session',
             overtone__pb2.Upstream.SerializeToString,
             overtone__pb2.Downstream.FromString,
             options,
@@ -145,7 +145,7 @@ class Cascade:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/overtone.v1.Cascade/Classify',
+            '/overtone.v2.Cascade/Classify',
             overtone__pb2.ClassifyRequest.SerializeToString,
             overtone__pb2.Answer.FromString,
             options,
@@ -172,7 +172,7 @@ class Cascade:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/overtone.v1.Cascade/DescribeModel',
+            '/overtone.v2.Cascade/DescribeModel',
             overtone__pb2.DescribeModelRequest.SerializeToString,
             overtone__pb2.Model.FromString,
             options,
