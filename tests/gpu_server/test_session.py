@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 import sys
+import weakref
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -23,7 +24,7 @@ from overtone.gpu_server.state import Store
 from overtone.gpu_server.upload import MAX_CHUNK, Upload
 from overtone.protos import overtone_pb2 as pb
 from tests.gpu_server.conftest import ROOM_FOR_ONE, SHARED_LOOP, MakeSettings, value
-from tests.waiting import LATER
+from tests.waiting import LATER, until
 
 pytestmark = SHARED_LOOP
 
@@ -199,7 +200,9 @@ async def test_the_rest_is_asked_for_where_some_came_unasked(service: Service, e
     assert heard.said[2].stage == pb.STAGE_HIGH
 
 
-async def test_only_the_store_holds_low_while_high_is_awaited(service: Service, encoded: Encoded) -> None:
+async def test_only_the_store_holds_an_image_while_more_is_awaited(
+    service: Service, encoded: Encoded
+) -> None:
     message = image(1, encoded.layers[0])
     sent = message.image
     before = sys.getrefcount(sent)
@@ -210,12 +213,17 @@ async def test_only_the_store_holds_low_while_high_is_awaited(service: Service, 
         yield message
         await heard.asked.wait()
         assert sys.getrefcount(sent) == before
+        ((key, (_, need, _)),) = service.store._entries.items()
+        values = weakref.ref(need.known.decoded.values)
+        service.store.drop(key)
+        del need
+        await until(lambda: values() is None)  # the batch that it was in may not be forgotten yet
         for chunk in chunks(1, encoded.layers[1], 50):
             yield chunk
 
     async with asyncio.timeout(LATER):
         await Session(service, heard).run(upstream())
-    assert heard.kinds() == [pb.Welcome, pb.NeedMore, pb.Answer]
+    assert needs(heard) == [(1, 2, False), (1, 2, True)]
 
 
 async def test_high_that_comes_after_low_was_lost_is_dropped_and_both_are_asked_for(
@@ -239,11 +247,12 @@ async def test_high_that_comes_after_low_was_lost_is_dropped_and_both_are_asked_
     assert dropped(service) == len(encoded.layers[1])
 
 
+@pytest.mark.parametrize("state_bytes", [64, 9000])  # too few for the further layer, or for the first
 async def test_both_payloads_are_not_asked_for_again_where_there_is_no_room(
-    settings: MakeSettings, encoded: Encoded
+    settings: MakeSettings, encoded: Encoded, state_bytes: int
 ) -> None:
     messages = [hello("never"), image(1, encoded.layers[0], promised=2), *chunks(1, encoded.layers[1], 50)]
-    async with loaded(settings(state_bytes=len(encoded.layers[1]))) as service:
+    async with loaded(settings(state_bytes=state_bytes)) as service:
         heard = await play(service, messages)
     assert heard.kinds() == [pb.Welcome, pb.Error]
     assert heard.said[1].code == Overloaded("").number
@@ -547,4 +556,16 @@ async def test_an_upload_that_pushes_out_itself_leaves_nothing(service: Service)
     requested.request(3)
     assert store.bytes == 1800
     assert await requested.payloads(3) == (b"x" * 900,) * 2
+    assert store.bytes == 0
+
+
+async def test_layers_have_the_room_of_what_was_asked_for_only_if_they_were(service: Service) -> None:
+    store = Store(32_000, 30.0, service.metrics)  # one session may have 2,000 bytes unasked, 6,000 on request
+    upload = Upload(store, Peer("ann"), 10_000, 2, 3)
+    upload.request(2)
+    upload.add(2, 0, b"x" * 3000, True)
+    assert upload.complete(2)
+    upload.add(3, 0, b"y" * 3000, True)
+    assert not upload.complete(3)
+    assert await upload.payloads(2) == (b"x" * 3000,)
     assert store.bytes == 0
