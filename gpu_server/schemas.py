@@ -85,9 +85,7 @@ def need_more(token: str, need: core.NeedMore, ttl: float) -> NeedMore:
     """A request for further layers as JSON."""
     best = need.so_far.best
     so_far = SoFar(label=best.label, index=best.index, confidence=best.probability)
-    return NeedMore(
-        token=token, layers=need.layers, layers_known=need.arrived, so_far=so_far, expires_s=ttl
-    )
+    return NeedMore(token=token, layers=need.layers, layers_known=need.arrived, so_far=so_far, expires_s=ttl)
 
 
 def failure(code: str, message: str) -> Failure:

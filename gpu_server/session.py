@@ -3,7 +3,8 @@
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from overtone.gpu_server import errors, messages
@@ -213,16 +214,23 @@ class Session:
         return found
 
     def _ask(self, number: int, need: NeedMore, flight: _Flight) -> None:
-        """Keep what is known, and ask for what is needed unless it comes anyway, or has come in the meantime."""
+        """Keep what is known, and ask for what is needed unless it comes anyway, or has come in the meantime.
+
+        Raises:
+            ServiceError: there is no room to keep it, so the device need not even send what is needed.
+        """
         flight.wanted = need.layers
         self._service.store.put(flight, self._peer, need)
+        with _lost_as(flight):
+            self._service.store.check(flight)
         if need.layers > flight.promised and not flight.upload.complete(need.layers):
             self._post(need_more=messages.need_more(number, need))
         flight.upload.request(need.layers)
 
     async def _resume(self, flight: _Flight, options: Options) -> Answer | NeedMore:
         payloads = await self._further(flight, options)
-        need = self._find(flight, payloads)
+        with _lost_as(flight):
+            need = self._service.find(flight, sum(map(len, payloads)))
         return await self._core.judge(payloads, options, need, flight.promised)
 
     async def _further(self, flight: _Flight, options: Options) -> tuple[bytes, ...]:
@@ -232,17 +240,6 @@ class Session:
                 return await flight.upload.payloads(flight.wanted)
         except TimeoutError:
             raise errors.Expired(f"layer {flight.wanted} did not come in time") from None
-
-    def _find(self, flight: _Flight, payloads: tuple[bytes, ...]) -> NeedMore:
-        try:
-            return self._service.find(flight, sum(map(len, payloads)))
-        except errors.StateLost:
-            if flight.wanted > flight.promised:
-                raise
-            # All of them came and there was no room for them; asking for them again would not help.
-            raise errors.Overloaded(
-                "the server has no room for unfinished images; try again later", retry_after=1.0
-            ) from None
 
     def _finish(self, number: int, flight: _Flight) -> None:
         """Free what an image in flight holds; no effect if that has been done."""
@@ -274,6 +271,19 @@ class Session:
 
     def _post(self, **message: object) -> None:
         self._outgoing.put_nowait(pb.Downstream(**message))  # type: ignore[arg-type]
+
+
+@contextmanager
+def _lost_as(flight: _Flight) -> Iterator[None]:
+    """Lost state is an overload where all layers came or were promised: asking for them again would not help."""
+    try:
+        yield
+    except errors.StateLost:
+        if flight.wanted > flight.promised:
+            raise
+        raise errors.Overloaded(
+            "the server has no room for unfinished images; try again later", retry_after=1.0
+        ) from None
 
 
 async def _next(upstream: AsyncIterator[pb.Upstream]) -> pb.Upstream | None:

@@ -260,6 +260,26 @@ async def test_both_payloads_are_not_asked_for_again_where_there_is_no_room(
     assert dropped(service) == len(encoded.layers[1])
 
 
+async def test_an_image_without_room_is_asked_for_again_at_once(
+    settings: MakeSettings, three_checkpoint: Path, three: Encoded
+) -> None:
+    """Before the layer that is wanted is sent for nothing. With all that is wanted in one message it needs no room."""
+    heard = Heard()
+    script: Script = [
+        hello("third"),
+        image(1, three.layers[0]),
+        heard.asked_again,
+        image(1, *three.layers[:2]),
+        heard.asked_again,
+        image(1, *three.layers),
+    ]
+    async with loaded(settings(model=str(three_checkpoint), state_bytes=600)) as service:
+        await play(service, script, heard)
+        assert service.store.bytes == 0
+    assert needs(heard) == [(1, 2, True), (1, 3, True)]
+    assert answers(heard) == [(1, 3, pb.STAGE_HIGH)]
+
+
 async def test_a_peer_that_never_finishes_takes_no_room_from_others(
     settings: MakeSettings, encoded: Encoded
 ) -> None:
