@@ -1,4 +1,4 @@
-"""Options, answers and requests for high, as the core uses them."""
+"""Options, answers and requests for more, as the core uses them."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -6,13 +6,15 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from overtone.gpu_server.known import Known
+
 
 class Stage(StrEnum):
     """The network that gave an answer."""
 
-    LOW = "low"
+    LOW = "low"  # from layers of low channels alone
     HIGH = "high"
-    BROWNOUT = "brownout"  # the low network, below the threshold, because the server is overloaded
+    BROWNOUT = "brownout"  # either, below the threshold, because the server is overloaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +54,15 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The final answer for one image; `confident` tells whether it reached the operating point's threshold."""
+    """The answer for one image, made of its first so many `layers`.
+
+    `confident` tells whether it reached the operating point's threshold.
+    """
 
     stage: Stage
     top: tuple[Score, ...]
     confident: bool
+    layers: int
     timings: Timings = field(default_factory=Timings)
 
     @property
@@ -66,21 +72,41 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class NeedHigh:
-    """The low network was not sure enough.
+class NeedMore:
+    """What is known of an image is not enough.
 
     Attributes:
-        low: the answer in case high never comes.
-        high_bytes: size of the high payload, as the low payload announces it; None if it does not.
-        probabilities: of the low network, float32[K]; a mixed high answer needs them.
+        layers: the layers up to this number are wanted.
+        so_far: the answer in case they never come.
+        known: what the layers that were judged have told.
+        held: payloads of the layers after those, which came without the last one that is wanted.
     """
 
-    low: Answer
-    high_bytes: int | None = None
-    probabilities: NDArray[np.float32] | None = field(default=None, compare=False)
+    layers: int
+    so_far: Answer
+    known: Known
+    held: tuple[bytes, ...] = ()
+
+    @property
+    def arrived(self) -> int:
+        """How many layers are here."""
+        return self.known.layers + len(self.held)
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes, without objects and strings."""
+        return self.known.size + sum(map(len, self.held))
 
 
 def best(probabilities: NDArray[np.float32], labels: tuple[str, ...], count: int) -> tuple[Score, ...]:
     """The `count` most probable classes of float32[K], best first; always at least one."""
     order = np.argsort(-probabilities, kind="stable")[: max(1, count)]
     return tuple(Score(int(i), labels[i], float(probabilities[i])) for i in order)
+
+
+def softmax(logits: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
+    """Probabilities float32[K] of logits float32[K] that are divided by a temperature first (Guo et al. 2017)."""
+    scaled = logits.astype(np.float64) / temperature
+    weights = np.exp(scaled - scaled.max())
+    probabilities: NDArray[np.float32] = (weights / weights.sum()).astype(np.float32)
+    return probabilities

@@ -176,7 +176,7 @@ class Batcher:
         """Run a batch and deliver its results; return whether any of its images succeeded."""
         began = self._clock()
         try:
-            rows = await self._in_worker(self._network.run, stage, [ticket.bands for ticket in batch])
+            rows = await self._in_worker(self._network.run, stage, [ticket.known for ticket in batch])
             if len(rows) != len(batch):
                 raise ValueError(f"{len(rows)} rows for {len(batch)} images")
             return self._deliver(stage, batch, rows, began)
@@ -200,7 +200,9 @@ class Batcher:
                 log.error("the %s network returned values that are not numbers", stage)
                 ticket.fail(_network_failed())
             elif not ticket.future.done():
-                ticket.future.set_result(Inference(row, Timings(began - ticket.arrived, compute)))
+                ticket.future.set_result(
+                    Inference(row, ticket.known, Timings(began - ticket.arrived, compute))
+                )
         return any(finite)
 
     async def _in_worker(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -13,11 +13,12 @@ from overtone.gpu_server.answer import Stage
 from overtone.gpu_server.batcher import Batcher
 from overtone.gpu_server.decoding import DecodeLane, Source
 from overtone.gpu_server.errors import Expired, Overloaded, Stopping
-from overtone.gpu_server.inference import Bands, Inference, Network, Prepare, StageQueue, Ticket
+from overtone.gpu_server.inference import Inference, Network, Prepare, StageQueue, Ticket
+from overtone.gpu_server.known import Known
 from overtone.gpu_server.metrics import Metrics
 from overtone.gpu_server.settings import Settings
 
-__all__ = ["Bands", "Engine", "Inference", "Network", "Prepare", "Source"]
+__all__ = ["Engine", "Inference", "Known", "Network", "Prepare", "Source"]
 
 
 class Engine:
@@ -85,13 +86,13 @@ class Engine:
 
     @property
     def overloaded(self) -> bool:
-        """Whether it is better to give the low answer than to ask for more."""
+        """Whether it is better to give the answer so far than to ask for more."""
         return self.backlog() > self._brownout
 
     async def submit(
         self, stage: Stage, prepare: Prepare, expires: float, source: Source | None = Source.PAYLOAD
     ) -> Inference:
-        """Decode an image, queue it, and wait for its class probabilities.
+        """Decode an image, queue it, and wait for its logits.
 
         Args:
             stage: LOW or HIGH.
@@ -111,8 +112,8 @@ class Engine:
         self._count(+1)
         try:
             async with asyncio.timeout_at(expires):
-                bands = await self._decode(queue, prepare, source)
-                ticket = Ticket(asyncio.get_running_loop().create_future(), arrived, expires, bands)
+                known = await self._decode(queue, prepare, source)
+                ticket = Ticket(asyncio.get_running_loop().create_future(), arrived, expires, known)
                 self._batcher.put(stage, ticket)
                 return await ticket.future
         except TimeoutError:
@@ -140,7 +141,7 @@ class Engine:
             raise _too_late()
         return queue
 
-    async def _decode(self, queue: StageQueue, prepare: Prepare, source: Source | None) -> Bands:
+    async def _decode(self, queue: StageQueue, prepare: Prepare, source: Source | None) -> Known:
         if source is None:
             return prepare()
         queue.decoding += 1

@@ -87,10 +87,20 @@ class WrongProfile(ServiceError):  # noqa: N818
 
 
 class StateLost(ServiceError):  # noqa: N818
-    """The low payload is no longer here, never was, or belongs to somebody else: send both."""
+    """The layers before are no longer here, never were, or belong to somebody else: send all layers again."""
 
     code = StatusCode.ABORTED
     http = 410
+
+
+class OutdatedClient(ServiceError):  # noqa: N818
+    """The client speaks an earlier protocol."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    http = 426
+
+    def __init__(self) -> None:
+        super().__init__("this server speaks overtone.v2; update the client")
 
 
 class Unauthenticated(ServiceError):  # noqa: N818

@@ -75,10 +75,9 @@ class FairShare:
         if holding.size + count > self._largest:
             raise _no_room()
         while self._pile(holding.peer).size + count > self._largest:
-            self._evict_oldest(holding.peer, holding)
+            self._make_room(holding.peer, holding)
         while self.used + count > self._limit:
-            if not self._evict_oldest(self._largest_peer(), holding):
-                raise _no_room()
+            self._make_room(self._largest_peer(), holding)
         holding.size += count
         self._count(holding.peer, count)
 
@@ -107,14 +106,23 @@ class FairShare:
         piles = self._piles[max(self._bytes, key=self._bytes.__getitem__)]
         return max(piles, key=lambda peer: piles[peer].size)
 
-    def _evict_oldest(self, peer: Peer, spared: Holding) -> bool:
-        """Evict the peer's oldest holding but for the one that needs the room; return whether there was any."""
+    def _make_room(self, peer: Peer, spared: Holding) -> None:
+        """Evict the peer's oldest holding but for the one that needs the room.
+
+        Raises:
+            Overloaded: there is none, or what needs the room was given up together with it.
+        """
         oldest = next((each for each in self._pile(peer).holdings if each is not spared), None)
         if oldest is None:
-            return False
+            raise _no_room()
         self.release(oldest)
         oldest.on_evicted()
-        return True
+        if not self._is_held(spared):
+            raise _no_room()
+
+    def _is_held(self, holding: Holding) -> bool:
+        pile = self._piles.get(holding.peer.owner, {}).get(holding.peer)
+        return pile is not None and holding in pile.holdings
 
 
 def _no_room() -> Overloaded:

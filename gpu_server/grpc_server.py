@@ -8,8 +8,9 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from overtone.frequency.ladder import MAX_LAYERS
 from overtone.gpu_server import messages
-from overtone.gpu_server.errors import ServiceError, StartError
+from overtone.gpu_server.errors import OutdatedClient, ServiceError, StartError
 from overtone.gpu_server.service import Service
 from overtone.gpu_server.session import Session
 from overtone.gpu_server.settings import KIB, MIB, Settings
@@ -18,6 +19,7 @@ from overtone.protos import overtone_pb2 as pb
 from overtone.protos import overtone_pb2_grpc as stubs
 
 NAME = pb.DESCRIPTOR.services_by_name["Cascade"].full_name
+FORMER_NAME = "overtone.v1.Cascade"
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
@@ -26,9 +28,9 @@ Context: TypeAlias = grpc.aio.ServicerContext
 
 def channel_options(settings: Settings) -> tuple[tuple[str, int], ...]:
     """gRPC's options for a server with these settings."""
-    # Classify has both payloads in one message, and a little beside them. Below 1 MiB a payload that is too large
-    # is refused by us, with a message that says so.
-    most = max(MIB, 2 * settings.max_payload_bytes + 4 * KIB)
+    # An image may come in one message with all its layers, and a little beside them. Below 1 MiB a payload that is
+    # too large is refused by us, with a message that says so.
+    most = max(MIB, MAX_LAYERS * settings.max_payload_bytes + 4 * KIB)
     return (
         ("grpc.max_receive_message_length", most),
         # Otherwise a second server on the same port would share its connections instead of failing.
@@ -45,7 +47,7 @@ def channel_options(settings: Settings) -> tuple[tuple[str, int], ...]:
 
 
 class CascadeServicer(stubs.CascadeServicer):
-    """`overtone.v1.Cascade`, which names the methods."""
+    """`overtone.v2.Cascade`, which names the methods."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -61,12 +63,12 @@ class CascadeServicer(stubs.CascadeServicer):
             await abort(context, error)
 
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.Answer:  # noqa: N802
-        """Both payloads in one call."""
+        """One image in one call, in whatever layers are sent."""
         try:
             with self._service.track_request("grpc"):
                 self._admit(context)
                 options = messages.options(request.options)
-                given = await self._service.core.classify(request.low, request.high, options)
+                given = await self._service.core.classify(request.layers, options)
                 return messages.answer(0, given)
         except ServiceError as error:
             await abort(context, error)
@@ -91,6 +93,20 @@ class CascadeServicer(stubs.CascadeServicer):
         return self._service.admit(metadata.get("authorization"), address)
 
 
+class FormerProtocol(grpc.GenericRpcHandler):  # type: ignore[misc]
+    """Tells clients of `overtone.v1` plainly that they are too old; gRPC alone would say UNIMPLEMENTED."""
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        """A handler for every method of the former service."""
+        if handler_call_details.method.startswith(f"/{FORMER_NAME}/"):
+            return grpc.stream_stream_rpc_method_handler(_refuse)
+        return None
+
+
+async def _refuse(upstream: AsyncIterator[bytes], context: Context) -> None:
+    await abort(context, OutdatedClient())
+
+
 async def abort(context: Context, error: ServiceError) -> NoReturn:
     """End a call with an error, and with the time to wait in the form that gRPC's retries read (gRFC A6)."""
     trailing: tuple[tuple[str, str], ...] = ()
@@ -111,6 +127,7 @@ class GrpcServer:
         self._publishing: set[asyncio.Task[None]] = set()
         stubs.add_CascadeServicer_to_server(CascadeServicer(service), self._server)  # type: ignore[no-untyped-call]
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        self._server.add_generic_rpc_handlers((FormerProtocol(),))
         if settings.reflection:
             names = (
                 NAME,

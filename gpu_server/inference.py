@@ -10,23 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overtone.gpu_server.answer import Stage, Timings
+from overtone.gpu_server.known import Known
 
-
-@dataclass(frozen=True, slots=True)
-class Bands:
-    """One image as the network takes it: quantised values int16[C, h, w] and steps float32[C] of each band.
-
-    `low_probabilities` float32[K] is the result of the low network, if it is known.
-    """
-
-    low: NDArray[np.int16]
-    low_steps: NDArray[np.float32]
-    high: NDArray[np.int16] | None = None
-    high_steps: NDArray[np.float32] | None = None
-    low_probabilities: NDArray[np.float32] | None = None
-
-
-Prepare = Callable[[], Bands]
+Prepare = Callable[[], Known]
 
 
 class Network(Protocol):
@@ -35,21 +21,22 @@ class Network(Protocol):
     def batch_size(self, waiting: int) -> int:
         """How many of the waiting images the next batch should hold, 1 to `waiting`."""
 
-    def example(self) -> Bands:
-        """An image with both bands, with which the engine tests whether the network works."""
+    def example(self) -> Known:
+        """An image with all layers, with which the engine tests whether the network works."""
 
     def warm(self) -> None:
         """Run every batch size once."""
 
-    def run(self, stage: Stage, images: Sequence[Bands]) -> NDArray[np.float32]:
-        """Class probabilities float32[N, K]."""
+    def run(self, stage: Stage, images: Sequence[Known]) -> NDArray[np.float32]:
+        """Logits float32[N, K]; images of a batch may have different numbers of layers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Inference:
-    """The result of one image: class probabilities float32[K], and how long it took."""
+    """The result of one image: logits float32[K], the image they are of, and how long it took."""
 
-    probabilities: NDArray[np.float32]
+    logits: NDArray[np.float32]
+    known: Known
     timings: Timings
 
 
@@ -61,13 +48,13 @@ class Ticket:
         future: what the request waits for.
         arrived: when the request came, by the engine's clock.
         expires: event loop time after which nobody wants the result.
-        bands: the image.
+        known: the image.
     """
 
     future: asyncio.Future[Inference]
     arrived: float
     expires: float
-    bands: Bands
+    known: Known
 
     def fail(self, error: Exception) -> None:
         """Raise the error in the request. A cancellation would look as if the client had disconnected."""

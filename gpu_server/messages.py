@@ -2,7 +2,7 @@
 
 import asyncio
 
-from overtone.gpu_server.answer import Answer, NeedHigh, Options, Score, Stage
+from overtone.gpu_server.answer import Answer, NeedMore, Options, Score, Stage
 from overtone.gpu_server.errors import ServiceError
 from overtone.protos import overtone_pb2 as pb
 
@@ -25,12 +25,18 @@ def answer(image: int, given: Answer) -> pb.Answer:
         top=[score(s) for s in given.top],
         queue_us=_micros(given.timings.queue),
         compute_us=_micros(given.timings.compute),
+        layers=given.layers,
     )
 
 
-def need_high(image: int, need: NeedHigh) -> pb.NeedHigh:
-    """A request for high, with the low answer for a device that cannot afford high."""
-    return pb.NeedHigh(id=image, low=score(need.low.best))
+def need_more(image: int, need: NeedMore) -> pb.NeedMore:
+    """A request for further layers, with the answer so far for a device that cannot afford them."""
+    return pb.NeedMore(id=image, layers=need.layers, so_far=score(need.so_far.best))
+
+
+def again(image: int, layers: int) -> pb.NeedMore:
+    """A request for all layers up to this number, because what is known of the image was lost."""
+    return pb.NeedMore(id=image, layers=layers, again=True)
 
 
 def error(image: int, failure: ServiceError) -> pb.Error:

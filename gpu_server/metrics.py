@@ -19,14 +19,18 @@ class Metrics:
             "requests", "Images and calls that have ended, by status code.", "face", "code"
         )
         self.answers = counter("answers", "Answers given.", "stage")
-        self.escalations = counter("escalations", "Images for which low was not sure enough.")
+        self.escalations = counter(
+            "escalations",
+            "Judgements that were not sure enough, by the layer up to which more was wanted.",
+            "layer",
+        )
         self.received = counter(
             "received_bytes",
-            "Payload bytes received, by band, without the dropped ones; for images that came whole, all their bytes.",
-            "band",
+            "Payload bytes received, by layer, without the dropped ones; of pictures that came whole all bytes.",
+            "layer",
         )
         self.dropped = counter(
-            "dropped_bytes", "High payload bytes that came and were not used for an answer."
+            "dropped_bytes", "Payload bytes of further layers that came and were not used for an answer."
         )
         self.request_seconds = histogram(
             "request_seconds", "From the arrival of a request to its end.", "face"
@@ -36,10 +40,10 @@ class Metrics:
         self.batch_size = histogram("batch_size", "Images in a batch.", "stage", SIZES)
         self.queue_depth = gauge("queue_depth", "Images that wait.", "stage")
         self.shed = counter("shed", "Images refused or dropped.", "stage", "reason")
-        self.state_hits = counter("state_hits", "Low payloads that were still kept when high came.")
-        self.state_misses = counter("state_misses", "Low payloads that were no longer kept when high came.")
+        self.state_hits = counter("state_hits", "Images still known when further layers came.")
+        self.state_misses = counter("state_misses", "Images no longer known when further layers came.")
         self.state_evictions = counter(
-            "state_evictions", "Low payloads dropped because of the limits on bytes and time."
+            "state_evictions", "Images forgotten because of the limits on bytes and time."
         )
         self.sessions = gauge("sessions", "Open sessions.")
 

@@ -3,17 +3,17 @@
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from overtone.frequency import Decoded
 from overtone.gpu_server.answer import Stage
 from overtone.gpu_server.cuda_graphs import Forward, GraphPool, Inputs
-from overtone.gpu_server.inference import Bands
-from overtone.models import Card, Cascade, Temperature, choose_device, load
+from overtone.gpu_server.known import Known
+from overtone.models import Card, Cascade, choose_device, load
 from overtone.models.fusion import example, fused
 
 log = logging.getLogger(__name__)
@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 # A CPU takes twice as long for twice as many images, so large batches only make the first image wait.
 CPU_SIZES = (1, 2, 4, 8)
 CUDA_SIZES = (1, 2, 4, 8, 16, 32, 64)
-# The smallest probability that float32 holds to full precision.
-SMALLEST = float(np.finfo(np.float32).tiny)
+# One input of a batch: the arrays of its images.
+Column = list[NDArray[np.generic]]
 
 
 def open_network(
@@ -49,7 +49,7 @@ class TorchNetwork:
 
     Args:
         cascade: in eval mode, on the CPU.
-        card: for the temperature and the sizes of the inputs.
+        card: for the sizes of the inputs, and whether the high answer is mixed.
         device: where it runs.
         sizes: batch sizes to warm, ascending from 1; by default those of the device.
         graphs: on CUDA, replay a captured graph for each stage and size.
@@ -77,47 +77,57 @@ class TorchNetwork:
             return min(waiting, self.sizes[-1])
         return max(size for size in self.sizes if size <= waiting)
 
-    def example(self) -> Bands:
+    def example(self) -> Known:
         """An image without content."""
         profile = self._card.profile
-        shape = (profile.blocks, profile.blocks)
-        return Bands(
-            np.zeros((len(profile.low), *shape), np.int16),
-            profile.low_steps(profile.quality),
-            np.zeros((len(profile.high), *shape), np.int16),
-            profile.high_steps(profile.quality),
-        )
+        layers = len(profile.ladder)
+        steps = profile.known_steps(profile.quality, layers)
+        values = np.zeros((len(steps), profile.blocks, profile.blocks), np.int16)
+        return Known(Decoded(values, steps, profile.quality, layers))
 
     @torch.inference_mode()
     def warm(self) -> None:
         """Run both stages once in every size, largest first, so that smaller sizes reuse the memory."""
         for size in reversed(self.sizes):
             for stage in (Stage.LOW, Stage.HIGH):
-                inputs = tuple(t.to(self.device) for t in _empty(self._card, stage, size))
+                inputs = tuple(t.to(self.device) for t in self._empty(stage, size))
                 self._forward[stage, size] = self._prepare(stage, inputs)
 
     @torch.inference_mode()
-    def run(self, stage: Stage, images: Sequence[Bands]) -> NDArray[np.float32]:
-        """Class probabilities float32[N, K]; the batch is padded to a warmed size."""
-        if stage is Stage.HIGH and self._card.mix is not None:
-            images = self._with_low_probabilities(images)
+    def run(self, stage: Stage, images: Sequence[Known]) -> NDArray[np.float32]:
+        """Logits float32[N, K]; the batch is padded to a warmed size."""
+        mixes = stage is Stage.HIGH and self._card.mix is not None
+        columns = [*self._coefficients(stage, images), *([self._low_logits(images)] if mixes else [])]
         size = next((s for s in self.sizes if s >= len(images)), len(images))
-        columns = _columns(stage, images, self._card.mix is not None)
         inputs = tuple(self._upload(_stack(arrays, size)) for arrays in columns)
-        probabilities = self._forward.get((stage, size), self._eager(stage))(inputs)
+        logits = self._forward.get((stage, size), self._eager(stage))(inputs)
         # The copy to the host waits for the device, so the batch is done when this returns.
-        rows: NDArray[np.float32] = probabilities[: len(images)].cpu().numpy()
+        rows: NDArray[np.float32] = logits[: len(images)].cpu().numpy()
         return rows
 
-    def _with_low_probabilities(self, images: Sequence[Bands]) -> Sequence[Bands]:
-        """The same images with the result of the low network, which runs again for those that lack it."""
-        unknown = [image for image in images if image.low_probabilities is None]
-        if not unknown:
-            return images
-        rows = iter(self.run(Stage.LOW, unknown))
-        return [
-            i if i.low_probabilities is not None else replace(i, low_probabilities=next(rows)) for i in images
-        ]
+    def _coefficients(self, stage: Stage, images: Sequence[Known]) -> list[Column]:
+        """Values and steps of the low channels, for the high stage also those of the high ones."""
+        count = self._channels(stage)
+        return [[i.decoded.values[:count] for i in images], [i.decoded.steps[:count] for i in images]]
+
+    def _low_logits(self, images: Sequence[Known]) -> Column:
+        """What the low network says of these images; it runs again where that is not known."""
+        unknown = [image for image in images if image.low_logits is None]
+        # Their rows are on the host before the high network runs, whose graph may use the same memory.
+        rows = iter(self.run(Stage.LOW, unknown) if unknown else ())
+        return [next(rows) if image.low_logits is None else image.low_logits for image in images]
+
+    def _channels(self, stage: Stage) -> int:
+        profile = self._card.profile
+        return len(profile.low) + (len(profile.high) if stage is Stage.HIGH else 0)
+
+    def _empty(self, stage: Stage, size: int) -> Inputs:
+        """A batch of this size as the stage takes it, without content."""
+        profile, count = self._card.profile, self._channels(stage)
+        values = torch.zeros(size, count, profile.blocks, profile.blocks, dtype=torch.int16)
+        low_logits = torch.zeros(size, len(profile.labels))
+        mixes = stage is Stage.HIGH and self._card.mix is not None
+        return (values, torch.ones(size, count), *([low_logits] if mixes else []))
 
     def _upload(self, array: NDArray[np.generic]) -> Tensor:
         tensor = torch.from_numpy(array)
@@ -145,22 +155,13 @@ class TorchNetwork:
 
     def _low(self, values: Tensor, steps: Tensor) -> Tensor:
         logits, _ = self._cascade.low(_dequantise(values, steps))
-        return torch.softmax(logits.float() / self._temperature.low, dim=1)
+        return logits.float()
 
-    def _high(
-        self, low: Tensor, low_steps: Tensor, high: Tensor, high_steps: Tensor, known: Tensor | None = None
-    ) -> Tensor:
-        state = self._cascade.state(_dequantise(low, low_steps))
-        logits = self._cascade.high(state, _dequantise(high, high_steps))
-        if known is not None:
-            # The logits of low up to a constant per image, which does not change the probabilities of the mix.
-            low_logits = self._temperature.low * known.clamp_min(SMALLEST).log()
-            logits = self._cascade.answer(low_logits, logits.float())
-        return torch.softmax(logits.float() / self._temperature.high, dim=1)
-
-    @property
-    def _temperature(self) -> Temperature:
-        return self._card.temperature
+    def _high(self, values: Tensor, steps: Tensor, low_logits: Tensor | None = None) -> Tensor:
+        split = self._channels(Stage.LOW)
+        state = self._cascade.state(_dequantise(values[:, :split], steps[:, :split]))
+        logits = self._cascade.high(state, _dequantise(values[:, split:], steps[:, split:])).float()
+        return logits if low_logits is None else self._cascade.answer(low_logits, logits)
 
 
 def _dequantise(values: Tensor, steps: Tensor) -> Tensor:
@@ -168,38 +169,7 @@ def _dequantise(values: Tensor, steps: Tensor) -> Tensor:
     return coefficients.contiguous(memory_format=torch.channels_last)
 
 
-def _columns(stage: Stage, images: Sequence[Bands], mixes: bool) -> list[list[NDArray[np.generic]]]:
-    """The inputs of a stage: values and steps of the low band, and for the high stage also of the high band.
-
-    If the high answer is mixed, the low probabilities come last.
-    """
-    low: list[list[NDArray[np.generic]]] = [[b.low for b in images], [b.low_steps for b in images]]
-    if stage is Stage.LOW:
-        return low
-    pairs = [(b.high, b.high_steps) for b in images if b.high is not None and b.high_steps is not None]
-    high: list[list[NDArray[np.generic]]] = [[values for values, _ in pairs], [steps for _, steps in pairs]]
-    both = low + high
-    known: list[NDArray[np.generic]] = [
-        b.low_probabilities for b in images if b.low_probabilities is not None
-    ]
-    return [*both, known] if mixes else both
-
-
-def _stack(arrays: list[NDArray[np.generic]], size: int) -> NDArray[np.generic]:
+def _stack(arrays: Column, size: int) -> NDArray[np.generic]:
     batch = np.zeros((size, *arrays[0].shape), arrays[0].dtype)
     np.stack(arrays, out=batch[: len(arrays)])
     return batch
-
-
-def _empty(card: Card, stage: Stage, size: int) -> Inputs:
-    profile = card.profile
-    bands = [profile.low] if stage is Stage.LOW else [profile.low, profile.high]
-    side = profile.blocks
-    pairs = [
-        (torch.zeros(size, len(band), side, side, dtype=torch.int16), torch.ones(size, len(band)))
-        for band in bands
-    ]
-    inputs = tuple(tensor for pair in pairs for tensor in pair)
-    if stage is Stage.HIGH and card.mix is not None:
-        return *inputs, torch.ones(size, len(profile.labels))
-    return inputs

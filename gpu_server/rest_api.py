@@ -2,27 +2,26 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
+from overtone.frequency import read_start
+from overtone.frequency.ladder import MAX_LAYERS
 from overtone.gpu_server import errors, schemas
-from overtone.gpu_server.answer import Answer, Options
-from overtone.gpu_server.core import Core, is_image
+from overtone.gpu_server.answer import Answer, NeedMore, Options
+from overtone.gpu_server.bodies import payloads_of, received, while_connected
+from overtone.gpu_server.core import Core
+from overtone.gpu_server.fair_share import Peer
+from overtone.gpu_server.sent import is_image, translated
 from overtone.gpu_server.service import Service
 from overtone.gpu_server.settings import MIB
-from overtone.gpu_server.state import PendingImage
-
-T = TypeVar("T")
 
 PAYLOADS = "application/vnd.overtone"
 IMAGES = frozenset({"image/jpeg", "image/png", "image/webp"})
@@ -43,8 +42,8 @@ def create_app(service: Service) -> FastAPI:
     """The application of one service."""
     app = FastAPI(
         title="Overtone",
-        description="Image classification in two steps: the low payload first, the high one on request.",
-        version="1",
+        description="Image classification layer by layer: the first layers of an image, and more on request.",
+        version="2",
         exception_handlers={
             errors.ServiceError: _service_error,
             HTTPException: _http_error,
@@ -87,43 +86,62 @@ class _EarlyResponse(JSONResponse):
 
 
 def _add_images(app: FastAPI, service: Service) -> None:
-    limit = service.settings.max_payload_bytes
+    # Every payload comes after its size as a varint.
+    most_layers = MAX_LAYERS * (service.settings.max_payload_bytes + 4)
 
     @app.post(
         "/v1/images",
         response_model=schemas.Answer,
-        responses={202: {"model": schemas.NeedHigh}},
+        responses={202: {"model": schemas.NeedMore}},
         openapi_extra=_binary(PAYLOADS),
     )
     async def images(request: Request, chosen: RequestOptions) -> Response:
-        """The low payload of an image: an answer, or a token with which to send the high payload."""
+        """The first layers of an image: an answer, or a token with which to send further layers.
+
+        The body has every payload after its size in bytes as a varint (LEB128).
+        """
         with service.track_request(FACE):
             who, core = owner(service, request), service.core
-            async with received(request, limit) as low:
-                result = await while_connected(request, core.low(low, chosen))
+            async with received(request, most_layers) as body:
+                work = core.judge(payloads_of(body, core), chosen)
+                result = await while_connected(request, work)
             if isinstance(result, Answer):
                 return _answer(core, result)
-            token = service.store.issue(who, PendingImage(low, result))
-            body = schemas.need_high(token, result, service.store.ttl)
-            location = {"location": f"/v1/images/{token}/high"}
-            return JSONResponse(body.model_dump(), HTTPStatus.ACCEPTED, location)
+            return _need_more(service, service.store.issue(who, result), result)
 
-    @app.post("/v1/images/{token}/high", response_model=schemas.Answer, openapi_extra=_binary(PAYLOADS))
-    async def high(token: str, request: Request, chosen: RequestOptions) -> Response:
-        """The high payload of the image whose low payload returned this token; 410 means: send both."""
+    @app.post(
+        "/v1/images/{token}/layers",
+        response_model=schemas.Answer,
+        responses={202: {"model": schemas.NeedMore}},
+        openapi_extra=_binary(PAYLOADS),
+    )
+    async def layers(token: str, request: Request, chosen: RequestOptions) -> Response:
+        """Further layers of the image whose first layers returned this token; 410 means: send all layers again."""
         with service.track_request(FACE):
-            key, core = (owner(service, request), token), service.core
+            who = owner(service, request)
+            key, core = (who, token), service.core
             service.store.check(key)  # before the body is read, which may be large
-            async with received(request, limit) as payload:
-                pending = service.find(key, len(payload))
-                work = core.high(pending.low, payload, chosen, pending.need)
-                answer = await while_connected(request, work)
-            service.store.drop(key)
-            return _answer(core, answer)
+            async with received(request, most_layers) as body:
+                payloads = payloads_of(body, core)
+                need = service.find(key, sum(map(len, payloads)))
+                work = core.judge(_unknown(payloads, need), chosen, need)
+                result = await while_connected(request, work)
+            if isinstance(result, Answer):
+                service.store.drop(key)
+                return _answer(core, result)
+            service.store.put(key, Peer(who), result)
+            return _need_more(service, token, result)
+
+    @app.post("/v1/images/{token}/high", include_in_schema=False)
+    async def high(token: str, request: Request) -> Response:
+        """Clients of the former protocol are told to update."""
+        with service.track_request(FACE):
+            owner(service, request)
+            raise errors.OutdatedClient
 
     @app.post("/v1/classify", response_model=schemas.Answer, openapi_extra=_binary(PAYLOADS, *sorted(IMAGES)))
     async def classify(request: Request, chosen: RequestOptions, cropped: bool = False) -> Response:
-        """A JPEG, PNG or WebP; or both payloads in one piece, low first, as application/vnd.overtone.
+        """A JPEG, PNG or WebP; or the first layers of an image, as for `/v1/images`, which are then all there are.
 
         Of an image the centre is used: a square whose side is seven eighths of the shorter side, or all of the
         shorter side if the sender has `cropped` the image already.
@@ -136,11 +154,14 @@ def _add_images(app: FastAPI, service: Service) -> None:
                 raise errors.UnknownMedia(
                     f"cannot read {kind}; send {', '.join(sorted(IMAGES))} or {PAYLOADS}"
                 )
-            payloads = kind == PAYLOADS
-            most = 2 * limit if payloads else service.settings.max_image_bytes
+            most = most_layers if kind == PAYLOADS else service.settings.max_image_bytes
             async with received(request, most) as body:
-                joined = payloads or (kind in ANY and not is_image(body))
-                work = core.joined(body, chosen) if joined else core.image(body, chosen, cropped=cropped)
+                coded = kind == PAYLOADS or (kind in ANY and not is_image(body))
+                work = (
+                    core.classify(payloads_of(body, core), chosen)
+                    if coded
+                    else core.image(body, chosen, cropped=cropped)
+                )
                 return _answer(core, await while_connected(request, work))
 
 
@@ -190,65 +211,16 @@ def owner(service: Service, request: Request) -> str:
     return service.admit(request.headers.get("authorization"), address)
 
 
-@asynccontextmanager
-async def received(request: Request, limit: int) -> AsyncIterator[bytes]:
-    """The body, refused as soon as it is known to exceed `limit` bytes; counted as held while inside.
-
-    Raises:
-        TooLarge: it exceeds the limit.
-        TooSlow: it did not arrive in time.
-        Overloaded: too many bodies are held.
-        ClientDisconnected: the client disconnected before the end.
-    """
-    service: Service = request.app.state.service
-    body = bytearray()
-    try:
-        await _read(request, limit, body, service)
-        request.state.read = True
-        yield bytes(body)
-    finally:
-        service.body_budget.release(len(body))
+def _unknown(payloads: tuple[bytes, ...], need: NeedMore) -> tuple[bytes, ...]:
+    """Without layers that are known, which a device sends again if it never heard that they came."""
+    with translated():
+        return tuple(each for each in payloads if read_start(each)[0] >= need.arrived)
 
 
-async def _read(request: Request, limit: int, body: bytearray, service: Service) -> None:
-    too_large = errors.TooLarge(f"the body is above {limit} bytes")
-    announced = request.headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > limit:
-        raise too_large
-    try:
-        async with asyncio.timeout(service.settings.body_timeout):
-            async for chunk in request.stream():
-                if len(body) + len(chunk) > limit:
-                    raise too_large
-                service.body_budget.acquire(len(chunk))
-                body += chunk
-    except ClientDisconnect:
-        raise errors.ClientDisconnected("the client disconnected") from None
-    except TimeoutError:
-        raise errors.TooSlow(f"the body did not arrive within {service.settings.body_timeout:g} s") from None
-
-
-async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """The result of `work`, which is cancelled if the client disconnects; the body must have been read.
-
-    Raises:
-        ClientDisconnected: it did.
-    """
-    task, gone = asyncio.ensure_future(work), asyncio.ensure_future(_disconnect(request))
-    try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
-        raise errors.ClientDisconnected("the client disconnected")
-    finally:
-        for future in (task, gone):
-            future.cancel()
-        await asyncio.gather(task, gone, return_exceptions=True)
-
-
-async def _disconnect(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+def _need_more(service: Service, token: str, need: NeedMore) -> Response:
+    body = schemas.need_more(token, need, service.store.ttl)
+    where = {"location": f"/v1/images/{token}/layers"}
+    return JSONResponse(body.model_dump(), HTTPStatus.ACCEPTED, where)
 
 
 def _answer(core: Core, answer: Answer) -> Response:
@@ -268,6 +240,8 @@ async def _service_error(request: Request, error: Exception) -> Response:
         headers["retry-after"] = str(max(1, round(error.retry_after)))
     if error.http == HTTPStatus.UNAUTHORIZED:
         headers["www-authenticate"] = "Bearer"
+    if error.http == HTTPStatus.UPGRADE_REQUIRED:  # which has to name what to upgrade to (RFC 9110, 15.5.22)
+        headers["upgrade"] = "overtone/2"
     kind: type[JSONResponse] = JSONResponse
     if request.method == "POST" and not getattr(request.state, "read", False):
         kind, headers["connection"] = _EarlyResponse, "close"

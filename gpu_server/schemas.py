@@ -5,8 +5,8 @@ from pydantic import BaseModel
 from overtone.gpu_server import answer as core
 
 
-class Low(BaseModel):
-    """The low answer so far, for a device that cannot afford high."""
+class SoFar(BaseModel):
+    """The answer so far, for a device that cannot afford more."""
 
     label: str
     index: int
@@ -36,17 +36,19 @@ class Answer(BaseModel):
     confidence: float
     stage: core.Stage
     confident: bool
+    layers: int
     top: list[Score]
     model: str
     timings: Timings
 
 
-class NeedHigh(BaseModel):
-    """Low was not enough: send the high payload with this token before it expires."""
+class NeedMore(BaseModel):
+    """Send the layers after `layers_known`, up to `layers`, with this token before it expires."""
 
     token: str
-    high_bytes: int | None
-    low: Low
+    layers: int
+    layers_known: int
+    so_far: SoFar
     expires_s: float
 
 
@@ -72,17 +74,18 @@ def answer(given: core.Answer, model: str) -> Answer:
         confidence=best.probability,
         stage=given.stage,
         confident=given.confident,
+        layers=given.layers,
         top=[Score(label=s.label, index=s.index, probability=s.probability) for s in given.top],
         model=model,
         timings=Timings(queue_ms=1000 * timings.queue, compute_ms=1000 * timings.compute),
     )
 
 
-def need_high(token: str, need: core.NeedHigh, ttl: float) -> NeedHigh:
-    """A request for high as JSON."""
-    best = need.low.best
-    low = Low(label=best.label, index=best.index, confidence=best.probability)
-    return NeedHigh(token=token, high_bytes=need.high_bytes, low=low, expires_s=ttl)
+def need_more(token: str, need: core.NeedMore, ttl: float) -> NeedMore:
+    """A request for further layers as JSON."""
+    best = need.so_far.best
+    so_far = SoFar(label=best.label, index=best.index, confidence=best.probability)
+    return NeedMore(token=token, layers=need.layers, layers_known=need.arrived, so_far=so_far, expires_s=ttl)
 
 
 def failure(code: str, message: str) -> Failure:

@@ -11,13 +11,14 @@ from enum import Enum
 from typing import Protocol
 
 from overtone.gpu_server import errors
+from overtone.gpu_server.answer import NeedMore
 from overtone.gpu_server.budget import Budget
 from overtone.gpu_server.core import Core
 from overtone.gpu_server.engine import Engine
 from overtone.gpu_server.metrics import Metrics
 from overtone.gpu_server.network import open_network
 from overtone.gpu_server.settings import Settings
-from overtone.gpu_server.state import PendingImage, Store
+from overtone.gpu_server.state import Store
 
 log = logging.getLogger(__name__)
 
@@ -139,8 +140,8 @@ class Service:
             raise errors.Unauthenticated("send a known token as 'authorization: Bearer TOKEN'")
         return "token " + hashlib.sha256(given.strip().encode()).hexdigest()
 
-    def find(self, key: Hashable, size: int) -> PendingImage:
-        """The pending image to which a high payload of `size` bytes belongs; without one they are wasted.
+    def find(self, key: Hashable, size: int) -> NeedMore:
+        """What is known of the image to which further layers of `size` bytes belong; else they are wasted.
 
         Raises:
             StateLost: there is none.

@@ -3,21 +3,21 @@
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from overtone.gpu_server import errors, messages
-from overtone.gpu_server.answer import Answer, Options
+from overtone.gpu_server.answer import Answer, NeedMore, Options
 from overtone.gpu_server.core import Core
 from overtone.gpu_server.fair_share import Peer
 from overtone.gpu_server.service import Service
-from overtone.gpu_server.state import PendingImage
 from overtone.gpu_server.upload import Upload
 from overtone.protos import overtone_pb2 as pb
 
 log = logging.getLogger(__name__)
 
-# Ids of finished images that are remembered, so that their late chunks are not mistaken for lost state.
+# Ids of finished images that are remembered, so that late chunks do not make the server ask for them again.
 REMEMBERED = 256
 # Messages that may wait for a device that does not read, before the session stops reading from it.
 MAX_OUTGOING = 64
@@ -27,11 +27,19 @@ Send = Callable[[pb.Downstream], Awaitable[None]]
 
 @dataclass(eq=False, slots=True)
 class _Flight:
-    """An image in flight; it is also the key under which the store keeps the image."""
+    """An image in flight; it is also the key under which the store keeps what is known of it.
+
+    Attributes:
+        upload: the further layers.
+        promised: the layer up to which they come without being asked for.
+        wanted: the layer up to which they are needed.
+        task: what answers the image.
+    """
 
     upload: Upload
+    promised: int
+    wanted: int = 1
     task: asyncio.Task[None] = field(init=False)
-    remember: bool = True
 
 
 class Session:
@@ -114,7 +122,7 @@ class Session:
             self._fail(errors.ServiceError("something went wrong in the server; it has been logged"))
         finally:
             for flight in self._flights.values():
-                flight.upload.fail(errors.ClientDisconnected("the stream ended before high came"))
+                flight.upload.fail(errors.ClientDisconnected("the stream ended before further layers came"))
             self._end()
 
     async def _write(self) -> None:
@@ -128,8 +136,8 @@ class Session:
         match message.WhichOneof("message"):
             case "image":
                 self._start(message.image)
-            case "high":
-                self._add_chunk(message.high)
+            case "chunk":
+                self._add_chunk(message.chunk)
             case "cancel":
                 if flight := self._flights.get(message.cancel.id):
                     flight.task.cancel()
@@ -149,14 +157,18 @@ class Session:
             self._post(error=messages.error(image.id, error))
             return
         self._finished.pop(image.id, None)
-        upload = Upload(self._service.store, self._peer, self._settings.max_payload_bytes)
-        flight = self._flights[image.id] = _Flight(upload)
+        flight = self._flights[image.id] = self._new_flight(image)
         number = image.id
         flight.task = asyncio.create_task(self._serve(image, flight), name=f"overtone-image-{number}")
         self._tasks.add(flight.task)
         # Not at the end of the task itself: a task that is cancelled before its first step never gets there.
         flight.task.add_done_callback(self._tasks.discard)
         flight.task.add_done_callback(lambda _: self._finish(number, flight))
+
+    def _new_flight(self, image: pb.Image) -> _Flight:
+        given, limit = len(image.layers), self._settings.max_payload_bytes
+        upload = Upload(self._service.store, self._peer, limit, given + 1, len(self._core.profile.ladder))
+        return _Flight(upload, max(image.promised, given))
 
     def _check_image(self, image: pb.Image) -> None:
         if self._leaving or self._ended:
@@ -166,66 +178,68 @@ class Session:
         if len(self._flights) >= self._settings.credits:
             raise errors.Overloaded(f"more than {self._settings.credits} images in flight", retry_after=0.1)
 
-    def _add_chunk(self, chunk: pb.HighChunk) -> None:
+    def _add_chunk(self, chunk: pb.Chunk) -> None:
         flight = self._flights.get(chunk.id)
         if flight is not None:
-            flight.upload.add(chunk.offset, chunk.data, chunk.last)
+            flight.upload.add(chunk.layer, chunk.offset, chunk.data, chunk.last)
         elif chunk.id in self._finished:
             self._count_dropped(len(chunk.data))
         elif chunk.last:
-            self._post(need_high=pb.NeedHigh(id=chunk.id, send_both=True))
+            layers = min(max(chunk.layer, 1), len(self._core.profile.ladder))
+            self._post(need_more=messages.again(chunk.id, layers))
 
     async def _serve(self, image: pb.Image, flight: _Flight) -> None:
         number = image.id
         try:
             with self._service.track_request("grpc"):
                 answering = self._answer(image, flight)
-                # Only the coroutine holds the image now, and it lets go of it once the store has the payload.
+                # Only the coroutine holds the image now, and it lets go of it once the store knows it.
                 del image
                 answer = await answering
             self._post(answer=messages.answer(number, answer))
         except errors.StateLost:
-            self._post(need_high=pb.NeedHigh(id=number, send_both=True))
-            flight.remember = False
+            self._post(need_more=messages.again(number, flight.wanted))
         except errors.ServiceError as error:
             self._post(error=messages.error(number, error))
 
     async def _answer(self, image: pb.Image, flight: _Flight) -> Answer:
-        number, low, promised, options = (
-            image.id,
-            image.low,
-            image.high_follows,
-            messages.options(self._options),
-        )
-        result = await self._core.low(low, options, promised)
-        if isinstance(result, Answer):
-            return result
-        # From here on only the store holds the low payload, and it may lose it.
-        self._service.store.put(flight, self._peer, PendingImage(low, result))
-        # There is no need to ask for high if all of it has come in the meantime.
-        if not promised and not flight.upload.complete:
-            self._post(need_high=messages.need_high(number, result))
-        flight.upload.request()
-        del image, low, result
-        high = await self._high_payload(flight.upload, options)
-        try:
-            pending = self._service.find(flight, len(high))
-        except errors.StateLost:
-            if not promised:
-                raise
-            # Both payloads came and there was no room for them; asking for them again would not help.
-            raise errors.Overloaded(
-                "the server has no room for unfinished images; try again later", retry_after=1.0
-            ) from None
-        return await self._core.high(pending.low, high, options, pending.need)
+        number, options = image.id, messages.options(self._options)
+        found = await self._core.judge(tuple(image.layers), options, promised=flight.promised)
+        del image
+        while not isinstance(found, Answer):
+            self._ask(number, found, flight)
+            # While further layers are awaited, only the store knows the image, and it may lose it.
+            del found
+            found = await self._resume(flight, options)
+        return found
 
-    async def _high_payload(self, upload: Upload, options: Options) -> bytes:
+    def _ask(self, number: int, need: NeedMore, flight: _Flight) -> None:
+        """Keep what is known, and ask for what is needed unless it comes anyway, or has come in the meantime.
+
+        Raises:
+            ServiceError: there is no room to keep it, so the device need not even send what is needed.
+        """
+        flight.wanted = need.layers
+        self._service.store.put(flight, self._peer, need)
+        with _lost_as(flight):
+            self._service.store.check(flight)
+        if need.layers > flight.promised and not flight.upload.complete(need.layers):
+            self._post(need_more=messages.need_more(number, need))
+        flight.upload.request(need.layers)
+
+    async def _resume(self, flight: _Flight, options: Options) -> Answer | NeedMore:
+        payloads = await self._further(flight, options)
+        with _lost_as(flight):
+            need = self._service.find(flight, sum(map(len, payloads)))
+        return await self._core.judge(payloads, options, need, flight.promised)
+
+    async def _further(self, flight: _Flight, options: Options) -> tuple[bytes, ...]:
         limit = asyncio.get_running_loop().time() + self._service.store.ttl
         try:
             async with asyncio.timeout_at(min(limit, options.expires or limit)):
-                return await upload.payload()
+                return await flight.upload.payloads(flight.wanted)
         except TimeoutError:
-            raise errors.Expired("high did not come in time") from None
+            raise errors.Expired(f"layer {flight.wanted} did not come in time") from None
 
     def _finish(self, number: int, flight: _Flight) -> None:
         """Free what an image in flight holds; no effect if that has been done."""
@@ -235,10 +249,9 @@ class Session:
         self._count_dropped(flight.upload.unread)
         flight.upload.close()
         self._service.store.drop(flight)
-        if flight.remember:
-            self._finished[number] = None
-            if len(self._finished) > REMEMBERED:
-                self._finished.popitem(last=False)
+        self._finished[number] = None
+        if len(self._finished) > REMEMBERED:
+            self._finished.popitem(last=False)
         if self._ended and not self._flights:
             self._outgoing.put_nowait(None)
 
@@ -258,6 +271,19 @@ class Session:
 
     def _post(self, **message: object) -> None:
         self._outgoing.put_nowait(pb.Downstream(**message))  # type: ignore[arg-type]
+
+
+@contextmanager
+def _lost_as(flight: _Flight) -> Iterator[None]:
+    """Lost state is an overload where all layers came or were promised: asking for them again would not help."""
+    try:
+        yield
+    except errors.StateLost:
+        if flight.wanted > flight.promised:
+            raise
+        raise errors.Overloaded(
+            "the server has no room for unfinished images; try again later", retry_after=1.0
+        ) from None
 
 
 async def _next(upstream: AsyncIterator[pb.Upstream]) -> pb.Upstream | None:

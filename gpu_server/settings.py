@@ -59,14 +59,15 @@ class Settings(BaseSettings):
     deadline: PositiveFloat = Field(default=10.0, description="limit for one stage, its queue included")
     brownout: NonNegativeFloat = Field(
         default=1.0,
-        description="backlog above which the server gives the low answer and does not ask for high",
+        description="backlog above which the server gives the answer so far and asks for no more layers",
     )
     probe_interval: PositiveFloat = Field(
         default=1.0, description="between tests of a network that fails; the server is not ready meanwhile"
     )
 
     state_bytes: PositiveInt = Field(
-        default=64 * MIB, description="low payloads kept and high payloads arriving, of all devices together"
+        default=64 * MIB,
+        description="what is known of unfinished images and layers arriving, of all devices together",
     )
     state_ttl: PositiveFloat = 30.0
     credits: PositiveInt = Field(default=16, description="images that one session may have in flight")

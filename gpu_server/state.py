@@ -1,43 +1,28 @@
 """What the server holds between messages, bounded by bytes and by time. Losing some of it is a normal answer.
 
-Three quarters of the bytes are for images whose high payload the server has asked for: the low payload, and what has
-arrived of the high one. The last quarter is for high payloads that come unasked. However many of those there are, they
-push out nothing that was asked for.
+Three quarters of the bytes are for images of which the server wants more layers: what the layers before them have
+told, and what has arrived of those. The last quarter is for layers that come unasked. However many of those there are,
+they push out nothing that was asked for.
 """
 
 import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 
-from overtone.gpu_server.answer import NeedHigh
+from overtone.gpu_server.answer import NeedMore
 from overtone.gpu_server.errors import Overloaded, StateLost
 from overtone.gpu_server.fair_share import FairShare, Holding, Peer
 from overtone.gpu_server.metrics import Metrics
 
-# The cost of an entry besides its payload: keys, objects, the low answer.
+# The cost of an entry besides its arrays: keys, objects, the answer so far.
 OVERHEAD = 1024
-# The part of the bytes for high payloads that come unasked.
+# The part of the bytes for layers that come unasked.
 UNREQUESTED_SHARE = 1 / 4
 
 
-@dataclass(frozen=True, slots=True)
-class PendingImage:
-    """An image whose high payload has been asked for."""
-
-    low: bytes
-    need: NeedHigh
-
-    @property
-    def size(self) -> int:
-        """Bytes that it takes."""
-        known = self.need.probabilities
-        return len(self.low) + OVERHEAD + (0 if known is None else known.nbytes)
-
-
 class Store:
-    """Pending images by key for `ttl` seconds, and the bytes of uploads; `limit` is for the bytes of both."""
+    """Images that need more, by key for `ttl` seconds, and the bytes of uploads; `limit` is for the bytes of both."""
 
     def __init__(
         self, limit: int, ttl: float, metrics: Metrics, clock: Callable[[], float] = time.monotonic
@@ -45,7 +30,7 @@ class Store:
         self.ttl = ttl
         self._metrics = metrics
         self._clock = clock
-        self._entries: OrderedDict[Hashable, tuple[float, PendingImage, Holding]] = OrderedDict()
+        self._entries: OrderedDict[Hashable, tuple[float, NeedMore, Holding]] = OrderedDict()
         unrequested = int(limit * UNREQUESTED_SHARE)
         self._unrequested = FairShare(unrequested)
         self._requested = FairShare(limit - unrequested)
@@ -55,23 +40,23 @@ class Store:
         """Bytes that are held now."""
         return self._requested.used + self._unrequested.used
 
-    def issue(self, owner: str, pending: PendingImage) -> str:
+    def issue(self, owner: str, need: NeedMore) -> str:
         """Keep an image under a new token that only its owner can use."""
         token = secrets.token_urlsafe(16)
-        self.put((owner, token), Peer(owner), pending)
+        self.put((owner, token), Peer(owner), need)
         return token
 
-    def put(self, key: Hashable, peer: Peer, pending: PendingImage) -> None:
+    def put(self, key: Hashable, peer: Peer, need: NeedMore) -> None:
         """Keep an image of this peer; others may make room for it. If there is no room, it is lost at once."""
         self.drop(key)
         self._expire()
-        holding = Holding(peer, pending.size, lambda: self._evict(key))
+        holding = Holding(peer, need.size + OVERHEAD, lambda: self._evict(key))
         try:
             self._requested.hold(holding)
         except Overloaded:
             self._metrics.state_evictions.inc()
         else:
-            self._entries[key] = (self._clock() + self.ttl, pending, holding)
+            self._entries[key] = (self._clock() + self.ttl, need, holding)
 
     def check(self, key: Hashable) -> None:
         """Make sure that `get` would find something now; this does not count as a hit.
@@ -82,9 +67,9 @@ class Store:
         self._expire()
         if key not in self._entries:
             self._metrics.state_misses.inc()
-            raise StateLost("the low payload is not here, or no longer: send both")
+            raise StateLost("the layers before these are not here, or no longer: send all layers again")
 
-    def get(self, key: Hashable) -> PendingImage:
+    def get(self, key: Hashable) -> NeedMore:
         """The image kept under this key; it stays until it is dropped, expires or is evicted.
 
         Raises:

@@ -1,95 +1,139 @@
-"""A high payload that arrives in chunks."""
+"""Payloads of further layers that arrive in chunks."""
 
 import asyncio
+from dataclasses import dataclass, field
 
 from overtone.gpu_server.errors import BadRequest, Overloaded, ServiceError, TooLarge
 from overtone.gpu_server.fair_share import Peer
-from overtone.gpu_server.state import Store
+from overtone.gpu_server.state import Reservation, Store
 
 MAX_CHUNK = 16 * 1024
 
 
+@dataclass(eq=False, slots=True)
+class _Part:
+    """What has come of one layer."""
+
+    reservation: Reservation
+    data: bytearray = field(default_factory=bytearray)
+
+
 class Upload:
-    """Collects a peer's chunks in order, `limit` bytes at most; the store counts them until it is closed."""
+    """Collects a peer's chunks, layer after layer; the store counts their bytes until they are read.
 
-    def __init__(self, store: Store, peer: Peer, limit: int) -> None:
+    Args:
+        store: counts the bytes.
+        peer: whose they are.
+        limit: bytes that each payload may have.
+        first: the layer that comes first.
+        last: the layer after which nothing more is expected.
+    """
+
+    def __init__(self, store: Store, peer: Peer, limit: int, first: int, last: int) -> None:
+        self._store = store
+        self._peer = peer
         self._limit = limit
-        self._data = bytearray()
-        self._received = 0
-        self._ended = asyncio.Event()
+        self._arriving = first
+        self._unread_from = first
+        self._last = last
+        self._parts: dict[int, _Part] = {}
+        self._requested = 0
+        self._unread = 0
+        self._changed = asyncio.Event()
         self._failure: ServiceError | None = None
-        self._read = False
-        self._reservation = store.reserve(peer, self._evict)
-
-    @property
-    def complete(self) -> bool:
-        """Whether the last chunk is here and the upload has not failed."""
-        return self._ended.is_set() and self._failure is None
 
     @property
     def unread(self) -> int:
-        """How many bytes came for nothing, because the payload was never read."""
-        return 0 if self._read else self._received
+        """How many bytes have come and not been read."""
+        return self._unread
 
-    def add(self, offset: int, data: bytes, last: bool) -> None:
-        """Append a chunk. One that does not fit fails the whole upload; after the last one they are ignored."""
-        self._received += len(data)
-        if self._ended.is_set():
+    def complete(self, layer: int) -> bool:
+        """Whether the layers up to this one are here."""
+        wanted = range(self._unread_from, layer + 1)
+        return layer < self._arriving and all(number in self._parts for number in wanted)
+
+    def add(self, layer: int, offset: int, data: bytes, last: bool) -> None:
+        """Append a chunk. After one that does not fit, or the last one of the last layer, chunks are ignored."""
+        self._unread += len(data)
+        if self._failure is not None or self._arriving > self._last:
             return
         try:
-            self._check(offset, data)
-            self._reservation.grow(len(data))
+            part = self._part()
+            self._check(layer, offset, data, part)
+            part.reservation.grow(len(data))
         except ServiceError as error:
             self.fail(error)
             return
-        self._data += data
+        part.data += data
         if last:
-            self._ended.set()
+            self._arriving += 1
+            self._changed.set()
 
-    def request(self) -> None:
-        """The server needs this payload: from now on its bytes count as asked for."""
-        if self._failure is not None:
-            return
+    def request(self, layer: int) -> None:
+        """The server needs the layers up to this one: from now on their bytes count as asked for."""
+        before, self._requested = self._requested, layer
         try:
-            self._reservation.request()
+            for number in range(before + 1, layer + 1):
+                if part := self._parts.get(number):  # making room for one may have cost the others
+                    part.reservation.request()
         except Overloaded as error:
             self._give_up(error)
 
     def fail(self, error: ServiceError) -> None:
-        """Wait for no more chunks; no effect if the payload is complete."""
-        if not self._ended.is_set():
-            self._give_up(error)
+        """Wait for no more chunks; what is complete stays."""
+        self._failure = self._failure or error
+        if part := self._parts.pop(self._arriving, None):
+            part.reservation.release()
+        self._changed.set()
 
-    async def payload(self) -> bytes:
-        """The payload, as soon as its last chunk is here.
+    async def payloads(self, layer: int) -> tuple[bytes, ...]:
+        """The payloads up to this layer that were not read before, as soon as they are complete.
 
         Raises:
             ServiceError: the upload failed.
         """
-        await self._ended.wait()
-        if self._failure is not None:
-            raise self._failure
-        self._read = True
-        return bytes(self._data)
+        while not self.complete(layer):
+            if self._failure is not None:
+                raise self._failure
+            self._changed.clear()
+            await self._changed.wait()
+        taken = [self._parts.pop(number) for number in range(self._unread_from, layer + 1)]
+        self._unread_from = max(self._unread_from, layer + 1)
+        for part in taken:
+            self._unread -= len(part.data)
+            part.reservation.release()
+        return tuple(bytes(part.data) for part in taken)
 
     def close(self) -> None:
         """Free the bytes; it may be called again."""
         self._give_up(BadRequest("the upload was closed"))
 
+    def _part(self) -> _Part:
+        """What has come of the layer that arrives now."""
+        if self._arriving not in self._parts:
+            reservation = self._store.reserve(self._peer, self._evict)
+            self._parts[self._arriving] = _Part(reservation)
+            if self._arriving <= self._requested:
+                reservation.request()
+        return self._parts[self._arriving]
+
     def _evict(self) -> None:
-        if not self._read:
-            self._give_up(Overloaded("the server had no room for the high payload", retry_after=1.0))
+        self._give_up(Overloaded("the server had no room for further layers", retry_after=1.0))
 
     def _give_up(self, error: ServiceError) -> None:
         self._failure = self._failure or error
-        self._ended.set()
-        self._reservation.release()
-        self._data = bytearray()
+        for part in self._parts.values():
+            part.reservation.release()
+        self._parts.clear()
+        self._changed.set()
 
-    def _check(self, offset: int, data: bytes) -> None:
+    def _check(self, layer: int, offset: int, data: bytes, part: _Part) -> None:
         if len(data) > MAX_CHUNK:
             raise TooLarge(f"a chunk of {len(data)} bytes; send at most {MAX_CHUNK}")
-        if offset != len(self._data):
-            raise BadRequest(f"a chunk at {offset}, expected one at {len(self._data)}; send chunks in order")
+        if (layer, offset) != (self._arriving, len(part.data)):
+            raise BadRequest(
+                f"a chunk of layer {layer} at {offset}, expected one of layer {self._arriving} at {len(part.data)}; "
+                "send layers and chunks in order"
+            )
         if offset + len(data) > self._limit:
             raise TooLarge(f"a payload above {self._limit} bytes")

@@ -48,10 +48,10 @@ class Server:
     errors: Path
 
     def metric(self, name: str) -> float:
-        """The value of a counter without labels."""
+        """The value of a counter, summed over its labels."""
         with urllib.request.urlopen(f"http://{self.rest}/metrics", timeout=LATER) as response:
-            found = re.search(rf"^{name} (\S+)$", response.read().decode(), re.MULTILINE)
-        return float(found[1]) if found else 0.0
+            found = re.findall(rf"^{name}(?:{{.*}})? (\S+)$", response.read().decode(), re.MULTILINE)
+        return sum(map(float, found))
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         if self.process.poll() is None:

@@ -6,9 +6,11 @@ of the session, which is the server's: `pytestmark = SHARED_LOOP`.
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import grpc
 import httpx
@@ -17,12 +19,20 @@ import pytest
 import pytest_asyncio
 from PIL import Image
 
-from overtone.frequency import Encoded
+from overtone.frequency import THREE_LAYERS, Encoded, Profile, encode, fit, open_rgb
 from overtone.gpu_server.metrics import Metrics
 from overtone.gpu_server.serve import Running
 from overtone.gpu_server.settings import Settings
+from overtone.gpu_server.state import OVERHEAD
+from overtone.models import OperatingPoint, read_card, rewrite
 from tests.conftest import Photograph
 from tests.serving import Serve, quick_settings
+
+# Thresholds: every answer is final, none is.
+ALL, NONE = 0.0, 1.1
+
+# Bytes of state in which a session has room for one and a half unfinished images: values, steps, logits and objects.
+ROOM_FOR_ONE = 8 * (6 * 8 * 8 * 2 + 6 * 4 + 10 * 4 + OVERHEAD)
 
 MakeSettings = Callable[..., Settings]
 
@@ -31,12 +41,12 @@ SHARED_LOOP = pytest.mark.asyncio(loop_scope="session")
 
 @pytest.fixture(scope="session")
 def hostile(encoded: Encoded) -> list[tuple[bytes, bytes]]:
-    """Low and high payloads: random bytes of many lengths, and real ones cut, flipped, stretched and swapped."""
+    """Payloads of two layers: random bytes of many lengths, and real ones cut, flipped, stretched and swapped."""
     rng = np.random.default_rng(11)
-    low, high = encoded.low, encoded.high
+    low, high = encoded.layers
     middle = len(low) // 2
     flipped = low[:middle] + bytes([low[middle] ^ 1]) + low[middle + 1 :]
-    other_profile = low[:2] + b"\xff\xff\xff\xff" + low[6:]
+    other_profile = low[:4] + b"\xff\xff\xff\xff" + low[8:]
     noise = low[:14] + rng.bytes(len(low) - 14)
     damaged = (low[:middle], low[:-1], low + b"\0", flipped, noise, other_profile)
     return [
@@ -54,6 +64,36 @@ def jpeg(photograph: Photograph) -> bytes:
 
 
 @pytest.fixture(scope="session")
+def three_profile(tiny_profile: Profile) -> Profile:
+    return replace(tiny_profile, name="three", ladder=THREE_LAYERS)
+
+
+@pytest.fixture(scope="session")
+def three(photograph: Photograph, three_profile: Profile) -> Encoded:
+    """The photograph in three layers."""
+    return encode(fit(open_rgb(photograph), three_profile.size), three_profile)
+
+
+@pytest.fixture(scope="session")
+def three_checkpoint(
+    tiny_checkpoint: Path, three_profile: Profile, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The random cascade on three layers; its operating points say which layers answer."""
+    thresholds: dict[str, dict[str, tuple[float, ...]]] = {
+        "first": {"thresholds": (ALL, ALL)},
+        "second": {"thresholds": (NONE, ALL)},
+        "third": {"thresholds": (NONE, NONE)},
+        "jump": {"thresholds": (NONE, NONE), "all_below": (NONE, ALL)},  # from the first layer to the third
+    }
+    points = tuple(OperatingPoint.model_validate({"name": n, **t}) for n, t in thresholds.items())
+    changes: dict[str, Any] = {"name": "three", "profile": three_profile, "temperatures": (1.0, 0.25, 0.5)}
+    changes |= {"operating_points": points, "operating_point": "third"}
+    path = tmp_path_factory.mktemp("three") / "three.safetensors"
+    rewrite(tiny_checkpoint, read_card(tiny_checkpoint).model_copy(update=changes), path)
+    return path
+
+
+@pytest.fixture(scope="session")
 def settings(tiny_checkpoint: Path) -> MakeSettings:
     return partial(quick_settings, tiny_checkpoint)
 
@@ -62,6 +102,13 @@ def settings(tiny_checkpoint: Path) -> MakeSettings:
 async def server(serve: Serve) -> AsyncIterator[Running]:
     """The server that tests share."""
     async with serve() as shared:
+        yield shared
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def three_server(serve: Serve, three_checkpoint: Path) -> AsyncIterator[Running]:
+    """A server of a ladder of three layers, shared too."""
+    async with serve(model=str(three_checkpoint)) as shared:
         yield shared
 
 

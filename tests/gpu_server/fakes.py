@@ -7,16 +7,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from overtone.frequency import Decoded
 from overtone.gpu_server.answer import Stage
-from overtone.gpu_server.inference import Bands
+from overtone.gpu_server.known import Known
 from overtone.gpu_server.settings import Settings
 
 EXAMPLE = -1
 
 
-def bands(mark: int = 0) -> Bands:
+def known(mark: int = 0) -> Known:
     """An image that can be told from others."""
-    return Bands(np.full((1, 1, 1), mark, np.int16), np.ones(1, np.float32))
+    return Known(Decoded(np.full((1, 1, 1), mark, np.int16), np.ones(1, np.float32), 1, 1))
 
 
 def limits(**changes: Any) -> Settings:
@@ -30,7 +31,7 @@ class FakeNetwork:
     Attributes:
         batches: stage and marks of every batch.
         failing: how many of the next batches fail.
-        not_numbers: marks of images whose probabilities are not numbers.
+        not_numbers: marks of images whose logits are not numbers.
     """
 
     def __init__(self, largest: int = 4) -> None:
@@ -46,14 +47,14 @@ class FakeNetwork:
     def batch_size(self, waiting: int) -> int:
         return min(waiting, self.largest)
 
-    def example(self) -> Bands:
-        return bands(EXAMPLE)
+    def example(self) -> Known:
+        return known(EXAMPLE)
 
     def warm(self) -> None:
         self.warmed = True
 
-    def run(self, stage: Stage, images: Sequence[Bands]) -> NDArray[np.float32]:
-        marks = [int(image.low.flat[0]) for image in images]
+    def run(self, stage: Stage, images: Sequence[Known]) -> NDArray[np.float32]:
+        marks = [int(image.decoded.values.flat[0]) for image in images]
         if marks != [EXAMPLE]:
             self.batches.append((stage, marks))
         self.entered.set()

@@ -10,11 +10,11 @@ from functools import partial
 import pytest
 
 from overtone.gpu_server.answer import Stage
-from overtone.gpu_server.engine import Bands, Engine, Inference, Source
+from overtone.gpu_server.engine import Engine, Inference, Known, Source
 from overtone.gpu_server.errors import Overloaded, Stopping
 from overtone.gpu_server.metrics import Metrics
 from tests.gpu_server.conftest import Clock
-from tests.gpu_server.fakes import FakeNetwork, bands, limits
+from tests.gpu_server.fakes import FakeNetwork, known, limits
 from tests.gpu_server.test_engine import shed, soon
 from tests.waiting import until
 
@@ -37,12 +37,12 @@ async def engine(clock: Clock, metrics: Metrics, gate: threading.Event) -> Async
     await engine.stop()
 
 
-def decode(gate: threading.Event, entered: threading.Event | None = None) -> Bands:
+def decode(gate: threading.Event, entered: threading.Event | None = None) -> Known:
     """A decode that takes until the gate opens."""
     if entered is not None:
         entered.set()
     assert gate.wait(30)
-    return bands()
+    return known()
 
 
 async def begin(
@@ -57,7 +57,7 @@ async def begin(
 
 async def test_large_images_hold_up_no_payload(engine: Engine, gate: threading.Event) -> None:
     images = await begin(engine, gate, Source.IMAGE, 3)
-    await engine.submit(Stage.LOW, bands, soon())
+    await engine.submit(Stage.LOW, known, soon())
     assert not any(image.done() for image in images)
     gate.set()
     await asyncio.gather(*images)
@@ -66,7 +66,7 @@ async def test_large_images_hold_up_no_payload(engine: Engine, gate: threading.E
 async def test_few_images_wait_to_be_decoded(engine: Engine, metrics: Metrics, gate: threading.Event) -> None:
     images = await begin(engine, gate, Source.IMAGE, 3)
     with pytest.raises(Overloaded):
-        await engine.submit(Stage.LOW, bands, soon(), Source.IMAGE)
+        await engine.submit(Stage.LOW, known, soon(), Source.IMAGE)
     assert shed(metrics, Stage.LOW, "full") == 1
     gate.set()
     await asyncio.gather(*images)
@@ -75,9 +75,9 @@ async def test_few_images_wait_to_be_decoded(engine: Engine, metrics: Metrics, g
 async def test_backlog_counts_decoding_at_the_speed_measured(
     engine: Engine, clock: Clock, gate: threading.Event
 ) -> None:
-    def slow(seconds: float) -> Bands:
+    def slow(seconds: float) -> Known:
         clock.now += seconds
-        return bands()
+        return known()
 
     await engine.submit(Stage.LOW, partial(slow, 4.0), soon())
     await engine.submit(Stage.LOW, partial(slow, 10.0), soon(), Source.IMAGE)
@@ -97,7 +97,7 @@ class Payload:
 
 
 async def test_what_is_cancelled_is_not_held(engine: Engine, gate: threading.Event) -> None:
-    def decode_payload(payload: Payload) -> Bands:
+    def decode_payload(payload: Payload) -> Known:
         return decode(gate)
 
     payloads: list[weakref.ref[Payload]] = []
@@ -127,10 +127,10 @@ async def test_a_cancelled_decode_keeps_its_place_until_its_thread_is_done(
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     with pytest.raises(Overloaded):
-        await engine.submit(Stage.LOW, bands, soon(), Source.IMAGE)
+        await engine.submit(Stage.LOW, known, soon(), Source.IMAGE)
     gate.set()
     await asyncio.gather(*waiting)
-    await engine.submit(Stage.LOW, bands, soon(), Source.IMAGE)
+    await engine.submit(Stage.LOW, known, soon(), Source.IMAGE)
 
 
 async def test_what_waits_for_a_decoder_when_the_engine_stops_is_told(

@@ -9,11 +9,11 @@ from functools import partial
 import pytest
 
 from overtone.gpu_server.answer import Stage
-from overtone.gpu_server.engine import Bands, Engine, Inference
+from overtone.gpu_server.engine import Engine, Inference, Known
 from overtone.gpu_server.errors import BadRequest, Expired, NetworkFailed, Overloaded, Unavailable
 from overtone.gpu_server.metrics import Metrics
 from tests.gpu_server.conftest import value
-from tests.gpu_server.fakes import FakeNetwork, bands, limits
+from tests.gpu_server.fakes import FakeNetwork, known, limits
 from tests.waiting import LATER, until
 
 
@@ -34,7 +34,7 @@ class Rig:
     metrics: Metrics
 
     def submit(self, stage: Stage, mark: int = 0) -> asyncio.Task[Inference]:
-        return asyncio.create_task(self.engine.submit(stage, partial(bands, mark), soon(), source=None))
+        return asyncio.create_task(self.engine.submit(stage, partial(known, mark), soon(), source=None))
 
     def depth(self, stage: Stage = Stage.LOW) -> float:
         return value(self.metrics, "overtone_queue_depth", stage=stage)
@@ -77,7 +77,7 @@ async def rig() -> AsyncIterator[Rig]:
 async def test_gives_each_image_its_row(rig: Rig) -> None:
     assert rig.network.warmed
     inference = await rig.submit(Stage.LOW)
-    assert inference.probabilities.argmax() == 1
+    assert inference.logits.argmax() == 1
     assert inference.timings.compute > 0
 
 
@@ -112,7 +112,7 @@ async def test_full_queue_refuses_at_once(rig: Rig) -> None:
 
 
 async def test_expired_before_admission_is_not_even_prepared(rig: Rig) -> None:
-    def never() -> Bands:
+    def never() -> Known:
         raise AssertionError
 
     with pytest.raises(Expired):
@@ -123,7 +123,7 @@ async def test_expired_before_admission_is_not_even_prepared(rig: Rig) -> None:
 async def test_expired_in_the_queue_is_told_while_the_worker_is_busy(rig: Rig) -> None:
     held = await rig.busy()
     with pytest.raises(Expired):
-        await rig.engine.submit(Stage.LOW, bands, asyncio.get_running_loop().time() + 0.01)
+        await rig.engine.submit(Stage.LOW, known, asyncio.get_running_loop().time() + 0.01)
     assert shed(rig.metrics, Stage.LOW, "expired") == 1
     assert rig.depth() == 0
     rig.network.gate.set()
@@ -149,7 +149,7 @@ async def test_a_single_failure_is_of_its_batch_only(rig: Rig) -> None:
     rig.network.gate.set()
     with pytest.raises(NetworkFailed):
         await held
-    assert (await later).probabilities.argmax() == 1
+    assert (await later).logits.argmax() == 1
     assert rig.engine.failure is None
 
 
@@ -190,7 +190,7 @@ async def test_while_the_network_fails_everything_is_refused_at_once(
 
         rig.network.failing = 0
         await until(lambda: rig.engine.failure is None)
-        assert (await rig.submit(Stage.LOW)).probabilities.argmax() == 1
+        assert (await rig.submit(Stage.LOW)).logits.argmax() == 1
         assert len(changes) == 2
 
 
@@ -204,11 +204,11 @@ async def test_a_batching_loop_that_dies_is_started_again(rig: Rig, monkeypatch:
             await rig.submit(Stage.LOW)
         await until(lambda: rig.engine.failure == "the network fails (ZeroDivisionError)")
     await until(lambda: rig.engine.failure is None)
-    assert (await rig.submit(Stage.LOW)).probabilities.argmax() == 1
+    assert (await rig.submit(Stage.LOW)).logits.argmax() == 1
 
 
 async def test_what_prepare_raises_comes_out(rig: Rig) -> None:
-    def refuse() -> Bands:
+    def refuse() -> Known:
         raise BadRequest("no")
 
     with pytest.raises(BadRequest):
@@ -247,7 +247,7 @@ async def test_stop_lets_what_waits_finish(rig: Rig) -> None:
     rig.network.gate.set()
     await stopping
     assert held.done()
-    assert (await waiting).probabilities.argmax() == 1
+    assert (await waiting).logits.argmax() == 1
 
 
 async def test_stop_without_grace_refuses_and_never_cancels(rig: Rig) -> None:
@@ -263,7 +263,7 @@ async def test_stop_without_grace_refuses_and_never_cancels(rig: Rig) -> None:
 
 async def test_traffic_leaves_nothing_behind(rig: Rig) -> None:
     tasks = [
-        asyncio.create_task(rig.engine.submit(stage, partial(bands, i), soon()))
+        asyncio.create_task(rig.engine.submit(stage, partial(known, i), soon()))
         for i, stage in enumerate([Stage.LOW, Stage.HIGH] * 40)
     ]
     for task in tasks[::3]:

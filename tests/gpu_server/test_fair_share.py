@@ -118,3 +118,18 @@ def test_bytes_add_up(seed: int) -> None:
             holder.release(holding)
             share.release(holding)  # a second time, without effect
     assert share.used == 0
+
+
+def test_what_is_given_up_while_room_is_made_for_it_is_not_counted() -> None:
+    """A holding of the same image gives way, and the image is given up with all that it holds."""
+    share = FairShare(100)
+    peer = Peer("ann")
+    growing = Holding(peer, 10, lambda: None)
+    older = Holding(peer, 10, lambda: share.release(growing))
+    share.hold(older)
+    share.hold(growing)
+    with pytest.raises(Overloaded):
+        share.grow(growing, 10)
+    assert share.used == 0
+    share.hold(Holding(peer, 25, lambda: None))  # all that one session may hold is free again
+    assert share.used == 25

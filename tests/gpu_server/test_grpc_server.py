@@ -46,14 +46,15 @@ class Device:
             return None
         return getattr(message, message.WhichOneof("message"))
 
-    async def image(self, number: int, low: bytes, follows: bool = False) -> None:
-        await self.say(image=pb.Image(id=number, low=low, high_follows=follows))
+    async def image(self, number: int, *layers: bytes, promised: int = 0) -> None:
+        await self.say(image=pb.Image(id=number, layers=layers, promised=promised))
 
-    async def high(self, number: int, payload: bytes, size: int = 200) -> None:
+    async def further(self, number: int, payload: bytes, layer: int = 2, size: int = 200) -> None:
         for offset in range(0, len(payload), size):
             data = payload[offset : offset + size]
             last = offset + size >= len(payload)
-            await self.say(high=pb.HighChunk(id=number, offset=offset, data=data, last=last))
+            chunk = pb.Chunk(id=number, layer=layer, offset=offset, data=data, last=last)
+            await self.say(chunk=chunk)
 
     async def code(self) -> grpc.StatusCode:
         async with asyncio.timeout(LATER):
@@ -99,7 +100,7 @@ async def test_session_answers_from_low_and_ends_cleanly(
         welcome = device.welcome
         assert (welcome.profile_id, welcome.model, welcome.credits) == (tiny_profile.id, "tiny", 16)
         for number in range(5):
-            await device.image(number, encoded.low)
+            await device.image(number, encoded.layers[0])
         await device.say(end=pb.End())
         answers = [await device.hear() for _ in range(5)]
         assert {a.id for a in answers} == set(range(5))
@@ -113,16 +114,16 @@ async def test_session_answers_from_low_and_ends_cleanly(
 async def test_high_is_asked_for_and_answers_also_after_end(
     device: Device, encoded: Encoded, ended: bool
 ) -> None:
-    await device.image(7, encoded.low)
+    await device.image(7, encoded.layers[0])
     if ended:
         await device.say(end=pb.End())
     need = await device.hear()
-    assert isinstance(need, pb.NeedHigh)
-    assert (need.id, need.send_both) == (7, False)
-    assert 0 < need.low.probability <= 1
-    await device.high(7, encoded.high)
+    assert isinstance(need, pb.NeedMore)
+    assert (need.id, need.layers, need.again) == (7, 2, False)
+    assert 0 < need.so_far.probability <= 1
+    await device.further(7, encoded.layers[1])
     answer = await device.hear()
-    assert (answer.id, answer.stage) == (7, pb.STAGE_HIGH)
+    assert (answer.id, answer.stage, answer.layers) == (7, pb.STAGE_HIGH, 2)
     if not ended:
         await device.say(end=pb.End())
     assert await device.hear() is None
@@ -134,8 +135,8 @@ async def test_at_once_is_answered_once_and_never_asked(
 ) -> None:
     async with session(channel, point) as device:
         for number in range(3):
-            await device.image(number, encoded.low, follows=True)
-            await device.high(number, encoded.high)
+            await device.image(number, encoded.layers[0], promised=2)
+            await device.further(number, encoded.layers[1])
         await device.say(end=pb.End())
         answers = [await device.hear() for _ in range(3)]
         assert {(a.id, a.stage) for a in answers} == {(n, stage) for n in range(3)}
@@ -143,12 +144,12 @@ async def test_at_once_is_answered_once_and_never_asked(
 
 
 async def test_half_closed_stream_is_answered_as_far_as_it_goes(device: Device, encoded: Encoded) -> None:
-    await device.image(1, encoded.low)
-    await device.image(2, encoded.low, follows=True)
-    await device.high(2, encoded.high)
+    await device.image(1, encoded.layers[0])
+    await device.image(2, encoded.layers[0], promised=2)
+    await device.further(2, encoded.layers[1])
     await device.call.done_writing()
     heard = [await device.hear() for _ in range(3)]
-    assert sorted(type(m).__name__ for m in heard) == ["Answer", "Error", "NeedHigh"]
+    assert sorted(type(m).__name__ for m in heard) == ["Answer", "Error", "NeedMore"]
     assert await device.hear() is None
     assert await device.code() is grpc.StatusCode.OK
 
@@ -165,64 +166,68 @@ async def test_bad_payloads_fail_their_image_and_not_the_stream(
     channel: Channel, encoded: Encoded, hostile: list[tuple[bytes, bytes]], caplog: pytest.LogCaptureFixture
 ) -> None:
     async with session(channel) as device:
-        for number, low in enumerate([*(low for low, _ in hostile), encoded.low + b"x" * 300_000]):
+        for number, low in enumerate([*(low for low, _ in hostile), encoded.layers[0] + b"x" * 300_000]):
             await device.image(number, low)
             message = await device.hear()
             assert message.id == number
             assert error_code(message) in (INVALID, WRONG)
             assert message.message
-        await device.image(99, encoded.low)
+        await device.image(99, encoded.layers[0])
         assert (await device.hear()).id == 99
     assert not [record for record in caplog.records if record.name.startswith("overtone")]
 
 
 async def test_bad_high_fails_its_image_and_not_the_stream(device: Device, encoded: Encoded) -> None:
-    damaged = bytearray(encoded.high)
+    damaged = bytearray(encoded.layers[1])
     damaged[-1] ^= 0xFF
-    for number, payload in enumerate((bytes(damaged), encoded.low, b"nothing of the kind")):
-        await device.image(number, encoded.low, follows=True)
-        await device.high(number, payload)
+    for number, payload in enumerate((bytes(damaged), encoded.layers[0], b"nothing of the kind")):
+        await device.image(number, encoded.layers[0], promised=2)
+        await device.further(number, payload)
         assert error_code(await device.hear()) == INVALID
-    await device.image(9, encoded.low, follows=True)
-    await device.high(9, encoded.high)
+    await device.image(9, encoded.layers[0], promised=2)
+    await device.further(9, encoded.layers[1])
     assert (await device.hear()).stage == pb.STAGE_HIGH
 
 
 @pytest.mark.parametrize(
     "chunk",
-    [pb.HighChunk(id=1, offset=5, data=b"x"), pb.HighChunk(id=1, offset=0, data=b"x" * (MAX_CHUNK + 1))],
+    [
+        pb.Chunk(id=1, layer=2, offset=5, data=b"x"),
+        pb.Chunk(id=1, layer=3, offset=0, data=b"x"),
+        pb.Chunk(id=1, layer=2, offset=0, data=b"x" * (MAX_CHUNK + 1)),
+    ],
 )
 async def test_chunks_out_of_order_or_too_large_are_refused(
-    device: Device, encoded: Encoded, chunk: pb.HighChunk
+    device: Device, encoded: Encoded, chunk: pb.Chunk
 ) -> None:
-    await device.image(1, encoded.low, follows=True)
-    await device.say(high=chunk)
+    await device.image(1, encoded.layers[0], promised=2)
+    await device.say(chunk=chunk)
     assert error_code(await device.hear()) == INVALID
-    await device.say(high=pb.HighChunk(id=1, offset=0, data=b"late", last=True))
+    await device.say(chunk=pb.Chunk(id=1, layer=2, offset=0, data=b"late", last=True))
     await device.say(end=pb.End())
     assert await device.hear() is None
 
 
 async def test_endless_high_is_refused(serve: Serve, encoded: Encoded) -> None:
     async with own_session(serve, max_payload_bytes=40_000) as (server, device):
-        await device.image(1, encoded.low, follows=True)
+        await device.image(1, encoded.layers[0], promised=2)
         for offset in range(0, 5 * MAX_CHUNK, MAX_CHUNK):
             data = b"x" * MAX_CHUNK
-            await device.say(high=pb.HighChunk(id=1, offset=offset, data=data))
+            await device.say(chunk=pb.Chunk(id=1, layer=2, offset=offset, data=data))
         assert error_code(await device.hear()) == INVALID
         assert server.service.store.bytes == 0
 
 
-async def test_high_of_an_image_never_seen_asks_for_both(device: Device, encoded: Encoded) -> None:
-    await device.high(3, encoded.high)
+async def test_a_layer_of_an_image_never_seen_asks_for_all(device: Device, encoded: Encoded) -> None:
+    await device.further(3, encoded.layers[1])
     lost = await device.hear()
-    assert (lost.id, lost.send_both) == (3, True)
+    assert (lost.id, lost.layers, lost.again) == (3, 2, True)
 
 
 async def test_high_that_does_not_come_in_time(serve: Serve, encoded: Encoded) -> None:
     async with own_session(serve, state_ttl=0.05) as (server, device):
-        await device.image(1, encoded.low)
-        assert isinstance(await device.hear(), pb.NeedHigh)
+        await device.image(1, encoded.layers[0])
+        assert isinstance(await device.hear(), pb.NeedMore)
         assert error_code(await device.hear()) == EXPIRED
         assert server.service.store.bytes == 0
 
@@ -230,21 +235,21 @@ async def test_high_that_does_not_come_in_time(serve: Serve, encoded: Encoded) -
 async def test_deadline_of_the_device_ends_the_wait(channel: Channel, encoded: Encoded) -> None:
     options = pb.Options(operating_point="never", deadline_ms=400)
     async with session(channel, options=options) as device:
-        await device.image(1, encoded.low, follows=True)
+        await device.image(1, encoded.layers[0], promised=2)
         assert error_code(await device.hear()) == EXPIRED
 
 
 async def test_cancelled_image_is_forgotten(server: Running, device: Device, encoded: Encoded) -> None:
-    await device.image(1, encoded.low)
+    await device.image(1, encoded.layers[0])
     await device.hear()
     await device.say(cancel=pb.Cancel(id=1))
-    await device.image(2, encoded.low)  # cancelled before its first step
+    await device.image(2, encoded.layers[0])  # cancelled before its first step
     await device.say(cancel=pb.Cancel(id=2))
     await device.say(cancel=pb.Cancel(id=77))
-    await device.high(1, encoded.high)  # was on its way
+    await device.further(1, encoded.layers[1])  # was on its way
     await device.say(end=pb.End())
     heard = await device.hear()
-    assert heard is None or (isinstance(heard, pb.NeedHigh) and heard.id == 2)
+    assert heard is None or (isinstance(heard, pb.NeedMore) and heard.id == 2)
     assert await device.code() is grpc.StatusCode.OK
     assert server.service.store.bytes == 0
 
@@ -254,9 +259,9 @@ async def test_stream_cancelled_by_the_device_leaves_nothing(
 ) -> None:
     await until(lambda: sessions(server) == 0)  # of the tests before
     async with session(channel, "never") as device:
-        await device.image(1, encoded.low)
-        await device.image(2, encoded.low, follows=True)
-        await device.say(high=pb.HighChunk(id=2, data=encoded.high[:100]))
+        await device.image(1, encoded.layers[0])
+        await device.image(2, encoded.layers[0], promised=2)
+        await device.say(chunk=pb.Chunk(id=2, layer=2, data=encoded.layers[1][:100]))
         await device.hear()
         assert sessions(server) == 1
     await until(lambda: sessions(server) == 0)
@@ -273,12 +278,12 @@ async def test_more_than_the_credits_is_refused(serve: Serve, encoded: Encoded) 
     async with own_session(serve, credits=2) as (_, device):
         assert device.welcome.credits == 2
         for number in range(3):
-            await device.image(number, encoded.low)
+            await device.image(number, encoded.layers[0])
         heard = [await device.hear() for _ in range(3)]
         refused = next(m for m in heard if isinstance(m, pb.Error))
         assert (refused.id, refused.code) == (2, FULL)
         assert refused.retry_after_ms
-        await device.image(1, encoded.low)
+        await device.image(1, encoded.layers[0])
         assert error_code(await device.hear()) == INVALID  # in flight already
 
 
@@ -292,7 +297,7 @@ async def test_refused_streams(channel: Channel, encoded: Encoded) -> None:
         await device.say(hello=pb.Hello())
         assert await device.code() is grpc.StatusCode.INVALID_ARGUMENT
     call = stub_of(channel).Session()
-    await call.write(pb.Upstream(image=pb.Image(id=1, low=encoded.low)))
+    await call.write(pb.Upstream(image=pb.Image(id=1, layers=encoded.layers[:1])))
     assert await call.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
@@ -307,17 +312,17 @@ async def test_message_above_the_limit_breaks_the_stream_only(
     server: Running, channel: Channel, encoded: Encoded
 ) -> None:
     async with session(channel) as device:
-        await device.image(1, b"x" * (2 << 20))
+        await device.image(1, b"x" * (3 << 20))
         assert await device.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     async with session(channel) as device:
-        await device.image(1, encoded.low)
+        await device.image(1, encoded.layers[0])
         assert (await device.hear()).id == 1
     await until(lambda: sessions(server) == 0)
 
 
 async def test_payloads_may_be_as_large_as_the_settings_say(serve: Serve) -> None:
     async with serve(max_payload_bytes=2 << 20) as server, connected(server) as channel:
-        both = pb.ClassifyRequest(low=bytes(2 << 20), high=bytes(2 << 20))
+        both = pb.ClassifyRequest(layers=[bytes(2 << 20)] * 2)
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await stub_of(channel).Classify(both)
         # Read and found to be no payload, rather than refused for its size.
@@ -352,13 +357,13 @@ async def test_token(serve: Serve, encoded: Encoded) -> None:
 
 async def health(channel: Channel) -> int:
     stub = health_pb2_grpc.HealthStub(channel)
-    return int((await stub.Check(health_pb2.HealthCheckRequest(service="overtone.v1.Cascade"))).status)
+    return int((await stub.Check(health_pb2.HealthCheckRequest(service="overtone.v2.Cascade"))).status)
 
 
 @pytest.mark.parametrize(("point", "stage"), [("always", pb.STAGE_LOW), ("never", pb.STAGE_HIGH)])
 async def test_classify(channel: Channel, encoded: Encoded, point: str, stage: int) -> None:
     options = pb.Options(operating_point=point, top=4)
-    request = pb.ClassifyRequest(low=encoded.low, high=encoded.high, options=options)
+    request = pb.ClassifyRequest(layers=encoded.layers, options=options)
     answer = await stub_of(channel).Classify(request)
     assert answer.stage == stage
     assert len(answer.top) == 4
@@ -368,8 +373,60 @@ async def test_classify(channel: Channel, encoded: Encoded, point: str, stage: i
 async def test_classify_refuses_bad_payloads(channel: Channel, hostile: list[tuple[bytes, bytes]]) -> None:
     for low, high in [*hostile, (bytes(300 << 10), b"")]:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
-            await stub_of(channel).Classify(pb.ClassifyRequest(low=low, high=high))
+            await stub_of(channel).Classify(pb.ClassifyRequest(layers=[low, high]))
         assert refused.value.code() in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION)
+
+
+@pytest.mark.parametrize(("count", "stage"), [(1, pb.STAGE_LOW), (2, pb.STAGE_LOW), (3, pb.STAGE_HIGH)])
+async def test_classify_answers_from_whatever_layers_are_sent(
+    three_server: Running, three: Encoded, count: int, stage: int
+) -> None:
+    async with connected(three_server) as channel:
+        answer = await stub_of(channel).Classify(pb.ClassifyRequest(layers=three.layers[:count]))
+    assert (answer.stage, answer.layers, answer.confident) == (stage, count, False)
+
+
+async def test_a_session_goes_from_layer_to_layer(three_server: Running, three: Encoded) -> None:
+    async with connected(three_server) as channel, session(channel, "third") as device:
+        await device.image(5, three.layers[0])
+        for layer in (2, 3):
+            need = await device.hear()
+            assert (need.id, need.layers, need.again) == (5, layer, False)
+            await device.further(5, three.layers[layer - 1], layer)
+        answer = await device.hear()
+        assert (answer.id, answer.layers, answer.stage) == (5, 3, pb.STAGE_HIGH)
+
+
+async def test_a_device_may_leave_after_the_second_layer(three_server: Running, three: Encoded) -> None:
+    async with connected(three_server) as channel, session(channel, "third") as device:
+        await device.image(1, three.layers[0])
+        assert (await device.hear()).layers == 2
+        await device.further(1, three.layers[1])
+        assert (await device.hear()).layers == 3
+        await device.say(chunk=pb.Chunk(id=1, layer=3, data=three.layers[2][:9]))
+    await until(lambda: three_server.service.store.bytes == 0)
+
+
+@pytest.mark.parametrize("method", ["Session", "Classify", "DescribeModel", "Anything"])
+async def test_clients_of_the_former_protocol_are_told_plainly(channel: Channel, method: str) -> None:
+    path = f"/overtone.v1.Cascade/{method}"
+    if method == "Session":
+        call = channel.stream_stream(path)()
+        await call.write(b"\x0a\x00")
+        code, details = await call.code(), await call.details()
+    else:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await channel.unary_unary(path)(b"")
+        code, details = refused.value.code(), refused.value.details() or ""
+    assert code is grpc.StatusCode.FAILED_PRECONDITION
+    assert "overtone.v2" in details
+    assert "update the client" in details
+
+
+async def test_other_services_are_unknown(channel: Channel) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await channel.unary_unary("/overtone.v1.CascadeX/Classify")(b"")
+    assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 async def test_describe_model(channel: Channel, tiny_profile: Profile) -> None:
@@ -393,16 +450,16 @@ async def test_go_away_when_stopping_lets_images_finish(serve: Serve, encoded: E
 
     life = asyncio.create_task(whole_life())
     async with connected(await ready) as channel, session(channel, "never") as device:
-        await device.image(1, encoded.low)
-        assert isinstance(await device.hear(), pb.NeedHigh)
+        await device.image(1, encoded.layers[0])
+        assert isinstance(await device.hear(), pb.NeedMore)
         stopped.set()
         assert isinstance(await device.hear(), pb.GoAway)
-        await device.image(2, encoded.low)
+        await device.image(2, encoded.layers[0])
         refused = await device.hear()
         assert (refused.id, refused.code) == (2, grpc.StatusCode.UNAVAILABLE.value[0])
         async with session(channel, refused=True) as late:
             assert await late.code() is grpc.StatusCode.UNAVAILABLE
-        await device.high(1, encoded.high)
+        await device.further(1, encoded.layers[1])
         assert (await device.hear()).stage == pb.STAGE_HIGH
         await device.say(end=pb.End())
         assert await device.hear() is None
@@ -452,7 +509,7 @@ async def test_reflection_can_be_switched(serve: Serve, wanted: bool) -> None:
         await call.write(reflection_pb2.ServerReflectionRequest(list_services=""))
         if wanted:
             listed = (await call.read()).list_services_response.service
-            assert "overtone.v1.Cascade" in {service.name for service in listed}
+            assert "overtone.v2.Cascade" in {service.name for service in listed}
             call.cancel()
         else:
             assert await call.code() is grpc.StatusCode.UNIMPLEMENTED

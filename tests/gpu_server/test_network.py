@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from overtone.frequency import Encoded, Profile, decode_high, decode_low, dequantise
+from overtone.frequency import Encoded, Profile, decode, dequantise
 from overtone.gpu_server.answer import Stage
 from overtone.gpu_server.cuda_graphs import GraphPool, Inputs
-from overtone.gpu_server.inference import Bands
+from overtone.gpu_server.known import Known
 from overtone.gpu_server.network import TorchNetwork, open_network
-from overtone.models import Cascade, Mix, Temperature, load, read_card, rewrite
+from overtone.models import Cascade, Mix, load, read_card, rewrite
 
 
 @pytest.fixture(scope="module")
@@ -23,29 +23,28 @@ def network(tiny_checkpoint: Path) -> TorchNetwork:
 
 
 @pytest.fixture(scope="module")
-def image(encoded: Encoded, tiny_profile: Profile) -> Bands:
-    low = decode_low(encoded.low, tiny_profile)
-    high = decode_high(encoded.high, low, tiny_profile)
-    return Bands(low, tiny_profile.low_steps(2), high, tiny_profile.high_steps(2))
+def image(encoded: Encoded, tiny_profile: Profile) -> Known:
+    """With both layers."""
+    return Known(decode(encoded.layers, tiny_profile))
 
 
-def logits(cascade: Cascade, image: Bands, profile: Profile) -> tuple[torch.Tensor, torch.Tensor]:
-    """What both networks give to softmax, without the server's own code."""
-    assert image.high is not None
-    x6 = torch.from_numpy(dequantise(image.low, profile.low_steps(2)))[None]
-    x18 = torch.from_numpy(dequantise(image.high, profile.high_steps(2)))[None]
+def rolled(image: Known, by: int) -> Known:
+    """Another image."""
+    return Known(replace(image.decoded, values=np.roll(image.decoded.values, by, axis=2)))
+
+
+def logits(cascade: Cascade, image: Known) -> tuple[torch.Tensor, torch.Tensor]:
+    """What both networks say, without the server's own code."""
+    decoded = image.decoded
+    x24 = torch.from_numpy(dequantise(decoded.values, decoded.steps))[None]
     with torch.inference_mode():
-        low, state = cascade.low(x6)
-        return low, cascade.high(state, x18)
+        low, state = cascade.low(x24[:, :6])
+        return low, cascade.high(state, x24[:, 6:])
 
 
-def test_gives_what_the_cascade_gives(
-    network: TorchNetwork, image: Bands, tiny_checkpoint: Path, tiny_profile: Profile
-) -> None:
-    cascade, card = load(tiny_checkpoint)
-    first, second = logits(cascade, image, tiny_profile)
-    low = torch.softmax(first / card.temperature.low, 1)
-    high = torch.softmax(second / card.temperature.high, 1)
+def test_gives_what_the_cascade_gives(network: TorchNetwork, image: Known, tiny_checkpoint: Path) -> None:
+    cascade, _ = load(tiny_checkpoint)
+    low, high = logits(cascade, image)
     np.testing.assert_allclose(network.run(Stage.LOW, [image]), low.numpy(), atol=1e-4)
     np.testing.assert_allclose(network.run(Stage.HIGH, [image]), high.numpy(), atol=1e-4)
 
@@ -53,21 +52,29 @@ def test_gives_what_the_cascade_gives(
 @pytest.mark.parametrize("stage", [Stage.LOW, Stage.HIGH])
 @pytest.mark.parametrize("count", [2, 3, 4, 5])
 def test_padding_and_company_change_nothing(
-    network: TorchNetwork, image: Bands, stage: Stage, count: int
+    network: TorchNetwork, image: Known, stage: Stage, count: int
 ) -> None:
-    others = [replace(image, low=np.roll(image.low, i, axis=2)) for i in range(count)]
+    others = [rolled(image, i) for i in range(count)]
     together = network.run(stage, others)
     alone = np.concatenate([network.run(stage, [other]) for other in others])
     assert together.shape == (count, 10)
-    np.testing.assert_allclose(together, alone, atol=1e-5)
-    np.testing.assert_allclose(together.sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(together, alone, atol=1e-4)
+    assert not np.allclose(together[0], together[1], atol=1e-3)
 
 
-def test_a_batch_may_mix_qualities(network: TorchNetwork, image: Bands, tiny_profile: Profile) -> None:
-    fine = replace(image, low_steps=tiny_profile.low_steps(3))
-    together = network.run(Stage.LOW, [image, fine])
-    np.testing.assert_allclose(together[1:], network.run(Stage.LOW, [fine]), atol=1e-5)
-    assert not np.allclose(together[0], together[1])
+def test_a_batch_may_mix_qualities_and_layers(
+    network: TorchNetwork, image: Known, three: Encoded, three_profile: Profile
+) -> None:
+    """Coarse and fine low values, and low values alone beside those of an image that has all."""
+    first, second = (Known(decode(three.layers[:n], three_profile)) for n in (1, 2))
+    fine = Known(replace(image.decoded, steps=three_profile.known_steps(3, 2)))
+    images = [first, second, image, fine]
+    together = network.run(Stage.LOW, images)
+    alone = np.concatenate([network.run(Stage.LOW, [each]) for each in images])
+    np.testing.assert_allclose(together, alone, atol=1e-4)
+    np.testing.assert_allclose(alone[1], alone[2], atol=1e-4)  # the same low values
+    assert not np.allclose(alone[0], alone[1], atol=1e-3)
+    assert not np.allclose(alone[2], alone[3], atol=1e-3)
 
 
 def test_an_example_runs_through_both_stages(network: TorchNetwork) -> None:
@@ -84,43 +91,35 @@ def mixing(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     """The tiny checkpoint with a high answer that is mixed."""
     path = tmp_path_factory.mktemp("mixing") / "mixing.safetensors"
     card = read_card(tiny_checkpoint)
-    changes = {"mix": Mix(low=0.6, high=0.8), "temperature": Temperature(low=0.7, high=1.3)}
-    rewrite(tiny_checkpoint, card.model_copy(update=changes), path)
+    rewrite(tiny_checkpoint, card.model_copy(update={"mix": Mix(low=0.6, high=0.8)}), path)
     return path
 
 
-def test_a_mixed_answer_is_what_training_measures(mixing: Path, image: Bands, tiny_profile: Profile) -> None:
-    cascade, card = load(mixing)
-    low, alone = logits(cascade, image, tiny_profile)
-    mixed = torch.softmax((0.6 * low + 0.8 * alone) / card.temperature.high, 1)
+def test_a_mixed_answer_is_what_training_measures(mixing: Path, image: Known) -> None:
+    cascade, _ = load(mixing)
+    low, alone = logits(cascade, image)
+    mixed = (0.6 * low + 0.8 * alone).numpy()
     network, _ = open_network(mixing, "cpu", (1, 2, 4))
     network.warm()
     first = network.run(Stage.LOW, [image])
-    known = replace(image, low_probabilities=first[0])
-    np.testing.assert_allclose(network.run(Stage.HIGH, [known]), mixed.numpy(), atol=1e-4)
-    assert not np.allclose(mixed.numpy(), torch.softmax(alone / card.temperature.high, 1).numpy(), atol=1e-3)
+    known = replace(image, low_logits=first[0])
+    np.testing.assert_allclose(network.run(Stage.HIGH, [known]), mixed, atol=1e-4)
+    assert not np.allclose(mixed, alone.numpy(), atol=1e-3)
     # `training.evaluation.predictions` mixes in the same place.
-    np.testing.assert_allclose(cascade.answer(low, alone).numpy(), (0.6 * low + 0.8 * alone).numpy())
+    np.testing.assert_allclose(cascade.answer(low, alone).numpy(), mixed)
 
 
-def test_low_is_run_again_where_what_it_said_is_lost(mixing: Path, image: Bands) -> None:
+def test_low_logits_that_are_known_are_used_and_others_computed(mixing: Path, image: Known) -> None:
     network, _ = open_network(mixing, "cpu", (1, 2, 4))
     network.warm()
-    other = replace(image, low=np.roll(image.low, 3, axis=2))
+    other = rolled(image, 3)
     said = network.run(Stage.LOW, [image, other])
-    images = [replace(i, low_probabilities=row) for i, row in zip((image, other), said, strict=True)]
+    images = [replace(i, low_logits=row) for i, row in zip((image, other), said, strict=True)]
     both = network.run(Stage.HIGH, images)
-    np.testing.assert_allclose(network.run(Stage.HIGH, [images[0], other]), both, atol=1e-5)
-    np.testing.assert_allclose(network.run(Stage.HIGH, [image, other]), both, atol=1e-5)
-
-
-def test_a_certain_low_answer_can_be_mixed(mixing: Path, image: Bands) -> None:
-    network, _ = open_network(mixing, "cpu", (1,))
-    certain = np.zeros(10, np.float32)
-    certain[3] = 1
-    found = network.run(Stage.HIGH, [replace(image, low_probabilities=certain)])
-    assert np.isfinite(found).all()
-    assert found[0].argmax() == 3
+    for some in ([images[0], other], [image, images[1]], [image, other]):
+        np.testing.assert_allclose(network.run(Stage.HIGH, some), both, atol=1e-4)
+    moved = [replace(image, low_logits=said[0] + np.float32(10) * np.arange(10, dtype=np.float32))]
+    assert not np.allclose(network.run(Stage.HIGH, moved), both[:1], atol=1)
 
 
 class FakeGraph:
@@ -187,12 +186,12 @@ def test_graphs_of_one_pool_take_the_memory_of_the_largest() -> None:
 @needs_cuda
 @pytest.mark.parametrize("graphs", [True, False])
 def test_cuda_agrees_with_the_cpu(
-    network: TorchNetwork, image: Bands, tiny_checkpoint: Path, graphs: bool
+    network: TorchNetwork, image: Known, tiny_checkpoint: Path, graphs: bool
 ) -> None:
     device, _ = open_network(tiny_checkpoint, "cuda", (1, 4), graphs=graphs)
     device.warm()
     for count in (1, 3, 1, 4):  # back and forth between graphs that share memory
         for stage in (Stage.LOW, Stage.HIGH):
-            images = [replace(image, low=np.roll(image.low, i, axis=2)) for i in range(count)]
+            images = [rolled(image, i) for i in range(count)]
             expected = network.run(stage, images)
-            np.testing.assert_allclose(device.run(stage, images), expected, atol=0.02)
+            np.testing.assert_allclose(device.run(stage, images), expected, atol=0.1)

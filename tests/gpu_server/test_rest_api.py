@@ -10,7 +10,7 @@ from grpc.aio import Channel
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from PIL import Image
 
-from overtone.frequency import Encoded, Profile, fit
+from overtone.frequency import Encoded, Profile, fit, join
 from overtone.gpu_server.grpc_server import NOT_SERVING, SERVING
 from overtone.gpu_server.network import TorchNetwork
 from overtone.gpu_server.rest_api import create_app
@@ -20,7 +20,7 @@ from overtone.models import Card
 from overtone.protos import overtone_pb2 as pb
 from overtone.protos import overtone_pb2_grpc as stubs
 from tests.conftest import Photograph
-from tests.gpu_server.conftest import SHARED_LOOP, MakeSettings, client_of, value
+from tests.gpu_server.conftest import ROOM_FOR_ONE, SHARED_LOOP, MakeSettings, client_of, value
 from tests.serving import Serve
 from tests.waiting import LATER
 
@@ -36,13 +36,23 @@ def error(reply: httpx.Response) -> tuple[int, str]:
     return reply.status_code, body["code"]
 
 
+def first(encoded: Encoded) -> bytes:
+    """A body with the first layer."""
+    return join(encoded.layers[:1])
+
+
+def further(encoded: Encoded) -> bytes:
+    """A body with all further layers."""
+    return join(encoded.layers[1:])
+
+
 def in_process(service: Service) -> httpx.AsyncClient:
     """A client of the application, without a server."""
     return httpx.AsyncClient(transport=httpx.ASGITransport(create_app(service)), base_url="http://test")
 
 
 async def test_low_is_answered(http: httpx.AsyncClient, encoded: Encoded) -> None:
-    reply = await http.post("/v1/images", params={**ALWAYS, "top": 3}, content=encoded.low)
+    reply = await http.post("/v1/images", params={**ALWAYS, "top": 3}, content=first(encoded))
     assert reply.status_code == 200, reply.text
     body = reply.json()
     assert body["stage"] == "low"
@@ -51,54 +61,155 @@ async def test_low_is_answered(http: httpx.AsyncClient, encoded: Encoded) -> Non
     assert body["label"] == body["top"][0]["label"] == f"class {body['index']}"
     assert body["confidence"] == body["top"][0]["probability"]
     assert body["model"] == "tiny"
+    assert body["layers"] == 1
     assert set(body["timings"]) == {"queue_ms", "compute_ms"}
 
 
 async def test_low_then_high(server: Running, http: httpx.AsyncClient, encoded: Encoded) -> None:
-    asked = await http.post("/v1/images", params=NEVER, content=encoded.low)
+    asked = await http.post("/v1/images", params=NEVER, content=first(encoded))
     assert asked.status_code == 202, asked.text
     body = asked.json()
-    assert body["high_bytes"] == len(encoded.high)
-    assert body["expires_s"] == 30
-    assert set(body["low"]) == {"label", "index", "confidence"}
-    assert asked.headers["location"] == f"/v1/images/{body['token']}/high"
-    reply = await http.post(asked.headers["location"], params=NEVER, content=encoded.high)
+    assert set(body) == {"token", "layers", "layers_known", "so_far", "expires_s"}
+    assert (body["layers"], body["layers_known"], body["expires_s"]) == (2, 1, 30)
+    assert set(body["so_far"]) == {"label", "index", "confidence"}
+    assert asked.headers["location"] == f"/v1/images/{body['token']}/layers"
+    reply = await http.post(asked.headers["location"], params=NEVER, content=further(encoded))
     assert reply.status_code == 200, reply.text
     assert reply.json()["stage"] == "high"
-    again = await http.post(asked.headers["location"], params=NEVER, content=encoded.high)
+    again = await http.post(asked.headers["location"], params=NEVER, content=further(encoded))
     assert error(again) == (410, "ABORTED")
-    assert "send both" in again.json()["error"]["message"]
+    assert "send all layers again" in again.json()["error"]["message"]
     assert server.service.store.bytes == 0
 
 
 async def test_damaged_high_may_be_sent_again(http: httpx.AsyncClient, encoded: Encoded) -> None:
-    asked = await http.post("/v1/images", params=NEVER, content=encoded.low)
+    asked = await http.post("/v1/images", params=NEVER, content=first(encoded))
     where = asked.headers["location"]
-    assert error(await http.post(where, params=NEVER, content=encoded.high[:-1])) == (400, "INVALID_ARGUMENT")
-    assert (await http.post(where, params=NEVER, content=encoded.high)).status_code == 200
+    assert error(await http.post(where, params=NEVER, content=join([encoded.layers[1][:-1]]))) == (
+        400,
+        "INVALID_ARGUMENT",
+    )
+    assert (await http.post(where, params=NEVER, content=further(encoded))).status_code == 200
+
+
+THIRD = {"operating_point": "third"}
+
+
+@pytest.fixture
+async def three_http(three_server: Running) -> AsyncIterator[httpx.AsyncClient]:
+    async with client_of(three_server) as client:
+        yield client
+
+
+async def test_layer_after_layer(
+    three_server: Running, three_http: httpx.AsyncClient, three: Encoded
+) -> None:
+    reply = await three_http.post("/v1/images", params=THIRD, content=first(three))
+    token = reply.json()["token"]
+    for known in (1, 2):
+        body = reply.json()
+        assert reply.status_code == 202, reply.text
+        assert (body["token"], body["layers_known"], body["layers"]) == (token, known, known + 1)
+        where = reply.headers["location"]
+        assert where == f"/v1/images/{token}/layers"
+        reply = await three_http.post(where, params=THIRD, content=join([three.layers[known]]))
+    assert reply.status_code == 200, reply.text
+    assert (reply.json()["stage"], reply.json()["layers"]) == ("high", 3)
+    reply = await three_http.post(where, params=THIRD, content=join([three.layers[2]]))
+    assert error(reply) == (410, "ABORTED")
+    assert three_server.service.store.bytes == 0
+
+
+@pytest.mark.parametrize(
+    ("point", "layers", "stage"), [("first", 1, "low"), ("second", 2, "low"), ("third", 3, "high")]
+)
+async def test_all_layers_at_once_are_used_as_far_as_needed(
+    three_http: httpx.AsyncClient, three: Encoded, photograph: Photograph, point: str, layers: int, stage: str
+) -> None:
+    """And a picture is answered as its layers are."""
+    file = BytesIO()
+    Image.fromarray(photograph).save(file, "PNG")
+    params: dict[str, str | int] = {"operating_point": point, "top": 10}
+    replies = [
+        await three_http.post("/v1/images", params=params, content=join(three.layers)),
+        await three_http.post("/v1/classify", params=params, content=join(three.layers)),
+        await three_http.post("/v1/classify", params=params, content=file.getvalue()),
+    ]
+    answers = [reply.json() for reply in replies]
+    for answer in answers:
+        assert (answer["layers"], answer["stage"], answer["confident"]) == (layers, stage, layers < 3)
+        assert answer["confidence"] == pytest.approx(answers[0]["confidence"], abs=1e-5)
+
+
+async def test_layers_sent_again_are_ignored(three_http: httpx.AsyncClient, three: Encoded) -> None:
+    """A device sends them again if the reply was lost on its way."""
+    asked = await three_http.post("/v1/images", params=THIRD, content=first(three))
+    where = asked.headers["location"]
+    second = join([three.layers[1]])
+    for _ in range(3):
+        reply = await three_http.post(where, params=THIRD, content=second)
+        assert (reply.status_code, reply.json()["layers_known"], reply.json()["layers"]) == (202, 2, 3)
+    reply = await three_http.post(where, params=THIRD, content=join(three.layers))
+    assert (reply.status_code, reply.json()["layers"]) == (200, 3)
+
+
+async def test_layers_that_do_not_suffice_are_held(three_http: httpx.AsyncClient, three: Encoded) -> None:
+    jump = {"operating_point": "jump"}
+    asked = await three_http.post("/v1/images", params=jump, content=join(three.layers[:2]))
+    assert (asked.json()["layers_known"], asked.json()["layers"]) == (2, 3)
+    third = join([three.layers[2]])
+    reply = await three_http.post(asked.headers["location"], params=jump, content=third)
+    assert (reply.status_code, reply.json()["layers"]) == (200, 3)
+
+
+async def test_layers_that_are_not_the_next_ones_are_refused(
+    three_http: httpx.AsyncClient, three: Encoded, encoded: Encoded
+) -> None:
+    asked = await three_http.post("/v1/images", params=THIRD, content=first(three))
+    where = asked.headers["location"]
+    for wrong in ([three.layers[2]], [encoded.layers[1]], [three.layers[1]] * 3, [b"", b""]):
+        body = join(wrong)
+        assert error(await three_http.post(where, params=THIRD, content=body)) == (400, "INVALID_ARGUMENT")
+    assert (await three_http.post(where, params=THIRD, content=further(three))).status_code == 200
+
+
+async def test_clients_of_the_former_protocol_are_told_plainly(
+    http: httpx.AsyncClient, encoded: Encoded
+) -> None:
+    low, high = encoded.layers
+    kind = {"content-type": "application/vnd.overtone"}
+    for path, body in (("images/token/high", high), ("images", low), ("classify", low + high)):
+        reply = await http.post(f"/v1/{path}", content=body, headers=kind)
+        assert error(reply) == (426, "FAILED_PRECONDITION")
+        assert "update the client" in reply.json()["error"]["message"]
+        assert reply.headers["upgrade"] == "overtone/2"
 
 
 async def test_expired_token(serve: Serve, encoded: Encoded) -> None:
     async with serve(state_ttl=0.001) as server, client_of(server) as http:
-        asked = await http.post("/v1/images", params=NEVER, content=encoded.low)
+        asked = await http.post("/v1/images", params=NEVER, content=first(encoded))
         await asyncio.sleep(0.01)
-        reply = await http.post(asked.headers["location"], params=NEVER, content=encoded.high)
+        reply = await http.post(asked.headers["location"], params=NEVER, content=further(encoded))
         assert error(reply) == (410, "ABORTED")
 
 
 async def test_token_of_another_device(serve: Serve, encoded: Encoded) -> None:
     async with serve(tokens="ann,bob") as server, client_of(server) as http:
         ann, bob = ({"authorization": f"Bearer {name}"} for name in ("ann", "bob"))
-        asked = await http.post("/v1/images", params=NEVER, content=encoded.low, headers=ann)
+        asked = await http.post("/v1/images", params=NEVER, content=first(encoded), headers=ann)
         where = asked.headers["location"]
-        assert error(await http.post(where, content=encoded.high, headers=bob)) == (410, "ABORTED")
-        assert (await http.post(where, content=encoded.high, headers=ann)).status_code == 200
+        assert error(await http.post(where, content=further(encoded), headers=bob)) == (410, "ABORTED")
+        assert (await http.post(where, content=further(encoded), headers=ann)).status_code == 200
 
 
 async def test_authorization(serve: Serve, encoded: Encoded, jpeg: bytes) -> None:
     async with serve(tokens=("secret",)) as server, client_of(server) as http:
         for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": "Basic secret"}):
-            for path, body in (("images", encoded.low), ("images/x/high", encoded.high), ("classify", jpeg)):
+            for path, body in (
+                ("images", first(encoded)),
+                ("images/x/layers", further(encoded)),
+                ("classify", jpeg),
+            ):
                 reply = await http.post(f"/v1/{path}", content=body, headers=headers)
                 assert error(reply) == (401, "UNAUTHENTICATED")
                 assert reply.headers["www-authenticate"] == "Bearer"
@@ -107,7 +218,9 @@ async def test_authorization(serve: Serve, encoded: Encoded, jpeg: bytes) -> Non
         for path in ("/livez", "/readyz", "/metrics"):
             assert (await http.get(path)).status_code == 200
         known = {"authorization": "Bearer secret"}
-        assert (await http.post("/v1/images", params=ALWAYS, content=encoded.low, headers=known)).is_success
+        assert (
+            await http.post("/v1/images", params=ALWAYS, content=first(encoded), headers=known)
+        ).is_success
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
@@ -137,7 +250,7 @@ async def test_an_image_is_answered_as_its_payloads_are(
     for point in (ALWAYS, NEVER):
         params = {**point, "top": "10", "cropped": str(cropped).lower()}
         alone = await http.post("/v1/classify", params=params, content=file.getvalue())
-        joined = encoded.low + encoded.high
+        joined = join(encoded.layers)
         payloads = await http.post("/v1/classify", params=params, content=joined, headers=both)
         assert payloads.status_code == 200, payloads.text
         assert [s["index"] for s in alone.json()["top"]] == [s["index"] for s in payloads.json()["top"]]
@@ -153,7 +266,8 @@ async def test_what_cannot_be_classified(http: httpx.AsyncClient, encoded: Encod
     assert await sent("image/jpeg", jpeg[:200]) == (400, "INVALID_ARGUMENT")
     assert await sent("image/jpeg", jpeg[:-200]) == (400, "INVALID_ARGUMENT")
     assert await sent("application/vnd.overtone", jpeg) == (400, "INVALID_ARGUMENT")
-    assert await sent("application/vnd.overtone", encoded.low) == (400, "INVALID_ARGUMENT")
+    assert await sent("application/vnd.overtone", first(encoded)[:-1]) == (400, "INVALID_ARGUMENT")
+    assert await sent("application/vnd.overtone", further(encoded)) == (400, "INVALID_ARGUMENT")
     assert await sent("application/octet-stream", b"") == (400, "INVALID_ARGUMENT")
 
 
@@ -168,8 +282,8 @@ async def test_bad_payloads(
     both = {"content-type": "application/vnd.overtone"}
     for low, high in hostile:
         for reply in (
-            await http.post("/v1/images", content=low),
-            await http.post("/v1/classify", content=low + high, headers=both),
+            await http.post("/v1/images", content=join([low])),
+            await http.post("/v1/classify", content=join((low, high)), headers=both),
         ):
             # Random bytes may name another profile.
             assert error(reply) in ((400, "INVALID_ARGUMENT"), (409, "FAILED_PRECONDITION"))
@@ -178,13 +292,20 @@ async def test_bad_payloads(
 
 async def test_bad_options(http: httpx.AsyncClient, encoded: Encoded) -> None:
     for params in ({"top": 0}, {"top": "many"}, {"operating_point": "nobody's"}):
-        reply = await http.post("/v1/images", params=params, content=encoded.low)
+        reply = await http.post("/v1/images", params=params, content=first(encoded))
         assert error(reply) == (400, "INVALID_ARGUMENT")
 
 
 async def test_too_large_is_refused_before_it_is_read(http: httpx.AsyncClient) -> None:
-    for path, size in (("/v1/images", 257 << 10), ("/v1/images", 9 << 20), ("/v1/classify", 9 << 20)):
+    for path, size in (("/v1/images", 3 << 20), ("/v1/images", 9 << 20), ("/v1/classify", 9 << 20)):
         assert error(await http.post(path, content=bytes(size))) == (413, "INVALID_ARGUMENT")
+
+
+async def test_one_payload_may_not_be_too_large(http: httpx.AsyncClient, encoded: Encoded) -> None:
+    for path in ("images", "classify"):
+        body = join([encoded.layers[0], bytes(257 << 10)])
+        kind = {"content-type": "application/vnd.overtone"}
+        assert error(await http.post(f"/v1/{path}", content=body, headers=kind)) == (413, "INVALID_ARGUMENT")
 
 
 async def test_too_large_is_refused_while_it_streams(server: Running) -> None:
@@ -207,7 +328,7 @@ async def test_refusals_reach_a_client_that_is_still_sending(serve: Serve) -> No
         reply = await http.post("/v1/classify", content=bytes(4 << 20))
         assert error(reply) == (401, "UNAUTHENTICATED")
         known = {"authorization": "Bearer secret"}
-        reply = await http.post("/v1/images/lost/high", content=bytes(4 << 20), headers=known)
+        reply = await http.post("/v1/images/lost/layers", content=bytes(4 << 20), headers=known)
         assert error(reply) == (410, "ABORTED")
 
 
@@ -232,7 +353,7 @@ async def test_body_that_does_not_come(serve: Serve) -> None:
 async def test_unknown_paths_and_methods(http: httpx.AsyncClient) -> None:
     assert error(await http.get("/v1/nothing")) == (404, "NOT_FOUND")
     assert (await http.get("/v1/images")).status_code == 405
-    assert error(await http.post("/v1/images/unknown/high", content=b"x")) == (410, "ABORTED")
+    assert error(await http.post("/v1/images/unknown/layers", content=b"x")) == (410, "ABORTED")
 
 
 async def test_model_and_profile(http: httpx.AsyncClient, tiny_profile: Profile) -> None:
@@ -249,12 +370,12 @@ async def test_model_and_profile(http: httpx.AsyncClient, tiny_profile: Profile)
 
 async def after_some_requests(http: httpx.AsyncClient, encoded: Encoded) -> str:
     """The metrics of a new server after five requests."""
-    await http.post("/v1/images", params=ALWAYS, content=encoded.low)
-    asked = await http.post("/v1/images", params=NEVER, content=encoded.low)
-    await http.post(asked.headers["location"], params=NEVER, content=encoded.high)
-    await http.post("/v1/images", content=b"rubbish")
+    await http.post("/v1/images", params=ALWAYS, content=first(encoded))
+    asked = await http.post("/v1/images", params=NEVER, content=first(encoded))
+    await http.post(asked.headers["location"], params=NEVER, content=further(encoded))
+    await http.post("/v1/images", content=join([b"rubbish"]))
     both = {"content-type": "application/vnd.overtone"}  # where low suffices high is dropped
-    await http.post("/v1/classify", params=ALWAYS, content=encoded.low + encoded.high, headers=both)
+    await http.post("/v1/classify", params=ALWAYS, content=join(encoded.layers), headers=both)
     return (await http.get("/metrics")).text
 
 
@@ -266,10 +387,10 @@ async def test_metrics_tell_what_happened(serve: Serve, encoded: Encoded) -> Non
         'overtone_requests_total{code="INVALID_ARGUMENT",face="rest"} 1.0',
         'overtone_answers_total{stage="low"} 2.0',
         'overtone_answers_total{stage="high"} 1.0',
-        "overtone_escalations_total 1.0",
-        f'overtone_received_bytes_total{{band="low"}} {3 * len(encoded.low) + 7}.0',
-        f'overtone_received_bytes_total{{band="high"}} {len(encoded.high)}.0',
-        f"overtone_dropped_bytes_total {len(encoded.high)}.0",
+        'overtone_escalations_total{layer="2"} 1.0',
+        f'overtone_received_bytes_total{{layer="1"}} {3 * len(encoded.layers[0]) + 7}.0',
+        f'overtone_received_bytes_total{{layer="2"}} {len(encoded.layers[1])}.0',
+        f"overtone_dropped_bytes_total {len(encoded.layers[1])}.0",
         'overtone_request_seconds_count{face="rest"} 5.0',
         'overtone_queue_seconds_count{stage="low"} 3.0',
         'overtone_compute_seconds_count{stage="high"} 1.0',
@@ -285,14 +406,14 @@ async def test_metrics_tell_what_happened(serve: Serve, encoded: Encoded) -> Non
 
 async def test_documentation_is_served(http: httpx.AsyncClient) -> None:
     assert (await http.get("/docs")).status_code == 200
-    assert "/v1/images/{token}/high" in json.loads((await http.get("/openapi.json")).content)["paths"]
+    assert "/v1/images/{token}/layers" in json.loads((await http.get("/openapi.json")).content)["paths"]
 
 
 async def test_an_unexpected_exception_is_logged_and_answered(
     http: httpx.AsyncClient, encoded: Encoded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("overtone.gpu_server.core.decode_low", lambda *_: 1 / 0)
-    reply = await http.post("/v1/images", content=encoded.low)
+    monkeypatch.setattr("overtone.gpu_server.sent.decode", lambda *_: 1 / 0)
+    reply = await http.post("/v1/images", content=first(encoded))
     assert error(reply) == (500, "INTERNAL")
     assert "division" not in reply.text
 
@@ -302,7 +423,7 @@ async def test_loading_server_lives_but_is_not_ready(settings: MakeSettings, enc
     async with in_process(service) as http:
         assert (await http.get("/livez")).status_code == 200
         assert (await http.get("/readyz")).status_code == 503
-        reply = await http.post("/v1/images", content=encoded.low)
+        reply = await http.post("/v1/images", content=first(encoded))
         assert error(reply) == (503, "UNAVAILABLE")
         assert reply.headers["retry-after"]
         await service.load()
@@ -317,7 +438,7 @@ async def test_work_for_a_client_that_left_is_cancelled(
 ) -> None:
     """Through the ASGI interface, where the moment of leaving can be chosen."""
     messages: Iterator[dict[str, object]] = iter(
-        [{"type": "http.request", "body": encoded.low, "more_body": half}]
+        [{"type": "http.request", "body": first(encoded), "more_body": half}]
     )
 
     async def receive() -> dict[str, object]:
@@ -343,20 +464,20 @@ async def test_high_that_comes_after_low_was_lost_is_dropped(
     settings: MakeSettings, encoded: Encoded
 ) -> None:
     """Lost while the body came, because there was room for one image of this client only."""
-    service = Service(settings(state_bytes=8 * (len(encoded.low) + 1100)))
+    service = Service(settings(state_bytes=ROOM_FOR_ONE))
     await service.load()
 
     async def body() -> AsyncIterator[bytes]:
-        yield encoded.high[:5]
-        assert (await http.post("/v1/images", params=NEVER, content=encoded.low)).status_code == 202
-        yield encoded.high[5:]
+        yield further(encoded)[:5]
+        assert (await http.post("/v1/images", params=NEVER, content=first(encoded))).status_code == 202
+        yield further(encoded)[5:]
 
     async with in_process(service) as http:
-        asked = await http.post("/v1/images", params=NEVER, content=encoded.low)
+        asked = await http.post("/v1/images", params=NEVER, content=first(encoded))
         reply = await http.post(asked.headers["location"], params=NEVER, content=body())
     await service.stop()
     assert error(reply) == (410, "ABORTED")
-    assert value(service.metrics, "overtone_dropped_bytes_total") == len(encoded.high)
+    assert value(service.metrics, "overtone_dropped_bytes_total") == len(encoded.layers[1])
     assert value(service.metrics, "overtone_state_hits_total") == 0
     assert value(service.metrics, "overtone_state_misses_total") == 1
 
@@ -398,17 +519,17 @@ async def test_a_server_whose_network_fails_is_not_ready_until_it_works_again(
         assert (await health.read()).status == SERVING
         with monkeypatch.context() as patch:
             patch.setattr(TorchNetwork, "run", broken)
-            reply = await http.post("/v1/images", params=ALWAYS, content=encoded.low)
+            reply = await http.post("/v1/images", params=ALWAYS, content=first(encoded))
             assert error(reply) == (500, "INTERNAL")
             assert await becomes(503) == "the network fails (RuntimeError)"
             assert (await health.read()).status == NOT_SERVING
-            reply = await http.post("/v1/images", params=ALWAYS, content=encoded.low)
+            reply = await http.post("/v1/images", params=ALWAYS, content=first(encoded))
             assert error(reply) == (503, "UNAVAILABLE")
             session = stubs.CascadeStub(channel).Session()  # type: ignore[no-untyped-call]
             await session.write(pb.Upstream(hello=pb.Hello()))
             assert await session.code() is grpc.StatusCode.UNAVAILABLE
         assert await becomes(200) == "ready"
         assert (await health.read()).status == SERVING
-        reply = await http.post("/v1/images", params=ALWAYS, content=encoded.low)
+        reply = await http.post("/v1/images", params=ALWAYS, content=first(encoded))
         assert reply.status_code == 200
         health.cancel()

@@ -69,7 +69,7 @@ async def test_ports_are_open_but_not_ready_while_loading(
         await loading.wait()
         async with grpc.aio.insecure_channel(f"127.0.0.1:{grpc_port}") as channel:
             check = health_pb2_grpc.HealthStub(channel).Check
-            request = health_pb2.HealthCheckRequest(service="overtone.v1.Cascade")
+            request = health_pb2.HealthCheckRequest(service="overtone.v2.Cascade")
             assert (await check(request, wait_for_ready=True)).status == NOT_SERVING
         async with httpx.AsyncClient(trust_env=False) as http:
             assert (await http.get(f"http://127.0.0.1:{http_port}/readyz")).status_code == 503

@@ -3,21 +3,26 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from overtone.gpu_server.answer import Answer, NeedHigh, Score, Stage
+from overtone.frequency import Decoded
+from overtone.gpu_server.answer import Answer, NeedMore, Score, Stage
 from overtone.gpu_server.budget import Budget
 from overtone.gpu_server.errors import Overloaded, StateLost
 from overtone.gpu_server.fair_share import Peer
+from overtone.gpu_server.known import Known
 from overtone.gpu_server.metrics import Metrics
-from overtone.gpu_server.state import OVERHEAD, PendingImage, Store
+from overtone.gpu_server.state import OVERHEAD, Store
 from tests.gpu_server.conftest import Clock, value
 
-NEED = NeedHigh(Answer(Stage.BROWNOUT, (Score(0, "cat", 0.4),), False), 10)
+SO_FAR = Answer(Stage.LOW, (Score(0, "cat", 0.4),), False, 1)
+STEPS = np.ones(1, np.float32)
 ENTRY = 100 + OVERHEAD
 ANN, BOB = Peer("ann"), Peer("bob")
 
 
-def pending(size: int = 100) -> PendingImage:
-    return PendingImage(b"x" * size, NEED)
+def pending(size: int = 100) -> NeedMore:
+    """An image of which so many bytes are known, at least those of its steps."""
+    values = np.zeros((1, 1, (size - STEPS.nbytes) // 2), np.int16)
+    return NeedMore(2, SO_FAR, Known(Decoded(values, STEPS, 1, 1)))
 
 
 @pytest.fixture
@@ -34,7 +39,7 @@ def test_a_token_is_good_for_its_owner_only(store: Store, metrics: Metrics) -> N
     token = store.issue("ann", pending())
     with pytest.raises(StateLost):
         store.get(("bob", token))
-    assert store.get(("ann", token)).low == b"x" * 100
+    assert store.get(("ann", token)).size == 100
     assert count(metrics, "hits") == count(metrics, "misses") == 1
 
 
@@ -48,7 +53,7 @@ def test_a_check_counts_only_what_is_missing(store: Store, metrics: Metrics) -> 
 
 
 def test_tokens_differ_and_are_long(store: Store) -> None:
-    tokens = {store.issue("ann", pending(0)) for _ in range(50)}
+    tokens = {store.issue("ann", pending(4)) for _ in range(50)}
     assert len(tokens) == 50
     assert min(map(len, tokens)) >= 20
 
@@ -64,8 +69,9 @@ def test_the_oldest_entry_of_a_peer_gives_way(store: Store, metrics: Metrics) ->
 
 
 def test_the_result_of_low_counts_too(store: Store) -> None:
-    probabilities = np.zeros(100, np.float32)
-    store.put("a", ANN, PendingImage(b"x" * 100, replace(NEED, probabilities=probabilities)))
+    need = pending()
+    known = replace(need.known, low_logits=np.zeros(100, np.float32))
+    store.put("a", ANN, replace(need, known=known))
     assert store.bytes == ENTRY + 400
     store.drop("a")
     assert store.bytes == 0
@@ -96,7 +102,7 @@ def test_put_again_renews(store: Store, clock: Clock) -> None:
     store.put("b", BOB, pending())
     store.put("a", ANN, pending(50))
     clock.now = 40.0
-    assert store.get("a").low == b"x" * 50
+    assert store.get("a").size == 50
     assert store.bytes == 150 + 2 * OVERHEAD
 
 

@@ -26,5 +26,5 @@ def test_the_command_explains_itself(capsys: pytest.CaptureFixture[str], tmp_pat
 def test_stubs_import() -> None:
     from overtone.protos import overtone_pb2, overtone_pb2_grpc
 
-    assert overtone_pb2.Image(id=3, low=b"x").id == 3
+    assert list(overtone_pb2.Image(id=3, layers=[b"x", b"y"]).layers) == [b"x", b"y"]
     assert hasattr(overtone_pb2_grpc, "CascadeStub")

@@ -1,0 +1,94 @@
+"""Bodies of HTTP requests: bounded in size, number and time, and given up when their client leaves."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from fastapi import Request
+from starlette.requests import ClientDisconnect
+
+from overtone.frequency import split
+from overtone.gpu_server import errors
+from overtone.gpu_server.core import Core
+from overtone.gpu_server.sent import translated
+from overtone.gpu_server.service import Service
+
+T = TypeVar("T")
+
+# Version 2 and layer 0: the first byte of a first layer's payload. In a body it comes after a size.
+FORMER_START = b"\x20"
+
+
+@asynccontextmanager
+async def received(request: Request, limit: int) -> AsyncIterator[bytes]:
+    """The body, refused as soon as it is known to exceed `limit` bytes; counted as held while inside.
+
+    Raises:
+        TooLarge: it exceeds the limit.
+        TooSlow: it did not arrive in time.
+        Overloaded: too many bodies are held.
+        ClientDisconnected: the client disconnected before the end.
+    """
+    service: Service = request.app.state.service
+    body = bytearray()
+    try:
+        await _read(request, limit, body, service)
+        request.state.read = True
+        yield bytes(body)
+    finally:
+        service.body_budget.release(len(body))
+
+
+async def _read(request: Request, limit: int, body: bytearray, service: Service) -> None:
+    too_large = errors.TooLarge(f"the body is above {limit} bytes")
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > limit:
+        raise too_large
+    try:
+        async with asyncio.timeout(service.settings.body_timeout):
+            async for chunk in request.stream():
+                if len(body) + len(chunk) > limit:
+                    raise too_large
+                service.body_budget.acquire(len(chunk))
+                body += chunk
+    except ClientDisconnect:
+        raise errors.ClientDisconnected("the client disconnected") from None
+    except TimeoutError:
+        raise errors.TooSlow(f"the body did not arrive within {service.settings.body_timeout:g} s") from None
+
+
+async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, which is cancelled if the client disconnects; the body must have been read.
+
+    Raises:
+        ClientDisconnected: it did.
+    """
+    task, gone = asyncio.ensure_future(work), asyncio.ensure_future(_disconnect(request))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        raise errors.ClientDisconnected("the client disconnected")
+    finally:
+        for future in (task, gone):
+            future.cancel()
+        await asyncio.gather(task, gone, return_exceptions=True)
+
+
+async def _disconnect(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def payloads_of(body: bytes, core: Core) -> tuple[bytes, ...]:
+    """The payloads of a body.
+
+    Raises:
+        BadRequest: it is not what `frequency.join` makes.
+        OutdatedClient: it is a bare payload, as the former protocol had it.
+    """
+    if body[:1] == FORMER_START and body[4:8] == core.profile.id:
+        raise errors.OutdatedClient
+    with translated():
+        return split(body)

@@ -1,0 +1,174 @@
+"""What a device has sent of one image: payloads of some layers, or a whole picture."""
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Protocol
+
+from PIL import Image
+
+from overtone.frequency import (
+    Decoded,
+    FrequencyError,
+    ImageError,
+    Profile,
+    WrongProfileError,
+    coefficients,
+    decode,
+    fit,
+    known_values,
+    open_rgb,
+    quantise,
+)
+from overtone.gpu_server.decoding import Source
+from overtone.gpu_server.errors import BadRequest, TooLarge, UnknownMedia, WrongProfile
+from overtone.gpu_server.inference import Prepare
+from overtone.gpu_server.known import Known
+from overtone.gpu_server.metrics import Metrics
+
+
+class Sent(Protocol):
+    """An image of which the first `layers` layers are here."""
+
+    layers: int
+
+    def take(self, layers: int, known: Known | None) -> tuple[Prepare, Source | None]:
+        """How to learn what the first so many layers tell, of which some are known, and where."""
+
+
+class Payloads:
+    """The payloads of an image's first layers, or of those that follow what is known.
+
+    Args:
+        payloads: in order.
+        profile: by which they were written.
+        metrics: where bytes are counted, when they are taken or dropped.
+        limit: bytes that each may have.
+        before: how many layers came before them.
+
+    Raises:
+        BadRequest: one is too large, or there are none, or more than the profile has layers.
+    """
+
+    def __init__(
+        self,
+        payloads: Sequence[bytes],
+        profile: Profile,
+        metrics: Metrics,
+        limit: int,
+        before: int = 0,
+    ) -> None:
+        self.layers = before + len(payloads)
+        self._payloads = payloads
+        self._before = before
+        self._profile = profile
+        self._metrics = metrics
+        self._check(limit)
+
+    def take(self, layers: int, known: Known | None) -> tuple[Prepare, Source | None]:
+        """Decode the payloads up to this layer, on top of what is known; they count as received from now on."""
+        count = layers - self._before
+        taken, self._payloads, first = self._payloads[:count], self._payloads[count:], self._before + 1
+        for number, payload in enumerate(taken, first):
+            self._metrics.received.labels(str(number)).inc(len(payload))
+        self._before = layers
+        return partial(_decode, taken, self._profile, known), Source.PAYLOAD
+
+    def hold(self) -> tuple[bytes, ...]:
+        """What was not taken and may be later."""
+        held, self._payloads = tuple(self._payloads), ()
+        return held
+
+    def drop(self) -> None:
+        """Count what was not taken, once it is sure that it will not be."""
+        self._metrics.dropped.inc(sum(map(len, self._payloads)))
+
+    def _check(self, limit: int) -> None:
+        most = len(self._profile.ladder)
+        if not 1 <= self.layers <= most:
+            raise BadRequest(f"need the payloads of 1 to {most} layers, got {self.layers}")
+        largest = max(map(len, self._payloads), default=0)
+        if largest > limit:
+            raise TooLarge(f"a payload of {largest} bytes; the server accepts {limit}")
+
+
+class Picture:
+    """A JPEG, PNG or WebP; its layers are those that a device would have sent at the profile's quality.
+
+    Args:
+        encoded: the file.
+        profile: of the model.
+        metrics: where its bytes are counted.
+        most_pixels: that it may have.
+        cropped: as in `frequency.fit`.
+    """
+
+    def __init__(
+        self, encoded: bytes, profile: Profile, metrics: Metrics, most_pixels: int, cropped: bool
+    ) -> None:
+        self.layers = len(profile.ladder)
+        self._encoded = encoded
+        self._profile = profile
+        self._most_pixels = most_pixels
+        self._cropped = cropped
+        self._told: list[Decoded] = []
+        metrics.received.labels("picture").inc(len(encoded))
+
+    def take(self, layers: int, known: Known | None) -> tuple[Prepare, Source | None]:
+        """Decode the picture the first time; later there is nothing to decode."""
+        return partial(self._tell, layers, known), None if self._told else Source.IMAGE
+
+    def _tell(self, layers: int, known: Known | None) -> Known:
+        self._told = self._told or self._open()
+        return Known.after(known, self._told[layers - 1], self._profile.ladder)
+
+    def _open(self) -> list[Decoded]:
+        """What each number of layers tells."""
+        with translated():
+            self._check()
+            profile, quality = self._profile, self._profile.quality
+            pixels = fit(open_rgb(self._encoded, profile.size), profile.size, cropped=self._cropped)
+            steps = profile.known_steps(quality, self.layers)
+            values = quantise(
+                coefficients(pixels, profile.low + profile.high), steps, profile.threshold(quality)
+            )
+        return [
+            Decoded(known_values(values, profile, n), profile.known_steps(quality, n), quality, n)
+            for n in range(1, self.layers + 1)
+        ]
+
+    def _check(self) -> None:
+        """Refuse formats that are not meant to be sent here, and more pixels than one request may cost."""
+        if not is_image(self._encoded):
+            raise UnknownMedia("send a JPEG, PNG or WebP, or payloads as application/vnd.overtone")
+        try:
+            with Image.open(io.BytesIO(self._encoded), formats=("JPEG", "PNG", "WEBP")) as opened:
+                pixels = opened.width * opened.height
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise BadRequest(f"the image cannot be read ({error})") from None
+        if pixels > self._most_pixels:
+            raise TooLarge(f"{pixels} pixels; the server accepts {self._most_pixels}")
+
+
+def _decode(payloads: Sequence[bytes], profile: Profile, known: Known | None) -> Known:
+    with translated():
+        decoded = decode(payloads, profile, known.decoded if known else None)
+    return Known.after(known, decoded, profile.ladder)
+
+
+def is_image(encoded: bytes) -> bool:
+    """Whether these bytes begin like a JPEG, PNG or WebP."""
+    webp = encoded[:4] == b"RIFF" and encoded[8:12] == b"WEBP"
+    return webp or encoded.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"))
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Errors of `frequency` as errors of the service."""
+    try:
+        yield
+    except WrongProfileError as error:
+        raise WrongProfile(str(error)) from None
+    except (FrequencyError, ImageError) as error:
+        raise BadRequest(str(error)) from None
