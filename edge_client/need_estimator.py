@@ -1,8 +1,8 @@
 """What a device learns about its images: how many of their layers the server needs.
 
 The share of images that need more than i layers is the product of the shares that went on after 1, 2, ..., i layers,
-each among the images that were there to be judged after so many (the product-limit estimate, Kaplan and Meier 1958).
-An image whose first k layers were sent in one message says nothing about fewer than k.
+each among the images that were judged after so many (the product-limit estimate, Kaplan and Meier 1958). The server
+judges an image after each layer in turn, even where several come together.
 """
 
 from itertools import accumulate
@@ -59,11 +59,9 @@ class NeedEstimator:
 
     def observe(self, seen: Observation) -> None:
         """Learn from an image that was answered."""
-        # Where the server looked at fewer layers than came together, it has judged those.
-        judged = min(seen.plan.together, seen.answered)
-        for layers in range(judged, seen.needed):
+        for layers in range(1, seen.needed):
             self._after(layers).count(True)
-        if seen.settled and judged <= seen.needed < len(seen.sizes):
+        if seen.settled and seen.needed < len(seen.sizes):
             self._after(seen.needed).count(False)
 
     def _after(self, layers: int) -> Share:

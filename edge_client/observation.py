@@ -67,22 +67,23 @@ class Observation:
         return max(0, self.sent - sum(self.sizes[: self.needed]))
 
     @property
-    def evaluations(self) -> int:
-        """How many times a network ran, if each ran as soon as its layers were there."""
-        asked = len(self.replies) - 1
-        return 1 + (max(asked, self.answered - self.plan.together) if self._follows else asked)
+    def judgements(self) -> int:
+        """How many times the server judged the image."""
+        # Where nothing came unasked, it may have asked for several layers at once, and not judged those between.
+        return self.answered if self.plan.unasked > 1 else len(self.replies)
 
     def trips(self, compute: float, rate: float | None) -> Iterator[tuple[int, float]]:
         """Messages that the server replied to, and when, less server time: what tells of the link.
 
         Args:
-            compute: the server's usual seconds for one evaluation.
+            compute: the server's usual seconds for one judgement.
             rate: bytes per second that the link carries, if that is known.
         """
         first, last = self.replies[0], self.replies[-1]
-        finish = max(0.0, self.server - compute * (self.evaluations - 1))
+        finish = max(0.0, self.server - compute * (self.judgements - 1))
         if first.layers <= self.plan.together or self._asks_after_the_first_message:
-            yield self.ends[self.plan.together - 1], first.at - (self.server if first is last else compute)
+            looked = self.server if first is last else compute * self.plan.together
+            yield self.ends[self.plan.together - 1], first.at - looked
         elif first is last and self._waited_for_the_link(compute, rate):
             yield self.ends[self.answered - 1], last.at - finish
         for asked, reply in zip(self.replies, self.replies[1:], strict=False):

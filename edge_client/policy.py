@@ -1,16 +1,16 @@
 """Which layers to send without being asked for, as arithmetic: no transport, no clock.
 
-An image has n layers of s_1, ..., s_n bytes, and needs the first j of them, which only the server finds out. p_i is
-the probability that it needs more than i; p_0 = 1 and p_n = 0, so it needs j with probability p_(j-1) - p_j. In
-seconds: d is the link's round trip, t_i = s_i / rate the time to carry layer i, T_i = t_1 + ... + t_i, and c the
-server's time to look at the image once. A plan sends layers 1 to k in the first message, and lets those up to m >= k
-follow unasked. In a session, k = 1: what follows need not wait for a reply, and the server may be sure before it has
-come. Over REST, m = k: nothing can follow. On an idle link the server is done with what came unasked at
+An image has n layers of s_1, ..., s_n bytes, and needs the first j of them. Only the server finds out, which judges an
+image after each layer in turn, even where more have come. p_i is the probability that an image needs more than i
+layers; p_0 = 1 and p_n = 0, so it needs j with probability p_(j-1) - p_j. In seconds: d is the link's round trip,
+t_i = s_i / rate the time to carry layer i, T_i = t_1 + ... + t_i, and c the server's time for one judgement. A plan
+sends layers 1 to k in the first message, and lets those up to m >= k follow unasked; over REST, m = k, as nothing can
+follow a request. On an idle link the server has judged layer i at
 
-    E_i = T_k + c                     for i <= k
+    E_i = T_k + i * c                 for i <= k
     E_i = max(E_(i-1), T_i) + c       for k < i <= m
 
-and the answer is there a round trip later. Each further layer is asked for, which takes another round trip:
+and its reply is there a round trip later. Each further layer is asked for, which takes another round trip:
 
     seconds(j) = d + E_j                                                 for j <= m
     seconds(j) = d + E_m + sum over m < i <= j of (d - w + t_i + c)      for j > m
@@ -65,17 +65,14 @@ LARGEST_CHUNK: Final = 16 * 1024
 CHUNKS: Final = 8
 BYTE_SECONDS: Final = 50e-6
 UNASKED: Final = 1 / 8
-# Bytes up, beside the payload, of a chunk and of a layer that is asked for: HTTP/2, gRPC, protobuf and TCP/IP, the
-# latter because messages that are not written together seldom travel together. For a request over REST there is also
-# the head of an HTTP request.
+# Bytes up on the wire, beside the payload: of a chunk (HTTP/2, gRPC, protobuf, and TCP/IP, as messages that are not
+# written together seldom travel together), of a layer that is asked for (and WINDOW_UPDATEs for the question), and of a
+# request over REST.
 CHUNK_BYTES: Final = 75
-ASK_BYTES: Final = 75
-REQUEST_BYTES: Final = 400
+ASK_BYTES: Final = 105
+REQUEST_BYTES: Final = 220
 # The number of images of which the server's time and the queue on the link are known.
 RECENT: Final = 16
-# Of images whose first layers would travel together, one in so many sends the first alone: otherwise the device would
-# never learn again how often that is enough.
-EXPLORE: Final = 16
 
 
 def chunk_bytes(rate: float, answer_seconds: float) -> int:
@@ -113,8 +110,9 @@ class Costs:
         """All plans that are considered, `on_demand` first."""
         if not self.can_stop:
             return [together(k) for k in self._needs]
-        ends = self._ends
-        return [Plan(1, m, promised=0 < ends[m] - ends[1] <= self._wait) for m in self._needs]
+        ends, n = self._ends, len(self.sizes)
+        pairs = ((k, m) for k in self._needs for m in range(k, n + 1))
+        return [Plan(k, m, promised=0 < ends[m] - ends[k] <= self._wait) for k, m in pairs]
 
     def price(self, plan: Plan, debt: float = 0.0) -> float:
         """What `auto` makes least, in seconds, at a debt in bytes."""
@@ -158,7 +156,7 @@ class Costs:
     def _done(self, plan: Plan) -> list[float]:
         """E_0, ..., E_m, where E_0 is of no use."""
         ends, k = self._ends, plan.together
-        done = [ends[k] + self.compute] * (k + 1)
+        done = [ends[k] + i * self.compute for i in range(k + 1)]
         for i in range(k + 1, plan.unasked + 1):
             done.append(max(done[-1], ends[i]) + self.compute)
         return done
@@ -212,7 +210,7 @@ class PlanSelector:
         self._needs = NeedEstimator(exit_share)
         self._server_seconds: deque[float] = deque(maxlen=RECENT)
         self._queued: deque[float] = deque(maxlen=RECENT)
-        self._debt, self._together = 0.0, 0
+        self._debt = 0.0
 
     def expect(self, exit_share: float | None) -> None:
         """Start from the share of images that the first layer answers, as a card gives it; None without a card."""
@@ -240,7 +238,7 @@ class PlanSelector:
             case "at_once":
                 return at_once(len(sizes)) if self._can_stop else together(len(sizes))
             case "auto" if (rate := self.rate) is not None:
-                return self._explored(self._costs(tuple(sizes), rate).best(self._debt))
+                return self._costs(tuple(sizes), rate).best(self._debt)
         # Also until the link is known: only `on_demand` measures it with every message.
         return ON_DEMAND
 
@@ -249,7 +247,7 @@ class PlanSelector:
         self._queued.append(seen.queued)
         self._account(seen)
         self._needs.observe(seen)
-        if seen.evaluations == 1:
+        if seen.judgements == 1:
             self._server_seconds.append(seen.server)
         for end, at in seen.trips(self._compute, self.rate):
             self.link.replied(end, at)
@@ -263,23 +261,9 @@ class PlanSelector:
         shares = self.shares(len(sizes))
         return Costs(sizes, shares, rate, self.link.round_trip, self._compute, queue, self._can_stop)
 
-    def _explored(self, plan: Plan) -> Plan:
-        if plan.together == 1:
-            return plan
-        self._together = (self._together + 1) % EXPLORE
-        return plan if self._together else ON_DEMAND
-
     def _account(self, seen: Observation) -> None:
         """Add to the debt what was wasted beyond the share; nothing is saved up, as a device may change its link."""
-        wasted = seen.wasted + self._wasted_together(seen)
-        self._debt = max(0.0, self._debt + wasted - UNASKED * seen.sent)
-
-    def _wasted_together(self, seen: Observation) -> float:
-        """The expected bytes of layers that came with the first one and may not have been needed; nobody knows."""
-        k, p = seen.plan.together, (*self.shares(len(seen.sizes)), 0.0)
-        if seen.needed != k or p[k] == 1:
-            return 0.0
-        return sum(seen.sizes[i] * (1 - p[i]) / (1 - p[k]) for i in range(1, k))
+        self._debt = max(0.0, self._debt + seen.wasted - UNASKED * seen.sent)
 
 
 def exit_share(card: Mapping[str, Any], operating_point: str = "") -> float | None:

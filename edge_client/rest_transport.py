@@ -20,6 +20,8 @@ from overtone.frequency import Profile, ProfileError, join
 
 PAYLOADS = "application/vnd.overtone"
 IMAGES = "/v1/images"
+# Where all layers are there, nothing can be asked for.
+CLASSIFY = "/v1/classify"
 # The seconds for which an idle connection is kept. They are many, so that an occasional image need not pay for a
 # handshake, but fewer than the server's 75, so that no request meets a connection that is just being closed.
 KEEP = 60.0
@@ -58,11 +60,14 @@ class RestTransport:
         try:
             self._http = httpx.AsyncClient(
                 base_url=str(config.address),
-                headers={"authorization": f"Bearer {config.token}"} if config.token else {},
                 verify=(config.tls or Tls()).context() if config.address.secure else False,
                 timeout=None,  # the caller's deadline holds for everything
                 limits=httpx.Limits(max_connections=self.credits, keepalive_expiry=KEEP),
             )
+            # httpx's default headers are some hundred bytes, which a thin link need not carry with every request.
+            self._http.headers.clear()
+            if config.token:
+                self._http.headers["authorization"] = f"Bearer {config.token}"
         except httpx.InvalidURL as error:
             raise errors.UsageError(f"cannot use the address {config.address}: {error}") from error
 
@@ -103,23 +108,25 @@ class RestTransport:
         await self._http.aclose()
 
     async def _converse(self, conversation: "_Conversation") -> RawAnswer:
-        path, wanted = IMAGES, conversation.upload.plan.together
+        wanted, token = conversation.upload.plan.together, ""
         while True:
+            path = f"{IMAGES}/{token}/layers" if token else conversation.path(wanted)
             response = await self._post(path, conversation.upload, conversation.send(wanted))
-            if response.status_code in LOST and path != IMAGES:
+            if response.status_code in LOST and token:
                 return await self._again(conversation, wanted)
             if response.status_code != httpx.codes.ACCEPTED:
                 return conversation.answered(_raw_answer(response, conversation.count))
             token, wanted = _asked(response, wanted, conversation.count)
-            path = f"{IMAGES}/{token}/layers"
             conversation.asked(wanted)
 
     async def _again(self, conversation: "_Conversation", layers: int) -> RawAnswer:
         """Send so many layers from the first on; should the server ask for more yet, all of them."""
-        count, body = conversation.count, conversation.first(layers)
-        response = await self._post(IMAGES, conversation.upload, body)
+        count = conversation.count
+        response = await self._post(
+            conversation.path(layers), conversation.upload, conversation.first(layers)
+        )
         if response.status_code == httpx.codes.ACCEPTED and layers < count:
-            response = await self._post(IMAGES, conversation.upload, conversation.first(count))
+            response = await self._post(CLASSIFY, conversation.upload, conversation.first(count))
         return _raw_answer(response, count)
 
     @property
@@ -146,7 +153,7 @@ class RestTransport:
         for pause in pauses:
             await asyncio.sleep(pause)
             try:
-                return await self._open.get(path, headers=headers)
+                return await self._open.get(path, headers={"accept-encoding": "gzip", **headers})
             except httpx.TransportError as error:
                 problem = error
         raise errors.Unavailable(f"{self._config.address} cannot be reached ({problem!r})") from problem
@@ -154,6 +161,8 @@ class RestTransport:
 
 def failure(response: httpx.Response) -> errors.OvertoneError:
     """The error a response stands for."""
+    if response.status_code == httpx.codes.UPGRADE_REQUIRED:
+        return errors.WrongVersion()
     try:
         error = response.json()["error"]
         code, message = str(error["code"]), str(error["message"])
@@ -217,6 +226,10 @@ class _Conversation:
         self._ends = [0] * self.count
         self._replies: list[Reply] = []
         self._sent = 0
+
+    def path(self, layers: int) -> str:
+        """Where the first so many layers are posted."""
+        return IMAGES if layers < self.count else CLASSIFY
 
     def first(self, layers: int) -> Sequence[bytes]:
         """The payloads of so many layers."""

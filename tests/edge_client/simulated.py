@@ -50,7 +50,7 @@ class KnownLink(LinkEstimator):
 
 @dataclass
 class World:
-    """A link of `rate` bytes a second and `rtt` seconds, a server of `compute` seconds for each look at an image."""
+    """A link of `rate` bytes a second and `rtt` seconds, a server of `compute` seconds for each judgement."""
 
     rate: float
     rtt: float
@@ -66,7 +66,7 @@ class World:
         begun, k, m = self.now, plan.together, plan.unasked
         waiting = max(0.0, self.free - begun)
         left = [begun + waiting + sum(image.sizes[: max(i, k)]) / self.rate for i in range(m + 1)]
-        done = left[k] + self.compute
+        done = left[k] + self.compute * min(k, image.needs)
         for i in range(k + 1, min(m, image.needs) + 1):
             done = max(done, left[i]) + self.compute
         stops = m > k and not plan.promised and image.needs <= m
@@ -83,16 +83,14 @@ class World:
             self.free = done + self.rtt + image.sizes[layer - 1] / self.rate
             done = self.free + self.compute
         self.now = done + self.rtt
-        looks = max(1, image.needs - k + 1)
-        answered = max(k, image.needs)
         seen = Observation(
             plan=plan,
             sizes=image.sizes,
-            replies=(*replies, Reply(self.now, answered, sent)),
+            replies=(*replies, Reply(self.now, image.needs, sent)),
             ends=(*ends, *[0] * (len(image.sizes) - len(ends))),
             sent=sent,
-            server=looks * self.compute,
-            stage="low" if answered == 1 else "high",
+            server=image.needs * self.compute,
+            stage="low" if image.needs == 1 else "high",
             queued=waiting * self.rate,
         )
         return seen, self.now - begun

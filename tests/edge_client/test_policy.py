@@ -13,7 +13,6 @@ from overtone.edge_client.observation import Observation
 from overtone.edge_client.plan import ON_DEMAND, Plan, Policy, ahead, at_once, together
 from overtone.edge_client.policy import (
     BYTE_SECONDS,
-    EXPLORE,
     UNASKED,
     Costs,
     PlanSelector,
@@ -141,14 +140,13 @@ def test_each_kind_of_plan_is_best_somewhere() -> None:
 
     assert best(60, 0.6, (0.6, 0.1)) == "at_once"
     assert best(1000, 0.1, (0.2,)) == "on_demand"
-    assert best(20_000, 0.6, (0.6, 0.1), can_stop=False) == "together"
+    assert best(20_000, 0.6, (0.6, 0.1)) == best(20_000, 0.6, (0.6, 0.1), can_stop=False) == "together"
     assert best(30, 0.1, (0.2, 0.1), can_stop=False) == "on_demand"
 
 
-def test_over_a_satellite_the_first_two_layers_are_sent_at_once() -> None:
+def test_over_a_satellite_the_first_two_layers_go_together() -> None:
     costs = Costs(THREE, (1.0, 0.6, 0.03), 2000 * KBIT, 0.65, 0.01)
-    assert costs.best() == Plan(1, 2, promised=True)
-    assert replace(costs, can_stop=False).best() == together(2)
+    assert costs.best() == replace(costs, can_stop=False).best() == together(2)
 
 
 def test_over_a_slow_distant_link_a_short_layer_follows_and_a_long_one_is_asked_for() -> None:
@@ -164,7 +162,7 @@ def test_over_lte_m_and_3g_a_large_second_layer_is_asked_for(rate: int, rtt: flo
 
 
 def test_where_the_next_layers_are_long_and_needed_they_flow() -> None:
-    assert Costs((870, 9000), (1.0, 0.9), 60 * KBIT, 0.6, 0.005).best() == ahead(2)
+    assert Costs((870, 9000), (1.0, 0.8), 60 * KBIT, 0.6, 0.005).best() == ahead(2)
 
 
 def test_a_debt_makes_waste_dear_until_nothing_is_sent_unasked() -> None:
@@ -219,19 +217,23 @@ def test_a_card_is_believed_until_images_say_otherwise() -> None:
 
 
 def test_where_layers_go_together_it_is_still_learned_how_often_one_is_enough() -> None:
-    world, selector = World(2000 * KBIT, 0.65, 0.01), PlanSelector("auto", can_stop=False)
+    world, selector = World(2000 * KBIT, 0.65, 0.01), PlanSelector("auto")
     list(played(world, selector, simulated_images(100, (0.95, 0.05), THREE)))
-    assert "together" in {selector.plan(THREE).name for _ in range(2)}
-    list(played(world, selector, simulated_images(60 * EXPLORE, (0.2, 0.05), THREE)))
-    assert selector.shares(3)[1] < 0.5
+    assert selector.plan(THREE) == together(2)
+    list(played(world, selector, simulated_images(400, (0.2, 0.05), THREE)))
+    assert selector.shares(3)[1] < 0.3
 
 
 def test_a_device_that_moves_is_followed() -> None:
     selector, world = PlanSelector("auto"), World(2000 * KBIT, 0.65, 0.01)
-    for rtt, plan in ((0.65, "at_once"), (0.002, "on_demand"), (0.65, "at_once")):
+    for rtt, plans in (
+        (0.65, {"together", "on_demand"}),
+        (0.002, {"on_demand"}),
+        (0.65, {"together", "on_demand"}),
+    ):
         world.rtt = rtt
-        done = list(played(world, selector, simulated_images(100, (0.8, 0.05), THREE)))[-40:]
-        assert Counter(seen.plan.name for seen, _ in done).most_common(1)[0][0] == plan
+        done = list(played(world, selector, simulated_images(100, (0.5, 0.05), THREE)))[-40:]
+        assert {seen.plan.name for seen, _ in done} == plans
 
 
 def test_an_unknown_policy_is_refused() -> None:

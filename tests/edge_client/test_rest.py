@@ -27,6 +27,7 @@ async def test_a_confident_server_gets_the_first_layer_only(
     (sent,) = app.posts
     assert (sent.path, sent.body) == ("/v1/images", join(encoded.layers[:1]))
     assert sent.query == {"top": "2", "operating_point": "always"}
+    assert sent.headers.keys() - {""} == {"host", "authorization", "content-type", "content-length"}
     assert {request.headers["authorization"] for request in [sent, *app.gets]} == {"Bearer secret"}
     assert answer.bytes_sent == len(encoded.layers[0])
 
@@ -47,7 +48,7 @@ async def test_at_once_is_one_request(post: Post, photograph: Photograph, encode
     async with post(fakes.rest_answer("high"), policy="at_once") as (app, client):
         answer = await client.classify(photograph)
     (sent,) = app.posts
-    assert (sent.path, sent.body) == ("/v1/images", join(encoded.layers))
+    assert (sent.path, sent.body) == ("/v1/classify", join(encoded.layers))
     assert answer.bytes_sent == encoded.size
 
 
@@ -75,7 +76,7 @@ async def test_an_expired_token_means_all_again(post: Post, photograph: Photogra
         client,
     ):
         answer = await client.classify(photograph)
-    assert [p.path for p in app.posts] == ["/v1/images", "/v1/images/t0-k_n/layers", "/v1/images"]
+    assert [p.path for p in app.posts] == ["/v1/images", "/v1/images/t0-k_n/layers", "/v1/classify"]
     assert app.posts[-1].body == join(encoded.layers)
     assert answer.bytes_sent == 2 * encoded.size
 
@@ -169,6 +170,7 @@ async def test_a_pause_longer_than_the_deadline_is_not_waited_for(
         (fakes.rest_token(layers=1), errors.ProtocolError),
         (fakes.rest_answer(layers=3), errors.ProtocolError),
         (fakes.Response(202, {"token": "t", "high_bytes": 9}), errors.WrongVersion),
+        (fakes.rest_error(426, "FAILED_PRECONDITION"), errors.WrongVersion),
         (fakes.Response(202, {}), errors.ProtocolError),
         (fakes.Response(202, b"?"), errors.ProtocolError),
         (fakes.Response(200, b"not zipped", {"content-encoding": "gzip"}), errors.ProtocolError),

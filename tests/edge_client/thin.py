@@ -27,7 +27,6 @@ class Seen:
     known: int
     partial: int = 0
     looked: int = 0
-    looks: int = 0
     looking: bool = False
 
 
@@ -35,7 +34,7 @@ class Seen:
 class ThinLink:
     """The stub of a server behind a link of `rate` bytes per second upwards and a round trip of `rtt` seconds.
 
-    The link is first in, first out. A look at the layers that are there takes `compute` seconds. `images`, in the
+    The link is first in, first out. The server judges an image after each layer, in `compute` seconds. `images`, in the
     order in which they are sent, say how many layers they need.
     """
 
@@ -88,7 +87,7 @@ class ThinLink:
     def _look(self, number: int) -> None:
         seen = self.seen[number]
         if not seen.looking and seen.looked < min(seen.known, seen.image.needs):
-            seen.looking, seen.looked, seen.looks = True, seen.known, seen.looks + 1
+            seen.looking, seen.looked = True, seen.looked + 1
             self._after(self.compute, self._looked, number)
 
     def _looked(self, number: int) -> None:
@@ -101,7 +100,7 @@ class ThinLink:
         self._look(number)
 
     def _answer(self, number: int, seen: Seen) -> pb.Answer:
-        micro, stage = round(1e6 * self.compute * seen.looks), pb.STAGE_LOW
+        micro, stage = round(1e6 * self.compute * seen.looked), pb.STAGE_LOW
         top = [pb.Score(index=0)]
         return pb.Answer(
             id=number, stage=stage, layers=seen.looked, confident=True, compute_us=micro, top=top
