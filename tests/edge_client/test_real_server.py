@@ -91,7 +91,9 @@ async def test_state_the_server_had_no_room_for(
         async with AsyncClient(address, operating_point="never", timeout=0.9) as client:
             answer = await client.classify(photograph)
     assert answer.layers == 2
-    assert answer.bytes_sent == 2 * encoded.size
+    # In a session, the server may say so before the second layer has been sent alone.
+    least = encoded.size + len(encoded.layers[0]) if scheme == "grpc" else 2 * encoded.size
+    assert least <= answer.bytes_sent <= 2 * encoded.size
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

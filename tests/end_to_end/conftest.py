@@ -48,9 +48,9 @@ class Server:
     errors: Path
 
     def metric(self, name: str) -> float:
-        """The value of a counter without labels."""
+        """The value of a counter; its labels are part of the name, as they are printed."""
         with urllib.request.urlopen(f"http://{self.rest}/metrics", timeout=LATER) as response:
-            found = re.search(rf"^{name} (\S+)$", response.read().decode(), re.MULTILINE)
+            found = re.search(rf"^{re.escape(name)} (\S+)$", response.read().decode(), re.MULTILINE)
         return float(found[1]) if found else 0.0
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:

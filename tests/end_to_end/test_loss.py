@@ -57,7 +57,7 @@ async def test_server_killed_between_layers(
     moved = [Way(getattr(victim, t), connect, t, successor=getattr(server, t)) for t in SCHEMES]
     ready = asyncio.Barrier(len(left + moved))
     answering = asyncio.gather(*(way.classify(image, deaf=ready) for way in left + moved))
-    await eventually(lambda: victim.metric("overtone_escalations_total") == len(left + moved))
+    await eventually(lambda: victim.metric('overtone_escalations_total{layer="2"}') == len(left + moved))
     victim.stop(signal.SIGKILL)
     for way in left + moved:
         await way.move()
