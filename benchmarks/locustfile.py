@@ -105,19 +105,19 @@ class Device(User):  # type: ignore[misc]
 
 
 class GrpcDevice(Device):
-    """A device with a gRPC session: low first, high by the policy."""
+    """A device with a gRPC session: layers by the policy."""
 
     kind = "session"
 
 
 class GrpcOneShotDevice(Device):
-    """A device that sends both payloads in one gRPC call."""
+    """A device that sends all layers in one gRPC call."""
 
     kind = "one-shot"
 
 
 class RestDevice(Device):
-    """A device with a kept-alive HTTP connection: low first, high by the policy."""
+    """A device with a kept-alive HTTP connection: layers by the policy."""
 
     kind = "rest"
 

@@ -2,7 +2,7 @@
 
 with Client("grpc://host:50051") as client:
     answer = client.classify("photograph.jpg")
-    print(answer.label, answer.confidence, answer.stage, answer.bytes_sent)
+    print(answer.label, answer.confidence, answer.layers, answer.bytes_sent)
 """
 
 from overtone.edge_client.address import Address, Tls
@@ -22,8 +22,9 @@ from overtone.edge_client.errors import (
     Unavailable,
     UsageError,
     WrongProfile,
+    WrongVersion,
 )
-from overtone.edge_client.policy import Plan, Policy
+from overtone.edge_client.plan import Plan, Policy
 from overtone.edge_client.stage import Stage
 from overtone.edge_client.sync import Client
 
@@ -52,5 +53,6 @@ __all__ = [
     "Unavailable",
     "UsageError",
     "WrongProfile",
+    "WrongVersion",
     "encode_image",
 ]

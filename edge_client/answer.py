@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from overtone.edge_client.errors import OvertoneError
-from overtone.edge_client.policy import Plan
+from overtone.edge_client.plan import Plan
 from overtone.edge_client.stage import Stage
 from overtone.frequency import Source
 
@@ -43,13 +43,14 @@ class Answer:
         index: the index of that class in the profile's labels.
         confidence: the probability of that class.
         top: the most probable classes, best first, as many as were asked for.
-        stage: the network that answered, `low` or `high`; `brownout` is the answer of the low network from a server
-            that was too busy to ask for more.
+        stage: the network that answered, `low` or `high`; `brownout` is the best answer so far, from a server that was
+            too busy to ask for more.
+        layers: how many layers the answer is made of.
         confident: whether the confidence reaches the threshold of the operating point.
         bytes_sent: payload bytes that were sent for this image, including any that were sent again.
         timings: where the time went.
         model: the name of the model.
-        plan: when the high payload was to be sent.
+        plan: which layers were to be sent without being asked for.
     """
 
     label: str
@@ -57,6 +58,7 @@ class Answer:
     confidence: float
     top: tuple[Score, ...]
     stage: Stage
+    layers: int
     confident: bool
     bytes_sent: int
     timings: Timings

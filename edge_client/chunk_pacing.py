@@ -4,12 +4,8 @@ Bytes that were handed to a socket cannot be taken back, and a socket takes far 
 the answer comes. So chunks that nobody has asked for stay here until the link should have room for them.
 """
 
-from overtone.edge_client.policy import PlanSelector
+from overtone.edge_client.policy import PlanSelector, chunk_bytes
 
-SMALLEST, LARGEST = 256, 16 * 1024
-# The number of chunks that the link carries until the answer comes. The chunk in flight at that moment is wasted,
-# and each chunk costs some thirty bytes of headers; with eight chunks, neither is much.
-CHUNKS = 8
 # The next chunk is sent while a quarter of a chunk should still be queued, which allows for a late timer.
 LEAD = 4
 # A pause shorter than this is no pause, as a timer would be late by as much. In seconds.
@@ -26,8 +22,7 @@ class ChunkPacer:
     @property
     def chunk(self) -> int:
         """Bytes of the next chunk."""
-        fits = int(self.link.assumed_rate * self._selector.answer_seconds / CHUNKS)
-        return max(SMALLEST, min(LARGEST, fits))
+        return chunk_bytes(self.link.assumed_rate, self._selector.answer_seconds)
 
     def pause(self, now: float) -> float:
         """Seconds until the link wants another chunk, which is just before it would fall idle."""

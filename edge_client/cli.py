@@ -7,7 +7,7 @@ import typer
 
 from overtone import command
 from overtone.edge_client.client import DEFAULT_ADDRESS, AsyncClient
-from overtone.edge_client.policy import Policy
+from overtone.edge_client.plan import Policy
 
 app = typer.Typer()
 
@@ -27,7 +27,7 @@ def classify(
         str, typer.Option(help="grpc://HOST:PORT, grpcs://, http:// or https://.")
     ] = DEFAULT_ADDRESS,
     policy: Annotated[
-        str, typer.Option(help="When high is sent: auto, on_demand, ahead or at_once.")
+        str, typer.Option(help="When layers are sent: auto, on_demand, ahead or at_once.")
     ] = "auto",
     quality: Annotated[int | None, typer.Option(help="A quality of the model's profile.")] = None,
     operating_point: Annotated[str, typer.Option(help="An operating point of the model's card.")] = "",

@@ -95,6 +95,17 @@ class ProtocolError(OvertoneError):
     advice = "check that an Overtone server of this version is there, and that the port belongs to the scheme"
 
 
+class WrongVersion(ProtocolError):  # noqa: N818
+    """The server does not speak this version of Overtone's protocol; most likely it speaks another."""
+
+    advice = "install the same version of Overtone on the device and on the server"
+
+    def __init__(self, message: str = "", retry_after: float | None = None) -> None:
+        super().__init__(
+            "the server does not speak this client's version of Overtone's protocol", retry_after
+        )
+
+
 _BY_CODE: dict[str, type[OvertoneError]] = {
     "INVALID_ARGUMENT": BadPayload,
     "OUT_OF_RANGE": BadPayload,
@@ -105,11 +116,12 @@ _BY_CODE: dict[str, type[OvertoneError]] = {
     "RESOURCE_EXHAUSTED": Refused,
     "UNAVAILABLE": Unavailable,
     "DEADLINE_EXCEEDED": DeadlineExceeded,
-    "UNIMPLEMENTED": ProtocolError,
 }
 
 
 def from_code(code: str, message: str, retry_after: float | None = None) -> OvertoneError:
     """The error for the name of a gRPC status, with the server's message."""
+    if code == "UNIMPLEMENTED":
+        return WrongVersion()
     kind = _BY_CODE.get(code, ServerFailed)
     return kind(f"the server says: {message or code}", retry_after or None)

@@ -4,7 +4,8 @@ import asyncio
 
 from overtone.edge_client.chunk_pacing import ChunkPacer
 from overtone.edge_client.errors import OvertoneError
-from overtone.edge_client.policy import Observation, Plan
+from overtone.edge_client.observation import Observation, Reply
+from overtone.edge_client.plan import Plan
 from overtone.edge_client.stage import Stage
 from overtone.edge_client.transport import Upload
 from overtone.protos import overtone_pb2 as pb
@@ -18,14 +19,14 @@ class Exchange:
 
     Attributes:
         number: its id on the session.
-        plan: when high is sent.
+        plan: which layers are sent unasked.
         upload: its payloads; the bytes that are sent are counted there.
         inbox: replies that have not been looked at yet; an error if the session has ended.
         over: whether nothing more is to be sent.
         sent: whether the image has been handed to the transport.
         settled: whether the server has answered, or has refused the image.
-        sent_again: whether the server has asked for both payloads.
-        high_made: whether all chunks of high have been made.
+        sent_again: whether the server has asked for the image again.
+        made: how many layers are in messages that have been made.
     """
 
     def __init__(self, number: int, upload: Upload, plan: Plan, pacer: ChunkPacer) -> None:
@@ -33,50 +34,61 @@ class Exchange:
         self.plan = plan
         self.upload = upload
         self.inbox: asyncio.Queue[pb.Downstream | OvertoneError] = asyncio.Queue()
-        self.over = self.sent = self.settled = self.sent_again = self.high_made = False
+        self.over = self.sent = self.settled = self.sent_again = False
+        self.made = 0
         self._pacer = pacer
-        self._made = self._high_sent = 0
-        self._low_end = self._high_end = 0
+        self._layers = upload.encoded.layers
+        self._offset = 0  # in the layer after those that are made
+        self._sizes = tuple(map(len, self._layers))
+        self._ends = [0] * len(self._layers)
+        self._sent_bytes = 0
         self._queued = 0.0
-        self._first: float | None = None
-        self._last = 0.0
-        self._unsent: int | None = None
+        self._replies: list[Reply] = []
 
-    def image(self, *, high_follows: bool) -> pb.Upstream:
-        """The message with low; after it, high starts from its beginning."""
-        self._made, self.high_made = 0, False
-        low = self.upload.encoded.low
-        return pb.Upstream(image=pb.Image(id=self.number, low=low, high_follows=high_follows))
+    @property
+    def count(self) -> int:
+        """How many layers the image has."""
+        return len(self._layers)
+
+    def image(self, layers: int, promised: int = 0) -> pb.Upstream:
+        """The message with so many layers; after it, the next layer starts from its beginning."""
+        self.made, self._offset = layers, 0
+        payloads = self._layers[:layers]
+        return pb.Upstream(image=pb.Image(id=self.number, layers=payloads, promised=promised))
 
     def chunk(self, size: int) -> pb.Upstream:
-        """The message with at most `size` further bytes of high."""
-        high, offset = self.upload.encoded.high, self._made
-        data = high[offset : offset + size]
-        self._made += len(data)
-        self.high_made = self._made >= len(high)
-        return pb.Upstream(high=pb.HighChunk(id=self.number, offset=offset, data=data, last=self.high_made))
+        """The message with at most `size` further bytes of the next layer."""
+        payload, layer, offset = self._layers[self.made], self.made + 1, self._offset
+        data = payload[offset : offset + size]
+        last = offset + len(data) == len(payload)
+        self.made, self._offset = (layer, 0) if last else (self.made, offset + len(data))
+        return pb.Upstream(
+            chunk=pb.Chunk(id=self.number, layer=layer, offset=offset, data=data, last=last),
+        )
 
     def on_sent(self, message: pb.Upstream, now: float) -> None:
         """Record that one of the messages is handed to the transport."""
-        self.upload.bytes_sent += len(message.image.low) + len(message.high.data)
-        self._high_sent += len(message.high.data)
+        size = sum(map(len, message.image.layers)) + len(message.chunk.data)
+        self.upload.bytes_sent += size
+        self._sent_bytes += size
         link = self._pacer.link
+        queued = link.queued_bytes(now)
+        end = link.sent(message.ByteSize() + FRAME, now)
         if message.HasField("image"):
-            self.sent = True
-            self._queued = link.queued_bytes(now)
-            self._low_end = link.sent(message.ByteSize() + FRAME, now)
-        else:
-            self._high_end = link.sent(message.ByteSize() + FRAME, now)
+            self.sent, self._queued = True, queued
+            count = len(message.image.layers)
+            self._ends[:count] = [end] * count
+        elif message.chunk.last:
+            self._ends[message.chunk.layer - 1] = end
 
     def on_received(self, message: pb.Downstream, now: float) -> None:
         """Record a reply to this image."""
-        self._last = now
-        self.settled = not message.HasField("need_high")
-        if self._first is None:
-            self._first = now
-            self._pacer.link.delivered(self._low_end)
-            if message.HasField("need_high"):
-                self._unsent = len(self.upload.encoded.high) - self._made
+        self.settled = not message.HasField("need_more")
+        if not self._replies:
+            self._pacer.link.delivered(self._ends[0])
+        if not message.HasField("error"):
+            wanted = message.answer.layers or message.need_more.layers
+            self._replies.append(Reply(now, wanted, self._sent_bytes))
         self.inbox.put_nowait(message)
 
     def observation(self, stage: Stage, server: float) -> Observation | None:
@@ -84,18 +96,15 @@ class Exchange:
 
         `stage` and `server`, the seconds of queue and compute, are those of the answer.
         """
-        if self._first is None or self.sent_again:
+        if not self._replies or self.sent_again:
             return None
         return Observation(
             plan=self.plan,
-            high=len(self.upload.encoded.high),
-            sent=self._high_sent,
-            low_end=self._low_end,
-            high_end=self._high_end,
-            first=self._first,
-            last=self._last,
+            sizes=self._sizes,
+            replies=tuple(self._replies),
+            ends=tuple(self._ends),
+            sent=self._sent_bytes,
             server=server,
             stage=stage,
-            unsent=self._unsent,
             queued=self._queued,
         )

@@ -15,7 +15,8 @@ import grpc
 
 from overtone.edge_client import errors
 from overtone.edge_client.chunk_pacing import ChunkPacer
-from overtone.edge_client.policy import Plan, PlanSelector
+from overtone.edge_client.plan import Plan, at_once
+from overtone.edge_client.policy import PlanSelector
 from overtone.edge_client.profile_cache import ProfileCache
 from overtone.edge_client.retry import FIRST_PAUSES, PAUSES
 from overtone.edge_client.session import Metadata, Session, SessionClosing, from_rpc, raises_connection_lost
@@ -44,7 +45,7 @@ CHANNEL = (
 
 
 class GrpcTransport:
-    """Talks to `overtone.v1.Cascade`."""
+    """Talks to `overtone.v2.Cascade`."""
 
     def __init__(self, config: ClientConfig, selector: PlanSelector) -> None:
         self._config = config
@@ -91,11 +92,12 @@ class GrpcTransport:
         return self.known_card or {}
 
     async def classify(self, upload: Upload) -> RawAnswer:
-        """Send an image; if its stream is lost, send low and high once more on a new one."""
+        """Send an image; if its stream is lost, send all layers once more on a new one."""
         try:
             return await self._attempt(upload, upload.plan)
         except errors.ConnectionLost:
-            return replace(await self._attempt(upload, "at_once"), observation=None)
+            everything = at_once(len(upload.encoded.layers))
+            return replace(await self._attempt(upload, everything), observation=None)
 
     async def close(self) -> None:
         """Give images in flight a second to be answered, then close."""

@@ -4,15 +4,16 @@ import asyncio
 import contextlib
 from collections import deque
 
-from overtone.edge_client.chunk_pacing import LARGEST, ChunkPacer
+from overtone.edge_client.chunk_pacing import ChunkPacer
 from overtone.edge_client.exchange import Exchange
+from overtone.edge_client.policy import LARGEST_CHUNK
 from overtone.protos import overtone_pb2 as pb
 
 
 class Outbox:
     """Messages that are needed go first, in their order; chunks that nobody asked for go when the link is idle.
 
-    A chunk sent ahead therefore never delays another image's low, nor high that was asked for. The needed messages
+    A chunk sent ahead therefore never delays another image, nor layers that were asked for. The needed messages
     keep their order because answers are wanted in the order of the images, and so that none of them can be
     overtaken for ever.
     """
@@ -28,13 +29,13 @@ class Outbox:
         self._needed.append((message, exchange))
         self._changed.set()
 
-    def put_high(self, exchange: Exchange) -> None:
-        """Add the rest of high, which is needed."""
-        while not exchange.high_made:
-            self.put(exchange.chunk(LARGEST), exchange)
+    def put_layers(self, exchange: Exchange, layers: int) -> None:
+        """Add what is still to be sent of the layers up to this number, which are needed."""
+        while exchange.made < layers:
+            self.put(exchange.chunk(LARGEST_CHUNK), exchange)
 
     def put_ahead(self, exchange: Exchange) -> None:
-        """Allow high to be sent when the link has room for it."""
+        """Allow the layers that its plan lets follow to be sent when the link has room for them."""
         self._ahead.append(exchange)
         self._changed.set()
 
@@ -61,7 +62,7 @@ class Outbox:
         return None
 
     def _next_ahead(self) -> pb.Upstream | None:
-        while self._ahead and (self._ahead[0].over or self._ahead[0].high_made):
+        while self._ahead and (self._ahead[0].over or self._ahead[0].made >= self._ahead[0].plan.unasked):
             self._ahead.popleft()
         if not self._ahead or self._pacer.pause(_now()) > 0:
             return None

@@ -25,6 +25,7 @@ class Row:
     truth: str | None
     confidence: float
     stage: str
+    layers: int
     payload_bytes: int
     link_bytes_up: int | None
     link_bytes_down: int | None
@@ -47,6 +48,7 @@ def row(
         truth=truth(path, names),
         confidence=answer.confidence,
         stage=answer.stage,
+        layers=answer.layers,
         payload_bytes=answer.bytes_sent,
         link_bytes_up=up,
         link_bytes_down=down,

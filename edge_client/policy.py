@@ -1,96 +1,83 @@
-"""When to send the high payload, as arithmetic: no transport, no clock.
+"""Which layers to send without being asked for, as arithmetic: no transport, no clock.
 
-For one image, in seconds: d is the link's round trip; l and h are the times it takes to carry low and high; c and
-c' are the server's times for the low and the high network. p is the share of images for which low is not enough.
+An image has n layers of s_1, ..., s_n bytes, and needs the first j of them. Only the server finds out, which judges an
+image after each layer in turn, even where more have come. p_i is the probability that an image needs more than i
+layers; p_0 = 1 and p_n = 0, so it needs j with probability p_(j-1) - p_j. In seconds: d is the link's round trip,
+t_i = s_i / rate the time to carry layer i, T_i = t_1 + ... + t_i, and c the server's time for one judgement. A plan
+sends layers 1 to k in the first message, and lets those up to m >= k follow unasked; over REST, m = k, as nothing can
+follow a request. On an idle link the server has judged layer i at
 
-    plan        low is enough (1 - p)    low is not enough (p)               wasted on high (1 - p)
-    on_demand   d + l + c                (d + l + c) + (d + h + c')          nothing
-    ahead       d + l + c                d + l + max(c, h) + c'              min(h, d + c)
-    at_once     d + l + c                d + l + max(c, h) + c'              h
+    E_i = T_k + i * c                 for i <= k
+    E_i = max(E_(i-1), T_i) + c       for k < i <= m
 
-`ahead` stops when the answer comes, d + c after the last byte of low was sent. What `at_once` has not carried by
-then, max(0, h - d - c), delays the next image. Where low is not enough, both save s = d + min(c, h). They save less
-where several images are in flight and delay each other by w seconds, because then the link is not idle during a
-round trip: s = max(0, d + min(c, h) - w).
+and its reply is there a round trip later. Each further layer is asked for, which takes another round trip:
 
-Bytes that were not needed have a price, the time that the link spends on them. The gain of sending high unasked is
-what that is expected to save, less what it is expected to waste:
+    seconds(j) = d + E_j                                                 for j <= m
+    seconds(j) = d + E_m + sum over m < i <= j of (d - w + t_i + c)      for j > m
 
-    g = p * s - (1 - p) * wasted
+w, at most d, is for how long other images in flight keep the link busy meanwhile: then a round trip of this image
+is no idle time, and asking costs less. When the answer comes, layers that were not needed have taken, in bytes,
 
-`auto` sends high unasked where a gain is expected, and also where the gains of earlier images cover the expected
-loss: it prefers the earlier answer as long as, in fact and in total, no more is wasted than saved. So high is sent
-unasked over a fast link, where d is nearly everything; over a slow link with a short round trip it is asked for; in
-between, short payloads pay for long ones. Where `auto` sends high unasked, it chooses `at_once` if all of high will
-be gone before any answer can come, h <= d + c: there would be nothing left to stop, and chunks would only cost
-headers. Otherwise it chooses `ahead`.
+    wasted(j) = T_m - T_j                       if layers up to m are promised, or m = k
+    wasted(j) = min(T_m, E_j + d) - T_j         if they flow until the answer comes        (times the rate)
+
+Promising is simpler for the server, and its chunks are larger. It wastes nothing more if all of it is gone before an
+answer can come, T_m - T_k <= c + d, and only then is it considered.
+
+**A byte has a price.** It takes the link's time, 1 / rate; and it takes energy, air time that others share, and
+money, for which `BYTE_SECONDS` stands: twenty bytes more have to save a millisecond, however fast the link. `auto`
+chooses the plan for which
+
+    expected seconds + (1 / rate + BYTE_SECONDS) * expected framing + (1 / rate + L) * expected waste
+
+is least, in bytes of framing and waste: over a fast, distant link several layers are sent at once; over a slow one
+short layers flow, and stop; where a round trip is short, layers are asked for.
+
+**And there is a limit.** Of all payload bytes, at most the share `UNASKED` is wasted, over many images. What an image
+wastes beyond that share of its bytes is a debt, and what it wastes less pays back. The price L of a wasted byte rises
+with the debt,
+
+    L = BYTE_SECONDS * exp(debt / bytes of all layers)
+
+until `auto` buys the earlier answer only where it is cheapest: for images whose next layer is short, and for one
+layer rather than two (dual ascent on the limit). As no answer is worth more than a few seconds, the debt stays below
+some images' bytes.
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from math import exp
 from statistics import fmean, median
-from typing import Any, Literal, get_args
+from typing import Any, Final, get_args
 
 from overtone.edge_client.errors import UsageError
 from overtone.edge_client.link_estimator import LinkEstimator
-from overtone.edge_client.stage import Stage
+from overtone.edge_client.need_estimator import NeedEstimator
+from overtone.edge_client.observation import Observation
+from overtone.edge_client.plan import ON_DEMAND, Plan, Policy, ahead, at_once, together
 
-Policy = Literal["auto", "on_demand", "ahead", "at_once"]
-Plan = Literal["on_demand", "ahead", "at_once"]
+SMALLEST_CHUNK: Final = 256
+LARGEST_CHUNK: Final = 16 * 1024
+# The number of chunks that the link carries until the answer comes. The chunk in flight at that moment is wasted, and
+# each chunk has a header; with eight chunks, neither is much.
+CHUNKS: Final = 8
+BYTE_SECONDS: Final = 50e-6
+UNASKED: Final = 1 / 8
+# Bytes up on the wire, beside the payload: of a chunk (HTTP/2, gRPC, protobuf, and TCP/IP, as messages that are not
+# written together seldom travel together), of a layer that is asked for (and WINDOW_UPDATEs for the question), and of a
+# request over REST.
+CHUNK_BYTES: Final = 75
+ASK_BYTES: Final = 105
+REQUEST_BYTES: Final = 220
+# The number of images of which the server's time and the queue on the link are known.
+RECENT: Final = 16
 
-# The share of images that low answers, where no card gives it, and how many images the share counts for: a few
-# images outvote the guess, a card takes more.
-USUAL_EXIT_SHARE, USUAL_WEIGHT = 0.7, 4.0
-CARD_WEIGHT = 20.0
-# The number of images after which older ones begin to count for less.
-MEMORY = 200.0
-# The gains that may be saved up, counted in images: few, so that one link of a moving device does not pay for the
-# next.
-MAX_GAINED = 2
-# The number of images of which the server's time for low and the queue on the link are known.
-RECENT = 16
 
-
-@dataclass(frozen=True)
-class Observation:
-    """What the device has measured of one image.
-
-    Attributes:
-        plan: what was done.
-        high: the size of its high payload.
-        sent: the bytes of high that were handed to the transport.
-        low_end: the offset at which low ends in what was sent over the link.
-        high_end: the offset at which the part of high that was sent ends.
-        first: the time of the server's first reply, which is a request for high or the answer.
-        last: the time of the answer.
-        server: the seconds of queue and compute in the answer, of both networks if both ran.
-        stage: the stage of the answer.
-        unsent: the bytes of high that were still to be sent when the server asked for them; None if it did not ask.
-        queued: the bytes that were queued on the link in front of low.
-    """
-
-    plan: Plan
-    high: int
-    sent: int
-    low_end: int
-    high_end: int
-    first: float
-    last: float
-    server: float
-    stage: Stage
-    unsent: int | None = None
-    queued: float = 0.0
-
-    @property
-    def escalated(self) -> bool:
-        """Whether low was not enough."""
-        return self.unsent is not None or self.stage == "high"
-
-    @property
-    def wasted(self) -> int:
-        """Bytes of high that were sent and not needed, without the framing of their messages."""
-        return 0 if self.escalated else self.sent
+def chunk_bytes(rate: float, answer_seconds: float) -> int:
+    """The size of chunks that flow over a link of this rate, if the answer comes after so many seconds."""
+    return max(SMALLEST_CHUNK, min(LARGEST_CHUNK, int(rate * answer_seconds / CHUNKS)))
 
 
 @dataclass(frozen=True)
@@ -98,55 +85,109 @@ class Costs:
     """What an image is expected to cost; the letters are those of the module's docstring.
 
     Attributes:
-        high: h, the seconds to carry high.
+        sizes: s_1, ..., s_n.
+        shares: p_0, ..., p_(n-1).
+        rate: of the link, in bytes per second.
         round_trip: d, in seconds.
         compute: c, in seconds.
-        share: p.
         queue: w, in seconds.
-        can_stop: whether high can be stopped midway; otherwise `ahead` is no choice.
+        can_stop: whether layers can follow the first message; otherwise they are only sent together or asked for.
     """
 
-    high: float
+    sizes: tuple[int, ...]
+    shares: tuple[float, ...]
+    rate: float
     round_trip: float
     compute: float
-    share: float
     queue: float = 0.0
     can_stop: bool = True
 
-    @property
-    def gain(self) -> float:
-        """g: what sending high unasked saves, less what it wastes, in seconds."""
-        wasted = min(self.high, self._wait) if self.can_stop else self.high
-        return self.share * self.saved - (1 - self.share) * wasted
+    def best(self, debt: float = 0.0) -> Plan:
+        """The plan of the lowest price."""
+        return min(self.plans(), key=lambda plan: self.price(plan, debt))
 
-    @property
-    def saved(self) -> float:
-        """s: the seconds that sending high unasked saves if low is not enough."""
-        return max(0.0, self.round_trip + min(self.compute, self.high) - self.queue)
+    def plans(self) -> list[Plan]:
+        """All plans that are considered, `on_demand` first."""
+        if not self.can_stop:
+            return [together(k) for k in self._needs]
+        ends, n = self._ends, len(self.sizes)
+        pairs = ((k, m) for k in self._needs for m in range(k, n + 1))
+        return [Plan(k, m, promised=0 < ends[m] - ends[k] <= self._wait) for k, m in pairs]
 
-    def best(self, gained: float = 0.0) -> Plan:
-        """The plan of the least expected time that does not waste more than it saves.
+    def price(self, plan: Plan, debt: float = 0.0) -> float:
+        """What `auto` makes least, in seconds, at a debt in bytes."""
+        dear = BYTE_SECONDS * exp(debt / sum(self.sizes))
+        framing, waste = self.framing(plan) * (1 / self.rate + BYTE_SECONDS), self.wasted(plan)
+        return self.seconds(plan) + framing + waste * (1 / self.rate + dear)
 
-        The seconds `gained`, which earlier images saved beyond what they wasted, may pay for this one.
-        """
-        # The budget may go negative by one image's saving; that does not count as overspending.
-        if max(self.gain, self.gain + gained + self.saved) <= 0:
-            return "on_demand"
-        return "ahead" if self.can_stop and self.high > self._wait else "at_once"
+    def seconds(self, plan: Plan) -> float:
+        """The expected seconds from sending the image to its answer."""
+        done = self._done(plan)
+        asking = [
+            max(0.0, self.round_trip - self.queue) + size / self.rate + self.compute for size in self.sizes
+        ]
+        return self.round_trip + self._expected(
+            [done[min(j, plan.unasked)] + sum(asking[plan.unasked : j]) for j in self._needs]
+        )
+
+    def wasted(self, plan: Plan) -> float:
+        """The expected payload bytes that are not needed."""
+        ends, carried = self._ends, self._carried(plan)
+        return self.rate * self._expected(
+            [max(0.0, sent - end) for sent, end in zip(carried, ends[1:], strict=True)]
+        )
+
+    def framing(self, plan: Plan) -> float:
+        """The expected bytes of messages beyond the first."""
+        chunks = float(plan.unasked - plan.together)
+        if chunks and not plan.promised:
+            flowing = self._expected(self._carried(plan)) - self._ends[plan.together]
+            chunks = max(chunks, flowing * self.rate / chunk_bytes(self.rate, self._wait))
+        ask = ASK_BYTES if self.can_stop else REQUEST_BYTES
+        return CHUNK_BYTES * chunks + ask * self._expected([max(0, j - plan.unasked) for j in self._needs])
+
+    def _carried(self, plan: Plan) -> list[float]:
+        """How much of what is sent unasked, in seconds, if 1, ..., n layers are needed."""
+        ends, done = self._ends, self._done(plan)
+        if plan.promised or plan.unasked == plan.together:
+            return [ends[plan.unasked]] * len(self.sizes)
+        return [min(ends[plan.unasked], done[min(j, plan.unasked)] + self.round_trip) for j in self._needs]
+
+    def _done(self, plan: Plan) -> list[float]:
+        """E_0, ..., E_m, where E_0 is of no use."""
+        ends, k = self._ends, plan.together
+        done = [ends[k] + i * self.compute for i in range(k + 1)]
+        for i in range(k + 1, plan.unasked + 1):
+            done.append(max(done[-1], ends[i]) + self.compute)
+        return done
+
+    def _expected(self, values: Sequence[float]) -> float:
+        """The mean of what is given for j = 1, ..., n."""
+        more = (*self.shares[1:], 0.0)
+        return sum((p - q) * value for p, q, value in zip(self.shares, more, values, strict=True))
 
     @property
     def _wait(self) -> float:
-        return self.round_trip + self.compute
+        return self.compute + self.round_trip
+
+    @property
+    def _needs(self) -> range:
+        return range(1, len(self.sizes) + 1)
+
+    @property
+    def _ends(self) -> list[float]:
+        """T_0, ..., T_n."""
+        return list(accumulate((size / self.rate for size in self.sizes), initial=0.0))
 
 
 class PlanSelector:
     """Selects the plan for each image, and learns the link and the model from what it observes.
 
     Args:
-        policy: a plan for every image, or `auto`.
-        exit_share: the share of images that low answers, as the model's card gives it.
-        can_stop: whether high can be stopped midway. Where it cannot (REST: a request is sent as a whole, and
-            cutting it off would cost its connection), `ahead` is `on_demand`.
+        policy: the same plan for every image, or `auto`.
+        exit_share: the share of images that the first layer answers, as the model's card gives it.
+        can_stop: whether layers can follow the first message. Where they cannot (REST: a request is sent as a whole,
+            and cutting it off would cost its connection), `ahead` is `on_demand`, and `at_once` is one message.
         link: the link's estimator; a new one if not given.
 
     Raises:
@@ -166,16 +207,14 @@ class PlanSelector:
         self._policy = policy
         self._can_stop = can_stop
         self.link = link or LinkEstimator()
-        self._low_seconds: deque[float] = deque(maxlen=RECENT)
+        self._needs = NeedEstimator(exit_share)
+        self._server_seconds: deque[float] = deque(maxlen=RECENT)
         self._queued: deque[float] = deque(maxlen=RECENT)
-        self._images = self._escalated = self._gained = 0.0
-        self.expect(exit_share)
+        self._debt = 0.0
 
     def expect(self, exit_share: float | None) -> None:
-        """Start from the share of images that low answers, as a card gives it; None where there is no card."""
-        weight = USUAL_WEIGHT if exit_share is None else CARD_WEIGHT
-        share = USUAL_EXIT_SHARE if exit_share is None else exit_share
-        self._images, self._escalated = weight, weight * (1 - share)
+        """Start from the share of images that the first layer answers, as a card gives it; None without a card."""
+        self._needs = NeedEstimator(exit_share)
 
     @property
     def rate(self) -> float | None:
@@ -184,74 +223,51 @@ class PlanSelector:
 
     @property
     def answer_seconds(self) -> float:
-        """d + c: from the last byte of low to the answer; 0.0 as long as it is unknown."""
+        """d + c: from the last byte of the first message to its answer; 0.0 as long as it is unknown."""
         return self.link.round_trip + self._compute
 
-    @property
-    def share(self) -> float:
-        """p: the share of images for which low is not enough."""
-        return self._escalated / self._images
+    def shares(self, layers: int) -> tuple[float, ...]:
+        """p_0, ..., p_(n-1) for images of n layers."""
+        return self._needs.shares(layers)
 
-    def plan(self, low: int, high: int) -> Plan:
-        """The plan for an image whose payloads have these sizes, in bytes."""
-        if self._policy == "auto":
-            rate = self.rate
-            if rate is None:  # only `on_demand` measures the link in both phases
-                return "on_demand"
-            return self._costs(high / rate).best(self._gained)
-        return self._policy if self._can_stop or self._policy != "ahead" else "on_demand"
+    def plan(self, sizes: Sequence[int]) -> Plan:
+        """The plan for an image whose layers have these sizes, in bytes."""
+        match self._policy:
+            case "ahead" if self._can_stop:
+                return ahead(len(sizes))
+            case "at_once":
+                return at_once(len(sizes)) if self._can_stop else together(len(sizes))
+            case "auto" if (rate := self.rate) is not None:
+                return self._costs(tuple(sizes), rate).best(self._debt)
+        # Also until the link is known: only `on_demand` measures it with every message.
+        return ON_DEMAND
 
     def observe(self, seen: Observation) -> None:
         """Learn from an image that was answered."""
         self._queued.append(seen.queued)
         self._account(seen)
-        if seen.escalated or seen.stage != "brownout":  # a brownout does not tell whether low was enough
-            self._count(seen.escalated)
-        if seen.stage == "low":
-            self._low_seconds.append(seen.server)
-        compute = self._compute
-        second = max(0.0, seen.server - compute)
-        asked = seen.unsent is not None
-        if asked or seen.stage != "high":
-            low_seconds = compute if asked else seen.server
-            self.link.replied(seen.low_end, seen.first - low_seconds)
-        elif self._link_is_slower(compute, seen.high):
-            self.link.replied(seen.high_end, seen.last - second)
-        if seen.unsent:
-            self.link.replied(seen.high_end, seen.last - second)
+        self._needs.observe(seen)
+        if seen.judgements == 1:
+            self._server_seconds.append(seen.server)
+        for end, at in seen.trips(self._compute, self.rate):
+            self.link.replied(end, at)
 
     @property
     def _compute(self) -> float:
-        return median(self._low_seconds) if self._low_seconds else 0.0
+        return median(self._server_seconds) if self._server_seconds else 0.0
 
-    def _costs(self, high: float) -> Costs:
-        queue = fmean(self._queued) / self.link.assumed_rate if self._queued else 0.0
-        return Costs(high, self.link.round_trip, self._compute, self.share, queue, self._can_stop)
+    def _costs(self, sizes: tuple[int, ...], rate: float) -> Costs:
+        queue = fmean(self._queued) / rate if self._queued else 0.0
+        shares = self.shares(len(sizes))
+        return Costs(sizes, shares, rate, self.link.round_trip, self._compute, queue, self._can_stop)
 
     def _account(self, seen: Observation) -> None:
-        """Add to the budget what sending high unasked saved, or take from it what that wasted."""
-        rate = self.rate
-        if rate is None or seen.plan == "on_demand":
-            return
-        most = self._costs(seen.high / rate).saved
-        # If the server had to ask, only what had been sent by then was earlier.
-        saved = most if seen.unsent is None else min(most, (seen.high - seen.unsent) / rate)
-        gain = saved if seen.escalated else -seen.wasted / rate
-        self._gained = min(self._gained + gain, MAX_GAINED * most)
-
-    def _count(self, escalated: bool) -> None:
-        fade = min(1.0, MEMORY / (self._images + 1))
-        self._images = fade * (self._images + 1)
-        self._escalated = fade * (self._escalated + escalated)
-
-    def _link_is_slower(self, compute: float, high: int) -> bool:
-        """Whether high takes longer to arrive than low to compute, so that the answer waited for the link."""
-        rate = self.rate
-        return rate is None or high / rate >= compute
+        """Add to the debt what was wasted beyond the share; nothing is saved up, as a device may change its link."""
+        self._debt = max(0.0, self._debt + seen.wasted - UNASKED * seen.sent)
 
 
 def exit_share(card: Mapping[str, Any], operating_point: str = "") -> float | None:
-    """The share of images that low answers, as a card gives it to devices; None if it does not.
+    """The share of images that the first layer answers, as a card gives it to devices; None if it does not.
 
     The card holds operating points of the default quality only; at another quality the share is much the same. An
     empty name stands for the card's default operating point.

@@ -1,4 +1,4 @@
-"""The REST transport: one request for low and, if the server asks for high, another, on kept-alive connections."""
+"""The REST transport: a request for the first layers, and another when the server asks for more."""
 
 import asyncio
 import json
@@ -11,14 +11,17 @@ import httpx
 from overtone.edge_client import errors
 from overtone.edge_client.address import Tls
 from overtone.edge_client.link_estimator import LinkEstimator
-from overtone.edge_client.policy import Observation
+from overtone.edge_client.observation import Observation, Reply
 from overtone.edge_client.profile_cache import ProfileCache
 from overtone.edge_client.retry import FIRST_PAUSES, PAUSES
 from overtone.edge_client.stage import STAGES
 from overtone.edge_client.transport import ClientConfig, RawAnswer, Upload
-from overtone.frequency import Profile, ProfileError
+from overtone.frequency import Profile, ProfileError, join
 
 PAYLOADS = "application/vnd.overtone"
+IMAGES = "/v1/images"
+# Where all layers are there, nothing can be asked for.
+CLASSIFY = "/v1/classify"
 # The seconds for which an idle connection is kept. They are many, so that an occasional image need not pay for a
 # handshake, but fewer than the server's 75, so that no request meets a connection that is just being closed.
 KEEP = 60.0
@@ -37,7 +40,7 @@ CODES = {
     503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
-# Statuses that say that the server no longer has the low payload.
+# Statuses that say that the server no longer has the layers that came before.
 LOST = frozenset({404, 410})
 
 
@@ -57,11 +60,14 @@ class RestTransport:
         try:
             self._http = httpx.AsyncClient(
                 base_url=str(config.address),
-                headers={"authorization": f"Bearer {config.token}"} if config.token else {},
                 verify=(config.tls or Tls()).context() if config.address.secure else False,
                 timeout=None,  # the caller's deadline holds for everything
                 limits=httpx.Limits(max_connections=self.credits, keepalive_expiry=KEEP),
             )
+            # httpx's default headers are some hundred bytes, which a thin link need not carry with every request.
+            self._http.headers.clear()
+            if config.token:
+                self._http.headers["authorization"] = f"Bearer {config.token}"
         except httpx.InvalidURL as error:
             raise errors.UsageError(f"cannot use the address {config.address}: {error}") from error
 
@@ -82,15 +88,16 @@ class RestTransport:
         return _json(_good(await self._get("/v1/model", {})))
 
     async def classify(self, upload: Upload) -> RawAnswer:
-        """Send an image; if the connection is lost, send low and high once more, together."""
+        """Send an image; if the connection is lost, send all layers once more, together."""
+        conversation = _Conversation(upload, self._link)
         try:
-            return await (self._at_once(upload) if upload.plan == "at_once" else self._on_demand(upload))
+            return await self._converse(conversation)
         except httpx.TransportError:
             pass
         try:
             # Payloads are expensive and sent at most twice, so a few bytes find out first whether a server is there.
             await self._get("/livez", {}, PAUSES)
-            return await self._both(upload)
+            return await self._again(conversation, conversation.count)
         except httpx.TransportError as error:
             raise errors.ConnectionLost(
                 f"the connection to {self._config.address} broke twice ({error!r})"
@@ -100,32 +107,27 @@ class RestTransport:
         """Close the connections."""
         await self._http.aclose()
 
-    async def _at_once(self, upload: Upload) -> RawAnswer:
-        payloads = upload.encoded
-        low_end = self._link.sent(len(payloads.low), _now())
-        high_end = self._link.sent(len(payloads.high), _now())
-        return _with_observation(await self._both(upload), upload, low_end, high_end)
+    async def _converse(self, conversation: "_Conversation") -> RawAnswer:
+        wanted, token = conversation.upload.plan.together, ""
+        while True:
+            path = f"{IMAGES}/{token}/layers" if token else conversation.path(wanted)
+            response = await self._post(path, conversation.upload, conversation.send(wanted))
+            if response.status_code in LOST and token:
+                return await self._again(conversation, wanted)
+            if response.status_code != httpx.codes.ACCEPTED:
+                return conversation.answered(_raw_answer(response, conversation.count))
+            token, wanted = _asked(response, wanted, conversation.count)
+            conversation.asked(wanted)
 
-    async def _on_demand(self, upload: Upload) -> RawAnswer:
-        low_end = self._link.sent(len(upload.encoded.low), _now())
-        first = await self._post("/v1/images", upload, upload.encoded.low, "application/octet-stream")
-        asked = _now()
-        self._link.delivered(low_end)
-        if first.status_code != httpx.codes.ACCEPTED:
-            return _with_observation(_raw_answer(first), upload, low_end, low_end)
-        token = _json(first).get("token")
-        if not isinstance(token, str) or not token.replace("-", "").replace("_", "").isalnum():
-            raise errors.ProtocolError("the server asks for high, but gave no token for it")
-        high = upload.encoded.high
-        high_end = self._link.sent(len(high), asked)
-        second = await self._post(f"/v1/images/{token}/high", upload, high, "application/octet-stream")
-        if second.status_code in LOST:
-            return await self._both(upload)
-        return _with_observation(_raw_answer(second), upload, low_end, high_end, asked)
-
-    async def _both(self, upload: Upload) -> RawAnswer:
-        payloads = upload.encoded.low + upload.encoded.high
-        return _raw_answer(await self._post("/v1/classify", upload, payloads, PAYLOADS))
+    async def _again(self, conversation: "_Conversation", layers: int) -> RawAnswer:
+        """Send so many layers from the first on; should the server ask for more yet, all of them."""
+        count = conversation.count
+        response = await self._post(
+            conversation.path(layers), conversation.upload, conversation.first(layers)
+        )
+        if response.status_code == httpx.codes.ACCEPTED and layers < count:
+            response = await self._post(CLASSIFY, conversation.upload, conversation.first(count))
+        return _raw_answer(response, count)
 
     @property
     def _open(self) -> httpx.AsyncClient:
@@ -133,13 +135,14 @@ class RestTransport:
             raise errors.ConnectionLost("the client was closed")
         return self._http
 
-    async def _post(self, path: str, upload: Upload, body: bytes, kind: str) -> httpx.Response:
-        upload.bytes_sent += len(body)
-        headers = {"content-type": kind}
+    async def _post(self, path: str, upload: Upload, payloads: Sequence[bytes]) -> httpx.Response:
+        size = sum(map(len, payloads))
+        upload.bytes_sent += size
+        headers = {"content-type": PAYLOADS}
         try:
-            return await self._open.post(path, params=self._options, content=body, headers=headers)
+            return await self._open.post(path, params=self._options, content=join(payloads), headers=headers)
         except httpx.ConnectError:
-            upload.bytes_sent -= len(body)
+            upload.bytes_sent -= size
             raise
         except httpx.DecodingError as error:
             raise errors.ProtocolError(f"the server's answer cannot be decoded ({error})") from error
@@ -150,7 +153,7 @@ class RestTransport:
         for pause in pauses:
             await asyncio.sleep(pause)
             try:
-                return await self._open.get(path, headers=headers)
+                return await self._open.get(path, headers={"accept-encoding": "gzip", **headers})
             except httpx.TransportError as error:
                 problem = error
         raise errors.Unavailable(f"{self._config.address} cannot be reached ({problem!r})") from problem
@@ -158,11 +161,13 @@ class RestTransport:
 
 def failure(response: httpx.Response) -> errors.OvertoneError:
     """The error a response stands for."""
+    if response.status_code == httpx.codes.UPGRADE_REQUIRED:
+        return errors.WrongVersion()
     try:
         error = response.json()["error"]
         code, message = str(error["code"]), str(error["message"])
     except (ValueError, LookupError, TypeError):
-        code = CODES.get(response.status_code, "INTERNAL" if response.is_server_error else "UNIMPLEMENTED")
+        code = CODES.get(response.status_code, "INTERNAL" if response.is_server_error else "NOT_FOUND")
         message = f"HTTP {response.status_code}"
     pause = response.headers.get("retry-after", "")
     return errors.from_code(code, message, float(pause) if pause.isascii() and pause.isdecimal() else None)
@@ -184,38 +189,78 @@ def _json(response: httpx.Response) -> dict[str, Any]:
     return body
 
 
-def _raw_answer(response: httpx.Response) -> RawAnswer:
+def _raw_answer(response: httpx.Response, count: int) -> RawAnswer:
     body = _json(_good(response))
     try:
         top = tuple((int(score["index"]), float(score["probability"])) for score in body["top"])
-        timings, stage = body["timings"], body["stage"]
-        if not top or stage not in STAGES:
-            raise ValueError(json.dumps(stage))
+        timings, stage, layers = body["timings"], body["stage"], int(body["layers"])
+        if not top or stage not in STAGES or not 0 < layers <= count:
+            raise ValueError(json.dumps([stage, layers]))
         queue, compute = float(timings["queue_ms"]), float(timings["compute_ms"])
-        return RawAnswer(top, stage, bool(body["confident"]), queue, compute, str(body["model"]))
+        return RawAnswer(top, stage, layers, bool(body["confident"]), queue, compute, str(body["model"]))
     except (ValueError, LookupError, TypeError) as error:
         raise errors.ProtocolError(f"the server's answer is incomplete ({error!r})") from error
 
 
-def _with_observation(
-    answer: RawAnswer, upload: Upload, low_end: int, high_end: int, asked: float | None = None
-) -> RawAnswer:
-    """The answer with what can be learned about the link; `asked` is when the server asked for high, if it did."""
-    now, payloads = _now(), upload.encoded
-    unasked = upload.plan == "at_once"
-    observation = Observation(
-        plan=upload.plan,
-        high=len(payloads.high),
-        sent=len(payloads.high) if unasked or asked else 0,
-        low_end=low_end,
-        high_end=high_end,
-        first=asked or now,
-        last=now,
-        server=(answer.queue_ms + answer.compute_ms) / 1e3,
-        stage=answer.stage,
-        unsent=len(payloads.high) if asked else None,
-    )
-    return replace(answer, observation=observation)
+def _asked(response: httpx.Response, sent: int, count: int) -> tuple[str, int]:
+    """The token for further layers, and up to which the server asks."""
+    body = _json(response)
+    token, layers = body.get("token"), body.get("layers")
+    if "layers" not in body and "token" in body:
+        raise errors.WrongVersion
+    if not isinstance(token, str) or not token.replace("-", "").replace("_", "").isalnum():
+        raise errors.ProtocolError("the server asks for more layers, but gave no token for them")
+    if not isinstance(layers, int) or not sent < layers <= count:
+        raise errors.ProtocolError("the server asks for layers that there are not")
+    return token, layers
+
+
+class _Conversation:
+    """The requests about one image, and what can be learned from them about the link."""
+
+    def __init__(self, upload: Upload, link: LinkEstimator) -> None:
+        self.upload = upload
+        self.count = len(upload.encoded.layers)
+        self._link = link
+        self._sizes = [len(payload) for payload in upload.encoded.layers]
+        self._ends = [0] * self.count
+        self._replies: list[Reply] = []
+        self._sent = 0
+
+    def path(self, layers: int) -> str:
+        """Where the first so many layers are posted."""
+        return IMAGES if layers < self.count else CLASSIFY
+
+    def first(self, layers: int) -> Sequence[bytes]:
+        """The payloads of so many layers."""
+        return self.upload.encoded.layers[:layers]
+
+    def send(self, layers: int) -> Sequence[bytes]:
+        """The payloads of the layers up to this number that have not been sent."""
+        payloads = self.upload.encoded.layers[self._sent : layers]
+        end = self._link.sent(sum(map(len, payloads)), _now())
+        self._ends[self._sent : layers] = [end] * len(payloads)
+        self._sent = layers
+        return payloads
+
+    def asked(self, layers: int) -> None:
+        """Record that the server asks for the layers up to this number."""
+        self._link.delivered(self._ends[self._sent - 1])
+        self._replies.append(Reply(_now(), layers, sum(self._sizes[: self._sent])))
+
+    def answered(self, answer: RawAnswer) -> RawAnswer:
+        """The answer with what has been observed."""
+        sent = sum(self._sizes[: self._sent])
+        observation = Observation(
+            plan=self.upload.plan,
+            sizes=tuple(self._sizes),
+            replies=(*self._replies, Reply(_now(), answer.layers, sent)),
+            ends=tuple(self._ends),
+            sent=sent,
+            server=(answer.queue_ms + answer.compute_ms) / 1e3,
+            stage=answer.stage,
+        )
+        return replace(answer, observation=observation)
 
 
 def _now() -> float:

@@ -12,7 +12,7 @@ from overtone.edge_client.errors import ConnectionLost, OvertoneError, ProtocolE
 from overtone.edge_client.exchange import Exchange
 from overtone.edge_client.liveness import Liveness
 from overtone.edge_client.outbox import Outbox
-from overtone.edge_client.policy import Plan
+from overtone.edge_client.plan import Plan
 from overtone.edge_client.transport import RawAnswer, Upload
 from overtone.protos import overtone_pb2 as pb
 
@@ -108,7 +108,7 @@ class Session:
         return not (self._leaving or self._lost)
 
     async def classify(self, upload: Upload, plan: Plan) -> RawAnswer:
-        """Send an image, and its high payload as the plan says, and wait for the answer.
+        """Send an image, its layers as the plan says and the server asks, and wait for the answer.
 
         Raises:
             SessionClosing: the session takes no new images; nothing was sent.
@@ -120,9 +120,7 @@ class Session:
                 raise SessionClosing
             exchange = self._begin(upload, plan)
             try:
-                self._put_image(exchange, high_follows=plan == "at_once")
-                if plan == "ahead":
-                    self._outbox.put_ahead(exchange)
+                self._put_image(exchange, plan)
                 return await self._converse(exchange)
             finally:
                 self._finish(exchange)
@@ -174,21 +172,17 @@ class Session:
                     return self._raw_answer(message.answer, exchange)
                 case "error":
                     raise from_message(message.error)
-                case "need_high" if message.need_high.send_both:
-                    if exchange.sent_again:
-                        raise ProtocolError("the server lost the same image twice")
-                    exchange.sent_again = True
-                    self._put_image(exchange, high_follows=True)
-                case "need_high":
-                    self._outbox.put_high(exchange)
+                case "need_more":
+                    self._put_more(exchange, message.need_more)
 
     def _raw_answer(self, answer: pb.Answer, exchange: Exchange) -> RawAnswer:
-        if not answer.top or answer.stage not in STAGES:
-            raise ProtocolError("the server gave an answer without a class or a stage")
+        if not answer.top or answer.stage not in STAGES or not 0 < answer.layers <= exchange.count:
+            raise ProtocolError("the server gave an answer without a class, a stage or its layers")
         stage = STAGES[answer.stage]
         return RawAnswer(
             tuple((score.index, score.probability) for score in answer.top),
             stage,
+            answer.layers,
             answer.confident,
             answer.queue_us / 1e3,
             answer.compute_us / 1e3,
@@ -196,10 +190,29 @@ class Session:
             exchange.observation(stage, (answer.queue_us + answer.compute_us) / 1e6),
         )
 
-    def _put_image(self, exchange: Exchange, *, high_follows: bool) -> None:
-        self._outbox.put(exchange.image(high_follows=high_follows), exchange)
-        if high_follows:
-            self._outbox.put_high(exchange)
+    def _put_image(self, exchange: Exchange, plan: Plan) -> None:
+        promised = plan.unasked if plan.promised else 0
+        self._outbox.put(exchange.image(plan.together, promised), exchange)
+        if plan.promised:
+            self._outbox.put_layers(exchange, plan.unasked)
+        elif plan.unasked > plan.together:
+            self._outbox.put_ahead(exchange)
+
+    def _put_more(self, exchange: Exchange, wanted: pb.NeedMore) -> None:
+        """Send layers that the server asks for.
+
+        Raises:
+            ProtocolError: there are no such layers, or the server asks for the whole image a second time.
+        """
+        if not 0 < wanted.layers <= exchange.count:
+            raise ProtocolError("the server asks for layers that there are not")
+        if not wanted.again:
+            self._outbox.put_layers(exchange, wanted.layers)
+            return
+        if exchange.sent_again:
+            raise ProtocolError("the server lost the same image twice")
+        exchange.sent_again = True
+        self._outbox.put(exchange.image(wanted.layers), exchange)
 
     async def _write(self) -> None:
         # When the stream is broken, writing fails, and `_read` reports why.
@@ -235,7 +248,7 @@ class Session:
         kind = message.WhichOneof("message")
         if kind == "go_away":
             self.leave()
-        elif kind in ("answer", "error", "need_high"):
+        elif kind in ("answer", "error", "need_more"):
             exchange = self._exchanges.get(getattr(message, kind).id)
             if exchange is not None:  # otherwise the image has been given up
                 exchange.on_received(message, asyncio.get_running_loop().time())

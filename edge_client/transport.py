@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from overtone.edge_client.address import Address, Tls
-from overtone.edge_client.policy import Observation, Plan
+from overtone.edge_client.observation import Observation
+from overtone.edge_client.plan import Plan
 from overtone.edge_client.profile_cache import ProfileCache
 from overtone.edge_client.stage import Stage
 from overtone.frequency import Encoded, Profile
@@ -37,11 +38,13 @@ class Upload:
 class RawAnswer:
     """The server's answer, before the client has looked up the labels.
 
-    `top` holds class indices and probabilities, best first; there is no observation if something was sent twice.
+    `top` holds class indices and probabilities, best first; `layers` is how many the answer is made of. There is no
+    observation if something was sent twice.
     """
 
     top: tuple[tuple[int, float], ...]
     stage: Stage
+    layers: int
     confident: bool
     queue_ms: float
     compute_ms: float
@@ -67,7 +70,7 @@ class Transport(Protocol):
         """The card of the server's model."""
 
     async def classify(self, upload: Upload) -> RawAnswer:
-        """Send an image, and high when it is asked for; if the connection is lost, once more on another."""
+        """Send an image, and layers when they are asked for; if the connection is lost, once more on another."""
 
     async def close(self) -> None:
         """Close the connection, within a second or two."""

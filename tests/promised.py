@@ -6,6 +6,7 @@ IMAGE_KEYS = (
     "truth",
     "confidence",
     "stage",
+    "layers",
     "payload_bytes",
     "link_bytes_up",
     "link_bytes_down",

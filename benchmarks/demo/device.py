@@ -48,6 +48,7 @@ def _classify(client: Client, path: str) -> dict[str, Any]:
         "label": answer.label,
         "confidence": answer.confidence,
         "stage": answer.stage,
+        "layers": answer.layers,
         "payload_bytes": answer.bytes_sent,
         "latency_ms": answer.timings.total_ms,
     }

@@ -8,10 +8,18 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from overtone.benchmarks.demo.summary import accuracy, exit_share
+from overtone.benchmarks.demo.summary import accuracy, answered_after, shares_line
 from overtone.edge_client.output import Row
 
-NUMBERS = (("sure", 6), ("stage", 7), ("payload", 7), ("link up", 7), ("latency", 8), ("JPEG", 7))
+NUMBERS = (
+    ("sure", 6),
+    ("stage", 7),
+    ("layers", 6),
+    ("payload", 7),
+    ("link up", 7),
+    ("latency", 8),
+    ("JPEG", 7),
+)
 STAGES = {"low": ("low", ""), "high": ("▲ high", "cyan"), "brownout": ("▼ busy", "yellow")}
 
 
@@ -45,7 +53,7 @@ class Scoreboard:
         parts = [
             f"{len(self._rows)} of {self._total}",
             *([f"{correct:.1%} correct"] if correct is not None else []),
-            f"{exit_share(self._rows):.0%} from low",
+            f"after layer {shares_line(answered_after(self._rows))}",
             f"{np.mean([row.payload_bytes for row in self._rows]):,.0f} bytes per image",
             f"JPEG {np.mean([row.jpeg_bytes for row in self._rows]):,.0f}",
         ]
@@ -81,6 +89,7 @@ def _cells(row: Row) -> list[str | Text]:
         Text(row.label, style=style),
         f"{row.confidence:.0%}",
         Text(*STAGES[row.stage]),
+        f"{row.layers}",
         f"{row.payload_bytes:,}",
         f"{row.link_bytes_up:,}",
         f"{row.latency_ms:,.0f} ms",

@@ -1,5 +1,6 @@
 """The summary of a demo's images."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -36,6 +37,7 @@ def summarise(
         "labelled": sum(row.truth is not None for row in rows),
         "accuracy": accuracy(rows),
         "exit_share": exit_share(rows),
+        "answered_after": answered_after(rows),
         "mean_payload_bytes": payload,
         "mean_link_bytes_up": mean("link_bytes_up"),
         "mean_link_bytes_down": mean("link_bytes_down"),
@@ -57,8 +59,19 @@ def accuracy(rows: Sequence[Row]) -> float | None:
 
 
 def exit_share(rows: Sequence[Row]) -> float:
-    """Share answered without the high payload."""
-    return sum(row.stage != "high" for row in rows) / len(rows)
+    """Share answered from the first layer."""
+    return sum(row.layers < 2 for row in rows) / len(rows)
+
+
+def answered_after(rows: Sequence[Row]) -> dict[str, float]:
+    """Share of the answers that are made of so many layers, by their number."""
+    counts = Counter(row.layers for row in rows)
+    return {str(layers): counts[layers] / len(rows) for layers in range(1, max(counts) + 1)}
+
+
+def shares_line(shares: Mapping[str, float]) -> str:
+    """Such shares for people, as "1: 61 %, 2: 30 %, 3: 9 %"."""
+    return ", ".join(f"{layers}: {share:.0%}" for layers, share in shares.items())
 
 
 def show(console: Console, summary: Mapping[str, Any]) -> None:
@@ -80,7 +93,7 @@ def _lines(s: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         "answers",
         ("no truth known" if share is None else f"{share:.1%} of {s['labelled']} correct") + failed,
     )
-    yield "answered from low", f"{s['exit_share']:.0%}"
+    yield "answered after layer", shares_line(s["answered_after"])
     yield "payload", f"{s['mean_payload_bytes']:,.0f} bytes per image"
     yield (
         "on the link",

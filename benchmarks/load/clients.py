@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
@@ -18,6 +20,7 @@ from overtone.edge_client.errors import ConnectionLost, from_code
 from overtone.edge_client.grpc_transport import CHANNEL
 from overtone.edge_client.session import STAGES, from_rpc
 from overtone.edge_client.stage import Stage
+from overtone.frequency import Encoded
 from overtone.protos import overtone_pb2 as pb
 from overtone.protos import overtone_pb2_grpc as stubs
 
@@ -29,7 +32,7 @@ TIMEOUT = 60.0
 class DeviceConfig:
     """The kind of a device and its options; `policy` and `quality` do not apply to one that uploads files.
 
-    A one-shot device always sends both payloads together.
+    A one-shot device always sends all layers together.
     """
 
     kind: Kind = "session"
@@ -48,12 +51,13 @@ class DeviceConfig:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer: its class, its stage, the bytes sent for it, and the server's own milliseconds."""
+    """An answer: its class, its stage, its layers, the bytes sent for it, and the server's own milliseconds."""
 
     index: int
     stage: Stage
+    layers: int
     payload: int
-    high: int
+    by_layer: Sequence[int]
     queue_ms: float
     compute_ms: float
 
@@ -93,15 +97,29 @@ class PolicyClient(AsyncClient):
         """Send one image by the policy."""
         assert isinstance(image.coded, EncodedImage)
         answer = await self.classify(image.coded)
-        high = max(0, answer.bytes_sent - len(image.coded.encoded.low))
-        timings = answer.timings
+        by_layer, timings = _by_layer(answer.bytes_sent, image.coded.encoded), answer.timings
         return Reply(
-            answer.index, answer.stage, answer.bytes_sent, high, timings.queue_ms, timings.compute_ms
+            answer.index,
+            answer.stage,
+            answer.layers,
+            answer.bytes_sent,
+            by_layer,
+            timings.queue_ms,
+            timings.compute_ms,
         )
 
 
+def _by_layer(sent: int, encoded: Encoded) -> list[int]:
+    """Bytes of each layer; layers are sent in order."""
+    ends = accumulate(map(len, encoded.layers))
+    return [
+        max(0, min(len(payload), sent - end + len(payload)))
+        for payload, end in zip(encoded.layers, ends, strict=True)
+    ]
+
+
 class OneShotClient:
-    """Both payloads in one gRPC call."""
+    """All layers in one gRPC call."""
 
     def __init__(self, config: DeviceConfig, address: str) -> None:
         self._address = address
@@ -126,15 +144,15 @@ class OneShotClient:
     async def send(self, image: PreparedImage) -> Reply:
         """Send one image."""
         assert isinstance(image.coded, EncodedImage)
-        low, high = image.coded.encoded.low, image.coded.encoded.high
-        request = pb.ClassifyRequest(low=low, high=high, options=self._options)
+        layers = image.coded.encoded.layers
+        request = pb.ClassifyRequest(layers=layers, options=self._options)
         try:
             answer = await self._stub.Classify(request, metadata=self._metadata, timeout=TIMEOUT)
         except grpc.aio.AioRpcError as error:
             raise from_rpc(error) from error
-        queue, compute = answer.queue_us / 1e3, answer.compute_us / 1e3
-        sent = len(low) + len(high)
-        return Reply(answer.top[0].index, STAGES[answer.stage], sent, len(high), queue, compute)
+        queue, compute, by_layer = answer.queue_us / 1e3, answer.compute_us / 1e3, [len(p) for p in layers]
+        index, stage = answer.top[0].index, STAGES[answer.stage]
+        return Reply(index, stage, answer.layers, sum(by_layer), by_layer, queue, compute)
 
 
 class UploadClient:
@@ -176,9 +194,8 @@ class UploadClient:
             raise _lost(error) from error
         answer = _read(response)
         timings = answer["timings"]
-        return Reply(
-            answer["index"], answer["stage"], len(image.coded), 0, timings["queue_ms"], timings["compute_ms"]
-        )
+        size, queue, compute = len(image.coded), timings["queue_ms"], timings["compute_ms"]
+        return Reply(answer["index"], answer["stage"], 0, size, [], queue, compute)
 
 
 def _read(response: httpx.Response) -> dict[str, Any]:

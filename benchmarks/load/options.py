@@ -11,7 +11,7 @@ def add(parser: Any) -> None:
     """Add Overtone's options to locust's own."""
     option = parser.add_argument
     option("--link", choices=list(PROFILES), default="unlimited", help="Profile of each device's own link")
-    option("--policy", choices=get_args(Policy), default="auto", help="When sessions and REST send high")
+    option("--policy", choices=get_args(Policy), default="auto", help="When sessions and REST send layers")
     option("--quality", type=int, default=0, help="Quality of the profile (0: its default)")
     option("--operating-point", default="", help="Operating point of the card (empty: its default)")
     option("--images-per-second", type=float, default=0.0, help="Of each device (0: as fast as answered)")

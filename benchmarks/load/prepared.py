@@ -28,9 +28,10 @@ class Sample:
         latency_ms: from the first byte sent to the answer; encoding is done beforehand and not included.
         encode_ms: what encoding took.
         stage: which network answered.
+        layers: how many layers the answer is made of; 0 for a baseline's file.
         correct: whether the answer is, None where the image's folder does not tell.
         payload: bytes of payloads (or of the baseline's file) sent.
-        high: those of them that belong to high.
+        by_layer: those of them that belong to each layer, if none was sent twice.
         up, down: TCP payload that the device's link delivered since its last image.
         queue_ms, compute_ms: as the server reports them.
     """
@@ -38,9 +39,10 @@ class Sample:
     latency_ms: float
     encode_ms: float
     stage: Stage
+    layers: int
     correct: bool | None
     payload: int
-    high: int
+    by_layer: Sequence[int]
     up: int
     down: int
     queue_ms: float

@@ -3,18 +3,21 @@
 Locust knows requests, times and sizes. Everything else gets entries of its own in the same table, and thus on
 the web page, in the CSV files and in the HTML report, also from workers to their master:
 
-- type `bytes`: `payload`, `high`, `link up`, `link down`. A "request" is an image, its "time" is bytes.
+- type `bytes`: `payload`, `layer 1`, `layer 2`, ..., `link up`, `link down`. A "request" is an image of which such
+  bytes were sent, its "time" is bytes.
+- type `answered`: `after layer 1`, ...: answers made of so many layers.
 - type `judged`, one row per stage: answers whose truth is known; failures are the wrong ones.
 
 They are left out of locust's totals, which would add them to milliseconds.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from overtone.benchmarks.load.prepared import Sample
 
-BYTES, JUDGED, FAILED = "bytes", "judged", "failed"
+BYTES, ANSWERED, JUDGED, FAILED = "bytes", "answered", "judged", "failed"
 STAGES = ("low", "high", "brownout")
 
 
@@ -29,10 +32,11 @@ class Statistics:
         """An answered image."""
         self._fire(sample.stage, sample.latency_ms, sample.payload, None)
         sizes = {"payload": sample.payload, "link up": sample.up, "link down": sample.down}
-        if sample.high:
-            sizes["high"] = sample.high
+        sizes |= {f"layer {number}": size for number, size in enumerate(sample.by_layer, 1) if size}
         for name, size in sizes.items():
             self._entry(name, BYTES).log(size, size)
+        if sample.layers:
+            self._entry(f"after layer {sample.layers}", ANSWERED).log(sample.latency_ms, sample.payload)
         if sample.correct is not None:
             entry = self._entry(sample.stage, JUDGED)
             entry.log(sample.latency_ms, sample.payload)
@@ -59,14 +63,18 @@ class Statistics:
 
 @dataclass(frozen=True)
 class Figures:
-    """The summary of a load test: means and shares, None where nothing was counted."""
+    """The summary of a load test: means and shares, None where nothing was counted.
+
+    `answered_after` is the share of answers made of 1, 2, ... layers, among those made of layers; `sent_layer` is the
+    share of these images of which layer 1, 2, ... was sent, at least in part.
+    """
 
     images: int
     failed: int
     labelled: int
     accuracy: float | None
-    answered_low: float | None
-    sent_high: float | None
+    answered_after: dict[int, float]
+    sent_layer: dict[int, float]
     mean_payload_bytes: float | None
     mean_link_bytes_up: float | None
     mean_link_bytes_down: float | None
@@ -75,7 +83,7 @@ class Figures:
 def summary(stats: Any) -> Figures:
     """The summary of a `locust.stats.RequestStats`."""
     entries = dict(stats.entries)
-    requests = {key: entry for key, entry in entries.items() if key[1] not in (BYTES, JUDGED)}
+    requests = {key: entry for key, entry in entries.items() if key[1] not in (BYTES, ANSWERED, JUDGED)}
     answered = {
         stage: sum(entry.num_requests for (name, _), entry in requests.items() if name == stage)
         for stage in STAGES
@@ -88,25 +96,47 @@ def summary(stats: Any) -> Figures:
         entry = entries.get((name, BYTES))
         return entry.total_content_length / entry.num_requests if entry and entry.num_requests else None
 
-    high = entries.get(("high", BYTES))
+    answered_after = _numbered(entries, "after layer ", ANSWERED)
+    layered = sum(answered_after.values())
     return Figures(
         images=images,
         failed=sum(entry.num_failures for (name, _), entry in requests.items() if name == FAILED),
         labelled=labelled,
         accuracy=1 - wrong / labelled if labelled else None,
-        answered_low=(images - answered["high"]) / images if images else None,
-        sent_high=(high.num_requests if high else 0) / images if images else None,
+        answered_after={number: count / layered for number, count in answered_after.items()},
+        sent_layer={number: n / layered for number, n in _numbered(entries, "layer ", BYTES).items()},
         mean_payload_bytes=mean("payload"),
         mean_link_bytes_up=mean("link up"),
         mean_link_bytes_down=mean("link down"),
     )
 
 
+def _numbered(entries: Mapping[tuple[str, str], Any], name: str, kind: str) -> dict[int, int]:
+    """How often what is called `name` and a number was counted, by number."""
+    found = {
+        int(each.removeprefix(name)): entry.num_requests
+        for (each, of), entry in entries.items()
+        if of == kind and each.startswith(name)
+    }
+    return dict(sorted(found.items()))
+
+
 def lines(figures: Figures) -> list[tuple[str, str]]:
     """Name and value of everything that is known, for people."""
-    shares = ("accuracy", "answered_low", "sent_high")
     return [
-        (name.replace("_", " "), f"{value:.1%}" if name in shares else f"{value:,.0f}")
+        (name.replace("_", " "), shown)
         for name, value in asdict(figures).items()
-        if value is not None
+        if (shown := _shown(name, value)) is not None
     ]
+
+
+def _shown(name: str, value: Any) -> str | None:
+    if isinstance(value, dict):
+        word = "layer " if name == "answered_after" else ""
+        return (
+            ", ".join(f"{word}{n}: {share:.1%}" for n, share in value.items()).replace(", layer ", ", ")
+            or None
+        )
+    if value is None:
+        return None
+    return f"{value:.1%}" if name == "accuracy" else f"{value:,.0f}"

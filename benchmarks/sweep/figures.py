@@ -16,13 +16,10 @@ from overtone.benchmarks.sweep.study import Pool, Study, knee
 PERCENT = FuncFormatter(lambda value, _: f"{value:.0%}")
 PHASE_COLOURS = {
     "encode": style.INK,
-    "low up": style.OURS,
-    "queue low": style.GRID,
-    "compute low": style.WARM,
+    "up": style.OURS,
+    "queue": style.GRID,
+    "compute": style.WARM,
     "ask": style.JPEG,
-    "high up": style.OURS,
-    "queue high": style.GRID,
-    "compute high": style.WARM,
     "answer": style.JPEG,
 }
 
@@ -87,7 +84,7 @@ def _setting(pool: Pool) -> str:
 
 
 def exits(study: Study, folder: Path) -> str | None:
-    """Share answered from low, by quality, for each operating point."""
+    """Share answered from the first layer, by quality, for each operating point."""
     pools = sorted(study.of("accuracy", kind="session"), key=lambda pool: pool.point.quality)
     if not pools:
         return None
@@ -109,7 +106,7 @@ def exits(study: Study, folder: Path) -> str | None:
         axes.set_ylim(0, 1)
         axes.yaxis.set_major_formatter(PERCENT)
         axes.set_xlabel("quality")
-        axes.set_title("answered from low")
+        axes.set_title("answered from the first layer")
         return style.save(figure, "exits", folder)
 
 
@@ -179,16 +176,25 @@ def timeline(study: Study, folder: Path) -> str | None:
         return style.save(figure, "timeline", folder)
 
 
+def _phase_colour(name: str) -> str:
+    """By the word for what happens; the others say to which layer."""
+    return next(PHASE_COLOURS[word] for word in name.split() if word in PHASE_COLOURS)
+
+
 def _gantt(axes: Any, line: dict[str, Any]) -> None:
     begin, total = 0.0, sum(spent for _, spent in line["phases"])
     for y, (name, spent) in enumerate(line["phases"]):
-        axes.barh(y, max(spent, total / 300), left=begin, height=0.72, color=PHASE_COLOURS[name])
+        axes.barh(y, max(spent, total / 300), left=begin, height=0.72, color=_phase_colour(name))
         late = begin + spent > 0.78 * total
         text = f"{name} {spent:,.0f}" if spent >= 1 else f"{name} <1"
         at, side = (begin if late else begin + spent, y), "right" if late else "left"
         style.note(axes, text, at, (-4 if late else 4, 0), ha=side, va="center", fontsize=8.5)
         begin += spent
-    sizes = f"{line['low_bytes']:,} + {line['high_bytes']:,} bytes"
+    # Time-lines of two payloads were written with their names.
+    sizes = (
+        " + ".join(f"{size:,}" for size in line.get("bytes") or (line["low_bytes"], line["high_bytes"]))
+        + " bytes"
+    )
     axes.set_title(f"{style.link_title(line['link'])}: {sizes}")
     axes.set_ylim(len(line["phases"]) - 0.4, -0.6)
     axes.set_yticks([])

@@ -50,6 +50,7 @@ class Result:
     def read(cls, line: Json) -> Self:
         """From a line of the file."""
         values = {name: value for name, value in line.items() if name not in ("type", "run")}
+        values["columns"] = _by_layer(values["columns"])
         return cls(run=Run(**line["run"] | {"point": Point(**line["run"]["point"])}), **values)
 
     def line(self) -> Json:
@@ -59,6 +60,16 @@ class Result:
     def column(self, name: str) -> NDArray[np.float64]:
         """A column of numbers."""
         return np.array(self.columns[name], dtype=np.float64)
+
+
+def _by_layer(columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """The columns, with those of layers if they were written when there were two payloads, low and high."""
+    if "high" not in columns:
+        return columns
+    rest = {name: values for name, values in columns.items() if name != "high"}
+    pairs = list(zip(columns["payload"], columns["high"], strict=True))
+    by_layer = [[payload - high, high] for payload, high in pairs]
+    return rest | {"layers": [1 + (stage == "high") for stage in columns["stage"]], "by_layer": by_layer}
 
 
 class ResultFile:

@@ -68,19 +68,16 @@ class Pool:
         return p, middle - half, middle + half
 
     @property
-    def _early(self) -> NDArray[np.bool_]:
-        return np.array([stage != "high" for stage in self.values("stage")])
-
-    @property
     def exit_share(self) -> float:
-        """Share answered without high."""
-        return float(self._early.mean())
+        """Share answered from the first layer."""
+        return float(np.mean([layers < 2 for layers in self.values("layers")]))
 
     @property
     def wasted(self) -> float:
-        """Mean milliseconds per image that the link spent on high although low was enough."""
+        """Mean milliseconds per image that the link spent on layers that the answer is not made of."""
         link = PROFILES[self.point.link]
-        return 1e3 * float((self.column("high") * self._early).mean()) / link.up.bytes
+        sent = zip(self.values("by_layer"), self.values("layers"), strict=True)
+        return 1e3 * float(np.mean([sum(sizes[layers:]) for sizes, layers in sent])) / link.up.bytes
 
     @property
     def rate(self) -> float:
@@ -98,13 +95,13 @@ class Pool:
 class PolicyComparison:
     """The policies on one link, by name.
 
-    Means, because most images stop at low under every policy: medians would compare only those.
+    Means, because most images stop at the first layer under every policy: medians would compare only those.
 
     Attributes:
         link: the profile's name.
         latency: mean milliseconds per image.
         up: mean bytes up the link per image.
-        wasted: mean milliseconds per image that the link spent on high that was not needed.
+        wasted: mean milliseconds per image that the link spent on layers that were not needed.
     """
 
     link: str

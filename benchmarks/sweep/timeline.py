@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import grpc
@@ -20,9 +20,10 @@ from overtone.protos import overtone_pb2_grpc as stubs
 CHUNK = 16 * 1024
 # How often the link's counters are read.
 TICK = 0.001
+PHASES = ("queue", "compute")
 # The image shown is the median of this many.
 TRACED = 5
-TIMES = re.compile(r'^overtone_(queue|compute)_seconds_sum\{stage="(low|high)"\} (\S+)$', re.MULTILINE)
+TIMES = re.compile(r'^overtone_(queue|compute)_seconds_sum\{stage="\w+"\} (\S+)$', re.MULTILINE)
 
 
 async def trace(
@@ -34,11 +35,12 @@ async def trace(
 ) -> dict[str, Any] | None:
     """The phases of one escalated image over a link, one at a time on an otherwise idle session.
 
-    Images that low answers are skipped; the server's REST address is read for its metrics.
+    Images that the first layer answers are skipped; the server's REST address is read for its metrics.
 
     Returns:
         `phases`, a list of name and milliseconds in order, of the image whose time is the median of those
-        traced; `low_bytes`, `high_bytes`, and `others`, the times of all; None if low answered all.
+        traced; `bytes` of each layer that was sent, and `others`, the times of all; None if the first layer
+        answered all.
 
     Raises:
         OvertoneError: the session broke.
@@ -86,42 +88,48 @@ class _Tracer:
     async def follow(self, image: PreparedImage) -> dict[str, Any] | None:
         """One image; None if it was not escalated."""
         assert isinstance(image.coded, EncodedImage)
-        low, high = image.coded.encoded.low, image.coded.encoded.high
+        layers = image.coded.encoded.layers
         self._number += 1
-        before = await self._server_times()
-        start, arrival = time.perf_counter(), self._arrival(len(low))
-        await self._call.write(pb.Upstream(image=pb.Image(id=self._number, low=low)))
-        reply = await self._receive("answer", "need_high")
-        requested, low_arrived = time.perf_counter(), await arrival
-        if reply.WhichOneof("message") == "answer":
+        phases, total, sent, wanted = [["encode", image.encode_ms]], image.encode_ms, 0, 1
+        while True:
+            what = f"layer {wanted}" if wanted - sent == 1 else f"layers {sent + 1} to {wanted}"
+            spent, reply = await self._round(sent, layers[sent:wanted])
+            asks, sent = reply.WhichOneof("message") == "need_more", wanted
+            names = (f"{what} up", f"queue {sent}", f"compute {sent}", f"ask {sent}" if asks else "answer")
+            phases += [[name, 1e3 * seconds] for name, seconds in zip(names, spent, strict=True)]
+            total += 1e3 * sum(spent)
+            if not asks:
+                break
+            wanted = reply.need_more.layers
+        if sent == 1:
             return None
-        arrival = self._arrival(len(high))
-        for offset in range(0, len(high), CHUNK):
-            data, last = high[offset : offset + CHUNK], offset + CHUNK >= len(high)
-            chunk = pb.HighChunk(id=self._number, offset=offset, data=data, last=last)
-            await self._call.write(pb.Upstream(high=chunk))
-        await self._receive("answer")
-        end, high_arrived = time.perf_counter(), await arrival
+        return {"phases": phases, "bytes": [len(payload) for payload in layers[:sent]], "total_ms": total}
+
+    async def _round(self, known: int, payloads: Sequence[bytes]) -> tuple[list[float], Any]:
+        """Send layers that follow the `known` ones; the seconds up, of queue, compute and reply, and the reply.
+
+        What the server does not measure (decoding, its network) counts towards the reply.
+        """
+        before = await self._server_times()
+        start, arrival = time.perf_counter(), self._arrival(sum(map(len, payloads)))
+        for message in self._messages(known, payloads):
+            await self._call.write(message)
+        reply = await self._receive("answer", "need_more")
+        end, arrived = time.perf_counter(), await arrival
         after = await self._server_times()
-        server = {name: after[name] - before[name] for name in after}
-        # What the server does not measure (decoding, its network) counts towards the message that follows.
-        seconds = {
-            "encode": image.encode_ms / 1e3,
-            "low up": low_arrived - start,
-            "queue low": server["queue low"],
-            "compute low": server["compute low"],
-            "ask": requested - low_arrived - server["queue low"] - server["compute low"],
-            "high up": high_arrived - requested,
-            "queue high": server["queue high"],
-            "compute high": server["compute high"],
-            "answer": end - high_arrived - server["queue high"] - server["compute high"],
-        }
-        return {
-            "phases": [[name, 1e3 * max(0.0, spent)] for name, spent in seconds.items()],
-            "low_bytes": len(low),
-            "high_bytes": len(high),
-            "total_ms": 1e3 * (end - start) + image.encode_ms,
-        }
+        queue, compute = (after[phase] - before[phase] for phase in PHASES)
+        found = [arrived - start, queue, compute, end - arrived - queue - compute]
+        return [max(0.0, seconds) for seconds in found], reply
+
+    def _messages(self, known: int, payloads: Sequence[bytes]) -> Iterator[pb.Upstream]:
+        if not known:
+            yield pb.Upstream(image=pb.Image(id=self._number, layers=payloads))
+            return
+        for layer, payload in enumerate(payloads, known + 1):
+            for offset in range(0, len(payload), CHUNK):
+                data, last = payload[offset : offset + CHUNK], offset + CHUNK >= len(payload)
+                chunk = pb.Chunk(id=self._number, layer=layer, offset=offset, data=data, last=last)
+                yield pb.Upstream(chunk=chunk)
 
     def _arrival(self, size: int) -> asyncio.Task[float]:
         """The time at which the link will have delivered so many bytes more to the server."""
@@ -135,11 +143,12 @@ class _Tracer:
         return asyncio.create_task(wait())
 
     async def _server_times(self) -> dict[str, float]:
-        """Seconds by phase and stage, of all images of the server so far."""
+        """Seconds by phase, of all images of the server so far."""
         text = (await self._http.get(self._metrics)).raise_for_status().text
-        found = {f"{phase} {stage}": float(seconds) for phase, stage, seconds in TIMES.findall(text)}
-        names = (f"{phase} {stage}" for phase in ("queue", "compute") for stage in ("low", "high"))
-        return {name: found.get(name, 0.0) for name in names}
+        found = dict.fromkeys(PHASES, 0.0)
+        for phase, seconds in TIMES.findall(text):
+            found[phase] += float(seconds)
+        return found
 
     async def _receive(self, *kinds: str) -> Any:
         while True:

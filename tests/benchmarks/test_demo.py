@@ -17,8 +17,10 @@ from overtone.benchmarks.demo.summary import show, summarise
 from overtone.edge_client.output import Row
 from overtone.link.rate import UNLIMITED, Rate
 
-LOW = Row("a/tench/1.jpg", "tench", "tench", 0.9, "low", 500, 600, 100, 60.0, 4000)
-HIGH = replace(LOW, label="church", stage="high", payload_bytes=1500, link_bytes_up=1700, latency_ms=160.0)
+LOW = Row("a/tench/1.jpg", "tench", "tench", 0.9, "low", 1, 500, 600, 100, 60.0, 4000)
+HIGH = replace(
+    LOW, label="church", stage="high", layers=2, payload_bytes=1500, link_bytes_up=1700, latency_ms=160.0
+)
 FLAT = replace(LOW, path="1.jpg", truth=None)
 ABOUT: dict[str, Any] = {
     "model": "imagenette",
@@ -34,6 +36,7 @@ def test_summary() -> None:
     found = summarise([LOW, HIGH, FLAT], (500, 7000), 1, Rate.parse("1mbit"), 0.05, ABOUT)
     assert (found["n"], found["failed"], found["labelled"], found["accuracy"]) == (3, 1, 2, 0.5)
     assert found["exit_share"] == pytest.approx(2 / 3)
+    assert found["answered_after"] == pytest.approx({"1": 2 / 3, "2": 1 / 3})
     assert found["mean_payload_bytes"] == pytest.approx(2500 / 3)
     assert found["mean_link_bytes_up"] == pytest.approx(2900 / 3)
     assert found["payload_to_jpeg"] == pytest.approx(2500 / 12_000)
@@ -64,7 +67,7 @@ def test_the_table_and_the_summary() -> None:
     assert not set("✓✗▲") & set(flat)
     assert "busy" in busy
     text = "\n".join(rest)
-    for words in ("50.0% of 2 correct, 1 failed", "112 pixels", "21% of that", "far away"):
+    for words in ("50.0% of 2 correct, 1 failed", "112 pixels", "21% of that", "far away", "1: 67%, 2: 33%"):
         assert words in text
 
 

@@ -36,7 +36,7 @@ async def test_a_fleet_shares_the_images(server: Server, labelled_folder: Path, 
     )
     assert (len(found.samples), found.errors, len(done)) == (7, [], 7)
     for sample in found.samples:
-        assert sample.stage == "low"
+        assert (sample.stage, sample.layers) == ("low", 0 if kind == "upload" else 1)
         assert sample.correct is not None
         assert sample.up > sample.payload > 0 < sample.down
         assert sample.latency_ms >= sample.compute_ms > 0
@@ -44,13 +44,14 @@ async def test_a_fleet_shares_the_images(server: Server, labelled_folder: Path, 
 
 
 @pytest.mark.parametrize("policy", ["on_demand", "at_once", "ahead", "auto"])
-async def test_bytes_of_high_are_counted(server: Server, labelled_folder: Path, policy: Policy) -> None:
+async def test_bytes_are_counted_by_layer(server: Server, labelled_folder: Path, policy: Policy) -> None:
     config = FleetConfig(DeviceConfig("session", policy, "never"), "unlimited")
     found = await run_fleet(config, server.addresses["grpc"], images(server, labelled_folder), 2)
     assert found.errors == []
     for sample in found.samples:
-        assert sample.stage == "high"
-        assert 0 < sample.high < sample.payload < sample.up
+        assert (sample.stage, sample.layers) == ("high", 2)
+        assert min(sample.by_layer) > 0
+        assert sum(sample.by_layer) == sample.payload < sample.up
 
 
 async def test_failures_are_counted_and_the_rest_goes_on(server: Server, labelled_folder: Path) -> None:
@@ -70,7 +71,7 @@ class Vanishing:
         self.left -= 1
         if self.left < 0:
             raise Unavailable("nobody answers")
-        return Reply(0, "low", 900, 0, 0.1, 10.0)
+        return Reply(0, "low", 1, 900, [900, 0], 0.1, 10.0)
 
 
 async def test_a_server_that_has_gone_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,6 +101,7 @@ async def test_an_escalated_image_is_traced(server: Server, labelled_folder: Pat
     assert found is not None
     spent = dict(map(tuple, found["phases"]))
     assert all(value >= 0 for value in spent.values())
-    assert spent["compute low"] > 0 < spent["compute high"]
+    assert spent["compute 1"] > 0 < spent["compute 2"]
+    assert len(found["bytes"]) == 2
     assert sum(spent.values()) == pytest.approx(found["total_ms"], rel=0.25)
     assert await trace(prepared, server.addresses, "wifi", operating_point="always") is None

@@ -14,8 +14,9 @@ from overtone.benchmarks.load.statistics import Statistics, lines, summary
 from overtone.benchmarks.server import Server
 
 LOCUSTFILE = Path(__file__).parents[2] / "benchmarks" / "locustfile.py"
-LOW = Sample(120.0, 5.0, "low", True, 900, 0, 1000, 60, 1.0, 20.0)
-HIGH = Sample(260.0, 5.0, "high", False, 2100, 1200, 2300, 120, 2.0, 40.0)
+LOW = Sample(120.0, 5.0, "low", 1, True, 900, [900, 0, 0], 1000, 60, 1.0, 20.0)
+FILE = Sample(120.0, 5.0, "low", 0, True, 900, [], 1000, 60, 1.0, 20.0)
+HIGH = Sample(260.0, 5.0, "high", 3, False, 2100, [900, 500, 700], 2300, 120, 2.0, 40.0)
 pytestmark = pytest.mark.timeout(600)
 
 
@@ -57,17 +58,19 @@ def test_figures_come_from_the_entries() -> None:
     grpc, jpeg = Statistics(environment, "session"), Statistics(environment, "jpeg")
     for sample in (LOW, LOW, HIGH):
         grpc.add(sample)
-    jpeg.add(LOW)
+    jpeg.add(FILE)
     grpc.fail(ValueError("no answer"))
     figures = summary(environment.stats)
     assert (figures.images, figures.failed, figures.labelled) == (4, 1, 4)
     assert figures.accuracy == pytest.approx(3 / 4)
-    assert figures.answered_low == pytest.approx(3 / 4)
-    assert figures.sent_high == pytest.approx(1 / 4)
+    assert figures.answered_after == pytest.approx({1: 2 / 3, 3: 1 / 3})
+    assert figures.sent_layer == pytest.approx({1: 1.0, 2: 1 / 3, 3: 1 / 3})
     assert figures.mean_payload_bytes == pytest.approx((3 * 900 + 2100) / 4)
     assert figures.mean_link_bytes_up == pytest.approx((3 * 1000 + 2300) / 4)
     assert environment.stats.entries["high", "judged"].num_failures == 1
     assert ("accuracy", "75.0%") in lines(figures)
+    assert ("answered after", "layer 1: 66.7%, 3: 33.3%") in lines(figures)
+    assert ("sent layer", "1: 100.0%, 2: 33.3%, 3: 33.3%") in lines(figures)
 
 
 def locust(folder: Path, host: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -103,8 +106,11 @@ def test_low_answers_over_a_session(server: Server, labelled_folder: Path, tmp_p
     assert count(found, "judged", "low") == count(found, "bytes", "link up") == answered
     # Overtone's own entries stay out of locust's total.
     assert count(found, "", "Aggregated") == answered
-    assert ("bytes", "high") not in found
-    told = re.search(r"failed 0, .*answered low 100.0%, .*mean payload bytes ([\d.,]+)", done.stderr)
+    assert count(found, "bytes", "layer 1") == count(found, "answered", "after layer 1") == answered
+    assert ("bytes", "layer 2") not in found
+    told = re.search(
+        r"failed 0, .*answered after layer 1: 100.0%, .*mean payload bytes ([\d.,]+)", done.stderr
+    )
     assert told is not None, done.stderr
     mean = float(found["session", "low"]["Average Content Size"])
     assert float(told[1].replace(",", "")) == pytest.approx(mean, abs=0.6)
@@ -131,7 +137,11 @@ def test_all_other_devices_in_two_processes(server: Server, picture_folder: Path
     kinds = ("GrpcOneShotDevice", "RestDevice", "JpegDevice", "WebpDevice")
     done = locust(tmp_path, f"grpc://{server.addresses['grpc']}", *kinds, *arguments)
     assert done.returncode == 0, done.stderr
-    found = {(kind, name): row for (kind, name), row in rows(tmp_path).items() if kind not in ("bytes", "")}
+    found = {
+        (kind, name): row
+        for (kind, name), row in rows(tmp_path).items()
+        if kind not in ("bytes", "answered", "")
+    }
     assert found
     assert found.keys() <= {(kind, "high") for kind in ("one-shot", "rest", "jpeg", "webp")}
     assert all(row["Failure Count"] == "0" for row in found.values())
@@ -155,4 +165,4 @@ def test_a_device_without_an_address_is_left_out(
     arguments = ("JpegDevice", "GrpcDevice", "--images", str(picture_folder))
     done = locust(tmp_path, f"grpc://{server.addresses['grpc']}", *arguments)
     assert "JpegDevice has no address: give it one with --host or --http" in done.stderr
-    assert {kind for kind, _ in rows(tmp_path)} <= {"session", "bytes", "judged", ""}
+    assert {kind for kind, _ in rows(tmp_path)} <= {"session", "bytes", "answered", "judged", ""}

@@ -28,8 +28,9 @@ class Stream:
         self.writing = asyncio.Lock()
         self.context = context
         self.in_flight: set[int] = set()
-        self.highs: dict[int, bytes] = {}
-        self.whole: dict[int, asyncio.Event] = {}
+        # The bytes of layers that came in chunks, by image and layer, and whether a layer is there.
+        self.chunks: dict[tuple[int, int], bytes] = {}
+        self.whole: dict[tuple[int, int], asyncio.Event] = {}
         self.endings: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
 
     async def say(self, **message: Any) -> None:
@@ -39,20 +40,29 @@ class Stream:
         async with self.writing:
             await self.context.write(pb.Downstream(**message))
 
-    async def answer(self, number: int, stage: pb.Stage = pb.STAGE_LOW, index: int = 3) -> None:
+    async def answer(
+        self, number: int, stage: pb.Stage = pb.STAGE_LOW, index: int = 3, layers: int | None = None
+    ) -> None:
+        made_of = layers or (2 if stage == pb.STAGE_HIGH else 1)
         top = [pb.Score(index=index, probability=0.75), pb.Score(index=1, probability=0.25)]
-        answer = pb.Answer(id=number, stage=stage, confident=True, top=top, queue_us=1000, compute_us=2000)
+        answer = pb.Answer(id=number, stage=stage, confident=True, top=top, layers=made_of)
+        answer.queue_us, answer.compute_us = 1000, 2000
         await self.say(answer=answer)
 
     async def fail(self, number: int, **error: Any) -> None:
         await self.say(error=pb.Error(id=number, **error))
 
-    async def need_high(self, number: int, *, send_both: bool = False) -> None:
-        await self.say(need_high=pb.NeedHigh(id=number, send_both=send_both))
+    async def need_more(self, number: int, layers: int = 2, *, again: bool = False) -> None:
+        await self.say(need_more=pb.NeedMore(id=number, layers=layers, again=again))
 
-    async def high(self, number: int) -> bytes:
-        await self.whole.setdefault(number, asyncio.Event()).wait()
-        return self.highs[number]
+    async def layer(self, number: int, layer: int = 2) -> bytes:
+        """Wait until a layer has come in chunks."""
+        await self.whole.setdefault((number, layer), asyncio.Event()).wait()
+        return self.chunks[number, layer]
+
+    def of_layer(self, layer: int = 2) -> list[bytes]:
+        """What has come of a layer in chunks, image by image."""
+        return [data for (_, came), data in self.chunks.items() if came == layer]
 
     def die(self) -> None:
         """End the stream as a broken connection would."""
@@ -62,13 +72,14 @@ class Stream:
 
         self.endings.put_nowait(abort)
 
-    def take_chunk(self, chunk: pb.HighChunk) -> None:
+    def take_chunk(self, chunk: pb.Chunk) -> None:
         assert len(chunk.data) <= 16 * 1024
-        so_far = self.highs.get(chunk.id, b"") if chunk.offset else b""
+        assert chunk.layer >= 2
+        so_far = self.chunks.get((chunk.id, chunk.layer), b"") if chunk.offset else b""
         assert chunk.offset == len(so_far)
-        self.highs[chunk.id] = so_far + chunk.data
+        self.chunks[chunk.id, chunk.layer] = so_far + chunk.data
         if chunk.last:
-            self.whole.setdefault(chunk.id, asyncio.Event()).set()
+            self.whole.setdefault((chunk.id, chunk.layer), asyncio.Event()).set()
 
 
 Behaviour = Callable[[Stream, pb.Image], Coroutine[Any, Any, None]]
@@ -79,9 +90,11 @@ async def confident(stream: Stream, image: pb.Image) -> None:
 
 
 async def escalating(stream: Stream, image: pb.Image) -> None:
-    if not image.high_follows:
-        await stream.need_high(image.id)
-    await stream.high(image.id)
+    """Needs two layers."""
+    if len(image.layers) < 2:
+        if image.promised < 2:
+            await stream.need_more(image.id)
+        await stream.layer(image.id)
     await stream.answer(image.id, pb.STAGE_HIGH)
 
 
@@ -156,8 +169,8 @@ class FakeCascade(stubs.CascadeServicer):
                         self.images.append(message.image)
                         stream.in_flight.add(message.image.id)
                         tasks.create_task(behaviour(stream, message.image))
-                    case "high":
-                        stream.take_chunk(message.high)
+                    case "chunk":
+                        stream.take_chunk(message.chunk)
                     case "cancel":
                         self.cancels.append(message.cancel.id)
                         stream.in_flight.discard(message.cancel.id)
@@ -224,13 +237,14 @@ async def hang(request: Request) -> Response:
     raise Die
 
 
-def rest_answer(stage: str = "low", index: int = 3) -> Response:
+def rest_answer(stage: str = "low", index: int = 3, layers: int | None = None) -> Response:
     """An answer."""
     best = {"label": f"class {index}", "index": index}
     body = {
         **best,
         "confidence": 0.75,
         "stage": stage,
+        "layers": layers or (2 if stage == "high" else 1),
         "confident": True,
         "top": [{**best, "probability": 0.75}],
         "model": "tiny",
@@ -245,10 +259,11 @@ def rest_error(status: int, code: str, **headers: str) -> Response:
     return Response(status, {"error": {"code": code, "message": "as told"}}, named)
 
 
-def rest_token(token: str = "t0-k_n") -> Response:
-    """A request for high."""
-    low = {"label": "class 3", "index": 3, "confidence": 0.4}
-    return Response(202, {"token": token, "high_bytes": None, "low": low, "expires_s": 5.0})
+def rest_token(token: str = "t0-k_n", layers: int = 2, known: int = 1) -> Response:
+    """A request for further layers."""
+    so_far = {"label": "class 3", "index": 3, "confidence": 0.4}
+    body = {"token": token, "layers": layers, "layers_known": known, "so_far": so_far, "expires_s": 5.0}
+    return Response(202, body)
 
 
 Act = Callable[[Request], Awaitable[Response] | Response]

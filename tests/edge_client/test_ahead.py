@@ -1,4 +1,4 @@
-"""High sent ahead of the answer, over real sockets."""
+"""Layers sent ahead of the answer, over real sockets."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ from tests.waiting import until
 
 @pytest.fixture
 def tiny_profile(tiny_profile: Profile) -> Profile:
-    """A profile of images whose high takes seconds on a thin link."""
+    """A profile of images whose second layer takes seconds on a thin link."""
     return replace(tiny_profile, size=448)
 
 
@@ -31,13 +31,13 @@ def encoded(photograph: Photograph, tiny_profile: Profile) -> Encoded:
     return encode(fit(open_rgb(photograph), tiny_profile.size), tiny_profile)
 
 
-async def test_high_comes_unasked_and_stops_when_the_answer_comes(
+async def test_a_layer_comes_unasked_and_stops_when_the_answer_comes(
     photograph: Photograph, tiny_profile: Profile, encoded: Encoded
 ) -> None:
     """The server answers when it has a chunk; what comes after that was on its way already."""
 
     async def answering(stream: Stream, message: pb.Image) -> None:
-        await until(lambda: stream.highs.get(message.id))
+        await until(lambda: stream.chunks.get((message.id, 2)))
         await stream.answer(message.id)
 
     cascade = FakeCascade(tiny_profile, answering)
@@ -47,28 +47,28 @@ async def test_high_comes_unasked_and_stops_when_the_answer_comes(
         AsyncClient(f"grpc://{link.address}", policy="ahead", timeout=60.0) as client,
     ):
         answers = [await client.classify(photograph) for _ in range(4)]
-    assert {(answer.stage, answer.plan) for answer in answers} == {("low", "ahead")}
-    assert not any(image.high_follows for image in cascade.images)
-    spent = [answer.bytes_sent - len(encoded.low) for answer in answers]
-    assert 0 < min(spent) < len(encoded.high) / 4
-    assert sum(spent) >= sum(map(len, cascade.streams[0].highs.values()))
+    assert {(answer.layers, answer.plan.name) for answer in answers} == {(1, "ahead")}
+    assert not any(image.promised for image in cascade.images)
+    spent = [answer.bytes_sent - len(encoded.layers[0]) for answer in answers]
+    assert 0 < min(spent) < len(encoded.layers[1]) / 4
+    assert sum(spent) >= sum(map(len, cascade.streams[0].of_layer()))
     assert not cascade.streams[0].whole
 
 
-async def test_high_continues_where_it_was_when_it_is_asked_for(
+async def test_a_layer_continues_where_it_was_when_it_is_asked_for(
     talk: Talk, photograph: Photograph, encoded: Encoded
 ) -> None:
     seen = []
 
     async def doubtful(stream: Stream, message: pb.Image) -> None:
-        await until(lambda: stream.highs.get(message.id))
-        seen.append(len(stream.highs[message.id]))
-        await stream.need_high(message.id)
-        assert await stream.high(message.id) == encoded.high
+        await until(lambda: stream.chunks.get((message.id, 2)))
+        seen.append(len(stream.chunks[message.id, 2]))
+        await stream.need_more(message.id)
+        assert await stream.layer(message.id) == encoded.layers[1]
         await stream.answer(message.id, pb.STAGE_HIGH)
 
     async with talk(doubtful, policy="ahead", timeout=60.0) as (_, client):
         answer = await client.classify(photograph)
-    assert 0 < seen[0] < len(encoded.high)
+    assert 0 < seen[0] < len(encoded.layers[1])
     assert answer.stage == "high"
-    assert answer.bytes_sent == len(encoded.low) + len(encoded.high)
+    assert answer.bytes_sent == encoded.size

@@ -33,7 +33,7 @@ def test_json_is_one_object_with_the_agreed_keys(picture_folder: Path, tiny_prof
     assert [list(image) for image in images] == [list(IMAGE_KEYS)] * 6
     first = images[0]
     assert first["path"] == str(picture_folder / "val" / "cold" / "0.jpg")
-    assert (first["label"], first["stage"], first["truth"]) == ("class 3", "low", None)
+    assert (first["label"], first["stage"], first["layers"], first["truth"]) == ("class 3", "low", 1, None)
     assert (first["link_bytes_up"], first["link_bytes_down"]) == (None, None)
     assert min(first["payload_bytes"], first["latency_ms"], first["jpeg_bytes"]) > 0
 
@@ -155,7 +155,7 @@ def test_mistakes_are_one_line_that_says_what_to_do(
 def test_lines_fit_and_align(width: int, capsys: pytest.CaptureFixture[str]) -> None:
     lines = Lines(Console(width=width))
     path, numbers = "a/very/long/path/" * 9 + "end.jpg", (123456, 9, 9, 1e4, 99)
-    row = Row(path, "English springer", "tench", 1.0, "brownout", *numbers)
+    row = Row(path, "English springer", "tench", 1.0, "brownout", 1, *numbers)
     lines.print(row)
     lines.print(row)
     printed = capsys.readouterr().out.splitlines()

@@ -41,11 +41,11 @@ async def test_a_stream_is_in_order_though_answers_are_not(
     talk: Talk, photograph: Photograph, tiny_profile: Profile
 ) -> None:
     images = [photograph // divisor for divisor in range(1, 9)]
-    lows = [encode(fit(open_rgb(image), 64), tiny_profile).low for image in images]
+    lows = [encode(fit(open_rgb(image), 64), tiny_profile).layers[0] for image in images]
 
     async def later_first(stream: Stream, image: pb.Image) -> None:
         await asyncio.sleep(0.05 if image.id % 2 else 0)
-        await stream.answer(image.id, index=lows.index(image.low))
+        await stream.answer(image.id, index=lows.index(image.layers[0]))
 
     async with talk(later_first) as (_, client):
         results = [result async for result in client.stream(images)]

@@ -13,7 +13,9 @@ from tests.edge_client.fakes import CARD, FakeCascade, Stream, confident, escala
 from tests.waiting import until
 
 
-async def test_a_confident_server_gets_low_only(talk: Talk, photograph: Photograph, encoded: Encoded) -> None:
+async def test_a_confident_server_gets_the_first_layer_only(
+    talk: Talk, photograph: Photograph, encoded: Encoded
+) -> None:
     async with talk(confident, top=2, operating_point="always") as (cascade, client):
         answer = await client.classify(photograph)
     assert (answer.label, answer.index, answer.confidence) == ("class 3", 3, 0.75)
@@ -21,23 +23,23 @@ async def test_a_confident_server_gets_low_only(talk: Talk, photograph: Photogra
     assert (answer.stage, answer.confident, answer.model) == ("low", True, "tiny")
     assert (answer.timings.queue_ms, answer.timings.compute_ms) == (1.0, 2.0)
     assert answer.timings.total_ms >= answer.timings.encode_ms > 0
-    assert [image.low for image in cascade.images] == [encoded.low]
-    assert cascade.streams[0].highs == {}
-    assert answer.bytes_sent == len(encoded.low)
+    assert [list(image.layers) for image in cascade.images] == [[encoded.layers[0]]]
+    assert cascade.streams[0].chunks == {}
+    assert (answer.layers, answer.bytes_sent) == (1, len(encoded.layers[0]))
     # No deadline: it would end images whose own time limit is longer than the client's.
     assert cascade.hellos[0].options == pb.Options(operating_point="always", top=2)
 
 
 @pytest.mark.parametrize("policy", ["on_demand", "at_once"])
-async def test_a_doubtful_server_gets_high(
+async def test_a_doubtful_server_gets_more(
     talk: Talk, policy: str, photograph: Photograph, encoded: Encoded
 ) -> None:
     async with talk(escalating, policy=policy) as (cascade, client):
         answer = await client.classify(photograph)
     assert answer.stage == "high"
-    assert [image.high_follows for image in cascade.images] == [policy == "at_once"]
-    assert list(cascade.streams[0].highs.values()) == [encoded.high]
-    assert answer.bytes_sent == len(encoded.low) + len(encoded.high)
+    assert [image.promised for image in cascade.images] == [2 if policy == "at_once" else 0]
+    assert cascade.streams[0].of_layer() == [encoded.layers[1]]
+    assert (answer.layers, answer.bytes_sent) == (2, encoded.size)
 
 
 async def test_one_session_carries_many_images_and_ends_with_a_message(
@@ -102,19 +104,18 @@ async def test_a_silent_server_costs_only_the_time_allowed_and_the_session_goes_
 
 async def test_lost_state_is_sent_again_once(talk: Talk, photograph: Photograph, encoded: Encoded) -> None:
     async def forgetful(stream: Stream, image: pb.Image) -> None:
-        if not image.high_follows:
-            await stream.need_high(image.id)
-            await stream.high(image.id)
-            stream.whole.clear()
-            await stream.need_high(image.id, send_both=True)
+        if len(image.layers) == 1:
+            await stream.need_more(image.id)
+            await stream.layer(image.id)
+            await stream.need_more(image.id, again=True)
         else:
-            await stream.high(image.id)
+            assert list(image.layers) == list(encoded.layers)
             await stream.answer(image.id, pb.STAGE_HIGH)
 
     async with talk(forgetful) as (_, client):
         answer = await client.classify(photograph)
     assert answer.stage == "high"
-    assert answer.bytes_sent == 2 * (len(encoded.low) + len(encoded.high))
+    assert answer.bytes_sent == 2 * encoded.size
 
 
 async def test_a_server_that_always_forgets_is_given_up(talk: Talk, photograph: Photograph) -> None:
@@ -122,7 +123,7 @@ async def test_a_server_that_always_forgets_is_given_up(talk: Talk, photograph: 
 
     async def forgetful(stream: Stream, image: pb.Image) -> None:
         if image.id == 1:
-            await stream.need_high(image.id, send_both=True)
+            await stream.need_more(image.id, again=True)
         else:
             await stream.answer(image.id)
 
@@ -134,12 +135,16 @@ async def test_a_server_that_always_forgets_is_given_up(talk: Talk, photograph: 
 
 
 async def test_what_is_not_needed_any_more_is_not_sent(talk: Talk, photograph: Photograph) -> None:
-    """When low has been answered, chunks of high that still wait are neither sent nor counted."""
+    """When an image has been answered, chunks that still wait are neither sent nor counted."""
     async with talk(confident, policy="at_once") as (cascade, client):
         answers = [await client.classify(photograph) for _ in range(3)]
         await asyncio.sleep(0.05)
-        assert sum(a.bytes_sent for a in answers) == sum(len(image.low) for image in cascade.images) + sum(
-            len(high) for high in cascade.streams[0].highs.values()
+        assert sum(a.bytes_sent for a in answers) == sum(
+            len(payload)
+            for payload in (
+                *(image.layers[0] for image in cascade.images),
+                *cascade.streams[0].of_layer(),
+            )
         )
 
 
@@ -155,7 +160,7 @@ async def test_a_changed_model_is_noticed_and_encoded_for(
         assert client.profile == other_profile
     assert answer.label == "other 3"
     assert [hello.profile_id for hello in cascade.hellos][1] == tiny_profile.id
-    assert cascade.images[-1].low == encode(fit(open_rgb(photograph), 64), other_profile).low
+    assert cascade.images[-1].layers[0] == encode(fit(open_rgb(photograph), 64), other_profile).layers[0]
     assert cascade.described == 2
 
 
@@ -176,17 +181,19 @@ async def test_a_changed_model_is_expected_to_answer_as_its_card_says(
     cascade = FakeCascade(tiny_profile, changing, escalating)
     cascade.card = card(0.9)
     async with serve_grpc(cascade) as address, AsyncClient(address) as client:
-        assert client.plan_selector.share == pytest.approx(0.1)
+        assert client.plan_selector.shares(2) == pytest.approx((1.0, 0.1))
         await client.classify(photograph)
-        assert client.plan_selector.share == pytest.approx(0.9, abs=0.01)  # and the image hardly changed that
+        assert client.plan_selector.shares(2) == pytest.approx(
+            (1.0, 0.9), abs=0.01
+        )  # and the image hardly changed that
 
 
 async def test_a_changed_model_is_fetched_once_for_all_images_in_flight(
     talk: Talk, photograph: Photograph, other_profile: Profile
 ) -> None:
     async def changed(stream: Stream, image: pb.Image) -> None:
-        wanted = encode(fit(open_rgb(photograph), 64), other_profile).low
-        if image.low == wanted:
+        wanted = encode(fit(open_rgb(photograph), 64), other_profile).layers[0]
+        if image.layers[0] == wanted:
             await stream.answer(image.id)
         else:
             stream.server.profile = other_profile

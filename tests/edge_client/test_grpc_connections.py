@@ -15,32 +15,31 @@ from tests.waiting import until
 
 
 async def dying_between(stream: fakes.Stream, image: pb.Image) -> None:
-    """Asks for high, and is gone before it comes."""
-    await stream.need_high(image.id)
+    """Asks for more, and is gone before it comes."""
+    await stream.need_more(image.id)
     stream.die()
 
 
-async def dying_after_high(stream: fakes.Stream, image: pb.Image) -> None:
-    if not image.high_follows:
-        await stream.need_high(image.id)
-    await stream.high(image.id)
+async def dying_afterwards(stream: fakes.Stream, image: pb.Image) -> None:
+    if not image.promised:
+        await stream.need_more(image.id)
+    await stream.layer(image.id)
     stream.die()
 
 
 @pytest.mark.parametrize("policy", ["on_demand", "at_once"])
-@pytest.mark.parametrize("death", [fakes.dying, dying_between, dying_after_high])
-async def test_after_a_lost_stream_both_payloads_are_sent(
+@pytest.mark.parametrize("death", [fakes.dying, dying_between, dying_afterwards])
+async def test_after_a_lost_stream_all_layers_are_sent(
     talk: Talk, policy: str, death: object, photograph: Photograph, encoded: Encoded
 ) -> None:
     async with talk(death, fakes.escalating, policy=policy) as (cascade, client):
         answer = await client.classify(photograph)
     assert answer.stage == "high"
-    assert [image.high_follows for image in cascade.images] == [policy == "at_once", True]
-    both = len(encoded.low) + len(encoded.high)
-    assert both + len(encoded.low) <= answer.bytes_sent <= 2 * both
+    assert [image.promised for image in cascade.images] == [2 if policy == "at_once" else 0, 2]
+    assert encoded.size + len(encoded.layers[0]) <= answer.bytes_sent <= 2 * encoded.size
 
 
-@pytest.mark.parametrize("death", [fakes.dying, dying_between, dying_after_high])
+@pytest.mark.parametrize("death", [fakes.dying, dying_between, dying_afterwards])
 async def test_a_stream_lost_twice_is_a_clear_error(
     talk: Talk, death: object, photograph: Photograph
 ) -> None:
@@ -71,7 +70,7 @@ async def test_images_left_behind_by_go_away_are_sent_once_more(talk: Talk, phot
 
     async with talk(leaving, fakes.escalating) as (cascade, client):
         assert (await client.classify(photograph)).stage == "high"
-    assert [image.high_follows for image in cascade.images] == [False, True]
+    assert [image.promised for image in cascade.images] == [0, 2]
 
 
 async def test_go_away_moves_new_images_and_lets_old_ones_finish(talk: Talk, photograph: Photograph) -> None:

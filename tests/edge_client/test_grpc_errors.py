@@ -60,9 +60,16 @@ async def test_answers_that_make_no_sense(talk: Talk, photograph: Photograph) ->
         await stream.answer(image.id, index=10)
 
     async def empty(stream: Stream, image: pb.Image) -> None:
-        await stream.say(answer=pb.Answer(id=image.id, stage=pb.STAGE_LOW))
+        await stream.say(answer=pb.Answer(id=image.id, stage=pb.STAGE_LOW, layers=1))
 
-    for nonsense in (unknown_class, empty):
+    async def of_nothing(stream: Stream, image: pb.Image) -> None:
+        top = [pb.Score(index=1, probability=0.5)]
+        await stream.say(answer=pb.Answer(id=image.id, stage=pb.STAGE_LOW, top=top))
+
+    async def greedy(stream: Stream, image: pb.Image) -> None:
+        await stream.need_more(image.id, 3)
+
+    for nonsense in (unknown_class, empty, of_nothing, greedy):
         async with talk(nonsense) as (_, client):
             with pytest.raises(errors.ProtocolError):
                 await client.classify(photograph)
@@ -71,7 +78,7 @@ async def test_answers_that_make_no_sense(talk: Talk, photograph: Photograph) ->
 async def test_messages_about_unknown_images_are_ignored(talk: Talk, photograph: Photograph) -> None:
     async def confused(stream: Stream, image: pb.Image) -> None:
         await stream.answer(4711)
-        await stream.need_high(4711)
+        await stream.need_more(4711)
         await stream.say()
         await stream.answer(image.id)
 
@@ -86,7 +93,7 @@ async def test_bytes_that_are_not_a_message() -> None:
     handler = grpc.stream_stream_rpc_method_handler(babble)
     server = grpc.aio.server()
     server.add_generic_rpc_handlers(
-        (grpc.method_handlers_generic_handler("overtone.v1.Cascade", {"Session": handler}),)
+        (grpc.method_handlers_generic_handler("overtone.v2.Cascade", {"Session": handler}),)
     )
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

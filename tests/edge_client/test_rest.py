@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from overtone.edge_client import AsyncClient, errors
-from overtone.frequency import Encoded, Profile, encode, fit, open_rgb
+from overtone.frequency import Encoded, Profile, encode, fit, join, open_rgb, split
 from tests.conftest import Photograph
 from tests.edge_client import fakes
 from tests.edge_client.conftest import Post
@@ -18,35 +18,38 @@ def die(request: fakes.Request) -> fakes.Response:
     raise fakes.Die
 
 
-async def test_a_confident_server_gets_low_only(post: Post, photograph: Photograph, encoded: Encoded) -> None:
+async def test_a_confident_server_gets_the_first_layer_only(
+    post: Post, photograph: Photograph, encoded: Encoded
+) -> None:
     async with post(fakes.rest_answer(), token="secret", top=2, operating_point="always") as (app, client):
         answer = await client.classify(photograph)
     assert (answer.label, answer.confidence, answer.stage, answer.model) == ("class 3", 0.75, "low", "tiny")
     (sent,) = app.posts
-    assert (sent.path, sent.body) == ("/v1/images", encoded.low)
+    assert (sent.path, sent.body) == ("/v1/images", join(encoded.layers[:1]))
     assert sent.query == {"top": "2", "operating_point": "always"}
+    assert sent.headers.keys() - {""} == {"host", "authorization", "content-type", "content-length"}
     assert {request.headers["authorization"] for request in [sent, *app.gets]} == {"Bearer secret"}
-    assert answer.bytes_sent == len(encoded.low)
+    assert answer.bytes_sent == len(encoded.layers[0])
 
 
-async def test_a_doubtful_server_gets_high(post: Post, photograph: Photograph, encoded: Encoded) -> None:
+async def test_a_doubtful_server_gets_more(post: Post, photograph: Photograph, encoded: Encoded) -> None:
     async with post(fakes.rest_token(), fakes.rest_answer("high")) as (app, client):
         answer = await client.classify(photograph)
     assert answer.stage == "high"
     assert [(p.path, p.body) for p in app.posts] == [
-        ("/v1/images", encoded.low),
-        ("/v1/images/t0-k_n/high", encoded.high),
+        ("/v1/images", join(encoded.layers[:1])),
+        ("/v1/images/t0-k_n/layers", join(encoded.layers[1:])),
     ]
-    assert answer.bytes_sent == len(encoded.low) + len(encoded.high)
+    assert {p.headers["content-type"] for p in app.posts} == {"application/vnd.overtone"}
+    assert (answer.layers, answer.bytes_sent) == (2, encoded.size)
 
 
 async def test_at_once_is_one_request(post: Post, photograph: Photograph, encoded: Encoded) -> None:
     async with post(fakes.rest_answer("high"), policy="at_once") as (app, client):
         answer = await client.classify(photograph)
     (sent,) = app.posts
-    assert (sent.path, sent.body) == ("/v1/classify", encoded.low + encoded.high)
-    assert sent.headers["content-type"] == "application/vnd.overtone"
-    assert answer.bytes_sent == len(sent.body)
+    assert (sent.path, sent.body) == ("/v1/classify", join(encoded.layers))
+    assert answer.bytes_sent == encoded.size
 
 
 async def test_ahead_is_on_demand_as_a_request_cannot_be_stopped(
@@ -54,8 +57,8 @@ async def test_ahead_is_on_demand_as_a_request_cannot_be_stopped(
 ) -> None:
     async with post(fakes.rest_answer("low"), policy="ahead") as (app, client):
         answer = await client.classify(photograph)
-    assert [(p.path, p.body) for p in app.posts] == [("/v1/images", encoded.low)]
-    assert answer.plan == "on_demand"
+    assert [(p.path, p.body) for p in app.posts] == [("/v1/images", join(encoded.layers[:1]))]
+    assert answer.plan.name == "on_demand"
 
 
 async def test_what_requests_tell_of_the_link(post: Post, photograph: Photograph) -> None:
@@ -64,28 +67,30 @@ async def test_what_requests_tell_of_the_link(post: Post, photograph: Photograph
         for _ in range(2):
             await client.classify(photograph)
         assert client.plan_selector.rate is not None
-        assert client.plan_selector.share > 0.3
+        assert client.plan_selector.shares(2)[1] > 0.3
 
 
-async def test_an_expired_token_means_both(post: Post, photograph: Photograph) -> None:
+async def test_an_expired_token_means_all_again(post: Post, photograph: Photograph, encoded: Encoded) -> None:
     async with post(fakes.rest_token(), fakes.rest_error(410, "ABORTED"), fakes.rest_answer("high")) as (
         app,
         client,
     ):
         answer = await client.classify(photograph)
-    assert [p.path for p in app.posts] == ["/v1/images", "/v1/images/t0-k_n/high", "/v1/classify"]
-    assert answer.bytes_sent == sum(len(p.body) for p in app.posts)
+    assert [p.path for p in app.posts] == ["/v1/images", "/v1/images/t0-k_n/layers", "/v1/classify"]
+    assert app.posts[-1].body == join(encoded.layers)
+    assert answer.bytes_sent == 2 * encoded.size
 
 
 @pytest.mark.parametrize("before", [[], [fakes.rest_token()]])
-async def test_after_a_lost_connection_both_payloads_are_sent(
+async def test_after_a_lost_connection_all_layers_are_sent(
     post: Post, before: list[fakes.Response], photograph: Photograph, encoded: Encoded
 ) -> None:
     async with post(*before, die, fakes.rest_answer("high")) as (app, client):
         answer = await client.classify(photograph)
     assert answer.stage == "high"
-    assert app.posts[-1].body == encoded.low + encoded.high
-    assert answer.bytes_sent == sum(len(p.body) for p in app.posts)
+    assert app.posts[-1].body == join(encoded.layers)
+    sent = [len(payload) for p in app.posts for payload in split(p.body)]
+    assert answer.bytes_sent == sum(sent)
 
 
 @pytest.mark.parametrize("policy", ["on_demand", "at_once"])
@@ -124,7 +129,7 @@ async def test_a_busy_server_is_asked_again_when_it_likes(
     loading = fakes.rest_error(503, "UNAVAILABLE", retry_after="1")
     async with post(loading, fakes.rest_answer()) as (_, client):
         answer = await client.classify(photograph)
-    assert answer.bytes_sent == 2 * len(encoded.low)
+    assert answer.bytes_sent == 2 * len(encoded.layers[0])
     async with post(busy) as (_, client):
         with pytest.raises(errors.Refused):
             await client.classify(photograph)
@@ -161,6 +166,11 @@ async def test_a_pause_longer_than_the_deadline_is_not_waited_for(
         (fakes.rest_answer(index=10), errors.ProtocolError),
         (fakes.rest_answer(index=-1), errors.ProtocolError),
         (fakes.rest_token("../../etc"), errors.ProtocolError),
+        (fakes.rest_token(layers=3), errors.ProtocolError),
+        (fakes.rest_token(layers=1), errors.ProtocolError),
+        (fakes.rest_answer(layers=3), errors.ProtocolError),
+        (fakes.Response(202, {"token": "t", "high_bytes": 9}), errors.WrongVersion),
+        (fakes.rest_error(426, "FAILED_PRECONDITION"), errors.WrongVersion),
         (fakes.Response(202, {}), errors.ProtocolError),
         (fakes.Response(202, b"?"), errors.ProtocolError),
         (fakes.Response(200, b"not zipped", {"content-encoding": "gzip"}), errors.ProtocolError),
@@ -185,8 +195,8 @@ async def test_a_changed_model_is_noticed_and_encoded_for(
     async with post(change, fakes.rest_answer()) as (app, client):
         answer = await client.classify(photograph)
     assert answer.label == "other 3"
-    assert app.posts[1].body == encode(fit(open_rgb(photograph), 64), other_profile).low
-    assert answer.bytes_sent == len(app.posts[0].body) + len(app.posts[1].body)
+    assert app.posts[1].body == join(encode(fit(open_rgb(photograph), 64), other_profile).layers[:1])
+    assert answer.bytes_sent == sum(len(split(p.body)[0]) for p in app.posts)
 
 
 async def test_a_server_that_refuses_every_profile(post: Post, photograph: Photograph) -> None:

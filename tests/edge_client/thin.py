@@ -7,7 +7,9 @@ from typing import Any
 
 from overtone.edge_client.chunk_pacing import ChunkPacer
 from overtone.edge_client.exchange import FRAME
-from overtone.edge_client.policy import Observation, PlanSelector, Policy
+from overtone.edge_client.observation import Observation
+from overtone.edge_client.plan import Policy
+from overtone.edge_client.policy import PlanSelector
 from overtone.edge_client.session import Session
 from overtone.edge_client.transport import Upload
 from overtone.frequency import Encoded
@@ -17,11 +19,23 @@ from tests.link.virtual import virtually
 
 
 @dataclass
+class Seen:
+    """An image as the server sees it: layers that are there, bytes of the next one, and layers it has looked at."""
+
+    image: SimulatedImage
+    promised: int
+    known: int
+    partial: int = 0
+    looked: int = 0
+    looking: bool = False
+
+
+@dataclass
 class ThinLink:
     """The stub of a server behind a link of `rate` bytes per second upwards and a round trip of `rtt` seconds.
 
-    The link is first in, first out. Either network takes `compute` seconds. `images`, in the order in which they are
-    sent, say which of them escalate.
+    The link is first in, first out. The server judges an image after each layer, in `compute` seconds. `images`, in the
+    order in which they are sent, say how many layers they need.
     """
 
     rate: float
@@ -30,9 +44,7 @@ class ThinLink:
     images: Sequence[SimulatedImage]
     sent: int = 0
     free: float = 0.0
-    came: dict[int, int] = field(default_factory=dict)
-    low_done: dict[int, float] = field(default_factory=dict)
-    done: set[int] = field(default_factory=set)
+    seen: dict[int, Seen] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._down: asyncio.Queue[pb.Downstream] = asyncio.Queue()
@@ -59,37 +71,40 @@ class ThinLink:
         """The link is alive."""
 
     def _arrives(self, message: pb.Upstream) -> None:
-        now = asyncio.get_running_loop().time()
         if message.HasField("image"):
-            self.low_done[message.image.id] = now + self.compute
-            self._after(self.compute, self._low, message.image)
-        elif message.HasField("high"):
-            number = message.high.id
-            self.came[number] = self.came.get(number, 0) + len(message.high.data)
-            self._high(number)
+            number = message.image.id
+            image = self.images[number - 1]
+            self.seen[number] = Seen(image, message.image.promised, len(message.image.layers))
+            self._look(number)
+        elif message.HasField("chunk"):
+            number, seen = message.chunk.id, self.seen[message.chunk.id]
+            assert (message.chunk.layer, message.chunk.offset) == (seen.known + 1, seen.partial)
+            seen.partial += len(message.chunk.data)
+            if message.chunk.last:
+                seen.known, seen.partial = seen.known + 1, 0
+                self._look(number)
 
-    def _low(self, message: pb.Image) -> None:
-        image = self.images[message.id - 1]
-        if not image.escalates:
-            self._say(answer=self._answer(message.id, pb.STAGE_LOW, 1))
-        elif self.came.get(message.id, 0) < image.high and not message.high_follows:
-            self._say(need_high=pb.NeedHigh(id=message.id))
-        self._high(message.id)
+    def _look(self, number: int) -> None:
+        seen = self.seen[number]
+        if not seen.looking and seen.looked < min(seen.known, seen.image.needs):
+            seen.looking, seen.looked = True, seen.looked + 1
+            self._after(self.compute, self._looked, number)
 
-    def _high(self, number: int) -> None:
-        image, now = self.images[number - 1], asyncio.get_running_loop().time()
-        if not image.escalates or self.came.get(number, 0) < image.high or number in self.done:
-            return
-        if number in self.low_done and self.low_done[number] <= now:
-            self.done.add(number)
-            self._after(self.compute, self._say_high, number)
+    def _looked(self, number: int) -> None:
+        seen = self.seen[number]
+        seen.looking = False
+        if seen.looked >= seen.image.needs:
+            self._say(answer=self._answer(number, seen))
+        elif seen.known == seen.looked and seen.promised <= seen.known:
+            self._say(need_more=pb.NeedMore(id=number, layers=seen.known + 1))
+        self._look(number)
 
-    def _say_high(self, number: int) -> None:
-        self._say(answer=self._answer(number, pb.STAGE_HIGH, 2))
-
-    def _answer(self, number: int, stage: Any, networks: int) -> pb.Answer:
-        micro = round(1e6 * self.compute * networks)
-        return pb.Answer(id=number, stage=stage, confident=True, compute_us=micro, top=[pb.Score(index=0)])
+    def _answer(self, number: int, seen: Seen) -> pb.Answer:
+        micro, stage = round(1e6 * self.compute * seen.looked), pb.STAGE_LOW
+        top = [pb.Score(index=0)]
+        return pb.Answer(
+            id=number, stage=stage, layers=seen.looked, confident=True, compute_us=micro, top=top
+        )
 
     def _say(self, **message: Any) -> None:
         self._after(self.rtt / 2, self._down.put_nowait, pb.Downstream(**message))
@@ -112,8 +127,13 @@ class Streamed:
     selector: PlanSelector
 
     @property
+    def sent(self) -> int:
+        """Bytes of payloads."""
+        return sum(seen.sent for seen in self.observations)
+
+    @property
     def wasted(self) -> int:
-        """Bytes of high that were not needed."""
+        """Bytes that were not needed."""
         return sum(seen.wasted for seen in self.observations)
 
 
@@ -123,7 +143,7 @@ def streamed(
     """Send images through a session, `in_flight` at a time, in their order."""
 
     async def main() -> Streamed:
-        selector = PlanSelector(policy, exit_share=1 - sum(p.escalates for p in images) / len(images))
+        selector = PlanSelector(policy, exit_share=sum(image.needs == 1 for image in images) / len(images))
         line = ThinLink(rate, rtt, compute, images)
         session = await Session.open(line, (), pb.Hello(), ChunkPacer(selector), line.probe, _never)
         todo, loop = iter(images), asyncio.get_running_loop()
@@ -132,8 +152,8 @@ def streamed(
 
         async def one_after_another() -> None:
             for image in todo:
-                plan, begun = selector.plan(image.low, image.high), loop.time()
-                upload = Upload(Encoded(bytes(image.low), bytes(image.high), 1), b"", plan)
+                plan, begun = selector.plan(image.sizes), loop.time()
+                upload = Upload(Encoded(tuple(map(bytes, image.sizes)), 1), b"", plan)
                 answer = await session.classify(upload, plan)
                 each.append(loop.time() - begun)
                 assert answer.observation is not None

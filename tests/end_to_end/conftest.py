@@ -48,9 +48,10 @@ class Server:
     errors: Path
 
     def metric(self, name: str) -> float:
-        """The value of a counter, summed over its labels."""
+        """The value of a counter, summed over its labels; with labels in its name, as they are printed, of one."""
         with urllib.request.urlopen(f"http://{self.rest}/metrics", timeout=LATER) as response:
-            found = re.findall(rf"^{name}(?:{{.*}})? (\S+)$", response.read().decode(), re.MULTILINE)
+            lines = response.read().decode()
+        found = re.findall(rf"^{re.escape(name)}(?:{{.*}})? (\S+)$", lines, re.MULTILINE)
         return sum(map(float, found))
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:

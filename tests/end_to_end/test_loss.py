@@ -1,4 +1,4 @@
-"""Servers that die or forget between low and high: an answer or a clear error, never a hang."""
+"""Servers that die or forget between layers: an answer or a clear error, never a hang."""
 
 import asyncio
 import signal
@@ -15,7 +15,7 @@ FOREVER = 1e6
 
 
 class Way:
-    """One image on its way from a device of its own to a server that will ask for high.
+    """One image on its way from a device of its own to a server that will ask for more.
 
     Once the server is killed, its successor takes over, if there is one.
     """
@@ -48,7 +48,7 @@ class Way:
         self.link.restore()
 
 
-async def test_server_killed_between_low_and_high(
+async def test_server_killed_between_layers(
     server: Server, start: Start, connect: Connect, image: Path, encoded: Encoded
 ) -> None:
     """Two devices then find nobody, and two find another server."""
@@ -57,7 +57,7 @@ async def test_server_killed_between_low_and_high(
     moved = [Way(getattr(victim, t), connect, t, successor=getattr(server, t)) for t in SCHEMES]
     ready = asyncio.Barrier(len(left + moved))
     answering = asyncio.gather(*(way.classify(image, deaf=ready) for way in left + moved))
-    await eventually(lambda: victim.metric("overtone_escalations_total") == len(left + moved))
+    await eventually(lambda: victim.metric('overtone_escalations_total{layer="2"}') == len(left + moved))
     victim.stop(signal.SIGKILL)
     for way in left + moved:
         await way.move()
@@ -66,17 +66,17 @@ async def test_server_killed_between_low_and_high(
         assert any(words in answer["error"] for words in ("broke", "reached", "no session"))
     for answer in answers[len(left) :]:
         assert answer["stage"] == "high"
-        assert answer["payload_bytes"] == 2 * len(encoded.low) + len(encoded.high)
+        assert answer["payload_bytes"] == len(encoded.layers[0]) + encoded.size
 
 
 async def test_state_expires_on_the_way(
     serve: Serve, connect: Connect, image: Path, encoded: Encoded
 ) -> None:
-    """High comes after one round trip; the server waits for less."""
+    """The second layer comes after one round trip; the server waits for less."""
     async with serve(state_ttl=0.1) as forgetful:
         addresses = {"rest": forgetful.http_port, "grpc": forgetful.grpc_port}
         ways = [Way(f"127.0.0.1:{port}", connect, t, "400ms") for t, port in addresses.items()]
         by_rest, by_grpc = await asyncio.gather(*(way.classify(image) for way in ways))
         assert by_rest["stage"] == "high"
-        assert by_rest["payload_bytes"] > len(encoded.low) + len(encoded.high)
-        assert "high did not come in time" in by_grpc["error"]
+        assert by_rest["payload_bytes"] > encoded.size
+        assert "layer 2 did not come in time" in by_grpc["error"]

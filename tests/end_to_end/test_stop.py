@@ -19,11 +19,11 @@ from tests.end_to_end.conftest import LATER, Connect, Server, Start
 
 @contextmanager
 def _session(server: Server, upstream: "queue.Queue[pb.Upstream | None]") -> Iterator[Any]:
-    """A session that has an image in flight, whose high has been asked for."""
+    """A session that has an image in flight, of which more has been asked for."""
     with grpc.insecure_channel(server.grpc) as channel:
         stub = stubs.CascadeStub(channel)  # type: ignore[no-untyped-call]
         call = stub.Session(iter(upstream.get, None), timeout=LATER)
-        assert [next(call).WhichOneof("message") for _ in range(2)] == ["welcome", "need_high"]
+        assert [next(call).WhichOneof("message") for _ in range(2)] == ["welcome", "need_more"]
         yield call
 
 
@@ -31,11 +31,11 @@ def _finish(server: Server, encoded: Encoded) -> None:
     """Stop the server while an image is in flight; it has to be answered."""
     upstream: queue.Queue[pb.Upstream | None] = queue.Queue()
     upstream.put(pb.Upstream(hello=pb.Hello(options=pb.Options(operating_point="never"))))
-    upstream.put(pb.Upstream(image=pb.Image(id=1, low=encoded.low)))
+    upstream.put(pb.Upstream(image=pb.Image(id=1, layers=encoded.layers[:1])))
     with _session(server, upstream) as call:
         server.process.send_signal(signal.SIGTERM)
         assert next(call).HasField("go_away")
-        upstream.put(pb.Upstream(high=pb.HighChunk(id=1, data=encoded.high, last=True)))
+        upstream.put(pb.Upstream(chunk=pb.Chunk(id=1, layer=2, data=encoded.layers[1], last=True)))
         assert next(call).answer.stage == pb.STAGE_HIGH
         upstream.put(None)
         assert list(call) == []
