@@ -33,6 +33,8 @@ class Sample:
         high: those of them that belong to high.
         up, down: TCP payload that the device's link delivered since its last image.
         queue_ms, compute_ms: as the server reports them.
+        wire_up, wire_down: bytes on the wire of that link since its last image: headers and acknowledgements of
+            TCP and IP included, see `overtone.link.tcp_overhead`.
     """
 
     latency_ms: float
@@ -45,6 +47,8 @@ class Sample:
     down: int
     queue_ms: float
     compute_ms: float
+    wire_up: int
+    wire_down: int
 
 
 def prepare(

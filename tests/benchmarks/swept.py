@@ -34,7 +34,7 @@ PLAN: dict[str, Any] = {
         {"name": "devices", "links": ["wifi"], "devices": [1, 2, 4], "images_per_second": 1.0},
     ],
 }
-SAMPLE = Sample(100.0, 5.0, "low", True, 900, 0, 1000, 60, 1.23456, 20.0)
+SAMPLE = Sample(100.0, 5.0, "low", True, 900, 0, 1000, 60, 1.23456, 20.0, 1100, 164)
 STAGES: tuple[Stage, ...] = ("low", "low", "high", "low", "low")
 # Milliseconds of the fastest image, by policy.
 LATENCY = {"auto": 104.0, "on_demand": 150.0, "ahead": 110.0, "at_once": 100.0, "": 400.0}
@@ -45,7 +45,7 @@ def samples(run: Run) -> list[Sample]:
     base = LATENCY[point.policy] * (1.0 if point.devices < 4 else 3.0)
     payload = 4000 if point.baseline else 900 + 100 * point.quality
     high = 300 if point.policy not in ("", "on_demand") else 0
-    common = replace(SAMPLE, payload=payload, high=high, up=payload + 100)
+    common = replace(SAMPLE, payload=payload, high=high, up=payload + 100, wire_up=payload + 200)
     return [
         replace(common, latency_ms=base + i, correct=i % 5 != 0, stage=stage)
         for i, stage in enumerate(STAGES)

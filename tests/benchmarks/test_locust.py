@@ -14,8 +14,8 @@ from overtone.benchmarks.load.statistics import Statistics, lines, summary
 from overtone.benchmarks.server import Server
 
 LOCUSTFILE = Path(__file__).parents[2] / "benchmarks" / "locustfile.py"
-LOW = Sample(120.0, 5.0, "low", True, 900, 0, 1000, 60, 1.0, 20.0)
-HIGH = Sample(260.0, 5.0, "high", False, 2100, 1200, 2300, 120, 2.0, 40.0)
+LOW = Sample(120.0, 5.0, "low", True, 900, 0, 1000, 60, 1.0, 20.0, 1104, 164)
+HIGH = Sample(260.0, 5.0, "high", False, 2100, 1200, 2300, 120, 2.0, 40.0, 2508, 276)
 pytestmark = pytest.mark.timeout(600)
 
 
