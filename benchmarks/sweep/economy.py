@@ -17,7 +17,7 @@ OVER_REST = {"auto": "Overtone, REST", "on_demand": "Overtone, REST, on demand"}
 MEGABYTE = 1e6
 # Seconds between images, for the average power.
 EVERY = 60.0
-# A link that is busier than this carries no more: the stream was as fast as it can be there.
+# A stream that uses less of its link was held up by something else, so what it is compared with is not the link.
 FULL = 0.9
 
 
@@ -53,12 +53,20 @@ class Economy:
 
 @dataclass(frozen=True)
 class Measure:
-    """A row of the table: an attribute of `Economy`, how it is written, and whether ratios of it mean anything."""
+    """A row of the table.
+
+    Attributes:
+        attribute: of `Economy`.
+        compared: whether a ratio means anything.
+        of_full_links: whether it does so only if the rival's stream filled its link. If only ours did not, the ratio
+            is less than the link's.
+    """
 
     attribute: str
     title: str
     write: Callable[[float], str]
     compared: bool = True
+    of_full_links: bool = False
 
 
 def _significant(value: float) -> str:
@@ -71,7 +79,7 @@ def _share(value: float) -> str:
 
 
 MEASURES = (
-    Measure("per_second", "images per second, streamed", _significant),
+    Measure("per_second", "images per second, streamed", _significant, of_full_links=True),
     Measure("busy", "of the link's rate", _share, compared=False),
     Measure("carried", "images per second, computed for a full link", _significant),
     Measure("brownout", "answered in brown-out", _share, compared=False),
@@ -79,7 +87,7 @@ MEASURES = (
     Measure("airtime", "ms of sending", lambda value: _significant(1e3 * value)),
     Measure("energy", "mJ, without the tail", _significant),
     Measure("lingering", "mJ, with the tail", _significant),
-    Measure("streamed", "mJ, streamed", _significant),
+    Measure("streamed", "mJ, streamed", _significant, of_full_links=True),
     Measure("average", "mW, an image a minute", _significant),
 )
 
@@ -97,13 +105,18 @@ class LinkEconomy:
         found: float | None = getattr(self.contenders.get(title, Economy()), measure.attribute)
         return found
 
-    def ratios(self, title: str, measure: Measure) -> list[float] | None:
-        """A contender's value over each rival's; None for a rival, and where one of the values is missing."""
-        values = [self.value(rival, measure) for rival in self.rivals]
+    def ratios(self, title: str, measure: Measure) -> list[float | None]:
+        """A contender's value over each rival's, None where they cannot be compared; none at all for a rival."""
         own = self.value(title, measure)
-        if title in self.rivals or own is None or not measure.compared or not values:
-            return None
-        return [own / value for value in values if value] if all(values) else None
+        if title in self.rivals or own is None or not measure.compared:
+            return []
+        values = [self._comparable(rival, measure) for rival in self.rivals]
+        return [own / value if value else None for value in values]
+
+    def _comparable(self, rival: str, measure: Measure) -> float | None:
+        busy = self.contenders[rival].busy
+        idle = measure.of_full_links and (busy is None or busy < FULL)
+        return None if idle else self.value(rival, measure)
 
     @property
     def measures(self) -> list[Measure]:
@@ -129,8 +142,8 @@ def cell(each: LinkEconomy, title: str, measure: Measure) -> str:
     value, ratios = each.value(title, measure), each.ratios(title, measure)
     if value is None:
         return ""
-    shares = f" ({', '.join(f'×{ratio:.2f}' for ratio in ratios)})" if ratios else ""
-    return measure.write(value) + shares
+    shares = ", ".join("–" if ratio is None else f"×{ratio:.2f}" for ratio in ratios)
+    return f"{measure.write(value)} ({shares})" if shares else measure.write(value)
 
 
 def _of_link(study: Study, link: str) -> LinkEconomy:

@@ -7,7 +7,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from overtone.benchmarks import plot_style as style
-from overtone.benchmarks.sweep.economy import OVER_REST, Economy, LinkEconomy, economies, titles
+from overtone.benchmarks.sweep.economy import FULL, OVER_REST, Economy, LinkEconomy, economies, titles
 from overtone.benchmarks.sweep.study import Study
 
 # Attributes of `Economy`, and the panels' titles.
@@ -17,6 +17,8 @@ PANELS = (
     ("streamed", "mJ, streamed"),
 )
 OFFSET = 0.15
+PALE = 0.35
+MOST_TICKS = 4
 
 
 def economy(study: Study, folder: Path) -> str | None:
@@ -51,16 +53,29 @@ def _panel(axes: Any, found: list[LinkEconomy], contenders: list[str], name: str
         for place, title in enumerate(contenders):
             value = getattr(each.contenders.get(title, Economy()), name)
             if value is not None:
-                axes.plot(value, y + (place - (len(contenders) - 1) / 2) * OFFSET, **_mark(title))
+                at = y + (place - (len(contenders) - 1) / 2) * OFFSET
+                axes.plot(value, at, alpha=_alpha(each.contenders[title], name), **_mark(title))
         if y:
             axes.axhline(y - 0.5, color=style.GRID, linewidth=0.8, zorder=0)
     axes.set(xscale="log", xlim=(low, high))
-    ticks = (
-        style.decades(low, high) if low >= 1 else [10.0**e for e in range(-3, 6) if low <= 10.0**e <= high]
-    )
+    ticks = _ticks(low, high)
     axes.set_xticks(ticks, [f"{mark:,g}" for mark in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.grid(axis="y", visible=False)
+
+
+def _alpha(economy: Economy, name: str) -> float:
+    """Of a mark: a stream that did not fill its link says little about the link."""
+    return PALE if name in ("per_second", "streamed") and (economy.busy or 0.0) < FULL else 1.0
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Fewer than elsewhere, because the panels are narrow."""
+    for steps in ((1, 2, 5), (1, 3), (1,)):
+        found = [step * 10.0**e for e in range(-3, 7) for step in steps if low <= step * 10.0**e <= high]
+        if len(found) <= MOST_TICKS:
+            break
+    return found
 
 
 def _mark(title: str) -> dict[str, Any]:

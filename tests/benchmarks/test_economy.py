@@ -21,7 +21,7 @@ from tests.benchmarks.swept import swept
 REST = OVER_REST["auto"]
 WEBP, JPEG = "WebP, equal accuracy", "JPEG 64 px q75"
 SENDING, RECEIVING = 1100 / 37_500, 164 / 37_500
-PER_SECOND, BUSY = MEASURES[:2]
+PER_SECOND, BUSY, CARRIED = MEASURES[:3]
 
 
 @pytest.fixture
@@ -53,20 +53,25 @@ def test_who_is_compared_with_whom(file: ResultFile) -> None:
     assert titles(found) == [OURS, ON_DEMAND, REST, WEBP, JPEG]
     (lte_m,) = found
     assert lte_m.rivals == (WEBP, JPEG)
-    assert lte_m.ratios(OURS, PER_SECOND) == pytest.approx([2.0, 2.0])
-    assert lte_m.ratios(JPEG, PER_SECOND) is None
+    assert lte_m.ratios(OURS, CARRIED) == pytest.approx([4200 / 1100] * 2)
+    # The baselines' streams use 14 % of the link, so their rate says nothing about it.
+    assert lte_m.ratios(OURS, PER_SECOND) == [None, None]
+    assert lte_m.ratios(JPEG, CARRIED) == []
     # Over REST only the stream was measured, on demand only single images.
     assert lte_m.contenders[REST].airtime is None
-    assert lte_m.ratios(ON_DEMAND, PER_SECOND) is None
+    assert lte_m.ratios(ON_DEMAND, CARRIED) == []
 
 
 def test_cells() -> None:
-    each = LinkEconomy("3g", {OURS: Economy(120.4, 0.93), WEBP: Economy(86.0), JPEG: Economy()}, (WEBP,))
-    assert cell(each, OURS, PER_SECOND) == "120 (×1.40)"
+    found = {OURS: Economy(120.4, 0.5, 130.0), WEBP: Economy(86.0, 0.93, 92.0), JPEG: Economy(3.456, 0.4)}
+    each = LinkEconomy("3g", found, (WEBP, JPEG))
+    assert cell(each, OURS, PER_SECOND) == "120 (×1.40, –)"
+    assert cell(each, OURS, CARRIED) == "130 (×1.41, –)"
     assert cell(each, WEBP, PER_SECOND) == "86.0"
-    assert cell(each, OURS, BUSY) == "93%"
-    assert cell(each, JPEG, PER_SECOND) == cell(each, "nobody", PER_SECOND) == ""
-    assert each.measures == [PER_SECOND, BUSY]
+    assert cell(each, JPEG, PER_SECOND) == "3.46"
+    assert cell(each, OURS, BUSY) == "50%"
+    assert cell(each, JPEG, CARRIED) == cell(each, "nobody", PER_SECOND) == ""
+    assert each.measures == [PER_SECOND, BUSY, CARRIED]
 
 
 def test_brownouts_are_told(file: ResultFile) -> None:

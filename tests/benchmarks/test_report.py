@@ -41,7 +41,7 @@ def test_the_page(file: ResultFile, tmp_path: Path) -> None:
         "Auto is within 5% of the best policy on every link",
         "Up to <strong>2</strong> devices",
         "as the plan states, untested",
-        "<td>images per second, streamed</td><td>2.50 (×2.00, ×2.00)</td>",
+        "<td>images per second, computed for a full link</td><td>34.1 (×3.82, ×3.82)</td>",
         "over the value of WebP, equal accuracy, and over that of JPEG 64 px q75.",
         "A stream keeps 8 images in flight",
     ):
