@@ -27,8 +27,8 @@ class Device:
         self._client = client
         self._target = target
         self._link = link
-        self._counted = link.total.up, link.total.down
-        self.setup = self._counted
+        self._counted = self._count()
+        self.setup = self._counted[:2]
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -54,7 +54,8 @@ class Device:
         with _naming_the_server(self._link.address, self._target):
             reply = await self._client.send(image)
         latency = 1e3 * (time.perf_counter() - start)
-        before, self._counted = self._counted, (self._link.total.up, self._link.total.down)
+        before, self._counted = self._counted, self._count()
+        up, down, wire_up, wire_down = (now - then for now, then in zip(self._counted, before, strict=True))
         return Sample(
             latency_ms=latency,
             encode_ms=image.encode_ms,
@@ -63,11 +64,18 @@ class Device:
             correct=None if image.truth is None else reply.index == image.truth,
             payload=reply.payload,
             by_layer=reply.by_layer,
-            up=self._counted[0] - before[0],
-            down=self._counted[1] - before[1],
+            up=up,
+            down=down,
             queue_ms=reply.queue_ms,
             compute_ms=reply.compute_ms,
+            wire_up=wire_up,
+            wire_down=wire_down,
         )
+
+    def _count(self) -> tuple[int, int, int, int]:
+        """What the link has carried: TCP payload up and down, then bytes on the wire."""
+        total = self._link.total
+        return total.up, total.down, total.upwards.wire, total.downwards.wire
 
 
 @contextlib.contextmanager

@@ -34,6 +34,8 @@ class Sample:
         by_layer: those of them that belong to each layer, if none was sent twice.
         up, down: TCP payload that the device's link delivered since its last image.
         queue_ms, compute_ms: as the server reports them.
+        wire_up, wire_down: bytes on the wire of that link since its last image: headers and acknowledgements of
+            TCP and IP included, see `overtone.link.tcp_overhead`.
     """
 
     latency_ms: float
@@ -47,6 +49,8 @@ class Sample:
     down: int
     queue_ms: float
     compute_ms: float
+    wire_up: int
+    wire_down: int
 
 
 def prepare(

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -16,8 +16,9 @@ from overtone.benchmarks.child import stop_on_signals
 from overtone.benchmarks.images import ImageSet, gather
 from overtone.benchmarks.load.baseline import Baseline
 from overtone.benchmarks.load.clients import DeviceConfig
-from overtone.benchmarks.load.fleet import FleetConfig, run_fleet
+from overtone.benchmarks.load.fleet import FleetConfig, FleetResult, run_fleet
 from overtone.benchmarks.load.prepared import PreparedImage, prepare
+from overtone.benchmarks.load.stream import StreamConfig, run_stream
 from overtone.benchmarks.machine import about_machine
 from overtone.benchmarks.server import Server, inspect, serving
 from overtone.benchmarks.sweep import report
@@ -150,13 +151,10 @@ class _Sweep:
                 images, device = await self._prepare(run.point, server), self._device(run.point, cache)
                 progress.update(task, now=describe(run))
                 done = partial(progress.advance, task, run.estimated_seconds / run.images)
-                fleet = FleetConfig(
-                    device, run.point.link, run.point.devices, run.warmup, run.point.per_second
-                )
                 # Each round sends other images, the same ones at every point.
                 start = run.round * run.images % len(images)
                 target, ordered = server.addresses[device.transport], images[start:] + images[:start]
-                result = await run_fleet(fleet, target, ordered, run.images, done)
+                result = await _measure(run, device, target, ordered, done)
                 self._file.add(Result.of(key, run, result).line())
 
     async def _prepare(self, point: Point, server: Server) -> list[PreparedImage]:
@@ -196,13 +194,25 @@ class _Sweep:
                 self._file.add({"type": TIMELINE, "key": key, "link": link, **found})
 
 
+async def _measure(
+    run: Run, device: DeviceConfig, target: str, images: list[PreparedImage], done: Callable[[], None]
+) -> FleetResult:
+    point = run.point
+    if point.in_flight > 1:
+        stream = StreamConfig(device, point.link, point.in_flight, run.warmup)
+        return await run_stream(stream, target, images, run.images, done)
+    fleet = FleetConfig(device, point.link, point.devices, run.warmup, point.per_second)
+    return await run_fleet(fleet, target, images, run.images, done)
+
+
 def describe(run: Run) -> str:
     """A run in a few words."""
     point = run.point
     what = point.baseline or " ".join(filter(None, (point.kind, point.policy, point.operating_point)))
     quality = f", quality {point.quality}" if point.quality else ""
     devices = f", {point.devices} devices" if point.devices > 1 else ""
-    return f"{point.link}: {what}{quality}{devices}"
+    stream = f", {point.in_flight} in flight" if point.in_flight > 1 else ""
+    return f"{point.link}: {what}{quality}{devices}{stream}"
 
 
 def _progress(console: Console) -> Progress:

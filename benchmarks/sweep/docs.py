@@ -1,6 +1,7 @@
-"""The tables and figures of docs/load.md, from a sweep's log: `python -m overtone.benchmarks.sweep.docs`.
+"""The tables and figures of docs/load.md, from the logs of sweeps: `python -m overtone.benchmarks.sweep.docs`.
 
-Given the results file of a sweep, it is first copied to docs/runs as the log.
+Given the results file of a sweep, it is first copied to docs/runs as the log; with `--streams`, as the log of streams.
+Where there is no log of streams, and none in the other, the page says nothing about them.
 """
 
 import json
@@ -17,6 +18,8 @@ from overtone.benchmarks import pages
 from overtone.benchmarks import plot_style as style
 from overtone.benchmarks.load.baseline import Baseline
 from overtone.benchmarks.markdown import table
+from overtone.benchmarks.sweep.economy import cell, economies, titles
+from overtone.benchmarks.sweep.economy_figure import economy
 from overtone.benchmarks.sweep.figures import timeline
 from overtone.benchmarks.sweep.headline import Figures, Headline, headlines
 from overtone.benchmarks.sweep.link_figures import links
@@ -25,10 +28,20 @@ from overtone.benchmarks.sweep.study import FIXED_POLICIES, ON_DEMAND, OURS, Pol
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 LOG = DOCS / "runs" / "sweep-imagenette.jsonl"
+STREAM_LOG = DOCS / "runs" / "stream-imagenette.jsonl"
 PAGE = DOCS / "load.md"
 DIGITS = 1
 # Enough to look the same, at a third of the bytes.
 PALETTE = 64
+ECONOMY = """### What bytes buy
+
+{table}
+
+Values{against}; explained below. Measured with the checkpoint `{model}` on {processor}, {cores} cores,
+load {load} before the sweep, {when}: {images} images answered, {failed} failed. Energy is computed, see
+`link/radio.py`.
+
+![What bytes buy, by link](images/load-economy.png)"""
 
 
 def keep(results: Path, log: Path) -> None:
@@ -47,8 +60,18 @@ def keep(results: Path, log: Path) -> None:
     log.write_text("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines), "utf-8")
 
 
-def tables(study: Study) -> dict[str, str]:
-    """The tables of the page in Markdown, by name."""
+def streams(study: Study, log: Path) -> Study:
+    """The study that has the streams: of their own log if there is one, else the page's."""
+    return Study(ResultFile(log)) if log.is_file() else study
+
+
+def tables(study: Study, streamed: Study) -> dict[str, str]:
+    """The tables of the page in Markdown, by name.
+
+    Args:
+        study: the sweep.
+        streamed: the one that has streams; if it has none, their section is empty.
+    """
     return {
         "results": table(
             (
@@ -72,6 +95,7 @@ def tables(study: Study) -> dict[str, str]:
             map(_policies, study.policies()),
         ),
         "conditions": _conditions(study),
+        "what bytes buy": _economy(streamed),
     }
 
 
@@ -130,12 +154,42 @@ def _conditions(study: Study) -> str:
     return table(("measured on", ""), rows)
 
 
-def draw(study: Study, folder: Path) -> list[Path]:
-    """The README's figures."""
+def _economy(study: Study) -> str:
+    """A section, because without streams there is nothing to say."""
+    found = economies(study)
+    if not found:
+        return ""
+    contenders = titles(found)
+    rows = [
+        (
+            "" if i else style.link_title(each.link),
+            measure.title,
+            *(cell(each, t, measure) for t in contenders),
+        )
+        for each in found
+        for i, measure in enumerate(each.measures)
+    ]
+    machine, rivals = study.about["machine"], " and over ".join(found[-1].rivals)
+    return ECONOMY.format(
+        table=table(("link", "", *contenders), rows, left=2),
+        against=f", and in brackets over {rivals}" if rivals else "",
+        images=f"{study.images:,}",
+        failed=f"{study.failed:,}",
+        model=study.about["model"],
+        processor=machine["processor"],
+        cores=machine["cores"],
+        load=study.load,
+        when=machine["when"],
+    )
+
+
+def draw(study: Study, streamed: Study, folder: Path) -> list[Path]:
+    """The figures of the README and of the page."""
     written = []
     with TemporaryDirectory() as temporary:
-        for name, make in (("links", links), ("timeline", timeline)):
-            if make(study, Path(temporary)) is not None:
+        makers = (("links", links, study), ("timeline", timeline, study), ("economy", economy, streamed))
+        for name, make, source in makers:
+            if make(source, Path(temporary)) is not None:
                 written.append(folder / f"load-{name}.png")
                 with Image.open(Path(temporary) / f"{name}.png") as image:
                     image.convert("RGB").quantize(PALETTE).save(written[-1], optimize=True)
@@ -146,15 +200,23 @@ def main(
     results: Annotated[
         Path | None, typer.Argument(help="results.jsonl of a sweep, to be kept as the log.")
     ] = None,
+    stream_results: Annotated[
+        Path | None,
+        typer.Option(
+            "--streams", help="results.jsonl of the plan `stream`, to be kept as the log of streams."
+        ),
+    ] = None,
 ) -> None:
     """Write the tables and figures of docs/load.md again."""
 
     def action() -> None:
-        if results is not None:
-            keep(results, LOG)
+        for given, log in ((results, LOG), (stream_results, STREAM_LOG)):
+            if given is not None:
+                keep(given, log)
         study = Study(ResultFile(LOG))
-        pages.fill(PAGE, tables(study))
-        for path in (PAGE, *draw(study, DOCS / "images")):
+        streamed = streams(study, STREAM_LOG)
+        pages.fill(PAGE, tables(study, streamed))
+        for path in (PAGE, *draw(study, streamed, DOCS / "images")):
             print(f"wrote {path}")
 
     command.call("sweep.docs", "bench,train", action)

@@ -10,6 +10,7 @@ from matplotlib.ticker import FuncFormatter, MultipleLocator, NullLocator
 
 from overtone.benchmarks import plot_style as style
 from overtone.benchmarks.load.baseline import Baseline
+from overtone.benchmarks.sweep.economy_figure import economy
 from overtone.benchmarks.sweep.link_figures import links, policies, rates
 from overtone.benchmarks.sweep.study import Pool, Study, knee
 
@@ -30,6 +31,7 @@ def draw(study: Study, folder: Path) -> dict[str, str]:
         "links": links,
         "rates": rates,
         "policies": policies,
+        "economy": economy,
         "accuracy": accuracy,
         "exits": exits,
         "devices": devices,

@@ -1,5 +1,6 @@
 """The headline of a sweep: Overtone beside baselines on the links that matter most."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -78,12 +79,16 @@ def headline(study: Study, link: str) -> Headline | None:
     ours = contenders.pop(OURS, None)
     if ours is None:
         return None
-    jpegs = [title for title in contenders if title.startswith("JPEG") and EQUAL not in title]
-    titles = [max(jpegs, key=lambda title: contenders[title].mean("payload"))] if jpegs else []
-    titles += [title for title in contenders if EQUAL in title]
-    against = tuple(_against(link, ours, title, contenders[title]) for title in titles)
+    against = tuple(_against(link, ours, title, contenders[title]) for title in rivals(contenders))
     on_demand = Figures.of(contenders[ON_DEMAND]) if ON_DEMAND in contenders else None
     return Headline(link, Figures.of(ours), on_demand, against) if against else None
+
+
+def rivals(contenders: Mapping[str, Pool]) -> list[str]:
+    """The titles of the largest JPEG and, if measured, of the baseline of equal accuracy."""
+    jpegs = [title for title in contenders if title.startswith("JPEG") and EQUAL not in title]
+    largest = [max(jpegs, key=lambda title: contenders[title].mean("payload"))] if jpegs else []
+    return largest + [title for title in contenders if EQUAL in title]
 
 
 def _against(link: str, ours: Pool, title: str, theirs: Pool) -> Against:

@@ -1,5 +1,6 @@
 """The report's figures of links: latency of each contender, the same by rate, and the policies."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ GAP = 0.9
 PERCENTILES = (50, 95, 99)
 POLICY_COLOURS = {"on_demand": style.JPEG, "ahead": style.WEBP, "at_once": style.WARM, "auto": style.OURS}
 OFFSET = 0.17
+# The room that the name of a link takes beside the next, as a share of a panel's width.
+NAME_GAP = 0.12
 
 
 def links(study: Study, folder: Path) -> str | None:
@@ -74,12 +77,23 @@ def rates(study: Study, folder: Path) -> str | None:
                 x, y = [rate for rate, _ in line], [pool.latency(percent) for _, pool in line]
                 axes.plot(x, y, **_line_style(title), markersize=4, linewidth=1.8)
             axes.set_xscale("log")
-            axes.set_xticks(list(names), names.values(), rotation=45, ha="right", rotation_mode="anchor")
             axes.xaxis.set_minor_locator(NullLocator())
+            _name_rates(axes, names)
             axes.set_title("median" if percent == 50 else f"p{percent}")
         marks = [Line2D([], [], label=title, markersize=4, **_line_style(title)) for title in lines]
         _legend(figure, marks, ncols=3, handlelength=2.6)
         return style.save(figure, "rates", folder)
+
+
+def _name_rates(axes: Any, names: dict[float, str]) -> None:
+    """A tick at each rate, and the link's name under it, moved aside where the next one is too near."""
+    axes.set_xticks(list(names), [""] * len(names))
+    low, high = (math.log(limit) for limit in axes.get_xlim())
+    places = style.apart([math.log(rate) for rate in names], NAME_GAP * (high - low))
+    below = {"xycoords": ("data", "axes fraction"), "rotation": 45, "rotation_mode": "anchor"}
+    for name, place in zip(names.values(), places, strict=True):
+        at = math.exp(place), 0.0
+        style.note(axes, name, at, (3, -8), ha="right", va="center", color=style.MUTED, **below)
 
 
 def _line_style(title: str) -> dict[str, Any]:

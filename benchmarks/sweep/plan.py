@@ -23,6 +23,7 @@ from overtone.benchmarks.load.baseline import Baseline
 from overtone.benchmarks.load.clients import Kind
 from overtone.edge_client import Policy
 from overtone.link.profiles import PROFILES, link_profile
+from overtone.link.radio import Radio
 
 PLANS = Path(__file__).parent / "plans"
 
@@ -49,7 +50,8 @@ class Point:
     """One thing to measure; empty and 0 are the model's defaults, or do not apply to this kind of device.
 
     `baseline` is what an uploading device sends, as "jpeg-224-75". Each device sends `per_second` images per
-    second, or as fast as they are answered if that is 0.
+    second, or as fast as they are answered if that is 0. With more than one image `in_flight`, there is one device,
+    which sends the next as soon as any is answered.
     """
 
     link: str
@@ -60,6 +62,7 @@ class Point:
     baseline: str = ""
     devices: int = 1
     per_second: float = 0.0
+    in_flight: int = 1
 
 
 @dataclass(frozen=True)
@@ -85,14 +88,18 @@ class Run:
         each = 1.2 * link.rtt + size / link.up.bytes + 0.02 * (1 + point.devices)
         if point.per_second:
             each = max(each, 1 / point.per_second)
-        return 0.5 + 5 * link.rtt + each * (self.warmup + self.images / point.devices)
+        begin, sent = 0.5 + 5 * link.rtt, self.warmup + self.images / point.devices
+        if point.in_flight > 1:
+            each = max(1.1 * size / link.up.bytes, each / point.in_flight, 0.03)
+            sent += 2 * point.in_flight
+        return begin + each * sent
 
 
 class Grid(BaseModel):
     """Every combination of what it lists; options that a kind of device does not have are left out.
 
     Attributes:
-        name: of the figure it is for: `links`, `accuracy` or `devices`.
+        name: of the figure it is for: `links`, `accuracy`, `devices` or `stream`.
         uploads: baselines, as "jpeg-224-75", measured on the same links with as many devices, at the first of
             the operating points.
         images: in each round, shared by the devices.
@@ -100,11 +107,12 @@ class Grid(BaseModel):
         rounds: all points are measured once before any is measured again, so that other load on the machine
             affects them alike.
         warmup: images each device sends before any is counted.
+        in_flight: images that the one device of a `stream` keeps in flight, so that its link is never idle.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: Literal["links", "accuracy", "devices"]
+    name: Literal["links", "accuracy", "devices", "stream"]
     links: tuple[LinkName, ...] = Field(min_length=1)
     kinds: tuple[Literal["session", "one-shot", "rest"], ...] = ("session",)
     policies: tuple[Policy, ...] = ("auto",)
@@ -117,12 +125,27 @@ class Grid(BaseModel):
     each: Annotated[int, Field(ge=0)] = 0
     rounds: Count = 1
     warmup: Annotated[int, Field(ge=0)] = 2
+    in_flight: Count = 1
+
+    @model_validator(mode="after")
+    def _streams_are_of_one_device(self) -> Self:
+        if (self.name == "stream") != (self.in_flight > 1):
+            raise ValueError("in_flight: a stream has more than one image in flight, and no other grid has")
+        if self.name == "stream" and (self.devices != (1,) or self.images_per_second):
+            raise ValueError(
+                "a stream is of one device, and as fast as its link: leave devices and images_per_second out"
+            )
+        return self
 
     def points(self) -> list[Point]:
         """Its points, each once."""
         found: dict[Point, None] = {}
         for link, devices in product(self.links, self.devices):
-            shared: dict[str, Any] = {"devices": devices, "per_second": self.images_per_second}
+            shared: dict[str, Any] = {
+                "devices": devices,
+                "per_second": self.images_per_second,
+                "in_flight": self.in_flight,
+            }
             for kind, policy, operating_point, quality in product(
                 self.kinds, self.policies, self.operating_points, self.qualities
             ):
@@ -151,6 +174,7 @@ class Plan(BaseModel):
         equal: the baseline of equal accuracy, one of the uploads; it is replaced by the one that
             `benchmarks.sweep.iso_accuracy` has found for the model.
         timelines: links on which one escalated image is traced.
+        radios: by link, for energy; instead of those of `overtone.link.radio`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -160,6 +184,7 @@ class Plan(BaseModel):
     images: Count = Field(default=200, validation_alias=IMAGES)
     equal: BaselineName | Literal[""] = ""
     timelines: tuple[LinkName, ...] = ()
+    radios: dict[LinkName, Radio] = Field(default={}, alias="radio")
     grids: tuple[Grid, ...] = Field(min_length=1, alias="grid")
 
     @model_validator(mode="after")
@@ -183,7 +208,7 @@ class Plan(BaseModel):
 
 
 def read(name: str) -> Plan:
-    """A plan from a TOML file, or one of those that come with Overtone (`short`, `full`).
+    """A plan from a TOML file, or one of those that come with Overtone (`short`, `full`, `stream`).
 
     Raises:
         PlanError: there is none, or it cannot be used.

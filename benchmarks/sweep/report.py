@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from overtone.benchmarks import plot_style as style
 from overtone.benchmarks.load.baseline import Baseline
-from overtone.benchmarks.sweep import figures, link_figures
+from overtone.benchmarks.sweep import economy, figures, link_figures
 from overtone.benchmarks.sweep.headline import headlines
 from overtone.benchmarks.sweep.results import ResultFile
 from overtone.benchmarks.sweep.study import KNEE, NEAR, OURS, Study, knee
@@ -47,7 +47,7 @@ def write(file: ResultFile, folder: Path) -> Path:
 
 def content(study: Study) -> dict[str, Any]:
     """The values in the page's template, except the figures."""
-    policies, fleets = study.policies(), study.fleets()
+    policies, fleets, economies = study.policies(), study.fleets(), economy.economies(study)
     names = (name for name in link_figures.POLICY_COLOURS if any(name in each.latency for each in policies))
     contenders = {link: study.contenders(link) for link in study.links}
     return {
@@ -61,8 +61,14 @@ def content(study: Study) -> dict[str, Any]:
         "policies": policies,
         "policy_names": list(names),
         "near": NEAR,
+        "economies": economies,
+        "economy_titles": economy.titles(economies),
+        "cell": economy.cell,
+        "in_flight": sorted({pool.point.in_flight for pool in study.of("stream")}),
+        "full": economy.FULL,
         "fleets": fleets,
         "knee": knee(fleets),
         "knee_factor": KNEE,
+        "measured_links": list(dict.fromkeys((*contenders, *study.links_of("stream")))),
         "profiles": PROFILES,
     }

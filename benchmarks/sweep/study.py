@@ -38,6 +38,10 @@ class Pool:
         """A value per image."""
         return [value for result in self.results for value in result.columns[name]]
 
+    def has(self, name: str) -> bool:
+        """Whether there is such a column in every round; older logs lack some."""
+        return all(name in result.columns for result in self.results)
+
     @property
     def n(self) -> int:
         """Answered images."""
@@ -178,18 +182,22 @@ class Study:
     @property
     def links(self) -> list[str]:
         """Links of the grid `links`, slowest first."""
-        names = {pool.point.link for pool in self.of("links")}
+        return self.links_of("links")
+
+    def links_of(self, grid: str) -> list[str]:
+        """Links of a grid, slowest first."""
+        names = {pool.point.link for pool in self.of(grid)}
         return sorted(names, key=lambda name: PROFILES[name].up.bits)
 
-    def contenders(self, link: str) -> list[tuple[str, Pool]]:
+    def contenders(self, link: str, grid: str = "links") -> list[tuple[str, Pool]]:
         """By title: Overtone (auto, else the first policy measured), the same on demand, and every upload."""
-        mine = self.of("links", link=link, kind="session", operating_point="")
-        mine = mine or self.of("links", link=link, kind="session")
+        mine = self.of(grid, link=link, kind="session", operating_point="")
+        mine = mine or self.of(grid, link=link, kind="session")
         by_policy = {pool.point.policy: pool for pool in reversed(mine)}
         found = [(OURS, by_policy.get("auto", mine[0]))] if mine else []
         if "on_demand" in by_policy and found[0][1] is not by_policy["on_demand"]:
             found.append((ON_DEMAND, by_policy["on_demand"]))
-        uploads = sorted(self.of("links", link=link, kind="upload"), key=lambda pool: pool.mean("payload"))
+        uploads = sorted(self.of(grid, link=link, kind="upload"), key=lambda pool: pool.mean("payload"))
         return found + [(self._title(pool.point.baseline), pool) for pool in uploads]
 
     def _title(self, name: str) -> str:

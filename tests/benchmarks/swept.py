@@ -32,9 +32,16 @@ PLAN: dict[str, Any] = {
             "uploads": ["jpeg-64-20", "jpeg-64-75"],
         },
         {"name": "devices", "links": ["wifi"], "devices": [1, 2, 4], "images_per_second": 1.0},
+        {
+            "name": "stream",
+            "links": ["lte-m"],
+            "kinds": ["session", "rest"],
+            "uploads": ["jpeg-64-75", "webp-64-40"],
+            "in_flight": 8,
+        },
     ],
 }
-SAMPLE = Sample(100.0, 5.0, "low", 1, True, 900, [900, 0], 1000, 60, 1.23456, 20.0)
+SAMPLE = Sample(100.0, 5.0, "low", 1, True, 900, [900, 0], 1000, 60, 1.23456, 20.0, 1100, 164)
 STAGES: tuple[Stage, ...] = ("low", "low", "high", "low", "low")
 # Milliseconds of the fastest image, by policy.
 LATENCY = {"auto": 104.0, "on_demand": 150.0, "ahead": 110.0, "at_once": 100.0, "": 400.0}
@@ -45,7 +52,8 @@ def samples(run: Run) -> list[Sample]:
     base = LATENCY[point.policy] * (1.0 if point.devices < 4 else 3.0)
     payload = 4000 if point.baseline else 900 + 100 * point.quality
     more = 300 if point.policy not in ("", "on_demand") else 0
-    common = replace(SAMPLE, payload=payload, by_layer=[payload - more, more], up=payload + 100)
+    sizes = {"payload": payload, "by_layer": [payload - more, more], "up": payload + 100}
+    common = replace(SAMPLE, **sizes, wire_up=payload + 200)
     return [
         replace(common, latency_ms=base + i, correct=i % 5 != 0, stage=stage, layers=1 + (stage == "high"))
         for i, stage in enumerate(STAGES)
@@ -84,7 +92,9 @@ def swept(folder: Path) -> ResultFile:
         }
     )
     for run in plan.runs():
-        file.add(Result.of(run.key(""), run, FleetResult(samples(run), [], 2.0, 330.0, 185.0, 0.1)).line())
+        seconds = 4.0 if run.point.baseline else 2.0
+        found = FleetResult(samples(run), [], seconds, 330.0, 185.0, 0.1)
+        file.add(Result.of(run.key(""), run, found).line())
     phases = [[f"{name} 1" if name != "up" else "layer 1 up", 10.0] for name in PHASE_COLOURS]
     file.add({"type": TIMELINE, "key": "t", "link": "lte-m", "phases": phases, "bytes": [900, 1200, 500]})
     return file

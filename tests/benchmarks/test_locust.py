@@ -14,9 +14,9 @@ from overtone.benchmarks.load.statistics import Statistics, lines, summary
 from overtone.benchmarks.server import Server
 
 LOCUSTFILE = Path(__file__).parents[2] / "benchmarks" / "locustfile.py"
-LOW = Sample(120.0, 5.0, "low", 1, True, 900, [900, 0, 0], 1000, 60, 1.0, 20.0)
-FILE = Sample(120.0, 5.0, "low", 0, True, 900, [], 1000, 60, 1.0, 20.0)
-HIGH = Sample(260.0, 5.0, "high", 3, False, 2100, [900, 500, 700], 2300, 120, 2.0, 40.0)
+LOW = Sample(120.0, 5.0, "low", 1, True, 900, [900, 0, 0], 1000, 60, 1.0, 20.0, 1104, 164)
+FILE = Sample(120.0, 5.0, "low", 0, True, 900, [], 1000, 60, 1.0, 20.0, 1104, 164)
+HIGH = Sample(260.0, 5.0, "high", 3, False, 2100, [900, 500, 700], 2300, 120, 2.0, 40.0, 2508, 276)
 pytestmark = pytest.mark.timeout(600)
 
 

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from overtone.benchmarks.load.baseline import Baseline
-from overtone.benchmarks.sweep.plan import PLANS, PlanError, Point, read
+from overtone.benchmarks.sweep.plan import PLANS, Plan, PlanError, Point, read
+from overtone.link.radio import Radio
 
 PLAN = """
 title = "Of a test"
@@ -71,6 +72,13 @@ def test_a_key_depends_on_everything_that_is_measured(tmp_path: Path) -> None:
         (('title = "Of a test"', ""), "title: Field required"),
         (("[[grid]]", "[[grid"), "not TOML"),
         (("[[grid]]", 'equal = "webp-64-40"\n[[grid]]'), "equal: webp-64-40 is none of the uploads"),
+        (
+            ("rounds = 2", "in_flight = 8"),
+            "a stream has more than one image in flight, and no other grid has",
+        ),
+        (('"links"', '"stream"'), "a stream has more than one image in flight"),
+        (('"links"', '"stream"\nin_flight = 8\ndevices = [2]'), "a stream is of one device"),
+        (("rounds = 2", "[radio.lte-m]\nsending = -1"), "radio.lte-m"),
     ],
 )
 def test_a_bad_plan_is_one_line(tmp_path: Path, change: tuple[str, str], complaint: str) -> None:
@@ -80,8 +88,24 @@ def test_a_bad_plan_is_one_line(tmp_path: Path, change: tuple[str, str], complai
     assert "\n" not in str(error.value)
 
 
+def test_a_stream_is_of_one_device_with_many_images_in_flight(tmp_path: Path) -> None:
+    stream = PLAN.replace('"links"', '"stream"') + "in_flight = 8"
+    runs = read(plan(tmp_path, stream)).runs()
+    assert {run.point.in_flight for run in runs} == {8}
+    # Filling the link takes images too, and those that fill it are sent in addition.
+    alone = {run.point.link: run for run in read(plan(tmp_path)).runs()}
+    assert all(0 < run.estimated_seconds < alone[run.point.link].estimated_seconds * 3 for run in runs)
+
+
+def test_a_plan_may_have_radios_of_its_own(tmp_path: Path) -> None:
+    figures = "sending = 700\nreceiving = 100\nconnected = 60\ntail = 5\n"
+    found = read(plan(tmp_path, f"{PLAN}\n[radio.lte-m]\n{figures}"))
+    assert found.radios == {"lte-m": Radio(700, 100, 60, 5)}
+    assert Plan.model_validate(found.model_dump(mode="json", by_alias=True)) == found
+
+
 def test_the_bundled_plans_can_be_read() -> None:
-    assert sorted(path.stem for path in PLANS.glob("*.toml")) == ["full", "short"]
-    assert read("full").equal == read("short").equal
-    with pytest.raises(PlanError, match="give a TOML file, or one of full, short"):
+    assert sorted(path.stem for path in PLANS.glob("*.toml")) == ["full", "short", "stream"]
+    assert read("full").equal == read("short").equal == read("stream").equal
+    with pytest.raises(PlanError, match="give a TOML file, or one of full, short, stream"):
         read("medium")

@@ -29,9 +29,9 @@ def words(file: ResultFile, folder: Path) -> str:
 def test_the_page(file: ResultFile, tmp_path: Path) -> None:
     page = words(file, tmp_path)
     # It needs no other file.
-    assert page.count("<svg") == 7
+    assert page.count("<svg") == 8
     assert not re.search(r"""(src|href)=["'](?!#)|@import|url\((?!#)|<script""", page)
-    for name in ("links", "rates", "policies", "accuracy", "exits", "devices", "timeline"):
+    for name in ("links", "rates", "policies", "economy", "accuracy", "exits", "devices", "timeline"):
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     for words_of_it in (
         "Of &lt;tests&gt;",
@@ -41,6 +41,9 @@ def test_the_page(file: ResultFile, tmp_path: Path) -> None:
         "Auto is within 5% of the best policy on every link",
         "Up to <strong>2</strong> devices",
         "as the plan states, untested",
+        "<td>images per second, computed for a full link</td><td>34.1 (×3.82, ×3.82)</td>",
+        "over the value of WebP, equal accuracy, and over that of JPEG 64 px q75.",
+        "A stream keeps 8 images in flight",
     ):
         assert words_of_it in page
 
@@ -123,22 +126,39 @@ def test_the_docs_have_its_tables_and_figures(file: ResultFile, tmp_path: Path) 
     kept = ResultFile(log)
     assert len(kept.results()) == len(file.results()) - 1
     assert kept.results()[0].columns["queue_ms"] == [1.2] * 5
-    tables = docs.tables(Study(kept))
+    tables = docs.tables(Study(kept), Study(kept))
     assert "| LTE-M · 300 kbit/s, 120 ms | **Overtone** | 106 ms |" in tables["results"]
     assert "| ×0.35 | ×0.35 |" in tables["results"]
     assert (
         "| 152 ms, 1,000 | 112 ms, 1,000 | **102 ms, 1,000** | 106 ms, 1,000 | +3.9% |" in tables["policies"]
     )
-    names = [path.name for path in docs.draw(Study(kept), tmp_path)]
-    assert names == ["load-links.png", "load-timeline.png"]
+    assert "|  | mJ, with the tail | 923 (×0.93, ×0.93) |" in tables["what bytes buy"]
+    names = [path.name for path in docs.draw(Study(kept), Study(kept), tmp_path)]
+    assert names == ["load-links.png", "load-timeline.png", "load-economy.png"]
     with pytest.raises(ValueError, match="no such file"):
         docs.keep(tmp_path / "none.jsonl", log)
 
 
-def test_the_kept_page_has_the_tables_of_its_log() -> None:
-    tables = docs.tables(Study(ResultFile(docs.LOG)))
+def test_without_streams_the_docs_say_nothing_of_them(file: ResultFile, tmp_path: Path) -> None:
+    study = Study(file)
+    study.pools = {key: pool for key, pool in study.pools.items() if key[0] != "stream"}
+    assert docs.tables(study, study)["what bytes buy"] == ""
+    assert [path.name for path in docs.draw(study, study, tmp_path)] == [
+        "load-links.png",
+        "load-timeline.png",
+    ]
+    # Their own log is used if there is one.
+    assert docs.streams(study, tmp_path / "none.jsonl") is study
+    assert docs.streams(study, file.path).links_of("stream") == ["lte-m"]
+
+
+def test_the_kept_page_has_the_tables_of_its_logs() -> None:
+    study = Study(ResultFile(docs.LOG))
+    streamed = docs.streams(study, docs.STREAM_LOG)
+    tables = docs.tables(study, streamed)
     assert docs.PAGE.read_text("utf-8") == pages.filled(docs.PAGE, tables), f"run python -m {docs.__name__}"
-    for name in ("load-links.png", "load-timeline.png"):
+    names = ["load-links.png", "load-timeline.png"] + ["load-economy.png"] * bool(streamed.links_of("stream"))
+    for name in names:
         assert (docs.DOCS / "images" / name).stat().st_size <= LARGEST
 
 
