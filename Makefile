@@ -18,7 +18,7 @@ help: ## This list
 venv: $(READY) ## A virtual environment with everything in it
 
 # The C extension is built here where there is a compiler; without one the coder in numpy does its work.
-$(READY): pyproject.toml setup.py frequency/_coder.c constraints.txt
+$(READY): pyproject.toml setup.py frequency/_coder.c frequency/coder.c frequency/coder.h constraints.txt
 	@test -n "$(PYTHON)" || { echo "Overtone needs Python 3.11 or newer: make PYTHON=/path/to/python3"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt setuptools

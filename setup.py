@@ -9,8 +9,8 @@ setup(
     ext_modules=[
         Extension(
             "overtone.frequency._coder",
-            ["overtone/frequency/_coder.c"],
-            depends=["overtone/frequency/_coder.c"],
+            ["overtone/frequency/_coder.c", "overtone/frequency/coder.c"],
+            depends=["overtone/frequency/coder.h"],
             optional=True,
             py_limited_api=True,
         )

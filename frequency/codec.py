@@ -141,20 +141,17 @@ def _payload(
     """The payload of a layer, given what is known after 0, 1, ... layers."""
     below, values = known[layer], known[layer + 1]
     coded = values[profile.channels_of(layer)]
-    profile_id = profile.id
-    check = checksum(layer, quality, profile_id, sizes, [below, coded])
-    before = values[: profile.channels_of(layer).start or 0]
-    body = coder.encode_band(np.concatenate([before, coded]), profile.plan(layer, quality), check & 0xFFFF)
-    return write_header(layer, quality, check >> 16, profile_id, sizes) + body
+    check = checksum(layer, quality, profile.id, sizes, [below, coded])
+    body = coder.encode_layer(below, coded, profile.plan(layer, quality), check & 0xFFFF)
+    return write_header(layer, quality, check >> 16, profile.id, sizes) + body
 
 
 def _decode_layer(payload: bytes, header: Header, below: Values, profile: Profile) -> Values:
     channels = profile.channels_of(header.layer)
-    before = below[: channels.start or 0]
     plan = profile.plan(header.layer, header.quality)
-    coded, check = coder.decode_band(payload[header.length :], before, plan)
+    coded, check = coder.decode_layer(payload[header.length :], below, plan)
     expected = checksum(header.layer, header.quality, profile.id, header.sizes, [below, coded])
     if expected != header.check << 16 | check:
         hint = ", or it belongs to another image or profile" if header.layer else ""
         raise PayloadError(f"damaged payload: the checksum is wrong{hint}")
-    return np.concatenate([before, coded, below[channels.stop :]])
+    return np.concatenate([below[: channels.start or 0], coded, below[channels.stop :]])

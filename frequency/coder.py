@@ -1,4 +1,4 @@
-"""The entropy coder of a band: in C where the extension was built, else in numpy. Both write the same bytes.
+"""The entropy coder of a layer: in C where the extension was built, else in numpy. Both write the same bytes.
 
 With `OVERTONE_PURE=1` in the environment, numpy is used even where the extension was built.
 """
@@ -21,37 +21,42 @@ except ImportError:
 else:
     accelerated = True
 
+Planes = NDArray[np.int16]
 
-def encode_band(planes: NDArray[np.int16], plan: CodingPlan, check: int) -> bytes:
-    """The body that codes the plan's channels, which are the last of int16[C, h, w].
 
-    The channels before them are known to the decoder. `check` is a number of 16 bits that the decoder gets back.
+def encode_layer(known: Planes, coded: Planes, plan: CodingPlan, check: int) -> bytes:
+    """The body that codes the channels of a layer, int16[C, h, w].
+
+    `known` int16[K, h, w] are the planes that the decoder knows; where the layer refines, those of its channels are
+    coarse and counted in coarse steps. `check` is a number of 16 bits that the decoder gets back.
     """
-    return encode_in_c(planes, plan, check) if accelerated else stream.encode_band(planes, plan, check)
+    return encode_in_c(known, coded, plan, check) if accelerated else stream.encode_layer(known, coded, plan, check)
 
 
-def decode_band(body: bytes, known: NDArray[np.int16], plan: CodingPlan) -> tuple[NDArray[np.int16], int]:
-    """The inverse of `encode_band`: the plan's channels int16[C, h, w], and the check.
+def decode_layer(body: bytes, known: Planes, plan: CodingPlan) -> tuple[Planes, int]:
+    """The inverse of `encode_layer`: the layer's channels int16[C, h, w], and the check.
 
     Raises:
-        PayloadError: `encode_band` cannot have written this.
+        PayloadError: `encode_layer` cannot have written this.
     """
-    return decode_in_c(body, known, plan) if accelerated else stream.decode_band(body, known, plan)
+    return decode_in_c(body, known, plan) if accelerated else stream.decode_layer(body, known, plan)
 
 
-def encode_in_c(planes: NDArray[np.int16], plan: CodingPlan, check: int) -> bytes:
-    """`stream.encode_band`, in C."""
-    _, height, width = planes.shape
-    return _coder.encode(plan.packed, np.ascontiguousarray(planes), height, width, check)
+def encode_in_c(known: Planes, coded: Planes, plan: CodingPlan, check: int) -> bytes:
+    """`stream.encode_layer`, in C."""
+    _, height, width = coded.shape
+    return _coder.encode(
+        plan.packed, np.ascontiguousarray(known), np.ascontiguousarray(coded), height, width, check
+    )
 
 
-def decode_in_c(body: bytes, known: NDArray[np.int16], plan: CodingPlan) -> tuple[NDArray[np.int16], int]:
-    """`stream.decode_band`, in C."""
+def decode_in_c(body: bytes, known: Planes, plan: CodingPlan) -> tuple[Planes, int]:
+    """`stream.decode_layer`, in C."""
     _, height, width = known.shape
     if len(body) > stream.max_body_bytes(len(plan.channels), height * width):
-        raise PayloadError("damaged payload: too long for its band")
+        raise PayloadError("damaged payload: too long for its layer")
     try:
-        band, check = _coder.decode(plan.packed, np.ascontiguousarray(known), body, height, width)
+        coded, check = _coder.decode(plan.packed, np.ascontiguousarray(known), body, height, width)
     except ValueError as error:
         raise PayloadError(f"damaged payload: {error}") from None
-    return np.frombuffer(band, dtype=np.int16).reshape(-1, height, width).copy(), check
+    return np.frombuffer(coded, dtype=np.int16).reshape(-1, height, width).copy(), check

@@ -1,4 +1,4 @@
-"""A coding plan: the tables of one band at one quality, prepared for both implementations of the coder."""
+"""A coding plan: the tables of one layer at one quality, prepared for both implementations of the coder."""
 
 from array import array
 from dataclasses import dataclass
@@ -6,18 +6,13 @@ from functools import cached_property
 from itertools import accumulate
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
+from overtone.frequency.features import Tap
 from overtone.frequency.frequency_tables import Table
 
-
-class Tap(NamedTuple):
-    """A feature of a channel (see `neighbours`) and its weight in 1024ths of a step.
-
-    `source` is the number of that channel, counted through low and then high.
-    """
-
-    source: int
-    feature: int
-    weight: int
+Weights = NDArray[np.int16]
 
 
 class Model(NamedTuple):
@@ -27,33 +22,70 @@ class Model(NamedTuple):
     starts: tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ChannelPlan:
-    """How one channel is coded.
+    """How one channel is coded; H is the number of hidden units.
 
-    `tables` holds, for each context, the number of a table in the bank. `empty` is the probability, in 16384ths,
-    that the channel holds nothing but zeros. `lift` and `floor` belong to the spread, see `tables.Tables`.
+    Attributes:
+        empty: the probability, in 16384ths, that the layer says nothing about the channel: all values are 0, or none
+            is refined away from the middle.
+        ratios: for each plane, 1024 times its unit over the channel's.
+        taps: the T features.
+        centre: the weight of each feature in the centre, in 1024ths.
+        globals: the G planes whose activity in the whole image the network reads.
+        bias: int16[H].
+        tap_weights: int16[T, 2, H], for positive and for negative features.
+        centre_weights: int16[2, H], for a positive and for a negative centre.
+        other_weights: int16[3 + G, H], for row, column, activity of the rows above, and activity of the planes.
+        output_weights: int16[3, H].
+        output_bias: of shift, spread and shape.
     """
 
-    centre: tuple[Tap, ...]
-    spread: tuple[Tap, ...]
-    lift: int
-    floor: int
     empty: int
-    tables: tuple[int, ...]
+    ratios: tuple[int, ...]
+    taps: tuple[Tap, ...]
+    centre: tuple[int, ...]
+    globals: tuple[int, ...]
+    bias: Weights
+    tap_weights: Weights
+    centre_weights: Weights
+    other_weights: Weights
+    output_weights: Weights
+    output_bias: tuple[int, ...]
+
+    @property
+    def units(self) -> int:
+        """H."""
+        return len(self.bias)
+
+    @property
+    def weights(self) -> Weights:
+        """All weights in one piece, as the C coder reads them."""
+        parts = (self.bias, self.tap_weights, self.centre_weights, self.other_weights, self.output_weights)
+        return np.concatenate([part.ravel() for part in parts])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CodingPlan:
     """How the channels from number `first` on are coded.
 
-    `dc` says of every channel, from number 0 to the last one coded, whether it is a DC channel.
+    `known` is how many planes are known before; where the layer refines, those of the channels that it codes are
+    among them. `dc` says of every plane, known or coded, whether it is a DC channel. `contexts` holds, for each
+    context, the number of a table in the bank.
     """
 
     first: int
+    known: int
+    refines: bool
     dc: tuple[bool, ...]
     channels: tuple[ChannelPlan, ...]
+    contexts: tuple[int, ...]
     bank: tuple[Table, ...]
+
+    @property
+    def planes(self) -> int:
+        """How many planes there are, known or coded."""
+        return len(self.dc)
 
     @cached_property
     def models(self) -> tuple[Model, ...]:
@@ -62,12 +94,16 @@ class CodingPlan:
 
     @cached_property
     def packed(self) -> bytes:
-        """The whole plan as 32-bit integers of this machine, which is how the C extension takes it."""
-        numbers = [self.first, len(self.channels), *map(int, self.dc), len(self.bank)]
+        """The whole plan as 32-bit integers of this machine and then all weights as 16-bit ones, for the C coder."""
+        numbers = [self.first, self.known, int(self.refines), self.planes, *map(int, self.dc)]
+        numbers += [len(self.channels), len(self.bank)]
         for table in self.bank:
             numbers += [len(table), *table]
+        numbers += self.contexts
         for c in self.channels:
-            numbers += [c.lift, c.floor, c.empty, *c.tables]
-            for taps in (c.centre, c.spread):
-                numbers += [len(taps), *(number for tap in taps for number in tap)]
-        return array("i", numbers).tobytes()
+            numbers += [c.empty, c.units, *c.ratios, len(c.taps)]
+            for tap, weight in zip(c.taps, c.centre, strict=True):
+                numbers += [*tap, weight]
+            numbers += [len(c.globals), *c.globals, *c.output_bias]
+        weights = np.concatenate([c.weights for c in self.channels])
+        return array("i", [len(numbers) + 1, *numbers]).tobytes() + weights.tobytes()

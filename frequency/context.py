@@ -1,48 +1,54 @@
-"""Contexts: what is known of a coefficient before it is coded, and which table that selects.
+"""Contexts: what a channel's network says of a block before it is coded, and which table that selects.
 
-Two weighted sums of features (see `neighbours`), in 1024ths of the channel's step, describe a coefficient: its
-`centre` predicts the value, its `spread` predicts how far the value will be from the centre. What is coded is
-the residual, the difference from the integer nearest to the centre. Where the centre lies below that integer,
-the residual's sign is flipped, so that the centre always lies on the positive side. The context is one of 20
-levels of the spread combined with one of 4 levels of the distance between the centre and that integer.
+A weighted sum of the features (see `features`) predicts the value: it is the linear part of the `centre`, in 1024ths
+of a step. A small network reads the codes of all features and of that sum, and has three outputs: a `shift` of the
+centre, in units of the spread; the logarithm of the `spread`, which says how far from the centre the value will be;
+and the `shape` of the distribution. Its hidden units are max(0, sum), in 16-bit arithmetic that wraps around.
+
+What is coded is the residual, the difference from the integer nearest to the centre. Where the centre lies below that
+integer, the residual's sign is flipped, so that the centre always lies on the positive side. A refinement codes the
+residual from the coarse value instead, which is -1, 0 or 1. The context is one of 32 levels of the spread combined
+with one of 3 shapes and with one of 6 levels of the distance between the centre and that integer; of 12 where values
+are refined.
 """
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from overtone.frequency.coding_plan import ChannelPlan, Tap
-from overtone.frequency.neighbours import Wide, causal_neighbours, feature_reader
-
-SCALE_BITS: Final = 10
-ONE: Final = 1 << SCALE_BITS
-LIMIT: Final = 1 << 15 + SCALE_BITS  # keeps a centre within int16
-LIFT_BITS: Final = 6
-SPREADS: Final = (
-    10,
-    20,
-    36,
-    56,
-    82,
-    123,
-    174,
-    246,
-    348,
-    492,
-    696,
-    973,
-    1434,
-    2150,
-    3584,
-    5600,
-    8700,
-    13500,
-    21000,
+from overtone.frequency.coding_plan import ChannelPlan
+from overtone.frequency.features import (
+    CENTRE_PLACE,
+    MAX_FEATURE,
+    ONE,
+    PLACES,
+    SCALE_BITS,
+    Wide,
+    activity,
+    causal,
+    code,
+    predicted,
+    refined,
+    surrounding,
 )
-OFFSETS: Final = (51, 154, 307)
-OFFSET_LEVELS: Final = len(OFFSETS) + 1
-CONTEXTS: Final = (len(SPREADS) + 1) * OFFSET_LEVELS
+
+LEVELS: Final = 32
+SHAPES: Final = 3
+OFFSET_LEVELS: Final = 6
+REFINED_OFFSET_LEVELS: Final = 12
+LIMIT: Final = 1 << 24  # keeps a centre within int16
+MAX_SHIFT: Final = 4 << SCALE_BITS
+WEIGHT_BITS: Final = 5  # output weights are in 32nds
+LEVEL_BITS: Final = 8  # four levels in a unit of the network's output
+# The spread of each level in 1024ths of a step: 1024 exp(0.2 (level + 0.5) - 3.2).
+SPREADS: Final = (
+    46, 56, 69, 84, 103, 125, 153, 187, 228, 279, 341, 416, 508, 621, 758, 926,
+    1132, 1382, 1688, 2062, 2518, 3076, 3757, 4589, 5605, 6846, 8361, 10213, 12474, 15235, 18609, 22728,
+)  # fmt: skip
+
+Planes = NDArray[np.int16]
 
 
 class Context(NamedTuple):
@@ -53,45 +59,138 @@ class Context(NamedTuple):
     flipped: NDArray[np.bool_]
 
 
-def context(planes: NDArray[np.int16], number: int, plan: ChannelPlan, dc: tuple[bool, ...]) -> Context:
-    """The contexts of all blocks of planes[number], of int16[..., P, h, w]."""
-    centre, spread = weighted_sums(planes, number, plan, dc, own=True)
-    return context_of(centre, spread + plan.floor, plan.lift)
+def contexts(refines: bool) -> int:
+    """How many contexts there are."""
+    return LEVELS * SHAPES * (REFINED_OFFSET_LEVELS if refines else OFFSET_LEVELS)
 
 
-def weighted_sums(
-    planes: NDArray[np.int16], number: int, plan: ChannelPlan, dc: tuple[bool, ...], *, own: bool
-) -> tuple[Wide, Wide]:
-    """Centre and spread int64[..., h, w], without the constants.
+def context(
+    planes: Planes, number: int, plan: ChannelPlan, dc: tuple[bool, ...], coarse: Planes | None
+) -> Context:
+    """The contexts of all blocks of planes[number], of int16[..., P, h, w].
 
-    Without `own`, only the features of other channels are counted in.
+    Where the channel is refined, `coarse` int16[..., h, w] are its coarse values, in units of the fine ones.
     """
-    shape = planes.shape[:-3] + planes.shape[-2:]
-    centre, spread = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
-    sources = {t.source for t in (*plan.centre, *plan.spread)}
-    for source in sorted(sources if own else sources - {number}):
-        read = feature_reader(planes[..., source, :, :], source == number, dc[source])
-        for tap in _of(source, plan.centre):
-            centre += tap.weight * read(tap.feature)
-        for tap in _of(source, plan.spread):
-            spread += tap.weight * np.abs(read(tap.feature))
-    if own and dc[number]:
-        centre += causal_neighbours(planes[..., number, :, :])["med"] << SCALE_BITS
-    return centre, spread
+    own = planes[..., number, :, :]
+    found = features(planes, number, plan, dc, coarse)
+    base: Wide = np.zeros(own.shape, np.int64)
+    centre, hidden = base.copy(), other_sums(planes, number, plan, dc, coarse)
+    if found:
+        ratios = [plan.ratios[source] for source, _ in plan.taps]
+        centre = linear_centre(found, plan.centre)
+        hidden = hidden + tap_sums(found, ratios, plan.tap_weights)
+    if coarse is not None:
+        base = coarse.astype(np.int64)
+        centre -= 0 if dc[number] else base << SCALE_BITS
+    elif dc[number]:
+        base = predicted(own)
+    return decide(centre, hidden, base, plan, coarse is not None)
 
 
-def context_of(centre: Wide, spread: Wide, lift: int) -> Context:
-    """Contexts of centres and spreads; `lift`, times how far the centre is from zero, is yet to be added."""
-    centre = np.clip(centre, -LIMIT, LIMIT)
-    spread = spread + (lift * np.abs(centre) >> LIFT_BITS)
-    nearest = centre + ONE // 2 >> SCALE_BITS
+def features(
+    planes: Planes, number: int, plan: ChannelPlan, dc: tuple[bool, ...], coarse: Planes | None
+) -> list[Wide]:
+    """The features int64[..., h, w] of all taps."""
+    own = planes[..., number, :, :]
+    readers = {s: surrounding(planes[..., s, :, :]) for s in {s for s, _ in plan.taps} - {number}}
+    references = {s: read(CENTRE_PLACE) if dc[s] else 0 for s, read in readers.items()}
+    if coarse is None:
+        readers[number], references[number] = causal(own), predicted(own) if dc[number] else 0
+    else:
+        readers[number], references[number] = refined(coarse, own), coarse if dc[number] else 0
+    found = []
+    for source, place in plan.taps:
+        feature = np.clip(readers[source](place) - references[source], -MAX_FEATURE, MAX_FEATURE)
+        if source == number and coarse is None:
+            feature[..., : -PLACES[place][0], :] *= PLACES[place][0] == 0
+        found.append(feature)
+    return found
+
+
+def linear_centre(found: Sequence[Wide], weights: Sequence[int]) -> Wide:
+    """The weighted sum of features int64[...]."""
+    return sum((w * f for w, f in zip(weights, found, strict=True)), start=np.zeros_like(found[0]))
+
+
+def tap_sums(found: Sequence[Wide], ratios: Sequence[int], weights: NDArray[np.int16]) -> Wide:
+    """What T features int64[...] add to the hidden units: int64[..., H]; weights are int16[T, 2, H]."""
+    codes = [signed_code(feature, ratio) for feature, ratio in zip(found, ratios, strict=True)]
+    return split_product(np.stack(codes, -1), weights)
+
+
+def signed_code(feature: Wide, ratio: int) -> Wide:
+    """The code of a feature with the feature's sign; `ratio` is 1024 times its unit over the channel's."""
+    return np.sign(feature) * code(np.abs(feature) * ratio)
+
+
+def split_product(codes: Wide, weights: NDArray[np.int16]) -> Wide:
+    """Codes [..., T] times weights [T, 2, H], those for positive codes and those for negative ones."""
+    both = np.concatenate([np.maximum(codes, 0), np.maximum(-codes, 0)], axis=-1).astype(np.float64)
+    stacked = np.concatenate([weights[:, 0], weights[:, 1]]).astype(np.float64)
+    # All these integers, and their sums, are small enough for float64 to be exact in any order.
+    return (both @ stacked).astype(np.int64)
+
+
+def other_sums(
+    planes: Planes, number: int, plan: ChannelPlan, dc: tuple[bool, ...], coarse: Planes | None
+) -> Wide:
+    """What position and activity add to the hidden units, bias included: int64[..., h, w, H]."""
+    *leading, _, height, width = planes.shape
+    own = planes[..., number, :, :]
+    row, column, above, *seen = plan.other_weights.astype(np.int64)
+    found = plan.bias + np.multiply.outer(row_codes(height), row)[:, None, :]
+    found = found + np.multiply.outer(column_codes(width), column)
+    if coarse is None:
+        before = np.cumsum(activity(own, dc[number]), axis=-1)[..., :-1]
+        means = ONE * before // (width * np.arange(1, height))
+        codes = np.concatenate([np.zeros((*leading, 1), np.int64), code(means)], axis=-1)
+        found = found + (codes[..., None] * above)[..., None, :]
+    for source, weights in zip(plan.globals, seen, strict=True):
+        plane = coarse if source == number and coarse is not None else planes[..., source, :, :]
+        codes = activity_code(plane, plan.ratios[source], dc[source])
+        found = found + (codes[..., None] * weights)[..., None, None, :]
+    return np.broadcast_to(found, (*leading, height, width, plan.units))
+
+
+def row_codes(height: int) -> Wide:
+    """From 0 for the first row up to 63 for the last one."""
+    return 64 * np.arange(height) // height
+
+
+def column_codes(width: int) -> Wide:
+    """From 0 in the middle up to 63 at the edges."""
+    return 64 * np.abs(2 * np.arange(width) + 1 - width) // width
+
+
+def activity_code(plane: Planes, ratio: int, dc: bool) -> Wide:
+    """The code of the mean activity of planes [..., h, w]."""
+    blocks = plane.shape[-1] * plane.shape[-2]
+    return code(activity(plane, dc).sum(axis=-1) * ratio // blocks)
+
+
+def decide(centre: Wide, hidden: Wide, base: Wide, plan: ChannelPlan, refines: bool) -> Context:
+    """Contexts from the linear part of the centre, relative to `base`, and the sums int64[..., H] so far."""
+    codes = np.sign(centre) * code(np.abs(centre))
+    hidden = hidden + split_product(codes[..., None], plan.centre_weights[None])
+    units = np.maximum(hidden.astype(np.int16), 0).astype(np.float64)
+    outputs = (units @ plan.output_weights.T.astype(np.float64)).astype(np.int64) >> WEIGHT_BITS
+    shift, spread, shape = np.moveaxis(outputs + plan.output_bias, -1, 0)
+    level = np.clip(spread >> LEVEL_BITS, 0, LEVELS - 1)
+    moved = np.clip(shift, -MAX_SHIFT, MAX_SHIFT) * np.array(SPREADS)[level] >> SCALE_BITS
+    centre = np.clip(centre + moved, -LIMIT, LIMIT)
+    shape = np.clip(shape >> SCALE_BITS, 0, SHAPES - 1)
+    nearest: Wide = np.zeros_like(centre) if refines else centre + ONE // 2 >> SCALE_BITS
     offset = centre - (nearest << SCALE_BITS)
-    number = np.searchsorted(SPREADS, spread, side="right") * OFFSET_LEVELS
-    number += np.searchsorted(OFFSETS, np.abs(offset), side="right")
-    return Context(number, nearest, offset < 0)
+    away = np.abs(offset)
+    if refines:
+        offset_level = np.minimum(away >> 7, REFINED_OFFSET_LEVELS - 1)
+    else:
+        offset_level = np.minimum(away * OFFSET_LEVELS >> SCALE_BITS - 1, OFFSET_LEVELS - 1)
+    count = REFINED_OFFSET_LEVELS if refines else OFFSET_LEVELS
+    return Context((level * SHAPES + shape) * count + offset_level, base + nearest, offset < 0)
 
 
-def map_residual(plane: NDArray[np.int16], known: Context) -> Wide:
+def map_residual(plane: Planes, known: Context) -> Wide:
     """Residuals as numbers from 0 to 65535: 0, -1, 1, -2 ... become 0, 1, 2, 3 ...
 
     The numbers are small where the centre was a good prediction. Residuals wrap modulo 2^16, so any int16 can be
@@ -100,7 +199,3 @@ def map_residual(plane: NDArray[np.int16], known: Context) -> Wide:
     residual = plane - known.nearest
     wrapped = np.where(known.flipped, -residual, residual).astype(np.int16).astype(np.int64)
     return np.where(wrapped < 0, -2 * wrapped - 1, 2 * wrapped)
-
-
-def _of(source: int, taps: tuple[Tap, ...]) -> list[Tap]:
-    return [t for t in taps if t.source == source]

@@ -2,7 +2,7 @@
 
 A table of n entries describes n - 1 symbols, which stand for the numbers 0 to n - 2 (see
 `context.map_residual`), and a last symbol, the escape, which stands for every number from n - 1 on. The entries
-are positive integers that sum to 16384. All contexts of all channels and qualities share at most 64 tables,
+are positive integers that sum to 16384. All contexts of a layer share at most 93 tables,
 called the bank.
 """
 
@@ -18,7 +18,7 @@ BITS: Final = 14
 TOTAL: Final = 1 << BITS
 MIN_LENGTH: Final = 2
 MAX_LENGTH: Final = 64
-MAX_TABLES: Final = 64
+MAX_TABLES: Final = 93
 # After an escape, four bits say how many more bits follow.
 ESCAPE_BITS: Final = 4
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from overtone.frequency.errors import PayloadError
 from overtone.frequency.varint import read_varint, write_varint
 
-VERSION: Final = 2
+VERSION: Final = 3
 MAX_LAYERS: Final = 8
 SHORT_BYTES: Final = 4
 FIRST_BYTES: Final = 8  # and the varints

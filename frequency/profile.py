@@ -65,6 +65,7 @@ class Profile:
         name: str = "uniform",
         low: tuple[int, ...] = LOW,
         high: tuple[int, ...] = HIGH,
+        ladder: tuple[Layer, ...] = TWO_LAYERS,
     ) -> Self:
         """A profile that needs no images: qualities 1 to n with one step for all channels, and prior tables.
 
@@ -80,8 +81,9 @@ class Profile:
             qualities=tuple(range(1, len(each) + 1)),
             quality=len(each) // 2 + 1,
             steps=each,
-            tables=prior_tables(low + high, len(each)),
+            tables=prior_tables(low + high, len(low), ladder, len(each)),
             labels=tuple(labels),
+            ladder=ladder,
         )
 
     @property
@@ -137,9 +139,10 @@ class Profile:
         """How to code a layer at a quality; made once and cached."""
         key = (layer, self.index(quality))
         if key not in self._plans:
-            channels, coded = self.low + self.high, self.channels_of(layer)
-            steps = tuple(map(int, self.known_steps(quality, layer + 1)))
-            self._plans[key] = self.tables.plan(channels, range(len(channels))[coded], steps, key[1])
+            steps = self.steps[key[1]]
+            self._plans[key] = self.tables.plan(
+                self.low + self.high, len(self.low), self.ladder, layer, steps, key[1]
+            )
         return self._plans[key]
 
     @cached_property
@@ -207,8 +210,8 @@ class Profile:
         return cls.from_json(text)
 
 
-def _frozen(value: Any, depth: int = 4) -> Any:
-    """Lists made tuples, in objects too; nothing in a profile is nested deeper than four levels."""
+def _frozen(value: Any, depth: int = 8) -> Any:
+    """Lists made tuples, in objects too; nothing in a profile is nested deeper than eight levels."""
     if isinstance(value, dict) and depth:
         return {key: _frozen(v, depth - 1) for key, v in value.items()}
     return tuple(_frozen(v, depth - 1) for v in value) if isinstance(value, list) and depth else value
@@ -236,7 +239,7 @@ def _check(p: Profile) -> None:
     one_each = _ints(p.thresholds, 50, 99) and len(p.thresholds) == len(p.qualities)
     _require(p.thresholds == () or one_each, "thresholds: need one from 50 to 99 per quality, or none")
     check_ladder(p.ladder)
-    p.tables.check(channels, len(p.qualities))
+    p.tables.check(channels, len(p.low), p.ladder, len(p.qualities))
 
 
 def _check_names(p: Profile) -> None:

@@ -4,49 +4,102 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from overtone.frequency.channels import DC
-from overtone.frequency.coding_plan import ChannelPlan, CodingPlan, Tap
-from overtone.frequency.context import CONTEXTS
+from overtone.frequency.coding_plan import ChannelPlan, CodingPlan
+from overtone.frequency.context import contexts
 from overtone.frequency.errors import ProfileError
+from overtone.frequency.features import CAUSAL_PLACES, MAX_RATIO, PLACES, Tap, code_of
 from overtone.frequency.frequency_tables import BITS, MAX_LENGTH, MAX_TABLES, MIN_LENGTH, TOTAL, Table
-from overtone.frequency.neighbours import features
+from overtone.frequency.ladder import NEST, Layer
+from overtone.frequency.network import LETTERS, MAX_BIAS, MAX_UNITS, OUTPUTS, UNIT, read_weights
 
 Ints = tuple[int, ...]
 
-# Each context names its table of the bank by one of these letters.
-NAMES: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 EMPTY_BITS: Final = 8
 MAX_TAPS: Final = 64
-MAX_WEIGHT: Final = 1 << 12
-MAX_LIFT: Final = 1 << 12
-MAX_FLOOR: Final = 1 << 20
-_MAX_SCALED: Final = 1 << 30
+MAX_GLOBALS: Final = 32
+MAX_CENTRE: Final = 1 << 12
+_MAX_SCALED: Final = 1 << 20
+
+
+@dataclass(frozen=True)
+class Network:
+    """How one channel of one layer is predicted. See `context` for what the parts mean.
+
+    Attributes:
+        taps: pairs (plane, place) one after another.
+        centre: for each tap, its weight in 256ths. It applies to coefficients, not to multiples of a step, so that
+            one set serves all qualities.
+        globals: planes whose mean activity in the image is read.
+        bias: for each of the H hidden units.
+        hidden: H letters, each a weight (see `network`), for each input of the hidden units: positive and negative
+            features, tap by tap; a positive and a negative centre; the code of the channel's unit; row; column;
+            activity of the rows above; the activities of `globals`.
+        output: H letters for each of shift, spread and shape.
+        output_bias: of shift, spread and shape.
+    """
+
+    taps: Ints
+    centre: Ints
+    globals: Ints
+    bias: Ints
+    hidden: str
+    output: str
+    output_bias: Ints
+
+    @property
+    def inputs(self) -> int:
+        """How many inputs a hidden unit has."""
+        return len(self.taps) + 2 + 4 + len(self.globals)
+
+    def plan(self, number: int, units: Ints, empty: int) -> ChannelPlan:
+        """Prepared for planes with these units."""
+        own, count, taps = units[number], len(self.bias), len(self.taps) // 2
+        ratios = tuple(max(1, min(MAX_RATIO, 1024 * unit // own)) for unit in units)
+        hidden = read_weights(self.hidden, count)
+        after = hidden[2 * taps :]
+        pairs = tuple(Tap(*self.taps[at : at + 2]) for at in range(0, 2 * taps, 2))
+        step = code_of(own << 10) * after[2].astype(np.int64)
+        return ChannelPlan(
+            empty=empty << BITS - EMPTY_BITS,
+            ratios=ratios,
+            taps=pairs,
+            centre=tuple(_scaled(w, units[t.source], own) for w, t in zip(self.centre, pairs, strict=True)),
+            globals=self.globals,
+            bias=(np.array(self.bias, np.int64) + step).astype(np.int16),
+            tap_weights=hidden[: 2 * taps].reshape(taps, 2, count),
+            centre_weights=after[:2],
+            other_weights=after[3:],
+            output_weights=read_weights(self.output, count) // UNIT,
+            output_bias=self.output_bias,
+        )
+
+
+@dataclass(frozen=True)
+class LayerTables:
+    """What is needed to code one layer of the ladder.
+
+    Attributes:
+        bank: the frequency tables.
+        contexts: a letter for each context, which names its table in the bank.
+        networks: for each channel that the layer codes.
+        empty: for each quality and channel, how often the layer says nothing about the channel, in 256ths.
+    """
+
+    bank: tuple[Table, ...]
+    contexts: str
+    networks: tuple[Network, ...]
+    empty: tuple[Ints, ...]
 
 
 @dataclass(frozen=True)
 class Tables:
-    """How to predict each channel of low + high, and which table of the bank serves which context.
+    """The tables of each layer of a ladder. The names of fields are keys of the profile's JSON."""
 
-    The names of the fields are keys of the profile's JSON, of which the profile's id is computed.
-
-    Attributes:
-        bank: the frequency tables.
-        contexts: for each channel, a letter for each of the 80 contexts, which names its table.
-        centre: for each channel, triples (source, feature, weight) one after another: the channel that is read,
-            the number of the feature (see `neighbours`), and its weight in 256ths. Weights apply to coefficients,
-            not to multiples of a step, so that one set serves all qualities.
-        spread: the same for the spread; no weight is negative.
-        base: for each channel, three numbers that are added to the spread: a factor of the centre's distance from
-            zero in 64ths, a constant in 1024ths of a step, and a constant in 16ths of a coefficient's unit.
-        empty: for each quality and channel, how often the channel holds nothing but zeros, in 256ths.
-    """
-
-    bank: tuple[Table, ...]
-    contexts: tuple[str, ...]
-    centre: tuple[Ints, ...]
-    spread: tuple[Ints, ...]
-    base: tuple[Ints, ...]
-    empty: tuple[Ints, ...]
+    layers: tuple[LayerTables, ...]
 
     @classmethod
     def from_json(cls, parsed: Any) -> Self:
@@ -55,96 +108,137 @@ class Tables:
         Raises:
             ProfileError: a key is missing or unknown.
         """
-        names = {f.name for f in fields(cls)}
-        if not isinstance(parsed, dict) or parsed.keys() != names:
-            raise ProfileError(f"tables: an object with exactly the keys {sorted(names)}")
-        return cls(**parsed)
+        layers = _object(Tables, parsed)["layers"]
+        _require(isinstance(layers, tuple), "layers: a list")
+        found = []
+        for layer in layers:
+            values = _object(LayerTables, layer)
+            _require(isinstance(values["networks"], tuple), "networks: a list")
+            networks = tuple(Network(**_object(Network, network)) for network in values["networks"])
+            found.append(LayerTables(**values | {"networks": networks}))
+        return cls(tuple(found))
 
     def to_json(self) -> dict[str, Any]:
         """The tables as `json` writes them."""
         return asdict(self)
 
-    def check(self, channels: Ints, qualities: int) -> None:
-        """Check every number against these channels and that many qualities.
+    def check(self, channels: Ints, split: int, ladder: Sequence[Layer], qualities: int) -> None:
+        """Check every number against these channels, of which the first `split` are low ones.
 
         Raises:
             ProfileError: a number is missing or out of bounds.
         """
-        count = len(channels)
-        _require(
-            _is_tuple(self.bank) and 1 <= len(self.bank) <= MAX_TABLES, f"bank: 1 to {MAX_TABLES} tables"
-        )
-        for table in self.bank:
-            good = _ints(table, 1, TOTAL) and MIN_LENGTH <= len(table) <= MAX_LENGTH and sum(table) == TOTAL
-            _require(good, f"bank: {MIN_LENGTH} to {MAX_LENGTH} positive integers each, summing to {TOTAL}")
-        for name in ("contexts", "centre", "spread", "base"):
-            rows = getattr(self, name)
-            _require(
-                _is_tuple(rows) and len(rows) == count, f"{name}: need one entry per channel of low + high"
-            )
-        known = set(NAMES[: len(self.bank)])
-        for letters in self.contexts:
-            good = isinstance(letters, str) and len(letters) == CONTEXTS and set(letters) <= known
-            _require(good, f"contexts: {CONTEXTS} letters each, each of a table in the bank")
-        for name, least in (("centre", -MAX_WEIGHT), ("spread", 0)):
-            for number, row in enumerate(getattr(self, name)):
-                _require(
-                    _good_taps(row, number, channels, least),
-                    f"{name}: not triples of source, feature and weight",
-                )
-        for row in self.base:
-            good = _ints(row, 0, MAX_FLOOR) and len(row) == 3 and row[0] <= MAX_LIFT
-            _require(good, "base: three numbers each")
-        good = _is_tuple(self.empty) and len(self.empty) == qualities
-        good = good and all(_ints(row, 1, (1 << EMPTY_BITS) - 1) and len(row) == count for row in self.empty)
-        _require(good, f"empty: one row per quality, 1 to {(1 << EMPTY_BITS) - 1} per channel")
+        good = isinstance(self.layers, tuple) and len(self.layers) == len(ladder)
+        _require(good, "layers: need one for each layer of the ladder")
+        for number, layer in enumerate(self.layers):
+            _require(isinstance(layer, LayerTables), "layers: not tables")
+            _check_layer(layer, coded(ladder, number, split, len(channels)), qualities)
 
-    def plan(self, channels: Ints, band: range, steps: Ints, quality: int) -> CodingPlan:
-        """How to code the channels numbered `band` at these steps; `quality` is an index that counts from 0."""
+    def plan(
+        self, channels: Ints, split: int, ladder: Sequence[Layer], number: int, steps: Ints, quality: int
+    ) -> CodingPlan:
+        """How to code a layer; `steps` are those of all channels, `quality` is an index that counts from 0."""
+        layer, at = self.layers[number], coded(ladder, number, split, len(channels))
+        units = tuple(step * factor for step, factor in zip(steps, at.factors, strict=False))
+        empty = layer.empty[quality]
         return CodingPlan(
-            first=band.start,
-            dc=tuple(c in DC for c in channels[: band.stop]),
-            channels=tuple(self._channel(number, steps, self.empty[quality][number]) for number in band),
-            bank=self.bank,
-        )
-
-    def _channel(self, number: int, steps: Ints, empty: int) -> ChannelPlan:
-        step = steps[number]
-        lift, floor, noise = self.base[number]
-        return ChannelPlan(
-            centre=_scaled(self.centre[number], steps, step),
-            spread=_scaled(self.spread[number], steps, step),
-            lift=lift,
-            floor=floor + noise * 64 // step,
-            empty=empty << BITS - EMPTY_BITS,
-            tables=tuple(NAMES.index(letter) for letter in self.contexts[number]),
+            first=at.band.start,
+            known=at.known,
+            refines=at.refines,
+            dc=tuple(c in DC for c in channels[: len(units)]),
+            channels=tuple(
+                network.plan(c, units, e) for network, c, e in zip(layer.networks, at.band, empty, strict=True)
+            ),
+            contexts=tuple(LETTERS.index(letter) for letter in layer.contexts),
+            bank=layer.bank,
         )
 
 
-def triples(flat: Ints) -> list[Ints]:
-    """The triples (source, feature, weight) of a flat list of numbers."""
-    return [flat[at : at + 3] for at in range(0, len(flat), 3)]
+@dataclass(frozen=True)
+class Coded:
+    """What a layer codes: the numbers of its channels, how many planes are known before, and all planes' factors."""
+
+    band: range
+    known: int
+    refines: bool
+    factors: Ints
 
 
-def _scaled(flat: Ints, steps: Ints, step: int) -> tuple[Tap, ...]:
-    """Weights in 256ths of coefficients as weights in 1024ths of a step of quantised coefficients."""
+def coded(ladder: Sequence[Layer], number: int, split: int, count: int) -> Coded:
+    """What layer `number` of a ladder codes, for `split` low channels of `count`."""
+    layer = ladder[number]
+    before = {band: factor for band, factor in ladder[:number]}
+    after = before | {layer.band: layer.factor}
+    factors = (after["low"],) * split + (after.get("high", 0),) * (count - split if "high" in after else 0)
+    known = (count if "high" in before else split) if before else 0
+    band = range(split) if layer.band == "low" else range(split, count)
+    return Coded(band, known, layer.band in before, factors)
 
-    def scaled(source: int, weight: int) -> int:
-        exact = (weight * steps[source] * 4 + step // 2) // step
-        return max(-_MAX_SCALED, min(_MAX_SCALED, exact))
 
-    return tuple(Tap(source, feature, scaled(source, weight)) for source, feature, weight in triples(flat))
+def _check_layer(layer: LayerTables, at: Coded, qualities: int) -> None:
+    _check_bank(layer.bank, at.refines)
+    good = _is_letters(layer.contexts, contexts(at.refines))
+    good = good and max(map(LETTERS.index, layer.contexts)) < len(layer.bank)
+    _require(good, f"contexts: {contexts(at.refines)} letters, each of a table in the bank")
+    count = len(at.band)
+    _require(_is_tuple(layer.networks) and len(layer.networks) == count, f"networks: need {count}")
+    for number, network in zip(at.band, layer.networks, strict=True):
+        _check_network(network, number, at)
+    good = _is_tuple(layer.empty) and len(layer.empty) == qualities
+    good = good and all(_ints(row, 1, (1 << EMPTY_BITS) - 1) and len(row) == count for row in layer.empty)
+    _require(good, f"empty: one row per quality, 1 to {(1 << EMPTY_BITS) - 1} per channel")
 
 
-def _good_taps(flat: object, number: int, channels: Ints, least: int) -> bool:
-    if not isinstance(flat, tuple) or len(flat) % 3 or len(flat) > 3 * MAX_TAPS:
-        return False
-    return all(
-        _is_int(source, 0, number)
-        and _is_int(feature, 0, len(features(source == number, channels[source] in DC)) - 1)
-        and _is_int(weight, least, MAX_WEIGHT)
-        for source, feature, weight in triples(flat)
+def _check_bank(bank: object, refines: bool) -> None:
+    _require(
+        isinstance(bank, tuple) and 1 <= len(bank) <= MAX_TABLES, f"bank: 1 to {MAX_TABLES} tables"
     )
+    least, most = (NEST, NEST) if refines else (MIN_LENGTH, MAX_LENGTH)
+    for table in bank if isinstance(bank, tuple) else ():
+        good = _ints(table, 1, TOTAL) and least <= len(table) <= most and sum(table) == TOTAL
+        _require(good, f"bank: {least} to {most} positive integers each, summing to {TOTAL}")
+
+
+def _check_network(network: Network, number: int, at: Coded) -> None:
+    good = isinstance(network, Network) and all(map(_is_tuple, (network.taps, network.globals)))
+    _require(good, "networks: not a network")
+    flat = network.taps
+    good = len(flat) % 2 == 0 and len(flat) <= 2 * MAX_TAPS
+    good = good and all(_good_tap(*flat[i : i + 2], number, at) for i in range(0, len(flat), 2))
+    _require(good, f"taps: pairs of a plane and a place that are known, at most {MAX_TAPS}")
+    good = _all_ints(network.centre, -MAX_CENTRE, MAX_CENTRE) and 2 * len(network.centre) == len(flat)
+    _require(good, f"centre: need one from {-MAX_CENTRE} to {MAX_CENTRE} for each tap")
+    good = len(network.globals) <= MAX_GLOBALS and all(_is_readable(g, number, at) for g in network.globals)
+    _require(good, f"globals: planes that are known, at most {MAX_GLOBALS}")
+    units = len(network.bias) if _ints(network.bias, -MAX_BIAS, MAX_BIAS) else 0
+    _require(0 < units <= MAX_UNITS and units % 8 == 0, f"bias: one for each of 8, 16, ... {MAX_UNITS} units")
+    _require(_is_letters(network.hidden, network.inputs * units), "hidden: need a weight per input and unit")
+    _require(_is_letters(network.output, OUTPUTS * units), f"output: need {OUTPUTS} weights per unit")
+    good = _ints(network.output_bias, -MAX_BIAS, MAX_BIAS) and len(network.output_bias) == OUTPUTS
+    _require(good, f"output_bias: need {OUTPUTS}")
+
+
+def _good_tap(source: object, place: object, number: int, at: Coded) -> bool:
+    causal = source == number and not at.refines
+    places = CAUSAL_PLACES if causal else len(PLACES)
+    return _is_int(place, 0, places - 1) and (causal or _is_readable(source, number, at))
+
+
+def _is_readable(source: object, number: int, at: Coded) -> bool:
+    """Whether a plane is known everywhere when a channel is coded."""
+    return _is_int(source, 0, max(number, at.known) - 1)
+
+
+def _scaled(weight: int, unit: int, own: int) -> int:
+    """A weight in 256ths of coefficients as a weight in 1024ths of a step of quantised coefficients."""
+    return max(-_MAX_SCALED, min(_MAX_SCALED, (weight * unit * 4 + own // 2) // own))
+
+
+def _object(of: type, parsed: Any) -> dict[str, Any]:
+    names = {f.name for f in fields(of)}
+    if not isinstance(parsed, dict) or parsed.keys() != names:
+        raise ProfileError(f"tables: an object with exactly the keys {sorted(names)}")
+    return parsed
 
 
 def _require(condition: bool, message: str) -> None:
@@ -156,9 +250,17 @@ def _is_tuple(value: object) -> bool:
     return isinstance(value, tuple)
 
 
+def _is_letters(value: object, count: int) -> bool:
+    return isinstance(value, str) and len(value) == count and set(value) <= set(LETTERS)
+
+
 def _is_int(value: object, least: int, most: int) -> bool:
     return type(value) is int and least <= value <= most
 
 
-def _ints(value: Sequence[object], least: int, most: int) -> bool:
-    return isinstance(value, tuple) and bool(value) and all(_is_int(v, least, most) for v in value)
+def _all_ints(value: object, least: int, most: int) -> bool:
+    return isinstance(value, tuple) and all(_is_int(v, least, most) for v in value)
+
+
+def _ints(value: object, least: int, most: int) -> bool:
+    return _all_ints(value, least, most) and bool(value)

@@ -1,18 +1,31 @@
 """Fitting the entropy coder's tables to sample images.
 
-First each channel's features are chosen and weighed, then the numbers of each context are counted, and in the end
-all contexts share a bank of tables. Floats are used here only; the result is integers, which device and server
-then work with.
+For each layer and channel a network is trained (see `context_network`) and rounded to integers. Then the numbers of
+each context are counted, with the integers, and in the end all contexts of a layer share a bank of tables. Floats are
+used here only; device and server work with integers.
 """
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from dataclasses import replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from overtone.frequency.channels import DC
-from overtone.frequency.context import CONTEXTS, OFFSET_LEVELS, context, map_residual
+from overtone.frequency.coding_plan import ChannelPlan
+from overtone.frequency.context import (
+    LEVELS,
+    activity_code,
+    column_codes,
+    context,
+    contexts,
+    features,
+    map_residual,
+    row_codes,
+    signed_code,
+)
+from overtone.frequency.features import ONE, activity, code, code_of, predicted
 from overtone.frequency.frequency_tables import (
     BITS,
     MAX_LENGTH,
@@ -21,215 +34,265 @@ from overtone.frequency.frequency_tables import (
     Table,
     best_table,
     code_lengths,
+    freeze,
 )
-from overtone.frequency.neighbours import causal_neighbours, feature_reader, features
-from overtone.frequency.tables import EMPTY_BITS, MAX_FLOOR, MAX_LIFT, MAX_WEIGHT, NAMES, Tables
-from overtone.training.table_regression import centre_weights, spread_weights
+from overtone.frequency.ladder import NEST, TWO_LAYERS, Layer, coarsened
+from overtone.frequency.network import LETTERS, write_weights
+from overtone.frequency.tables import EMPTY_BITS, MAX_CENTRE, Coded, LayerTables, Network, Tables, coded
+from overtone.training.context_network import Mixture, Observations, rounded, train
+from overtone.training.progress import tracked
+from overtone.training.table_regression import centre_weights
+from overtone.training.tap_choice import activities, taps
 
 Ints = tuple[int, ...]
-Floats = NDArray[np.floating]
-Sample = tuple[NDArray[np.int16], NDArray[np.int16]]
+Planes = NDArray[np.int16]
 
-CENTRE_TAPS: Final = 12
-SPREAD_TAPS: Final = 12
-OBSERVATIONS: Final = 40_000  # per channel, for the weights; the tables are counted on all samples
+UNITS: Final = {"low": 32, "high": 16, "refined": 16}
+STEPS: Final = {"low": 2500, "high": 1500, "refined": 1500}
+OBSERVED: Final = 120  # images for each quality that networks are trained on
+COUNTED: Final = 120  # images for each quality that tables are counted on
+_REGRESSED: Final = 60_000
 _SIZE: Final = 1024  # all numbers from here on are counted as this one
-# How far away in frequency a channel of the same component may be for all its features to be considered, and for
-# its value at the block to be considered.
-_NEAR: Final = 2
-_FAR: Final = 4
 
 
 def fit_tables(
-    samples: Sequence[Sample],
+    samples: Sequence[Planes],
     steps: Sequence[Sequence[int]],
     low_channels: Sequence[int],
     high_channels: Sequence[int],
+    ladder: Sequence[Layer] = TWO_LAYERS,
+    effort: float = 1.0,
 ) -> Tables:
     """Tables that serve all qualities, from quantised sample images.
 
     Args:
-        samples: for each quality, low int16[N, C, h, w] and high int16[N, D, h, w], quantised with its steps.
-        steps: for each quality, the C + D steps.
-        low_channels: the C channel indices of low.
-        high_channels: the D channel indices of high.
+        samples: for each quality, int16[N, C, h, w], low channels and then high ones, quantised with its steps.
+        steps: for each quality, the C steps.
+        low_channels: the channel indices of low.
+        high_channels: the channel indices of high.
+        ladder: the layers to be coded.
+        effort: multiplies how long networks are trained.
 
     Raises:
         ValueError: a sample or a row of steps has another shape.
     """
     channels = (*low_channels, *high_channels)
-    planes = _planes(samples, len(low_channels), len(high_channels))
-    if len(steps) != len(planes) or any(len(row) != len(channels) for row in steps):
-        raise ValueError(f"need a row of {len(channels)} steps for each of {len(planes)} qualities")
-    forms = [_fit_channel(planes, steps, channels, number) for number in range(len(channels))]
-    without_bank = Tables(
-        bank=((1 << BITS - 1, 1 << BITS - 1),),
-        contexts=(NAMES[0] * CONTEXTS,) * len(channels),
-        centre=tuple(f.centre for f in forms),
-        spread=tuple(f.spread for f in forms),
-        base=tuple(f.base for f in forms),
-        empty=tuple(_empty(sample) for sample in planes),
-    )
-    histograms = _count(planes, steps, channels, without_bank)
-    bank, chosen = share(_filled(histograms))
-    letters = "".join(NAMES[i] for i in chosen)
-    contexts = tuple(letters[at : at + CONTEXTS] for at in range(0, len(letters), CONTEXTS))
-    return Tables(
-        bank, contexts, without_bank.centre, without_bank.spread, without_bank.base, without_bank.empty
-    )
+    if not samples or any(s.ndim != 4 or s.shape[1] != len(channels) or not s.size for s in samples):
+        raise ValueError(f"need int16[N, {len(channels)}, h, w] with N >= 1 for each quality")
+    if len(steps) != len(samples) or any(len(row) != len(channels) for row in steps):
+        raise ValueError(f"need a row of {len(channels)} steps for each of {len(samples)} qualities")
+    fits = [
+        _LayerFit(samples, [tuple(map(int, row)) for row in steps], channels, len(low_channels), ladder, n)
+        for n in range(len(ladder))
+    ]
+    work = [(fit, index) for fit in fits for index in fit.order]
+    for fit, index in tracked(work, "fitting networks"):
+        fit.fit_network(index, effort)
+    return Tables(tuple(fit.tables() for fit in tracked(fits, "counting tables")))
 
 
-class _Form(NamedTuple):
-    centre: Ints
-    spread: Ints
-    base: Ints
+class _LayerFit:
+    """What is found for one layer, channel by channel."""
+
+    def __init__(
+        self,
+        samples: Sequence[Planes],
+        steps: Sequence[Ints],
+        channels: Ints,
+        split: int,
+        ladder: Sequence[Layer],
+        number: int,
+    ) -> None:
+        self.samples, self.steps, self.channels = samples, steps, channels
+        self.dc = tuple(c in DC for c in channels)
+        self.at, self.before = coded(ladder, number, split, len(channels)), None
+        if number:
+            self.before = coded(ladder, number - 1, split, len(channels))
+        self.kind = "refined" if self.at.refines else ladder[number].band
+        self.mixture = Mixture()
+        self.networks: dict[int, Network] = {}
+        # The mixture is learned together with the first network, so a typical one comes first.
+        self.order = sorted(range(len(self.at.band)), key=lambda index: index != min(1, len(self.at.band) - 1))
+
+    def fit_network(self, index: int, effort: float) -> None:
+        """Train one channel's network."""
+        number = self.at.band[index]
+        chosen = taps(self.channels, number, self.at)
+        blank = Network(
+            taps=tuple(x for tap in chosen for x in tap),
+            centre=(0,) * len(chosen),
+            globals=activities(self.channels, number, self.at),
+            bias=(0,) * 8,
+            hidden="",
+            output="",
+            output_bias=(0, 5 * 256, ONE),
+        )
+        blank = replace(
+            blank, hidden=write_weights(np.zeros(blank.inputs * 8, int)), output=write_weights(np.zeros(24, int))
+        )
+        seen = self._observe(index, blank)
+        if seen is None:
+            self.networks[index] = blank
+            return
+        stride = max(1, len(seen.target) // _REGRESSED)
+        centre = centre_weights(seen.features[::stride], (seen.target + seen.centred)[::stride])
+        count = max(30, round(STEPS[self.kind] * effort))
+        network = train(
+            seen, centre, UNITS[self.kind], self.mixture, self.at.refines, count, index == self.order[0]
+        )
+        weights = (256 * network.centre.detach().numpy()).round().clip(-MAX_CENTRE, MAX_CENTRE).astype(int)
+        self.networks[index] = replace(blank, centre=tuple(weights.tolist()), **rounded(network))
+
+    def tables(self) -> LayerTables:
+        """The layer's tables, once all networks are trained."""
+        networks = tuple(self.networks[index] for index in range(len(self.at.band)))
+        filled = _filled(self._count(networks), contexts(self.at.refines))
+        bank, chosen = share(filled, length=NEST if self.at.refines else None)
+        letters = "".join(LETTERS[i] for i in chosen)
+        return LayerTables(bank, letters, networks, tuple(self._empty(q) for q in range(len(self.steps))))
+
+    def _views(self, quality: int, index: int, most: int) -> tuple[Planes, Planes | None, Planes]:
+        """Up to so many images in which a channel is not empty: all planes, its coarse values, and its values."""
+        sample = self.samples[quality]
+        sample = sample[:: max(1, len(sample) // most)][:most]
+        known, values = self._known(sample), self._values(sample, self.at)
+        own, band = values[:, index], slice(self.at.band.start, self.at.band.stop)
+        planes = np.zeros((len(sample), len(self.at.factors), *sample.shape[2:]), np.int16)
+        planes[:, : self.at.known] = known
+        planes[:, band] *= np.int16(NEST)
+        coarse = planes[:, band][:, index].copy()
+        planes[:, band][:, :index] = values[:, :index]
+        planes[:, band][:, index] = own
+        told = (own != coarse).any(axis=(1, 2))
+        return planes[told], coarse[told] if self.at.refines else None, own[told]
+
+    def _known(self, sample: Planes) -> Planes:
+        found = sample[:, : self.at.known].copy()
+        for number, factor in enumerate(self.before.factors if self.before else ()):
+            found[:, number] = coarsened(sample[:, number], factor)
+        return found
+
+    def _values(self, sample: Planes, at: Coded) -> Planes:
+        return coarsened(sample[:, at.band.start : at.band.stop], at.factors[at.band.start])
+
+    def _units(self, quality: int) -> Ints:
+        return tuple(s * f for s, f in zip(self.steps[quality], self.at.factors, strict=False))
+
+    def _observe(self, index: int, blank: Network) -> Observations | None:
+        found = []
+        for quality in range(len(self.steps)):
+            planes, coarse, own = self._views(quality, index, OBSERVED)
+            if len(own):
+                plan = blank.plan(self.at.band[index], self._units(quality), 1)
+                found.append(self._observations(planes, coarse, own, plan, index, quality))
+        if not found:
+            return None
+        names = Observations.__dataclass_fields__
+        return Observations(**{n: np.concatenate([getattr(f, n) for f in found]) for n in names})
+
+    def _observations(
+        self, planes: Planes, coarse: Planes | None, own: Planes, plan: ChannelPlan, index: int, quality: int
+    ) -> Observations:
+        number, dc = self.at.band[index], self.dc
+        read = features(planes, number, plan, dc, coarse)
+        ratios = [plan.ratios[source] for source, _ in plan.taps]
+        base = predicted(own) if coarse is None and dc[number] else np.zeros(own.shape, np.int64)
+        if coarse is not None:
+            base = coarse.astype(np.int64)
+        centred = base if coarse is not None and not dc[number] else np.zeros_like(base)
+        return Observations(
+            features=np.stack([(f * (r / ONE)).astype(np.float32).ravel() for f, r in zip(read, ratios, strict=True)], -1),
+            codes=np.stack([signed_code(f, r).ravel().astype(np.int8) for f, r in zip(read, ratios, strict=True)], -1),
+            others=self._others(planes, coarse, own, plan, number, self._units(quality)[number]),
+            target=(own - base).ravel().astype(np.float32),
+            centred=centred.ravel().astype(np.float32),
+            quality=np.full(own.size, quality, np.int64),
+        )
+
+    def _others(
+        self, planes: Planes, coarse: Planes | None, own: Planes, plan: ChannelPlan, number: int, unit: int
+    ) -> NDArray[np.int8]:
+        count, height, width = own.shape
+        above = np.zeros((count, height), np.int64)
+        if coarse is None:
+            before = np.cumsum(activity(own, self.dc[number]), axis=-1)[:, :-1]
+            above[:, 1:] = code(ONE * before // (width * np.arange(1, height)))
+        columns = [
+            np.full((1, 1, 1), code_of(unit << 10)),
+            row_codes(height)[None, :, None],
+            column_codes(width)[None, None, :],
+            above[:, :, None],
+        ]
+        for source in plan.globals:
+            plane = coarse if source == number and coarse is not None else planes[:, source]
+            columns.append(activity_code(plane, plan.ratios[source], self.dc[source])[:, None, None])
+        return np.stack([np.broadcast_to(c, own.shape).ravel().astype(np.int8) for c in columns], -1)
+
+    def _count(self, networks: Sequence[Network]) -> Counts:
+        """Histograms of the numbers of all contexts: float64[contexts, numbers]."""
+        size = contexts(self.at.refines)
+        counts = np.zeros(size * _SIZE)
+        for quality in range(len(self.steps)):
+            for index, network in enumerate(networks):
+                planes, coarse, own = self._views(quality, index, COUNTED)
+                plan = network.plan(self.at.band[index], self._units(quality), 1)
+                for at in range(0, len(own), 20):
+                    some = slice(at, at + 20)
+                    base = None if coarse is None else coarse[some]
+                    known = context(planes[some], self.at.band[index], plan, self.dc, base)
+                    numbers = np.minimum(map_residual(own[some], known), _SIZE - 1)
+                    counts += np.bincount((known.number * _SIZE + numbers).ravel(), minlength=size * _SIZE)
+        return counts.reshape(size, _SIZE)
+
+    def _empty(self, quality: int) -> Ints:
+        """How often the layer says nothing about each channel, in 256ths."""
+        sample = self.samples[quality]
+        values: NDArray[np.integer] = self._values(sample, self.at)
+        if self.at.refines:
+            coarse = self._known(sample)[:, self.at.band.start : self.at.band.stop] * np.int16(NEST)
+            values = values - coarse
+        share = (~values.any(axis=(2, 3))).mean(axis=0) * (1 << EMPTY_BITS)
+        return tuple(max(1, min((1 << EMPTY_BITS) - 1, round(float(s)))) for s in share)
 
 
-def _planes(samples: Sequence[Sample], low: int, high: int) -> list[NDArray[np.int16]]:
-    found = []
-    for pair in samples:
-        for band, count in zip(pair, (low, high), strict=True):
-            if band.ndim != 4 or band.shape[1] != count or not band.size:
-                raise ValueError(f"need int16[N, {count}, h, w] with N >= 1, got {list(band.shape)}")
-        found.append(np.concatenate(pair, axis=1))
-    if not found:
-        raise ValueError("need samples of at least one quality")
-    return found
-
-
-def _fit_channel(
-    planes: Sequence[NDArray[np.int16]], steps: Sequence[Sequence[int]], channels: Ints, number: int
-) -> _Form:
-    """Weights of one channel's features, over all qualities."""
-    candidates = _candidates(channels, number)
-    target, values, inverse = _observe(planes, steps, channels, number, candidates)
-    if not len(target):
-        return _Form((), (), (0, 0, 16))
-    centre = centre_weights(values, target, CENTRE_TAPS)
-    expected = values @ centre
-    # How far a DC is from zero says nothing about how well it is predicted.
-    lifting = expected * (channels[number] not in DC)
-    magnitudes = np.concatenate(
-        [
-            np.abs(values),
-            np.abs(lifting)[:, None],
-            np.ones((len(target), 1), np.float32),
-            inverse[:, None],
-        ],
-        axis=1,
-    )
-    spread = spread_weights(magnitudes, np.abs(target - expected), SPREAD_TAPS, keep=3)
-    lift, floor, noise = spread[-3] * 64, spread[-2] * 1024, spread[-1] * 16
-    limits = (MAX_LIFT, MAX_FLOOR, MAX_FLOOR)
-    base = tuple(min(round(float(v)), most) for v, most in zip((lift, floor, noise), limits, strict=True))
-    return _Form(_taps(candidates, centre), _taps(candidates, spread), base)
-
-
-def _candidates(channels: Ints, number: int) -> list[tuple[int, int]]:
-    """(source, feature) of everything that may help to predict a channel."""
-    channel, found = channels[number], []
-    for source, other in enumerate(channels[: number + 1]):
-        dc = other in DC
-        same = channel // 64 == other // 64
-        apart = abs(channel % 64 // 8 - other % 64 // 8) + abs(channel % 8 - other % 8)
-        count = len(features(source == number, dc))
-        if (same and (apart <= _NEAR or dc)) or not apart:
-            found += [(source, feature) for feature in range(count)]
-        elif apart <= _FAR and not dc:
-            found.append((source, 0))
-    return found
-
-
-def _observe(
-    planes: Sequence[NDArray[np.int16]],
-    steps: Sequence[Sequence[int]],
-    channels: Ints,
-    number: int,
-    candidates: list[tuple[int, int]],
-) -> tuple[Floats, Floats, Floats]:
-    """Targets [n] and features [n, candidates] in steps of the channel, and one over its step [n]."""
-    targets, values, inverse = [], [], []
-    for sample, row in zip(planes, steps, strict=True):
-        per_image = sample.shape[2] * sample.shape[3] * len(planes)
-        stride = max(1, len(sample) * per_image // OBSERVATIONS)
-        some = sample[::stride]
-        some = some[some[:, number].any(axis=(1, 2))]
-        if not len(some):
-            continue
-        base = causal_neighbours(some[:, number])["med"] if channels[number] in DC else 0
-        targets.append((some[:, number] - base).ravel().astype(np.float32))
-        columns = np.empty((targets[-1].size, len(candidates)), dtype=np.float32)
-        readers = {s: feature_reader(some[:, s], s == number, channels[s] in DC) for s, _ in candidates}
-        for column, (source, feature) in enumerate(candidates):
-            columns[:, column] = readers[source](feature).ravel() * (row[source] / row[number])
-        values.append(columns)
-        inverse.append(np.full(len(columns), 1 / row[number], dtype=np.float32))
-    if not targets:
-        nothing = np.empty(0, np.float32)
-        return nothing, nothing.reshape(0, len(candidates)), nothing
-    return np.concatenate(targets), np.concatenate(values), np.concatenate(inverse)
-
-
-def _taps(candidates: list[tuple[int, int]], weights: Floats) -> Ints:
-    """Triples, one after another, of the weights that are not rounded to zero."""
-    rounded = [max(-MAX_WEIGHT, min(MAX_WEIGHT, round(256 * float(w)))) for w in weights[: len(candidates)]]
-    return tuple(
-        x for (source, feature), w in zip(candidates, rounded, strict=True) if w for x in (source, feature, w)
-    )
-
-
-def _empty(planes: NDArray[np.int16]) -> Ints:
-    """How often each channel is empty, in 256ths."""
-    share = (~planes.any(axis=(2, 3))).mean(axis=0) * (1 << EMPTY_BITS)
-    return tuple(max(1, min((1 << EMPTY_BITS) - 1, round(float(s)))) for s in share)
-
-
-def _count(
-    planes: Sequence[NDArray[np.int16]], steps: Sequence[Sequence[int]], channels: Ints, tables: Tables
-) -> Counts:
-    """Histograms of the numbers of all channels' contexts: float64[channels * contexts, numbers]."""
-    counts = np.zeros((len(channels), CONTEXTS * _SIZE))
-    for quality, (sample, row) in enumerate(zip(planes, steps, strict=True)):
-        plan = tables.plan(channels, range(len(channels)), tuple(row), quality)
-        for number, channel in enumerate(plan.channels):
-            some = sample[sample[:, number].any(axis=(1, 2))]
-            known = context(some, number, channel, plan.dc)
-            numbers = np.minimum(map_residual(some[:, number], known), _SIZE - 1)
-            flat = (known.number * _SIZE + numbers).ravel()
-            counts[number] += np.bincount(flat, minlength=CONTEXTS * _SIZE)
-    return counts.reshape(-1, _SIZE)
-
-
-def _filled(histograms: Counts) -> Counts:
+def _filled(histograms: Counts, count: int) -> Counts:
     """With half an observation in each context, spread as in all contexts of the same level of spread.
 
     A context that was hardly ever seen then gets a plausible table.
     """
-    levels = np.arange(len(histograms)) % CONTEXTS // OFFSET_LEVELS
-    pools = np.stack([histograms[levels == level].sum(axis=0) for level in range(CONTEXTS // OFFSET_LEVELS)])
+    levels = np.arange(count) // (count // LEVELS)
+    pools = np.stack([histograms[levels == level].sum(axis=0) for level in range(LEVELS)])
     pools += 1e-3 * pools.sum(axis=0) / max(1.0, pools.sum()) + 1e-6 * (np.arange(_SIZE) < MAX_LENGTH)
     filled: Counts = histograms + 0.5 * (pools / pools.sum(axis=1, keepdims=True))[levels]
     return filled
 
 
 def share(
-    histograms: Counts, tables: int = MAX_TABLES, rounds: int = 12
+    histograms: Counts, tables: int = MAX_TABLES, rounds: int = 12, length: int | None = None
 ) -> tuple[tuple[Table, ...], list[int]]:
     """A bank for many histograms float[n, size], and the number of the table that serves each histogram.
 
     This is Lloyd's algorithm with code length as the distance: the bank takes the fewest bits, up to a local
-    optimum.
+    optimum. Tables of a fixed length have no escape.
     """
-    last = MAX_LENGTH - 1
-    heads = np.append(histograms[:, :last], histograms[:, last:].sum(axis=1, keepdims=True), axis=1)
+    last = length or MAX_LENGTH - 1
+    heads = histograms[:, :last]
+    if length is None:
+        heads = np.append(heads, histograms[:, last:].sum(axis=1, keepdims=True), axis=1)
     chosen = _by_mean(histograms, tables)
     for _ in range(rounds):
         better = (heads @ _ideal_bits(heads, chosen).T).argmin(axis=1)
         if (better == chosen).all():
             break
         chosen = np.unique(better, return_inverse=True)[1].reshape(-1)
-    bank = [best_table(histograms[chosen == k].sum(axis=0)) for k in range(int(chosen.max()) + 1)]
-    cost = histograms @ np.stack([code_lengths(t, histograms.shape[1]) for t in bank]).T
+    sums = [histograms[chosen == k].sum(axis=0) for k in range(int(chosen.max()) + 1)]
+    if length is None:
+        bank = [best_table(s) for s in sums]
+        bits = np.stack([code_lengths(t, histograms.shape[1]) for t in bank])
+        cost = histograms @ bits.T
+    else:
+        bank = [freeze(s[:length] + 0.5) for s in sums]
+        cost = heads @ (BITS - np.log2(np.array(bank))).T
     used, renumbered = np.unique(cost.argmin(axis=1), return_inverse=True)
     return tuple(bank[i] for i in used), renumbered.reshape(-1).tolist()
 

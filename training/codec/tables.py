@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from overtone.frequency import Tables, coefficients, fit, open_rgb, quantise
+from overtone.frequency import TWO_LAYERS, Layer, Tables, coefficients, fit, open_rgb, quantise
 from overtone.frequency.quantise import PLAIN
 from overtone.training.data import Images
 from overtone.training.progress import tracked
 from overtone.training.table_fitting import fit_tables
 
-TABLES_ON = 600
+TABLES_ON = 240
 
 
 def tables_for(
@@ -20,13 +20,17 @@ def tables_for(
     low: tuple[int, ...],
     high: tuple[int, ...],
     thresholds: Sequence[int] = (),
+    ladder: Sequence[Layer] = TWO_LAYERS,
+    effort: float = 1.0,
 ) -> Tables:
-    """Tables for these channels, steps (a row per quality) and thresholds, counted on up to 600 images."""
+    """Tables for these channels, steps (a row per quality), thresholds and ladder, fitted to up to 240 images.
+
+    `effort` multiplies how long networks are trained.
+    """
     some = images.spread(TABLES_ON)
     samples = [np.empty((len(some), len(low + high), size // 8, size // 8), np.int16) for _ in steps]
     for number, path in enumerate(tracked(some.paths, "counting symbols")):
         found = coefficients(fit(open_rgb(path), size), low + high)
         for quality, (sample, row) in enumerate(zip(samples, steps, strict=True)):
             sample[number] = quantise(found, row, thresholds[quality] / 100 if thresholds else PLAIN)
-    middle = len(low)
-    return fit_tables([(s[:, :middle], s[:, middle:]) for s in samples], steps, low, high)
+    return fit_tables(samples, steps, low, high, ladder, effort)

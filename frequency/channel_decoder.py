@@ -1,0 +1,143 @@
+"""Decoding of one channel, block by block, in numpy."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from overtone.frequency import rans
+from overtone.frequency.coding_plan import CodingPlan
+from overtone.frequency.context import decide, linear_centre, other_sums, split_product, tap_sums
+from overtone.frequency.errors import PayloadError
+from overtone.frequency.features import (
+    MAX_FEATURE,
+    ONE,
+    PLACES,
+    REACH,
+    SCALE_BITS,
+    Wide,
+    activity,
+    code,
+    code_of,
+    med,
+    padded_plane,
+)
+
+Planes = NDArray[np.int16]
+_MAX_NUMBER = (1 << 16) - 1
+# The code of every feature of the channel that is coded.
+_CODES = code(np.arange(MAX_FEATURE + 1) << SCALE_BITS)
+
+
+class ChannelDecoder:
+    """Decodes one channel into its plane of int16[P, h, w].
+
+    What other channels say, and what is known of a channel that is refined, is added up for whole rows at once. What
+    depends on the blocks to the left is added block by block, as they are decoded.
+    """
+
+    def __init__(self, planes: Planes, plan: CodingPlan, index: int, coarse: Planes | None) -> None:
+        self.plan, self.channel, self.coarse = plan, plan.channels[index], coarse
+        self.number = plan.first + index
+        self.dc = plan.dc[self.number]
+        self.plane = planes[self.number]
+        self.others = other_sums(planes, self.number, self.channel, plan.dc, coarse).copy()
+        self.padded = {s: padded_plane(planes[s]) for s in {s for s, _ in self.channel.taps}}
+        # The channel that is coded; where it is refined, its coarse values until they are decoded.
+        self.own = self.padded.get(self.number, padded_plane(self.plane))
+        self.padded[self.number] = self.own
+        # In a DC channel, all of its features depend on the block to the left, through the reference.
+        self.late = [
+            t for t, (source, place) in enumerate(self.channel.taps)
+            if source == self.number
+            and ((self.dc and coarse is None) or (PLACES[place][0] == 0 and PLACES[place][1] < 0))
+        ]  # fmt: skip
+        self.early = [t for t in range(len(self.channel.taps)) if t not in self.late]
+        self.late_places = [PLACES[self.channel.taps[t].place] for t in self.late]
+        self.late_weights = self.channel.tap_weights[self.late].astype(np.int64)
+        self.late_centre = np.array([self.channel.centre[t] for t in self.late], np.int64)
+
+    def decode(self, decoder: rans.Decoder) -> None:
+        """Read the channel from the stream.
+
+        Raises:
+            PayloadError: the stream is cut short or damaged.
+        """
+        height, seen = len(self.plane), 0
+        for y in range(height):
+            centre, hidden = self._row(y, seen)
+            self._decode_row(decoder, y, centre, hidden)
+            seen += int(activity(self.plane[y : y + 1], self.dc)[0])
+        if (self.plane == (0 if self.coarse is None else self.coarse)).all():
+            raise PayloadError("damaged payload: an empty channel is not marked as one")
+
+    def _row(self, y: int, seen: int) -> tuple[Wide, Wide]:
+        """What a row's early features say: the centre int64[w], and the hidden units int64[w, H]."""
+        width = self.plane.shape[1]
+        hidden = self.others[y]
+        if self.coarse is None and y:
+            above = code_of(ONE * seen // (y * width)) * self.channel.other_weights[2].astype(np.int64)
+            hidden = hidden + above
+        features = [self._feature(t, y, width) for t in self.early]
+        centre = np.zeros(width, np.int64)
+        if features:
+            centre = linear_centre(features, [self.channel.centre[t] for t in self.early])
+            ratios = [self.channel.ratios[self.channel.taps[t].source] for t in self.early]
+            hidden = hidden + tap_sums(features, ratios, self.channel.tap_weights[self.early])
+        return centre, hidden
+
+    def _feature(self, tap: int, y: int, width: int) -> Wide:
+        source, place = self.channel.taps[tap]
+        down, right = PLACES[place]
+        if source == self.number and self.coarse is None and y + down < 0:
+            return np.zeros(width, np.int64)
+        values = self.padded[source][REACH + y + down, REACH + right : REACH + right + width]
+        if self.plan.dc[source]:
+            values = values - self.padded[source][REACH + y, REACH : REACH + width]
+        return np.clip(values, -MAX_FEATURE, MAX_FEATURE)
+
+    def _decode_row(self, decoder: rans.Decoder, y: int, centre: Wide, hidden: Wide) -> None:
+        row = self.own[REACH + y]
+        if self.coarse is None:
+            row[:REACH] = self.own[REACH + y - 1, REACH] if y else 0
+        for x in range(self.plane.shape[1]):
+            base = self._base(row, y, x)
+            reference = base if self.dc else 0
+            late, sums = self._late(y, x, reference)
+            total = int(centre[x]) + late
+            if self.coarse is not None and not self.dc:
+                total -= base << SCALE_BITS
+            found = decide(np.array(total), hidden[x] + sums, np.array(base), self.channel, self.coarse is not None)
+            value = self._value(decoder, int(found.number), int(found.nearest), bool(found.flipped))
+            row[REACH + x] = self.plane[y, x] = value
+        if self.coarse is None:
+            row[:REACH], row[-REACH:] = row[REACH], row[-REACH - 1]
+
+    def _base(self, row: Wide, y: int, x: int) -> int:
+        if self.coarse is not None:
+            return int(self.coarse[y, x])
+        if not self.dc:
+            return 0
+        w, above = row[REACH + x - 1], self.own[REACH + y - 1]
+        return int(med(w, above[REACH + x], above[REACH + x - 1])) if y else int(w)
+
+    def _late(self, y: int, x: int, reference: int) -> tuple[int, Wide]:
+        if not self.late:
+            return 0, np.zeros(self.channel.units, np.int64)
+        values = [
+            int(self.own[REACH + y + down, REACH + x + right]) - reference
+            if self.coarse is not None or y + down >= 0 else 0
+            for down, right in self.late_places
+        ]  # fmt: skip
+        features = np.clip(values, -MAX_FEATURE, MAX_FEATURE)
+        codes = np.where(features < 0, -1, 1) * _CODES[np.abs(features)]
+        return int(features @ self.late_centre), split_product(codes, self.late_weights)
+
+    def _value(self, decoder: rans.Decoder, context: int, nearest: int, flipped: bool) -> int:
+        model = self.plan.models[self.plan.contexts[context]]
+        number = decoder.symbol(model)
+        if self.coarse is None and number == len(model.starts) - 1:
+            number += decoder.excess()
+            if number > _MAX_NUMBER:
+                raise PayloadError("damaged payload: a value does not fit sixteen bits")
+        residual = -(number + 1 >> 1) if number & 1 else number >> 1
+        value = nearest - residual if flipped else nearest + residual
+        return (value + 0x8000 & 0xFFFF) - 0x8000
