@@ -45,7 +45,7 @@ def demo(
 
     def action() -> int:
         from overtone.benchmarks.demo.command import Options, Transport, run
-        from overtone.edge_client.policy import Policy
+        from overtone.edge_client.plan import Policy
 
         options = Options(
             model=model,

@@ -52,8 +52,13 @@ def samples(run: Run) -> list[Sample]:
     base = LATENCY[point.policy] * (1.0 if point.devices < 4 else 3.0)
     payload = 4000 if point.baseline else 900 + 100 * point.quality
     more = 300 if point.policy not in ("", "on_demand") else 0
-    sizes = {"payload": payload, "by_layer": [payload - more, more], "up": payload + 100}
-    common = replace(SAMPLE, **sizes, wire_up=payload + 200)
+    common = replace(
+        SAMPLE,
+        payload=payload,
+        by_layer=[payload - more, more],
+        up=payload + 100,
+        wire_up=payload + 200,
+    )
     return [
         replace(common, latency_ms=base + i, correct=i % 5 != 0, stage=stage, layers=1 + (stage == "high"))
         for i, stage in enumerate(STAGES)
