@@ -144,7 +144,8 @@ def describe(rgb: RGB, profile: Profile, quality: int) -> Description:
     """An image uint8[S, S, 3] at one quality, measured on what its payloads decode to."""
     sent = encode(rgb, profile, quality).layers
     known = [decode(sent[:count], profile) for count in range(1, len(sent) + 1)]
-    bits = np.stack([layer_bits(each, profile) for each in known])
+    steps = zip(known, [None, *known], strict=False)
+    bits = np.stack([layer_bits(each, below, profile) for each, below in steps])
     numbers, split = profile.low + profile.high, len(profile.low)
     exact, decoded = coefficients(rgb, numbers), dequantise(known[-1].values, known[-1].steps)
     channels = tuple(
@@ -169,12 +170,13 @@ def describe(rgb: RGB, profile: Profile, quality: int) -> Description:
     return Description(quality, layers, channels, tuple(seen))
 
 
-def layer_bits(known: Decoded, profile: Profile) -> NDArray[np.float64]:
-    """Bits of every channel, float64[C], in the stream of the last of the layers that are known."""
+def layer_bits(known: Decoded, below: Decoded | None, profile: Profile) -> NDArray[np.float64]:
+    """Bits of every channel, float64[C], in the stream of the last known layer, given what is known `below` it."""
     layer = known.layers - 1
     coded = profile.channels_of(layer)
+    before = known.values[:0] if below is None else below.values
     found = np.zeros(len(profile.low + profile.high))
-    found[coded] = channel_bits(known.values[: coded.stop], profile.plan(layer, known.quality))
+    found[coded] = channel_bits(before, known.values[coded], profile.plan(layer, known.quality))
     return found
 
 

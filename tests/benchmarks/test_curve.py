@@ -26,6 +26,7 @@ from overtone.training.data import DataError
 from overtone.training.network_configs import BaselineConfig
 from overtone.training.recipe import Recipe
 from overtone.training.systems import SingleSystem
+from tests.ladders import with_ladder
 from tests.training.tiny_bodies import HIGH
 
 FRAMING = Overhead(Framing(48, 63), Framing(50, 51), Framing(207, 387))
@@ -102,7 +103,7 @@ def test_three_layers_and_a_baseline_that_is_a_pretrained_body(
     card = read_card(options.checkpoint)
     points = (OperatingPoint(name="default", thresholds=(0.3, 0.3), all_below=(0.1, 0.0)),)
     changed = {
-        "profile": replace(card.profile, ladder=THREE_LAYERS),
+        "profile": with_ladder(card.profile, THREE_LAYERS),
         "temperatures": (1.0,) * 3,
         "operating_points": points,
     }

@@ -1,7 +1,6 @@
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from overtone.describe.figure import draw
 from overtone.frequency import THREE_LAYERS, Profile, decode, dequantise, encode, fit, image, open_rgb
 from overtone.frequency.channels import LOW
 from overtone.models import OperatingPoint, read_card, rewrite
+from tests.ladders import with_ladder
 
 runner = CliRunner()
 
@@ -30,7 +30,7 @@ def shot(tmp_path: Path, photograph: NDArray[np.uint8], monkeypatch: pytest.Monk
 
 @pytest.fixture(scope="module")
 def three_layers(tiny_profile: Profile) -> Profile:
-    return replace(tiny_profile, ladder=THREE_LAYERS)
+    return with_ladder(tiny_profile, THREE_LAYERS)
 
 
 @pytest.fixture(scope="module", params=["two layers", "three layers"])

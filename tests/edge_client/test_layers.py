@@ -1,7 +1,5 @@
 """A ladder of three layers, over real sockets: what is asked for is sent, in order, and nothing else."""
 
-from dataclasses import replace
-
 import grpc
 import pytest
 
@@ -12,12 +10,13 @@ from overtone.protos import overtone_pb2 as pb
 from tests.conftest import Photograph
 from tests.edge_client import fakes
 from tests.edge_client.conftest import Post, Talk
+from tests.ladders import with_ladder
 from tests.waiting import until
 
 
 @pytest.fixture
 def tiny_profile(tiny_profile: Profile) -> Profile:
-    return replace(tiny_profile, ladder=THREE_LAYERS)
+    return with_ladder(tiny_profile, THREE_LAYERS)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ of the session, which is the server's: `pytestmark = SHARED_LOOP`.
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -26,6 +25,7 @@ from overtone.gpu_server.settings import Settings
 from overtone.gpu_server.state import OVERHEAD
 from overtone.models import OperatingPoint, read_card, rewrite
 from tests.conftest import Photograph
+from tests.ladders import with_ladder
 from tests.serving import Serve, quick_settings
 
 # Thresholds: every answer is final, none is.
@@ -65,7 +65,7 @@ def jpeg(photograph: Photograph) -> bytes:
 
 @pytest.fixture(scope="session")
 def three_profile(tiny_profile: Profile) -> Profile:
-    return replace(tiny_profile, name="three", ladder=THREE_LAYERS)
+    return with_ladder(tiny_profile, THREE_LAYERS, name="three")
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ import json
 import threading
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from overtone.gpu_server.settings import Settings
 from overtone.models import Mix, OperatingPoint, load, read_card, rewrite
 from tests.conftest import Photograph
 from tests.gpu_server.conftest import ALL, NONE, SHARED_LOOP, MakeSettings, value
+from tests.ladders import with_ladder
 
 pytestmark = SHARED_LOOP
 
@@ -254,7 +254,7 @@ async def test_a_ladder_may_refine_low_after_high(
 ) -> None:
     """Then the high stage runs on coarse low values, and again on fine ones."""
     ladder = (Layer("low", 3), Layer("high", 3), Layer("low", 1), Layer("high", 1))
-    profile = replace(three_profile, ladder=ladder)
+    profile = with_ladder(three_profile, ladder)
     points = (OperatingPoint(name="all", thresholds=(NONE,) * 3),)
     changes = {"profile": profile, "temperatures": (1.0,) * 4, "mix": Mix(low=0.5, high=0.5)}
     changes |= {"operating_points": points, "operating_point": "all"}

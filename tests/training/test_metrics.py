@@ -1,4 +1,3 @@
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ from overtone.training.evaluation.metrics import GRID, measure, named_rules, top
 from overtone.training.evaluation.predictions import Predictions
 from overtone.training.evaluation.reliability import reliability
 from overtone.training.evaluation.stopping import Rule, taken
+from tests.ladders import with_ladder
 from tests.training.populations import predictions, three_layers
 
 P = predictions(300, classes=10)
@@ -122,7 +122,7 @@ def test_temperature_is_before_and_after(card: Card) -> None:
 
 
 def test_a_layer_is_measured_each(card: Card) -> None:
-    profile = replace(card.profile, ladder=THREE_LAYERS)
+    profile = with_ladder(card.profile, THREE_LAYERS)
     points = (OperatingPoint(name="default", thresholds=(0.6, 0.5)),)
     temperatures = (0.8, 0.9, 1.3)
     changed = {"profile": profile, "operating_points": points, "temperatures": temperatures}

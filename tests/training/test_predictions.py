@@ -1,7 +1,6 @@
 """Predictions are what device and server would get: payloads, decoded layer by layer, through the networks."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,7 @@ from overtone.frequency import (
 from overtone.models import Architecture, Mix, ResNetCascade, load
 from overtone.training.data import Images, read_split
 from overtone.training.evaluation.predictions import answers, predict
+from tests.ladders import with_ladder
 
 FOUR_LAYERS = (Layer("low", 3), Layer("high", 3), Layer("low", 1), Layer("high", 1))
 FIVE_LAYERS = (Layer("low", 9), Layer("low", 3), Layer("high", 9), Layer("low", 1), Layer("high", 1))
@@ -66,7 +66,7 @@ def images(labelled_folder: Path, tiny_profile: Profile) -> Images:
 def test_answers_after_every_layer(
     ladder: tuple[Layer, ...], structure: int, tiny_profile: Profile, images: Images
 ) -> None:
-    profile, model = replace(tiny_profile, ladder=ladder, thresholds=(60, 60, 60)), network(structure)
+    profile, model = with_ladder(tiny_profile, ladder, thresholds=(60, 60, 60)), network(structure)
     p = predict(model, images, profile, 3, batch=3)
     assert p.logits.shape == (len(ladder), 4, 10)
     assert p.low_layers == next(i for i, layer in enumerate(ladder) if layer.band == "high")
@@ -83,7 +83,7 @@ def test_answers_after_every_layer(
 
 
 def test_coarser_values_are_other_answers(tiny_profile: Profile, images: Images) -> None:
-    p = predict(network(3), images, replace(tiny_profile, ladder=THREE_LAYERS), 1)
+    p = predict(network(3), images, with_ladder(tiny_profile, THREE_LAYERS), 1)
     two = predict(network(3), images, tiny_profile, 1)
     assert np.abs(p.logits[0] - p.logits[1]).max() > 0.05
     np.testing.assert_allclose(p.logits[1:], two.logits, rtol=1e-5, atol=1e-5)
@@ -91,7 +91,7 @@ def test_coarser_values_are_other_answers(tiny_profile: Profile, images: Images)
 
 @torch.inference_mode()
 def test_a_mix_takes_the_last_answer_of_low(tiny_profile: Profile, images: Images) -> None:
-    profile, model = replace(tiny_profile, ladder=FIVE_LAYERS), network(3)
+    profile, model = with_ladder(tiny_profile, FIVE_LAYERS), network(3)
     plain = predict(model, images, profile, 2)
     model.mix = Mix(low=0.3, high=0.8)
     mixed = predict(model, images, profile, 2)
@@ -127,5 +127,5 @@ def test_networks_run_once_a_layer(
         monkeypatch.setattr(model, name, counted(name))
     values: NDArray[np.int16] = np.random.default_rng(0).integers(-9, 9, (2, 24, 8, 8)).astype(np.int16)
     with torch.inference_mode():
-        answers(model, torch.from_numpy(values), replace(tiny_profile, ladder=ladder), 2)
+        answers(model, torch.from_numpy(values), with_ladder(tiny_profile, ladder), 2)
     assert (ran.count("low"), ran.count("high")) == (lows, highs)

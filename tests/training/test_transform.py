@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,6 +13,7 @@ from overtone.training.transform import (
     requantise,
     spread_factors,
 )
+from tests.ladders import with_ladder
 
 
 def test_same_numbers_as_the_device(photograph: NDArray[np.uint8]) -> None:
@@ -55,7 +54,7 @@ def test_a_quantiser_agrees_with_the_device() -> None:
 
 def test_nested_values_are_those_of_a_layer(tiny_profile: Profile) -> None:
     """What is known after the first of three layers, from the device's own codec."""
-    profile = replace(tiny_profile, ladder=THREE_LAYERS, thresholds=(62, 62, 62))
+    profile = with_ladder(tiny_profile, THREE_LAYERS, thresholds=(62, 62, 62))
     exact = np.random.default_rng(1).laplace(0, 60, (24, 8, 8)).astype(np.float32)
     values = quantise(exact, profile.known_steps(2, 3), profile.threshold(2))
     for layers, factors in ((1, (3, 1)), (2, (1, 1)), (3, (1, 1))):
