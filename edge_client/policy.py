@@ -65,6 +65,8 @@ LARGEST_CHUNK: Final = 16 * 1024
 CHUNKS: Final = 8
 BYTE_SECONDS: Final = 50e-6
 UNASKED: Final = 1 / 8
+# Beyond this no waste is bought anyway, and the exponential would overflow.
+MAX_EXPONENT: Final = 20.0
 # Bytes up on the wire, beside the payload: of a chunk (HTTP/2, gRPC, protobuf, and TCP/IP, as messages that are not
 # written together seldom travel together), of a layer that is asked for (and WINDOW_UPDATEs for the question), and of a
 # request over REST.
@@ -116,7 +118,7 @@ class Costs:
 
     def price(self, plan: Plan, debt: float = 0.0) -> float:
         """What `auto` makes least, in seconds, at a debt in bytes."""
-        dear = BYTE_SECONDS * exp(debt / sum(self.sizes))
+        dear = BYTE_SECONDS * exp(min(MAX_EXPONENT, debt / sum(self.sizes)))
         framing, waste = self.framing(plan) * (1 / self.rate + BYTE_SECONDS), self.wasted(plan)
         return self.seconds(plan) + framing + waste * (1 / self.rate + dear)
 

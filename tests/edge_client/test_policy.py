@@ -170,6 +170,7 @@ def test_a_debt_makes_waste_dear_until_nothing_is_sent_unasked() -> None:
     bought = [costs.best(debt * sum(THREE)).unasked for debt in (0, 1, 2, 3, 4, 5)]
     assert bought == sorted(bought, reverse=True)
     assert set(bought) == {3, 2, 1}
+    assert costs.best(1e9) == ON_DEMAND
 
 
 def test_a_busy_link_makes_asking_cheap() -> None:
