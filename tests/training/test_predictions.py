@@ -25,7 +25,7 @@ from overtone.training.evaluation.predictions import answers, predict
 from tests.ladders import with_ladder
 
 FOUR_LAYERS = (Layer("low", 3), Layer("high", 3), Layer("low", 1), Layer("high", 1))
-FIVE_LAYERS = (Layer("low", 9), Layer("low", 3), Layer("high", 9), Layer("low", 1), Layer("high", 1))
+FIVE_LAYERS = (Layer("low", 9), Layer("low", 3), Layer("high", 3), Layer("low", 1), Layer("high", 1))
 LADDERS = {"two": TWO_LAYERS, "three": THREE_LAYERS, "four": FOUR_LAYERS, "five": FIVE_LAYERS}
 
 

@@ -109,7 +109,7 @@ class Source:
 def with_ladder(profile: Profile, ladder: tuple[Layer, ...], train: Images) -> Profile:
     """A profile of the same steps with another ladder, and with tables fitted to training images."""
     p = profile
-    tables = tables_for(train, p.size, p.steps, p.low, p.high, p.thresholds)
+    tables = tables_for(train, p.size, p.steps, p.low, p.high, p.thresholds, ladder)
     return replace(p, ladder=ladder, tables=tables)
 
 

@@ -158,7 +158,7 @@ def _profile(old: Profile, choices: Sequence[Choice], train: Images) -> Profile:
         quality=1,
         steps=rows,
         thresholds=thresholds,
-        tables=tables_for(train, old.size, rows, old.low, old.high, thresholds),
+        tables=tables_for(train, old.size, rows, old.low, old.high, thresholds, old.ladder),
     )
 
 
