@@ -117,25 +117,32 @@ def _table(*columns: str, left: int) -> Table:
 
 
 def _stages(found: ImageDescription) -> Table:
-    """Payload bytes at each quality, and the bytes of JPEGs of the same content."""
-    side = len(found.original)
-    table = _table("", "from low", "low + high", "original", left=1)
+    """Payload bytes after each layer at each quality, and the bytes of JPEGs of the same content."""
+    side, first = len(found.original), found.descriptions[0]
+    table = _table("", *first.names, "original", left=1)
     for each in found.descriptions:
         table.add_row(f"payload bytes, quality {each.quality}", *(f"{n:,}" for n in each.payload_bytes), "")
     sides = side // 4, side // 2, side
-    jpegs = (f"{n:,} ({s} px)" for n, s in zip(found.jpeg_bytes, sides, strict=True))
-    table.add_row("a JPEG of the same content", *jpegs)
+    quarter, half, full = (f"{n:,} ({s} px)" for n, s in zip(found.jpeg_bytes, sides, strict=True))
+    same = [""] * len(first.layers)
+    # Before high is known there is what a quarter of the side holds, and after all layers what half of it does.
+    same[next(i for i, layer in enumerate(first.layers) if layer.band == "high") - 1] = quarter
+    same[-1] = half
+    table.add_row("a JPEG of the same content", *same, full)
     return table
 
 
 def _details(found: Description) -> Table:
     """One description channel by channel, and the overhead that completes each payload."""
-    table = _table("channel", "band", "step", "energy", "lost", "not zero", "bits", "bytes", left=2)
+    several = [layer.name for layer in found.layers] if len(found.layers) > len(COLOURS) else []
+    head = "channel", "band", "step", "energy", "lost", "not zero", *several, "bits", "bytes"
+    table = _table(*head, left=2)
     for c in found.channels:
         name, band = (f"[{COLOURS[c.band]}]{text}" for text in (c.label, c.band))
         numbers = f"{c.step:g}", f"{c.energy:,.1f}", f"{c.lost:,.1f}", f"{c.values:,}"
-        table.add_row(name, band, *numbers, f"{c.bits:,.1f}", f"{c.bits / 8:,.1f}")
-    for band, payload in (("low", found.low), ("high", found.high)):
+        each = (f"{bits:,.1f}" if bits else "" for bits in c.layer_bits[: len(several)])
+        table.add_row(name, band, *numbers, *each, f"{c.bits:,.1f}", f"{c.bits / 8:,.1f}")
+    for payload in found.layers:
         table.add_section()
         rows = {
             "header": 8.0 * payload.header_bytes,
@@ -144,7 +151,8 @@ def _details(found: Description) -> Table:
         }
         for name, bits in rows.items():
             bold = "[bold]" if "[bold]" in name else ""
-            table.add_row(name, band, "", "", "", "", f"{bold}{bits:,.1f}", f"{bold}{bits / 8:,.1f}")
+            empty = [""] * (4 + len(several))
+            table.add_row(name, payload.name, *empty, f"{bold}{bits:,.1f}", f"{bold}{bits / 8:,.1f}")
     return table
 
 
@@ -154,8 +162,9 @@ def _grid(descriptions: tuple[Description, ...]) -> Table:
     for each in zip(*(found.channels for found in descriptions), strict=True):
         name, band = (f"[{COLOURS[each[0].band]}]{text}" for text in (each[0].label, each[0].band))
         table.add_row(name, band, *(f"{c.bits:,.0f}" for c in each))
-    for band, payloads in (("low", [d.low for d in descriptions]), ("high", [d.high for d in descriptions])):
+    for payloads in zip(*(found.layers for found in descriptions), strict=True):
         table.add_section()
-        table.add_row("overhead", band, *(f"{8 * p.header_bytes + p.end_bits:,.0f}" for p in payloads))
-        table.add_row("[bold]payload", band, *(f"[bold]{8 * p.payload_bytes:,}" for p in payloads))
+        name = payloads[0].name
+        table.add_row("overhead", name, *(f"{8 * p.header_bytes + p.end_bits:,.0f}" for p in payloads))
+        table.add_row("[bold]payload", name, *(f"[bold]{8 * p.payload_bytes:,}" for p in payloads))
     return table

@@ -1,4 +1,4 @@
-"""An image at each stage: what the server decodes, and what every channel costs.
+"""An image after each layer: what the server decodes, and what every channel costs.
 
 The bits of a channel are those of the actual stream: for each interval that the rANS coder encodes, -log2 of
 its share. The rest of a payload is the header and the coder's end, which is its final state and the rounding
@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from overtone.frequency import (
+    Decoded,
     Profile,
     coefficients,
-    decode_high,
-    decode_low,
+    decode,
     dequantise,
     encode,
     fit,
@@ -25,7 +25,7 @@ from overtone.frequency import (
     read_header,
 )
 from overtone.frequency.channels import BLOCK
-from overtone.frequency.header import Band
+from overtone.frequency.ladder import Band
 from overtone.frequency.stream import channel_bits
 
 COMPONENTS = ("Y", "Cb", "Cr")
@@ -37,8 +37,8 @@ RGB = NDArray[np.uint8]
 class Channel:
     """One channel of the image; energies are mean squares of coefficients.
 
-    `energy` is the original's, `lost` that of the quantisation error, `values` how many quantised
-    coefficients are not zero, `bits` what all of them take in the stream.
+    `energy` is the original's, `lost` that of the quantisation error after all layers, `values` how many quantised
+    coefficients are not zero, `layer_bits` what the channel takes in the stream of each layer.
     """
 
     channel: int
@@ -50,7 +50,12 @@ class Channel:
     energy: float
     lost: float
     values: int
-    bits: float
+    layer_bits: tuple[float, ...]
+
+    @property
+    def bits(self) -> float:
+        """Bits in all layers."""
+        return sum(self.layer_bits)
 
     @property
     def label(self) -> str:
@@ -60,36 +65,47 @@ class Channel:
 
 @dataclass(frozen=True)
 class Payload:
-    """The size of one band's payload: header, coder's end and channels add up to its bytes."""
+    """One layer, and the size of its payload: header, coder's end and channels add up to its bytes."""
 
+    band: Band
+    factor: int
     payload_bytes: int
     header_bytes: int
     end_bits: float
     channel_bits: float
 
+    @property
+    def name(self) -> str:
+        """The band, and the factor of its steps if it is not 1."""
+        return self.band if self.factor == 1 else f"{self.band} x{self.factor}"
+
 
 @dataclass(frozen=True)
 class Description:
-    """An image at one quality; `seen` is uint8[S, S, 3] decoded from low alone, and from low and high."""
+    """An image at one quality; `seen` is uint8[S, S, 3] decoded from the first, the first two, ... layers."""
 
     quality: int
-    low: Payload
-    high: Payload
+    layers: tuple[Payload, ...]
     channels: tuple[Channel, ...]
-    seen: tuple[RGB, RGB]
+    seen: tuple[RGB, ...]
 
     @property
-    def payload_bytes(self) -> tuple[int, int]:
-        """Of low alone, and of both."""
-        return self.low.payload_bytes, self.low.payload_bytes + self.high.payload_bytes
+    def payload_bytes(self) -> tuple[int, ...]:
+        """Of the first layer, of the first two, and so on."""
+        return tuple(np.cumsum([layer.payload_bytes for layer in self.layers]).tolist())
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the first, the first two, ... layers are called."""
+        names = [layer.name for layer in self.layers]
+        return tuple(f"+ {name}" if number else name for number, name in enumerate(names))
 
     def document(self) -> dict[str, Any]:
         """Plain values for JSON, without the images."""
         return {
             "quality": self.quality,
-            "low": asdict(self.low),
-            "high": asdict(self.high),
-            "channels": [asdict(channel) for channel in self.channels],
+            "layers": [asdict(layer) for layer in self.layers],
+            "channels": [asdict(channel) | {"bits": channel.bits} for channel in self.channels],
         }
 
 
@@ -126,14 +142,11 @@ def jpeg_bytes(source: Image.Image, side: int) -> int:
 
 def describe(rgb: RGB, profile: Profile, quality: int) -> Description:
     """An image uint8[S, S, 3] at one quality, measured on what its payloads decode to."""
-    sent = encode(rgb, profile, quality)
-    low = decode_low(sent.low, profile)
-    planes = np.concatenate([low, decode_high(sent.high, low, profile)])
+    sent = encode(rgb, profile, quality).layers
+    known = [decode(sent[:count], profile) for count in range(1, len(sent) + 1)]
+    bits = np.stack([layer_bits(each, profile) for each in known])
     numbers, split = profile.low + profile.high, len(profile.low)
-    steps = np.concatenate([profile.low_steps(quality), profile.high_steps(quality)])
-    exact, decoded = coefficients(rgb, numbers), dequantise(planes, steps)
-    low_bits = channel_bits(low, profile.plan("low", quality)).tolist()
-    high_bits = channel_bits(planes, profile.plan("high", quality)).tolist()
+    exact, decoded = coefficients(rgb, numbers), dequantise(known[-1].values, known[-1].steps)
     channels = tuple(
         Channel(
             channel=number,
@@ -141,23 +154,34 @@ def describe(rgb: RGB, profile: Profile, quality: int) -> Description:
             v=number % BLOCK**2 // BLOCK,
             u=number % BLOCK,
             band="low" if i < split else "high",
-            step=float(steps[i]),
+            step=float(known[-1].steps[i]),
             energy=_mean_square(exact[i]),
             lost=_mean_square(exact[i] - decoded[i]),
-            values=int(np.count_nonzero(planes[i])),
-            bits=bits,
+            values=int(np.count_nonzero(known[-1].values[i])),
+            layer_bits=tuple(bits[:, i].tolist()),
         )
-        for i, (number, bits) in enumerate(zip(numbers, low_bits + high_bits, strict=True))
+        for i, number in enumerate(numbers)
     )
-    seen = image(decoded[:split], profile.low), image(decoded, numbers)
-    return Description(
-        quality, _payload(sent.low, sum(low_bits)), _payload(sent.high, sum(high_bits)), channels, seen
+    layers = tuple(
+        _payload(payload, profile, number, float(bits[number].sum())) for number, payload in enumerate(sent)
     )
+    seen = (image(dequantise(each.values, each.steps), numbers[: len(each.values)]) for each in known)
+    return Description(quality, layers, channels, tuple(seen))
 
 
-def _payload(payload: bytes, bits: float) -> Payload:
-    header = read_header(payload).length
-    return Payload(len(payload), header, 8 * (len(payload) - header) - bits, bits)
+def layer_bits(known: Decoded, profile: Profile) -> NDArray[np.float64]:
+    """Bits of every channel, float64[C], in the stream of the last of the layers that are known."""
+    layer = known.layers - 1
+    coded = profile.channels_of(layer)
+    found = np.zeros(len(profile.low + profile.high))
+    found[coded] = channel_bits(known.values[: coded.stop], profile.plan(layer, known.quality))
+    return found
+
+
+def _payload(payload: bytes, profile: Profile, number: int, bits: float) -> Payload:
+    layer, header = profile.ladder[number], read_header(payload, len(profile.ladder)).length
+    end = 8 * (len(payload) - header) - bits
+    return Payload(layer.band, layer.factor, len(payload), header, end, bits)
 
 
 def _mean_square(values: NDArray[np.float32]) -> float:

@@ -20,6 +20,8 @@ COLOURS = {"low": LOW, "high": BOTH}
 WIDTH, CELL, CAPTION, CHART, MARGIN = 10.5, 2.1, 0.4, 2.2, 0.9
 # The colour of bits that belong to no channel.
 OVERHEAD = "#B8B8B8"
+# Room for the overheads of so many layers on every chart.
+LAYERS = 3
 # Smaller mean squares are drawn as this: a logarithmic axis has no zero.
 FLOOR = 1.0
 NOTE = (
@@ -31,7 +33,8 @@ NOTE = (
 def draw(title: str, image: ImageDescription, path: Path) -> None:
     """Write a PNG: one quality with the bits of every channel, or several side by side."""
     several = len(image.descriptions) > 1
-    rows, columns = (2, len(image.descriptions) + 1) if several else (1, 3)
+    layers = len(image.descriptions[0].layers)
+    rows, columns = (layers, len(image.descriptions) + 1) if several else (1, layers + 1)
     width = max(WIDTH, CELL * columns)
     views = rows * (width / columns + CAPTION)
     with figure(path, width, views + 2 * CHART + MARGIN, title, NOTE) as drawn:
@@ -43,16 +46,23 @@ def draw(title: str, image: ImageDescription, path: Path) -> None:
 
 
 def _stages(drawn: SubFigure, image: ImageDescription) -> None:
-    """Low, low and high, and the original, in a row."""
+    """What is decoded after each layer, and the original, in a row."""
     found, side = image.descriptions[0], len(image.original)
-    low, both = found.payload_bytes
-    stages = (
-        ("decoded from low", found.seen[0], LOW, f"{low:,} bytes", side // 4),
-        ("decoded from low + high", found.seen[1], BOTH, f"{both:,} bytes", side // 2),
-        ("the original crop", image.original, INK, "", side),
-    )
-    for axes, (name, rgb, colour, cost, jpeg_side), jpeg in zip(
-        drawn.subplots(1, 3), stages, image.jpeg_bytes, strict=True
+    quarter, half, full = image.jpeg_bytes
+    seen = _seen(found)
+    stages = [
+        (
+            f"decoded from {name}" if number == 0 else name,
+            rgb,
+            colour,
+            f"{sent:,} bytes",
+            (half, side // 2) if colour == BOTH else (quarter, side // 4),
+        )
+        for number, (name, rgb, colour, sent) in enumerate(seen)
+    ]
+    stages.append(("the original crop", image.original, INK, "", (full, side)))
+    for axes, (name, rgb, colour, cost, (jpeg, jpeg_side)) in zip(
+        drawn.subplots(1, len(stages)), stages, strict=True
     ):
         _view(axes, rgb, colour)
         axes.set_title(name, color=colour, weight="bold")
@@ -61,21 +71,28 @@ def _stages(drawn: SubFigure, image: ImageDescription) -> None:
         axes.text(1, -0.03, f"JPEG of {jpeg_side} px: {jpeg:,} bytes", below, ha="right", color=FAINT)
 
 
+def _seen(found: Description) -> list[tuple[str, RGB, str, int]]:
+    """After each layer: what the layers are called, the image, its colour, and their bytes."""
+    high = [any(layer.band == "high" for layer in found.layers[: n + 1]) for n in range(len(found.layers))]
+    colours = [BOTH if known else LOW for known in high]
+    return list(zip(found.names, found.seen, colours, found.payload_bytes, strict=True))
+
+
 def _side_by_side(drawn: SubFigure, image: ImageDescription) -> None:
-    """The original, then a column for each quality: low above, low and high below."""
-    grid = drawn.subplots(2, len(image.descriptions) + 1)
+    """The original, then a column for each quality, with a row for each layer."""
+    layers = len(image.descriptions[0].layers)
+    grid = drawn.subplots(layers, len(image.descriptions) + 1)
     _view(grid[0][0], image.original, INK)
     grid[0][0].set_title("original", weight="bold")
     side = len(image.original)
     jpegs = zip((side, side // 2, side // 4), reversed(image.jpeg_bytes), strict=True)
     lines = ("as a JPEG", *(f"of {pixels} px: {size:,} bytes" for pixels, size in jpegs))
-    grid[1][0].axis("off")
+    for row in grid[1:]:
+        row[0].axis("off")
     grid[1][0].text(0, 1, "\n".join(lines), va="top", color=FAINT, linespacing=1.6)
     for column, found in zip(grid.T[1:], image.descriptions, strict=True):
         column[0].set_title(f"quality {found.quality}", weight="bold")
-        for axes, rgb, size, (name, colour) in zip(
-            column, found.seen, found.payload_bytes, (("low", LOW), ("low + high", BOTH)), strict=True
-        ):
+        for axes, (name, rgb, colour, size) in zip(column, _seen(found), strict=True):
             _view(axes, rgb, colour)
             axes.set_xlabel(f"{name}: {size:,} bytes", color=colour)
 
@@ -108,16 +125,20 @@ def _bars(axes: Axes, descriptions: Sequence[Description]) -> None:
     """The bits of one description, the overhead last, each bar with its value."""
     found = descriptions[0]
     count = len(found.channels)
-    overhead = [8 * payload.header_bytes + payload.end_bits for payload in (found.low, found.high)]
+    overhead = [8 * payload.header_bytes + payload.end_bits for payload in found.layers]
     heights = [*(c.bits for c in found.channels), *overhead]
-    places = [*range(count), count + 0.5, count + 1.5]
-    axes.bar(places, heights, 0.75, color=[*_colours(found.channels), OVERHEAD, OVERHEAD])
+    places = [*range(count), *(count + 0.5 + i for i in range(len(overhead)))]
+    axes.bar(places, heights, 0.75, color=[*_colours(found.channels), *[OVERHEAD] * len(overhead)])
+    # Lines across a bar divide what its layers take.
+    for x, c in enumerate(found.channels):
+        for bits in np.cumsum([bits for bits in c.layer_bits if bits])[:-1]:
+            axes.hlines(bits, x - 0.375, x + 0.375, color="white", linewidth=1.2)
     for x, bits in zip(places, heights, strict=True):
         text = f"{bits:,.0f}" if bits >= 1 else f"{bits:.1g}"
         axes.annotate(text, (x, bits), (0, 2), textcoords="offset points", ha="center", size=8)
-    low, both = found.payload_bytes
-    axes.set_title(f"Bits in the stream: all bars add up to 8 x {both:,} bytes, low's to 8 x {low:,}")
-    _label(axes, found.channels, ("rest\nlow", "rest\nhigh"))
+    sizes = " + ".join(f"{layer.payload_bytes:,}" for layer in found.layers)
+    axes.set_title(f"Bits in the stream: all bars add up to 8 x ({sizes}) bytes")
+    _label(axes, found.channels, tuple("rest\n" + layer.name.replace(" ", "\n") for layer in found.layers))
     _legend(axes, Patch(color=OVERHEAD, label="header and coder's final state"))
 
 
@@ -140,7 +161,7 @@ def _label(axes: Axes, channels: Sequence[Channel], more: tuple[str, ...] = ()) 
     axes.set_xticks(places, [*names, *more], size=9)
     for text, colour in zip(axes.get_xticklabels(), [*_colours(channels), *[FAINT] * len(more)], strict=True):
         text.set_color(colour)
-    axes.set_xlim(-0.7, count + 2.1)
+    axes.set_xlim(-0.7, count + 0.1 + LAYERS)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.grid(False, axis="x")
     axes.tick_params(axis="x", length=0)

@@ -40,22 +40,40 @@ class _Section(BaseModel):
 
 
 class Accuracy(_Section):
-    """Top-1 (fractions) of the three modes on `n` images of `data`, at one quality and threshold.
+    """Top-1 (fractions) on `n` images of `data`, at one quality and the thresholds of one operating point.
 
-    Bytes are means per image of the payloads as encoded.
+    Attributes:
+        thresholds: as in `OperatingPoint`.
+        top1: of the answer after each layer.
+        sizes: mean payload bytes of each layer.
+        shares: of the images, how many the cascade answers after each layer.
+        cascade: top-1 of the cascade.
+        mean_bytes: mean payload bytes of the cascade.
     """
 
     data: str
     n: int
     quality: int
-    threshold: float
-    low: float
-    both: float
+    thresholds: tuple[float, ...]
+    top1: tuple[float, ...]
+    sizes: tuple[float, ...]
+    shares: tuple[float, ...]
     cascade: float
-    exit_share: float
-    low_bytes: float
-    high_bytes: float
     mean_bytes: float
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_two_layers(cls, value: Any) -> Any:
+        # Cards of ladders of two layers named each of them.
+        if not isinstance(value, dict) or "low" not in value:
+            return value
+        two = {name: value[name] for name in ("data", "n", "quality", "cascade", "mean_bytes")}
+        return two | {
+            "thresholds": (value["threshold"],),
+            "top1": (value["low"], value["both"]),
+            "sizes": (value["low_bytes"], value["high_bytes"]),
+            "shares": (value["exit_share"], 1 - value["exit_share"]),
+        }
 
 
 class Training(_Section):

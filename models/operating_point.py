@@ -58,7 +58,7 @@ class OperatingPoint(BaseModel):
     def _read_one_threshold(cls, value: Any) -> Any:
         # Cards of ladders of two layers were written with one `threshold`, and a `rule` that is always empty.
         if isinstance(value, dict) and "threshold" in value:
-            rest = {key: entry for key, entry in value.items() if key not in ("threshold", "rule")}
+            rest = {k: v for k, v in value.items() if k != "threshold" and (k, v) != ("rule", None)}
             return rest | {"thresholds": (value["threshold"],)}
         return value
 

@@ -67,7 +67,8 @@ def tiny_checkpoint(tiny_profile: Profile, tmp_path_factory: pytest.TempPathFact
         architecture=architecture,
         profile=tiny_profile,
         classes=LABELS,
-        operating_points=tuple(OperatingPoint(name=k, threshold=v) for k, v in points.items()),
+        temperatures=(1.0, 1.0),
+        operating_points=tuple(OperatingPoint(name=k, thresholds=(v,)) for k, v in points.items()),
         operating_point="default",
         cost=Costs(parameters=counted.parameters, low_macs=counted.low_macs or 0, macs=counted.macs),
     )

@@ -187,8 +187,8 @@ def _announce(teacher: Teacher, schedule: Schedule, training: Images) -> None:
 def _conclude(card: Card, path: Path, images: Path) -> None:
     point = card.point()
     Console().print(
-        f"On {point.n} images that were held out, low answers {point.exit_share:.1%}, {point.k} of them otherwise "
-        f"than high would; {point.mean_bytes:.0f} bytes on average.\n"
+        f"On {point.n} images that were held out, low answers {point.exit_share:.1%} after the first layer; "
+        f"{point.k} early answers differ from the full ones; {point.mean_bytes:.0f} bytes on average.\n"
         f"Agreement with the teacher:  overtone evaluate {path} --agreement --data {images} --split calibration\n"
         f"Serve it:  overtone serve --model {path}",
         soft_wrap=True,

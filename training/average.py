@@ -6,20 +6,22 @@ Wortsman et al., "Model soups", ICML 2022. The mean costs no more to run than on
 """
 
 from collections.abc import Sequence
-from itertools import cycle
+from itertools import cycle, product
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from overtone.frequency import Profile
+from overtone.frequency.ladder import Band
 from overtone.models import Card, Cascade, CheckpointError, choose_device, load
 from overtone.training.codec.codec_training import TOLERANCE, exact_coefficients
 from overtone.training.data import Images, read_split, split
 from overtone.training.export import check_writable, decide, write
 from overtone.training.progress import tracked
+from overtone.training.recipe import Quality
 from overtone.training.systems import autocast
-from overtone.training.transform import Quantiser
+from overtone.training.transform import Quantiser, spread_factors
 
 STATISTICS_ON = 2000
 BATCH = 64
@@ -31,7 +33,7 @@ def average(
     """Write the mean of the weights of several checkpoints; profile and card are those of the last one.
 
     Statistics of batch normalisation fit no average, so they are computed again on training images.
-    Temperature, default quality and operating points are chosen on the calibration split.
+    Temperatures, default quality and operating points are chosen on the calibration split.
 
     Raises:
         CheckpointError: fewer than two, different networks or classes, or a file that cannot be written.
@@ -75,16 +77,20 @@ def compute_statistics(model: Cascade, train: Images, profile: Profile) -> None:
     model.train()
     with torch.no_grad(), autocast(device):
         for chosen in tracked(order, "batch statistics", len(order)):
-            rounded = _rounded(values[chosen], profile).to(device)
-            low, high = rounded.tensor_split([model.architecture.low_channels], dim=1)
+            rounded = {band: _rounded(values[chosen], profile, band).to(device) for band in model.order}
+            low, _ = rounded["low"].tensor_split([model.architecture.low_channels], dim=1)
             model.low(low.contiguous(memory_format=torch.channels_last))
-            model.high(model.state(low), high.contiguous(memory_format=torch.channels_last))
+            low, high = rounded["high"].tensor_split([model.architecture.low_channels], dim=1)
+            state = model.state(low.contiguous(memory_format=torch.channels_last))
+            model.high(state, high.contiguous(memory_format=torch.channels_last))
     model.eval()
 
 
-def _rounded(values: Tensor, profile: Profile) -> Tensor:
-    """Coefficients [N, C, h, w], quantised at each quality in turn."""
-    turn = [q for q, _ in zip(cycle(profile.qualities), values, strict=False)]
-    steps = torch.tensor([profile.steps[profile.index(q)] for q in turn], dtype=torch.float32)
-    thresholds = torch.tensor([profile.threshold(q) for q in turn], dtype=torch.float32)
-    return Quantiser(steps[:, :, None, None], thresholds[:, None, None, None])(values)
+def _rounded(values: Tensor, profile: Profile, band: Band) -> Tensor:
+    """Coefficients [N, C, h, w], as known after each layer that a band's network answers, at each quality in turn."""
+    known = Quality(ladder=profile.ladder).known(band)
+    turn = [turn for turn, _ in zip(cycle(product(profile.qualities, known)), values, strict=False)]
+    steps = torch.tensor([profile.steps[profile.index(q)] for q, _ in turn], dtype=torch.float32)
+    thresholds = torch.tensor([profile.threshold(q) for q, _ in turn], dtype=torch.float32)
+    factors = spread_factors(torch.tensor([factors for _, factors in turn]).float())
+    return Quantiser(steps[:, :, None, None], thresholds[:, None, None, None], factors)(values)

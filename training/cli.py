@@ -19,10 +19,15 @@ Alpha = Annotated[
 Delta = Annotated[
     float | None, typer.Option(help="With --alpha: probability of losing more (default: bound the mean).")
 ]
-Share = Annotated[float | None, typer.Option(help="Request high for at most this share of the images.")]
+Share = Annotated[
+    float | None, typer.Option(help="Request more than the first layer for at most this share of the images.")
+]
 MeanBytes = Annotated[float | None, typer.Option(help="The most payload bytes per image, on average.")]
 Minutes = Annotated[
     float | None, typer.Option(min=0.1, help="The most time to train for (default: 50 on a CPU).")
+]
+Agreement = Annotated[
+    bool, typer.Option("--agreement", help="With the answers of the card's teacher instead of labels.")
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue after the last finished epoch.")]
 
@@ -132,7 +137,8 @@ def adapt(
         str | None, typer.Option(help="Of each step, as 28,30, instead of chosen ones.")
     ] = None,
     start: Annotated[
-        str | None, typer.Option(help="Checkpoint of the same bodies to begin with (default: published weights).")
+        str | None,
+        typer.Option(help="Checkpoint of the same bodies to begin with (default: published weights)."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
     minutes: Minutes = None,
@@ -201,7 +207,7 @@ def codec(
         str, typer.Option("--bytes", help="Mean payload bytes of each quality.")
     ] = "300,400,550,750,1000,1500,2400",
     share: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of the images for which high is requested.")
+        float, typer.Option(min=0, max=1, help="Share of the images for which the last layer is requested.")
     ] = 0.25,
     workers: command.Workers = 1,
     device: command.Device = "auto",
@@ -229,7 +235,8 @@ def evaluate(
         bool, typer.Option("--every-quality", help="All qualities of the profile.")
     ] = False,
     threshold: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Threshold instead of an operating point's.")
+        float | None,
+        typer.Option(min=0, max=1, help="Threshold of every layer, instead of an operating point's."),
     ] = None,
     operating_point: Annotated[str | None, typer.Option(help="Operating point of the card.")] = None,
     split: Split = "val",
@@ -247,7 +254,7 @@ def evaluate(
     workers: command.Workers = 1,
     device: command.Device = "auto",
 ) -> None:
-    """Accuracy low only, always both and of the cascade, with counted payload bytes and cost."""
+    """Accuracy after each layer and of the cascade, with counted payload bytes and cost."""
     from overtone.training.evaluation.evaluate import evaluate
 
     evaluate(
@@ -272,6 +279,7 @@ calibrate_app = typer.Typer(
     help="Certify a checkpoint: the standard operating points, or one with a given guarantee.",
     epilog=command.examples(
         "overtone calibrate my.safetensors --data DIR",
+        "overtone calibrate imagenette --data DIR --layers 3 --out three.safetensors",
         "overtone calibrate my.safetensors --data DIR --alpha 0.02 --delta 0.05 --name sure --default",
         "overtone calibrate simulate imagenette --data DIR --split val",
     ),
@@ -289,6 +297,10 @@ def calibrate(
     share: Share = None,
     mean_bytes: MeanBytes = None,
     quality: Qualities = None,
+    layers: Annotated[
+        int | None,
+        typer.Option(min=2, max=3, help="Give the checkpoint a ladder of so many layers, and a new profile."),
+    ] = None,
     name: Annotated[str, typer.Option(help="Of the operating point.")] = "custom",
     default: Annotated[bool, typer.Option("--default", help="Make the point the card's default.")] = False,
     mix: Annotated[
@@ -296,6 +308,7 @@ def calibrate(
     ] = None,
     split: Split = "calibration",
     report: Report = None,
+    agreement: Agreement = False,
     out: Annotated[Path | None, typer.Option(help="File to write (default: the checkpoint itself).")] = None,
     json: command.Json = False,
     workers: command.Workers = 1,
@@ -313,10 +326,12 @@ def calibrate(
         data,
         target_from(name, alpha, delta, share, mean_bytes),
         qualities=quality or (),
+        layers=layers,
         default=default,
         mix=mix,
         split=split,
         reported=report,
+        agreement=agreement,
         out=out,
         workers=workers,
         device=device,

@@ -20,16 +20,24 @@ from overtone.models import (
     Training,
     save,
 )
-from overtone.training.calibration.risk_targets import DEFAULT_POINT, Provenance, standard_points
+from overtone.training.calibration.risk_targets import (
+    ALPHAS,
+    DEFAULT_POINT,
+    Certifier,
+    Provenance,
+    RiskTarget,
+    standard_points,
+)
 from overtone.training.calibration.temperature import fit_temperatures
 from overtone.training.codec.tables import tables_for
 from overtone.training.data import Images
 from overtone.training.evaluation.predictions import Predictions, predict
+from overtone.training.evaluation.stopping import Rule
 from overtone.training.recipe import Recipe
 
 
 def fit_profile(recipe: Recipe, train: Images, labels: Sequence[str] = ()) -> Profile:
-    """The profile of a recipe: its steps, and tables counted on training images."""
+    """The profile of a recipe: its steps and ladder, and tables counted on training images."""
     steps, table = recipe.quality.rows, recipe.quality.table
     thresholds = table.thresholds if table else ()
     return Profile(
@@ -43,6 +51,7 @@ def fit_profile(recipe: Recipe, train: Images, labels: Sequence[str] = ()) -> Pr
         tables=tables_for(train, recipe.size, steps, LOW, HIGH, thresholds),
         labels=tuple(labels) or tuple(recipe.labels.get(c, c) for c in train.classes),
         thresholds=thresholds,
+        ladder=recipe.quality.ladder,
     )
 
 
@@ -96,7 +105,8 @@ def export(
 def write(out: Path, model: Cascade, card: Card) -> None:
     """Save a checkpoint and say so."""
     save(out, model, card)
-    message = f"wrote {out}: quality {card.profile.quality}, threshold {card.threshold():.3f}"
+    thresholds = ", ".join(f"{threshold:.3f}" for threshold in card.point().thresholds)
+    message = f"wrote {out}: quality {card.profile.quality}, threshold {thresholds}"
     Console().print(message, soft_wrap=True)
 
 
@@ -116,15 +126,15 @@ def decide(
     """
     found = {q: predict(model, calibration, profile, q, workers) for q in profile.qualities}
     profile = replace(profile, quality=choose_quality(found, tolerance))
-    temperature = fit_temperatures(found[profile.quality])
+    temperatures = fit_temperatures(found[profile.quality])
     points = tuple(
         point
         for q, p in ((q, p.agreeing() if agreement else p) for q, p in found.items())
-        for point in standard_points(p, temperature, Provenance(profile, q, f"{data}/calibration"))
+        for point in standard_points(p, temperatures, Provenance(profile, q, f"{data}/calibration"))
     )
     return {
         "profile": profile,
-        "temperature": temperature,
+        "temperatures": temperatures,
         "mix": None,
         "operating_points": points,
         "operating_point": DEFAULT_POINT,
@@ -136,9 +146,9 @@ def choose_quality(found: dict[int, Predictions], tolerance: float) -> int:
     """The quality with the fewest bytes whose cascade is at most `tolerance` of top-1 below the best."""
     modes = {}
     for quality, p in found.items():
-        temperature = fit_temperatures(p)
-        default = next(o for o in standard_points(p, temperature) if o.name == DEFAULT_POINT)
-        modes[quality] = p.modes(p.early(temperature, default.threshold))
+        temperatures = fit_temperatures(p)
+        rule = Certifier.of(p, temperatures).rule(RiskTarget(DEFAULT_POINT, ALPHAS[DEFAULT_POINT]))
+        modes[quality] = p.modes(p.taken(temperatures, rule))
     best = max(m.cascade for m in modes.values())
     good = [q for q, m in modes.items() if m.cascade >= best - tolerance]
     return min(good, key=lambda q: modes[q].mean_bytes)
@@ -146,15 +156,14 @@ def choose_quality(found: dict[int, Predictions], tolerance: float) -> int:
 
 def accuracy_of(p: Predictions, card: Card, data: str) -> Accuracy:
     """The card's accuracy at its default quality and operating point, from predictions on `data`."""
-    threshold = card.threshold()
+    rule = Rule.of(card.point())
     return Accuracy(
         data=data,
         n=len(p.targets),
         quality=card.profile.quality,
-        threshold=threshold,
-        low_bytes=float(p.low_bytes.mean()),
-        high_bytes=float(p.high_bytes.mean()),
-        **asdict(p.modes(p.early(card.temperature, threshold))),
+        thresholds=rule.thresholds,
+        sizes=tuple(p.sizes.mean(axis=1).tolist()),
+        **asdict(p.modes(p.taken(card.temperatures, rule))),
     )
 
 

@@ -1,14 +1,23 @@
 """From decoded images to the inputs of a system, on its device."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from overtone.frequency.channels import Channels
-from overtone.training.recipe import Quality
+from overtone.training.recipe import FINEST, Quality
 from overtone.training.systems import RGB
-from overtone.training.transform import BlockDCT, Quantiser, draw_steps, draw_thresholds, jittered, requantise
+from overtone.training.transform import (
+    BlockDCT,
+    Quantiser,
+    draw_factors,
+    draw_steps,
+    draw_thresholds,
+    jittered,
+    requantise,
+)
 
 
 class Inputs:
@@ -38,14 +47,26 @@ class Inputs:
             x = quantiser(x)
         return x.contiguous(memory_format=torch.channels_last)
 
-    def draw(self, count: int, generator: torch.Generator) -> Quantiser | None:
-        """A quantiser for this many training images, over the whole range of qualities; None for pixels."""
-        q = self.quality
-        if q.table and self.dct is not None:
-            return q.table.draw(count, generator)
-        steps = draw_steps(count, min(q.steps), max(q.steps), generator)
+    def draw(
+        self, count: int, generator: torch.Generator, known: Sequence[tuple[int, int]] = FINEST
+    ) -> Quantiser | None:
+        """A quantiser for this many training images, over the whole range of qualities; None for pixels.
+
+        `known` has the factors of low and high after each layer that the network answers; each image is seen after
+        one of them, so coarse layers count as much as fine ones.
+        """
         if self.dct is None:
             return None
+        found = self._draw(count, generator)
+        if tuple(known) == FINEST:
+            return found
+        return replace(found, factors=draw_factors(count, known, generator))
+
+    def _draw(self, count: int, generator: torch.Generator) -> Quantiser:
+        q = self.quality
+        if q.table:
+            return q.table.draw(count, generator)
+        steps = draw_steps(count, min(q.steps), max(q.steps), generator)
         if q.jitter:
             steps = jittered(steps, self.channels, q.jitter, generator)
         most = q.dead_zone

@@ -10,8 +10,9 @@ import torch
 from pydantic import Field, ValidationError, model_validator
 from torch import nn
 
-from overtone.frequency import fit
+from overtone.frequency import TWO_LAYERS, Layer, fit
 from overtone.frequency.channels import HIGH, LOW
+from overtone.frequency.ladder import Band, check_ladder
 from overtone.models.card import one_line
 from overtone.training import body_config  # noqa: F401 (registers a kind of network)
 from overtone.training.compression import Compressed, Compression
@@ -21,6 +22,8 @@ from overtone.training.section import Section
 from overtone.training.step_table import StepTable
 
 ADAM_BETAS = (0.9, 0.98)
+# The factors of low and high after all layers.
+FINEST = ((1, 1),)
 RECIPES = Path(__file__).parent / "recipes"
 
 
@@ -101,7 +104,8 @@ class Quality(Section):
     a step from which a value is rounded up is drawn from 0.5 to `dead_zone`. A network trained with both
     copes with the steps that `overtone train codec` chooses. A `table` of steps takes the place of all of these.
     The default quality is the one with the fewest
-    bytes that loses at most `tolerance` of top-1 on the calibration split.
+    bytes that loses at most `tolerance` of top-1 on the calibration split. `ladder` lists the layers of payloads,
+    each a band and a factor, as in `frequency.ladder`; networks are trained on what is known after each of them.
     """
 
     steps: tuple[int, ...] = (160, 112, 80, 64, 48, 32)
@@ -109,6 +113,22 @@ class Quality(Section):
     dead_zone: float = Field(default=0.5, ge=0.5, lt=1)
     tolerance: float = Field(default=0.005, ge=0, lt=1)
     table: StepTable | None = None
+    ladder: tuple[Layer, ...] = TWO_LAYERS
+
+    def known(self, band: Band | None) -> tuple[tuple[int, int], ...]:
+        """The factors of low and high after each layer that the network of a band answers.
+
+        High counts as finest as long as it is not known. A network without a band always knows everything.
+        """
+        if band is None:
+            return FINEST
+        factors, found = {"low": 1, "high": 1}, []
+        for number, layer in enumerate(self.ladder, 1):
+            factors[layer.band] = layer.factor
+            answers = "high" if any(each.band == "high" for each in self.ladder[:number]) else "low"
+            if answers == band:
+                found.append((factors["low"], factors["high"]))
+        return tuple(found)
 
     @property
     def rows(self) -> tuple[tuple[int, ...], ...]:
@@ -121,6 +141,7 @@ class Quality(Section):
     def _ordered(self) -> "Quality":
         if sorted(self.steps, reverse=True) != list(self.steps) or min(self.steps) < 1:
             raise ValueError("steps must be positive and run from coarse to fine")
+        check_ladder(self.ladder)
         return self
 
 

@@ -15,6 +15,7 @@ import torch
 from overtone.models import Card
 from overtone.training.evaluation.metrics import measure
 from overtone.training.evaluation.predictions import Predictions
+from overtone.training.evaluation.stopping import Rule
 from overtone.training.recipe import Recipe
 from overtone.training.run_log import read_epochs
 
@@ -69,7 +70,7 @@ def _processor() -> str:
 
 
 def cascade_result(found: Predictions, card: Card, quality: int, data: str) -> Json:
-    """The entry of a cascade at one quality, at the threshold of its default operating point."""
-    at = asdict(measure(found, card, quality, card.threshold(quality=quality)))
-    kept = ("n", "quality", "step", "threshold", "low", "both", "cascade", "exit_share")
+    """The entry of a cascade at one quality, at its default operating point."""
+    at = asdict(measure(found, card, quality, Rule.of(card.point(quality=quality))))
+    kept = ("n", "quality", "step", "threshold", "low", "both", "cascade", "exit_share", "layers")
     return {"data": data, "default": quality == card.profile.quality} | {name: at[name] for name in kept}

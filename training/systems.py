@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from overtone.frequency.channels import HIGH, LOW, Channels
 from overtone.models.body_cascade import BodyCascade
-from overtone.models.cascade import Cascade
+from overtone.models.cascade import Band, Cascade
 from overtone.models.resnet_cascade import Normalise, ResNetCascade
 
 Steps = tuple[tuple[nn.Module, ...], ...]
@@ -36,6 +36,10 @@ class SingleSystem:
         found: Tensor = self.module(x)
         return found
 
+    def band(self, step: int) -> Band | None:
+        """The band whose network a step trains; None if there is one network for all channels."""
+        return None
+
     def penalty(self) -> Tensor:
         """A term that the last forward pass adds to the loss."""
         return torch.zeros(())
@@ -61,10 +65,14 @@ class CascadeSystem(SingleSystem):
     def logits(self, step: int, x: Tensor) -> Tensor:
         """Logits of the high network in the step that trains it, otherwise of the low one."""
         x6, x18 = x[:, : len(LOW)], x[:, len(LOW) :]
-        if self.module.order[step] == "high":
+        if self.band(step) == "high":
             both: Tensor = self.module(x6, x18)
             return both
         return self.module.low(x6)[0]
+
+    def band(self, step: int) -> Band:
+        """As the cascade orders them."""
+        return self.module.order[step]
 
     def normalise(self, mean: Tensor, std: Tensor) -> None:
         """Set the normalisation of both bands; bodies bring their own."""

@@ -103,9 +103,9 @@ def report_cascade(checkpoint: Path, data: DataSet, workers: int, device: str) -
     line = accuracy_of(found[card.profile.quality], card, name)
     card = card.model_copy(update={"accuracy": (line,)})
     save(checkpoint, model, card)
+    each = ", ".join(f"{top1:.2%}" for top1 in line.top1)
     Console().print(
-        f"{line.data}: low {line.low:.2%}, both {line.both:.2%}, cascade {line.cascade:.2%} "
-        f"at {line.mean_bytes:.0f} bytes"
+        f"{line.data}: {each} after each layer, cascade {line.cascade:.2%} at {line.mean_bytes:.0f} bytes"
     )
     return [run_record.cascade_result(p, card, q, name) for q, p in found.items()]
 

@@ -169,6 +169,8 @@ class Trainer:
         # A loader draws from torch's generator when it starts, so it has to start before the seeds are set.
         batches = iter(loader)
         generator = self._seed(active.step, epoch)
+        known = self.recipe.quality.known(self.system.band(active.step))
+        distils = self.teacher is None and self.recipe.optimiser.distil > 0
         epochs, started = self.recipe.epochs[active.step], time.perf_counter()
         # Sums over the images so far, on the device: loss, correct answers, images.
         sums, self.skipped = torch.zeros(3, device=self.device), 0
@@ -177,8 +179,12 @@ class Trainer:
             lr = self.recipe.optimiser.rate(epoch + i / len(sampler), epochs)
             if self.teacher is not None and self.recipe.blend:
                 rgb = blended(rgb, self.recipe.blend, generator)
-            x = self.inputs.quantised(rgb, self.inputs.draw(len(rgb), generator))
-            sums += self._update(active, lr, x, target.to(self.device), rgb)
+            quantiser = self.inputs.draw(len(rgb), generator, known)
+            x = full = self.inputs.quantised(rgb, quantiser)
+            if quantiser is not None and quantiser.factors is not None and active.step and distils:
+                # High teaches what it says of all layers.
+                full = self.inputs.quantised(rgb, quantiser.finest)
+            sums += self._update(active, lr, x, target.to(self.device), rgb, full)
         if self.skipped:
             Console().print(f"{self.skipped} of {len(sampler)} batches were skipped: infinite gradients")
         speed = len(sampler) * sampler.batch / (time.perf_counter() - started)
@@ -196,20 +202,25 @@ class Trainer:
         torch.manual_seed(seed * 1_009)
         return torch.Generator().manual_seed(seed)
 
-    def _update(self, active: ActiveStep, lr: float, x: Tensor, target: Tensor, rgb: Tensor) -> Tensor:
-        """One step of the optimiser on a batch; the sums of loss, correct answers and images."""
+    def _update(
+        self, active: ActiveStep, lr: float, x: Tensor, target: Tensor, rgb: Tensor, full: Tensor
+    ) -> Tensor:
+        """One step of the optimiser on a batch; the sums of loss, correct answers and images.
+
+        `full` is what is known of the batch after all layers.
+        """
         for group in active.optimiser.param_groups:
             group["lr"] = lr
         active.optimiser.zero_grad(set_to_none=True)
         parts = min(self.recipe.optimiser.accumulate, len(target))
         sums = torch.zeros(3, device=self.device)
-        split = (values.tensor_split(parts) for values in (x, target, rgb))
-        for i, (x_part, target_part, rgb_part) in enumerate(zip(*split, strict=True)):
+        split = (values.tensor_split(parts) for values in (x, target, rgb, full))
+        for i, (x_part, target_part, rgb_part, full_part) in enumerate(zip(*split, strict=True)):
             self._set_momentum(active.step, i, parts)
             n = len(target_part)
             with autocast(self.device, self.system):
                 logits = self.system.logits(active.step, x_part)
-                goal = self.targets(active.step, x_part, target_part, rgb_part)
+                goal = self.targets(active.step, full_part, target_part, rgb_part)
                 loss = functional.cross_entropy(logits.float(), goal) + self.system.penalty()
             (loss * (n / len(target))).backward()
             wanted = target_part if self.teacher is None else goal.argmax(1)

@@ -1,12 +1,13 @@
 """DCT and quantisation of a batch, on the device of the batch."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from overtone.frequency.channels import BLOCK, Channels
+from overtone.frequency.channels import BLOCK, HIGH, LOW, Channels
 from overtone.frequency.dct import analysis
 
 
@@ -37,17 +38,28 @@ class Quantiser:
     """How each image of a batch is rounded.
 
     `steps` is float32[N, 1 or C, 1, 1]. `thresholds` float32[N, 1, 1, 1] is the fraction of a step from which
-    a value is rounded away from zero: 0.5 is plain rounding, more is a dead zone.
+    a value is rounded away from zero: 0.5 is plain rounding, more is a dead zone. With `factors`, float32[N, C, 1, 1]
+    of odd integers, values are then known as the nearest multiples of so many steps, as after a layer of a ladder.
     """
 
     steps: Tensor
     thresholds: Tensor
+    factors: Tensor | None = None
 
     def __call__(self, coefficients: Tensor) -> Tensor:
         """What a decoder restores of coefficients float32[N, C, h, w]."""
         steps, thresholds = self.steps.to(coefficients.device), self.thresholds.to(coefficients.device)
         scaled = coefficients / steps
-        return torch.copysign(torch.floor(scaled.abs() + (1 - thresholds)), scaled) * steps
+        values = torch.copysign(torch.floor(scaled.abs() + (1 - thresholds)), scaled)
+        if self.factors is not None:
+            factors = self.factors.to(coefficients.device)
+            values = torch.floor((values + (factors - 1) / 2) / factors) * factors
+        return values * steps
+
+    @property
+    def finest(self) -> "Quantiser":
+        """The same rounding after all layers."""
+        return replace(self, factors=None)
 
 
 def draw_steps(count: int, low: float, high: float, generator: torch.Generator) -> Tensor:
@@ -68,6 +80,17 @@ def jittered(steps: Tensor, channels: int, jitter: float, generator: torch.Gener
 def draw_thresholds(count: int, most: float, generator: torch.Generator) -> Tensor:
     """Rounding thresholds float32[count, 1, 1, 1], uniform from 0.5 to `most`."""
     return 0.5 + (most - 0.5) * torch.rand(count, 1, 1, 1, generator=generator)
+
+
+def spread_factors(factors: Tensor) -> Tensor:
+    """Factors of low and high float32[N, 2] for all their channels, float32[N, C, 1, 1]."""
+    return factors.repeat_interleave(torch.tensor([len(LOW), len(HIGH)]), dim=1)[:, :, None, None]
+
+
+def draw_factors(count: int, known: Sequence[tuple[int, int]], generator: torch.Generator) -> Tensor:
+    """One of these pairs of factors of low and high for each image, float32[count, C, 1, 1]."""
+    chosen = torch.randint(len(known), (count,), generator=generator)
+    return spread_factors(torch.tensor(known).float()[chosen])
 
 
 def requantise(coefficients: Tensor, steps: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ from typer.testing import CliRunner
 from overtone.cli import app
 from overtone.describe.description import Description, describe, describe_image
 from overtone.describe.figure import draw
-from overtone.frequency import Profile, decode_low, dequantise, encode, fit, image, open_rgb
+from overtone.frequency import THREE_LAYERS, Profile, decode, dequantise, encode, fit, image, open_rgb
 from overtone.frequency.channels import LOW
+from overtone.models import OperatingPoint, read_card, rewrite
 
 runner = CliRunner()
 
@@ -27,29 +29,42 @@ def shot(tmp_path: Path, photograph: NDArray[np.uint8], monkeypatch: pytest.Monk
 
 
 @pytest.fixture(scope="module")
-def described(photograph: NDArray[np.uint8], tiny_profile: Profile) -> Description:
-    return describe(fit(open_rgb(photograph), 64), tiny_profile, 2)
+def three_layers(tiny_profile: Profile) -> Profile:
+    return replace(tiny_profile, ladder=THREE_LAYERS)
+
+
+@pytest.fixture(scope="module", params=["two layers", "three layers"])
+def profile(request: pytest.FixtureRequest, tiny_profile: Profile, three_layers: Profile) -> Profile:
+    return tiny_profile if request.param == "two layers" else three_layers
+
+
+@pytest.fixture(scope="module")
+def described(photograph: NDArray[np.uint8], profile: Profile) -> Description:
+    return describe(fit(open_rgb(photograph), 64), profile, 2)
 
 
 def test_header_channels_and_final_state_add_up_to_the_payload(described: Description) -> None:
-    for band, payload in (("low", described.low), ("high", described.high)):
-        channels = sum(c.bits for c in described.channels if c.band == band)
+    for number, payload in enumerate(described.layers):
+        channels = sum(c.layer_bits[number] for c in described.channels)
         assert channels == pytest.approx(payload.channel_bits)
+        assert all(c.band == payload.band for c in described.channels if c.layer_bits[number])
         whole = 8 * payload.header_bytes + channels + payload.end_bits
         assert whole == pytest.approx(8 * payload.payload_bytes)
         assert 15 <= payload.end_bits < 33
 
 
 def test_it_describes_the_payloads_that_are_sent(
-    described: Description, photograph: NDArray[np.uint8], tiny_profile: Profile
+    described: Description, photograph: NDArray[np.uint8], profile: Profile
 ) -> None:
     rgb = fit(open_rgb(photograph), 64)
-    sent = encode(rgb, tiny_profile, 2)
-    assert described.payload_bytes == (len(sent.low), len(sent.low) + len(sent.high))
-    decoded = dequantise(decode_low(sent.low, tiny_profile), tiny_profile.low_steps(2))
-    assert (described.seen[0] == image(decoded, LOW)).all()
-    low, both = (np.mean((seen.astype(float) - rgb) ** 2) for seen in described.seen)
-    assert both < low
+    sent = encode(rgb, profile, 2)
+    assert described.payload_bytes[-1] == sent.size
+    assert [layer.payload_bytes for layer in described.layers] == [len(payload) for payload in sent.layers]
+    first = decode(sent.layers[:1], profile)
+    assert (described.seen[0] == image(dequantise(first.values, first.steps), LOW)).all()
+    errors = [float(np.mean((seen.astype(float) - rgb) ** 2)) for seen in described.seen]
+    assert errors == sorted(errors, reverse=True)
+    assert len(errors) == len(profile.ladder)
 
 
 def test_channels_are_named_and_measured(described: Description) -> None:
@@ -59,13 +74,13 @@ def test_channels_are_named_and_measured(described: Description) -> None:
     assert len(set(labels)) == 24
     for channel in described.channels:
         assert 0 <= channel.lost <= channel.energy + 1
-        assert channel.values or channel.bits < 8
+        assert channel.values or max(channel.layer_bits) < 8
         assert channel.values or channel.lost == pytest.approx(channel.energy)
 
 
 @pytest.mark.parametrize("qualities", [(1,), (1, 2, 3)])
-def test_a_flat_image_is_drawn_too(qualities: tuple[int, ...], tmp_path: Path, tiny_profile: Profile) -> None:
-    found = describe_image(Image.new("RGB", (64, 64), (128, 128, 128)), tiny_profile, qualities)
+def test_a_flat_image_is_drawn_too(qualities: tuple[int, ...], tmp_path: Path, profile: Profile) -> None:
+    found = describe_image(Image.new("RGB", (64, 64), (128, 128, 128)), profile, qualities)
     assert max(c.energy for c in found.descriptions[0].channels) < 1
     draw("grey", found, tmp_path / "grey.png")
     with Image.open(tmp_path / "grey.png") as drawn:
@@ -86,6 +101,23 @@ def test_the_command_prints_and_draws(shot: Path, tiny_checkpoint: Path) -> None
         assert heading in again.stdout
 
 
+def test_three_layers_are_printed(
+    shot: Path, tiny_checkpoint: Path, three_layers: Profile, tmp_path: Path
+) -> None:
+    card = read_card(tiny_checkpoint)
+    points = (OperatingPoint(name="default", thresholds=(0.5, 0.5)),)
+    changed = {"profile": three_layers, "temperatures": (1.0,) * 3, "operating_points": points}
+    rewrite(tiny_checkpoint, card.model_copy(update=changed), tmp_path / "three.safetensors")
+    command = ["describe", str(shot), "--model", "three.safetensors"]
+    found = runner.invoke(app, command)
+    assert found.exit_code == 0, found.output
+    for heading in ("low x3", "+ low", "+ high"):
+        assert heading in found.stdout
+    several = runner.invoke(app, [*command, "--every-quality"])
+    assert several.exit_code == 0, several.output
+    assert several.stdout.count("low x3") == 3
+
+
 def test_json_is_one_object(shot: Path, tiny_checkpoint: Path, tiny_profile: Profile) -> None:
     command = ["describe", str(shot), "--model", str(tiny_checkpoint), "--quality", "3", "--json"]
     found = runner.invoke(app, command)
@@ -96,7 +128,10 @@ def test_json_is_one_object(shot: Path, tiny_checkpoint: Path, tiny_profile: Pro
     assert (printed["profile"], printed["size"]) == (tiny_profile.id.hex(), 64)
     assert printed["jpeg_bytes"]["low"] < printed["jpeg_bytes"]["both"] < printed["jpeg_bytes"]["original"]
     (quality,) = printed["qualities"]
-    assert list(quality) == ["quality", "low", "high", "channels"]
+    assert list(quality) == ["quality", "layers", "channels"]
+    assert [layer["band"] for layer in quality["layers"]] == ["low", "high"]
+    for channel in quality["channels"]:
+        assert channel["bits"] == pytest.approx(sum(channel["layer_bits"]))
     assert quality["quality"] == 3
     assert [c["band"] for c in quality["channels"]] == ["low"] * 6 + ["high"] * 18
 

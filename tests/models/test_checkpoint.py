@@ -5,6 +5,7 @@ import torch
 from safetensors.torch import save_file
 
 from overtone.models import (
+    Accuracy,
     Card,
     CardError,
     CheckpointError,
@@ -44,10 +45,10 @@ def test_half_precision_changes_answers_little(tmp_path: Path, tiny_checkpoint: 
 
 def test_operating_points(tiny_checkpoint: Path) -> None:
     card = read_card(tiny_checkpoint)
-    assert card.threshold() == 0.5
-    assert card.threshold("always") == 0.0
+    assert card.point().thresholds[0] == 0.5
+    assert card.point("always").thresholds == (0.0,)
     with pytest.raises(CardError, match="'always', 'never', 'default'"):
-        card.threshold("sometimes")
+        card.point("sometimes")
 
 
 def test_what_is_no_checkpoint_is_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
@@ -71,7 +72,7 @@ def test_what_is_no_checkpoint_is_refused(tiny_checkpoint: Path, tmp_path: Path)
 def certificate(card: Card, **changes: object) -> OperatingPoint:
     made = {
         "name": "default",
-        "threshold": 0.7,
+        "thresholds": (0.7,),
         "method": "risk control",
         "alpha": 0.01,
         "n": 500,
@@ -84,7 +85,7 @@ def certificate(card: Card, **changes: object) -> OperatingPoint:
 
 def test_certificates_go_with_the_card(tiny_checkpoint: Path, tmp_path: Path) -> None:
     _, card = load(tiny_checkpoint)
-    points = (certificate(card), certificate(card, quality=3, threshold=0.9))
+    points = (certificate(card), certificate(card, quality=3, thresholds=(0.9,)))
     changed = card.model_copy(update={"operating_points": points, "mix": Mix(low=0.3, high=0.8)})
     rewrite(tiny_checkpoint, changed, tmp_path / "again.safetensors")
     model, again = load(tmp_path / "again.safetensors")
@@ -95,9 +96,18 @@ def test_certificates_go_with_the_card(tiny_checkpoint: Path, tmp_path: Path) ->
 
 def test_only_an_empty_rule_is_ignored() -> None:
     """The bundled cards have an empty `rule` in every point; a rule that decides would have to be obeyed."""
-    assert OperatingPoint.model_validate({"name": "x", "threshold": 0.5, "rule": None}).threshold == 0.5
+    assert OperatingPoint.model_validate({"name": "x", "threshold": 0.5, "rule": None}).thresholds == (0.5,)
     with pytest.raises(ValueError, match="rule"):
         OperatingPoint.model_validate({"name": "x", "threshold": 0.5, "rule": {"price": 1}})
+
+
+def test_accuracy_of_two_layers_as_it_was_written() -> None:
+    old = {"data": "x/val", "n": 9, "quality": 3, "threshold": 0.8, "low": 0.7, "both": 0.9, "cascade": 0.85}
+    sizes = {"exit_share": 0.75, "low_bytes": 400.0, "high_bytes": 200.0, "mean_bytes": 450.0}
+    found = Accuracy.model_validate(old | sizes)
+    assert (found.thresholds, found.top1, found.sizes) == ((0.8,), (0.7, 0.9), (400.0, 200.0))
+    assert (found.shares, found.cascade, found.mean_bytes) == ((0.75, 0.25), 0.85, 450.0)
+    assert Accuracy.model_validate_json(found.model_dump_json()) == found
 
 
 def test_certificates_of_another_profile_are_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
@@ -118,16 +128,16 @@ def test_certificates_of_another_profile_are_refused(tiny_checkpoint: Path, tmp_
 def test_a_point_is_chosen_by_quality(tiny_checkpoint: Path) -> None:
     card = read_card(tiny_checkpoint)
     points = (
-        certificate(card, quality=1, threshold=0.9),
-        certificate(card, threshold=0.8),
+        certificate(card, quality=1, thresholds=(0.9,)),
+        certificate(card, thresholds=(0.8,)),
         certificate(card, name="old", quality=None, profile=None, method=None),
     )
     card = card.model_copy(update={"operating_points": points})
-    assert card.threshold() == 0.8
-    assert card.threshold("default", 1) == 0.9
+    assert card.point().thresholds[0] == 0.8
+    assert card.point("default", 1).thresholds == (0.9,)
     # Nothing is certified at quality 3: the default quality's threshold, without its guarantee.
-    assert card.threshold("default", 3) == 0.8
-    assert card.threshold("old", 3) == 0.7
+    assert card.point("default", 3).thresholds == (0.8,)
+    assert card.point("old", 3).thresholds == (0.7,)
     assert card.certified() == {"default": (1, 2), "old": ()}
 
 

@@ -8,7 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from overtone.cli import app
+from overtone.frequency import THREE_LAYERS, TWO_LAYERS
 from overtone.models import load, read_card, rewrite
+from tests.training.test_evaluate import document
 
 runner = CliRunner()
 
@@ -36,7 +38,7 @@ def test_standard_points_replace_what_was_there(checkpoint: Path, images: Path) 
     model, card = load(checkpoint)
     assert [p.name for p in card.operating_points] == ["careful", "balanced", "thrifty"]
     assert card.operating_point == out["default"] == "balanced"
-    assert card.temperature.model_dump() == out["temperature"]
+    assert list(card.temperatures) == out["temperatures"]
     for point in card.operating_points:
         assert (point.n, point.k, point.quality) == (2, 0, 2)
         assert point.profile == out["profile"] == card.profile.id.hex()
@@ -53,13 +55,43 @@ def test_one_point_is_added_at_one_quality(checkpoint: Path, images: Path) -> No
     arguments = ["--split", "train", "--share", "0.25", "--name", "quarter", "--quality", "3", "--default"]
     out = printed([str(checkpoint), *arguments], images)
     card = read_card(checkpoint)
-    assert card.temperature == before.temperature
+    assert card.temperatures == before.temperatures
     assert card.operating_points[1:] == before.operating_points
     assert card.operating_point == "quarter"
     point = card.point("quarter", 3)
     assert point.model_dump(mode="json", exclude_none=True) == out["operating_points"][0]
     assert (point.method, point.share, point.quality, point.n) == ("share", 0.25, 3, 24)
     assert card.certified()["quarter"] == (3,)
+
+
+def test_a_checkpoint_is_given_three_layers_and_two_again(
+    checkpoint: Path, images: Path, tmp_path: Path
+) -> None:
+    weights, before = load(checkpoint)[0].state_dict(), read_card(checkpoint)
+    three = tmp_path / "three.safetensors"
+    arguments = ["--layers", "3", "--out", str(three), "--report", "val", "--with-mix"]
+    out = printed([str(checkpoint), *arguments], images)
+    model, card = load(three)
+    assert card.profile.ladder == THREE_LAYERS
+    assert card.profile.steps == before.profile.steps
+    assert card.profile.id != before.profile.id
+    assert len(card.temperatures) == len(out["temperatures"]) == 3
+    assert card.certified()["balanced"] == card.profile.qualities
+    assert all(len(p.thresholds) == len(p.all_below) == 2 for p in card.operating_points)
+    (found,) = card.accuracy
+    assert len(found.top1) == len(found.sizes) == len(found.shares) == 3
+    assert sum(found.shares) == pytest.approx(1)
+    assert all((value == weights[key]).all() for key, value in model.state_dict().items())
+    rows = document(three, images)["layers"]
+    assert [(row["band"], row["factor"]) for row in rows] == list(THREE_LAYERS)
+    assert tuple(row["top1"] for row in rows) == found.top1
+    output([str(three), "--layers", "2"], images)
+    assert read_card(three).profile.ladder == TWO_LAYERS
+    assert len(read_card(three).temperatures) == 2
+    # Tables are fitted, so the profile is not the one it began with.
+    again = read_card(three).profile.id
+    output([str(checkpoint), "--layers", "2"], images)
+    assert read_card(checkpoint).profile.id == again
 
 
 def test_a_mix_is_kept_and_dropped(checkpoint: Path, images: Path, tmp_path: Path) -> None:
@@ -98,6 +130,9 @@ def test_stale_certificates_are_made_again(checkpoint: Path, images: Path) -> No
         (["CHECKPOINT", "--alpha", "0.1", "--share", "0.1"], "one target"),
         (["CHECKPOINT", "--quality", "9"], "no quality 9"),
         (["CHECKPOINT", "--share", "0.5", "--with-mix"], "a mix changes every point"),
+        (["CHECKPOINT", "--share", "0.5", "--layers", "3"], "a ladder changes every point"),
+        (["CHECKPOINT", "--layers", "3", "--quality", "1"], "a ladder changes every point"),
+        (["CHECKPOINT", "--agreement"], "names no teacher"),
         (["CHECKPOINT", "--split", "foo"], "no split 'foo'"),
         (["CHECKPOINT", "--report", "foo"], "no split 'foo'"),
         (["CHECKPOINT", "--data", "/nowhere"], "/nowhere: no such folder"),
@@ -142,6 +177,10 @@ def test_trials_store_nothing(checkpoint: Path, images: Path) -> None:
     split = [str(checkpoint), "--split", "train"]
     trials = printed(["simulate", *split, "--splits", "20", "--alpha", "0.3"], images)
     assert (trials[0]["n"], trials[0]["splits"], trials[0]["bound"]) == (12, 20, 0.3)
+    three = str(checkpoint.with_name("three.safetensors"))
+    output([str(checkpoint), "--layers", "3", "--out", three], images)
+    (trial,) = printed(["simulate", three, *split[1:], "--splits", "5", "--mean-bytes", "4000"], images)
+    assert (trial["n"], trial["bound"], trial["holds"]) == (12, 4000, True)
     mixes = printed(["mix", *split, "--report", "val"], images)
     assert set(mixes["on"]) == {"train, cross-validated", "val"}
     assert set(mixes["on"]["val"]) == {"high alone", "equal", "fitted"}

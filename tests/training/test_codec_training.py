@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 
-from overtone.frequency import decode_high, decode_low, encode, fit, open_rgb
+from overtone.frequency import decode, encode, fit, open_rgb
 from overtone.models import CheckpointError, read_card
 from overtone.training.codec.codec_training import train_codec
 
@@ -20,10 +20,9 @@ def test_qualities_for_the_bytes_asked_for(two_class_checkpoint: Path, images: P
     assert {point.quality for point in card.operating_points} == {1, 2}
     rgb = fit(open_rgb(images / "val" / "warm" / "0.jpg"), p.size)
     sent = [encode(rgb, p, q) for q in p.qualities]
-    sizes = [len(each.low) + len(each.high) for each in sent]
+    sizes = [each.size for each in sent]
     assert sizes == sorted(sizes), "qualities ascend, in whatever order they were asked for"
-    low = decode_low(sent[1].low, p)
-    assert decode_high(sent[1].high, low, p).shape == (18, p.blocks, p.blocks)
+    assert decode(sent[1].layers, p).values.shape == (24, p.blocks, p.blocks)
     with safe_open(two_class_checkpoint, "pt") as old, safe_open(out, "pt") as new:
         assert all((old.get_tensor(k) == new.get_tensor(k)).all() for k in old.keys())  # noqa: SIM118
     # What was found is not searched for again.

@@ -38,8 +38,11 @@ def test_json_has_what_programs_build_on(tiny_checkpoint: Path, labelled_folder:
     assert rows["always"]["low_answer_top1"] == found["low"]["top1"]
     assert rows["never"]["top1"] == found["both"]["top1"]
     assert rows["default"]["mean_payload_bytes"] == found["cascade"]["mean_payload_bytes"]
-    for stage in ("low", "high"):
-        calibration = found["calibration"][stage]
+    assert [row["factor"] for row in found["layers"]] == [1, 1]
+    assert [row["top1"] for row in found["layers"]] == [found["low"]["top1"], found["both"]["top1"]]
+    assert sum(row["share"] for row in found["layers"]) == pytest.approx(1)
+    assert found["rule"] == {"thresholds": [0.5], "all_below": []}
+    for calibration in found["calibration"]:
         # The temperatures of the tiny checkpoint are 1.
         assert calibration["before"] == calibration["after"]
         assert 0 <= calibration["before"]["ece"] <= 1

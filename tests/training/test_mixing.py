@@ -8,7 +8,7 @@ from scipy.special import softmax
 from overtone.models import Mix
 from overtone.training.calibration.mixing import compare, equal_mix, fit_mix, mixed
 from overtone.training.evaluation.predictions import Predictions
-from tests.training.populations import predictions
+from tests.training.populations import layered, predictions
 
 
 def independent(n: int, seed: int) -> Predictions:
@@ -22,7 +22,7 @@ def test_the_best_mix_is_found() -> None:
     probabilities = softmax(0.5 * low + 2.0 * high, axis=1)
     targets = (probabilities.cumsum(axis=1) > rng.random((30_000, 1))).argmax(axis=1)
     sizes = np.full(30_000, 100)
-    found = fit_mix(Predictions(low, high, targets, sizes, sizes))
+    found = fit_mix(Predictions(np.stack([low, high]), targets, np.stack([sizes, sizes])))
     assert (found.low, found.high) == pytest.approx((0.5, 2.0), abs=0.07)
 
 
@@ -35,9 +35,19 @@ def test_low_is_left_out_if_it_knows_nothing() -> None:
 
 def test_equal_mix_weighs_by_temperature() -> None:
     p = independent(3000, 1)
-    one, other = equal_mix(p), equal_mix(replace(p, low=3 * p.low))
+    low, high = p.logits
+    one, other = equal_mix(p), equal_mix(replace(p, logits=np.stack([3 * low, high])))
     assert one.low / other.low == pytest.approx(3, rel=0.02)
-    np.testing.assert_allclose(mixed(p, one).high, one.low * p.low + one.high * p.high)
+    np.testing.assert_allclose(mixed(p, one).logits, [low, one.low * low + one.high * high])
+
+
+def test_all_answers_of_high_are_mixed_with_the_last_of_low() -> None:
+    p = layered(50, 0, (1.0, 1.5, 2.0, 2.5), ((1, 2),) * 4)
+    p = replace(p, low_layers=2)
+    mix = Mix(low=0.25, high=0.75)
+    first, second, third, last = p.logits
+    expected = [first, second, 0.25 * second + 0.75 * third, 0.25 * second + 0.75 * last]
+    np.testing.assert_allclose(mixed(p, mix).logits, expected)
 
 
 @pytest.mark.parametrize("fresh", [None, independent(3000, 2)])

@@ -2,7 +2,7 @@ import pytest
 
 from overtone.training.calibration.risk_targets import RiskTarget, TargetError
 from overtone.training.calibration.simulation import Trial, simulate
-from tests.training.populations import predictions
+from tests.training.populations import predictions, three_layers
 
 TARGETS = (
     RiskTarget("on average", 0.02),
@@ -10,11 +10,16 @@ TARGETS = (
     RiskTarget("share", share=0.4),
     RiskTarget("bytes", mean_bytes=1000),
 )
+THREE = (*TARGETS[:3], RiskTarget("bytes", mean_bytes=700))
 
 
-@pytest.fixture(scope="module")
-def trials() -> dict[str, Trial]:
-    return {t.target.name: t for t in simulate(predictions(1200, 3), TARGETS, n=400, splits=200)}
+@pytest.fixture(scope="module", params=["two layers", "three layers"])
+def trials(request: pytest.FixtureRequest) -> dict[str, Trial]:
+    if request.param == "two layers":
+        found = simulate(predictions(1200, 3), TARGETS, n=400, splits=200)
+    else:
+        found = simulate(three_layers(1200, 3), THREE, n=400, splits=100)
+    return {trial.target.name: trial for trial in found}
 
 
 def test_guarantees_hold(trials: dict[str, Trial]) -> None:

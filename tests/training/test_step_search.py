@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from overtone.frequency import THREE_LAYERS
 from overtone.frequency.channels import HIGH, LOW
 from overtone.models import Architecture, ResNetCascade
 from overtone.training.codec.rate import Rate
@@ -61,3 +62,18 @@ def test_another_search_judges_on_its_own_images(search: StepSearch) -> None:
     other = StepSearch(search.model, VALUES[:5], search.rates, search.weights, 0.0).judge(chosen)
     assert (other.steps, other.threshold) == (chosen.steps, chosen.threshold)
     assert other.harm != chosen.harm
+
+
+def test_three_layers_harm_and_cost_more_than_two(search: StepSearch) -> None:
+    """The coarse first layer is judged too; nested, both take what the finer one would if all requested it."""
+    model, rates, weights = search.model, search.rates, search.weights
+    steps = np.full(24, 40.0)
+    three, all_asking = (StepSearch(model, VALUES, rates, weights, p, THREE_LAYERS) for p in (0.0, 1.0))
+    two = StepSearch(model, VALUES, rates, weights, 1.0)
+    assert three.harm(steps, 0.5) == pytest.approx(search.harm(3 * steps, 0.5), rel=0.2)
+    assert three.harm(steps, 0.5) > 1.5 * search.harm(steps, 0.5) > 0
+    assert all_asking.harm(steps, 0.5) > two.harm(steps, 0.5)
+    assert all_asking._bytes(steps, rates[0]) == pytest.approx(two._bytes(steps, rates[0]))
+    assert three._bytes(steps, rates[0]) == pytest.approx(two._bytes(3 * steps, rates[0]))
+    chosen = all_asking.run(150, [1.0] * 24, rounds=1)
+    assert chosen.bytes == pytest.approx(150, rel=0.05)

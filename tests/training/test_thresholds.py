@@ -11,8 +11,11 @@ from overtone.training.calibration.thresholds import (
     Floats,
     bytes_threshold,
     clopper_pearson_upper,
+    first_place_within,
+    high_probability_place,
     high_probability_threshold,
     lost_at,
+    risk_controlled_place,
     risk_controlled_threshold,
     share_threshold,
 )
@@ -144,6 +147,44 @@ def test_less_than_low_takes_cannot_be_had() -> None:
     few = np.array([100, 100])
     with pytest.raises(ValueError, match="low alone takes 167 bytes"):
         bytes_threshold(np.array([0.1, 0.2]), few, 2 * few, 120)
+
+
+@quickly
+@given(SEEDS, st.integers(2, 200), st.sampled_from([0.01, 0.05, 0.2]), st.floats(0, 1))
+def test_rules_in_order_choose_what_thresholds_do(seed: int, n: int, alpha: float, share: float) -> None:
+    """Where the rules are all thresholds of two layers, from `NEVER` down."""
+    scores, lost = drawn(seed, n)
+    edges = np.unique(np.concatenate([[0.0, NEVER], scores, np.nextafter(scores, 2)]))[::-1]
+    early = scores >= edges[:, None]
+    chosen = edges[risk_controlled_place(early & lost, alpha)]
+    expected = risk_controlled_threshold(scores, lost, alpha)
+    assert ((scores >= chosen) == (scores >= expected)).all()
+    steps = (scores >= GRID[:, None]) & lost
+    assert GRID[high_probability_place(steps, alpha, 0.1)] == high_probability_threshold(
+        scores, lost, alpha, 0.1
+    )
+    place = first_place_within(~early, 1, share)
+    asked = scores < (0.0 if place is None else edges[place])
+    assert (asked == (scores < share_threshold(scores, share))).all()
+    low, high = np.full(n, 100), np.random.default_rng(seed).integers(50, 500, n)
+    most = float((low.sum() + share * high.sum() + (low + high).max()) / (n + 1))
+    place = first_place_within(low + high * ~early, float((low + high).max()), most)
+    assert place is not None
+    assert ((scores < edges[place]) == (scores < bytes_threshold(scores, low, high, most))).all()
+
+
+def test_an_image_that_a_later_rule_saves_counts_as_lost() -> None:
+    """The first image is lost by the second rule alone, so the loss is not monotone along the rules."""
+    lost = np.zeros((4, 99), bool)
+    lost[1, 0] = lost[2:, 1] = True
+    assert risk_controlled_place(lost, 0.01) == 0
+    assert risk_controlled_place(lost, 0.02) == 1
+    assert risk_controlled_place(lost, 0.03) == 3
+    assert risk_controlled_place(lost[:, :98], 0.01) == 0
+    # In fixed sequence a rule stands for itself, and nothing behind one that fails is accepted.
+    lost[1, :20] = True
+    assert high_probability_place(lost, 0.1, 0.05) == 0
+    assert high_probability_place(lost[[0, 2, 3, 1]], 0.1, 0.05) == 2
 
 
 def true_risk(t: float) -> float:

@@ -37,6 +37,7 @@ def test_a_cascade_becomes_a_certified_checkpoint(
     run = json.loads((trained.parent / "run.json").read_text())
     assert [r["quality"] for r in run["results"]] == list(card.profile.qualities)
     default = next(r for r in run["results"] if r["default"])
+    assert [layer["top1"] for layer in default["layers"]] == list(card.accuracy[0].top1)
     assert default["cascade"]["top1"] == card.accuracy[0].cascade
     assert default["step"] == card.profile.low_steps(card.profile.quality)[0]
     assert run["cost"]["low_macs"] == card.cost.low_macs

@@ -13,11 +13,12 @@ import pytest
 import torch
 from torch import nn
 
+from overtone.frequency import THREE_LAYERS
 from overtone.models import Cascade, load
 from overtone.models.resnet_cascade import Normalise
 from overtone.training.data import TestSet
 from overtone.training.network_configs import StartError
-from overtone.training.resume import ResumeError
+from overtone.training.resume import ActiveStep, ResumeError
 from overtone.training.run_log import Epoch, read_epochs
 from overtone.training.trainer import Trainer
 from tests.training.runs import BASELINE, assert_same, cascade, interrupt, recipe, trainer, weights_of
@@ -177,3 +178,31 @@ def test_interrupted_by_a_person(images: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         trainer(SINGLE, images, tmp_path, lambda line: os.kill(os.getpid(), signal.SIGINT)).run()
     assert len(list(read_epochs(tmp_path / "log.jsonl"))) == 1
+
+
+def test_low_learns_from_coarse_layers_and_high_from_all(images: Path, tmp_path: Path) -> None:
+    """With a ladder of three, low sees each image after one of its layers; what high teaches it is the full answer."""
+    chosen = cascade(epochs=(1, 1), distil=0.5)
+    chosen = chosen.changed(quality=chosen.quality.model_dump() | {"ladder": THREE_LAYERS})
+    run = trainer(chosen, images, tmp_path)
+    seen: list[tuple[int, torch.Tensor, torch.Tensor]] = []
+    update = run._update
+
+    def kept(
+        active: ActiveStep,
+        lr: float,
+        x: torch.Tensor,
+        target: torch.Tensor,
+        rgb: torch.Tensor,
+        full: torch.Tensor,
+    ) -> torch.Tensor:
+        seen.append((active.step, x, full))
+        return update(active, lr, x, target, rgb, full)
+
+    run._update = kept  # type: ignore[method-assign]
+    run.run()
+    assert all(x is full for step, x, full in seen if step == 0)
+    later = [(x, full) for step, x, full in seen if step == 1]
+    coarse = [bool((a != b).any()) for x, full in later for a, b in zip(x[:, :6], full[:, :6], strict=True)]
+    assert set(coarse) == {True, False}
+    assert all((x[:, 6:] == full[:, 6:]).all() for x, full in later)

@@ -1,10 +1,20 @@
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from overtone.frequency import coefficients, dequantise, quantise
+from overtone.frequency import THREE_LAYERS, Profile, coefficients, dequantise, known_values, quantise
 from overtone.frequency.channels import HIGH, LOW
-from overtone.training.transform import BlockDCT, Quantiser, draw_steps, draw_thresholds, jittered, requantise
+from overtone.training.transform import (
+    BlockDCT,
+    Quantiser,
+    draw_steps,
+    draw_thresholds,
+    jittered,
+    requantise,
+    spread_factors,
+)
 
 
 def test_same_numbers_as_the_device(photograph: NDArray[np.uint8]) -> None:
@@ -41,6 +51,23 @@ def test_a_quantiser_agrees_with_the_device() -> None:
         steps = torch.tensor([20.0, 30.0, 40.0]).view(1, 3, 1, 1)
         ours = Quantiser(steps, torch.full((1, 1, 1, 1), threshold))(torch.from_numpy(values)[None])[0]
         np.testing.assert_array_equal(ours.numpy(), device)
+
+
+def test_nested_values_are_those_of_a_layer(tiny_profile: Profile) -> None:
+    """What is known after the first of three layers, from the device's own codec."""
+    profile = replace(tiny_profile, ladder=THREE_LAYERS, thresholds=(62, 62, 62))
+    exact = np.random.default_rng(1).laplace(0, 60, (24, 8, 8)).astype(np.float32)
+    values = quantise(exact, profile.known_steps(2, 3), profile.threshold(2))
+    for layers, factors in ((1, (3, 1)), (2, (1, 1)), (3, (1, 1))):
+        known = known_values(values, profile, layers)
+        device = dequantise(known, profile.known_steps(2, layers))
+        steps = torch.tensor(profile.steps[1]).float().view(1, -1, 1, 1)
+        nested = spread_factors(torch.tensor([factors]).float())
+        quantiser = Quantiser(steps, torch.full((1, 1, 1, 1), 0.62), nested)
+        ours = quantiser(torch.from_numpy(exact)[None])[0].numpy()
+        np.testing.assert_array_equal(ours[: len(device)], device)
+        finest = quantiser.finest(torch.from_numpy(exact)[None])[0].numpy()
+        np.testing.assert_array_equal(finest, dequantise(values, profile.known_steps(2, 3)))
 
 
 def test_jitter_varies_the_step_of_each_channel() -> None:

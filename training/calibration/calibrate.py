@@ -1,68 +1,116 @@
 """What `overtone calibrate` does: certify a checkpoint, or test what its certificates rest on."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
-from overtone.models import Card, Cascade, CheckpointError, bundled, choose_device, find, load, rewrite
+from overtone.frequency import THREE_LAYERS, TWO_LAYERS, Layer, Profile
+from overtone.models import (
+    Card,
+    Cascade,
+    CheckpointError,
+    OperatingPoint,
+    bundled,
+    choose_device,
+    find,
+    load,
+    rewrite,
+)
 from overtone.training.calibration import calibration_report as report
 from overtone.training.calibration.mixing import compare, fit_mix, mixed
 from overtone.training.calibration.risk_targets import (
     DEFAULT_POINT,
+    Certifier,
     Provenance,
     RiskTarget,
-    certify,
+    certifying,
     replaced,
     standard_targets,
 )
 from overtone.training.calibration.simulation import simulate
 from overtone.training.calibration.temperature import fit_temperatures
-from overtone.training.data import DataError, Images, read_split
+from overtone.training.codec.tables import tables_for
+from overtone.training.data import DataError, Images, read_split, split
 from overtone.training.evaluation.predictions import Predictions, predict
 from overtone.training.export import accuracy_of, check_writable
+from overtone.training.teacher import Teacher, read_any, teacher_of
+
+# The ladders that a checkpoint can be given, by the number of their layers.
+LADDERS: Final = {2: TWO_LAYERS, 3: THREE_LAYERS}
 
 
 @dataclass(frozen=True)
 class Source:
-    """A checkpoint, and the data it is applied to."""
+    """A checkpoint, and the data it is applied to; with a teacher, its answers take the place of labels."""
 
     model: Cascade
     card: Card
     data: Path
     workers: int
+    teacher: Teacher | None = None
 
     @classmethod
     def load(
-        cls, checkpoint: str, data: Path, splits: Sequence[str], workers: int = 0, device: str = "auto"
+        cls,
+        checkpoint: str,
+        data: Path,
+        splits: Sequence[str],
+        workers: int = 0,
+        device: str = "auto",
+        agreement: bool = False,
     ) -> "Source":
         """The checkpoint, even if its certificates are stale; checks that the splits have images.
+
+        With `agreement`, the targets are the answers of the teacher that the card names.
 
         Raises:
             CheckpointError: no such checkpoint.
             DataError: no such split or data, or an empty split.
+            PretrainedError: the card names no teacher, or its weights are not here.
         """
-        source = cls(*load(checkpoint, choose_device(device), stale=True), data, workers)
+        model, card = load(checkpoint, choose_device(device), stale=True)
+        teacher = teacher_of(card, model, None) if agreement else None
+        source = cls(model, card, data, workers, teacher)
         for name in splits:
             source.images(name)
         return source
 
     def images(self, name: str) -> Images:
-        """The split `calibration` (a tenth of train/), `train` or `val`.
+        """The split `calibration` (a tenth of train/), `train` or `val`; a teacher has not answered them yet.
 
         Raises:
             DataError: no such split or data, or an empty split.
         """
-        images = read_split(self.data, name, self.card.classes, self.card.profile.labels)
+        if self.teacher:
+            images = read_any(self.data, name, self.card.classes)
+        else:
+            images = read_split(self.data, name, self.card.classes, self.card.profile.labels)
         if not len(images):
             raise DataError(f"{self.data}: no images in its split {name}")
         return images
 
-    def predict(self, name: str, quality: int | None = None) -> Predictions:
-        """Predictions on a split at a quality (default: the profile's), with high's own logits."""
-        quality = self.card.profile.quality if quality is None else quality
+    def predict(self, name: str, qualities: Sequence[int]) -> dict[int, Predictions]:
+        """Predictions on a split at some qualities, with high's own logits."""
         images = self.images(name)
+        if self.teacher:
+            images = self.teacher.answered(images, self.workers)
         self.model.mix = None
-        return predict(self.model, images, self.card.profile, quality, self.workers)
+        profile = self.card.profile
+        return {q: predict(self.model, images, profile, q, self.workers) for q in qualities}
+
+    def with_layers(self, layers: int) -> "Source":
+        """The same checkpoint with another ladder, for which tables are fitted to the images of `train/`."""
+        train, _ = split(self.images("train"))
+        profile = with_ladder(self.card.profile, LADDERS[layers], train)
+        return replace(self, card=self.card.model_copy(update={"profile": profile}))
+
+
+def with_ladder(profile: Profile, ladder: tuple[Layer, ...], train: Images) -> Profile:
+    """A profile of the same steps with another ladder, and with tables fitted to training images."""
+    p = profile
+    tables = tables_for(train, p.size, p.steps, p.low, p.high, p.thresholds)
+    return replace(p, ladder=ladder, tables=tables)
 
 
 def calibrate(
@@ -71,10 +119,12 @@ def calibrate(
     target: RiskTarget | None = None,
     *,
     qualities: Sequence[int] = (),
+    layers: int | None = None,
     default: bool = False,
     mix: bool | None = None,
     split: str = "calibration",
     reported: str | None = None,
+    agreement: bool = False,
     out: Path | None = None,
     workers: int = 0,
     device: str = "auto",
@@ -89,40 +139,49 @@ def calibrate(
         checkpoint: a file or the name of a bundled one.
         data: a folder or the name of a data set.
         target: of a single point; None certifies the standard points.
-        qualities: at which to certify; by default the profile's default quality.
+        qualities: at which to certify; by default the profile's default quality, or all with a new ladder.
+        layers: give the checkpoint the ladder of so many layers, and a new profile; None keeps both.
         default: make the single point the card's default.
         mix: fit a mix of low's and high's logits (True), drop it (False), or keep to what the card does (None).
         split: the split to certify on.
         reported: the split on which the card's accuracy is measured again.
+        agreement: certify agreement with the teacher that the card names, instead of accuracy.
         out: the file to write; None overwrites the checkpoint.
+        workers: processes that decode images.
+        device: auto, cpu or cuda.
+        as_json: print one JSON object.
 
     Raises:
-        CheckpointError: no file that can be written, or a mix that would invalidate other points.
+        CheckpointError: no file that can be written, or a mix or ladder that would invalidate other points.
         TargetError: a target that cannot be guaranteed.
     """
     out = destination(checkpoint, out)
-    source = Source.load(checkpoint, data, [split, *([reported] if reported else [])], workers, device)
-    card, main = source.card, source.card.profile.quality
-    qualities = tuple(qualities) or (main,)
+    splits = [split, *([reported] if reported else []), *(["train"] if layers else [])]
+    source = Source.load(checkpoint, data, splits, workers, device, agreement)
+    main = source.card.profile.quality
+    qualities = tuple(qualities) or (source.card.profile.qualities if layers else (main,))
     for quality in qualities:
-        card.profile.index(quality)
+        source.card.profile.index(quality)
     anew = target is None and main in qualities
     if not anew:
-        card.check()
-        if mix is not None:
+        source.card.check()
+        if mix is not None or layers is not None:
             raise CheckpointError(
-                "a mix changes every point: certify the standard points, at the default quality among others"
+                f"a {'mix' if layers is None else 'ladder'} changes every point: certify the standard points, at "
+                "the default quality among others"
             )
-    found = {q: source.predict(split, q) for q in qualities}
+    if layers is not None:
+        source = source.with_layers(layers)
+    card, found = source.card, source.predict(split, qualities)
     if anew:
         wanted = card.mix is not None if mix is None else mix
         chosen = fit_mix(found[main]) if wanted else None
-        temperature = fit_temperatures(mixed(found[main], chosen))
-        card = card.model_copy(update={"mix": chosen, "temperature": temperature})
+        temperatures = fit_temperatures(mixed(found[main], chosen))
+        card = card.model_copy(update={"mix": chosen, "temperatures": temperatures})
     fresh = [
-        certify(each, p, card.temperature, Provenance(card.profile, q, f"{data.name}/{split}"))
-        for q, p in ((q, mixed(p, card.mix)) for q, p in found.items())
-        for each in ((target,) if target else standard_targets(len(p.targets)))
+        point
+        for q, p in found.items()
+        for point in certified(mixed(p, card.mix), card, q, f"{data.name}/{split}", target, agreement)
     ]
     points = tuple(fresh) if anew else replaced(card.operating_points, fresh)
     card = card.model_copy(update={"operating_points": points})
@@ -130,11 +189,21 @@ def calibrate(
         name = target.name if target else DEFAULT_POINT
         card = card.model_copy(update={"operating_point": name, "accuracy": ()})
     if reported:
-        p = mixed(source.predict(reported), card.mix)
+        p = mixed(source.predict(reported, [main])[main], card.mix)
         card = card.model_copy(update={"accuracy": (accuracy_of(p, card, f"{data.name}/{reported}"),)})
     rewrite(checkpoint, card, out)
     report.report_points(card, fresh, str(out), as_json)
     return card
+
+
+def certified(
+    p: Predictions, card: Card, quality: int, data: str, target: RiskTarget | None, agreement: bool
+) -> list[OperatingPoint]:
+    """The point of a target, or the standard points, from predictions at a quality."""
+    certifier = Certifier.of(p.agreeing() if agreement else p, card.temperatures)
+    targets = (target,) if target else standard_targets(len(certifier.p.targets))
+    source = Provenance(card.profile, quality, data)
+    return [certifier.certify(each, source) for each in targets]
 
 
 def destination(checkpoint: str, out: Path | None) -> Path:
@@ -155,17 +224,23 @@ def simulate_guarantees(
     source: Source, target: RiskTarget | None, name: str, splits: int, n: int | None, as_json: bool = False
 ) -> None:
     """Print how guarantees fare over random splits of the images; nothing is stored."""
-    p = mixed(source.predict(name), source.card.mix)
+    p = mixed(_main(source, name), source.card.mix)
     size = len(p.targets) // 2 if n is None else n
-    targets = (target,) if target else standard_targets(size)
+    targets = (target,) if target else standard_targets(certifying(p.layers, size))
     trials = simulate(p, targets, n=size, splits=splits)
     report.report_trials(trials, f"{source.card.name} on {source.data.name}/{name}", as_json)
 
 
 def compare_mixes(source: Source, name: str, reported: str | None, as_json: bool = False) -> None:
     """Print what mixing low's and high's logits gains, cross-validated and on reported images."""
-    p = source.predict(name)
+    p = _main(source, name)
     found = {f"{name}, cross-validated": compare(p)}
     if reported:
-        found[reported] = compare(p, source.predict(reported))
+        found[reported] = compare(p, _main(source, reported))
     report.report_mixes(found, fit_mix(p), as_json)
+
+
+def _main(source: Source, name: str) -> Predictions:
+    """Predictions on a split at the default quality."""
+    quality = source.card.profile.quality
+    return source.predict(name, [quality])[quality]

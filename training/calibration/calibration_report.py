@@ -17,15 +17,14 @@ def report_points(card: Card, fresh: Sequence[OperatingPoint], out: str, as_json
     if as_json:
         made = [p.model_dump(mode="json", exclude_none=True) for p in fresh]
         head = {"checkpoint": out, "name": card.name, "profile": card.profile.id.hex()}
-        fitted = {"temperature": card.temperature.model_dump(), "mix": card.mix and card.mix.model_dump()}
+        fitted = {"temperatures": card.temperatures, "mix": card.mix and card.mix.model_dump()}
         print(json.dumps(head | fitted | {"default": card.operating_point, "operating_points": made}))
         return
-    t = card.temperature
     rows = [
         (
             f"[bold]{p.name}[/]" if p.name == card.operating_point else p.name,
             str(p.quality),
-            f"{p.threshold:.4f}",
+            thresholds(p),
             guarantee(p),
             f"{p.k} of {p.n}",
             f"{p.exit_share or 0:.1%}",
@@ -35,11 +34,18 @@ def report_points(card: Card, fresh: Sequence[OperatingPoint], out: str, as_json
         for p in fresh
     ]
     _show(
-        f"{card.name}: temperatures {t.low:.3f} low, {t.high:.3f} high{_mix(card.mix)}",
+        f"{card.name}: temperatures {', '.join(f'{t:.3f}' for t in card.temperatures)}{_mix(card.mix)}",
         ("point", "quality", "threshold", "guarantee", "lost", "answered low", "bytes", "note"),
         rows,
     )
     Console().print(f"wrote {out}; certified for profile {card.profile.id.hex()}", soft_wrap=True)
+
+
+def thresholds(p: OperatingPoint) -> str:
+    """The thresholds after each layer; in brackets, below what all further layers are requested at once."""
+    below = p.all_below or (0.0,) * len(p.thresholds)
+    each = (f"{t:.4f}" + (f" ({a:.4f})" if a else "") for t, a in zip(p.thresholds, below, strict=True))
+    return ", ".join(each)
 
 
 def guarantee(p: OperatingPoint | RiskTarget) -> str:
@@ -49,7 +55,7 @@ def guarantee(p: OperatingPoint | RiskTarget) -> str:
     if p.alpha is not None:
         return f"loses at most {p.alpha:.2%} on average"
     if p.share is not None:
-        return f"requests high for at most {p.share:.1%}"
+        return f"requests more for at most {p.share:.1%}"
     most = p.bytes if isinstance(p, OperatingPoint) else p.mean_bytes
     return "nothing" if most is None else f"takes at most {most:.0f} bytes on average"
 
@@ -58,7 +64,7 @@ def note(p: OperatingPoint) -> str:
     """Why a point answers nothing early, if so."""
     if p.alpha is not None and p.n < (needs := RiskTarget(p.name, p.alpha, p.delta).needs):
         return f"never answers early: needs {needs} images"
-    return "never answers early" if p.threshold > 1 else ""
+    return "never answers early" if min(p.thresholds) > 1 else ""
 
 
 def report_trials(trials: Sequence[Trial], what: str, as_json: bool) -> None:

@@ -10,7 +10,8 @@ from scipy.special import softmax
 
 from overtone.models import Mix
 from overtone.training.calibration.temperature import fit_temperature, fit_temperatures, losses
-from overtone.training.evaluation.predictions import Floats, Predictions
+from overtone.training.evaluation.predictions import Predictions
+from overtone.training.evaluation.stopping import Floats
 
 Fit = Callable[[Predictions], Mix | None]
 FOLDS = 5
@@ -18,12 +19,13 @@ FOLDS = 5
 
 def fit_mix(p: Predictions) -> Mix:
     """The mix with the smallest negative log-likelihood; the problem is convex in its two weights."""
-    one_hot = np.eye(p.low.shape[1])[p.targets]
+    parts = p.logits[p.low_layers - 1], p.logits[-1]
+    one_hot = np.eye(parts[0].shape[1])[p.targets]
 
     def loss(w: Floats) -> tuple[float, Floats]:
-        logits = w[0] * p.low + w[1] * p.high
+        logits = w[0] * parts[0] + w[1] * parts[1]
         wrong = softmax(logits, axis=1) - one_hot
-        slope = [(wrong * part).sum(axis=1).mean() for part in (p.low, p.high)]
+        slope = [(wrong * part).sum(axis=1).mean() for part in parts]
         return float(losses(logits, p.targets).mean()), np.array(slope)
 
     low, high = minimize(loss, np.array([0.0, 1.0]), jac=True, method="L-BFGS-B").x
@@ -33,12 +35,18 @@ def fit_mix(p: Predictions) -> Mix:
 def equal_mix(p: Predictions) -> Mix:
     """The mean of both logits, each at its own temperature."""
     t = fit_temperatures(p)
-    return Mix(low=0.5 / t.low, high=0.5 / t.high)
+    return Mix(low=0.5 / t[p.low_layers - 1], high=0.5 / t[-1])
 
 
 def mixed(p: Predictions, mix: Mix | None) -> Predictions:
-    """The predictions with a mixed high answer; `p` has high's own logits."""
-    return p if mix is None else replace(p, high=mix(p.low, p.high))
+    """The predictions with mixed high answers; `p` has high's own logits.
+
+    All of them are mixed with the last answer that low gives.
+    """
+    if mix is None:
+        return p
+    low, high = p.logits[: p.low_layers], p.logits[p.low_layers :]
+    return replace(p, logits=np.concatenate([low, mix(np.broadcast_to(low[-1], high.shape), high)]))
 
 
 FITS: dict[str, Fit] = {"high alone": lambda _: None, "equal": equal_mix, "fitted": fit_mix}
@@ -63,8 +71,8 @@ def outcome(fit: Fit, p: Predictions, fresh: Predictions) -> tuple[Floats, Float
     """Mix and temperature fitted on `p`, applied to `fresh`: correct answers (0, 1) and log-losses float64[n]."""
     mix = fit(p)
     p, fresh = mixed(p, mix), mixed(fresh, mix)
-    temperature = fit_temperature(p.high, p.targets)
-    return fresh.high_correct.astype(np.float64), losses(fresh.high / temperature, fresh.targets)
+    temperature = fit_temperature(p.logits[-1], p.targets)
+    return fresh.correct[-1].astype(np.float64), losses(fresh.logits[-1] / temperature, fresh.targets)
 
 
 def _summary(correct: Floats, nll: Floats, alone: Floats) -> dict[str, float]:

@@ -2,25 +2,33 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
 
 from overtone.frequency import Profile
-from overtone.models import OperatingPoint, Temperature
+from overtone.models import OperatingPoint
 from overtone.models.operating_point import Method
+from overtone.training.calibration.price_path import PricePath, fit_path
 from overtone.training.calibration.thresholds import (
     bytes_threshold,
+    first_place_within,
+    high_probability_place,
     high_probability_threshold,
+    risk_controlled_place,
     risk_controlled_threshold,
     share_threshold,
 )
-from overtone.training.evaluation.predictions import Floats, Predictions, confidence
+from overtone.training.evaluation.predictions import Predictions
+from overtone.training.evaluation.stopping import Floats, Ints, Rule, taken
 
 # Name -> alpha: the most top-1 (a fraction) that early answers may lose in expectation.
 ALPHAS: Final = {"careful": 0.005, "balanced": 0.01, "thrifty": 0.02}
 DEFAULT_POINT: Final = "balanced"
 DELTA: Final = 0.05
+# Of the images, one in so many chooses the path of rules of three layers or more; the others certify.
+CHOOSING: Final = 3
 
 
 class TargetError(ValueError):
@@ -35,7 +43,7 @@ class RiskTarget:
         name: of the operating point.
         alpha: the most top-1 that early answers may lose, 0 to 1.
         delta: the probability with which more may be lost; None bounds the expectation only.
-        share: the share of images for which high may be requested, 0 to 1.
+        share: the share of images for which more than the first layer may be requested, 0 to 1.
         mean_bytes: the mean payload bytes per image.
     """
 
@@ -74,18 +82,42 @@ class RiskTarget:
         return int(np.ceil(round(float(least), 9)))
 
     def threshold(self, scores: Floats, p: Predictions) -> float:
-        """The threshold on confidences float64[n] that meets the target with the fewest bytes.
+        """Of two layers, the threshold on confidences float64[n] that meets the target with the fewest bytes.
 
         For a target in bytes, it is the one that loses the least accuracy.
         """
-        if self.alpha is not None and self.delta is not None:
-            return high_probability_threshold(scores, p.lost, self.alpha, self.delta)
         if self.alpha is not None:
-            return risk_controlled_threshold(scores, p.lost, self.alpha)
+            lost = p.lost(np.ones(len(p.targets), np.int64))
+            if self.delta is None:
+                return risk_controlled_threshold(scores, lost, self.alpha)
+            return high_probability_threshold(scores, lost, self.alpha, self.delta)
         if self.share is not None:
             return share_threshold(scores, self.share)
         assert self.mean_bytes is not None
-        return bytes_threshold(scores, p.low_bytes, p.high_bytes, self.mean_bytes)
+        return bytes_threshold(scores, p.sizes[0], p.sizes[1], self.mean_bytes)
+
+    def place(self, layers: Ints, p: Predictions) -> int:
+        """The same among the rules of a path, which take so many layers of the images, int64[m, n].
+
+        Raises:
+            TargetError: even the first layer alone takes more bytes.
+        """
+        if self.alpha is not None:
+            lost = p.lost(layers)
+            if self.delta is None:
+                return risk_controlled_place(lost, self.alpha)
+            return high_probability_place(lost, self.alpha, self.delta)
+        if self.share is not None:
+            place = first_place_within(layers > 1, 1, self.share)
+            # The last rule requests nothing of any image, so it needs no images to be sure of.
+            return len(layers) - 1 if place is None else place
+        assert self.mean_bytes is not None
+        sent, largest = p.sent(layers), float(p.sizes.sum(axis=0).max())
+        place = first_place_within(sent, largest, self.mean_bytes)
+        if place is None:
+            least = (float(sent[-1].sum()) + largest) / (sent.shape[1] + 1)
+            raise TargetError(f"low alone takes {least:.0f} bytes per image: allow at least that many")
+        return place
 
 
 def target_from(
@@ -116,37 +148,90 @@ def standard_targets(n: int) -> tuple[RiskTarget, ...]:
     return *in_expectation, *(target for target in sure if target.needs <= n)
 
 
+def certifying(layers: int, images: int) -> int:
+    """How many of so many images certify the points of a ladder."""
+    return images if layers == 2 else images - len(range(0, images, CHOOSING))
+
+
+@dataclass(frozen=True)
+class Certifier:
+    """Chooses rules that meet targets.
+
+    Two layers have one threshold, and all thresholds are candidates. For more layers a third of the images chooses
+    a path of rules, and the others certify: a guarantee needs candidates that do not depend on its images (split
+    fixed-sequence testing, Angelopoulos et al. 2021).
+
+    Attributes:
+        p: predictions that certify.
+        temperatures: of the answers after each layer.
+        path: the candidates; None stands for all thresholds of two layers.
+    """
+
+    p: Predictions
+    temperatures: tuple[float, ...]
+    path: PricePath | None = None
+
+    @classmethod
+    def of(cls, p: Predictions, temperatures: tuple[float, ...]) -> "Certifier":
+        """A certifier that uses all images of the predictions."""
+        if p.layers == 2:
+            return cls(p, temperatures)
+        choosing = np.arange(len(p.targets)) % CHOOSING == 0
+        return cls(p.take(~choosing), temperatures, fit_path(p.take(choosing), temperatures))
+
+    @cached_property
+    def _scores(self) -> Floats:
+        return self.p.confidences(self.temperatures)
+
+    @cached_property
+    def _layers(self) -> Ints:
+        assert self.path is not None
+        return taken(self.path.judged(self.p, self.temperatures))
+
+    def rule(self, target: RiskTarget) -> Rule:
+        """The rule that meets a target."""
+        if self.path is None:
+            return Rule((target.threshold(self._scores[0], self.p),))
+        return self.path.rule(target.place(self._layers, self.p))
+
+    def certify(self, target: RiskTarget, source: Provenance | None = None) -> OperatingPoint:
+        """The operating point that meets a target; without `source` it is bound to no profile or quality."""
+        rule = self.rule(target)
+        layers = self.p.taken(self.temperatures, rule)
+        found = self.p.modes(layers)
+        return OperatingPoint(
+            name=target.name,
+            thresholds=rule.thresholds,
+            all_below=rule.all_below,
+            method=target.method,
+            alpha=target.alpha,
+            delta=target.delta,
+            share=target.share,
+            bytes=target.mean_bytes,
+            n=len(self.p.targets),
+            k=int(self.p.lost(layers).sum()),
+            exit_share=found.exit_share,
+            mean_bytes=found.mean_bytes,
+            quality=source.quality if source else None,
+            profile=source.profile.id.hex() if source else None,
+            data=source.data if source else "",
+        )
+
+
 def standard_points(
-    p: Predictions, temperature: Temperature, source: Provenance | None = None
+    p: Predictions, temperatures: tuple[float, ...], source: Provenance | None = None
 ) -> tuple[OperatingPoint, ...]:
-    """The operating points of the standard targets; see `certify`."""
-    return tuple(certify(target, p, temperature, source) for target in standard_targets(len(p.targets)))
+    """The operating points of the standard targets; see `Certifier.certify`."""
+    certifier = Certifier.of(p, temperatures)
+    targets = standard_targets(len(certifier.p.targets))
+    return tuple(certifier.certify(target, source) for target in targets)
 
 
 def certify(
-    target: RiskTarget, p: Predictions, temperature: Temperature, source: Provenance | None = None
+    target: RiskTarget, p: Predictions, temperatures: tuple[float, ...], source: Provenance | None = None
 ) -> OperatingPoint:
-    """The operating point that meets a target; without `source` it is bound to no profile or quality."""
-    scores = confidence(p.low, temperature.low)
-    threshold = target.threshold(scores, p)
-    early = scores >= threshold
-    found = p.modes(early)
-    return OperatingPoint(
-        name=target.name,
-        threshold=threshold,
-        method=target.method,
-        alpha=target.alpha,
-        delta=target.delta,
-        share=target.share,
-        bytes=target.mean_bytes,
-        n=len(p.targets),
-        k=int((early & p.lost).sum()),
-        exit_share=found.exit_share,
-        mean_bytes=found.mean_bytes,
-        quality=source.quality if source else None,
-        profile=source.profile.id.hex() if source else None,
-        data=source.data if source else "",
-    )
+    """The operating point that meets one target; see `Certifier.certify`."""
+    return Certifier.of(p, temperatures).certify(target, source)
 
 
 def replaced(points: Sequence[OperatingPoint], fresh: Sequence[OperatingPoint]) -> tuple[OperatingPoint, ...]:

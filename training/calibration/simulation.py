@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from overtone.training.calibration.risk_targets import RiskTarget, TargetError
-from overtone.training.calibration.temperature import fit_temperature
-from overtone.training.evaluation.predictions import Bools, Floats, Predictions, confidence
+from overtone.training.calibration.risk_targets import Certifier, RiskTarget, TargetError
+from overtone.training.calibration.temperature import fit_temperatures
+from overtone.training.evaluation.predictions import Predictions
+from overtone.training.evaluation.stopping import Floats, Ints, taken, walk
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Trial:
             drawn: the guarantee is about that risk, whereas the risk over the rest is noisy.
         error: standard error of `found` over the splits.
         exceeded_on_rest: how often alpha was exceeded on the images left out; nothing bounds this.
-        exit_share: mean share of the rest that low answered.
+        exit_share: mean share of the rest that the first layer answered.
     """
 
     target: RiskTarget
@@ -47,8 +48,8 @@ def simulate(
 ) -> tuple[Trial, ...]:
     """Choose every point on n random images (default: half) and measure it on the rest, `splits` times.
 
-    As in `overtone calibrate`, the temperature is fitted on the same n images as the threshold. The theorems
-    assume that the score is fixed beforehand, so the simulation also tests this.
+    As in `overtone calibrate`, temperatures are fitted on the same n images as the thresholds. The theorems assume
+    that the scores are fixed beforehand, so the simulation also tests this.
 
     Raises:
         TargetError: no images would be left on one side.
@@ -64,21 +65,21 @@ def simulate(
         drawn = np.zeros(total, bool)
         drawn[rng.permutation(total)[:n]] = True
         chosen = p.take(drawn)
-        scores = confidence(p.low, fit_temperature(chosen.low, chosen.targets))
+        certifier = Certifier.of(chosen, fit_temperatures(chosen))
+        scores = p.confidences(certifier.temperatures)[:-1]
         for row, target in zip(found, targets, strict=True):
-            early = scores >= target.threshold(scores[drawn], chosen)
-            losses = _losses(target, early, p)
-            row[number] = losses[~drawn].mean(), losses.mean(), early[~drawn].mean()
+            rule = certifier.rule(target)
+            layers = taken(walk(scores, rule.thresholds, rule.all_below))
+            losses = _losses(target, layers, p)
+            row[number] = losses[~drawn].mean(), losses.mean(), (layers == 1)[~drawn].mean()
     return tuple(_trial(target, n, *row.T) for row, target in zip(found, targets, strict=True))
 
 
-def _losses(target: RiskTarget, early: Bools, p: Predictions) -> Floats:
-    """The quantity whose mean the target bounds, per image."""
+def _losses(target: RiskTarget, layers: Ints, p: Predictions) -> Floats:
+    """The quantity whose mean the target bounds, per image, if so many layers are taken of each."""
     if target.alpha is not None:
-        return (early & p.lost).astype(float)
-    if target.share is not None:
-        return (~early).astype(float)
-    return np.where(early, p.low_bytes, p.low_bytes + p.high_bytes).astype(np.float64)
+        return p.lost(layers).astype(np.float64)
+    return (layers > 1 if target.share is not None else p.sent(layers)).astype(np.float64)
 
 
 def _trial(target: RiskTarget, n: int, rest: Floats, everything: Floats, early: Floats) -> Trial:

@@ -5,7 +5,6 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
-from overtone.models import Temperature
 from overtone.training.evaluation.predictions import Predictions
 
 
@@ -24,6 +23,6 @@ def fit_temperature(logits: NDArray[np.float64], targets: NDArray[np.int64]) -> 
     return float(np.exp(minimize_scalar(loss, bounds=(-3.0, 3.0), method="bounded").x))
 
 
-def fit_temperatures(p: Predictions) -> Temperature:
-    """One temperature per stage."""
-    return Temperature(low=fit_temperature(p.low, p.targets), high=fit_temperature(p.high, p.targets))
+def fit_temperatures(p: Predictions) -> tuple[float, ...]:
+    """One temperature for the answer after each layer."""
+    return tuple(fit_temperature(logits, p.targets) for logits in p.logits)

@@ -1,6 +1,9 @@
-"""Thresholds with a guarantee, from held-out images: low answers an image whose confidence reaches it.
+"""Thresholds and rules with a guarantee, from held-out images.
 
-A confidence is float64 in [0, 1], one per image. How it was computed does not matter for the guarantees.
+A confidence is float64 in [0, 1], one per image; how it was computed does not matter for the guarantees. A cascade
+of two layers has one threshold, and every one of them is a candidate. For more layers the candidates are rules in a
+fixed order, from one that never answers early to one that always does, each of which takes no more layers of any
+image than the one before. They must not depend on the images that the guarantee is computed from.
 """
 
 import numpy as np
@@ -103,3 +106,37 @@ def bytes_threshold(
     too_much = np.flatnonzero(spent > most)
     # The first image that cannot be asked for is answered early, and so are its ties.
     return float(confidence[order][too_much[0]]) if too_much.size else NEVER
+
+
+def risk_controlled_place(lost: Bools, alpha: float) -> int:
+    """The last of m rules whose early answers lose at most `alpha` of accuracy in expectation.
+
+    `lost` is bool[m, n]; the first rule loses nothing. Answering after fewer layers may save an image that a later
+    layer would lose, so the loss of an image need not grow along the rules, as conformal risk control (Angelopoulos
+    et al. 2022, theorem 1) requires. Its running maximum does, and bounds it: what holds of the maximum holds of
+    the loss.
+    """
+    worst = np.maximum.accumulate(lost, axis=0).sum(axis=1)
+    within = worst <= alpha * (lost.shape[1] + 1) - 1
+    return int(within.sum()) - 1 if within[0] else 0
+
+
+def high_probability_place(lost: Bools, alpha: float, delta: float) -> int:
+    """The last of m rules, tested in order, whose early answers lose at most `alpha`, except for `delta`.
+
+    Fixed-sequence testing (Learn then Test, Angelopoulos et al. 2021): a rule is tested only if all before it were
+    found within `alpha`, so the first that is not within it is accepted with probability `delta` at most. This
+    holds whether or not the risk grows along the rules.
+    """
+    within = clopper_pearson_upper(lost.sum(axis=1), lost.shape[1], delta) <= alpha
+    within[0] = True
+    return len(within) - 1 if within.all() else int(np.argmin(within)) - 1
+
+
+def first_place_within(costs: NDArray[np.number] | Bools, largest: float, most: float) -> int | None:
+    """The first of m rules whose mean cost is at most `most` in expectation; None if none is.
+
+    Conformal risk control with costs [m, n] that fall along the rules and do not exceed `largest`.
+    """
+    within = (costs.sum(axis=1) + largest) / (costs.shape[1] + 1) <= most + 1e-9
+    return int(np.argmax(within)) if within.any() else None

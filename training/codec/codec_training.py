@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from overtone.frequency import Profile, coefficients, encode, fit, open_rgb
+from overtone.frequency import Encoded, Layer, Profile, coefficients, encode, fit, open_rgb
 from overtone.frequency.channels import LOW
 from overtone.models import Card, find
 from overtone.training.calibration.calibrate import Source, destination
@@ -52,7 +52,7 @@ def train_codec(
 ) -> Card:
     """Write a checkpoint with one quality per number of bytes; the networks stay as they are.
 
-    Steps, dead zones, temperature, default quality and operating points are chosen on the calibration split;
+    Steps, dead zones, temperatures, default quality and operating points are chosen on the calibration split;
     the entropy coder's tables are counted on the rest of `train/`. Results are stored in OUT.steps.jsonl as they
     are found, and an interrupted search resumes from there.
 
@@ -61,7 +61,7 @@ def train_codec(
         data: the folder it was trained on.
         out: file to write.
         budgets: mean payload bytes of the cascade, one per quality.
-        share: of the images for which high is requested; the weight of high's bytes and answers.
+        share: of the images for which the last layer is requested; the weight of its bytes and answers.
     """
     destination(checkpoint, out)
     source = Source.load(checkpoint, data, ["train"], workers, device)
@@ -96,18 +96,25 @@ def coded_share(images: Images, profile: Profile) -> NDArray[np.float64]:
         rate = Rate(values, channels, profile.threshold(quality))
         estimate = rate(np.array(profile.steps[profile.index(quality)], float)) + 1e-3
         sent = [encode(rgb, profile, quality) for rgb in fitted]
-        means = np.mean([[len(each.low), len(each.high)] for each in sent], axis=0)
+        means = np.mean([_by_band(each, profile) for each in sent], axis=0)
         bands = np.split(estimate, [len(profile.low)])
         logs.append(np.log(means / [band.sum() for band in bands]))
     band_share: NDArray[np.float64] = np.exp(np.mean(logs, axis=0))
     return band_share.repeat([len(profile.low), len(profile.high)])
 
 
+def _by_band(sent: Encoded, profile: Profile) -> list[int]:
+    """Bytes of all layers of low, and of high."""
+    pairs = list(zip(profile.ladder, sent.layers, strict=True))
+    return [sum(len(payload) for layer, payload in pairs if layer.band == band) for band in ("low", "high")]
+
+
 def _find_all(
     source: Source, checkpoint: str, calibration: Images, budgets: Sequence[float], share: float, out: Path
 ) -> Iterator[Found]:
     """The steps for each budget, from an earlier run or from a search."""
-    stored, key = out.with_suffix(".steps.jsonl"), _key(checkpoint, calibration, share)
+    ladder = source.card.profile.ladder
+    stored, key = out.with_suffix(".steps.jsonl"), _key(checkpoint, calibration, share, ladder)
     known = _read(stored, key)
     if all(budget in known for budget in budgets):
         yield from (known[budget] for budget in budgets)
@@ -134,11 +141,10 @@ def _searches(source: Source, calibration: Images, share: float) -> tuple[StepSe
     values = exact_coefficients(some.spread(SEARCHED_ON), profile)
     judged = exact_coefficients(others.spread(JUDGED_ON), profile) if len(others) else values
     weights = coded_share(calibration.spread(COUNTED_ON), profile)
-    weights[len(profile.low) :] *= share
     rates = [Rate(values, profile.low + profile.high, threshold) for threshold in THRESHOLDS]
     return (
-        StepSearch(model, values, rates, weights, share),
-        StepSearch(model, judged, rates, weights, share),
+        StepSearch(model, values, rates, weights, share, profile.ladder),
+        StepSearch(model, judged, rates, weights, share, profile.ladder),
     )
 
 
@@ -156,11 +162,11 @@ def _profile(old: Profile, choices: Sequence[Choice], train: Images) -> Profile:
     )
 
 
-def _key(checkpoint: str, calibration: Images, share: float) -> str:
-    """Identifies a search: another checkpoint, other images or another share begin a new one."""
+def _key(checkpoint: str, calibration: Images, share: float, ladder: tuple[Layer, ...]) -> str:
+    """Identifies a search: another checkpoint, other images, another share or ladder begin a new one."""
     digest = hashlib.sha256(find(checkpoint).read_bytes())
     names = [path.name for path in calibration.paths]
-    digest.update(json.dumps([names, share, THRESHOLDS, ROUNDS, SEARCHED_ON]).encode())
+    digest.update(json.dumps([names, share, ladder, THRESHOLDS, ROUNDS, SEARCHED_ON]).encode())
     return digest.hexdigest()[:16]
 
 

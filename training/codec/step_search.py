@@ -2,11 +2,13 @@
 
 For a given number of bytes per image, the steps s of all channels should minimise
 
-    D(s) = KL(low exact || low rounded) + p KL(high exact || high rounded)
+    D(s) = sum over layers l of p_l KL(answer exact || answer rounded as after layer l)
 
-while R(s) = R_low + p R_high is that number of bytes. p is the share of images for which high is requested.
-The second term is measured on those images alone: they are the ones that low is least confident of, and
-rounding harms them more than others. "Exact" means computed from coefficients that are not rounded.
+while R(s) = sum over layers l of p_l R_l is that number of bytes. p_l is the share of images for which layer l is
+requested, 1 for the first. Later terms are measured on those images alone: they are the ones that low is least
+confident of, and rounding harms them more than others. "Exact" means computed from coefficients that are not
+rounded. A layer that refines values takes the bytes of the finer step without those of the coarser one, as nested
+quantisers do at their best.
 
 At the optimum, saving a byte does the same harm in every channel (Shoham and Gersho, "Efficient bit allocation
 for an arbitrary set of quantizers", IEEE Trans. ASSP 1988). So the search widens the step of one channel at a
@@ -19,6 +21,7 @@ gradient and the Fisher information ranked channels so badly that one step for a
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -26,9 +29,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from overtone.frequency import TWO_LAYERS, Layer
 from overtone.models import Cascade
 from overtone.training.codec.rate import Rate, Row
 from overtone.training.systems import autocast
+from overtone.training.transform import Quantiser
 
 LEAST, MOST = 6.0, 1536.0
 WIDER = 1.5
@@ -57,7 +62,9 @@ class StepSearch:
         values: coefficients float32[N, C, h, w] of the images to choose on, not quantised.
         rates: one for each rounding threshold to choose from.
         weights: float64[C], the factor for each channel's bytes in `rates`.
-        share: p above.
+        share: of the images for which the last layer is requested; those of the layers before it lie between
+            1 and this in a geometric sequence.
+        ladder: the layers.
     """
 
     def __init__(
@@ -67,13 +74,35 @@ class StepSearch:
         rates: Sequence[Rate],
         weights: Row,
         share: float,
+        ladder: tuple[Layer, ...] = TWO_LAYERS,
     ) -> None:
-        self.model, self.rates, self.weights, self.share = model, rates, weights, share
+        self.model, self.rates, self.weights = model, rates, weights
         self.low = model.architecture.low_channels
         self._values = torch.from_numpy(values).to(next(model.parameters()).device)
-        self._low_exact = [self._low(x) for x in self._values.split(BATCH)]
-        self._asking = self._values[self._least_sure()]
-        self._high_exact = [self._high(x) for x in self._asking.split(BATCH)]
+        exact = [self._low(x) for x in self._values.split(BATCH)]
+        order = torch.cat(exact).softmax(1).amax(1).argsort()
+        shares = [share ** (number / (len(ladder) - 1)) for number in range(len(ladder))]
+        self._layers = [
+            self._asked(ladder, number, order[: round(asked * len(order))], asked)
+            for number, asked in enumerate(shares)
+        ]
+
+    def _asked(self, ladder: Sequence[Layer], number: int, asking: Tensor, share: float) -> "_Layer":
+        """A layer, with the images that request it in order and the answers to them."""
+        factors = np.ones((2, len(self.weights)))
+        split, known = {"low": slice(self.low), "high": slice(self.low, None)}, {"low": False, "high": False}
+        for layer in ladder[:number]:
+            factors[0, split[layer.band]] = layer.factor
+            known[layer.band] = True
+        band = ladder[number].band
+        refines, coded = known[band], split[band]
+        factors[1] = factors[0]
+        factors[1, coded] = ladder[number].factor
+        high = known["high"] or band == "high"
+        values = self._values[asking.sort().values]
+        answer = self._high if high else self._low
+        exact = [answer(x) for x in values.split(BATCH)]
+        return _Layer(coded, refines, factors, share, values, high, exact)
 
     def run(
         self,
@@ -114,14 +143,19 @@ class StepSearch:
 
     def _moves(self, steps: Row, rate: Rate, done: Callable[[], None]) -> Row:
         """How far each log s should move, up to a constant for all."""
-        low, base = self._low_harm(steps, rate.threshold), self.harm(steps, rate.threshold)
+        each = [self._layer_harm(layer, steps, rate.threshold) for layer in self._layers]
+        base = sum(each)
         harm, saved = np.empty(len(steps)), np.empty(len(steps))
         for channel in range(len(steps)):
             wider = steps.copy()
             wider[channel] *= WIDER
             # The low network does not read high channels, so its harm stays the same.
-            lower = self._low_harm(wider, rate.threshold) if channel < self.low else low
-            harm[channel] = lower + self._high_harm(wider, rate.threshold) - base
+            read = (layer.high or channel < self.low for layer in self._layers)
+            harms = [
+                self._layer_harm(layer, wider, rate.threshold) if reads else same
+                for layer, reads, same in zip(self._layers, read, each, strict=True)
+            ]
+            harm[channel] = sum(harms) - base
             saved[channel] = self._bytes(steps, rate) - self._bytes(wider, rate)
             done()
         # A channel that seems to do no harm, or to save nothing, makes the longest move.
@@ -138,26 +172,22 @@ class StepSearch:
         return _within(steps * np.exp(most))
 
     def _bytes(self, steps: Row, rate: Rate) -> float:
-        return float((rate(steps) * self.weights).sum())
+        total = 0.0
+        for layer in self._layers:
+            below, here = layer.factors
+            sizes = rate(steps * here) - (rate(steps * below) if layer.refines else 0)
+            total += layer.share * float((sizes * self.weights)[layer.coded].sum())
+        return total
 
     def harm(self, steps: Row, threshold: float) -> float:
         """D of these steps, in nats per image."""
-        return self._low_harm(steps, threshold) + self._high_harm(steps, threshold)
+        return sum(self._layer_harm(layer, steps, threshold) for layer in self._layers)
 
-    def _low_harm(self, steps: Row, threshold: float) -> float:
-        """KL of the low network, in nats per image."""
-        parts = zip(_rounded(self._values, steps, threshold), self._low_exact, strict=True)
-        return sum(_divergence(exact, self._low(x)) for x, exact in parts) / len(self._values)
-
-    def _high_harm(self, steps: Row, threshold: float) -> float:
-        """KL of the high network over the images that need it, in nats per image of all."""
-        parts = zip(_rounded(self._asking, steps, threshold), self._high_exact, strict=True)
-        return sum(_divergence(exact, self._high(x)) for x, exact in parts) / len(self._values)
-
-    def _least_sure(self) -> Tensor:
-        """Indices of the images for which high is requested."""
-        confidence = torch.cat(self._low_exact).softmax(1).amax(1)
-        return confidence.argsort()[: round(self.share * len(confidence))]
+    def _layer_harm(self, layer: "_Layer", steps: Row, threshold: float) -> float:
+        """KL after a layer over the images that request it, in nats per image of all."""
+        answer = self._high if layer.high else self._low
+        parts = zip(_rounded(layer.values, steps, threshold, layer.factors[1]), layer.exact, strict=True)
+        return sum(_divergence(exact, answer(x)) for x, exact in parts) / len(self._values)
 
     @torch.inference_mode()
     def _low(self, x: Tensor) -> Tensor:
@@ -173,12 +203,33 @@ class StepSearch:
         return logits.float()
 
 
-def _rounded(values: Tensor, steps: Row, threshold: float) -> Iterator[Tensor]:
+class _Layer(NamedTuple):
+    """A layer of the ladder.
+
+    Attributes:
+        coded: the channels that it tells.
+        refines: whether coarser values of them are known.
+        factors: float64[2, C], those of all channels before and after the layer.
+        share: of the images for which it is requested.
+        values: coefficients float32[N, C, h, w] of these images.
+        high: whether the high network answers.
+        exact: the answers to batches of exact values.
+    """
+
+    coded: slice
+    refines: bool
+    factors: Row
+    share: float
+    values: Tensor
+    high: bool
+    exact: list[Tensor]
+
+
+def _rounded(values: Tensor, steps: Row, threshold: float, factors: Row) -> Iterator[Tensor]:
     """Batches of coefficients as a decoder restores them."""
-    column = torch.from_numpy(steps).float()[:, None, None].to(values.device)
-    for x in values.split(BATCH):
-        scaled = x / column
-        yield torch.copysign(torch.floor(scaled.abs() + (1 - threshold)), scaled) * column
+    column, nested = (torch.from_numpy(row).float()[None, :, None, None] for row in (steps, factors))
+    quantiser = Quantiser(column, torch.tensor([[[[threshold]]]]), nested)
+    return (quantiser(x) for x in values.split(BATCH))
 
 
 def _middle(values: Row, weights: Row) -> float:

@@ -14,6 +14,7 @@ from overtone.training.data import DataError, read_split
 from overtone.training.evaluation import tables
 from overtone.training.evaluation.metrics import Measured, card_cost, measure
 from overtone.training.evaluation.predictions import predict
+from overtone.training.evaluation.stopping import Rule
 from overtone.training.teacher import read_any, teacher_of
 
 
@@ -53,7 +54,11 @@ def evaluate(
     asked = card.profile.qualities if every_quality else tuple(qualities) or (card.profile.quality,)
     for quality in asked:
         card.profile.index(quality)
-    used = {q: card.threshold(operating_point, q) if threshold is None else threshold for q in asked}
+    layers = len(card.profile.ladder)
+    used = {
+        q: Rule.of(card.point(operating_point, q)) if threshold is None else Rule.uniform(threshold, layers)
+        for q in asked
+    }
     try:
         rows = {
             q: measure(predict(model, images, card.profile, q, workers), card, q, at)

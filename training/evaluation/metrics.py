@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from overtone.models import Card, Cost, Temperature
-from overtone.training.evaluation.predictions import Bools, Floats, Predictions, confidence
+from overtone.models import Card, Cost
+from overtone.training.evaluation.predictions import Predictions, confidence
 from overtone.training.evaluation.reliability import Reliability, reliability
+from overtone.training.evaluation.stopping import Bools, Floats, Ints, Rule, taken
 
 # The thresholds that a table shows beside those of the card's operating points.
 GRID = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.97, 0.99)
@@ -25,13 +26,26 @@ class Mode:
 
 
 @dataclass(frozen=True)
-class AtThreshold:
-    """The cascade at one threshold: fractions, and means per image.
+class AtLayer:
+    """One layer: its band and factor, top-1 after it, its mean bytes, and the share the cascade answers then."""
 
-    `low_answer_top1` is the accuracy of the answers given from low, None if there are none.
+    band: str
+    factor: int
+    top1: float
+    bytes: float
+    share: float
+
+
+@dataclass(frozen=True)
+class AtThreshold:
+    """The cascade at one rule: fractions, and means per image.
+
+    `threshold` is that of the first layer. `low_answer_top1` is the accuracy of the answers that the first layer
+    gives, None if there are none.
     """
 
     threshold: float
+    rule: Rule
     operating_point: str | None
     exit_share: float
     top1: float
@@ -42,7 +56,7 @@ class AtThreshold:
 
 @dataclass(frozen=True)
 class Calibration:
-    """A stage's temperature, and its reliability without and with it."""
+    """The temperature of the answer after a layer, and its reliability without and with it."""
 
     temperature: float
     before: Reliability
@@ -51,20 +65,26 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Measured:
-    """Everything about one quality; `cascade` and `exit_share` are those at `threshold`."""
+    """Everything about one quality.
+
+    `low` is the first layer alone, `both` all layers; `cascade`, `exit_share` and the shares of `layers` are those
+    at `rule`, whose first threshold is `threshold`.
+    """
 
     quality: int
-    step: int  # the geometric mean of its channels' steps
+    step: int  # the geometric mean of its low channels' steps
     n: int
     threshold: float
+    rule: Rule
     low: Mode
     both: Mode
     cascade: Mode
     exit_share: float
+    layers: tuple[AtLayer, ...]
     # At the grid and the operating points, ascending.
     thresholds: tuple[AtThreshold, ...]
-    # By stage: "low" and "high".
-    calibration: dict[str, Calibration]
+    # After each layer.
+    calibration: tuple[Calibration, ...]
 
 
 def top_hits(logits: Floats, targets: NDArray[np.int64], k: int) -> Bools:
@@ -74,69 +94,89 @@ def top_hits(logits: Floats, targets: NDArray[np.int64], k: int) -> Bools:
     return hits
 
 
-def at_thresholds(
-    p: Predictions, temperature: Temperature, cost: Cost, named: Sequence[tuple[float, str]]
+def mean_macs(judged: Bools, low_layers: int, cost: Cost) -> float:
+    """Multiply-adds per image, where a network runs after the layers of bool[layers, n]."""
+    assert cost.low_macs is not None
+    low, high = int(judged[:low_layers].sum()), int(judged[low_layers:].sum())
+    return (low * cost.low_macs + high * (cost.macs - cost.low_macs)) / int(judged.shape[1])
+
+
+def at_rules(
+    p: Predictions, temperatures: tuple[float, ...], cost: Cost, named: Sequence[tuple[Rule, str]]
 ) -> tuple[AtThreshold, ...]:
-    """The cascade at thresholds (each with a name, or ""), in ascending order."""
-    scores, rows = confidence(p.low, temperature.low), []
-    for threshold, name in sorted(named):
-        early = scores >= threshold
-        found = p.modes(early)
+    """The cascade at rules (each with a name, or ""), in ascending order of their thresholds."""
+    rows = []
+    for rule, name in sorted(named, key=lambda pair: pair[0].thresholds):
+        judged = p.judged(temperatures, rule)
+        layers = taken(judged)
+        found, early = p.modes(layers), layers == 1
         row = AtThreshold(
-            threshold=threshold,
+            threshold=rule.thresholds[0],
+            rule=rule,
             operating_point=name or None,
             exit_share=found.exit_share,
             top1=found.cascade,
-            low_answer_top1=float(p.low_correct[early].mean()) if early.any() else None,
+            low_answer_top1=float(p.correct[0][early].mean()) if early.any() else None,
             mean_payload_bytes=found.mean_bytes,
-            mean_macs=cost.average(found.exit_share),
+            mean_macs=mean_macs(judged, p.low_layers, cost),
         )
         rows.append(row)
     return tuple(rows)
 
 
-def calibrations(p: Predictions, temperature: Temperature) -> dict[str, Calibration]:
-    """Reliability of both stages, before and after their temperatures."""
+def calibrations(p: Predictions, temperatures: tuple[float, ...]) -> tuple[Calibration, ...]:
+    """Reliability after each layer, without and with its temperature."""
 
-    def stage(logits: Floats, correct: Bools, divisor: float) -> Calibration:
+    def layer(logits: Floats, correct: Bools, divisor: float) -> Calibration:
         before, after = (reliability(confidence(logits, t), correct) for t in (1.0, divisor))
         return Calibration(divisor, before, after)
 
-    return {
-        "low": stage(p.low, p.low_correct, temperature.low),
-        "high": stage(p.high, p.high_correct, temperature.high),
-    }
+    return tuple(map(layer, p.logits, p.correct, temperatures))
 
 
-def measure(p: Predictions, card: Card, quality: int, threshold: float) -> Measured:
+def measure(p: Predictions, card: Card, quality: int, rule: Rule) -> Measured:
     """Everything about predictions at one quality, with the card's temperatures."""
-    temperature, cost = card.temperature, card_cost(card)
-    early = p.early(temperature, threshold)
-    found = p.modes(early)
-    low_hits, high_hits = top_hits(p.low, p.targets, 5), top_hits(p.high, p.targets, 5)
-    low_bytes, high_bytes = float(p.low_bytes.mean()), float(p.high_bytes.mean())
-    cascade_top5 = float(np.where(early, low_hits, high_hits).mean())
+    temperatures, cost = card.temperatures, card_cost(card)
+    judged = p.judged(temperatures, rule)
+    layers = taken(judged)
+    found = p.modes(layers)
+    every = np.full(len(layers), p.layers)
     return Measured(
         quality=quality,
         step=round(float(np.exp(np.log(card.profile.low_steps(quality)).mean()))),
         n=len(p.targets),
-        threshold=threshold,
-        low=Mode(found.low, float(low_hits.mean()), low_bytes, cost.average(1)),
-        both=Mode(found.both, float(high_hits.mean()), low_bytes + high_bytes, cost.macs),
-        cascade=Mode(found.cascade, cascade_top5, found.mean_bytes, cost.average(found.exit_share)),
+        threshold=rule.thresholds[0],
+        rule=rule,
+        low=_mode(p, np.ones_like(every), cost.average(1)),
+        both=_mode(p, every, cost.macs),
+        cascade=_mode(p, layers, mean_macs(judged, p.low_layers, cost)),
         exit_share=found.exit_share,
-        thresholds=at_thresholds(p, temperature, cost, named_thresholds(card, quality, threshold)),
-        calibration=calibrations(p, temperature),
+        layers=tuple(
+            AtLayer(*layer, top1, float(sizes.mean()), share)
+            for layer, top1, sizes, share in zip(
+                card.profile.ladder, found.top1, p.sizes, found.shares, strict=True
+            )
+        ),
+        thresholds=at_rules(p, temperatures, cost, named_rules(card, quality, rule)),
+        calibration=calibrations(p, temperatures),
     )
 
 
-def named_thresholds(card: Card, quality: int, threshold: float) -> list[tuple[float, str]]:
-    """The grid, the card's thresholds for a quality, and the one in use, each once with its names."""
-    names: dict[float, list[str]] = {t: [] for t in GRID}
+def _mode(p: Predictions, layers: Ints, macs: float) -> Mode:
+    """Taking so many layers of each image, int64[n]."""
+    hits = np.stack([top_hits(logits, p.targets, 5) for logits in p.logits])
+    top5 = float(hits[layers - 1, np.arange(len(layers))].mean())
+    return Mode(float(p.right(layers).mean()), top5, float(p.sent(layers).mean()), macs)
+
+
+def named_rules(card: Card, quality: int, rule: Rule) -> list[tuple[Rule, str]]:
+    """The grid, the card's rules for a quality, and the one in use, each once with its names."""
+    layers = len(card.profile.ladder)
+    names: dict[Rule, list[str]] = {Rule.uniform(t, layers): [] for t in GRID}
     for name in dict.fromkeys(p.name for p in card.operating_points):
-        names.setdefault(card.threshold(name, quality), []).append(name)
-    names.setdefault(threshold, ["asked"])
-    return [(t, ", ".join(given)) for t, given in names.items()]
+        names.setdefault(Rule.of(card.point(name, quality)), []).append(name)
+    names.setdefault(rule, ["asked"])
+    return [(each, ", ".join(given)) for each, given in names.items()]
 
 
 def card_cost(card: Card) -> Cost:

@@ -9,19 +9,20 @@ from scipy.special import softmax
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from overtone.frequency import Profile, coefficients, encode_bands, fit, open_rgb, quantise
-from overtone.models import Cascade, Temperature
+from overtone.frequency import Profile, coefficients, encode_values, fit, known_values, open_rgb, quantise
+from overtone.models import Cascade
+from overtone.models.cascade import State
 from overtone.models.fusion import example, fused
 from overtone.training.data import Images
+from overtone.training.evaluation.stopping import Bools, Floats, Ints, Rule, taken, walk
 from overtone.training.progress import tracked
 
-Item = tuple[Tensor, Tensor, int, int, int]
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
+Item = tuple[Tensor, Tensor, int]
+_NOTHING: State = ()
 
 
 class EncodedSet(Dataset[Item]):
-    """Images after the codec at one quality: quantised bands, payload sizes, target."""
+    """Images after the codec at one quality: quantised coefficients, payload sizes, target."""
 
     def __init__(self, images: Images, profile: Profile, quality: int) -> None:
         self.images, self.profile, self.quality = images, profile, quality
@@ -30,82 +31,117 @@ class EncodedSet(Dataset[Item]):
         return len(self.images)
 
     def __getitem__(self, index: int) -> Item:
-        """(low int16[6, h, w], high int16[18, h, w], low bytes, high bytes, target)."""
+        """(int16[C, h, w] as all layers tell them, bytes of each layer int64[layers], target)."""
         p = self.profile
-        rgb = fit(open_rgb(self.images.paths[index]), p.size)
-        threshold = p.threshold(self.quality)
-        low = quantise(coefficients(rgb, p.low), p.low_steps(self.quality), threshold)
-        high = quantise(coefficients(rgb, p.high), p.high_steps(self.quality), threshold)
-        sent = encode_bands(low, high, p, self.quality)
-        return (
-            torch.from_numpy(low),
-            torch.from_numpy(high),
-            len(sent.low),
-            len(sent.high),
-            self.images.targets[index],
-        )
+        steps = p.known_steps(self.quality, len(p.ladder))
+        exact = coefficients(fit(open_rgb(self.images.paths[index]), p.size), p.low + p.high)
+        values = quantise(exact, steps, p.threshold(self.quality))
+        sizes = [len(payload) for payload in encode_values(values, p, self.quality).layers]
+        return torch.from_numpy(values), torch.tensor(sizes), self.images.targets[index]
 
 
 @dataclass(frozen=True)
 class Modes:
-    """Top-1 low only, always both, and of the cascade (fractions); what low answers, and bytes per image."""
+    """Top-1 after each layer and of the cascade, the shares it answers after each layer, and its mean bytes."""
 
-    low: float
-    both: float
+    top1: tuple[float, ...]
     cascade: float
-    exit_share: float
+    shares: tuple[float, ...]
     mean_bytes: float
+
+    @property
+    def low(self) -> float:
+        """Top-1 after the first layer."""
+        return self.top1[0]
+
+    @property
+    def both(self) -> float:
+        """Top-1 after all layers."""
+        return self.top1[-1]
+
+    @property
+    def exit_share(self) -> float:
+        """The share that the first layer answers."""
+        return self.shares[0]
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Logits of both stages float64[n, classes], targets int64[n], payload sizes in bytes int64[n]."""
+    """What a checkpoint says of n images after every layer.
 
-    low: Floats
-    high: Floats
-    targets: NDArray[np.int64]
-    low_bytes: NDArray[np.int64]
-    high_bytes: NDArray[np.int64]
+    Attributes:
+        logits: of the answers float64[layers, n, classes].
+        targets: int64[n].
+        sizes: payload bytes of each layer int64[layers, n].
+        low_layers: how many layers the low network answers; the high network answers the rest.
+    """
+
+    logits: Floats
+    targets: Ints
+    sizes: Ints
+    low_layers: int = 1
 
     @property
-    def low_correct(self) -> Bools:
-        """The images that low classifies correctly, bool[n]."""
-        correct: Bools = self.low.argmax(axis=1) == self.targets
+    def layers(self) -> int:
+        """The number of layers."""
+        return len(self.logits)
+
+    @property
+    def correct(self) -> Bools:
+        """Whether the answer after each layer is correct, bool[layers, n]."""
+        correct: Bools = self.logits.argmax(axis=2) == self.targets
         return correct
 
-    @property
-    def high_correct(self) -> Bools:
-        """The images that the high answer classifies correctly, bool[n]."""
-        correct: Bools = self.high.argmax(axis=1) == self.targets
-        return correct
+    def confidences(self, temperatures: tuple[float, ...]) -> Floats:
+        """The confidence of the answer after each layer, float64[layers, n]."""
+        pairs = zip(self.logits, temperatures, strict=True)
+        return np.stack([confidence(logits, temperature) for logits, temperature in pairs])
 
-    @property
-    def lost(self) -> Bools:
-        """The images that an early answer loses: high classifies them correctly and low does not, bool[n]."""
-        return self.high_correct & ~self.low_correct
+    def judged(self, temperatures: tuple[float, ...], rule: Rule) -> Bools:
+        """After which layers the images are judged under a rule, bool[layers, n]; see `walk`."""
+        return walk(self.confidences(temperatures)[:-1], rule.thresholds, rule.all_below)
+
+    def taken(self, temperatures: tuple[float, ...], rule: Rule) -> Ints:
+        """How many layers each image takes under a rule, int64[n]."""
+        return taken(self.judged(temperatures, rule))
+
+    def right(self, layers: Ints) -> Bools:
+        """Whether the answers after these numbers of layers, int64[..., n], are correct."""
+        found: Bools = self.correct[layers - 1, np.arange(len(self.targets))]
+        return found
+
+    def lost(self, layers: Ints) -> Bools:
+        """The images whose answer after so many layers, int64[..., n], is wrong though the full one is correct."""
+        lost: Bools = self.correct[-1] & ~self.right(layers)
+        return lost
+
+    def sent(self, layers: Ints) -> Ints:
+        """The bytes of the first so many layers, int64[..., n]."""
+        found: Ints = self.sizes.cumsum(axis=0)[layers - 1, np.arange(len(self.targets))]
+        return found
 
     def agreeing(self) -> "Predictions":
-        """The same predictions with the high answer as the target: what is lost by an early answer is agreement."""
-        return replace(self, targets=self.high.argmax(axis=1))
+        """The same predictions with the full answer as the target: what is lost by an early answer is agreement."""
+        return replace(self, targets=self.logits[-1].argmax(axis=1))
 
-    def early(self, temperature: Temperature, threshold: float) -> Bools:
-        """The images that low answers at a threshold on its confidence, bool[n]."""
-        return confidence(self.low, temperature.low) >= threshold
-
-    def modes(self, early: Bools) -> Modes:
-        """The three modes, in which the cascade answers the `early` images bool[n] from low."""
-        low, high = self.low_correct, self.high_correct
+    def modes(self, layers: Ints) -> Modes:
+        """The cascade that takes so many layers of each image, int64[n], and the answer after each layer."""
+        shares = np.bincount(layers, minlength=self.layers + 1)[1:] / len(layers)
         return Modes(
-            low=float(low.mean()),
-            both=float(high.mean()),
-            cascade=float(np.where(early, low, high).mean()),
-            exit_share=float(early.mean()),
-            mean_bytes=float((self.low_bytes + np.where(early, 0, self.high_bytes)).mean()),
+            top1=tuple(self.correct.mean(axis=1).tolist()),
+            cascade=float(self.right(layers).mean()),
+            shares=tuple(shares.tolist()),
+            mean_bytes=float(self.sent(layers).mean()),
         )
 
     def take(self, chosen: NDArray[np.integer] | Bools) -> "Predictions":
         """The predictions at these indices, or where this mask is true."""
-        return replace(self, **{name: values[chosen] for name, values in vars(self).items()})
+        return replace(
+            self,
+            logits=self.logits[:, chosen],
+            targets=self.targets[chosen],
+            sizes=self.sizes[:, chosen],
+        )
 
 
 def confidence(logits: Floats, temperature: float) -> Floats:
@@ -118,23 +154,46 @@ def confidence(logits: Floats, temperature: float) -> Floats:
 def predict(
     model: Cascade, images: Images, profile: Profile, quality: int, workers: int = 0, batch: int = 64
 ) -> Predictions:
-    """Both stages' logits for every image at one quality, with a progress bar on a terminal.
+    """The logits after every layer for every image at one quality, with a progress bar on a terminal.
 
-    If the network mixes, high's logits are those of the mixed answer.
+    If the network mixes, those of layers that high answers are mixed.
     """
     device = next(model.parameters()).device
     # As the server runs it, which is also faster.
     model = fused(model, tuple(x.to(device) for x in example(profile)))
-    low_steps = torch.from_numpy(profile.low_steps(quality)).view(-1, 1, 1).to(device)
-    high_steps = torch.from_numpy(profile.high_steps(quality)).view(-1, 1, 1).to(device)
     loader = DataLoader(EncodedSet(images, profile, quality), batch, num_workers=workers)
     columns: list[tuple[Tensor, ...]] = []
-    for low, high, low_bytes, high_bytes, target in tracked(loader, f"quality {quality}"):
-        logits, state = model.low(_maps(low.to(device), low_steps))
-        both = model.answer(logits, model.high(state, _maps(high.to(device), high_steps)))
-        columns.append((logits.double().cpu(), both.double().cpu(), target, low_bytes, high_bytes))
-    return Predictions(*(torch.cat(column).numpy() for column in zip(*columns, strict=True)))
+    for values, sent, target in tracked(loader, f"quality {quality}"):
+        found = answers(model, values, profile, quality)
+        columns.append((found.double().cpu().transpose(0, 1), target, sent))
+    logits, targets, sizes = (torch.cat(column).numpy() for column in zip(*columns, strict=True))
+    first_high = next(number for number, layer in enumerate(profile.ladder) if layer.band == "high")
+    return Predictions(logits.swapaxes(0, 1), targets, sizes.T, first_high)
 
 
-def _maps(values: Tensor, steps: Tensor) -> Tensor:
-    return (values.float() * steps).contiguous(memory_format=torch.channels_last)
+def answers(model: Cascade, values: Tensor, profile: Profile, quality: int) -> Tensor:
+    """Logits [layers, N, classes] after every layer of quantised coefficients int16[N, C, h, w].
+
+    A mix takes the logits of the last answer that low gives.
+    """
+    device, split = next(model.parameters()).device, len(profile.low)
+    found: list[Tensor] = []
+    low, state = torch.empty(0), _NOTHING
+    for count, layer in enumerate(profile.ladder, 1):
+        x = _maps(values, profile, quality, count).to(device)
+        x6, x18 = (part.contiguous(memory_format=torch.channels_last) for part in x.tensor_split([split], 1))
+        if not x18.shape[1]:
+            low, state = model.low(x6)
+            found.append(low)
+            continue
+        # A layer tells values of one band, so the state of low is known unless they are low's.
+        state = model.state(x6) if layer.band == "low" else state
+        found.append(model.answer(low, model.high(state, x18)))
+    return torch.stack(found)
+
+
+def _maps(values: Tensor, profile: Profile, quality: int, layers: int) -> Tensor:
+    """What a decoder restores from the first so many layers, float32[N, C, h, w]."""
+    known = known_values(values.transpose(0, 1).numpy(), profile, layers)
+    steps = torch.from_numpy(profile.known_steps(quality, layers))
+    return torch.from_numpy(known).transpose(0, 1) * steps[:, None, None]

@@ -12,55 +12,76 @@ GIGA = 1e9
 
 
 def modes_table(title: str, rows: Sequence[Measured], parameters: int) -> Table:
-    """Three modes per quality: accuracy, bytes, cost."""
+    """The modes of each quality: accuracy, bytes, cost."""
     last = rows[-1]
     table = _table(
         title,
-        ("quality", "step", "", "top-1", "top-5", "bytes", "answered low", "G MACs"),
+        ("quality", "step", "", "top-1", "top-5", "bytes", "answered early", "G MACs"),
         f"{parameters / 1e6:.1f} M parameters. Bytes (payloads as encoded) and multiply-adds are means per "
         f"image. The 95 % interval of top-1 is ± {_margin(last.cascade.top1, last.n):.1%}.",
     )
     for found in rows:
-        table.add_row(str(found.quality), str(found.step), "low only", *_mode(found.low, "100.0%"))
-        table.add_row("", "", "always both", *_mode(found.both, "-"))
-        cascade = _mode(found.cascade, f"{found.exit_share:.1%}")
-        name = f"[bold]cascade at {found.threshold:.3f}"
-        table.add_row("", "", name, *(f"[bold]{cell}" for cell in cascade), end_section=True)
+        table.add_row(str(found.quality), str(found.step), name(found, 1), *_mode(found.low, "100.0%"))
+        for count, layer in enumerate(found.layers[1:-1], 2):
+            sent = sum(each.bytes for each in found.layers[:count])
+            table.add_row("", "", name(found, count), f"{layer.top1:.2%}", "", f"{sent:.0f}", "", "")
+        table.add_row("", "", name(found, len(found.layers)), *_mode(found.both, "-"))
+        early = " + ".join(f"{layer.share:.1%}" for layer in found.layers[:-1])
+        cells = f"cascade at {numbers(found.rule.thresholds)}", *_mode(found.cascade, early)
+        table.add_row("", "", *(f"[bold]{cell}" for cell in cells), end_section=True)
     return table
 
 
+def name(found: Measured, count: int) -> str:
+    """What the first so many layers are called."""
+    if len(found.layers) == 2:
+        return ("low only", "always both")[count - 1]
+    return (
+        "all layers"
+        if count == len(found.layers)
+        else f"layer {count}"
+        if count == 1
+        else f"layers 1-{count}"
+    )
+
+
+def numbers(thresholds: Sequence[float]) -> str:
+    """Thresholds after each layer."""
+    return ", ".join(f"{threshold:.3f}" for threshold in thresholds)
+
+
 def thresholds_table(found: Measured) -> Table:
-    """What each threshold answers from low, and what it costs; the one in use is bold."""
+    """What each rule answers from the first layer, and what it costs; the one in use is bold."""
     table = _table(
         f"Thresholds at quality {found.quality}",
         ("threshold", "point", "answered low", "of these correct", "cascade", "bytes", "G MACs"),
-        "A low answer is final if its confidence reaches the threshold.",
+        "An answer is final if its confidence reaches the threshold after its layer.",
     )
     for row in found.thresholds:
         table.add_row(
-            f"{row.threshold:.3f}",
+            numbers(row.rule.thresholds),
             row.operating_point or "",
             f"{row.exit_share:.1%}",
             "-" if row.low_answer_top1 is None else f"{row.low_answer_top1:.2%}",
             f"{row.top1:.2%}",
             f"{row.mean_payload_bytes:.0f}",
             f"{row.mean_macs / GIGA:.3f}",
-            style="bold" if row.threshold == found.threshold else "",
+            style="bold" if row.rule == found.rule else "",
         )
     return table
 
 
 def reliability_table(found: Measured) -> Table:
-    """Expected calibration error of both stages, without and with their temperatures."""
+    """Expected calibration error after each layer, without and with its temperature."""
     table = _table(
         f"Reliability at quality {found.quality}",
-        ("stage", "temperature", "top-1", "mean confidence", "expected calibration error"),
+        ("after", "temperature", "top-1", "mean confidence", "expected calibration error"),
         "Temperature 1 is the network as trained. The error is the mean gap between confidence and accuracy.",
     )
-    for stage, c in found.calibration.items():
+    for count, c in enumerate(found.calibration, 1):
         for temperature, r, end in ((1.0, c.before, False), (c.temperature, c.after, True)):
             cells = f"{r.accuracy:.2%}", f"{r.confidence:.2%}", f"{r.ece:.2%}"
-            table.add_row(stage, f"{temperature:.3f}", *cells, end_section=end)
+            table.add_row(name(found, count), f"{temperature:.3f}", *cells, end_section=end)
     return table
 
 
@@ -77,6 +98,6 @@ def _margin(share: float, n: int) -> float:
 def _table(title: str, columns: Iterable[str], caption: str) -> Table:
     table = Table(title=title, caption=caption, box=box.SIMPLE_HEAD, caption_justify="left")
     for column in columns:
-        text = column in ("", "point", "stage", "confidence")
+        text = column in ("", "point", "after", "confidence")
         table.add_column(column, justify="left" if text else "right")
     return table
