@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from overtone.frequency.channels import HIGH, LOW, Channels
+from overtone.models.bodies import RGBNetwork
 from overtone.models.body_cascade import BodyCascade
 from overtone.models.cascade import Band, Cascade
 from overtone.models.resnet_cascade import Normalise, ResNetCascade
@@ -94,7 +95,7 @@ def autocast(device: torch.device, system: SingleSystem | None = None) -> Abstra
     Their depthwise convolutions gain nothing from bfloat16 on a CPU: EfficientNet-Lite trained 10 to 50 % faster
     without it.
     """
-    if system is not None and device.type == "cpu" and isinstance(system.module, BodyCascade):
+    if system is not None and device.type == "cpu" and isinstance(system.module, BodyCascade | RGBNetwork):
         return nullcontext()
     capable = device.type == "cuda" or torch.cpu.get_capabilities().get("avx512_bf16", False)
     return torch.autocast(device.type, torch.bfloat16) if capable else nullcontext()

@@ -1,7 +1,7 @@
 """What a device could send without Overtone: an image, shrunk, as JPEG, WebP, AVIF or JPEG XL.
 
-JPEG and WebP use their slowest settings. AVIF uses speed 6 and JPEG XL effort 7, their encoders' defaults,
-which already take several times as long as Overtone's encoder (docs/bytes.md says what slower ones would save).
+JPEG and WebP use their slowest settings. AVIF is tried at speed 6, its encoder's default, and at 0, the slowest; JPEG
+XL uses effort 7, its encoder's default. All of them take several times as long as Overtone's encoder.
 """
 
 import io
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
-Codec = Literal["jpeg", "webp", "avif", "jxl", "cut"]
+Codec = Literal["jpeg", "webp", "avif", "avif-slow", "jxl", "cut"]
 Pixels = NDArray[np.uint8]
 
 SIDES = (64, 80, 96, 112, 128, 160, 192, 224)
@@ -22,15 +22,17 @@ QUALITIES: dict[Codec, tuple[int, ...]] = {
     "jpeg": (5, 10, 20, 35, 55, 75),
     "webp": (0, 4, 10, 25, 40, 60),
     "avif": (0, 8, 15, 25, 35, 50),
+    "avif-slow": (0, 8, 15, 25, 35, 50),
     "jxl": (0, 10, 25, 45),
 }
 # Progressive JPEGs that are cut off: sides, quality, and the bytes that are kept.
 CUT_SIDES, CUT_QUALITY, KEPT = (112, 160, 224), 50, (600, 900, 1300, 1900, 2800)
-NAMES = ("JPEG", "WebP", "AVIF", "JPEG XL", "progressive JPEG, cut")
+NAMES = ("JPEG", "WebP", "AVIF", "AVIF, slowest", "JPEG XL", "progressive JPEG, cut")
 TITLES: dict[Codec, str] = dict(zip((*QUALITIES, "cut"), NAMES, strict=True))
 OPTIONS: dict[Codec, dict[str, Any]] = {
     "webp": {"method": 6},
     "avif": {"speed": 6, "max_threads": 1},
+    "avif-slow": {"speed": 0, "max_threads": 1},
     "jxl": {"effort": 7},
 }
 
@@ -70,7 +72,7 @@ def send(rgb: Pixels, setting: Setting) -> tuple[int, Pixels]:
         import_module("pillow_jxl")  # registers the format with Pillow
     image, codec = Image.fromarray(rgb), setting.codec
     if codec not in ("jpeg", "cut"):
-        file = _encoded(image, codec, setting.quality, **OPTIONS[codec])
+        file = _encoded(image, codec.removesuffix("-slow"), setting.quality, **OPTIONS[codec])
         return len(file), _decoded(file)
     progressive = _encoded(image, "jpeg", setting.quality, optimize=True, progressive=True)
     if codec == "jpeg":  # the shorter of two that decode to the same image

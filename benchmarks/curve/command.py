@@ -18,7 +18,7 @@ import torch
 from rich.console import Console
 
 from overtone.benchmarks.curve import figure as bytes_figure
-from overtone.benchmarks.curve import ours, overhead
+from overtone.benchmarks.curve import ours, overhead, send_again
 from overtone.benchmarks.curve import report as bytes_report
 from overtone.benchmarks.curve.baselines import TITLES, Setting, has_jxl, settings
 from overtone.benchmarks.curve.comparison import BEST, Entry, comparisons
@@ -26,11 +26,14 @@ from overtone.benchmarks.curve.delta_rate import Point, frontier, thinned
 from overtone.benchmarks.curve.evaluation import Evaluation, Outcome, identity
 from overtone.benchmarks.curve.overhead import Overhead
 from overtone.benchmarks.curve.result_cache import ResultCache, fingerprint
+from overtone.benchmarks.curve.send_again import Pair
 from overtone.benchmarks.curve.successive_elimination import eliminate, relevant
 from overtone.benchmarks.demo.command import PLAIN_WIDTH
 from overtone.models import Card, Cascade, choose_device, cost, find, load
 from overtone.training import weights
 from overtone.training.data import DataError, Images, read_split
+from overtone.training.evaluation.metrics import card_cost, mean_macs
+from overtone.training.evaluation.stopping import Rule
 
 OVERHEAD_IMAGES = 24
 # Of top-1: baselines are of interest from this far below Overtone's lowest to this far above its highest.
@@ -77,10 +80,14 @@ class Setup:
         return ours.CachedPredictions(self.model, self.card, images, self.folder, name, self.workers)
 
     def macs(self) -> dict[str, float]:
-        """Multiply-adds per image: the baseline's, and Overtone's on average, from low, and from both."""
-        c = self.card.cost
-        share = self.card.point().exit_share or 0.0
-        average = c.low_macs + (1 - share) * (c.macs - c.low_macs)
+        """Multiply-adds per image: the baseline's, and Overtone's on average, from low, and from both.
+
+        The average is that of the calibration images at the default operating point.
+        """
+        c, quality = self.card.cost, self.card.profile.quality
+        calibration = self.predictions("calibration")
+        judged = calibration.judged(ours.OperatingSetting(quality, Rule.of(self.card.point())))
+        average = mean_macs(judged, calibration[quality].low_layers, card_cost(self.card))
         baseline = cost(self.baseline.system.module, self.baseline.recipe.size).macs
         return {"rival": baseline, "ours": average, "ours_low": c.low_macs, "ours_both": c.macs}
 
@@ -96,8 +103,6 @@ def run(data: Path, out: Path, options: Options, as_json: bool = False) -> None:
     if not console.is_terminal:
         console.width = PLAIN_WIDTH
     setup = open_setup(data, out, options)
-    for warning in warnings(setup.macs()):
-        console.print(warning, style="yellow", markup=False)
     try:
         document = _measure(setup, data, options.checkpoint, console)
     except KeyboardInterrupt:
@@ -161,13 +166,19 @@ def _measure(setup: Setup, data: Path, checkpoint: str, console: Console) -> dic
     with _timed("framing", console):
         framing = overhead.measure(checkpoint, _some(setup.parts["val"], OVERHEAD_IMAGES).paths)
     with _timed("Overtone", console):
+        macs = setup.macs()
+        for warning in warnings(macs):
+            console.print(warning, style="yellow", markup=False)
         chosen = ours.choose(setup.predictions("calibration"))
         val = setup.predictions("val")
         mine, plain = ours.entries(chosen, val, framing), ours.all_channels(val, framing)
     with _timed("choosing the baselines' settings", console):
-        best = choose(setup.evaluation("calibration", exact=False), chosen[0].top1, chosen[-1].top1)
-    with _timed(f"measuring {len(best)} of them on val", console):
-        codecs = _entries(setup.evaluation("val", exact=True), best, framing)
+        best, pairs = choose(setup.evaluation("calibration", exact=False), chosen[0].top1, chosen[-1].top1)
+    settings = list(dict.fromkeys([*best, *(s for pair in pairs for s in (pair.first, pair.second))]))
+    with _timed(f"measuring {len(settings)} of them on val", console):
+        found = setup.evaluation("val", exact=True).run(settings, "reporting")
+    codecs = _entries({setting: found[setting] for setting in best}, framing)
+    codecs[send_again.AGAIN] = send_again.entries(pairs, found, framing)
     everyone = {**codecs, ours.ALL_CHANNELS: plain}
     best_of_all = {BEST: [entry for entries in codecs.values() for entry in entries]}
     ratios = comparisons(mine, best_of_all | everyone)
@@ -185,7 +196,7 @@ def _measure(setup: Setup, data: Path, checkpoint: str, console: Console) -> dic
         "ours": [entry.document() for entry in mine],
         "rivals": [{"rival": name} | e.document() for name, entries in everyone.items() for e in entries],
         "overhead": asdict(framing),
-        "macs": setup.macs(),
+        "macs": macs,
     }
 
 
@@ -196,13 +207,22 @@ def _timed(what: str, console: Console) -> Iterator[None]:
     console.print(f"{what}: {perf_counter() - began:.0f} s", style="dim", highlight=False)
 
 
-def choose(evaluation: Evaluation, lowest: float, highest: float) -> list[Setting]:
-    """Each codec's settings on its frontier; `lowest` and `highest` are the top-1 that Overtone reaches."""
+def choose(evaluation: Evaluation, lowest: float, highest: float) -> tuple[list[Setting], list[Pair]]:
+    """Each codec's settings on its frontier, and the pairs of which the second is sent again.
+
+    `lowest` and `highest` are the top-1 that Overtone reaches.
+    """
     floor, ceiling = lowest - BELOW, highest + ABOVE
+    again = [setting for setting in settings() if setting.codec in send_again.CODECS]
+    others = [setting for setting in settings() if setting.codec not in send_again.CODECS]
+    # What is sent first may be poor, if it is small.
+    tried = eliminate(evaluation, again, lowest - send_again.FIRST_BELOW)
+    pairs = send_again.choose(tried, floor, ceiling)
     by_codec: dict[str, list[tuple[Setting, Outcome]]] = {}
-    for setting, outcome in eliminate(evaluation, settings(), floor).items():
+    for setting, outcome in [*eliminate(evaluation, others, floor).items(), *tried.items()]:
         by_codec.setdefault(setting.codec, []).append((setting, outcome))
-    return [setting for tried in by_codec.values() for setting in best_settings(tried, floor, ceiling)]
+    best = [setting for each in by_codec.values() for setting in best_settings(each, floor, ceiling)]
+    return best, pairs
 
 
 def best_settings(tried: list[tuple[Setting, Outcome]], floor: float, ceiling: float) -> list[Setting]:
@@ -217,10 +237,10 @@ def best_settings(tried: list[tuple[Setting, Outcome]], floor: float, ceiling: f
     return [point.settings["setting"] for point in thinned(points[: below + 1])]
 
 
-def _entries(evaluation: Evaluation, chosen: list[Setting], framing: Overhead) -> dict[str, list[Entry]]:
+def _entries(found: Mapping[Setting, Outcome], framing: Overhead) -> dict[str, list[Entry]]:
     """By codec, the chosen settings on val."""
-    entries: dict[str, list[Entry]] = {TITLES[setting.codec]: [] for setting in chosen}
-    for setting, (sizes, correct) in evaluation.run(chosen, "reporting").items():
+    entries: dict[str, list[Entry]] = {TITLES[setting.codec]: [] for setting in found}
+    for setting, (sizes, correct, _) in found.items():
         sent = sizes.astype(np.float64)
         wire, post = framing.image.wire(sent), framing.post.wire(sent)
         entry = Entry(setting.document, correct, {"payload": sent, "wire": wire, "post": post})

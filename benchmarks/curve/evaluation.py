@@ -23,13 +23,19 @@ from overtone.training.systems import autocast
 from overtone.training.weights import Trained
 
 BATCH = 32
+# Of confidences in the cache; close to 1 they have to be told apart.
+DIGITS = 8
 
 
 class Outcome(NamedTuple):
-    """For every image: bytes sent int64[n], and whether the answer was correct bool[n]."""
+    """For every image: bytes sent int64[n], whether the answer was correct bool[n], and its confidence float64[n].
+
+    The confidence is the largest probability, as the network gives it.
+    """
 
     bytes: NDArray[np.int64]
     correct: NDArray[np.bool_]
+    confidence: NDArray[np.float64]
 
     @property
     def top1(self) -> float:
@@ -87,10 +93,13 @@ class Evaluation:
         missing = [setting for setting in settings if keys[setting] not in self.cache]
         for setting, outcome in tracked(self._measured(missing, begin, end), what, len(missing)):
             correct = outcome.correct.astype(int).tolist()
-            self.cache.add(keys[setting], {"bytes": outcome.bytes.tolist(), "correct": correct})
+            scores = outcome.confidence.round(DIGITS).tolist()
+            value = {"bytes": outcome.bytes.tolist(), "correct": correct, "confidence": scores}
+            self.cache.add(keys[setting], value)
         found = {setting: self.cache[key] for setting, key in keys.items()}
         return {
-            s: Outcome(np.array(v["bytes"]), np.array(v["correct"], dtype=bool)) for s, v in found.items()
+            s: Outcome(np.array(v["bytes"]), np.array(v["correct"], bool), np.array(v["confidence"], float))
+            for s, v in found.items()
         }
 
     def _measured(
@@ -128,13 +137,15 @@ class Evaluation:
     def answer(self, rgb: Tensor, sizes: NDArray[np.int64], targets: NDArray[np.int64]) -> Outcome:
         """The network's answers to what has arrived."""
         x = rgb.to(self.device).float().contiguous(memory_format=torch.channels_last)
-        with nullcontext() if self.exact else autocast(self.device):
-            answers = self.trained.system.logits(0, x).argmax(1).cpu().numpy()
-        return Outcome(sizes, answers == targets)
+        with nullcontext() if self.exact else autocast(self.device, self.trained.system):
+            logits = self.trained.system.logits(0, x)
+        scores, answers = logits.double().softmax(1).max(1)
+        return Outcome(sizes, answers.cpu().numpy() == targets, scores.cpu().numpy())
 
     def _key(self, setting: Setting, begin: int, end: int) -> Json:
         name = f"{self.name} {identity(self.images)}"
-        return {"evaluation": name, **setting.document, "from": begin, "to": end}
+        # Results without a confidence, of earlier versions, had no such word in their keys.
+        return {"evaluation": name, "with": "confidence", **setting.document, "from": begin, "to": end}
 
 
 def identity(images: Images) -> str:

@@ -22,6 +22,8 @@ COLOURS = {
     "JPEG": "#E69F00",
     "WebP": "#0072B2",
     "AVIF": "#D55E00",
+    "AVIF, slowest": "#F0A070",
+    "sent again": "#222222",
     "JPEG XL": "#CC79A7",
     "progressive JPEG, cut": "#8A8A8A",
     "24 channels at once": "#56B4E9",

@@ -1,32 +1,41 @@
-"""Overtone's side of the comparison: a checkpoint over its qualities and thresholds."""
+"""Overtone's side of the comparison: a checkpoint over its qualities and rules."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from overtone.benchmarks.curve.comparison import Entry
 from overtone.benchmarks.curve.delta_rate import Point, frontier, thinned
 from overtone.benchmarks.curve.overhead import Overhead
-from overtone.models import Card, Cascade, Temperature
+from overtone.models import Card, Cascade
+from overtone.training.calibration.price_path import fit_path
 from overtone.training.data import Images
-from overtone.training.evaluation.predictions import Predictions, confidence, predict
+from overtone.training.evaluation.predictions import Predictions, predict
+from overtone.training.evaluation.stopping import Bools, Rule, taken
 
 ALL_CHANNELS = "24 channels at once"
-# Shares of the calibration images for which thresholds are chosen so that low answers them.
+# Shares of the calibration images for which rules are chosen so that the first layer answers them.
 SHARES = (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-# No confidence reaches this threshold: both bands are always sent.
+# How many rules of a path are tried, evenly spread over the bytes that they take.
+PRICES = 24
+# No confidence reaches this threshold: all layers are always sent.
 NEVER = 2.0
 
 
 @dataclass(frozen=True)
 class OperatingSetting:
-    """A quality of the profile, and the confidence from which a low answer is final."""
+    """A quality of the profile, and a rule."""
 
     quality: int
-    threshold: float
+    rule: Rule
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """Plain values for JSON; `threshold` is that of the first layer."""
+        return {"quality": self.quality, "threshold": self.rule.thresholds[0]} | asdict(self.rule)
 
 
 class CachedPredictions:
@@ -48,66 +57,68 @@ class CachedPredictions:
                 np.savez_compressed(temporary, **asdict(found))
                 temporary.replace(path)
             with np.load(path) as arrays:
-                self._known[quality] = Predictions(**arrays)
+                low_layers = int(arrays["low_layers"])
+                named = {name: arrays[name] for name in ("logits", "targets", "sizes")}
+            self._known[quality] = Predictions(**named, low_layers=low_layers)
         return self._known[quality]
 
+    def judged(self, setting: OperatingSetting) -> Bools:
+        """After which layers the images are judged at a setting, bool[layers, n]."""
+        return self[setting.quality].judged(self.card.temperatures, setting.rule)
 
-def thresholds(p: Predictions, temperature: Temperature) -> list[float]:
-    """One for every share, chosen on predictions."""
-    scores = np.sort(confidence(p.low, temperature.low))[::-1]
-    counts = [round(share * len(scores)) for share in SHARES]
-    return [float(scores[count - 1]) if count else NEVER for count in counts]
+
+def rules(p: Predictions, temperatures: tuple[float, ...]) -> list[Rule]:
+    """The rules to choose from: of two layers one for every share, of more one for every price of an error."""
+    if p.layers == 2:
+        scores = np.sort(p.confidences(temperatures)[0])[::-1]
+        counts = [round(share * len(scores)) for share in SHARES]
+        return [Rule((float(scores[count - 1]) if count else NEVER,)) for count in counts]
+    path = fit_path(p, temperatures)
+    sent = p.sent(taken(path.judged(p, temperatures))).mean(axis=1)
+    # Bytes fall along the path.
+    wanted = np.linspace(sent[0], sent[-1], PRICES)
+    places = np.searchsorted(-sent, -wanted).clip(0, len(path) - 1)
+    return [path.rule(int(place)) for place in dict.fromkeys(places.tolist())]
 
 
 def choose(calibration: CachedPredictions) -> list[Point]:
-    """The frontier over all qualities and thresholds; each point has its `setting`."""
+    """The frontier over all qualities and rules; each point has its `setting`."""
     card, points = calibration.card, []
     for quality in card.profile.qualities:
         p = calibration[quality]
-        for threshold in thresholds(p, card.temperature):
-            early = confidence(p.low, card.temperature.low) >= threshold
-            setting = OperatingSetting(quality, threshold)
-            points.append(
-                Point(float(_sent(p, early).mean()), float(_correct(p, early).mean()), {"setting": setting})
-            )
+        for rule in rules(p, card.temperatures):
+            found = p.modes(p.taken(card.temperatures, rule))
+            setting = OperatingSetting(quality, rule)
+            points.append(Point(found.mean_bytes, found.cascade, {"setting": setting}))
     return thinned(frontier(points))
 
 
 def entries(chosen: Sequence[Point], predictions: CachedPredictions, overhead: Overhead) -> list[Entry]:
     """The chosen settings on other images."""
-    temperature, found = predictions.card.temperature, []
+    found = []
     for point in chosen:
         setting: OperatingSetting = point.settings["setting"]
-        p = predictions[setting.quality]
-        early = confidence(p.low, temperature.low) >= setting.threshold
-        settings = asdict(setting) | {"exit_share": float(early.mean())}
-        wire = overhead.cascade(p.low_bytes, p.high_bytes, early)
-        found.append(_entry(p, early, settings, wire))
+        p, judged = predictions[setting.quality], predictions.judged(setting)
+        modes = p.modes(taken(judged))
+        settings = setting.document | {"exit_share": modes.exit_share, "shares": modes.shares}
+        found.append(_entry(p, judged, settings, overhead))
     return found
 
 
 def all_channels(predictions: CachedPredictions, overhead: Overhead) -> list[Entry]:
-    """Low and high in one message at every quality, without an early answer."""
+    """All layers in one message at every quality, without an early answer."""
     found = []
     for quality in predictions.card.profile.qualities:
         p = predictions[quality]
-        never = np.zeros(len(p.targets), dtype=bool)
-        wire = overhead.image.wire(_sent(p, never))
-        found.append(_entry(p, never, {"quality": quality}, wire))
+        once = Predictions(p.logits[-1:], p.targets, p.sizes.sum(axis=0, keepdims=True), 0)
+        judged = np.ones((1, len(p.targets)), dtype=bool)
+        found.append(_entry(once, judged, {"quality": quality}, overhead))
     return found
 
 
-def _entry(
-    p: Predictions, early: NDArray[np.bool_], settings: dict[str, float], wire: NDArray[np.float64]
-) -> Entry:
-    sent = _sent(p, early).astype(np.float64)
-    return Entry(settings, _correct(p, early), {"payload": sent, "wire": wire, "post": wire})
-
-
-def _sent(p: Predictions, early: NDArray[np.bool_]) -> NDArray[np.int64]:
-    return p.low_bytes + np.where(early, 0, p.high_bytes)
-
-
-def _correct(p: Predictions, early: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    found: NDArray[np.bool_] = np.where(early, p.low.argmax(axis=1), p.high.argmax(axis=1)) == p.targets
-    return found
+def _entry(p: Predictions, judged: Bools, settings: dict[str, Any], overhead: Overhead) -> Entry:
+    layers = taken(judged)
+    wire = overhead.cascade(p.sizes, judged)
+    return Entry(
+        settings, p.right(layers), {"payload": p.sent(layers).astype(np.float64), "wire": wire, "post": wire}
+    )

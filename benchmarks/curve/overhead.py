@@ -57,15 +57,23 @@ class Framing:
 
 @dataclass(frozen=True)
 class Overhead:
-    """Framing of an image answered from its first message, of requesting and sending high, and of a POST."""
+    """Framing of an image answered from its first message, of requesting and sending more, and of a POST."""
 
     image: Framing
     high: Framing
     post: Framing
 
-    def cascade(self, low: Sizes, high: Sizes, early: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Bytes on the wire of images with these payloads, the `early` ones answered from low."""
-        return self.image.wire(low) + np.where(early, 0.0, self.high.wire(high))
+    def cascade(self, sizes: Sizes, judged: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Bytes on the wire float64[n] of images with payloads of layers [layers, n].
+
+        They are judged after the layers of bool[layers, n]; what lies between two of them is sent in one message.
+        """
+        total, waiting = self.image.wire(sizes[0]), np.zeros(sizes.shape[1])
+        for size, asked in zip(sizes[1:], judged[1:], strict=True):
+            waiting = waiting + size
+            total = total + np.where(asked, self.high.wire(waiting), 0.0)
+            waiting = np.where(asked, 0.0, waiting)
+        return total
 
 
 def measure(checkpoint: str, paths: Sequence[Path]) -> Overhead:
@@ -78,7 +86,11 @@ def measure(checkpoint: str, paths: Sequence[Path]) -> Overhead:
     with TemporaryDirectory() as folder:
         forced = Path(folder) / "forced.safetensors"
         card, thresholds = read_card(find(checkpoint)), {ALWAYS_LOW: 0.0, ALWAYS_HIGH: 2.0}
-        points = (OperatingPoint(name=name, threshold=value) for name, value in thresholds.items())
+        later = len(card.profile.ladder) - 1
+        points = (
+            OperatingPoint(name=name, thresholds=(value,) * later, all_below=(value,) * later)
+            for name, value in thresholds.items()
+        )
         changed = card.model_copy(update={"operating_points": (*card.operating_points, *points)})
         rewrite(find(checkpoint), changed, forced)
         return asyncio.run(_measure(str(forced), paths))

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from overtone.benchmarks import markdown as training_markdown
 from overtone.benchmarks import pages
+from overtone.benchmarks.curve import send_again
 from overtone.benchmarks.curve.comparison import BEST
 from overtone.benchmarks.curve.delta_rate import Point, frontier
 from overtone.benchmarks.curve.figure import draw_both
@@ -20,7 +21,7 @@ Document = dict[str, Any]
 MEASURES = {"payload": "payload", "wire": "wire, all in the session", "post": "wire, baselines by HTTP"}
 FRAMING = {
     "image": "an image in Overtone's session, with its answer",
-    "high": "in addition where high is requested",
+    "high": "in addition where more is requested",
     "post": "an image posted over HTTP/1.1, with its answer",
 }
 MACS = {
@@ -150,8 +151,13 @@ def _counts(row: Any, who: str) -> Iterator[str]:
 
 
 def _setting(row: Any) -> str:
+    if "first" in row:
+        return send_again.described(row)
     if "threshold" in row:
-        return f"quality {row['quality']}, {row['exit_share']:.0%} from low"
+        # Logs of two layers have the share of the first alone.
+        shares = row.get("shares", ())
+        early = " + ".join(f"{share:.0%}" for share in shares[:-1]) or f"{row['exit_share']:.0%}"
+        return f"quality {row['quality']}, {early} from low"
     side = f"{row['side']} px, " if "side" in row else ""
     kept = f", first {row['kept']} bytes" if "kept" in row else ""
     return f"{side}quality {row['quality']}{kept}"

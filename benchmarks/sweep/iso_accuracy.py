@@ -91,15 +91,13 @@ def find(data: Path, checkpoint: str, baseline: str, codec: Codec, count: int | 
     """
     from overtone.benchmarks.curve.baselines import Setting
     from overtone.benchmarks.curve.command import Options, open_setup
-    from overtone.training.evaluation.predictions import confidence
+    from overtone.training.evaluation.stopping import Rule
 
     setup = open_setup(data, Path("runs/iso-accuracy"), Options(checkpoint, baseline, count))
     card, evaluation = setup.card, setup.evaluation("calibration", exact=True)
     p = setup.predictions("calibration")[card.profile.quality]
-    threshold = card.point(None, card.profile.quality).threshold
-    early = confidence(p.low, card.temperature.low) >= threshold
-    low, high = (logits.argmax(axis=1) == p.targets for logits in (p.low, p.high))
-    ours = (early & low) | (~early & high)
+    rule = Rule.of(card.point(None, card.profile.quality))
+    ours = p.right(p.taken(card.temperatures, rule))
     print(f"Overtone {ours.mean():.2%} correct on {len(ours)} calibration images of {data.name}")
     tried = [Setting(codec, side, quality) for side in SIDES for quality in QUALITIES]
     sample = evaluation.run(tried, "sizes", 0, min(SAMPLE, len(ours)))

@@ -20,7 +20,7 @@ def error(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
     return float(np.abs(a.astype(float) - b).mean())
 
 
-@pytest.mark.parametrize("codec", ["jpeg", "webp", "avif", "jxl"])
+@pytest.mark.parametrize("codec", ["jpeg", "webp", "avif", "avif-slow", "jxl"])
 def test_images_come_back_and_quality_costs_bytes(codec: Codec, image: NDArray[np.uint8]) -> None:
     if codec == "jxl" and not has_jxl():
         pytest.skip("pillow-jxl-plugin is not installed")
@@ -47,5 +47,5 @@ def test_a_cut_jpeg_improves_with_the_bytes_it_keeps(image: NDArray[np.uint8]) -
 def test_all_codecs_are_tried_at_all_sides() -> None:
     found = settings()
     assert len(found) == len(set(found))
-    assert {setting.codec for setting in found} >= {"jpeg", "webp", "avif", "cut"}
+    assert {setting.codec for setting in found} >= {"jpeg", "webp", "avif", "avif-slow", "cut"}
     assert {setting.side for setting in found} == set(SIDES)

@@ -12,19 +12,21 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from overtone.benchmarks.curve import command as curve
-from overtone.benchmarks.curve import overhead
+from overtone.benchmarks.curve import overhead, send_again
 from overtone.benchmarks.curve.baselines import Setting, send
 from overtone.benchmarks.curve.evaluation import Evaluation, Outcome
 from overtone.benchmarks.curve.overhead import Framing, Overhead
-from overtone.frequency import fit, open_rgb
-from overtone.models import Architecture, load
+from overtone.frequency import THREE_LAYERS, fit, open_rgb
+from overtone.models import Architecture, OperatingPoint, load, read_card, rewrite
 from overtone.training import weights
 from overtone.training.baseline_network import from_cascade
+from overtone.training.body_config import RGBBodyConfig
 from overtone.training.compression import Compression, resized
 from overtone.training.data import DataError
 from overtone.training.network_configs import BaselineConfig
 from overtone.training.recipe import Recipe
 from overtone.training.systems import SingleSystem
+from tests.training.tiny_bodies import HIGH
 
 FRAMING = Overhead(Framing(48, 63), Framing(50, 51), Framing(207, 387))
 FEW = [Setting("webp", 32, 0), Setting("webp", 48, 70), Setting("jpeg", 32, 5), Setting("avif", 48, 40)]
@@ -90,6 +92,51 @@ def test_json_tables_and_figures(
     assert "| an image in Overtone's session, with its answer | 48 | 63 |" in page
 
 
+def test_three_layers_and_a_baseline_that_is_a_pretrained_body(
+    folder: Path,
+    options: curve.Options,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    card = read_card(options.checkpoint)
+    points = (OperatingPoint(name="default", thresholds=(0.3, 0.3), all_below=(0.1, 0.0)),)
+    changed = {
+        "profile": replace(card.profile, ladder=THREE_LAYERS),
+        "temperatures": (1.0,) * 3,
+        "operating_points": points,
+    }
+    three = tmp_path / "three.safetensors"
+    rewrite(options.checkpoint, card.model_copy(update=changed), three)
+    recipe = Recipe(
+        name="body",
+        size=64,
+        epochs=(1,),
+        network=RGBBodyConfig(body=HIGH, weights=""),
+        compression=Compression(qualities={"webp": (0, 60)}, sides=(32,)),
+    )
+    body = tmp_path / "body.safetensors"
+    weights.save(body, recipe.network.build(10), recipe, card.classes)
+    # Of random networks no setting is better than another, so no pair would be made.
+    monkeypatch.setattr(curve, "BELOW", 1.0)
+    monkeypatch.setattr(send_again, "candidates", lambda tried: list(tried)[:2])
+    chosen = replace(options, checkpoint=str(three), baseline=str(body), images=5)
+    curve.run(folder, tmp_path / "out", chosen, as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert (found["n"], found["calibrated_on"], found["rival_size"]) == (5, 5, 64)
+    again = [row for row in found["rivals"] if row["rival"] == send_again.AGAIN]
+    assert again
+    for row in again:
+        assert row["first"]["codec"] == row["second"]["codec"] == "webp"
+        assert row["bytes"] < row["wire"] < row["post"]
+    for row in found["ours"]:
+        assert len(row["thresholds"]) == len(row["all_below"]) == 2
+        assert row["threshold"] == row["thresholds"][0]
+        assert sum(row["shares"]) == pytest.approx(1)
+    assert found["macs"]["ours_low"] <= found["macs"]["ours"]
+    assert "from low" in (tmp_path / "out" / "bytes.md").read_text()
+
+
 def test_it_continues_where_it_was_interrupted(
     folder: Path, options: curve.Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,7 +172,7 @@ def test_it_continues_where_it_was_interrupted(
 
 def test_the_best_settings_are_on_a_frontier_between_floor_and_ceiling() -> None:
     def outcome(size: int, share: float) -> Outcome:
-        return Outcome(np.full(100, size), np.arange(100) < share * 100)
+        return Outcome(np.full(100, size), np.arange(100) < share * 100, np.ones(100))
 
     good, large, larger, poor = FEW
     measured = [outcome(300, 0.8), outcome(400, 0.7), outcome(500, 0.79), outcome(100, 0.3)]

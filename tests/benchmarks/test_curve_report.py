@@ -55,6 +55,13 @@ def test_markdown_has_all_tables(found: dict[str, Any]) -> None:
         "| images of flowers/val, on which all numbers are measured | 3,000 |",
     ):
         assert line in page
+    again = row(400, 0.83, again=0.3, threshold=0.8) | {"rival": "sent again"}
+    again |= {"first": {"codec": "webp", "side": 64, "quality": 4}}
+    again |= {"second": {"codec": "avif-slow", "side": 128, "quality": 8}}
+    three = row(310, 0.81, quality=2, threshold=0.7, exit_share=0.6, shares=[0.6, 0.25, 0.15])
+    page = markdown(found | {"rivals": [*found["rivals"], again], "ours": [*found["ours"], three]})
+    assert "| WebP 64 px, quality 4; then AVIF, slowest 128 px, quality 8 for 30% | 83.00% |" in page
+    assert "| Overtone | quality 2, 60% + 25% from low | 81.00% | 310 |" in page
     assert f"| {BEST} |  |  |  |" in markdown(found | {"ratios": []})
 
 

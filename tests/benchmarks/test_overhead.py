@@ -18,10 +18,22 @@ def test_segments_have_headers_and_acknowledgements() -> None:
 
 def test_high_costs_only_images_that_needed_it() -> None:
     overhead = Overhead(Framing(40, 60), Framing(50, 50), Framing(200, 400))
-    low, high = np.array([900, 900]), np.array([700, 700])
-    early, late = overhead.cascade(low, high, np.array([True, False]))
+    sizes, judged = np.array([[900, 900], [700, 700]]), np.array([[True, True], [False, True]])
+    early, late = overhead.cascade(sizes, judged)
     assert early == pytest.approx(overhead.image.wire(np.array(900)))
     assert late == pytest.approx(early + 700 + 50 + 50 + 3 * 52)
+
+
+def test_layers_requested_at_once_share_a_message() -> None:
+    overhead = Overhead(Framing(40, 60), Framing(50, 50), Framing(200, 400))
+    sizes = np.array([[900] * 4, [300] * 4, [700] * 4])
+    judged = np.array([[True] * 4, [False, True, True, False], [False, False, True, True]])
+    one, two, three, at_once = overhead.cascade(sizes, judged)
+    first = float(overhead.image.wire(np.array(900)))
+    assert one == pytest.approx(first)
+    assert two == pytest.approx(first + 300 + 50 + 50 + 3 * 52)
+    assert three == pytest.approx(two + 700 + 50 + 50 + 3 * 52)
+    assert at_once == pytest.approx(first + 1000 + 50 + 50 + 3 * 52)
 
 
 def test_a_session_takes_fewer_bytes_than_a_post(

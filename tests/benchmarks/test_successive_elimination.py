@@ -17,7 +17,7 @@ AVIF = Setting("avif", 64, 10)
 
 def outcome(size: int, share: float) -> Outcome:
     """Correct on about that share, and on the same images as any other of the same share."""
-    return Outcome(np.full(N, size), np.arange(N) % 100 < share * 100)
+    return Outcome(np.full(N, size), np.arange(N) % 100 < share * 100, np.ones(N))
 
 
 def test_clearly_worse_settings_are_dropped() -> None:
@@ -53,7 +53,7 @@ class Fake:
     def run(self, settings: Sequence[Setting], what: str, begin: int, end: int) -> dict[Setting, Outcome]:
         self.asked.append((list(settings), begin, end))
         percent, sizes = np.arange(begin, end) % 100, np.full(end - begin, 500)
-        return {setting: Outcome(sizes, percent < setting.quality) for setting in settings}
+        return {s: Outcome(sizes, percent < s.quality, np.ones(end - begin)) for s in settings}
 
 
 def test_every_round_is_on_further_images_for_those_left() -> None:

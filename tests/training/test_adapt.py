@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -72,11 +73,11 @@ def test_the_card_names_the_teacher(adapted: Path, files: dict[str, Path]) -> No
 
 def test_early_answers_are_certified_to_agree_with_the_full_answer() -> None:
     low, high = torch.eye(3)[[0, 1, 2]].double().numpy(), torch.eye(3)[[0, 1, 0]].double().numpy()
-    size = torch.ones(3).long().numpy()
     # High is wrong everywhere, so that nothing can be lost of its accuracy, but the last answers differ.
-    p = Predictions(low, high, torch.tensor([2, 2, 2]).numpy(), size, size)
-    assert p.lost.tolist() == [False, False, False]
-    assert p.agreeing().lost.tolist() == [False, False, True]
+    p = Predictions(np.stack([low, high]), np.array([2, 2, 2]), np.ones((2, 3), np.int64))
+    first = np.ones(3, np.int64)
+    assert p.lost(first).tolist() == [False, False, False]
+    assert p.agreeing().lost(first).tolist() == [False, False, True]
 
 
 def test_the_teacher_answers_as_the_network_itself(files: dict[str, Path], images: Path) -> None:
