@@ -112,6 +112,9 @@ def bench_bytes(
     logged: Annotated[
         bool, typer.Option("--logged", help="Only update docs/bytes.md and its figures from the log.")
     ] = False,
+    slow: Annotated[
+        bool, typer.Option("--slow/--fast", help="Try AVIF at its slowest speed too: seconds an image.")
+    ] = True,
     json: command.Json = False,
     workers: Annotated[
         int | None, typer.Option(min=0, help="Processes that encode images (default: one per core).")
@@ -130,6 +133,6 @@ def bench_bytes(
         elif data is None:
             raise ValueError("give --data DIR, a folder with train/ and val/, or --logged")
         else:
-            run(data, out, Options(checkpoint, baseline, images, workers, device), json)
+            run(data, out, Options(checkpoint, baseline, images, workers, device, slow), json)
 
     command.call("bench bytes", "train,server,bench", action)

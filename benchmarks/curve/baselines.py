@@ -1,7 +1,8 @@
 """What a device could send without Overtone: an image, shrunk, as JPEG, WebP, AVIF or JPEG XL.
 
-JPEG and WebP use their slowest settings. AVIF is tried at speed 6, its encoder's default, and at 0, the slowest; JPEG
-XL uses effort 7, its encoder's default. All of them take several times as long as Overtone's encoder.
+JPEG and WebP use their slowest settings, AVIF speed 6 and JPEG XL effort 7, their encoders' defaults, which already
+take several times as long as Overtone's encoder. AVIF's slowest speed, 0, takes up to seconds an image, so it is tried
+only where speed 6 is at its best.
 """
 
 import io
@@ -22,13 +23,18 @@ QUALITIES: dict[Codec, tuple[int, ...]] = {
     "jpeg": (5, 10, 20, 35, 55, 75),
     "webp": (0, 4, 10, 25, 40, 60),
     "avif": (0, 8, 15, 25, 35, 50),
-    "avif-slow": (0, 8, 15, 25, 35, 50),
     "jxl": (0, 10, 25, 45),
 }
 # Progressive JPEGs that are cut off: sides, quality, and the bytes that are kept.
 CUT_SIDES, CUT_QUALITY, KEPT = (112, 160, 224), 50, (600, 900, 1300, 1900, 2800)
-NAMES = ("JPEG", "WebP", "AVIF", "AVIF, slowest", "JPEG XL", "progressive JPEG, cut")
-TITLES: dict[Codec, str] = dict(zip((*QUALITIES, "cut"), NAMES, strict=True))
+TITLES: dict[Codec, str] = {
+    "jpeg": "JPEG",
+    "webp": "WebP",
+    "avif": "AVIF",
+    "avif-slow": "AVIF, slowest",
+    "jxl": "JPEG XL",
+    "cut": "progressive JPEG, cut",
+}
 OPTIONS: dict[Codec, dict[str, Any]] = {
     "webp": {"method": 6},
     "avif": {"speed": 6, "max_threads": 1},
@@ -58,7 +64,7 @@ def has_jxl() -> bool:
 
 
 def settings() -> list[Setting]:
-    """All settings that are tried."""
+    """All settings that are tried from the start."""
     codecs = [codec for codec in QUALITIES if codec != "jxl" or has_jxl()]
     whole = [
         Setting(codec, side, quality) for codec in codecs for side in SIDES for quality in QUALITIES[codec]

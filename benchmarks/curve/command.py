@@ -46,13 +46,17 @@ SEED = 0
 
 @dataclass(frozen=True)
 class Options:
-    """The options: `images` is how many of each part, None for all; `workers` None for one per core."""
+    """The options: `images` is how many of each part, None for all; `workers` None for one per core.
+
+    `slow` also tries AVIF at its slowest speed.
+    """
 
     checkpoint: str = "imagenette"
     baseline: str = "imagenette"
     images: int | None = None
     workers: int | None = None
     device: str = "auto"
+    slow: bool = True
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ class Setup:
     cache: ResultCache
     folder: Path
     workers: int
+    slow: bool
 
     def evaluation(self, part: str, exact: bool) -> Evaluation:
         """The baseline's network on a part of the data."""
@@ -141,7 +146,9 @@ def open_setup(data: Path, out: Path, options: Options) -> Setup:
     parts["calibration"] = parts["calibration"].take(np.random.default_rng(SEED).permutation(count).tolist())
     ids = fingerprint(files[0].read_bytes()), fingerprint(files[1].read_bytes())
     workers = (os.cpu_count() or 1) if options.workers is None else options.workers
-    return Setup(model, card, baseline, ids, parts, ResultCache(out / "measured.jsonl"), out, workers)
+    return Setup(
+        model, card, baseline, ids, parts, ResultCache(out / "measured.jsonl"), out, workers, options.slow
+    )
 
 
 def _some(images: Images, count: int | None) -> Images:
@@ -173,7 +180,8 @@ def _measure(setup: Setup, data: Path, checkpoint: str, console: Console) -> dic
         val = setup.predictions("val")
         mine, plain = ours.entries(chosen, val, framing), ours.all_channels(val, framing)
     with _timed("choosing the baselines' settings", console):
-        best, pairs = choose(setup.evaluation("calibration", exact=False), chosen[0].top1, chosen[-1].top1)
+        calibration = setup.evaluation("calibration", exact=False)
+        best, pairs = choose(calibration, chosen[0].top1, chosen[-1].top1, setup.slow)
     settings = list(dict.fromkeys([*best, *(s for pair in pairs for s in (pair.first, pair.second))]))
     with _timed(f"measuring {len(settings)} of them on val", console):
         found = setup.evaluation("val", exact=True).run(settings, "reporting")
@@ -207,10 +215,13 @@ def _timed(what: str, console: Console) -> Iterator[None]:
     console.print(f"{what}: {perf_counter() - began:.0f} s", style="dim", highlight=False)
 
 
-def choose(evaluation: Evaluation, lowest: float, highest: float) -> tuple[list[Setting], list[Pair]]:
+def choose(
+    evaluation: Evaluation, lowest: float, highest: float, slow: bool = True
+) -> tuple[list[Setting], list[Pair]]:
     """Each codec's settings on its frontier, and the pairs of which the second is sent again.
 
-    `lowest` and `highest` are the top-1 that Overtone reaches.
+    `lowest` and `highest` are the top-1 that Overtone reaches. If `slow`, the settings of AVIF are also tried at its
+    slowest speed.
     """
     floor, ceiling = lowest - BELOW, highest + ABOVE
     again = [setting for setting in settings() if setting.codec in send_again.CODECS]
@@ -218,11 +229,19 @@ def choose(evaluation: Evaluation, lowest: float, highest: float) -> tuple[list[
     # What is sent first may be poor, if it is small.
     tried = eliminate(evaluation, again, lowest - send_again.FIRST_BELOW)
     pairs = send_again.choose(tried, floor, ceiling)
-    by_codec: dict[str, list[tuple[Setting, Outcome]]] = {}
-    for setting, outcome in [*eliminate(evaluation, others, floor).items(), *tried.items()]:
-        by_codec.setdefault(setting.codec, []).append((setting, outcome))
-    best = [setting for each in by_codec.values() for setting in best_settings(each, floor, ceiling)]
+    best = _best(eliminate(evaluation, others, floor) | tried, floor, ceiling)
+    if slow:
+        slowest = [Setting("avif-slow", s.side, s.quality) for s in best if s.codec == "avif"]
+        best += _best(eliminate(evaluation, slowest, floor), floor, ceiling)
     return best, pairs
+
+
+def _best(tried: Mapping[Setting, Outcome], floor: float, ceiling: float) -> list[Setting]:
+    """Of every codec, the best settings."""
+    by_codec: dict[str, list[tuple[Setting, Outcome]]] = {}
+    for setting, outcome in tried.items():
+        by_codec.setdefault(setting.codec, []).append((setting, outcome))
+    return [setting for each in by_codec.values() for setting in best_settings(each, floor, ceiling)]
 
 
 def best_settings(tried: list[tuple[Setting, Outcome]], floor: float, ceiling: float) -> list[Setting]:

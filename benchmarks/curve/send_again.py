@@ -20,7 +20,7 @@ from overtone.benchmarks.curve.overhead import Overhead
 
 AGAIN: Final = "sent again"
 # The codecs that take the fewest bytes.
-CODECS: Final[tuple[Codec, ...]] = ("webp", "avif", "avif-slow")
+CODECS: Final[tuple[Codec, ...]] = ("webp", "avif")
 # Of top-1: a first image may be answered so much worse than what is compared.
 FIRST_BELOW: Final = 0.15
 # Settings on the frontier are at least so far apart in bytes, which keeps the pairs few.

@@ -1,12 +1,15 @@
 """`overtone train average` on two tiny checkpoints."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from overtone.frequency import THREE_LAYERS, TWO_LAYERS, Profile
 from overtone.models import CheckpointError, load, read_card, save
-from overtone.training.average import average, mean
+from overtone.training.average import average, compute_statistics, mean
+from overtone.training.data import read_split
 
 
 @pytest.fixture
@@ -32,6 +35,22 @@ def test_the_mean_of_weights_with_statistics_of_its_own(
     variances = [key for key in first if key.endswith("running_var")]
     assert any((first[key] - made[key]).abs().max() > 1e-3 for key in variances)
     assert {point.quality for point in card.operating_points} == set(card.profile.qualities)
+
+
+def test_statistics_are_those_of_all_layers(
+    two_class_checkpoint: Path, images: Path, tiny_profile: Profile
+) -> None:
+    """A coarse first layer changes what the low network's normalisations see; high's see the same values."""
+    train = read_split(images, "train")
+    found = []
+    for ladder in (TWO_LAYERS, THREE_LAYERS):
+        model, _ = load(two_class_checkpoint)
+        compute_statistics(model, train, replace(tiny_profile, ladder=ladder))
+        found.append(model.state_dict())
+    two, three = found
+    low, high = "low_body.stages.0.0.conv1.1.running_mean", "high_stem.1.running_mean"
+    assert not torch.equal(two[low], three[low])
+    torch.testing.assert_close(two[high], three[high])
 
 
 def test_counts_are_not_averaged() -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from overtone.frequency import THREE_LAYERS
 from overtone.models import load
 from overtone.training import weights
 from overtone.training.evaluation.evaluate import evaluate
@@ -41,6 +42,19 @@ def test_a_cascade_becomes_a_certified_checkpoint(
     assert default["cascade"]["top1"] == card.accuracy[0].cascade
     assert default["step"] == card.profile.low_steps(card.profile.quality)[0]
     assert run["cost"]["low_macs"] == card.cost.low_macs
+
+
+def test_a_recipe_chooses_its_ladder(images: Path, tmp_path: Path) -> None:
+    chosen = cascade(epochs=(1, 1))
+    chosen = chosen.changed(quality=chosen.quality.model_dump() | {"ladder": THREE_LAYERS})
+    _, card = load(train(chosen, images, tmp_path, workers=0, device="cpu"))
+    assert card.profile.ladder == THREE_LAYERS
+    assert len(card.temperatures) == 3
+    assert all(len(point.thresholds) == 2 for point in card.operating_points)
+    (found,) = card.accuracy
+    assert len(found.top1) == len(found.sizes) == len(found.shares) == 3
+    run = json.loads((tmp_path / "run.json").read_text())
+    assert all(len(result["layers"]) == 3 for result in run["results"])
 
 
 def test_a_single_network_becomes_weights(images: Path, tmp_path: Path) -> None:
