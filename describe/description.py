@@ -144,8 +144,8 @@ def describe(rgb: RGB, profile: Profile, quality: int) -> Description:
     """An image uint8[S, S, 3] at one quality, measured on what its payloads decode to."""
     sent = encode(rgb, profile, quality).layers
     known = [decode(sent[:count], profile) for count in range(1, len(sent) + 1)]
-    steps = zip(known, [None, *known], strict=False)
-    bits = np.stack([layer_bits(each, below, profile) for each, below in steps])
+    below = [None, *known[:-1]]
+    bits = np.stack([layer_bits(*pair, profile) for pair in zip(known, below, strict=True)])
     numbers, split = profile.low + profile.high, len(profile.low)
     exact, decoded = coefficients(rgb, numbers), dequantise(known[-1].values, known[-1].steps)
     channels = tuple(

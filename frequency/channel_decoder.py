@@ -105,7 +105,9 @@ class ChannelDecoder:
             total = int(centre[x]) + late
             if self.coarse is not None and not self.dc:
                 total -= base << SCALE_BITS
-            found = decide(np.array(total), hidden[x] + sums, np.array(base), self.channel, self.coarse is not None)
+            found = decide(
+                np.array(total), hidden[x] + sums, np.array(base), self.channel, self.coarse is not None
+            )
             value = self._value(decoder, int(found.number), int(found.nearest), bool(found.flipped))
             row[REACH + x] = self.plane[y, x] = value
         if self.coarse is None:

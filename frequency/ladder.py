@@ -50,7 +50,9 @@ def check_ladder(value: object) -> tuple[Layer, ...]:
     factors = {band: [layer.factor for layer in ladder if layer.band == band] for band in ("low", "high")}
     falling = all(f and f[-1] == 1 and all(a == NEST * b for a, b in pairwise(f)) for f in factors.values())
     if not falling or ladder[0].band != "low":
-        raise ProfileError("bad profile: ladder: low comes first, and the factors of each band fall to 1 by thirds")
+        raise ProfileError(
+            "bad profile: ladder: low comes first, and the factors of each band fall to 1 by thirds"
+        )
     return ladder
 
 

@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from overtone.frequency.channels import DC
 from overtone.frequency.coding_plan import ChannelPlan, CodingPlan
@@ -147,7 +146,8 @@ class Tables:
             refines=at.refines,
             dc=tuple(c in DC for c in channels[: len(units)]),
             channels=tuple(
-                network.plan(c, units, e) for network, c, e in zip(layer.networks, at.band, empty, strict=True)
+                network.plan(c, units, e)
+                for network, c, e in zip(layer.networks, at.band, empty, strict=True)
             ),
             contexts=tuple(LETTERS.index(letter) for letter in layer.contexts),
             bank=layer.bank,
@@ -190,9 +190,7 @@ def _check_layer(layer: LayerTables, at: Coded, qualities: int) -> None:
 
 
 def _check_bank(bank: object, refines: bool) -> None:
-    _require(
-        isinstance(bank, tuple) and 1 <= len(bank) <= MAX_TABLES, f"bank: 1 to {MAX_TABLES} tables"
-    )
+    _require(isinstance(bank, tuple) and 1 <= len(bank) <= MAX_TABLES, f"bank: 1 to {MAX_TABLES} tables")
     least, most = (NEST, NEST) if refines else (MIN_LENGTH, MAX_LENGTH)
     for table in bank if isinstance(bank, tuple) else ():
         good = _ints(table, 1, TOTAL) and least <= len(table) <= most and sum(table) == TOTAL

@@ -1,6 +1,5 @@
 """The client against the real server with a ladder of three layers, over a real link."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from overtone.frequency import THREE_LAYERS, Encoded, Profile, encode, fit, open
 from overtone.link import Link
 from overtone.models import OperatingPoint, read_card, rewrite
 from tests.conftest import Photograph
+from tests.ladders import with_ladder
 from tests.serving import Serve
 
 # From which confidence on an answer is final, after the first layer and after the second.
@@ -20,7 +20,7 @@ NEEDS = {"one": 1, "two": 2, "three": 3, "jump": 3}
 
 @pytest.fixture(scope="module")
 def profile(tiny_profile: Profile) -> Profile:
-    return replace(tiny_profile, name="three", ladder=THREE_LAYERS)
+    return with_ladder(tiny_profile, THREE_LAYERS, name="three")
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """`overtone train average` on two tiny checkpoints."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from overtone.frequency import THREE_LAYERS, TWO_LAYERS, Profile
 from overtone.models import CheckpointError, load, read_card, save
 from overtone.training.average import average, compute_statistics, mean
 from overtone.training.data import read_split
+from tests.ladders import with_ladder
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_statistics_are_those_of_all_layers(
     found = []
     for ladder in (TWO_LAYERS, THREE_LAYERS):
         model, _ = load(two_class_checkpoint)
-        compute_statistics(model, train, replace(tiny_profile, ladder=ladder))
+        compute_statistics(model, train, with_ladder(tiny_profile, ladder))
         found.append(model.state_dict())
     two, three = found
     low, high = "low_body.stages.0.0.conv1.1.running_mean", "high_stem.1.running_mean"
