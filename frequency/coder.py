@@ -30,7 +30,11 @@ def encode_layer(known: Planes, coded: Planes, plan: CodingPlan, check: int) -> 
     `known` int16[K, h, w] are the planes that the decoder knows; where the layer refines, those of its channels are
     coarse and counted in coarse steps. `check` is a number of 16 bits that the decoder gets back.
     """
-    return encode_in_c(known, coded, plan, check) if accelerated else stream.encode_layer(known, coded, plan, check)
+    return (
+        encode_in_c(known, coded, plan, check)
+        if accelerated
+        else stream.encode_layer(known, coded, plan, check)
+    )
 
 
 def decode_layer(body: bytes, known: Planes, plan: CodingPlan) -> tuple[Planes, int]:

@@ -42,7 +42,8 @@ def check_ladder(value: object) -> tuple[Layer, ...]:
     """A ladder from pairs of band and factor.
 
     Raises:
-        ProfileError: it does not begin with low, a factor is no power of 3, or a band's factors do not fall to 1, by a third each time.
+        ProfileError: it does not begin with low, a factor is no power of 3, or a band's factors do not fall to 1,
+            to a third each time.
     """
     if not isinstance(value, tuple) or not 2 <= len(value) <= MAX_LAYERS or not all(map(_is_layer, value)):
         raise ProfileError(f"bad profile: ladder: 2 to {MAX_LAYERS} pairs of a band and a power of {NEST}")
@@ -50,7 +51,9 @@ def check_ladder(value: object) -> tuple[Layer, ...]:
     factors = {band: [layer.factor for layer in ladder if layer.band == band] for band in ("low", "high")}
     falling = all(f and f[-1] == 1 and all(a == NEST * b for a, b in pairwise(f)) for f in factors.values())
     if not falling or ladder[0].band != "low":
-        raise ProfileError("bad profile: ladder: low comes first, and the factors of each band fall to 1 by thirds")
+        raise ProfileError(
+            "bad profile: ladder: low comes first, and the factors of each band fall to 1 by thirds"
+        )
     return ladder
 
 

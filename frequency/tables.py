@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from overtone.frequency.channels import DC
 from overtone.frequency.coding_plan import ChannelPlan, CodingPlan
@@ -147,7 +146,8 @@ class Tables:
             refines=at.refines,
             dc=tuple(c in DC for c in channels[: len(units)]),
             channels=tuple(
-                network.plan(c, units, e) for network, c, e in zip(layer.networks, at.band, empty, strict=True)
+                network.plan(c, units, e)
+                for network, c, e in zip(layer.networks, at.band, empty, strict=True)
             ),
             contexts=tuple(LETTERS.index(letter) for letter in layer.contexts),
             bank=layer.bank,
@@ -167,7 +167,7 @@ class Coded:
 def coded(ladder: Sequence[Layer], number: int, split: int, count: int) -> Coded:
     """What layer `number` of a ladder codes, for `split` low channels of `count`."""
     layer = ladder[number]
-    before = {band: factor for band, factor in ladder[:number]}
+    before: dict[str, int] = dict(ladder[:number])
     after = before | {layer.band: layer.factor}
     factors = (after["low"],) * split + (after.get("high", 0),) * (count - split if "high" in after else 0)
     known = (count if "high" in before else split) if before else 0
@@ -190,9 +190,7 @@ def _check_layer(layer: LayerTables, at: Coded, qualities: int) -> None:
 
 
 def _check_bank(bank: object, refines: bool) -> None:
-    _require(
-        isinstance(bank, tuple) and 1 <= len(bank) <= MAX_TABLES, f"bank: 1 to {MAX_TABLES} tables"
-    )
+    _require(isinstance(bank, tuple) and 1 <= len(bank) <= MAX_TABLES, f"bank: 1 to {MAX_TABLES} tables")
     least, most = (NEST, NEST) if refines else (MIN_LENGTH, MAX_LENGTH)
     for table in bank if isinstance(bank, tuple) else ():
         good = _ints(table, 1, TOTAL) and least <= len(table) <= most and sum(table) == TOTAL
@@ -204,7 +202,9 @@ def _check_network(network: Network, number: int, at: Coded) -> None:
     _require(good, "networks: not a network")
     flat = network.taps
     good = len(flat) % 2 == 0 and len(flat) <= 2 * MAX_TAPS
-    good = good and all(_good_tap(*flat[i : i + 2], number, at) for i in range(0, len(flat), 2))
+    good = good and all(
+        _good_tap(source, place, number, at) for source, place in zip(flat[::2], flat[1::2], strict=True)
+    )
     _require(good, f"taps: pairs of a plane and a place that are known, at most {MAX_TAPS}")
     good = _all_ints(network.centre, -MAX_CENTRE, MAX_CENTRE) and 2 * len(network.centre) == len(flat)
     _require(good, f"centre: need one from {-MAX_CENTRE} to {MAX_CENTRE} for each tap")

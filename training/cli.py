@@ -132,7 +132,8 @@ def adapt(
         str | None, typer.Option(help="Of each step, as 28,30, instead of chosen ones.")
     ] = None,
     start: Annotated[
-        str | None, typer.Option(help="Checkpoint of the same bodies to begin with (default: published weights).")
+        str | None,
+        typer.Option(help="Checkpoint of the same bodies to begin with (default: published weights)."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
     minutes: Minutes = None,

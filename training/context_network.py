@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from overtone.frequency.network import MAX_BIAS, MAX_WEIGHT, OUTPUTS, write_weights
 
@@ -76,14 +75,20 @@ class ContextNetwork(nn.Module):
             self.output.weight.mul_(0.3)
             self.output.bias.copy_(torch.tensor([0.0, 3.0, 1.0]))
 
-    def forward(self, features: Tensor, codes: Tensor, others: Tensor, centred: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        self, features: Tensor, codes: Tensor, others: Tensor, centred: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Centre, logarithm of the spread, and shape."""
         linear = features @ self.centre - centred
         scale = torch.log2(1 + 4 * linear.abs()).clamp(max=16) / 2
         positive, sign = codes.clamp(min=0), linear > 0
-        inputs = [positive, positive - codes, (scale * sign)[:, None], (scale * ~sign)[:, None], others]
+        # As in the profile, the negative part of a feature follows its positive part.
+        split = torch.stack([positive, positive - codes], -1).flatten(1)
+        inputs = [split, (scale * sign)[:, None], (scale * ~sign)[:, None], others]
         found = self.output(torch.relu(self.hidden(torch.cat(inputs, 1))))
-        log_spread = (found[:, 1].clamp(0, 8) + 0.1 * (found[:, 1] - found[:, 1].clamp(0, 8))) * _LOG_SPREAD[0] + _LOG_SPREAD[1]
+        log_spread = (found[:, 1].clamp(0, 8) + 0.1 * (found[:, 1] - found[:, 1].clamp(0, 8))) * _LOG_SPREAD[
+            0
+        ] + _LOG_SPREAD[1]
         moved = found[:, 0].clamp(-4, 4) * torch.exp(log_spread)
         return linear + moved, log_spread, found[:, 2].clamp(0, 3)
 
@@ -104,19 +109,31 @@ def bits(mixture: Mixture, outputs: tuple[Tensor, Tensor, Tensor], target: Tenso
 
 
 def train(
-    seen: Observations, centre: Floats, units: int, mixture: Mixture, refines: bool, steps: int, learn_mixture: bool
+    seen: Observations,
+    centre: Floats,
+    units: int,
+    mixture: Mixture,
+    refines: bool,
+    steps: int,
+    learn_mixture: bool,
 ) -> ContextNetwork:
     """A network that codes the observations in few bits; qualities of few bits count for more than their share."""
     generator = torch.Generator().manual_seed(0)
     torch.manual_seed(0)
     network = ContextNetwork(centre, seen.others.shape[1], units)
-    groups = [{"params": [network.centre], "lr": _RATE / 10}, {"params": [*network.hidden.parameters(), *network.output.parameters()]}]
+    groups = [
+        {"params": [network.centre], "lr": _RATE / 10},
+        {"params": [*network.hidden.parameters(), *network.output.parameters()]},
+    ]
     groups += [{"params": list(mixture.parameters())}] if learn_mixture else []
     optimiser = torch.optim.Adam(groups, lr=_RATE)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, [_RATE / 10] + [_RATE] * (len(groups) - 1), total_steps=steps, pct_start=0.15
     )
-    parts = [torch.from_numpy(a) for a in (seen.features, seen.codes, seen.others, seen.centred, seen.target, seen.quality)]
+    parts = [
+        torch.from_numpy(a)
+        for a in (seen.features, seen.codes, seen.others, seen.centred, seen.target, seen.quality)
+    ]
     means = torch.ones(int(seen.quality.max()) + 1)
     for _ in range(steps):
         some = torch.randint(len(seen.target), (BATCH,), generator=generator)
@@ -138,7 +155,9 @@ def train(
 
 def rounded(network: ContextNetwork) -> dict[str, object]:
     """The fields of `frequency.tables.Network` that were trained, but for the centre: integers and letters."""
-    hidden, output = (_integers(layer.weight.T * 32, MAX_WEIGHT) for layer in (network.hidden, network.output))
+    hidden, output = (
+        _integers(layer.weight.T * 32, MAX_WEIGHT) for layer in (network.hidden, network.output)
+    )
     return {
         "bias": tuple(_integers(network.hidden.bias * 1024, MAX_BIAS).tolist()),
         "hidden": write_weights(hidden),

@@ -47,7 +47,7 @@ from overtone.training.tap_choice import activities, taps
 Ints = tuple[int, ...]
 Planes = NDArray[np.int16]
 
-UNITS: Final = {"low": 32, "high": 16, "refined": 16}
+UNITS: Final = {"low": 32, "high": 8, "refined": 16}
 STEPS: Final = {"low": 2500, "high": 1500, "refined": 1500}
 OBSERVED: Final = 120  # images for each quality that networks are trained on
 COUNTED: Final = 120  # images for each quality that tables are counted on
@@ -112,7 +112,9 @@ class _LayerFit:
         self.mixture = Mixture()
         self.networks: dict[int, Network] = {}
         # The mixture is learned together with the first network, so a typical one comes first.
-        self.order = sorted(range(len(self.at.band)), key=lambda index: index != min(1, len(self.at.band) - 1))
+        self.order = sorted(
+            range(len(self.at.band)), key=lambda index: index != min(1, len(self.at.band) - 1)
+        )
 
     def fit_network(self, index: int, effort: float) -> None:
         """Train one channel's network."""
@@ -128,7 +130,9 @@ class _LayerFit:
             output_bias=(0, 5 * 256, ONE),
         )
         blank = replace(
-            blank, hidden=write_weights(np.zeros(blank.inputs * 8, int)), output=write_weights(np.zeros(24, int))
+            blank,
+            hidden=write_weights(np.zeros(blank.inputs * 8, int)),
+            output=write_weights(np.zeros(24, int)),
         )
         seen = self._observe(index, blank)
         if seen is None:
@@ -201,8 +205,12 @@ class _LayerFit:
             base = coarse.astype(np.int64)
         centred = base if coarse is not None and not dc[number] else np.zeros_like(base)
         return Observations(
-            features=np.stack([(f * (r / ONE)).astype(np.float32).ravel() for f, r in zip(read, ratios, strict=True)], -1),
-            codes=np.stack([signed_code(f, r).ravel().astype(np.int8) for f, r in zip(read, ratios, strict=True)], -1),
+            features=np.stack(
+                [(f * (r / ONE)).astype(np.float32).ravel() for f, r in zip(read, ratios, strict=True)], -1
+            ),
+            codes=np.stack(
+                [signed_code(f, r).ravel().astype(np.int8) for f, r in zip(read, ratios, strict=True)], -1
+            ),
             others=self._others(planes, coarse, own, plan, number, self._units(quality)[number]),
             target=(own - base).ravel().astype(np.float32),
             centred=centred.ravel().astype(np.float32),

@@ -57,4 +57,4 @@ def test_the_bundled_recipe_has_the_high_body_of_transfer() -> None:
     assert baseline.network.body == ours.network.high  # type: ignore[attr-defined]
     assert baseline.size == ours.size
     assert baseline.compression is not None
-    assert NAME != baseline.network.body.name
+    assert baseline.network.body.name != NAME
