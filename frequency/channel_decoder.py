@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from overtone.frequency import rans
 from overtone.frequency.coding_plan import CodingPlan
-from overtone.frequency.context import decide, linear_centre, other_sums, split_product, tap_sums
+from overtone.frequency.context import decide_one, linear_centre, other_sums, tap_sums
 from overtone.frequency.errors import PayloadError
 from overtone.frequency.features import (
     MAX_FEATURE,
@@ -24,7 +24,7 @@ from overtone.frequency.features import (
 Planes = NDArray[np.int16]
 _MAX_NUMBER = (1 << 16) - 1
 # The code of every feature of the channel that is coded.
-_CODES = code(np.arange(MAX_FEATURE + 1) << SCALE_BITS)
+_CODES = code(np.arange(MAX_FEATURE + 1) << SCALE_BITS).tolist()
 
 
 class ChannelDecoder:
@@ -51,9 +51,14 @@ class ChannelDecoder:
             and ((self.dc and coarse is None) or (PLACES[place][0] == 0 and PLACES[place][1] < 0))
         ]  # fmt: skip
         self.early = [t for t in range(len(self.channel.taps)) if t not in self.late]
-        self.late_places = [PLACES[self.channel.taps[t].place] for t in self.late]
-        self.late_weights = self.channel.tap_weights[self.late].astype(np.int64)
-        self.late_centre = np.array([self.channel.centre[t] for t in self.late], np.int64)
+        self.late_taps = [
+            (
+                *PLACES[self.channel.taps[t].place],
+                self.channel.centre[t],
+                self.channel.tap_weights[t].astype(np.int64),
+            )
+            for t in self.late
+        ]
 
     def decode(self, decoder: rans.Decoder) -> None:
         """Read the channel from the stream.
@@ -98,17 +103,12 @@ class ChannelDecoder:
         row = self.own[REACH + y]
         if self.coarse is None:
             row[:REACH] = self.own[REACH + y - 1, REACH] if y else 0
+        refines = self.coarse is not None
         for x in range(self.plane.shape[1]):
             base = self._base(row, y, x)
-            reference = base if self.dc else 0
-            late, sums = self._late(y, x, reference)
-            total = int(centre[x]) + late
-            if self.coarse is not None and not self.dc:
-                total -= base << SCALE_BITS
-            found = decide(
-                np.array(total), hidden[x] + sums, np.array(base), self.channel, self.coarse is not None
-            )
-            value = self._value(decoder, int(found.number), int(found.nearest), bool(found.flipped))
+            late, sums = self._late(y, x, base if self.dc else 0, hidden[x])
+            total = int(centre[x]) + late - (base << SCALE_BITS if refines and not self.dc else 0)
+            value = self._value(decoder, *decide_one(total, sums, base, self.channel, refines))
             row[REACH + x] = self.plane[y, x] = value
         if self.coarse is None:
             row[:REACH], row[-REACH:] = row[REACH], row[-REACH - 1]
@@ -121,17 +121,18 @@ class ChannelDecoder:
         w, above = row[REACH + x - 1], self.own[REACH + y - 1]
         return int(med(w, above[REACH + x], above[REACH + x - 1])) if y else int(w)
 
-    def _late(self, y: int, x: int, reference: int) -> tuple[int, Wide]:
-        if not self.late:
-            return 0, np.zeros(self.channel.units, np.int64)
-        values = [
-            int(self.own[REACH + y + down, REACH + x + right]) - reference
-            if self.coarse is not None or y + down >= 0 else 0
-            for down, right in self.late_places
-        ]  # fmt: skip
-        features = np.clip(values, -MAX_FEATURE, MAX_FEATURE)
-        codes = np.where(features < 0, -1, 1) * _CODES[np.abs(features)]
-        return int(features @ self.late_centre), split_product(codes, self.late_weights)
+    def _late(self, y: int, x: int, reference: int, sums: Wide) -> tuple[int, Wide]:
+        """What the late features add to the centre, and the sums with what they add to those."""
+        centre = 0
+        for down, right, weight, (positive, negative) in self.late_taps:
+            if self.coarse is None and y + down < 0:
+                continue
+            value = int(self.own[REACH + y + down, REACH + x + right]) - reference
+            feature = min(max(value, -MAX_FEATURE), MAX_FEATURE)
+            if feature:
+                centre += weight * feature
+                sums = sums + _CODES[abs(feature)] * (positive if feature > 0 else negative)
+        return centre, sums
 
     def _value(self, decoder: rans.Decoder, context: int, nearest: int, flipped: bool) -> int:
         model = self.plan.models[self.plan.contexts[context]]

@@ -42,7 +42,8 @@ def check_ladder(value: object) -> tuple[Layer, ...]:
     """A ladder from pairs of band and factor.
 
     Raises:
-        ProfileError: it does not begin with low, a factor is no power of 3, or a band's factors do not fall to 1, by a third each time.
+        ProfileError: it does not begin with low, a factor is no power of 3, or a band's factors do not fall to 1,
+            to a third each time.
     """
     if not isinstance(value, tuple) or not 2 <= len(value) <= MAX_LAYERS or not all(map(_is_layer, value)):
         raise ProfileError(f"bad profile: ladder: 2 to {MAX_LAYERS} pairs of a band and a power of {NEST}")

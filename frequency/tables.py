@@ -167,7 +167,7 @@ class Coded:
 def coded(ladder: Sequence[Layer], number: int, split: int, count: int) -> Coded:
     """What layer `number` of a ladder codes, for `split` low channels of `count`."""
     layer = ladder[number]
-    before = {band: factor for band, factor in ladder[:number]}
+    before: dict[str, int] = dict(ladder[:number])
     after = before | {layer.band: layer.factor}
     factors = (after["low"],) * split + (after.get("high", 0),) * (count - split if "high" in after else 0)
     known = (count if "high" in before else split) if before else 0
@@ -202,7 +202,9 @@ def _check_network(network: Network, number: int, at: Coded) -> None:
     _require(good, "networks: not a network")
     flat = network.taps
     good = len(flat) % 2 == 0 and len(flat) <= 2 * MAX_TAPS
-    good = good and all(_good_tap(*flat[i : i + 2], number, at) for i in range(0, len(flat), 2))
+    good = good and all(
+        _good_tap(source, place, number, at) for source, place in zip(flat[::2], flat[1::2], strict=True)
+    )
     _require(good, f"taps: pairs of a plane and a place that are known, at most {MAX_TAPS}")
     good = _all_ints(network.centre, -MAX_CENTRE, MAX_CENTRE) and 2 * len(network.centre) == len(flat)
     _require(good, f"centre: need one from {-MAX_CENTRE} to {MAX_CENTRE} for each tap")

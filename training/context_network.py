@@ -82,7 +82,9 @@ class ContextNetwork(nn.Module):
         linear = features @ self.centre - centred
         scale = torch.log2(1 + 4 * linear.abs()).clamp(max=16) / 2
         positive, sign = codes.clamp(min=0), linear > 0
-        inputs = [positive, positive - codes, (scale * sign)[:, None], (scale * ~sign)[:, None], others]
+        # As in the profile, the negative part of a feature follows its positive part.
+        split = torch.stack([positive, positive - codes], -1).flatten(1)
+        inputs = [split, (scale * sign)[:, None], (scale * ~sign)[:, None], others]
         found = self.output(torch.relu(self.hidden(torch.cat(inputs, 1))))
         log_spread = (found[:, 1].clamp(0, 8) + 0.1 * (found[:, 1] - found[:, 1].clamp(0, 8))) * _LOG_SPREAD[
             0

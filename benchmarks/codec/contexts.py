@@ -18,10 +18,19 @@ from rich.console import Console
 from rich.table import Table
 
 from overtone import command
-from overtone.frequency import Profile, coefficients, encode_bands, fit, open_rgb, quantise
+from overtone.frequency import (
+    TWO_LAYERS,
+    Layer,
+    Profile,
+    coefficients,
+    encode_values,
+    fit,
+    open_rgb,
+    quantise,
+)
 from overtone.frequency.channels import DC, HIGH, LOW
+from overtone.frequency.features import predicted
 from overtone.frequency.frequency_tables import best_table, code_lengths
-from overtone.frequency.neighbours import causal_neighbours
 from overtone.frequency.stream import channel_bits
 from overtone.training.data import read_split
 from overtone.training.progress import tracked
@@ -57,23 +66,31 @@ def static_bits(fitted: NDArray[np.int16], measured: NDArray[np.int16]) -> NDArr
 
 
 def context_bits(measured: NDArray[np.int16], profile: Profile, quality: int) -> NDArray[np.float64]:
-    """float64[24]: mean bits per image with contexts."""
-    low, high = profile.plan("low", quality), profile.plan("high", quality)
-    each = [[*channel_bits(p[BANDS["low"]], low), *channel_bits(p, high)] for p in measured]
+    """float64[24]: mean bits per image with contexts, of low and then high in one layer each."""
+    low, high = profile.plan(0, quality), profile.plan(1, quality)
+    split = BANDS["low"]
+    each = [
+        [*channel_bits(p[:0], p[split], low), *channel_bits(p[split], p[BANDS["high"]], high)]
+        for p in measured
+    ]
     mean: NDArray[np.float64] = np.mean(each, axis=0)
     return mean
 
 
-def fitted_profile(train: NDArray[np.float32], steps: Sequence[int]) -> Profile:
+def fitted_profile(
+    train: NDArray[np.float32],
+    steps: Sequence[int],
+    ladder: tuple[Layer, ...] = TWO_LAYERS,
+    effort: float = 1.0,
+) -> Profile:
     """A profile with a quality for each step, its tables fitted to coefficients float32[N, 24, h, w]."""
-    uniform = Profile.uniform(["any"], size=8 * train.shape[-1], steps=steps)
+    uniform = Profile.uniform(["any"], size=8 * train.shape[-1], steps=steps, ladder=ladder)
     samples = [quantised(train, step) for step in steps]
-    pairs = [(s[:, BANDS["low"]], s[:, BANDS["high"]]) for s in samples]
-    return replace(uniform, tables=fit_tables(pairs, uniform.steps, LOW, HIGH))
+    return replace(uniform, tables=fit_tables(samples, uniform.steps, LOW, HIGH, ladder, effort))
 
 
 def _folded(plane: NDArray[np.int16], dc: bool) -> NDArray[np.int64]:
-    away = plane - (causal_neighbours(plane)["med"] if dc else 0)
+    away = plane - (predicted(plane) if dc else 0)
     values = away.astype(np.int64).ravel()
     return np.where(values < 0, -2 * values - 1, 2 * values)
 
@@ -82,25 +99,26 @@ def main(
     data: command.Data,
     size: Annotated[int, typer.Option(help="Side of the image in pixels.")] = 224,
     steps: Annotated[str, typer.Option(help="Quantiser steps, one quality each.")] = STEPS,
-    fitted: Annotated[int, typer.Option(help="Images of train/ to fit tables to.")] = 600,
+    fitted: Annotated[int, typer.Option(help="Images of train/ to fit tables to.")] = 240,
     measured: Annotated[int, typer.Option(help="Images of val/ to measure.")] = 200,
     channels: Annotated[bool, typer.Option(help="Print bits per channel too.")] = False,
+    effort: Annotated[float, typer.Option(help="Multiplies how long networks are trained.")] = 1.0,
 ) -> None:
     """Print mean payload bytes of both bands with static tables and with contexts, and their ratio."""
     console, ladder = Console(), sorted(map(int, steps.split(",")), reverse=True)
     train = maps(read_split(data, "train").paths, size, fitted)
     val = maps(read_split(data, "val").paths, size, measured)
-    profile = fitted_profile(train, ladder)
+    profile = fitted_profile(train, ladder, effort=effort)
     title = f"{data.name}/val, {size} px: {len(val)} images, tables from {len(train)} of train"
     table = Table("step", "band", "static", "contexts", "ratio", title=title)
     each = Table("step", "channel", "static bits", "context bits", "ratio", title="bits per image")
     for quality, step in enumerate(ladder, 1):
         held_out = quantised(val, step)
         static = static_bits(quantised(train, step), held_out)
-        sent = [encode_bands(p[BANDS["low"]], p[BANDS["high"]], profile, quality) for p in held_out]
-        for band, numbers in BANDS.items():
+        sent = [encode_values(p, profile, quality) for p in held_out]
+        for layer, (band, numbers) in enumerate(BANDS.items()):
             before = static[numbers].sum() / 8 + STATIC_OVERHEAD[band]
-            after = float(np.mean([len(getattr(s, band)) for s in sent]))
+            after = float(np.mean([len(s.layers[layer]) for s in sent]))
             table.add_row(str(step), band, f"{before:.0f}", f"{after:.0f}", f"{after / before:.3f}")
         if channels:
             found = context_bits(held_out, profile, quality)

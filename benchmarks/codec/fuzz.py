@@ -1,10 +1,10 @@
 """Damaged payloads for both implementations: `python -m overtone.benchmarks.codec.fuzz --count 1000000`.
 
-Bodies of real payloads are flipped, cut, spliced and overwritten; the checksum, which would reject nearly all
-of them at the end, is left out. Both implementations must reject a body or decode it to the same result, and
-encoding that result must give the body again. A case depends on its number alone: `--start` continues where a
-run ended, and `--count 1` repeats a failure. `make fuzz` builds the C extension with AddressSanitizer and UBSan
-and runs this.
+Bodies of real payloads of a ladder of three layers are flipped, cut, spliced and overwritten; the checksum, which
+would reject nearly all of them at the end, is left out. Both implementations must reject a body or decode it to the
+same result, and encoding that result must give the body again. A case depends on its number alone: `--start`
+continues where a run ended, and `--count 1` repeats a failure. `make fuzz` builds the C extension with
+AddressSanitizer and UBSan and runs this.
 """
 
 import importlib.util
@@ -20,20 +20,21 @@ import typer
 from numpy.typing import NDArray
 
 from overtone.benchmarks.codec.contexts import fitted_profile, quantised
-from overtone.frequency import PayloadError, coder, coefficients, encode_bands, read_header, stream
+from overtone.frequency import THREE_LAYERS, PayloadError, Profile, coder, coefficients, known_values, stream
 from overtone.frequency.channels import HIGH, LOW
 from overtone.frequency.coding_plan import CodingPlan
 
 SIZE = 48
 STEPS = (128, 48, 16)
+EFFORT = 0.05
 EVERY = 10_000
 
 
 @dataclass(frozen=True)
 class Seed:
-    """A valid payload, and what is needed to decode it."""
+    """The body of a valid payload, and what is needed to decode it."""
 
-    payload: bytes
+    body: bytes
     known: NDArray[np.int16]
     plan: CodingPlan
 
@@ -49,14 +50,23 @@ def seeds() -> list[Seed]:
     images = [getattr(data, name)() for name in ("astronaut", "coffee", "rocket", "chelsea")]
     tiles = [p[y : y + SIZE, x : x + SIZE] for p in images for y in (0, 96, 160) for x in (48, 144)]
     maps = np.stack([coefficients(np.ascontiguousarray(t), LOW + HIGH) for t in tiles])
-    profile = fitted_profile(maps, STEPS)
+    profile = fitted_profile(maps, STEPS, THREE_LAYERS, EFFORT)
     noise = np.random.default_rng(0).laplace(scale=900, size=maps[:2].shape).astype(np.float32)
     found = []
     for quality, step in enumerate(profile.steps, 1):
         for planes in quantised(np.concatenate([maps, noise]), step[0]):
-            sent = encode_bands(planes[: len(LOW)], planes[len(LOW) :], profile, quality)
-            found.append(Seed(sent.low, planes[:0], profile.plan("low", quality)))
-            found.append(Seed(sent.high, planes[: len(LOW)], profile.plan("high", quality)))
+            found += layer_seeds(planes, profile, quality)
+    return found
+
+
+def layer_seeds(planes: NDArray[np.int16], profile: Profile, quality: int) -> list[Seed]:
+    """One for each layer of an image int16[C, h, w]."""
+    found, known = [], planes[:0]
+    for layer in range(len(profile.ladder)):
+        plan, told = profile.plan(layer, quality), known_values(planes, profile, layer + 1)
+        body = coder.encode_layer(known, told[profile.channels_of(layer)], plan, 0)
+        found.append(Seed(body, known, plan))
+        known = told
     return found
 
 
@@ -85,24 +95,21 @@ def check(number: int, pool: list[Seed], twin: bool) -> bool:
     """Run one case; whether the damaged body was decoded nevertheless."""
     rng = random.Random(number)
     seed, other = rng.choice(pool), rng.choice(pool)
-    start = read_header(seed.payload).length
-    body = damaged(seed.payload[start:], other.payload[start:], rng)
+    body = damaged(seed.body, other.body, rng)
     first = outcome("c" if coder.accelerated else "twin", body, seed)
     if twin and coder.accelerated and outcome("twin", body, seed) != first:
         raise DisagreementError(f"case {number}: C and the twin differ")
     if isinstance(first, str):
         return False
-    planes = np.concatenate(
-        [seed.known, np.frombuffer(first[0], np.int16).reshape(-1, *seed.known.shape[1:])]
-    )
-    if coder.encode_band(planes, seed.plan, first[1]) != body:
+    coded = np.frombuffer(first[0], np.int16).reshape(-1, *seed.known.shape[1:])
+    if coder.encode_layer(seed.known, coded, seed.plan, first[1]) != body:
         raise DisagreementError(f"case {number}: accepted, but not what the encoder writes")
     return True
 
 
 def outcome(implementation: str, body: bytes, seed: Seed) -> str | tuple[bytes, int]:
     """The message of the rejection, or the band's bytes and the check."""
-    decode = coder.decode_in_c if implementation == "c" else stream.decode_band
+    decode = coder.decode_in_c if implementation == "c" else stream.decode_layer
     try:
         band, found = decode(body, seed.known, seed.plan)
     except PayloadError as error:

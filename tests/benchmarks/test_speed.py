@@ -24,15 +24,14 @@ def test_both_implementations_are_timed(
     shot, profile = fit(open_rgb(photograph), 64), Profile.uniform(["any"], size=64, steps=(64,))
     work = speed.tasks(shot, profile)
     monkeypatch.setattr(speed, "encode", lambda *_: used.append(("encode", coder.accelerated)))
-    monkeypatch.setattr(speed, "decode_low", lambda *_: used.append(("decode", coder.accelerated)))
-    monkeypatch.setattr(speed, "decode_high", lambda *_: None)
+    monkeypatch.setattr(speed, "decode", lambda payloads, *_: used.append(("decode", coder.accelerated)))
     before = coder.accelerated
     for task in work.values():
         task()
     assert coder.accelerated == before
     names = [name for name in work if name.startswith(("encode", "decode"))]
-    assert used == [(name.split(",")[0], name.endswith(" C")) for name in names]
-    assert len(names) == (4 if before else 2)
+    assert used == [(name.split()[0].strip(","), name.endswith(" C")) for name in names]
+    assert len(names) == (6 if before else 3)
 
 
 def test_images_come_evenly_from_a_folder(picture_folder: Path) -> None:

@@ -9,30 +9,40 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overtone.frequency import (
+    THREE_LAYERS,
+    Decoded,
     FrequencyError,
     PayloadError,
     Profile,
     WrongProfileError,
     coder,
-    decode_high,
-    decode_low,
-    encode_bands,
+    decode,
+    encode_values,
+    known_values,
     rans,
     read_header,
     stream,
 )
+from overtone.frequency.codec import HEADER_BYTES
+from overtone.frequency.context import context
 from overtone.frequency.frequency_tables import TOTAL
-from overtone.frequency.header import HIGH_BYTES, VERSION, write_header
+from overtone.frequency.header import VERSION, write_header
 from overtone.frequency.rans import START
 from overtone.frequency.stream import max_body_bytes
 
-PROFILE = Profile.uniform(["a", "b"], size=32, steps=(64, 16))
-RNG = np.random.default_rng(5)
-LOW_BAND = np.rint(RNG.laplace(scale=3, size=(6, 4, 4))).astype(np.int16)
-HIGH_BAND = np.rint(RNG.laplace(scale=1, size=(18, 4, 4))).astype(np.int16)
-LOW_BAND[0, 0, 0] = 3000  # an escape, so that there is one to be damaged
-HIGH_BAND[3, 1, 2] = -3000
-SENT = encode_bands(LOW_BAND, HIGH_BAND, PROFILE, 1)
+PROFILE = Profile.uniform(["a", "b"], size=32, steps=(64, 16), ladder=THREE_LAYERS)
+LAYERS = range(len(THREE_LAYERS))
+VALUES = np.rint(np.random.default_rng(5).laplace(scale=[[[3]]] * 6 + [[[1]]] * 18, size=(24, 4, 4))).astype(
+    np.int16
+)
+VALUES[0, 0, 0] = 3000  # an escape, so that there is one to be damaged
+VALUES[9, 1, 2] = -3000
+SENT = encode_values(VALUES, PROFILE, 1).layers
+
+
+def told(layers: int) -> Decoded | None:
+    """What the first so many layers tell."""
+    return decode(SENT[:layers], PROFILE) if layers else None
 
 
 @pytest.fixture(params=["c", "numpy"], autouse=True, scope="module")
@@ -46,72 +56,74 @@ def _implementation(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def refused(payload: bytes) -> None:
-    with pytest.raises((PayloadError, WrongProfileError)):
-        decode_low(payload, PROFILE)
-    with pytest.raises((PayloadError, WrongProfileError)):
-        decode_high(payload, LOW_BAND, PROFILE)
+    for layer in LAYERS:
+        with pytest.raises((PayloadError, WrongProfileError)):
+            decode([payload], PROFILE, told(layer))
 
 
-@pytest.mark.parametrize("payload", [SENT.low, SENT.high], ids=["low", "high"])
-def test_every_flipped_bit_is_noticed(payload: bytes) -> None:
-    for bit in range(8 * len(payload)):
-        damaged = bytearray(payload)
+@pytest.mark.parametrize("layer", LAYERS)
+def test_every_flipped_bit_is_noticed(layer: int) -> None:
+    known = told(layer)
+    for bit in range(8 * len(SENT[layer])):
+        damaged = bytearray(SENT[layer])
         damaged[bit // 8] ^= 1 << bit % 8
-        refused(bytes(damaged))
+        with pytest.raises((PayloadError, WrongProfileError)):
+            decode([bytes(damaged)], PROFILE, known)
 
 
-@pytest.mark.parametrize("payload", [SENT.low, SENT.high], ids=["low", "high"])
-def test_every_truncation_and_extension_is_noticed(payload: bytes) -> None:
-    for end in range(len(payload)):
-        refused(payload[:end])
-    for more in (b"\x00", b"\x00\x00", b"\xff", payload, b"\x00" * 70_000):
-        refused(payload + more)
+@pytest.mark.parametrize("layer", LAYERS)
+def test_every_truncation_and_extension_is_noticed(layer: int) -> None:
+    known, payload = told(layer), SENT[layer]
+    more = (b"\x00", b"\x00\x00", b"\xff", payload, b"\x00" * 70_000)
+    for damaged in (*(payload[:end] for end in range(len(payload))), *(payload + m for m in more)):
+        with pytest.raises((PayloadError, WrongProfileError)):
+            decode([damaged], PROFILE, known)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.binary(max_size=400))
 def test_random_bytes_are_refused(payload: bytes) -> None:
     refused(payload)
-    refused(SENT.low[:6] + payload)
-    refused(SENT.high[:6] + payload)
+    for sent in SENT:
+        refused(sent[:6] + payload)
 
 
-BODY = SENT.low[read_header(SENT.low).length :]
+BODIES = [payload[read_header(payload, len(SENT)).length :] for payload in SENT]
 NOTHING = np.empty((0, 4, 4), np.int16)
 
 mutations = st.builds(
-    lambda at, cut, new: BODY[: at % len(BODY)] + new + BODY[at % len(BODY) + cut :],
+    lambda layer, at, cut, new: (
+        layer,
+        BODIES[layer][: at % len(BODIES[layer])] + new + BODIES[layer][at % len(BODIES[layer]) + cut :],
+    ),
+    st.sampled_from(LAYERS),
     st.integers(0, 1000),
     st.integers(0, 4),
     st.binary(max_size=4),
 )
 
 
-@settings(max_examples=500, deadline=None)
-@given(st.one_of(mutations, st.binary(max_size=300)))
-def test_a_forged_body_is_refused_or_is_one_the_encoder_writes(body: bytes) -> None:
+@settings(max_examples=400, deadline=None)
+@given(st.one_of(mutations, st.tuples(st.sampled_from(LAYERS), st.binary(max_size=400))))
+def test_a_forged_body_is_refused_or_is_one_the_encoder_writes(case: tuple[int, bytes]) -> None:
     """The checksum left aside, as it would be by a hostile device, which makes its own."""
-    plan = PROFILE.plan("low", 1)
+    layer, body = case
+    plan, known = PROFILE.plan(layer, 1), known_values(VALUES, PROFILE, layer)
     try:
-        band, check = coder.decode_band(body, NOTHING, plan)
+        coded, check = coder.decode_layer(body, known, plan)
     except PayloadError:
         return
-    assert coder.encode_band(band, plan, check) == body
+    assert coder.encode_layer(known, coded, plan, check) == body
 
 
-@settings(max_examples=300, deadline=None)
-@given(st.binary(max_size=600))
-def test_a_forged_high_body_is_refused_or_is_one_the_encoder_writes(body: bytes) -> None:
-    plan = PROFILE.plan("high", 1)
-    try:
-        band, check = coder.decode_band(body, LOW_BAND, plan)
-    except PayloadError:
-        return
-    assert coder.encode_band(np.concatenate([LOW_BAND, band]), plan, check) == body
+@pytest.mark.parametrize("layer", LAYERS)
+def test_forging_works_at_all(layer: int) -> None:
+    known, after = (known_values(VALUES, PROFILE, n) for n in (layer, layer + 1))
+    coded, _ = coder.decode_layer(BODIES[layer], known, PROFILE.plan(layer, 1))
+    assert (coded == after[PROFILE.channels_of(layer)]).all()
 
 
-def test_forging_works_at_all() -> None:
-    assert (coder.decode_band(BODY, NOTHING, PROFILE.plan("low", 1))[0] == LOW_BAND).all()
+BODY = BODIES[0]
 
 
 @pytest.mark.parametrize(
@@ -130,7 +142,7 @@ def test_forging_works_at_all() -> None:
 )
 def test_each_check_says_what_it_found(body: bytes, message: str) -> None:
     with pytest.raises(PayloadError, match=message):
-        coder.decode_band(body, NOTHING, PROFILE.plan("low", 1))
+        coder.decode_layer(body, NOTHING, PROFILE.plan(0, 1))
 
 
 def forged(numbers: list[tuple[int, int]]) -> bytes:
@@ -140,70 +152,83 @@ def forged(numbers: list[tuple[int, int]]) -> bytes:
 
 
 def test_a_value_beyond_sixteen_bits_is_refused() -> None:
-    plan = PROFILE.plan("low", 1)
-    first, channel = plan.models[plan.channels[0].tables[0]], plan.channels[0]
-    last = len(first.frequencies) - 1
+    plan = PROFILE.plan(0, 1)
+    # With the tables of a profile without images, a first block has the context of a level and nothing else.
+    model, channel = plan.models[plan.contexts[first_context()]], plan.channels[0]
+    last = len(model.frequencies) - 1
     flag = (TOTAL - channel.empty, channel.empty)
-    escape = [(first.frequencies[last], first.starts[last]), *rans.escape(65534)]
+    escape = [(model.frequencies[last], model.starts[last]), *rans.escape(65534)]
     with pytest.raises(PayloadError, match="sixteen bits"):
-        coder.decode_band(forged([flag, *escape] + [(8192, 0)] * 40), NOTHING, plan)
+        coder.decode_layer(forged([flag, *escape] + [(8192, 0)] * 40), NOTHING, plan)
+
+
+def first_context() -> int:
+    zeros = np.zeros((6, 4, 4), np.int16)
+    plan = PROFILE.plan(0, 1)
+    return int(context(zeros, 0, plan.channels[0], plan.dc, None).number[0, 0])
 
 
 def test_an_empty_channel_must_be_marked() -> None:
-    plan = PROFILE.plan("low", 1)
-    found = [stream.channel_intervals(np.zeros((6, 4, 4), np.int16), plan, n) for n in range(1, 6)]
+    plan = PROFILE.plan(0, 1)
+    zeros = np.zeros((6, 4, 4), np.int16)
+    found = [stream.channel_intervals(NOTHING, zeros, plan, n) for n in range(1, 6)]
     channel = plan.channels[0]
-    zero = plan.models[channel.tables[0]]
+    zero = plan.models[plan.contexts[first_context()]]
     numbers = [(TOTAL - channel.empty, channel.empty)] + [(zero.frequencies[0], zero.starts[0])] * 16
     body = forged(numbers + [tuple(i) for f in found for i in f.tolist()])
     with pytest.raises(PayloadError, match="not marked"):
-        coder.decode_band(body, NOTHING, plan)
+        coder.decode_layer(body, NOTHING, plan)
 
 
-def test_a_band_in_the_wrong_place_is_named() -> None:
-    with pytest.raises(PayloadError, match="high payload where a low"):
-        decode_low(SENT.high, PROFILE)
-    with pytest.raises(PayloadError, match="low payload where a high"):
-        decode_high(SENT.low, LOW_BAND, PROFILE)
+def test_a_layer_in_the_wrong_place_is_named() -> None:
+    with pytest.raises(PayloadError, match="layer 2 where one of 1"):
+        decode(SENT[1:], PROFILE)
+    with pytest.raises(PayloadError, match="layer 1 where one of 2"):
+        decode([SENT[0]], PROFILE, told(1))
+    with pytest.raises(PayloadError, match="layer 3 where one of 2"):
+        decode([SENT[0], SENT[2]], PROFILE)
 
 
 def test_another_profile_is_named() -> None:
     other = replace(PROFILE, name="other")
     with pytest.raises(WrongProfileError, match=PROFILE.id.hex()):
-        decode_low(SENT.low, other)
-    with pytest.raises(PayloadError, match="another image or profile"):
-        decode_high(SENT.high, LOW_BAND, other)
+        decode(SENT[:1], other)
+    for layer in LAYERS[1:]:
+        with pytest.raises(PayloadError, match="another image or profile"):
+            decode([SENT[layer]], other, told(layer))
 
 
 def test_an_unknown_quality_or_version_is_named() -> None:
     with pytest.raises(PayloadError, match="no quality 9"):
-        decode_low(write_header("low", 9, 0, PROFILE.id, 1) + BODY, PROFILE)
-    for version in (0, 1, 3):
+        decode([write_header(0, 9, 0, PROFILE.id, (1, 1)) + BODY], PROFILE)
+    for version in (0, 1, 2, VERSION + 1):
         with pytest.raises(PayloadError, match=f"version {VERSION}"):
-            read_header(bytes([version << 4]) + SENT.low[1:])
-    with pytest.raises(PayloadError, match="neither"):
-        read_header(b"\x22" + SENT.low[1:])
+            read_header(bytes([version << 4]) + SENT[0][1:], 3)
+    with pytest.raises(PayloadError, match="of layer 4, where there are 3"):
+        read_header(bytes([VERSION << 4 | 3]) + SENT[0][1:], 3)
 
 
-def test_a_high_of_another_image_is_refused() -> None:
-    other = LOW_BAND.copy()
-    other[5, 3, 3] += 1
+@pytest.mark.parametrize("layer", LAYERS[1:])
+def test_a_layer_of_another_image_is_refused(layer: int) -> None:
+    known = told(layer)
+    assert known is not None
+    known.values[5, 3, 3] += 1
     with pytest.raises(PayloadError):
-        decode_high(SENT.high, other, PROFILE)
+        decode([SENT[layer]], PROFILE, known)
 
 
-def test_an_absurd_size_of_high_is_refused() -> None:
-    for size in (max_body_bytes(18, 16) + HIGH_BYTES + 1, 1 << 27):
+def test_an_absurd_size_of_a_further_layer_is_refused() -> None:
+    for size in (max_body_bytes(18, 16) + HEADER_BYTES + 1, 1 << 27):
         with pytest.raises(PayloadError, match="that large"):
-            decode_low(write_header("low", 1, 0, PROFILE.id, size) + BODY, PROFILE)
+            decode([write_header(0, 1, 0, PROFILE.id, (1, size)) + BODY], PROFILE)
 
 
 @settings(max_examples=200)
-@given(st.binary(max_size=20))
-def test_headers_of_random_bytes_are_read_or_refused(payload: bytes) -> None:
-    for data in (payload, bytes([0x20]) + payload, bytes([0x21]) + payload):
+@given(st.binary(max_size=20), st.integers(2, 8))
+def test_headers_of_random_bytes_are_read_or_refused(payload: bytes, layers: int) -> None:
+    for data in (payload, bytes([VERSION << 4]) + payload, bytes([VERSION << 4 | 1]) + payload):
         try:
-            header = read_header(data)
+            header = read_header(data, layers)
         except FrequencyError:
             continue
         assert header.length <= len(data)

@@ -1,11 +1,12 @@
 """Bytes that must never change within a version: every implementation of the codec has to produce them.
 
-`golden/contexts-v2.json` holds a profile and cases, each of which has a quality, both bands (lists of integers,
-channel by channel and row by row) and both payloads in hex. Run this file as a script to write the payloads of a
-new version, with the same profile.
+`golden/layers-v3.json` holds a profile and cases, each of which has a quality, the values (a list of integers, channel
+by channel and row by row) and the payload of each layer in hex. Run this file as a script to write the payloads of a
+new version, with a profile of random tables.
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from overtone.frequency import Profile, coder, decode_high, decode_low, encode_bands
+from overtone.frequency import THREE_LAYERS, Profile, coder, decode, encode_values
+from tests.frequency.random_tables import random_tables
 
-FILE = Path(__file__).parent / "golden" / "contexts-v2.json"
+FILE = Path(__file__).parent / "golden" / "layers-v3.json"
 GOLDEN: dict[str, Any] = json.loads(FILE.read_text()) if FILE.exists() else {"cases": []}
 NAMES = ["ordinary", "coarse", "empty", "extreme"]
-
-
-def band(values: list[int], profile: Profile) -> NDArray[np.int16]:
-    return np.array(values, dtype=np.int16).reshape(-1, profile.blocks, profile.blocks)
 
 
 @pytest.mark.parametrize("in_c", [True, False], ids=["c", "numpy"])
@@ -32,11 +30,10 @@ def test_payloads_are_the_golden_ones(name: str, in_c: bool, monkeypatch: pytest
     monkeypatch.setattr(coder, "accelerated", in_c)
     profile = Profile.from_json(json.dumps(GOLDEN["profile"]))
     case = GOLDEN["cases"][name]
-    low, high = band(case["low"], profile), band(case["high"], profile)
-    sent = encode_bands(low, high, profile, case["quality"])
-    assert (sent.low.hex(), sent.high.hex()) == (case["low_payload"], case["high_payload"])
-    assert (decode_low(bytes.fromhex(case["low_payload"]), profile) == low).all()
-    assert (decode_high(bytes.fromhex(case["high_payload"]), low, profile) == high).all()
+    values = np.array(case["values"], dtype=np.int16).reshape(-1, profile.blocks, profile.blocks)
+    assert [p.hex() for p in encode_values(values, profile, case["quality"]).layers] == case["payloads"]
+    found = decode([bytes.fromhex(payload) for payload in case["payloads"]], profile)
+    assert (found.values == values).all()
 
 
 def _numbers(count: int, spread: int, seed: int) -> NDArray[np.int16]:
@@ -50,24 +47,20 @@ def _numbers(count: int, spread: int, seed: int) -> NDArray[np.int16]:
 
 
 def _write() -> None:
-    profile = Profile.from_json(json.dumps(GOLDEN["profile"]))
+    p = Profile.uniform(["a"], size=32, steps=(64, 16), ladder=THREE_LAYERS)
+    profile = replace(p, tables=random_tables(p.low + p.high, len(p.low), 2, p.ladder, units=(8, 16)))
     edges = np.array([32767, -32768, 0, -1, 1, 255, -256, 12345], dtype=np.int16)
-    bands = {
-        "ordinary": (2, _numbers(96, 8, 1), _numbers(288, 3, 2)),
-        "coarse": (1, _numbers(96, 3, 3), _numbers(288, 2, 4)),
-        "empty": (1, np.zeros(96, np.int16), np.zeros(288, np.int16)),
-        "extreme": (2, np.resize(edges, 96), np.resize(edges[::-1], 288)),
+    each = {
+        "ordinary": (2, np.concatenate([_numbers(96, 8, 1), _numbers(288, 3, 2)])),
+        "coarse": (1, np.concatenate([_numbers(96, 3, 3), _numbers(288, 2, 4)])),
+        "empty": (1, np.zeros(384, np.int16)),
+        "extreme": (2, np.resize(edges, 384)),
     }
     cases = {}
-    for name, (quality, low, high) in bands.items():
-        sent = encode_bands(low.reshape(6, 4, 4), high.reshape(18, 4, 4), profile, quality)
-        cases[name] = {
-            "quality": quality,
-            "low": low.tolist(),
-            "high": high.tolist(),
-            "low_payload": sent.low.hex(),
-            "high_payload": sent.high.hex(),
-        }
+    for name, (quality, values) in each.items():
+        sent = encode_values(values.reshape(24, 4, 4), profile, quality)
+        payloads = [payload.hex() for payload in sent.layers]
+        cases[name] = {"quality": quality, "values": values.tolist(), "payloads": payloads}
     FILE.write_text(json.dumps({"profile": json.loads(profile.to_json()), "cases": cases}) + "\n")
 
 

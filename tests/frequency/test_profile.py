@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from overtone.frequency import Profile, ProfileError
+from overtone.frequency import Layer, Profile, ProfileError, Tables
 from overtone.frequency.profile import MAX_JSON
 
 PROFILE = Profile.uniform(["tench", "Ölfaß", "犬"], size=64, steps=(48, 16))
@@ -59,19 +59,35 @@ def test_steps_and_tables_are_split_by_band() -> None:
     assert p.blocks == 8
 
 
-def test_plans_are_split_by_band_and_kept() -> None:
-    low, high = PROFILE.plan("low", 2), PROFILE.plan("high", 2)
-    assert (low.first, len(low.channels)) == (0, 6)
-    assert (high.first, len(high.channels)) == (6, 18)
+def test_plans_are_those_of_layers_and_kept() -> None:
+    low, high = PROFILE.plan(0, 2), PROFILE.plan(1, 2)
+    assert (low.first, low.known, low.refines, len(low.channels)) == (0, 0, False, 6)
+    assert (high.first, high.known, high.refines, len(high.channels)) == (6, 6, False, 18)
     assert [number for number, dc in enumerate(high.dc) if dc] == [0, 4, 5]
-    assert PROFILE.plan("low", 2) is low
+    assert PROFILE.plan(0, 2) is low
+
+
+def test_a_layer_of_a_known_band_refines() -> None:
+    ladder = (Layer("low", 3), Layer("high", 1), Layer("low", 1))
+    p = Profile.uniform(["a"], size=64, steps=(16,), ladder=ladder)
+    coarse, high, fine = (p.plan(layer, 1) for layer in range(3))
+    assert [(plan.known, plan.refines) for plan in (coarse, high, fine)] == [
+        (0, False),
+        (6, False),
+        (24, True),
+    ]
+    assert high.channels[0].ratios[:8] == (3 * 1024,) * 6 + (1024,) * 2
+    assert len(fine.contexts) == 2 * len(coarse.contexts)
 
 
 def test_plans_weigh_coefficients_whatever_the_steps() -> None:
-    tables = replace(PROFILE.tables, centre=((), (0, 3, 100), *((),) * 22), base=((5, 7, 160),) * 24)
+    layer = PROFILE.tables.layers[0]
+    network = replace(layer.networks[1], taps=(0, 3), centre=(100,), hidden=" " * 8 * 8)
+    layer = replace(layer, networks=(layer.networks[0], network, *layer.networks[2:]))
+    tables = Tables((layer, PROFILE.tables.layers[1]))
     p = replace(PROFILE, tables=tables, steps=((32, 16) + (48,) * 22, (16, 32) + (16,) * 22))
-    assert [p.plan("low", q).channels[1].centre[0].weight for q in (1, 2)] == [800, 200]
-    assert [p.plan("low", q).channels[1].floor for q in (1, 2)] == [7 + 640, 7 + 320]
+    assert [p.plan(0, q).channels[1].centre for q in (1, 2)] == [(800,), (200,)]
+    assert [p.plan(0, q).channels[1].ratios[0] for q in (1, 2)] == [2048, 512]
 
 
 def test_thresholds_are_optional_and_named_by_the_id() -> None:
@@ -94,12 +110,22 @@ def test_an_unknown_quality_is_named() -> None:
 
 
 def tables(**fields: Any) -> dict[str, Any]:
+    """Tables whose second layer has these fields."""
     found: dict[str, Any] = json.loads(PROFILE.to_json())["tables"]
-    return found | fields
+    found["layers"][1] |= fields
+    return found
 
 
-BANK = [list(t) for t in PROFILE.tables.bank]
-ROW = PROFILE.tables.contexts[0]
+def network(number: int = 0, **fields: Any) -> dict[str, Any]:
+    """Tables whose second layer has a network with these fields."""
+    found = tables()
+    found["layers"][1]["networks"][number] |= fields
+    return found
+
+
+BANK = [list(t) for t in PROFILE.tables.layers[1].bank]
+ROW = PROFILE.tables.layers[1].contexts
+UNITS = 8
 
 
 @pytest.mark.parametrize(
@@ -131,7 +157,10 @@ ROW = PROFILE.tables.contexts[0]
         ("steps", [16, 16]),
         ("tables", []),
         ("tables", {}),
-        ("tables", {"bank": []}),
+        ("tables", {"layers": []}),
+        ("tables", {"layers": tables()["layers"][:1]}),
+        ("tables", {"layers": [1, 2]}),
+        ("tables", {**tables(), "more": 1}),
         ("tables", tables(more=1)),
         ("tables", tables(bank=[])),
         ("tables", tables(bank=BANK * 9)),
@@ -141,29 +170,39 @@ ROW = PROFILE.tables.contexts[0]
         ("tables", tables(bank=[[16385, -1], *BANK[1:]])),
         ("tables", tables(bank=[[252] * 64 + [256], *BANK[1:]])),
         ("tables", tables(bank=BANK[:4])),
-        ("tables", tables(contexts=[ROW] * 23)),
-        ("tables", tables(contexts=[ROW] * 23 + [ROW[:-1]])),
-        ("tables", tables(contexts=[ROW] * 23 + [ROW[:-1] + "!"])),
-        ("tables", tables(contexts=[ROW] * 23 + [3])),
-        ("tables", tables(centre=[[]] * 23)),
-        ("tables", tables(centre=[[]] * 23 + [[0, 0]])),
-        ("tables", tables(centre=[[]] * 23 + [[24, 0, 1]])),
-        ("tables", tables(centre=[[1, 0, 1]] + [[]] * 23)),
-        ("tables", tables(centre=[[0, 7, 1]] + [[]] * 23)),
-        ("tables", tables(centre=[[], [0, 10, 1]] + [[]] * 22)),
-        ("tables", tables(centre=[[], [1, 6, 1]] + [[]] * 22)),
-        ("tables", tables(centre=[[0, 0, 4097]] + [[]] * 23)),
-        ("tables", tables(centre=[[0, 0, 1.0]] + [[]] * 23)),
-        ("tables", tables(centre=[[0, 0, 1] * 65] + [[]] * 23)),
-        ("tables", tables(spread=[[0, 0, -1]] + [[]] * 23)),
-        ("tables", tables(base=[[0, 0, 0]] * 23)),
-        ("tables", tables(base=[[0, 0]] * 24)),
-        ("tables", tables(base=[[0, -1, 0]] * 24)),
-        ("tables", tables(base=[[4097, 0, 0]] * 24)),
-        ("tables", tables(empty=[[16] * 24])),
-        ("tables", tables(empty=[[16] * 24, [16] * 23])),
-        ("tables", tables(empty=[[16] * 24, [0] * 24])),
-        ("tables", tables(empty=[[16] * 24, [256] * 24])),
+        ("tables", tables(contexts=ROW[:-1])),
+        ("tables", tables(contexts=ROW[:-1] + "~")),
+        ("tables", tables(contexts=ROW[:-1] + "é")),
+        ("tables", tables(contexts=[0] * len(ROW))),
+        ("tables", tables(networks=[])),
+        ("tables", tables(networks=[{}] * 18)),
+        ("tables", network(more=1)),
+        ("tables", network(taps=[0, 0, 0])),
+        ("tables", network(taps=[0, 25, 0, 0, 0, 0, 0, 0])),
+        ("tables", network(taps=[0, -1, 0, 0, 0, 0, 0, 0])),
+        ("tables", network(taps=[6, 12, 0, 0, 0, 0, 0, 0])),
+        ("tables", network(taps=[7, 0, 0, 0, 0, 0, 0, 0])),
+        ("tables", network(taps=[0, 0] * 65, centre=[0] * 65, hidden=" " * UNITS * 136)),
+        ("tables", network(taps=[0, 0.0, 0, 0, 0, 0, 0, 0])),
+        ("tables", network(centre=[0] * 3)),
+        ("tables", network(centre=[0, 0, 0, 4097])),
+        ("tables", network(globals=[6], hidden=" " * UNITS * 15)),
+        ("tables", network(globals=[0])),
+        ("tables", network(bias=[])),
+        ("tables", network(bias=[0] * 7)),
+        ("tables", network(bias=[0] * 40, hidden=" " * 40 * 14, output=" " * 120)),
+        ("tables", network(bias=[0] * 7 + [32768])),
+        ("tables", network(hidden=" " * (UNITS * 14 - 1))),
+        ("tables", network(hidden=" " * (UNITS * 14 - 1) + '"')),
+        ("tables", network(output=" " * 23)),
+        ("tables", network(output_bias=[0, 0])),
+        ("tables", network(output_bias=[0, 0, 32768])),
+        ("tables", tables(empty=[[16] * 18])),
+        ("tables", tables(empty=[[16] * 18, [16] * 17])),
+        ("tables", tables(empty=[[16] * 18, [0] * 18])),
+        ("tables", tables(empty=[[16] * 18, [256] * 18])),
+        ("ladder", [["low", 3], ["high", 1], ["low", 1]]),
+        ("ladder", [["low", 9], ["low", 1], ["high", 1]]),
         ("labels", []),
         ("labels", ["a", ""]),
         ("labels", ["a", None]),
