@@ -47,8 +47,8 @@ from overtone.training.tap_choice import activities, taps
 Ints = tuple[int, ...]
 Planes = NDArray[np.int16]
 
-UNITS: Final = {"low": 32, "high": 8, "refined": 16}
-STEPS: Final = {"low": 2500, "high": 1500, "refined": 1500}
+UNITS: Final = {"low": 32, "high": 8, "refined": 24}
+STEPS: Final = {"low": 2500, "high": 1500, "refined": 2000}
 OBSERVED: Final = 120  # images for each quality that networks are trained on
 COUNTED: Final = 120  # images for each quality that tables are counted on
 _REGRESSED: Final = 60_000
@@ -140,7 +140,7 @@ class _LayerFit:
             return
         stride = max(1, len(seen.target) // _REGRESSED)
         centre = centre_weights(seen.features[::stride], (seen.target + seen.centred)[::stride])
-        count = max(30, round(STEPS[self.kind] * effort))
+        count = max(10, round(STEPS[self.kind] * effort))
         network = train(
             seen, centre, UNITS[self.kind], self.mixture, self.at.refines, count, index == self.order[0]
         )

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overtone.frequency import prior_tables
+from overtone.frequency import THREE_LAYERS, TWO_LAYERS, prior_tables
 from overtone.frequency.channels import ALL, HIGH, LOW
 from overtone.frequency.frequency_tables import (
     BITS,
@@ -65,7 +65,8 @@ def test_a_histogram_of_nothing_has_a_table() -> None:
 
 
 def test_prior_tables_hold_for_any_channels() -> None:
-    for channels in (LOW + HIGH, ALL, (64,)):
-        tables = prior_tables(channels, 3)
-        tables.check(channels, 3)
-        assert all(sum(t) == TOTAL for t in tables.bank)
+    for channels in (LOW + HIGH, ALL, (64, 9)):
+        for ladder in (TWO_LAYERS, THREE_LAYERS):
+            tables = prior_tables(channels, len(channels) // 2, ladder, 3)
+            tables.check(channels, len(channels) // 2, ladder, 3)
+            assert all(sum(table) == TOTAL for layer in tables.layers for table in layer.bank)
