@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from overtone.frequency import Encoded, Profile, encode, fit, open_rgb, prior_tables
+from overtone.frequency import TWO_LAYERS, Encoded, Profile, encode, fit, open_rgb, prior_tables
 from overtone.frequency.channels import HIGH, LOW
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def tiny_profile() -> Profile:
         qualities=(1, 2, 3),
         quality=2,
         steps=STEPS,
-        tables=prior_tables(LOW + HIGH, len(STEPS)),
+        tables=prior_tables(LOW + HIGH, len(LOW), TWO_LAYERS, len(STEPS)),
         labels=LABELS,
     )
 

@@ -6,7 +6,7 @@ is rounded to integers; tables are counted with the integers, and the mixture is
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -121,7 +121,7 @@ def train(
     generator = torch.Generator().manual_seed(0)
     torch.manual_seed(0)
     network = ContextNetwork(centre, seen.others.shape[1], units)
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": [network.centre], "lr": _RATE / 10},
         {"params": [*network.hidden.parameters(), *network.output.parameters()]},
     ]
@@ -153,7 +153,7 @@ def train(
     return network
 
 
-def rounded(network: ContextNetwork) -> dict[str, object]:
+def rounded(network: ContextNetwork) -> dict[str, Any]:
     """The fields of `frequency.tables.Network` that were trained, but for the centre: integers and letters."""
     hidden, output = (
         _integers(layer.weight.T * 32, MAX_WEIGHT) for layer in (network.hidden, network.output)
