@@ -118,6 +118,23 @@ def train(
     learn_mixture: bool,
 ) -> ContextNetwork:
     """A network that codes the observations in few bits; qualities of few bits count for more than their share."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # batches are so small that more threads only wait for each other
+    try:
+        return _train(seen, centre, units, mixture, refines, steps, learn_mixture)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _train(
+    seen: Observations,
+    centre: Floats,
+    units: int,
+    mixture: Mixture,
+    refines: bool,
+    steps: int,
+    learn_mixture: bool,
+) -> ContextNetwork:
     generator = torch.Generator().manual_seed(0)
     torch.manual_seed(0)
     network = ContextNetwork(centre, seen.others.shape[1], units)
