@@ -6,7 +6,7 @@ is rounded to integers; tables are counted with the integers, and the mixture is
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -118,10 +118,27 @@ def train(
     learn_mixture: bool,
 ) -> ContextNetwork:
     """A network that codes the observations in few bits; qualities of few bits count for more than their share."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # batches are so small that more threads only wait for each other
+    try:
+        return _train(seen, centre, units, mixture, refines, steps, learn_mixture)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _train(
+    seen: Observations,
+    centre: Floats,
+    units: int,
+    mixture: Mixture,
+    refines: bool,
+    steps: int,
+    learn_mixture: bool,
+) -> ContextNetwork:
     generator = torch.Generator().manual_seed(0)
     torch.manual_seed(0)
     network = ContextNetwork(centre, seen.others.shape[1], units)
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": [network.centre], "lr": _RATE / 10},
         {"params": [*network.hidden.parameters(), *network.output.parameters()]},
     ]
@@ -153,7 +170,7 @@ def train(
     return network
 
 
-def rounded(network: ContextNetwork) -> dict[str, object]:
+def rounded(network: ContextNetwork) -> dict[str, Any]:
     """The fields of `frequency.tables.Network` that were trained, but for the centre: integers and letters."""
     hidden, output = (
         _integers(layer.weight.T * 32, MAX_WEIGHT) for layer in (network.hidden, network.output)

@@ -59,7 +59,7 @@ def _implementation(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def refused(payload: bytes) -> None:
-    for layer, known in enumerate(TOLD):
+    for known in TOLD:
         with pytest.raises((PayloadError, WrongProfileError)):
             decode([payload], PROFILE, known)
 

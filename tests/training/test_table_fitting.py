@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from overtone.frequency import THREE_LAYERS, TWO_LAYERS, Layer, Profile, Tables, decode, encode_values
 from overtone.frequency.channels import HIGH, LOW
+from overtone.frequency.features import Tap
 from overtone.frequency.frequency_tables import code_lengths
 from overtone.training.table_fitting import fit_tables, share
 
@@ -44,7 +45,7 @@ def test_a_channel_that_follows_another_is_expected_there() -> None:
     sample[:, 1] = 3 * sample[:, 0]
     p = fitted(sample[1:], (1, 2), (3,))
     weights = dict(zip(p.plan(0, 1).channels[1].taps, p.tables.layers[0].networks[1].centre, strict=True))
-    assert weights[(0, 12)] == pytest.approx(3 * 256, rel=0.05)
+    assert weights[Tap(0, 12)] == pytest.approx(3 * 256, rel=0.05)
     alone = replace(
         p, low=(1,), high=(2, 3), tables=fit_tables([sample[1:]], p.steps, (1,), (2, 3), effort=FAST)
     )
