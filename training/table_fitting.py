@@ -39,7 +39,7 @@ from overtone.frequency.frequency_tables import (
 from overtone.frequency.ladder import NEST, TWO_LAYERS, Layer, coarsened
 from overtone.frequency.network import LETTERS, write_weights
 from overtone.frequency.tables import EMPTY_BITS, MAX_CENTRE, Coded, LayerTables, Network, Tables, coded
-from overtone.training.context_network import Mixture, Observations, rounded, train
+from overtone.training.context_network import BATCH, Mixture, Observations, rounded, train
 from overtone.training.progress import tracked
 from overtone.training.table_regression import centre_weights
 from overtone.training.tap_choice import activities, taps
@@ -49,6 +49,8 @@ Planes = NDArray[np.int16]
 
 UNITS: Final = {"low": 32, "high": 8, "refined": 24}
 STEPS: Final = {"low": 2500, "high": 1500, "refined": 2000}
+# Few images are not looked at more often than this.
+MOST_EPOCHS: Final = 16
 OBSERVED: Final = 120  # images for each quality that networks are trained on
 COUNTED: Final = 120  # images for each quality that tables are counted on
 _REGRESSED: Final = 60_000
@@ -140,7 +142,8 @@ class _LayerFit:
             return
         stride = max(1, len(seen.target) // _REGRESSED)
         centre = centre_weights(seen.features[::stride], (seen.target + seen.centred)[::stride])
-        count = max(10, round(STEPS[self.kind] * effort))
+        enough = MOST_EPOCHS * len(seen.target) / BATCH
+        count = max(10, round(min(STEPS[self.kind], enough) * effort))
         network = train(
             seen, centre, UNITS[self.kind], self.mixture, self.at.refines, count, index == self.order[0]
         )

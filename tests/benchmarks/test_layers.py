@@ -25,7 +25,8 @@ def test_fitted_profiles_are_kept_and_read_again(
     picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     profile = Profile.uniform(["any"], size=32, steps=(64, 16))
-    monkeypatch.setattr(layers.models, "load", lambda _: (None, type("Card", (), {"profile": profile})))
+    card = type("Card", (), {"profile": profile})
+    monkeypatch.setattr("overtone.models.load", lambda _: (None, card))
     app = typer.Typer()
     app.command()(layers.main)
     options = ["--data", str(picture_folder), "--train-on", "3", "--measured", "2", "--effort", "0"]
