@@ -47,7 +47,7 @@ from overtone.training.tap_choice import activities, taps
 Ints = tuple[int, ...]
 Planes = NDArray[np.int16]
 
-UNITS: Final = {"low": 32, "high": 8, "refined": 24}
+UNITS: Final = {"low": 32, "high": 16, "refined": 16}
 STEPS: Final = {"low": 2500, "high": 1500, "refined": 2000}
 OBSERVED: Final = 120  # images for each quality that networks are trained on
 COUNTED: Final = 120  # images for each quality that tables are counted on
