@@ -47,7 +47,7 @@ from overtone.training.tap_choice import activities, taps
 Ints = tuple[int, ...]
 Planes = NDArray[np.int16]
 
-UNITS: Final = {"low": 32, "high": 8, "refined": 24}
+UNITS: Final = {"low": 32, "high": 16, "refined": 16}
 STEPS: Final = {"low": 2500, "high": 1500, "refined": 2000}
 # Few images are not looked at more often than this.
 MOST_EPOCHS: Final = 16

@@ -21,7 +21,7 @@ _CAUSAL: Final = _places(
 _CROSS: Final = _places((-1, 0), (1, 0), (0, -1), (0, 1))
 _CORNERS: Final = _places((-1, -1), (-1, 1), (1, -1), (1, 1))
 _AHEAD: Final = _places((-2, 0), (2, 0), (0, -2), (0, 2))
-_MOST: Final = {"low": 40, "high": 24}
+_MOST: Final = {"low": 40, "high": 30}
 _NEAR: Final = 2
 _FAR: Final = 4
 
