@@ -50,7 +50,7 @@ Planes = NDArray[np.int16]
 UNITS: Final = {"low": 32, "high": 16, "refined": 16}
 STEPS: Final = {"low": 2500, "high": 1500, "refined": 2000}
 # Few images are not looked at more often than this.
-MOST_EPOCHS: Final = 16
+MOST_EPOCHS: Final = 6
 OBSERVED: Final = 120  # images for each quality that networks are trained on
 COUNTED: Final = 120  # images for each quality that tables are counted on
 _REGRESSED: Final = 60_000
