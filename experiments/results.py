@@ -145,18 +145,21 @@ def gates(runs: Runs) -> str:
 
 
 def qualities(found: Json) -> str:
-    """A checkpoint in the three modes, a line per quality; the default one in bold."""
+    """A checkpoint's first layer, all layers, and cascade, a line per quality; the default one in bold.
+
+    The last column has the share of images that each layer but the last answers.
+    """
     head = (
         "quality",
         "step",
-        "low only",
+        "first layer",
         "bytes",
-        "both",
+        "all layers",
         "bytes",
         "cascade",
         "top-5",
         "bytes",
-        "answered low",
+        "answered before the last",
     )
     rows = []
     # With a single quality the object itself is the only entry.
@@ -167,7 +170,8 @@ def qualities(found: Json) -> str:
             cells += [f"{mode['top1']:.2%}", f"{mode['mean_payload_bytes']:.0f}"]
         cascade = e["cascade"]
         cells += [f"{bold}{cascade['top1']:.2%}{bold}", f"{cascade['top5']:.2%}"]
-        cells += [f"{bold}{cascade['mean_payload_bytes']:.0f}{bold}", f"{cascade['exit_share']:.1%}"]
+        early = [layer["share"] for layer in e.get("layers", [])[:-1]] or [cascade["exit_share"]]
+        cells += [f"{bold}{cascade['mean_payload_bytes']:.0f}{bold}", " + ".join(f"{s:.1%}" for s in early)]
         rows.append(cells)
     return table(head, rows, left=0)
 

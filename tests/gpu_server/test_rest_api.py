@@ -176,7 +176,7 @@ async def test_layers_that_are_not_the_next_ones_are_refused(
 async def test_clients_of_the_former_protocol_are_told_plainly(
     http: httpx.AsyncClient, encoded: Encoded
 ) -> None:
-    low, high = encoded.layers
+    low, high = (bytes([0x20 | layer]) + payload[1:] for layer, payload in enumerate(encoded.layers))
     kind = {"content-type": "application/vnd.overtone"}
     for path, body in (("images/token/high", high), ("images", low), ("classify", low + high)):
         reply = await http.post(f"/v1/{path}", content=body, headers=kind)
