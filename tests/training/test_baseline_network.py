@@ -1,5 +1,8 @@
 """The baseline gives the logits of the high network for an image at half the side, at the same cost."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +16,8 @@ from overtone.models import Architecture, ResNetCascade, build, cost, load, read
 from overtone.training.baseline_network import PATCH, SCALE, from_cascade
 
 TINY = Architecture(classes=5, low_width=1 / 16, high_width=1 / 16, stem=8, layers=(1, 1, 1, 1))
+
+LOGS = Path(__file__).parents[2] / "docs" / "runs"
 
 
 @pytest.fixture(scope="module")
@@ -70,14 +75,12 @@ def test_a_resampled_image_gives_nearly_the_logits_of_the_bundled_network(
     assert found.argmax() == expected.argmax()
 
 
-def test_costs_what_our_network_costs_on_average_or_a_little_more() -> None:
+def test_costs_about_what_our_network_costs_on_average() -> None:
     card = read_card("imagenette")
-    share = card.point().exit_share
-    assert share is not None
-    ours = card.cost.low_macs + (1 - share) * (card.cost.macs - card.cost.low_macs)
+    ours = json.loads((LOGS / "evaluate-imagenette.json").read_text("utf-8"))["cascade"]["mean_macs"]
     with torch.device("meta"):
         baseline = from_cascade(build(card.architecture))
-        assert 1 <= cost(baseline, 124).macs / ours < 1.1
+        assert 0.9 < cost(baseline, 124).macs / ours < 1.1
 
 
 def test_is_a_copy(cascade: ResNetCascade) -> None:
