@@ -5,6 +5,8 @@ whose scales its spread multiplies and whose weights its shape moves (as in Pixe
 is rounded to integers; tables are counted with the integers, and the mixture is not needed any more.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -108,6 +110,18 @@ def bits(mixture: Mixture, outputs: tuple[Tensor, Tensor, Tensor], target: Tenso
     return -torch.log2(found)
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Batches are so small that more threads would only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@_one_thread()
 def train(
     seen: Observations,
     centre: Floats,
@@ -118,23 +132,6 @@ def train(
     learn_mixture: bool,
 ) -> ContextNetwork:
     """A network that codes the observations in few bits; qualities of few bits count for more than their share."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # batches are so small that more threads only wait for each other
-    try:
-        return _train(seen, centre, units, mixture, refines, steps, learn_mixture)
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _train(
-    seen: Observations,
-    centre: Floats,
-    units: int,
-    mixture: Mixture,
-    refines: bool,
-    steps: int,
-    learn_mixture: bool,
-) -> ContextNetwork:
     generator = torch.Generator().manual_seed(0)
     torch.manual_seed(0)
     network = ContextNetwork(centre, seen.others.shape[1], units)
