@@ -17,7 +17,6 @@ Band = Literal["low", "high"]
 
 NEST: Final = 3
 MAX_LAYERS: Final = 8
-MAX_FACTOR: Final = NEST**4
 
 
 class Layer(NamedTuple):

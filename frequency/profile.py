@@ -115,10 +115,6 @@ class Profile:
         """float32[C]: the steps of the low channels."""
         return np.array(self.steps[self.index(quality)][: len(self.low)], dtype=np.float32)
 
-    def high_steps(self, quality: int) -> NDArray[np.float32]:
-        """float32[C]: the steps of the high channels."""
-        return np.array(self.steps[self.index(quality)][len(self.low) :], dtype=np.float32)
-
     def channels_of(self, layer: int) -> slice:
         """The numbers, in low + high, of the channels that a layer codes."""
         split = len(self.low)

@@ -54,8 +54,9 @@ def test_the_id_names_every_field() -> None:
 def test_steps_and_tables_are_split_by_band() -> None:
     ramp = tuple(range(1, 25))
     p = replace(PROFILE, steps=(ramp, ramp))
-    assert p.low_steps(1).dtype == p.high_steps(2).dtype == np.float32
-    assert p.low_steps(1).tolist() + p.high_steps(2).tolist() == list(ramp)
+    assert p.low_steps(1).dtype == p.known_steps(2, 2).dtype == np.float32
+    assert p.low_steps(1).tolist() == list(ramp)[: len(p.low)]
+    assert p.known_steps(2, 2).tolist() == list(ramp)
     assert p.blocks == 8
 
 

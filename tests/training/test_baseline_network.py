@@ -1,4 +1,4 @@
-"""The baseline gives the logits of the high network for an image at half the side, at the same cost."""
+"""The baseline gives the logits of the high network for an image at half the side, at about the same cost."""
 
 import json
 from pathlib import Path
