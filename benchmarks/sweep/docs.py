@@ -91,7 +91,7 @@ def tables(study: Study, streamed: Study) -> dict[str, str]:
         ),
         "equal accuracy": _equal(study),
         "policies": table(
-            ("mean latency, bytes up", *FIXED_POLICIES, "auto", "auto to best", "wasted", "saved"),
+            ("mean latency, bytes up", *FIXED_POLICIES, "auto", "auto to best", "wasted", "saved", "unused"),
             map(_policies, study.policies()),
         ),
         "conditions": _conditions(study),
@@ -139,6 +139,7 @@ def _policies(compared: PolicyComparison) -> Sequence[str]:
         f"{compared.auto_to(compared.best) - 1:+.1%}",
         f"{compared.wasted['auto']:,.0f} ms",
         f"{compared.saved('auto'):,.0f} ms",
+        f"{compared.unused['auto']:.0%}",
     )
 
 

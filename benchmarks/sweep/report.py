@@ -11,7 +11,8 @@ from overtone.benchmarks.load.baseline import Baseline
 from overtone.benchmarks.sweep import economy, figures, link_figures
 from overtone.benchmarks.sweep.headline import headlines
 from overtone.benchmarks.sweep.results import ResultFile
-from overtone.benchmarks.sweep.study import KNEE, NEAR, OURS, Study, knee
+from overtone.benchmarks.sweep.study import KNEE, NEAR, OURS, SAMPLE, Study, knee
+from overtone.edge_client.policy import UNASKED
 from overtone.link.profiles import PROFILES
 
 PAGE = "report.html"
@@ -61,6 +62,7 @@ def content(study: Study) -> dict[str, Any]:
         "policies": policies,
         "policy_names": list(names),
         "near": NEAR,
+        "limit": UNASKED + SAMPLE,
         "economies": economies,
         "economy_titles": economy.titles(economies),
         "cell": economy.cell,

@@ -51,7 +51,7 @@ def samples(run: Run) -> list[Sample]:
     point = run.point
     base = LATENCY[point.policy] * (1.0 if point.devices < 4 else 3.0)
     payload = 4000 if point.baseline else 900 + 100 * point.quality
-    more = 300 if point.policy not in ("", "on_demand") else 0
+    more = 120 if point.policy not in ("", "on_demand") else 0
     common = replace(
         SAMPLE,
         payload=payload,

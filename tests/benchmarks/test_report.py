@@ -37,7 +37,7 @@ def test_the_page(file: ResultFile, tmp_path: Path) -> None:
         "Of &lt;tests&gt;",
         "Goal: ×0.35 of the median, reached.",
         "LTE-M: auto answers in 106 ms on average, 3.9% slower than the best, at_once (102 ms).",
-        "Auto wastes 6 ms of link per image and saves 46 ms.",
+        "Auto wastes 3 ms of link per image, 11% of its payload bytes, and saves 46 ms.",
         "Auto is within 5% of the best policy on every link",
         "Up to <strong>2</strong> devices",
         "as the plan states, untested",
@@ -87,18 +87,28 @@ def test_policies_are_compared(file: ResultFile) -> None:
     assert lte_m.fastest == lte_m.best == "at_once"
     assert lte_m.auto_to("at_once") == pytest.approx(106 / 102)
     assert lte_m.saved("auto") == pytest.approx(46)
-    # Four of five images did not need their 300 bytes, which take 8 ms of 300 kbit/s.
-    assert lte_m.wasted["auto"] == pytest.approx(0.8 * 8)
+    # Four of five images did not need their 120 bytes, which take 3.2 ms of 300 kbit/s.
+    assert lte_m.wasted["auto"] == pytest.approx(0.8 * 3.2)
     assert lte_m.met
 
 
 def test_the_best_policy_does_not_waste_more_than_it_saves() -> None:
     latency = {"on_demand": 200.0, "ahead": 180.0, "at_once": 150.0, "auto": 181.0}
     wasted = {"on_demand": 0.0, "ahead": 15.0, "at_once": 90.0, "auto": 15.0}
-    compared = PolicyComparison("nb-iot", latency, dict.fromkeys(latency, 1000.0), wasted)
+    unused = {"on_demand": 0.0, "ahead": 0.1, "at_once": 0.5, "auto": 0.1}
+    compared = PolicyComparison("nb-iot", latency, dict.fromkeys(latency, 1000.0), wasted, unused)
     assert (compared.fastest, compared.best, compared.met) == ("at_once", "ahead", True)
     assert not replace(compared, wasted=wasted | {"auto": 25.0}).met
     assert not replace(compared, latency=latency | {"auto": 210.0}, wasted=wasted | {"auto": 0.0}).met
+
+
+def test_the_best_policy_keeps_to_the_limit_on_unasked_bytes() -> None:
+    latency = {"on_demand": 50.0, "ahead": 40.0, "at_once": 30.0, "auto": 50.0}
+    wasted = dict.fromkeys(latency, 0.0)
+    unused = {"on_demand": 0.0, "ahead": 0.3, "at_once": 0.5, "auto": 0.12}
+    compared = PolicyComparison("wifi", latency, dict.fromkeys(latency, 1000.0), wasted, unused)
+    assert (compared.fastest, compared.best, compared.met) == ("at_once", "on_demand", True)
+    assert not replace(compared, unused=unused | {"auto": 0.2}).met
 
 
 def test_the_knee_is_the_last_fleet_that_keeps_up(file: ResultFile) -> None:
