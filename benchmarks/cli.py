@@ -110,7 +110,7 @@ def bench_bytes(
         Path, typer.Option(help="Folder of results; it also holds what was measured so far.")
     ] = Path("runs/bytes"),
     logged: Annotated[
-        bool, typer.Option("--logged", help="Only update docs/bytes.md and its figures from the log.")
+        bool, typer.Option("--logged", help="Only update docs/bytes.md and its figures from the logs.")
     ] = False,
     slow: Annotated[
         bool, typer.Option("--slow/--fast", help="Try AVIF at its slowest speed too: seconds an image.")
@@ -125,10 +125,10 @@ def bench_bytes(
 
     def action() -> None:
         from overtone.benchmarks.curve.command import Options, run
-        from overtone.benchmarks.curve.report import render_log
+        from overtone.benchmarks.curve.report import render_logs
 
         if logged:
-            for path in render_log():
+            for path in render_logs():
                 print(f"wrote {path}")
         elif data is None:
             raise ValueError("give --data DIR, a folder with train/ and val/, or --logged")

@@ -30,7 +30,7 @@ MACS = {
     "ours_low": "Overtone, answered from low",
     "ours_both": "Overtone, answered from both",
 }
-LOG = "bytes-imagenette.json"
+LOGS = "bytes-*.json"
 
 
 class ReportError(ValueError):
@@ -69,36 +69,52 @@ def show(found: Document, console: Console) -> None:
 
 def markdown(found: Document) -> str:
     """All tables in Markdown, under their titles."""
-    return "\n".join(f"{tables(found)[name].title}\n\n{text}\n" for name, text in page_tables(found).items())
+    return "\n".join(f"{table.title}\n\n{_in_markdown(table)}\n" for table in tables(found).values())
 
 
-def page_tables(found: Document) -> dict[str, str]:
-    """All tables in Markdown, by name."""
-    return {n: training_markdown.table(t.head, t.rows, t.left) for n, t in tables(found).items()}
+def page_tables(found: Document, log: str) -> dict[str, str]:
+    """All tables in Markdown, by the names that they have in docs/bytes.md: the log's, and their own."""
+    return {f"{log} {name}": _in_markdown(table) for name, table in tables(found).items()}
 
 
-def render_log(docs: Path = Path("docs")) -> list[Path]:
-    """Write the tables of docs/bytes.md and its figures again, from the log in docs/runs.
+def _in_markdown(table: Columns) -> str:
+    return training_markdown.table(table.head, table.rows, table.left)
+
+
+def render_logs(docs: Path = Path("docs")) -> list[Path]:
+    """Write the tables of docs/bytes.md and its figures again, from the logs in docs/runs.
 
     Raises:
         ValueError: no log or page, or a damaged log.
     """
-    found, page = read_log(docs), docs / "bytes.md"
-    pages.fill(page, page_tables(found))
-    return [page, *draw_both(found, docs / "images" / "bytes-imagenette.png")]
+    page, written = docs / "bytes.md", []
+    for path in logs(docs):
+        found = read_log(path)
+        pages.fill(page, page_tables(found, path.stem))
+        written += draw_both(found, docs / "images" / f"{path.stem}.png")
+    return [page, *written]
 
 
-def read_log(docs: Path) -> Document:
-    """The document in docs/runs.
+def logs(docs: Path) -> list[Path]:
+    """The logs in docs/runs, one for each checkpoint that was compared.
 
     Raises:
-        ReportError: it is missing or damaged.
+        ReportError: there are none.
     """
-    path = docs / "runs" / LOG
+    found = sorted((docs / "runs").glob(LOGS))
+    if not found:
+        raise ReportError(f"{docs / 'runs' / LOGS}: no such file; --logged is for the project's own folder")
+    return found
+
+
+def read_log(path: Path) -> Document:
+    """A document that was written by the command.
+
+    Raises:
+        ReportError: it is damaged.
+    """
     try:
         found: Document = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise ReportError(f"{path}: no such file; --logged is for the project's own folder") from None
     except ValueError as error:
         raise ReportError(f"{path}: cannot be read ({error})") from None
     return found

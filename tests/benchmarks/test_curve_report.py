@@ -93,17 +93,20 @@ def test_figures_label_every_line_and_every_quality(
 
 def test_a_log_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ReportError, match="no such file"):
-        report.render_log(tmp_path)
+        report.render_logs(tmp_path)
     (tmp_path / "runs").mkdir()
-    (tmp_path / "runs" / report.LOG).write_text("{")
+    (tmp_path / "runs" / "bytes-mine.json").write_text("{")
     with pytest.raises(ReportError, match="cannot be read"):
-        report.render_log(tmp_path)
+        report.render_logs(tmp_path)
 
 
-def test_the_kept_page_has_the_tables_of_its_log() -> None:
+def test_the_kept_page_has_the_tables_of_its_logs() -> None:
     page = DOCS / "bytes.md"
-    filled = pages.filled(page, page_tables(read_log(DOCS)))
-    assert page.read_text("utf-8") == filled, "run overtone bench bytes --logged"
-    for name in ("bytes-imagenette.png", "bytes-imagenette-wire.png"):
-        assert f"(images/{name})" in filled
-        assert (DOCS / "images" / name).is_file()
+    text = page.read_text("utf-8")
+    for log in report.logs(DOCS):
+        assert text == pages.filled(page, page_tables(read_log(log), log.stem)), (
+            "run overtone bench bytes --logged"
+        )
+        for name in (f"{log.stem}.png", f"{log.stem}-wire.png"):
+            assert f"(images/{name})" in text
+            assert (DOCS / "images" / name).is_file()
