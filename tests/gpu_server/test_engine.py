@@ -14,7 +14,7 @@ from overtone.gpu_server.errors import BadRequest, Expired, NetworkFailed, Overl
 from overtone.gpu_server.metrics import Metrics
 from tests.gpu_server.conftest import value
 from tests.gpu_server.fakes import FakeNetwork, known, limits
-from tests.waiting import LATER, until
+from tests.waiting import LATER, until, until_blocking
 
 
 def soon() -> float:
@@ -97,6 +97,18 @@ async def test_batches_have_the_size_that_the_network_wants(rig: Rig) -> None:
     rig.network.gate.set()
     await asyncio.gather(held, *tasks)
     assert [len(marks) for _, marks in rig.network.batches] == [1, 4, 2]
+
+
+async def test_the_network_never_waits_for_the_event_loop(rig: Rig) -> None:
+    held = await rig.busy()
+    tasks = await rig.queued(*range(5))
+    decoded = asyncio.create_task(rig.engine.submit(Stage.HIGH, partial(known, 7), soon()))
+    await asyncio.sleep(0)
+    rig.network.gate.set()
+    # Nothing is awaited here, so the event loop stands still while all these are decoded and run.
+    until_blocking(lambda: len(rig.network.batches) >= 4)
+    await asyncio.gather(held, decoded, *tasks)
+    assert sorted(mark for _, marks in rig.network.batches for mark in marks) == [0, 1, 2, 3, 4, 7, 99]
 
 
 async def test_full_queue_refuses_at_once(rig: Rig) -> None:
