@@ -1,4 +1,4 @@
-"""The batcher: one worker thread that takes images from two queues and runs them through the network."""
+"""The batcher: one worker thread that takes images from its queues and runs them through the network."""
 
 import asyncio
 import logging
@@ -11,17 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overtone.gpu_server.answer import Stage, Timings
-from overtone.gpu_server.errors import NetworkFailed, Stopping, Unavailable
-from overtone.gpu_server.inference import Inference, Network, StageQueue, Ticket
+from overtone.gpu_server.errors import Expired, NetworkFailed, Overloaded, Stopping, Unavailable
+from overtone.gpu_server.inference import Inference, Network, Ticket
 from overtone.gpu_server.metrics import Children, Metrics
-from overtone.gpu_server.moving_average import MovingAverage
+from overtone.gpu_server.queues import Queues, Refusal, Taken
 from overtone.gpu_server.settings import Settings
 from overtone.gpu_server.threads import tell
 
 log = logging.getLogger(__name__)
-
-# High goes first, because the device has already spent its bytes.
-ORDER = (Stage.HIGH, Stage.LOW)
 
 
 @dataclass(slots=True)
@@ -51,10 +48,11 @@ class Batcher:
         on_health: Callable[[], None],
         clock: Callable[[], float],
     ) -> None:
-        self.queues = {Stage.LOW: StageQueue(settings.low_queue), Stage.HIGH: StageQueue(settings.high_queue)}
+        limits = {Stage.LOW: settings.low_queue, Stage.HIGH: settings.high_queue}
         self.failure: str | None = None
         self._network = network
-        self._seconds_per_image = {stage: MovingAverage() for stage in self.queues}
+        self._queues = Queues(limits, lambda waiting: network.batch_size(waiting), settings.standing_delay)
+        self._shed = Children(metrics.shed)
         self._max_wait = settings.max_wait_ms / 1000
         self._probe_interval = settings.probe_interval
         self._on_health = on_health
@@ -88,7 +86,22 @@ class Batcher:
 
     def backlog(self) -> float:
         """Estimated seconds that the network needs for all images that wait, those being decoded included."""
-        return sum(q.depth() * self._seconds_per_image[stage].value for stage, q in self.queues.items())
+        with self._wake:
+            return self._queues.backlog()
+
+    @property
+    def standing(self) -> bool:
+        """Whether images have waited too long for some time."""
+        return self._queues.standing(time.monotonic())
+
+    def depth(self, stage: Stage) -> int:
+        """How many images wait for a stage."""
+        return self._queues.stages[stage].depth()
+
+    def refusal(self, stage: Stage, expires: float, before: float) -> Refusal | None:
+        """Why one more image is refused, if it is; it will be decoded in `before` seconds."""
+        with self._wake:
+            return self._queues.refusal(stage, time.monotonic(), expires, before)
 
     def check(self) -> None:
         """Raise the reason why no image can be run now, if there is one.
@@ -104,7 +117,7 @@ class Batcher:
     def expect(self, ticket: Ticket) -> None:
         """Count an image as waiting while it is decoded."""
         with self._wake:
-            self.queues[ticket.stage].decoding[ticket] = None
+            self._queues.stages[ticket.stage].decoding[ticket] = None
 
     def put(self, ticket: Ticket, *, expected: bool = True) -> None:
         """Queue a decoded image, from any thread; if it was `expected`, it may have been removed meanwhile.
@@ -112,7 +125,7 @@ class Batcher:
         Raises:
             Unavailable: as `check` does.
         """
-        queue = self.queues[ticket.stage]
+        queue = self._queues.stages[ticket.stage]
         with self._wake:
             self.check()  # under the lock, so that nothing is queued after everything was refused
             if expected and ticket not in queue.decoding:
@@ -124,7 +137,7 @@ class Batcher:
     def remove(self, ticket: Ticket) -> None:
         """Forget an image if it still waits."""
         with self._wake:
-            self.queues[ticket.stage].remove(ticket)
+            self._queues.stages[ticket.stage].remove(ticket)
 
     def _work(self) -> None:
         """The worker thread: warm, then run batches; whenever one fails, wait until the network works again."""
@@ -160,7 +173,10 @@ class Batcher:
         """Run batches as long as they succeed; return whether that ended because the batcher was stopped."""
         try:
             while (batch := self._next_batch()) is not None:
-                if not self._run(batch):
+                succeeded = self._run(batch)
+                # Otherwise its images would be held until the next batch is there.
+                del batch
+                if not succeeded:
                     return False
             return True
         except Exception:
@@ -186,7 +202,7 @@ class Batcher:
         try:
             self._network.batch_size(1)
             example = self._network.example()
-            for stage in self.queues:
+            for stage in self._queues.stages:
                 if not np.isfinite(self._network.run(stage, [example])).all():
                     raise ArithmeticError(f"the {stage} network returned values that are not numbers")
         except Exception as error:
@@ -206,24 +222,22 @@ class Batcher:
         """The next images to run, as soon as there are any; None once the batcher is stopped."""
         with self._wake:
             while not self._stop.is_set():
-                if formed := self._form():
-                    self._running = formed.tickets
-                    return formed
+                if taken := self._queues.take(time.monotonic()):  # which is event loop time
+                    if taken.dropped:
+                        tell(self._loop, self._drop, taken)
+                    if taken.batch:
+                        self._running = taken.batch
+                        return _Batch(taken.stage, taken.batch, self._clock())
                 self._wake.wait()
                 if self._max_wait:
                     self._wake.wait_for(self._stop.is_set, self._max_wait)
         return None
 
-    def _form(self) -> _Batch | None:
-        """The oldest images of the first queue in which any are still wanted."""
-        now = time.monotonic()  # which is event loop time
-        for stage in ORDER:
-            queue = self.queues[stage]
-            queue.drop_unwanted(now)
-            if waiting := len(queue.ready):
-                count = max(1, min(waiting, self._network.batch_size(waiting)))
-                return _Batch(stage, queue.pop(count), self._clock())
-        return None
+    def _drop(self, taken: Taken) -> None:
+        for reason, tickets in taken.dropped.items():
+            for ticket in tickets:
+                self._shed[ticket.stage, reason].inc()
+                ticket.fail(too_late() if reason == "late" else overloaded(self.backlog()))
 
     def _run(self, batch: _Batch) -> bool:
         """Run a batch and have its results delivered; return whether any of its images succeeded."""
@@ -235,14 +249,18 @@ class Batcher:
             finite = np.isfinite(rows).all(axis=1)
         except Exception:
             log.exception("a batch of %d failed in the %s network", count, batch.stage)
+            self._finish(batch, None)
             tell(self._loop, _fail, batch.tickets, _network_failed)
             return False
-        finally:
-            self._running = []
         batch.compute = self._clock() - batch.began
-        self._seconds_per_image[batch.stage].add(batch.compute / count)
+        self._finish(batch, batch.compute)
         tell(self._loop, self._deliver, batch, rows, finite)
         return bool(finite.any())
+
+    def _finish(self, batch: _Batch, seconds: float | None) -> None:
+        with self._wake:
+            self._running = []
+            self._queues.finish(batch.stage, len(batch.tickets), seconds)
 
     def _deliver(self, batch: _Batch, rows: NDArray[np.float32], finite: NDArray[np.bool_]) -> None:
         stage, waited = batch.stage, self._queue_seconds[batch.stage,]
@@ -259,8 +277,18 @@ class Batcher:
 
     def _refuse_waiting(self) -> None:
         with self._wake:
-            waiting = [ticket for queue in self.queues.values() for ticket in queue.clear()]
+            waiting = self._queues.clear()
         _fail(waiting, Stopping)
+
+
+def too_late() -> Expired:
+    """The error of an image whose deadline has passed, or will have before it is done."""
+    return Expired("the deadline passed before the answer was there")
+
+
+def overloaded(wait: float) -> Overloaded:
+    """The error of an image that is refused because there are too many; `wait` until that has changed."""
+    return Overloaded("the server is full; try again later", retry_after=min(max(wait, 0.1), 30.0))
 
 
 def _network_failed() -> NetworkFailed:

@@ -34,6 +34,7 @@ class DecodeLane:
     def __init__(
         self, source: Source, threads: int, limit: int, clock: Callable[[], float] = time.perf_counter
     ) -> None:
+        self.source = source
         self._limit = limit
         self._clock = clock
         self._waiting: OrderedDict[Hashable, Callable[[], None]] = OrderedDict()

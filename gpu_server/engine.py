@@ -1,7 +1,8 @@
 """The engine: what every image goes through, from admission over decoding and batching to its result.
 
-A full queue refuses at once. Images whose client has disconnected or whose deadline has passed are dropped before the
-network runs them. An idle network never waits.
+What would not be done by its deadline is refused at once, and so is what finds a queue that is full or has stood for
+some time. Images whose client has disconnected, or that can no longer be done in time, are dropped before the network
+runs them. An idle network never waits.
 """
 
 import asyncio
@@ -11,12 +12,13 @@ from collections.abc import Callable
 from functools import partial
 
 from overtone.gpu_server.answer import Stage
-from overtone.gpu_server.batcher import Batcher
+from overtone.gpu_server.batcher import Batcher, overloaded, too_late
 from overtone.gpu_server.decoding import DecodeLane, Source
-from overtone.gpu_server.errors import Expired, Overloaded, Stopping
+from overtone.gpu_server.errors import Stopping
 from overtone.gpu_server.inference import Inference, Network, Prepare, Ticket
 from overtone.gpu_server.known import Known
 from overtone.gpu_server.metrics import Children, Metrics
+from overtone.gpu_server.queues import ORDER, Refusal
 from overtone.gpu_server.settings import Settings
 from overtone.gpu_server.threads import tell
 
@@ -56,8 +58,8 @@ class Engine:
         self._idle = asyncio.Event()
         self._idle.set()
         self._open = False
-        for stage, queue in self._batcher.queues.items():
-            metrics.queue_depth.labels(stage).set_function(queue.depth)
+        for stage in ORDER:
+            metrics.queue_depth.labels(stage).set_function(partial(self._batcher.depth, stage))
 
     async def start(self) -> None:
         """Warm the network, then accept images."""
@@ -89,7 +91,7 @@ class Engine:
     @property
     def overloaded(self) -> bool:
         """Whether it is better to give the answer so far than to ask for more."""
-        return self.backlog() > self._brownout
+        return self._batcher.standing or self.backlog() > self._brownout
 
     async def submit(
         self, stage: Stage, prepare: Prepare, expires: float, source: Source | None = Source.PAYLOAD
@@ -103,14 +105,14 @@ class Engine:
             source: decides which threads call `prepare`; None if there is nothing to decode.
 
         Raises:
-            Overloaded: a queue is full.
+            Overloaded: a queue is full or stands, or the image would not be done by its deadline.
             Expired: the deadline passed.
             NetworkFailed: the network failed for this image.
             Unavailable: the engine is stopped, or its network fails for every image.
         """
         self._admit(stage, expires, source)
         loop = asyncio.get_running_loop()
-        ticket = Ticket(stage, loop.create_future(), self._clock(), expires)
+        ticket = Ticket(stage, loop.create_future(), self._clock(), loop.time(), expires)
         # One timer instead of a timeout around an await, whose cancellation would cost more.
         timer = loop.call_at(expires, self._expire, ticket)
         self._count(+1)
@@ -131,14 +133,17 @@ class Engine:
         if not self._open:
             raise Stopping
         self._batcher.check()
-        queue = self._batcher.queues[stage]
-        if queue.depth() >= queue.limit or (source is not None and self._lanes[source].full):
-            self._shed[stage, "full"].inc()
-            wait = self.backlog(source or Source.PAYLOAD)
-            raise Overloaded("the server is full; try again later", retry_after=min(max(wait, 0.1), 30.0))
         if expires <= asyncio.get_running_loop().time():
             self._shed[stage, "expired"].inc()
-            raise _too_late()
+            raise too_late()
+        lane = None if source is None else self._lanes[source]
+        if lane is not None and lane.full:
+            refusal: Refusal | None = Refusal("full", self.backlog(lane.source))
+        else:
+            refusal = self._batcher.refusal(stage, expires, lane.backlog() if lane else 0.0)
+        if refusal is not None:
+            self._shed[stage, refusal.reason].inc()
+            raise overloaded(refusal.wait)
 
     def _prepare(self, ticket: Ticket, prepare: Prepare, source: Source | None) -> None:
         if source is None:
@@ -159,7 +164,7 @@ class Engine:
     def _expire(self, ticket: Ticket) -> None:
         if not ticket.future.done():
             self._shed[ticket.stage, "expired"].inc()
-            ticket.fail(_too_late())
+            ticket.fail(too_late())
 
     def _count(self, change: int) -> None:
         self._active += change
@@ -167,7 +172,3 @@ class Engine:
             self._idle.clear()
         else:
             self._idle.set()
-
-
-def _too_late() -> Expired:
-    return Expired("the deadline passed before the answer was there")

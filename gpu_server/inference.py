@@ -48,6 +48,7 @@ class Ticket:
         stage: the network it waits for.
         future: what the request waits for; it belongs to the event loop.
         arrived: when the request came, by the engine's clock.
+        since: when it came, in event loop time.
         expires: event loop time after which nobody wants the result.
         known: the image, once it is decoded.
     """
@@ -55,6 +56,7 @@ class Ticket:
     stage: Stage
     future: asyncio.Future[Inference]
     arrived: float
+    since: float
     expires: float
     known: Known | None = None
 

@@ -1,12 +1,14 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from overtone.gpu_server.answer import Stage
 from overtone.gpu_server.engine import Engine, Inference, Known
@@ -56,11 +58,12 @@ class Rig:
 
 @asynccontextmanager
 async def running(
+    network: FakeNetwork | None = None,
     on_health: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.perf_counter,
     **changes: float,
 ) -> AsyncIterator[Rig]:
-    network, metrics = FakeNetwork(), Metrics()
+    network, metrics = network or FakeNetwork(), Metrics()
     engine = Engine(network, metrics, limits(**changes), on_health=on_health, clock=clock)
     await engine.start()
     yield Rig(engine, network, metrics)
@@ -121,6 +124,32 @@ async def test_full_queue_refuses_at_once(rig: Rig) -> None:
     high = rig.submit(Stage.HIGH)  # the other queue has room
     rig.network.gate.set()
     await asyncio.gather(held, high, *tasks)
+
+
+class Slow(FakeNetwork):
+    """Takes as long for every batch."""
+
+    def run(self, stage: Stage, images: Sequence[Known]) -> NDArray[np.float32]:
+        time.sleep(0.02)
+        return super().run(stage, images)
+
+
+async def test_what_an_overloaded_network_computes_comes_in_time() -> None:
+    async with running(Slow(), low_queue=256) as rig:
+
+        async def ask(mark: int) -> None:
+            expires = asyncio.get_running_loop().time() + 0.2
+            await rig.engine.submit(Stage.LOW, partial(known, mark), expires, source=None)
+
+        tasks: list[asyncio.Task[None]] = []
+        while len(rig.network.batches) < 50:
+            tasks += [asyncio.create_task(ask(len(tasks))) for _ in range(12)]
+            await asyncio.sleep(0.02)  # three times as many as it can do
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        computed = sum(len(marks) for _, marks in rig.network.batches)
+        assert {type(outcome) for outcome in outcomes} <= {type(None), Overloaded, Expired}
+        assert all(outcome.retry_after for outcome in outcomes if isinstance(outcome, Overloaded))
+        assert outcomes.count(None) >= 0.8 * computed
 
 
 async def test_expired_before_admission_is_not_even_prepared(rig: Rig) -> None:
@@ -184,7 +213,7 @@ async def test_while_the_network_fails_everything_is_refused_at_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     changes: list[bool] = []
-    async with running(lambda: changes.append(True), probe_interval=0.01) as rig:
+    async with running(on_health=lambda: changes.append(True), probe_interval=0.01) as rig:
         held = await rig.busy()
         (waiting,) = await rig.queued(1)
         rig.network.failing = float("inf")
