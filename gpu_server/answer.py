@@ -100,7 +100,7 @@ class NeedMore:
 
 def best(probabilities: NDArray[np.float32], labels: tuple[str, ...], count: int) -> tuple[Score, ...]:
     """The `count` most probable classes of float32[K], best first; always at least one."""
-    order = np.argsort(-probabilities, kind="stable")[: max(1, count)]
+    order = [probabilities.argmax()] if count <= 1 else np.argsort(-probabilities, kind="stable")[:count]
     return tuple(Score(int(i), labels[i], float(probabilities[i])) for i in order)
 
 

@@ -1,32 +1,41 @@
-"""The batcher: takes images from two queues and has one worker thread run them through the network."""
+"""The batcher: one worker thread that takes images from its queues and runs them through the network."""
 
 import asyncio
 import logging
+import threading
+import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from overtone.gpu_server.answer import Stage, Timings
-from overtone.gpu_server.errors import NetworkFailed, Stopping, Unavailable
-from overtone.gpu_server.inference import Inference, Network, StageQueue, Ticket
-from overtone.gpu_server.metrics import Metrics
-from overtone.gpu_server.moving_average import MovingAverage
+from overtone.gpu_server.errors import Expired, NetworkFailed, Overloaded, Stopping, Unavailable
+from overtone.gpu_server.inference import Inference, Network, Ticket
+from overtone.gpu_server.metrics import Children, Metrics
+from overtone.gpu_server.queues import Queues, Refusal, Taken
 from overtone.gpu_server.settings import Settings
+from overtone.gpu_server.threads import tell
 
 log = logging.getLogger(__name__)
 
-P = ParamSpec("P")
-T = TypeVar("T")
 
-# High goes first, because the device has already spent its bytes.
-ORDER = (Stage.HIGH, Stage.LOW)
+@dataclass(slots=True)
+class _Batch:
+    """Images that go through the network together; `began` and `compute` are seconds by the engine's clock."""
+
+    stage: Stage
+    tickets: list[Ticket]
+    began: float
+    compute: float = 0.0
 
 
 class Batcher:
     """Forms batches as long as there are images, and tests the network after a batch has failed.
+
+    Batches are formed in the worker thread, so the network never waits for the event loop; the event loop is told
+    the results of a whole batch at once. Queues are changed under the lock of `_wake`, futures in the event loop.
 
     The arguments are those of the `Engine`.
     """
@@ -39,38 +48,60 @@ class Batcher:
         on_health: Callable[[], None],
         clock: Callable[[], float],
     ) -> None:
-        self.queues = {Stage.LOW: StageQueue(settings.low_queue), Stage.HIGH: StageQueue(settings.high_queue)}
+        limits = {Stage.LOW: settings.low_queue, Stage.HIGH: settings.high_queue}
         self.failure: str | None = None
         self._network = network
-        self._metrics = metrics
-        self._seconds_per_image = {stage: MovingAverage() for stage in self.queues}
+        self._queues = Queues(limits, lambda waiting: network.batch_size(waiting), settings.standing_delay)
+        self._shed = Children(metrics.shed)
         self._max_wait = settings.max_wait_ms / 1000
         self._probe_interval = settings.probe_interval
         self._on_health = on_health
         self._clock = clock
-        self._wake = asyncio.Event()
-        self._stopped = False
-        self._supervisor: asyncio.Task[None] | None = None
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="overtone-network")
+        self._compute_seconds = Children(metrics.compute_seconds)
+        self._queue_seconds = Children(metrics.queue_seconds)
+        self._batch_sizes = Children(metrics.batch_size)
+        self._wake = threading.Condition()
+        self._stop = threading.Event()
+        self._running: list[Ticket] = []
+        self._loop: asyncio.AbstractEventLoop
+        self._worker = threading.Thread(target=self._work, name="overtone-network", daemon=True)
 
     async def start(self) -> None:
         """Warm the network, then run batches until stopped."""
-        await self._in_worker(self._network.warm)
-        self._supervisor = asyncio.create_task(self._supervise(), name="overtone-batcher")
-        self._supervisor.add_done_callback(self._on_supervisor_end)
+        self._loop = asyncio.get_running_loop()
+        self._warmed: asyncio.Future[None] = self._loop.create_future()
+        self._worker.start()
+        await self._warmed
 
     async def stop(self) -> None:
         """Refuse what still waits and stop the worker."""
-        self._stopped = True
-        if self._supervisor is not None:
-            self._supervisor.cancel()
-            await asyncio.gather(self._supervisor, return_exceptions=True)
+        self._stop.set()
+        with self._wake:
+            self._wake.notify()
+            running = list(self._running)
+        _fail(running, Stopping)
         self._refuse_waiting()
-        await asyncio.to_thread(self._worker.shutdown)
+        if self._worker.ident is not None:
+            await asyncio.to_thread(self._worker.join)
 
     def backlog(self) -> float:
         """Estimated seconds that the network needs for all images that wait, those being decoded included."""
-        return sum(q.depth() * self._seconds_per_image[stage].value for stage, q in self.queues.items())
+        with self._wake:
+            return self._queues.backlog()
+
+    @property
+    def standing(self) -> bool:
+        """Whether images have waited too long for some time."""
+        return self._queues.standing(time.monotonic())
+
+    def depth(self, stage: Stage) -> int:
+        """How many images wait for a stage."""
+        return self._queues.stages[stage].depth()
+
+    def refusal(self, stage: Stage, expires: float, before: float) -> Refusal | None:
+        """Why one more image is refused, if it is; it will be decoded in `before` seconds."""
+        with self._wake:
+            return self._queues.refusal(stage, time.monotonic(), expires, before)
 
     def check(self) -> None:
         """Raise the reason why no image can be run now, if there is one.
@@ -78,140 +109,186 @@ class Batcher:
         Raises:
             Unavailable: the batcher is stopped, or its network fails.
         """
-        if self._stopped:
+        if self._stop.is_set():
             raise Stopping
         if self.failure is not None:
             raise Unavailable("the network fails; try another server", retry_after=self._probe_interval)
 
-    def put(self, stage: Stage, ticket: Ticket) -> None:
-        """Queue an image; its future gets the result.
+    def expect(self, ticket: Ticket) -> None:
+        """Count an image as waiting while it is decoded."""
+        with self._wake:
+            self._queues.stages[ticket.stage].decoding[ticket] = None
+
+    def put(self, ticket: Ticket, *, expected: bool = True) -> None:
+        """Queue a decoded image, from any thread; if it was `expected`, it may have been removed meanwhile.
 
         Raises:
             Unavailable: as `check` does.
         """
-        self.check()
-        self.queues[stage].ready[ticket] = None
-        self._wake.set()
+        queue = self._queues.stages[ticket.stage]
+        with self._wake:
+            self.check()  # under the lock, so that nothing is queued after everything was refused
+            if expected and ticket not in queue.decoding:
+                return
+            queue.decoding.pop(ticket, None)
+            queue.ready[ticket] = None
+            self._wake.notify()
 
-    def remove(self, stage: Stage, ticket: Ticket) -> None:
+    def remove(self, ticket: Ticket) -> None:
         """Forget an image if it still waits."""
-        self.queues[stage].ready.pop(ticket, None)
+        with self._wake:
+            self._queues.stages[ticket.stage].remove(ticket)
 
-    async def _supervise(self) -> None:
-        """Run the pump. Whenever it ends, test the network, and start the pump again once the test succeeds."""
-        while True:
-            pump = asyncio.create_task(self._pump(), name="overtone-pump")
-            try:
-                await asyncio.wait({pump})
-            finally:
-                pump.cancel()
-                (problem,) = await asyncio.gather(pump, return_exceptions=True)
-            if problem is not None:
-                log.error("the batching loop ended and is started again", exc_info=problem)
-                self._refuse_waiting()
-            await self._recover()
+    def _work(self) -> None:
+        """The worker thread: warm, then run batches; whenever one fails, wait until the network works again."""
+        if not self._warm():
+            return
+        try:
+            while not self._stop.is_set():
+                if not self._run_batches():
+                    self._recover()
+        finally:
+            if not self._stop.is_set():
+                log.critical("no more batches are run; restart the server")
+                tell(self._loop, self._fail_all, "the batching loop has ended")
 
-    def _on_supervisor_end(self, supervisor: asyncio.Task[None]) -> None:
-        if not self._stopped:
-            log.critical("no more batches are run; restart the server: %r", supervisor)
-            self._set_failure("the batching loop has ended")
-            self._refuse_waiting()
+    def _warm(self) -> bool:
+        problem: Exception | None = None
+        try:
+            self._network.warm()
+        except Exception as error:
+            problem = error
+        tell(self._loop, self._end_warming, problem)
+        return problem is None
 
-    async def _recover(self) -> None:
-        """Return as soon as the network works; until then `check` refuses everything."""
-        while (reason := await self._probe()) is not None:
-            if self.failure is None:
+    def _end_warming(self, problem: Exception | None) -> None:
+        if self._warmed.done():  # nobody waits for it any more
+            return
+        if problem is None:
+            self._warmed.set_result(None)
+        else:
+            self._warmed.set_exception(problem)
+
+    def _run_batches(self) -> bool:
+        """Run batches as long as they succeed; return whether that ended because the batcher was stopped."""
+        try:
+            while (batch := self._next_batch()) is not None:
+                succeeded = self._run(batch)
+                # Otherwise its images would be held until the next batch is there.
+                del batch
+                if not succeeded:
+                    return False
+            return True
+        except Exception:
+            log.exception("the batching loop ended and is started again")
+            tell(self._loop, self._refuse_waiting)
+            return False
+
+    def _recover(self) -> None:
+        """Return as soon as the network works, or the batcher stops; until then `check` refuses everything."""
+        refusing = False
+        while not self._stop.is_set() and (reason := self._probe()) is not None:
+            if not refusing:
+                refusing = True
                 log.error("%s; every image is refused until it works again", reason)
-                self._set_failure(reason)
-                self._refuse_waiting()
-            await asyncio.sleep(self._probe_interval)
-        if self.failure is not None:
+                tell(self._loop, self._fail_all, reason)
+            self._stop.wait(self._probe_interval)
+        if refusing:
             log.warning("the network works again")
-            self._set_failure(None)
+            tell(self._loop, self._set_failure, None)
 
-    async def _probe(self) -> str | None:
+    def _probe(self) -> str | None:
         """Run an example through both stages; return what is wrong with the network, None if nothing is."""
         try:
             self._network.batch_size(1)
-            await self._in_worker(self._run_example)
+            example = self._network.example()
+            for stage in self._queues.stages:
+                if not np.isfinite(self._network.run(stage, [example])).all():
+                    raise ArithmeticError(f"the {stage} network returned values that are not numbers")
         except Exception as error:
             log.debug("a probe failed", exc_info=True)
             return f"the network fails ({type(error).__name__})"
         return None
 
-    def _run_example(self) -> None:
-        example = self._network.example()
-        for stage in self.queues:
-            if not np.isfinite(self._network.run(stage, [example])).all():
-                raise ArithmeticError(f"the {stage} network returned values that are not numbers")
+    def _fail_all(self, reason: str) -> None:
+        self._set_failure(reason)
+        self._refuse_waiting()
 
     def _set_failure(self, reason: str | None) -> None:
         self.failure = reason
         self._on_health()
 
-    async def _pump(self) -> None:
-        """Run batch after batch; return when one has failed."""
-        while True:
-            formed = self._next_batch()
-            if formed is not None:
-                if not await self._run(*formed):
-                    return
-                continue
-            self._wake.clear()
-            await self._wake.wait()
-            if self._max_wait:
-                await asyncio.sleep(self._max_wait)
-
-    def _next_batch(self) -> tuple[Stage, list[Ticket]] | None:
-        """The oldest images of the first queue in which any are still wanted."""
-        now = asyncio.get_running_loop().time()
-        for stage in ORDER:
-            queue = self.queues[stage]
-            queue.drop_unwanted(now)
-            if waiting := len(queue.ready):
-                return stage, queue.pop(max(1, min(waiting, self._network.batch_size(waiting))))
+    def _next_batch(self) -> _Batch | None:
+        """The next images to run, as soon as there are any; None once the batcher is stopped."""
+        with self._wake:
+            while not self._stop.is_set():
+                if taken := self._queues.take(time.monotonic()):  # which is event loop time
+                    if taken.dropped:
+                        tell(self._loop, self._drop, taken)
+                    if taken.batch:
+                        self._running = taken.batch
+                        return _Batch(taken.stage, taken.batch, self._clock())
+                self._wake.wait()
+                if self._max_wait:
+                    self._wake.wait_for(self._stop.is_set, self._max_wait)
         return None
 
-    async def _run(self, stage: Stage, batch: list[Ticket]) -> bool:
-        """Run a batch and deliver its results; return whether any of its images succeeded."""
-        began = self._clock()
-        try:
-            rows = await self._in_worker(self._network.run, stage, [ticket.known for ticket in batch])
-            if len(rows) != len(batch):
-                raise ValueError(f"{len(rows)} rows for {len(batch)} images")
-            return self._deliver(stage, batch, rows, began)
-        except asyncio.CancelledError:
-            _fail(batch, Stopping)
-            raise
-        except Exception:
-            log.exception("a batch of %d failed in the %s network", len(batch), stage)
-            _fail(batch, _network_failed)
-            return False
+    def _drop(self, taken: Taken) -> None:
+        for reason, tickets in taken.dropped.items():
+            for ticket in tickets:
+                self._shed[ticket.stage, reason].inc()
+                ticket.fail(too_late() if reason == "late" else overloaded(self.backlog()))
 
-    def _deliver(self, stage: Stage, batch: list[Ticket], rows: NDArray[np.float32], began: float) -> bool:
-        compute = self._clock() - began
-        self._seconds_per_image[stage].add(compute / len(batch))
-        self._metrics.compute_seconds.labels(stage).observe(compute)
-        self._metrics.batch_size.labels(stage).observe(len(batch))
-        finite = [bool(np.isfinite(row).all()) for row in rows]
-        for ticket, row, usable in zip(batch, rows, finite, strict=True):
-            self._metrics.queue_seconds.labels(stage).observe(began - ticket.arrived)
+    def _run(self, batch: _Batch) -> bool:
+        """Run a batch and have its results delivered; return whether any of its images succeeded."""
+        count = len(batch.tickets)
+        try:
+            rows = self._network.run(batch.stage, [ticket.image for ticket in batch.tickets])
+            if len(rows) != count:
+                raise ValueError(f"{len(rows)} rows for {count} images")
+            finite = np.isfinite(rows).all(axis=1)
+        except Exception:
+            log.exception("a batch of %d failed in the %s network", count, batch.stage)
+            self._finish(batch, None)
+            tell(self._loop, _fail, batch.tickets, _network_failed)
+            return False
+        batch.compute = self._clock() - batch.began
+        self._finish(batch, batch.compute)
+        tell(self._loop, self._deliver, batch, rows, finite)
+        return bool(finite.any())
+
+    def _finish(self, batch: _Batch, seconds: float | None) -> None:
+        with self._wake:
+            self._running = []
+            self._queues.finish(batch.stage, len(batch.tickets), seconds)
+
+    def _deliver(self, batch: _Batch, rows: NDArray[np.float32], finite: NDArray[np.bool_]) -> None:
+        stage, waited = batch.stage, self._queue_seconds[batch.stage,]
+        self._compute_seconds[stage,].observe(batch.compute)
+        self._batch_sizes[stage,].observe(len(rows))
+        for ticket, row, usable in zip(batch.tickets, rows, finite.tolist(), strict=True):
+            queued = batch.began - ticket.arrived
+            waited.observe(queued)
             if not usable:
                 log.error("the %s network returned values that are not numbers", stage)
                 ticket.fail(_network_failed())
             elif not ticket.future.done():
-                ticket.future.set_result(
-                    Inference(row, ticket.known, Timings(began - ticket.arrived, compute))
-                )
-        return any(finite)
-
-    async def _in_worker(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._worker, lambda: function(*args, **kwargs))
+                ticket.future.set_result(Inference(row, ticket.image, Timings(queued, batch.compute)))
 
     def _refuse_waiting(self) -> None:
-        for queue in self.queues.values():
-            _fail(queue.clear(), Stopping)
+        with self._wake:
+            waiting = self._queues.clear()
+        _fail(waiting, Stopping)
+
+
+def too_late() -> Expired:
+    """The error of an image whose deadline has passed, or will have before it is done."""
+    return Expired("the deadline passed before the answer was there")
+
+
+def overloaded(wait: float) -> Overloaded:
+    """The error of an image that is refused because there are too many; `wait` until that has changed."""
+    return Overloaded("the server is full; try again later", retry_after=min(max(wait, 0.1), 30.0))
 
 
 def _network_failed() -> NetworkFailed:

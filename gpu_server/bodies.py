@@ -64,16 +64,26 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
     Raises:
         ClientDisconnected: it did.
     """
-    task, gone = asyncio.ensure_future(work), asyncio.ensure_future(_disconnect(request))
+    waiting, left, task = True, False, asyncio.current_task()
+    watcher = asyncio.create_task(_disconnect(request), name="overtone-connection")
+    assert task is not None
+
+    def leave(_: asyncio.Task[None]) -> None:
+        nonlocal left
+        if waiting:
+            left = task.cancel()
+
+    watcher.add_done_callback(leave)
     try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
-        raise errors.ClientDisconnected("the client disconnected")
+        return await work
+    except asyncio.CancelledError:
+        # Somebody else's cancellation goes on, also where the client has disconnected at the same time.
+        if left and task.uncancel() == 0:
+            raise errors.ClientDisconnected("the client disconnected") from None
+        raise
     finally:
-        for future in (task, gone):
-            future.cancel()
-        await asyncio.gather(task, gone, return_exceptions=True)
+        waiting = False
+        watcher.cancel()
 
 
 async def _disconnect(request: Request) -> None:

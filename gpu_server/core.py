@@ -9,7 +9,7 @@ from overtone.gpu_server.answer import Answer, NeedMore, Options, Stage, best, s
 from overtone.gpu_server.description import Description
 from overtone.gpu_server.engine import Engine, Inference
 from overtone.gpu_server.errors import BadRequest, Overloaded
-from overtone.gpu_server.metrics import Metrics
+from overtone.gpu_server.metrics import Children, Metrics
 from overtone.gpu_server.sent import Payloads, Picture, Sent
 from overtone.gpu_server.settings import Settings
 from overtone.models import Card, CardError, OperatingPoint
@@ -34,6 +34,8 @@ class Core:
         self._engine = engine
         self._settings = settings
         self._metrics = metrics
+        self._answers = Children(metrics.answers)
+        self._points: dict[tuple[str, int | None], OperatingPoint] = {}
 
     def check(self, options: Options) -> None:
         """Refuse options that cannot be met, before anything is decoded.
@@ -148,11 +150,14 @@ class Core:
         return self._given(replace(need.so_far, stage=Stage.BROWNOUT, confident=False))
 
     def _given(self, answer: Answer) -> Answer:
-        self._metrics.answers.labels(answer.stage).inc()
+        self._answers[answer.stage,].inc()
         return answer
 
     def _point(self, options: Options, quality: int | None = None) -> OperatingPoint:
-        try:
-            return self.card.point(options.operating_point or None, quality)
-        except CardError as error:
-            raise BadRequest(str(error)) from None
+        key = options.operating_point, quality
+        if key not in self._points:  # there are few, as neither names nor qualities are invented by devices
+            try:
+                self._points[key] = self.card.point(options.operating_point or None, quality)
+            except CardError as error:
+                raise BadRequest(str(error)) from None
+        return self._points[key]

@@ -1,16 +1,13 @@
 """Decoding ahead of the network, in threads of its own for each kind of input."""
 
 import asyncio
+import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
 from enum import StrEnum
-from typing import TypeVar
 
-from overtone.gpu_server.errors import Overloaded, Stopping
 from overtone.gpu_server.moving_average import MovingAverage
-
-T = TypeVar("T")
 
 
 class Source(StrEnum):
@@ -21,10 +18,11 @@ class Source(StrEnum):
 
 
 class DecodeLane:
-    """A few threads and a bounded queue in front of them; use it from one event loop only.
+    """A few threads and a bounded queue in front of them.
 
-    An item that is cancelled while it waits is forgotten at once. One that is cancelled while a thread works on
-    it keeps its place until the thread is done.
+    The event loop puts work in and takes it out again; what the work finds it hands on by itself, from its thread,
+    so that the event loop is not woken for every image. Work that is removed while it waits is forgotten at once.
+    Work that a thread has begun keeps its place until the thread is done.
 
     Args:
         source: what is decoded here.
@@ -36,67 +34,68 @@ class DecodeLane:
     def __init__(
         self, source: Source, threads: int, limit: int, clock: Callable[[], float] = time.perf_counter
     ) -> None:
-        self._threads = threads
+        self.source = source
         self._limit = limit
         self._clock = clock
-        self._depth = 0
+        self._waiting: OrderedDict[Hashable, Callable[[], None]] = OrderedDict()
+        self._busy = 0
         self._stopped = False
-        self._free_threads = asyncio.Semaphore(threads)
-        self._executor = ThreadPoolExecutor(threads, thread_name_prefix=f"overtone-decode-{source}")
+        self._wake = threading.Condition()
         self._seconds_per_item = MovingAverage()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"overtone-decode-{source}-{number}", daemon=True)
+            for number in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def full(self) -> bool:
-        """Whether one more item would be refused."""
-        return self._depth >= self._limit
+        """Whether there is no room for one more item."""
+        return len(self._waiting) + self._busy >= self._limit
 
     def backlog(self) -> float:
         """Estimated seconds until everything that is here now is decoded."""
-        return self._depth * self._seconds_per_item.value / self._threads
+        items = len(self._waiting) + self._busy
+        return items * self._seconds_per_item.value / len(self._threads)
 
-    async def run(self, decode: Callable[[], T]) -> T:
-        """The result of `decode`, which is called in one of the threads.
+    def put(self, key: Hashable, work: Callable[[], None]) -> None:
+        """Have one of the threads call `work`, which must not raise."""
+        with self._wake:
+            self._waiting[key] = work
+            self._wake.notify()
 
-        Raises:
-            Overloaded: the lane is full.
-            Stopping: the lane was stopped before a thread was free.
-        """
-        if self.full:
-            raise Overloaded("too many images wait to be decoded; try again later", retry_after=1.0)
-        self._depth += 1
-        try:
-            await self._free_threads.acquire()
-        except asyncio.CancelledError:
-            self._depth -= 1
-            raise
-        if self._stopped:
-            self._finish([])
-            raise Stopping
-        return await asyncio.wrap_future(self._start(decode))
+    def remove(self, key: Hashable) -> None:
+        """Forget this work if no thread has begun it."""
+        with self._wake:
+            self._waiting.pop(key, None)
 
     async def stop(self) -> None:
-        """Start nothing new, and wait for the threads to finish what they have begun."""
-        self._stopped = True
-        await asyncio.to_thread(self._executor.shutdown)
+        """Wait for the threads to do what is still here, then end them."""
+        with self._wake:
+            self._stopped = True
+            self._wake.notify_all()
+        for thread in self._threads:
+            await asyncio.to_thread(thread.join)
 
-    def _start(self, decode: Callable[[], T]) -> Future[T]:
-        loop = asyncio.get_running_loop()
-        seconds: list[float] = []
-
-        def timed() -> T:
+    def _work(self) -> None:
+        while (work := self._next()) is not None:
             began = self._clock()
-            try:
-                return decode()
-            finally:
-                seconds.append(self._clock() - began)
+            work()
+            # Otherwise the last item would be held until the next one comes.
+            del work
+            self._finish(self._clock() - began)
 
-        future = self._executor.submit(timed)
-        # The caller may be cancelled before the thread is done, so the place is not given back by the caller.
-        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._finish, seconds))
-        return future
+    def _next(self) -> Callable[[], None] | None:
+        with self._wake:
+            while not self._waiting:
+                if self._stopped:
+                    return None
+                self._wake.wait()
+            self._busy += 1
+            return self._waiting.popitem(last=False)[1]
 
-    def _finish(self, seconds: list[float]) -> None:
-        for each in seconds:  # none if it was cancelled before the thread began
-            self._seconds_per_item.add(each)
-        self._depth -= 1
-        self._free_threads.release()
+    def _finish(self, seconds: float) -> None:
+        with self._wake:
+            self._busy -= 1
+            self._seconds_per_item.add(seconds)

@@ -1,22 +1,26 @@
 """The engine: what every image goes through, from admission over decoding and batching to its result.
 
-A full queue refuses at once. Images whose client has disconnected or whose deadline has passed are dropped before the
-network runs them. An idle network never waits.
+What would not be done by its deadline is refused at once, and so is what finds a queue that is full or has stood for
+some time. Images whose client has disconnected, or that can no longer be done in time, are dropped before the network
+runs them. An idle network never waits.
 """
 
 import asyncio
 import contextlib
 import time
 from collections.abc import Callable
+from functools import partial
 
 from overtone.gpu_server.answer import Stage
-from overtone.gpu_server.batcher import Batcher
+from overtone.gpu_server.batcher import Batcher, overloaded, too_late
 from overtone.gpu_server.decoding import DecodeLane, Source
-from overtone.gpu_server.errors import Expired, Overloaded, Stopping
-from overtone.gpu_server.inference import Inference, Network, Prepare, StageQueue, Ticket
+from overtone.gpu_server.errors import Stopping
+from overtone.gpu_server.inference import Inference, Network, Prepare, Ticket
 from overtone.gpu_server.known import Known
-from overtone.gpu_server.metrics import Metrics
+from overtone.gpu_server.metrics import Children, Metrics
+from overtone.gpu_server.queues import ORDER, Refusal
 from overtone.gpu_server.settings import Settings
+from overtone.gpu_server.threads import tell
 
 __all__ = ["Engine", "Inference", "Known", "Network", "Prepare", "Source"]
 
@@ -41,7 +45,7 @@ class Engine:
         on_health: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self._metrics = metrics
+        self._shed = Children(metrics.shed)
         self._brownout = settings.brownout
         self._clock = clock
         self._batcher = Batcher(network, metrics, settings, on_health, clock)
@@ -54,8 +58,8 @@ class Engine:
         self._idle = asyncio.Event()
         self._idle.set()
         self._open = False
-        for stage, queue in self._batcher.queues.items():
-            metrics.queue_depth.labels(stage).set_function(queue.depth)
+        for stage in ORDER:
+            metrics.queue_depth.labels(stage).set_function(partial(self._batcher.depth, stage))
 
     async def start(self) -> None:
         """Warm the network, then accept images."""
@@ -87,7 +91,7 @@ class Engine:
     @property
     def overloaded(self) -> bool:
         """Whether it is better to give the answer so far than to ask for more."""
-        return self.backlog() > self._brownout
+        return self._batcher.standing or self.backlog() > self._brownout
 
     async def submit(
         self, stage: Stage, prepare: Prepare, expires: float, source: Source | None = Source.PAYLOAD
@@ -101,54 +105,66 @@ class Engine:
             source: decides which threads call `prepare`; None if there is nothing to decode.
 
         Raises:
-            Overloaded: a queue is full.
+            Overloaded: a queue is full or stands, or the image would not be done by its deadline.
             Expired: the deadline passed.
             NetworkFailed: the network failed for this image.
             Unavailable: the engine is stopped, or its network fails for every image.
         """
-        queue = self._admit(stage, expires, source)
-        arrived = self._clock()
-        ticket: Ticket | None = None
+        self._admit(stage, expires, source)
+        loop = asyncio.get_running_loop()
+        ticket = Ticket(stage, loop.create_future(), self._clock(), loop.time(), expires)
+        # One timer instead of a timeout around an await, whose cancellation would cost more.
+        timer = loop.call_at(expires, self._expire, ticket)
         self._count(+1)
         try:
-            async with asyncio.timeout_at(expires):
-                known = await self._decode(queue, prepare, source)
-                ticket = Ticket(asyncio.get_running_loop().create_future(), arrived, expires, known)
-                self._batcher.put(stage, ticket)
-                return await ticket.future
-        except TimeoutError:
-            self._metrics.shed.labels(stage, "expired").inc()
-            raise _too_late() from None
+            self._prepare(ticket, prepare, source)
+            return await ticket.future
         except asyncio.CancelledError:
-            self._metrics.shed.labels(stage, "departed").inc()
+            self._shed[stage, "departed"].inc()
             raise
         finally:
-            if ticket is not None:
-                self._batcher.remove(stage, ticket)
+            timer.cancel()
+            if source is not None:
+                self._lanes[source].remove(ticket)
+            self._batcher.remove(ticket)
             self._count(-1)
 
-    def _admit(self, stage: Stage, expires: float, source: Source | None) -> StageQueue:
+    def _admit(self, stage: Stage, expires: float, source: Source | None) -> None:
         if not self._open:
             raise Stopping
         self._batcher.check()
-        queue = self._batcher.queues[stage]
-        if queue.depth() >= queue.limit or (source is not None and self._lanes[source].full):
-            self._metrics.shed.labels(stage, "full").inc()
-            wait = self.backlog(source or Source.PAYLOAD)
-            raise Overloaded("the server is full; try again later", retry_after=min(max(wait, 0.1), 30.0))
         if expires <= asyncio.get_running_loop().time():
-            self._metrics.shed.labels(stage, "expired").inc()
-            raise _too_late()
-        return queue
+            self._shed[stage, "expired"].inc()
+            raise too_late()
+        lane = None if source is None else self._lanes[source]
+        if lane is not None and lane.full:
+            refusal: Refusal | None = Refusal("full", self.backlog(lane.source))
+        else:
+            refusal = self._batcher.refusal(stage, expires, lane.backlog() if lane else 0.0)
+        if refusal is not None:
+            self._shed[stage, refusal.reason].inc()
+            raise overloaded(refusal.wait)
 
-    async def _decode(self, queue: StageQueue, prepare: Prepare, source: Source | None) -> Known:
+    def _prepare(self, ticket: Ticket, prepare: Prepare, source: Source | None) -> None:
         if source is None:
-            return prepare()
-        queue.decoding += 1
+            ticket.known = prepare()
+            self._batcher.put(ticket, expected=False)
+        else:
+            self._batcher.expect(ticket)
+            self._lanes[source].put(ticket, partial(self._decode, ticket, prepare))
+
+    def _decode(self, ticket: Ticket, prepare: Prepare) -> None:
+        """In a thread of a lane: decode an image and hand it to the batcher."""
         try:
-            return await self._lanes[source].run(prepare)
-        finally:
-            queue.decoding -= 1
+            ticket.known = prepare()
+            self._batcher.put(ticket)
+        except Exception as error:
+            tell(ticket.future.get_loop(), ticket.fail, error)
+
+    def _expire(self, ticket: Ticket) -> None:
+        if not ticket.future.done():
+            self._shed[ticket.stage, "expired"].inc()
+            ticket.fail(too_late())
 
     def _count(self, change: int) -> None:
         self._active += change
@@ -156,7 +172,3 @@ class Engine:
             self._idle.clear()
         else:
             self._idle.set()
-
-
-def _too_late() -> Expired:
-    return Expired("the deadline passed before the answer was there")

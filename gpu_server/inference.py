@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -42,19 +42,29 @@ class Inference:
 
 @dataclass(eq=False, slots=True)
 class Ticket:
-    """One decoded image that waits for the network.
+    """One image that waits for the network.
 
     Attributes:
-        future: what the request waits for.
+        stage: the network it waits for.
+        future: what the request waits for; it belongs to the event loop.
         arrived: when the request came, by the engine's clock.
+        since: when it came, in event loop time.
         expires: event loop time after which nobody wants the result.
-        known: the image.
+        known: the image, once it is decoded.
     """
 
+    stage: Stage
     future: asyncio.Future[Inference]
     arrived: float
+    since: float
     expires: float
-    known: Known
+    known: Known | None = None
+
+    @property
+    def image(self) -> Known:
+        """The image, which has been decoded."""
+        assert self.known is not None
+        return self.known
 
     def fail(self, error: Exception) -> None:
         """Raise the error in the request. A cancellation would look as if the client had disconnected."""
@@ -64,15 +74,20 @@ class Ticket:
 
 @dataclass(slots=True)
 class StageQueue:
-    """The images that wait for one stage: `decoding` of them are not decoded yet, the others are ready."""
+    """The images that wait for one stage, oldest first: some are not decoded yet, the others are ready."""
 
     limit: int
-    decoding: int = 0
+    decoding: dict[Ticket, None] = field(default_factory=dict)
     ready: OrderedDict[Ticket, None] = field(default_factory=OrderedDict)
 
     def depth(self) -> int:
         """How many images wait."""
-        return self.decoding + len(self.ready)
+        return len(self.decoding) + len(self.ready)
+
+    def remove(self, ticket: Ticket) -> None:
+        """Forget an image if it waits."""
+        self.decoding.pop(ticket, None)
+        self.ready.pop(ticket, None)
 
     def drop_unwanted(self, now: float) -> None:
         """Forget images whose request has ended or expired; the request itself ends by its own timeout."""
@@ -83,7 +98,7 @@ class StageQueue:
         """Take out the oldest images."""
         return [self.ready.popitem(last=False)[0] for _ in range(count)]
 
-    def clear(self) -> Iterable[Ticket]:
+    def clear(self) -> list[Ticket]:
         """Take out everything that is ready."""
         tickets = list(self.ready)
         self.ready.clear()

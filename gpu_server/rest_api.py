@@ -5,10 +5,11 @@ import contextlib
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Query, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
@@ -28,11 +29,18 @@ IMAGES = frozenset({"image/jpeg", "image/png", "image/webp"})
 # Sent by clients that name no type of their own; then the first bytes decide.
 ANY = frozenset({"", "application/octet-stream", "application/x-www-form-urlencoded", "*/*"})
 FACE = "rest"
+DEFAULT_OPTIONS = Options()
 
 
-async def options(operating_point: str = "", top: Annotated[int, Query(ge=1)] = 1) -> Options:
-    """Query parameters of every route that answers."""
-    return Options(operating_point, top)
+async def options(request: Request) -> Options:
+    """Query parameters of every route that answers; FastAPI would take longer to find that there are none."""
+    if not request.scope["query_string"]:
+        return DEFAULT_OPTIONS
+    try:
+        given = schemas.Options.model_validate(dict(request.query_params))
+    except ValidationError as error:
+        raise RequestValidationError(error.errors()) from None
+    return Options(given.operating_point, given.top)
 
 
 RequestOptions = Annotated[Options, Depends(options)]
@@ -224,13 +232,15 @@ def _need_more(service: Service, token: str, need: NeedMore) -> Response:
 
 
 def _answer(core: Core, answer: Answer) -> Response:
-    return JSONResponse(schemas.answer(answer, core.card.name).model_dump())
+    return Response(schemas.answer(answer, core.card.name).model_dump_json(), media_type="application/json")
 
 
 def _binary(*kinds: str) -> dict[str, Any]:
-    """For the documentation: a body of bytes, of one of these types."""
+    """For the documentation: options, and a body of bytes, of one of these types."""
     content = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in kinds}
-    return {"requestBody": {"required": True, "content": content}}
+    fields = schemas.Options.model_json_schema()["properties"]
+    parameters = [{"name": name, "in": "query", "required": False, "schema": fields[name]} for name in fields]
+    return {"parameters": parameters, "requestBody": {"required": True, "content": content}}
 
 
 async def _service_error(request: Request, error: Exception) -> Response:

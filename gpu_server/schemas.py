@@ -1,8 +1,15 @@
 """JSON bodies of the REST API. Their fields are a contract."""
 
-from pydantic import BaseModel
+from pydantic import BaseModel, PositiveInt
 
 from overtone.gpu_server import answer as core
+
+
+class Options(BaseModel):
+    """Query parameters of every route that answers."""
+
+    operating_point: str = ""
+    top: PositiveInt = 1
 
 
 class SoFar(BaseModel):

@@ -15,7 +15,7 @@ from overtone.gpu_server.answer import NeedMore
 from overtone.gpu_server.budget import Budget
 from overtone.gpu_server.core import Core
 from overtone.gpu_server.engine import Engine
-from overtone.gpu_server.metrics import Metrics
+from overtone.gpu_server.metrics import Children, Metrics
 from overtone.gpu_server.network import open_network
 from overtone.gpu_server.settings import Settings
 from overtone.gpu_server.state import Store
@@ -46,6 +46,8 @@ class Service:
         self.settings = settings
         self.metrics = Metrics()
         self.store = Store(settings.state_bytes, settings.state_ttl, self.metrics)
+        self._requests = Children(self.metrics.requests)
+        self._request_seconds = Children(self.metrics.request_seconds)
         self.body_budget = Budget(settings.body_bytes)
         self._phase = Phase.LOADING
         self._watchers: list[Callable[[], None]] = []
@@ -191,8 +193,8 @@ class Service:
             raise errors.ServiceError("something went wrong in the server; it has been logged") from error
         finally:
             self._count(-1)
-            self.metrics.requests.labels(face, code).inc()
-            self.metrics.request_seconds.labels(face).observe(time.perf_counter() - began)
+            self._requests[face, code].inc()
+            self._request_seconds[face,].observe(time.perf_counter() - began)
 
     @property
     def _failure(self) -> str | None:

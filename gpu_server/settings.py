@@ -57,9 +57,14 @@ class Settings(BaseSettings):
     low_queue: PositiveInt = 256
     high_queue: PositiveInt = 256
     deadline: PositiveFloat = Field(default=10.0, description="limit for one stage, its queue included")
+    standing_delay: NonNegativeFloat = Field(
+        default=0.2,
+        description="for which images may wait in a queue that does not empty: after a quarter of a second of that "
+        "no more layers are asked for, after half a second images are refused; 0 leaves it to deadlines and queues",
+    )
     brownout: NonNegativeFloat = Field(
         default=1.0,
-        description="backlog above which the server gives the answer so far and asks for no more layers",
+        description="backlog above which the server gives the answer so far and asks for no more layers at once",
     )
     probe_interval: PositiveFloat = Field(
         default=1.0, description="between tests of a network that fails; the server is not ready meanwhile"

@@ -1,6 +1,7 @@
 """Waiting for what other tasks do."""
 
 import asyncio
+import time
 from collections.abc import Callable
 
 # Seconds for anything that should take a moment: the machine may be busy, and no test is about speed.
@@ -11,3 +12,11 @@ async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(LATER):
         while not condition():
             await asyncio.sleep(0.001)
+
+
+def until_blocking(condition: Callable[[], object]) -> None:
+    """Wait for other threads while the event loop stands still."""
+    limit = time.monotonic() + LATER
+    while not condition():
+        assert time.monotonic() < limit
+        time.sleep(0.001)

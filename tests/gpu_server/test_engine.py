@@ -1,12 +1,14 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from overtone.gpu_server.answer import Stage
 from overtone.gpu_server.engine import Engine, Inference, Known
@@ -14,7 +16,7 @@ from overtone.gpu_server.errors import BadRequest, Expired, NetworkFailed, Overl
 from overtone.gpu_server.metrics import Metrics
 from tests.gpu_server.conftest import value
 from tests.gpu_server.fakes import FakeNetwork, known, limits
-from tests.waiting import LATER, until
+from tests.waiting import LATER, until, until_blocking
 
 
 def soon() -> float:
@@ -56,11 +58,12 @@ class Rig:
 
 @asynccontextmanager
 async def running(
+    network: FakeNetwork | None = None,
     on_health: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.perf_counter,
     **changes: float,
 ) -> AsyncIterator[Rig]:
-    network, metrics = FakeNetwork(), Metrics()
+    network, metrics = network or FakeNetwork(), Metrics()
     engine = Engine(network, metrics, limits(**changes), on_health=on_health, clock=clock)
     await engine.start()
     yield Rig(engine, network, metrics)
@@ -99,6 +102,18 @@ async def test_batches_have_the_size_that_the_network_wants(rig: Rig) -> None:
     assert [len(marks) for _, marks in rig.network.batches] == [1, 4, 2]
 
 
+async def test_the_network_never_waits_for_the_event_loop(rig: Rig) -> None:
+    held = await rig.busy()
+    tasks = await rig.queued(*range(5))
+    decoded = asyncio.create_task(rig.engine.submit(Stage.HIGH, partial(known, 7), soon()))
+    await asyncio.sleep(0)
+    rig.network.gate.set()
+    # Nothing is awaited here, so the event loop stands still while all these are decoded and run.
+    until_blocking(lambda: len(rig.network.batches) >= 4)
+    await asyncio.gather(held, decoded, *tasks)
+    assert sorted(mark for _, marks in rig.network.batches for mark in marks) == [0, 1, 2, 3, 4, 7, 99]
+
+
 async def test_full_queue_refuses_at_once(rig: Rig) -> None:
     held = await rig.busy()
     tasks = await rig.queued(*range(6))
@@ -109,6 +124,32 @@ async def test_full_queue_refuses_at_once(rig: Rig) -> None:
     high = rig.submit(Stage.HIGH)  # the other queue has room
     rig.network.gate.set()
     await asyncio.gather(held, high, *tasks)
+
+
+class Slow(FakeNetwork):
+    """Takes as long for every batch."""
+
+    def run(self, stage: Stage, images: Sequence[Known]) -> NDArray[np.float32]:
+        time.sleep(0.02)
+        return super().run(stage, images)
+
+
+async def test_what_an_overloaded_network_computes_comes_in_time() -> None:
+    async with running(Slow(), low_queue=256) as rig:
+
+        async def ask(mark: int) -> None:
+            expires = asyncio.get_running_loop().time() + 0.2
+            await rig.engine.submit(Stage.LOW, partial(known, mark), expires, source=None)
+
+        tasks: list[asyncio.Task[None]] = []
+        while len(rig.network.batches) < 50:
+            tasks += [asyncio.create_task(ask(len(tasks))) for _ in range(12)]
+            await asyncio.sleep(0.02)  # three times as many as it can do
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        computed = sum(len(marks) for _, marks in rig.network.batches)
+        assert {type(outcome) for outcome in outcomes} <= {type(None), Overloaded, Expired}
+        assert all(outcome.retry_after for outcome in outcomes if isinstance(outcome, Overloaded))
+        assert outcomes.count(None) >= 0.8 * computed
 
 
 async def test_expired_before_admission_is_not_even_prepared(rig: Rig) -> None:
@@ -172,7 +213,7 @@ async def test_while_the_network_fails_everything_is_refused_at_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     changes: list[bool] = []
-    async with running(lambda: changes.append(True), probe_interval=0.01) as rig:
+    async with running(on_health=lambda: changes.append(True), probe_interval=0.01) as rig:
         held = await rig.busy()
         (waiting,) = await rig.queued(1)
         rig.network.failing = float("inf")
