@@ -16,7 +16,7 @@ from overtone.edge_client.iteration import iterate
 from overtone.edge_client.plan import Policy
 from overtone.edge_client.policy import PlanSelector
 from overtone.edge_client.profile_cache import ProfileCache
-from overtone.edge_client.retry import MAX_ATTEMPTS, pause, within
+from overtone.edge_client.retry import Retries, within
 from overtone.edge_client.transport import ClientConfig, Labels, RawAnswer, Transport, Upload
 from overtone.frequency import Encoded, Profile, Source, encode_further
 
@@ -251,7 +251,7 @@ class AsyncClient:
 
     async def _classify(self, image: Source | EncodedImage, start: float, limit: float) -> Answer:
         profile, coded, upload = await self._encode(image, limit)
-        renewed, attempts = False, MAX_ATTEMPTS
+        renewed, retries = False, Retries(start + limit)
         while True:
             try:
                 raw = await self._open.classify(upload)
@@ -266,8 +266,9 @@ class AsyncClient:
                 profile, coded, upload = await self._encode(image, limit)
                 upload.bytes_sent = sent
             except (errors.Refused, errors.Unavailable) as error:
-                attempts -= 1
-                await pause(error, start + limit, attempts)
+                if self._transport is None:  # the client was closed
+                    raise
+                await retries.pause(error)
         total = asyncio.get_running_loop().time() - start
         if raw.observation is not None:
             self.plan_selector.observe(raw.observation)
@@ -295,15 +296,17 @@ class AsyncClient:
         return profile, image, upload
 
     async def _first_profile(self) -> Profile:
-        """The profile; a server that says it is starting is asked again as long as there is time."""
-        deadline = asyncio.get_running_loop().time() + self._config.timeout
+        """The profile; unless nothing is there, the server is asked again as long as there is time."""
+        retries = Retries(asyncio.get_running_loop().time() + self._config.timeout)
         while True:
             try:
                 return await self._open.profile(self._profiles)
             except errors.BadPayload as error:  # there is nothing yet that could be damaged
                 raise errors.UsageError(error.what) from error
+            except errors.Unreachable:  # nobody wants to wait long because of a wrong address
+                raise
             except errors.Unavailable as error:
-                await pause(error, deadline, attempts=1)
+                await retries.pause(error)
 
     async def _renew(self, stale: Profile) -> None:
         """Fetch the profile again, once for all images whose profile turned out to be wrong."""

@@ -163,7 +163,8 @@ class GrpcTransport:
                 self.credits = self._session.credits
                 return self._session
         what = f"no session with {self._config.address}: {problem.what}"
-        raise errors.Unavailable(what, problem.retry_after) from problem
+        kind = errors.Unreachable if isinstance(problem, errors.Unreachable) else errors.Unavailable
+        raise kind(what, problem.retry_after) from problem
 
     async def _open_session(self) -> Session:
         pacer, channel = ChunkPacer(self._selector), self._channel

@@ -40,8 +40,10 @@ CODES = {
     429: "RESOURCE_EXHAUSTED",
     502: "UNAVAILABLE",
     503: "UNAVAILABLE",
-    504: "DEADLINE_EXCEEDED",
+    504: "UNAVAILABLE",
 }
+# Those that come from a proxy without a server, or from a server that is not ready.
+AWAY = frozenset({502, 503, 504})
 # Statuses that say that the server no longer has the layers that came before.
 LOST = frozenset({404, 410})
 
@@ -59,6 +61,7 @@ class RestTransport:
         if config.operating_point:
             options["operating_point"] = config.operating_point
         self._options = options
+        self._doubtful = False  # whether the last image found no server
         try:
             self._http = httpx.AsyncClient(
                 base_url=str(config.address),
@@ -103,14 +106,24 @@ class RestTransport:
 
     async def classify(self, upload: Upload) -> RawAnswer:
         """Send an image; if the connection is lost, send all layers once more, together."""
+        try:
+            answer = await self._attempt(upload)
+        except errors.Unavailable:
+            self._doubtful = True
+            raise
+        self._doubtful = False
+        return answer
+
+    async def _attempt(self, upload: Upload) -> RawAnswer:
         conversation = _Conversation(upload, self._link)
         try:
+            if self._doubtful:
+                await self._probe()
             return await self._converse(conversation)
         except httpx.TransportError:
             pass
         try:
-            # Payloads are expensive and sent at most twice, so a few bytes find out first whether a server is there.
-            await self._get("/livez", {}, PAUSES)
+            await self._probe()
             return await self._again(conversation, len(upload.encoded.layers))
         except httpx.TransportError as error:
             raise errors.ConnectionLost(
@@ -145,6 +158,16 @@ class RestTransport:
             await conversation.upload.need(count)
             response = await self._post(CLASSIFY, conversation.upload, conversation.first(count))
         return _raw_answer(response, count)
+
+    async def _probe(self) -> None:
+        """Find out with a few bytes whether a server is there, because payloads are expensive.
+
+        Raises:
+            Unavailable: none is, or it is not ready.
+        """
+        response = await self._get("/readyz", {}, PAUSES)
+        if response.status_code in AWAY:
+            raise failure(response)
 
     @property
     def _open(self) -> httpx.AsyncClient:
@@ -184,7 +207,9 @@ class RestTransport:
                 return await self._open.get(path, headers=sent, params=params)
             except httpx.TransportError as error:
                 problem = error
-        raise errors.Unavailable(f"{self._config.address} cannot be reached ({problem!r})") from problem
+        # A connection that broke was there, so something is at the address.
+        kind = errors.Unreachable if isinstance(problem, httpx.ConnectError) else errors.Unavailable
+        raise kind(f"{self._config.address} cannot be reached ({problem!r})") from problem
 
 
 def failure(response: httpx.Response) -> errors.OvertoneError:

@@ -9,7 +9,14 @@ import grpc
 
 from overtone.edge_client.answer import Score
 from overtone.edge_client.chunk_pacing import ChunkPacer
-from overtone.edge_client.errors import ConnectionLost, OvertoneError, ProtocolError, Unavailable, from_code
+from overtone.edge_client.errors import (
+    ConnectionLost,
+    OvertoneError,
+    ProtocolError,
+    Unavailable,
+    Unreachable,
+    from_code,
+)
 from overtone.edge_client.exchange import Exchange
 from overtone.edge_client.liveness import Liveness
 from overtone.edge_client.outbox import Outbox
@@ -20,6 +27,10 @@ from overtone.protos import overtone_pb2 as pb
 STAGES: dict[int, Any] = {pb.STAGE_LOW: "low", pb.STAGE_HIGH: "high", pb.STAGE_BROWNOUT: "brownout"}
 # Statuses of a stream that say nothing about an image, only that the connection to the server broke.
 BROKEN = frozenset({"UNAVAILABLE", "UNKNOWN", "CANCELLED", "INTERNAL", "ABORTED", "DEADLINE_EXCEEDED"})
+
+# How gRPC's messages begin where there was no connection at all.
+NO_CONNECTION = "failed to connect to all addresses; last error: "
+NO_ADDRESS = "DNS resolution failed"
 
 Metadata = tuple[tuple[str, str], ...]
 
@@ -287,9 +298,12 @@ def raises_connection_lost() -> Iterator[None]:
 def from_rpc(error: grpc.aio.AioRpcError) -> OvertoneError:
     """The error for a call or a stream that failed, with the pause that the server asks for (gRFC A6)."""
     name = error.code().name
-    details = (error.details() or "").removeprefix("failed to connect to all addresses; last error: ")
+    told = error.details() or ""
+    details = told.removeprefix(NO_CONNECTION)
     pause = dict(error.trailing_metadata() or ()).get("grpc-retry-pushback-ms", "")
     retry_after = int(pause) / 1e3 if isinstance(pause, str) and pause.isdecimal() else None
+    if details != told or told.startswith(NO_ADDRESS):
+        return Unreachable(details)
     if name in BROKEN:
         return ConnectionLost(f"the connection broke ({name}: {details})", retry_after)
     return from_code(name, details, retry_after)

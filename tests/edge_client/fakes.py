@@ -310,6 +310,8 @@ class FakeRest:
         tag = {"etag": f'"{self.profile.id.hex()}"'}
         if request.path == "/v1/model":
             return Response(200, CARD)
+        if request.path == "/readyz":
+            return Response(200, "ready")
         if request.path == "/v1/labels":
             return Response(200, {"labels": self.profile.labels, "classes": CARD["classes"]})
         if request.path != "/v1/profile":
