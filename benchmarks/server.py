@@ -65,7 +65,5 @@ async def inspect(addresses: dict[str, str], token: str | None = None, cache: Pa
     """
     address = f"grpc://{addresses['grpc']}"
     async with AsyncClient(address, token=token, cache=cache, timeout=CONNECT_SECONDS) as client:
-        profile, card = client.profile, await client.card()
-    return Server(
-        addresses, str(card.get("name", address)), profile, class_names(profile.labels, card["classes"])
-    )
+        profile, known = await client.whole_profile(), await client.labels()
+    return Server(addresses, profile.name, profile, class_names(known.labels, known.folders))

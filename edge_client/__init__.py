@@ -27,6 +27,7 @@ from overtone.edge_client.errors import (
 from overtone.edge_client.plan import Plan, Policy
 from overtone.edge_client.stage import Stage
 from overtone.edge_client.sync import Client
+from overtone.edge_client.transport import Labels
 
 __all__ = [
     "Address",
@@ -38,6 +39,7 @@ __all__ = [
     "ConnectionLost",
     "DeadlineExceeded",
     "EncodedImage",
+    "Labels",
     "OvertoneError",
     "Plan",
     "Policy",

@@ -90,16 +90,14 @@ async def _classify(client: AsyncClient, files: Sequence[Path], lines: Lines | N
 
 
 async def _names(client: AsyncClient, files: Iterable[Path]) -> dict[str, str]:
-    """The label for the name of a folder; the card is fetched only if a folder is not named after a label."""
-    labels = client.profile.labels
-    names = class_names(labels)
-    if all(path.absolute().parent.name in names for path in files):
-        return names
+    """The label for the name of a folder; labels are fetched only for several folders, which may be classes."""
+    if len({path.absolute().parent for path in files}) < 2:
+        return {}
     try:
-        folders = (await client.card()).get("classes", ())
+        known = await client.labels()
     except OvertoneError:
-        folders = ()
-    return class_names(labels, folders if len(folders) == len(labels) else ())
+        return {}
+    return class_names(known.labels, known.folders)
 
 
 def _row(result: Result, size: int, names: dict[str, str]) -> Row:

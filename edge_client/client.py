@@ -4,20 +4,21 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, TypedDict
 
 from overtone.edge_client import errors
 from overtone.edge_client.address import Address, Tls
-from overtone.edge_client.answer import Answer, Result, Score, Timings
+from overtone.edge_client.answer import Answer, Result, Timings
 from overtone.edge_client.encoding import EncodedImage, encode_image
 from overtone.edge_client.iteration import iterate
 from overtone.edge_client.plan import Policy
-from overtone.edge_client.policy import PlanSelector, exit_share
+from overtone.edge_client.policy import PlanSelector
 from overtone.edge_client.profile_cache import ProfileCache
-from overtone.edge_client.retry import MAX_ATTEMPTS, pause, within
-from overtone.edge_client.transport import ClientConfig, RawAnswer, Transport, Upload
-from overtone.frequency import Profile, Source
+from overtone.edge_client.retry import Retries, within
+from overtone.edge_client.transport import ClientConfig, Labels, RawAnswer, Transport, Upload
+from overtone.frequency import Encoded, Profile, Source, encode_further
 
 # Enough to hide a link's round trip and the time of encoding. More would only queue on the link, and every image
 # would be late.
@@ -58,6 +59,9 @@ class AsyncClient:
         timeout: seconds for one image, from `classify` to its answer, with encoding and retries.
         cache: a folder to keep profiles in, so that connecting again costs fewer bytes.
 
+    What is fetched of a profile is for one quality. With `auto` and `on_demand` it is for the first layer at first, and
+    for others when the server asks for them for the first time; `fetch_tables` fetches them at once.
+
     Attributes:
         plan_selector: selects when layers are sent, and has estimates of the link.
 
@@ -90,18 +94,22 @@ class AsyncClient:
         if token is not None and not (token.isascii() and token.isprintable() and " " not in token and token):
             raise errors.UsageError("a token must be printable ASCII without spaces, and not empty")
         self.plan_selector = PlanSelector(policy, can_stop=parsed.is_grpc)
-        self._config = ClientConfig(parsed, token, tls, operating_point, top, timeout)
+        layers = 1 if policy in ("auto", "on_demand") else 0
+        self._config = ClientConfig(parsed, token, tls, operating_point, top, timeout, quality, layers)
         self._quality = quality
-        self._profiles = ProfileCache(cache)
+        self._profiles = ProfileCache(cache, quality)
         self._profile: Profile | None = None
         self._transport: Transport | None = None
         self._renewing = asyncio.Lock()
+        self._growing: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         self._transport = _transport(self._config, self.plan_selector)
         try:
             async with within(self._config.timeout, f"{self._config.address} sent no profile"):
                 await self._use(await self._first_profile())
+                if not self._config.layers:
+                    await self.fetch_tables()
         except BaseException:
             await self._transport.close()
             raise
@@ -109,12 +117,14 @@ class AsyncClient:
 
     async def __aexit__(self, *_: object) -> None:
         transport, self._transport = self._transport, None
+        if self._growing is not None:
+            self._growing.cancel()
         if transport is not None:
             await transport.close()
 
     @property
     def profile(self) -> Profile:
-        """The profile for which the server wants images to be encoded.
+        """The profile for which the server wants images to be encoded, or as much of it as has been fetched.
 
         Raises:
             OvertoneError: the client is not open.
@@ -124,13 +134,48 @@ class AsyncClient:
         return self._profile
 
     async def card(self) -> dict[str, Any]:
-        """The card of the server's model, as parsed JSON.
+        """The card of the server's model, as parsed JSON; this takes tens of kilobytes.
 
         Raises:
             OvertoneError: the card did not come.
         """
         async with within(self._config.timeout, "the model's card did not come"):
             return await self._open.card()
+
+    async def whole_profile(self) -> Profile:
+        """The whole profile, with all qualities and labels; it is kept in the cache too, and takes some 40 kilobytes.
+
+        Raises:
+            OvertoneError: it did not come.
+        """
+        async with within(self._config.timeout, "the whole profile did not come"):
+            profile = await self._open.whole()
+        await asyncio.to_thread(self._profiles.add, profile)
+        return profile
+
+    async def labels(self) -> Labels:
+        """The labels of the server's model; those of 1,000 classes take some 8 kilobytes.
+
+        Raises:
+            OvertoneError: the labels did not come.
+        """
+        async with within(self._config.timeout, "the model's labels did not come"):
+            return await self._open.labels()
+
+    async def fetch_tables(self, layers: int | None = None) -> None:
+        """Fetch what is missing to encode the first so many layers (None: all), while the link is good for example.
+
+        It is done once for all who need it, and goes on if one of them no longer waits.
+
+        Raises:
+            OvertoneError: it did not come.
+        """
+        wanted = len(self.profile.ladder) if layers is None else layers
+        while self.profile.layers < wanted:
+            if self._growing is None or self._growing.done():
+                self._growing = asyncio.create_task(self._grow(self.profile, wanted))
+                self._growing.add_done_callback(lambda task: task.cancelled() or task.exception())
+            await asyncio.shield(self._growing)
 
     async def classify(self, image: Source | EncodedImage, *, timeout: float | None = None) -> Answer:
         """Classify an image.
@@ -206,7 +251,7 @@ class AsyncClient:
 
     async def _classify(self, image: Source | EncodedImage, start: float, limit: float) -> Answer:
         profile, coded, upload = await self._encode(image, limit)
-        renewed, attempts = False, MAX_ATTEMPTS
+        renewed, retries = False, Retries(start + limit)
         while True:
             try:
                 raw = await self._open.classify(upload)
@@ -221,8 +266,9 @@ class AsyncClient:
                 profile, coded, upload = await self._encode(image, limit)
                 upload.bytes_sent = sent
             except (errors.Refused, errors.Unavailable) as error:
-                attempts -= 1
-                await pause(error, start + limit, attempts)
+                if self._transport is None:  # the client was closed
+                    raise
+                await retries.pause(error)
         total = asyncio.get_running_loop().time() - start
         if raw.observation is not None:
             self.plan_selector.observe(raw.observation)
@@ -236,16 +282,31 @@ class AsyncClient:
         if not isinstance(image, EncodedImage):
             image = await asyncio.to_thread(encode_image, image, profile, self._quality)
         plan = self.plan_selector.plan([len(payload) for payload in image.encoded.layers])
-        return profile, image, Upload(image.encoded, image.profile_id, plan, limit)
+        encoded, ladder = image.encoded, len(profile.ladder)
+
+        async def encode(layers: int) -> Encoded:
+            await self.fetch_tables(layers)
+            if self.profile.id != profile.id:
+                raise errors.WrongProfile("the server has changed its model")
+            return await asyncio.to_thread(encode_further, encoded, self.profile)
+
+        upload = Upload(encoded, image.profile_id, plan, limit, layers=ladder)
+        if encoded.values is not None:
+            upload.encode = encode
+        return profile, image, upload
 
     async def _first_profile(self) -> Profile:
-        """The profile; a server that says it is starting is asked again as long as there is time."""
-        deadline = asyncio.get_running_loop().time() + self._config.timeout
+        """The profile; unless nothing is there, the server is asked again as long as there is time."""
+        retries = Retries(asyncio.get_running_loop().time() + self._config.timeout)
         while True:
             try:
                 return await self._open.profile(self._profiles)
+            except errors.BadPayload as error:  # there is nothing yet that could be damaged
+                raise errors.UsageError(error.what) from error
+            except errors.Unreachable:  # nobody wants to wait long because of a wrong address
+                raise
             except errors.Unavailable as error:
-                await pause(error, deadline, attempts=1)
+                await retries.pause(error)
 
     async def _renew(self, stale: Profile) -> None:
         """Fetch the profile again, once for all images whose profile turned out to be wrong."""
@@ -253,13 +314,20 @@ class AsyncClient:
             if self.profile.id == stale.id:
                 await self._use(await self._open.profile(self._profiles, fresh=True))
 
+    async def _grow(self, profile: Profile, layers: int) -> None:
+        """Fetch the tables of further layers."""
+        further = await self._open.further(profile, layers)
+        if self.profile is profile:
+            self._profile = further
+            await asyncio.to_thread(self._profiles.add, further)
+
     async def _use(self, profile: Profile) -> None:
         if self._quality is not None and self._quality not in profile.qualities:
             raise errors.UsageError(
                 f"no quality {self._quality}: {profile.name} has {list(profile.qualities)}"
             )
         self._profile = profile
-        self.plan_selector.expect(exit_share(self._open.known_card or {}, self._config.operating_point))
+        self.plan_selector.expect(self._open.exit_share)
         await asyncio.to_thread(self._profiles.add, profile)
 
 
@@ -275,9 +343,10 @@ def _transport(config: ClientConfig, selector: PlanSelector) -> Transport:
 
 
 def _answer(raw: RawAnswer, profile: Profile, upload: Upload, timings: Timings) -> Answer:
-    if any(not 0 <= index < len(profile.labels) for index, _ in raw.top):
+    labels = profile.labels
+    if any(not 0 <= s.index < len(labels) if labels else not s.label for s in raw.top):
         raise errors.ProtocolError("the server answered with a class that its profile does not have")
-    top = tuple(Score(profile.labels[index], index, probability) for index, probability in raw.top)
+    top = tuple(replace(s, label=labels[s.index]) if labels else s for s in raw.top)
     best = top[0]
     return Answer(
         label=best.label,

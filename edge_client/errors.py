@@ -68,8 +68,12 @@ class Unavailable(OvertoneError):  # noqa: N818
     advice = "check the address, and that `overtone serve` is running there"
 
 
+class Unreachable(Unavailable):
+    """Nothing at the address takes a connection."""
+
+
 class ConnectionLost(Unavailable):
-    """The connection broke while an image was in flight, and again when the image was sent once more."""
+    """The connection broke while an image was in flight, and again each time that the image was sent once more."""
 
     advice = "check the link and the server, then send the image again"
 

@@ -37,28 +37,26 @@ class Exchange:
         self.over = self.sent = self.settled = self.sent_again = False
         self.made = 0
         self._pacer = pacer
-        self._layers = upload.encoded.layers
         self._offset = 0  # in the layer after those that are made
-        self._sizes = tuple(map(len, self._layers))
-        self._ends = [0] * len(self._layers)
+        self._ends = [0] * upload.count
         self._sent_bytes = 0
         self._queued = 0.0
         self._replies: list[Reply] = []
 
     @property
     def count(self) -> int:
-        """How many layers the image has."""
-        return len(self._layers)
+        """How many layers the image has, encoded or not."""
+        return self.upload.count
 
     def image(self, layers: int, promised: int = 0) -> pb.Upstream:
         """The message with so many layers; after it, the next layer starts from its beginning."""
         self.made, self._offset = layers, 0
-        payloads = self._layers[:layers]
+        payloads = self.upload.encoded.layers[:layers]
         return pb.Upstream(image=pb.Image(id=self.number, layers=payloads, promised=promised))
 
     def chunk(self, size: int) -> pb.Upstream:
         """The message with at most `size` further bytes of the next layer."""
-        payload, layer, offset = self._layers[self.made], self.made + 1, self._offset
+        payload, layer, offset = self.upload.encoded.layers[self.made], self.made + 1, self._offset
         data = payload[offset : offset + size]
         last = offset + len(data) == len(payload)
         self.made, self._offset = (layer, 0) if last else (self.made, offset + len(data))
@@ -100,7 +98,7 @@ class Exchange:
             return None
         return Observation(
             plan=self.plan,
-            sizes=self._sizes,
+            sizes=self.upload.sizes,
             replies=tuple(self._replies),
             ends=tuple(self._ends),
             sent=self._sent_bytes,

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import zlib
 from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any
@@ -16,12 +17,13 @@ import grpc
 from overtone.edge_client import errors
 from overtone.edge_client.chunk_pacing import ChunkPacer
 from overtone.edge_client.plan import Plan, at_once
-from overtone.edge_client.policy import PlanSelector
+from overtone.edge_client.policy import PlanSelector, exit_share
 from overtone.edge_client.profile_cache import ProfileCache
 from overtone.edge_client.retry import FIRST_PAUSES, PAUSES
 from overtone.edge_client.session import Metadata, Session, SessionClosing, from_rpc, raises_connection_lost
-from overtone.edge_client.transport import ClientConfig, RawAnswer, Upload
-from overtone.frequency import Profile, ProfileError
+from overtone.edge_client.transport import ClientConfig, Labels, RawAnswer, Upload
+from overtone.frequency import Profile, ProfileError, unpack_part
+from overtone.frequency.profile import MAX_JSON
 from overtone.protos import overtone_pb2 as pb
 from overtone.protos import overtone_pb2_grpc as stubs
 
@@ -60,7 +62,8 @@ class GrpcTransport:
         self._session: Session | None = None
         self._opening: asyncio.Task[Session] | None = None
         self._profile_id = b""
-        self.known_card: dict[str, Any] | None = None
+        self._labelled = False  # whether the profile has labels, so that answers need none
+        self.exit_share: float | None = None
         self._reached = self._closed = False
         # Those of the last session; images that come while it is being replaced will go on the next one.
         self.credits = 1
@@ -75,21 +78,33 @@ class GrpcTransport:
             if cached is not None:
                 self._profile_id = cached.id
                 return cached
-        model = await self._describe()
-        try:
-            profile = Profile.unpack(model.profile)
-        except ProfileError as error:
-            raise errors.ProtocolError(f"the server's profile cannot be used ({error})") from error
-        self._profile_id = profile.id
+        profile = await self._fetch(self._config.layers)
+        self._profile_id, self._labelled = profile.id, bool(profile.labels)
         if self._session is not None and self._session.profile_id != profile.id:
             self._session.leave()
         return profile
 
+    async def further(self, profile: Profile, layers: int) -> Profile:
+        """A part of a profile with the tables of further layers."""
+        return await self._fetch(layers, profile)
+
+    async def whole(self) -> Profile:
+        """The whole profile."""
+        return _profile(await self._describe(pb.DescribeModelRequest()))
+
     async def card(self) -> dict[str, Any]:
-        """The card; it is fetched unless it came with the profile."""
-        if self.known_card is None:
-            await self._describe()
-        return self.known_card or {}
+        """The card."""
+        return _card(await self._describe(pb.DescribeModelRequest()))
+
+    async def labels(self) -> Labels:
+        """The labels; a server of an earlier version sends them with the whole profile."""
+        model = await self._describe(pb.DescribeModelRequest(labels=True))
+        if not model.labels:
+            return Labels.read({"labels": _profile(model).labels, "classes": _card(model).get("classes", ())})
+        try:
+            return Labels.read(json.loads(zlib.decompressobj().decompress(model.labels, MAX_JSON)))
+        except (zlib.error, ValueError) as error:
+            raise errors.ProtocolError(f"the server's labels cannot be used ({error})") from error
 
     async def classify(self, upload: Upload) -> RawAnswer:
         """Send an image; if its stream is lost, send all layers once more on a new one."""
@@ -148,7 +163,8 @@ class GrpcTransport:
                 self.credits = self._session.credits
                 return self._session
         what = f"no session with {self._config.address}: {problem.what}"
-        raise errors.Unavailable(what, problem.retry_after) from problem
+        kind = errors.Unreachable if isinstance(problem, errors.Unreachable) else errors.Unavailable
+        raise kind(what, problem.retry_after) from problem
 
     async def _open_session(self) -> Session:
         pacer, channel = ChunkPacer(self._selector), self._channel
@@ -164,20 +180,29 @@ class GrpcTransport:
     def _hello(self) -> pb.Hello:
         # The hello carries no deadline, because that would hold for all images, while each may have a time limit of
         # its own. An image that is given up here is cancelled at the server, which has limits of its own besides.
-        options = pb.Options(operating_point=self._config.operating_point, top=self._config.top)
+        options = pb.Options(
+            operating_point=self._config.operating_point, top=self._config.top, labels=not self._labelled
+        )
         return pb.Hello(profile_id=self._profile_id, options=options)
 
-    async def _describe(self) -> pb.Model:
+    async def _fetch(self, layers: int, before: Profile | None = None) -> Profile:
+        """The part of the profile that has the tables of these layers; the whole from an earlier version's server."""
+        point, after = self._config.operating_point, before.layers if before else 0
+        part = pb.Part(quality=self._config.quality, after=after, layers=layers, operating_point=point)
+        model = await self._describe(pb.DescribeModelRequest(part=part))
+        if before is None:
+            told = model.exit_share if model.HasField("exit_share") else None
+            self.exit_share = exit_share(_card(model), point) if model.card else told
+        return _profile(model, before)
+
+    async def _describe(self, request: pb.DescribeModelRequest) -> pb.Model:
         try:
             with raises_connection_lost():
                 model: pb.Model = await self._stub.DescribeModel(
-                    pb.DescribeModelRequest(), metadata=self._metadata, timeout=self._config.timeout
+                    request, metadata=self._metadata, timeout=self._config.timeout
                 )
-            self.known_card = dict(json.loads(model.card or "{}"))
         except grpc.aio.AioRpcError as error:
             raise from_rpc(error) from error
-        except (ValueError, TypeError) as error:
-            raise errors.ProtocolError("the server's card is not JSON") from error
         return model
 
     def _connect(self) -> tuple[grpc.aio.Channel, Any]:
@@ -208,3 +233,17 @@ class GrpcTransport:
         task = asyncio.create_task(quietly())
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+
+
+def _profile(model: pb.Model, before: Profile | None = None) -> Profile:
+    try:
+        return unpack_part(model.part, before) if model.part else Profile.unpack(model.profile)
+    except ProfileError as error:
+        raise errors.ProtocolError(f"the server's profile cannot be used ({error})") from error
+
+
+def _card(model: pb.Model) -> dict[str, Any]:
+    try:
+        return dict(json.loads(model.card or "{}"))
+    except (ValueError, TypeError) as error:
+        raise errors.ProtocolError("the server's card is not JSON") from error

@@ -10,15 +10,17 @@ import httpx
 
 from overtone.edge_client import errors
 from overtone.edge_client.address import Tls
+from overtone.edge_client.answer import Score
 from overtone.edge_client.link_estimator import LinkEstimator
 from overtone.edge_client.observation import Observation, Reply
 from overtone.edge_client.profile_cache import ProfileCache
 from overtone.edge_client.retry import FIRST_PAUSES, PAUSES
 from overtone.edge_client.stage import STAGES
-from overtone.edge_client.transport import ClientConfig, RawAnswer, Upload
-from overtone.frequency import Profile, ProfileError, join
+from overtone.edge_client.transport import ClientConfig, Labels, RawAnswer, Upload
+from overtone.frequency import Profile, ProfileError, join, unpack_part
 
 PAYLOADS = "application/vnd.overtone"
+PART = "application/vnd.overtone.profile"
 IMAGES = "/v1/images"
 # Where all layers are there, nothing can be asked for.
 CLASSIFY = "/v1/classify"
@@ -38,8 +40,10 @@ CODES = {
     429: "RESOURCE_EXHAUSTED",
     502: "UNAVAILABLE",
     503: "UNAVAILABLE",
-    504: "DEADLINE_EXCEEDED",
+    504: "UNAVAILABLE",
 }
+# Those that come from a proxy without a server, or from a server that is not ready.
+AWAY = frozenset({502, 503, 504})
 # Statuses that say that the server no longer has the layers that came before.
 LOST = frozenset({404, 410})
 
@@ -48,7 +52,7 @@ class RestTransport:
     """Talks to `/v1`."""
 
     credits = 8
-    known_card = None  # it does not come with anything else
+    exit_share = None  # it does not come with anything else
 
     def __init__(self, config: ClientConfig, link: LinkEstimator) -> None:
         self._config = config
@@ -57,6 +61,7 @@ class RestTransport:
         if config.operating_point:
             options["operating_point"] = config.operating_point
         self._options = options
+        self._doubtful = False  # whether the last image found no server
         try:
             self._http = httpx.AsyncClient(
                 base_url=str(config.address),
@@ -74,30 +79,52 @@ class RestTransport:
     async def profile(self, known: ProfileCache, *, fresh: bool = False) -> Profile:
         """The server's profile; the ids of known ones are offered as entity tags."""
         tags = "" if fresh else ", ".join(f'"{identity.hex()}"' for identity in known.ids())
-        response = await self._get("/v1/profile", {"if-none-match": tags} if tags else {})
+        headers = {"if-none-match": tags} if tags else {}
+        response = await self._get("/v1/profile", headers, params=self._part(0, self._config.layers))
         if response.status_code == httpx.codes.NOT_MODIFIED:
             cached = known.get(_identity(response.headers.get("etag", "")))
             return cached if cached is not None else await self.profile(known, fresh=True)
-        try:
-            return Profile.from_json(_good(response).content)
-        except ProfileError as error:
-            raise errors.ProtocolError(f"the server's profile cannot be used ({error})") from error
+        return _profile(response)
+
+    async def further(self, profile: Profile, layers: int) -> Profile:
+        """A part of a profile with the tables of further layers."""
+        return _profile(
+            await self._get("/v1/profile", {}, params=self._part(profile.layers, layers)), profile
+        )
+
+    async def whole(self) -> Profile:
+        """The whole profile."""
+        return _profile(await self._get("/v1/profile", {}))
 
     async def card(self) -> dict[str, Any]:
         """The card."""
         return _json(_good(await self._get("/v1/model", {})))
 
+    async def labels(self) -> Labels:
+        """The labels."""
+        return Labels.read(_json(_good(await self._get("/v1/labels", {}))))
+
     async def classify(self, upload: Upload) -> RawAnswer:
         """Send an image; if the connection is lost, send all layers once more, together."""
+        try:
+            answer = await self._attempt(upload)
+        except errors.Unavailable:
+            self._doubtful = True
+            raise
+        self._doubtful = False
+        return answer
+
+    async def _attempt(self, upload: Upload) -> RawAnswer:
         conversation = _Conversation(upload, self._link)
         try:
+            if self._doubtful:
+                await self._probe()
             return await self._converse(conversation)
         except httpx.TransportError:
             pass
         try:
-            # Payloads are expensive and sent at most twice, so a few bytes find out first whether a server is there.
-            await self._get("/livez", {}, PAUSES)
-            return await self._again(conversation, conversation.count)
+            await self._probe()
+            return await self._again(conversation, len(upload.encoded.layers))
         except httpx.TransportError as error:
             raise errors.ConnectionLost(
                 f"the connection to {self._config.address} broke twice ({error!r})"
@@ -110,6 +137,7 @@ class RestTransport:
     async def _converse(self, conversation: "_Conversation") -> RawAnswer:
         wanted, token = conversation.upload.plan.together, ""
         while True:
+            await conversation.upload.need(wanted)
             path = f"{IMAGES}/{token}/layers" if token else conversation.path(wanted)
             response = await self._post(path, conversation.upload, conversation.send(wanted))
             if response.status_code in LOST and token:
@@ -122,12 +150,24 @@ class RestTransport:
     async def _again(self, conversation: "_Conversation", layers: int) -> RawAnswer:
         """Send so many layers from the first on; should the server ask for more yet, all of them."""
         count = conversation.count
+        await conversation.upload.need(layers)
         response = await self._post(
             conversation.path(layers), conversation.upload, conversation.first(layers)
         )
         if response.status_code == httpx.codes.ACCEPTED and layers < count:
+            await conversation.upload.need(count)
             response = await self._post(CLASSIFY, conversation.upload, conversation.first(count))
         return _raw_answer(response, count)
+
+    async def _probe(self) -> None:
+        """Find out with a few bytes whether a server is there, because payloads are expensive.
+
+        Raises:
+            Unavailable: none is, or it is not ready.
+        """
+        response = await self._get("/readyz", {}, PAUSES)
+        if response.status_code in AWAY:
+            raise failure(response)
 
     @property
     def _open(self) -> httpx.AsyncClient:
@@ -147,16 +187,29 @@ class RestTransport:
         except httpx.DecodingError as error:
             raise errors.ProtocolError(f"the server's answer cannot be decoded ({error})") from error
 
+    def _part(self, after: int, layers: int) -> dict[str, int]:
+        """The query for a part of the profile."""
+        quality = self._config.quality
+        part = {"after": after, "layers": layers}
+        return part if quality is None else part | {"quality": quality}
+
     async def _get(
-        self, path: str, headers: Mapping[str, str], pauses: Sequence[float] = FIRST_PAUSES
+        self,
+        path: str,
+        headers: Mapping[str, str],
+        pauses: Sequence[float] = FIRST_PAUSES,
+        params: Mapping[str, int] | None = None,
     ) -> httpx.Response:
         for pause in pauses:
             await asyncio.sleep(pause)
             try:
-                return await self._open.get(path, headers={"accept-encoding": "gzip", **headers})
+                sent = {"accept-encoding": "gzip", **headers}
+                return await self._open.get(path, headers=sent, params=params)
             except httpx.TransportError as error:
                 problem = error
-        raise errors.Unavailable(f"{self._config.address} cannot be reached ({problem!r})") from problem
+        # A connection that broke was there, so something is at the address.
+        kind = errors.Unreachable if isinstance(problem, httpx.ConnectError) else errors.Unavailable
+        raise kind(f"{self._config.address} cannot be reached ({problem!r})") from problem
 
 
 def failure(response: httpx.Response) -> errors.OvertoneError:
@@ -179,6 +232,17 @@ def _good(response: httpx.Response) -> httpx.Response:
     return response
 
 
+def _profile(response: httpx.Response, before: Profile | None = None) -> Profile:
+    """The profile, or the part of it that was asked for; the whole comes from a server of an earlier version."""
+    content = _good(response).content
+    try:
+        if response.headers.get("content-type") == PART:
+            return unpack_part(content, before)
+        return Profile.from_json(content)
+    except ProfileError as error:
+        raise errors.ProtocolError(f"the server's profile cannot be used ({error})") from error
+
+
 def _json(response: httpx.Response) -> dict[str, Any]:
     try:
         body = response.json()
@@ -192,7 +256,10 @@ def _json(response: httpx.Response) -> dict[str, Any]:
 def _raw_answer(response: httpx.Response, count: int) -> RawAnswer:
     body = _json(_good(response))
     try:
-        top = tuple((int(score["index"]), float(score["probability"])) for score in body["top"])
+        top = tuple(
+            Score(str(score["label"]), int(score["index"]), float(score["probability"]))
+            for score in body["top"]
+        )
         timings, stage, layers = body["timings"], body["stage"], int(body["layers"])
         if not top or stage not in STAGES or not 0 < layers <= count:
             raise ValueError(json.dumps([stage, layers]))
@@ -220,9 +287,8 @@ class _Conversation:
 
     def __init__(self, upload: Upload, link: LinkEstimator) -> None:
         self.upload = upload
-        self.count = len(upload.encoded.layers)
+        self.count = upload.count
         self._link = link
-        self._sizes = [len(payload) for payload in upload.encoded.layers]
         self._ends = [0] * self.count
         self._replies: list[Reply] = []
         self._sent = 0
@@ -246,14 +312,14 @@ class _Conversation:
     def asked(self, layers: int) -> None:
         """Record that the server asks for the layers up to this number."""
         self._link.delivered(self._ends[self._sent - 1])
-        self._replies.append(Reply(_now(), layers, sum(self._sizes[: self._sent])))
+        self._replies.append(Reply(_now(), layers, sum(self.upload.sizes[: self._sent])))
 
     def answered(self, answer: RawAnswer) -> RawAnswer:
         """The answer with what has been observed."""
-        sent = sum(self._sizes[: self._sent])
+        sent = sum(self.upload.sizes[: self._sent])
         observation = Observation(
             plan=self.upload.plan,
-            sizes=tuple(self._sizes),
+            sizes=self.upload.sizes,
             replies=(*self._replies, Reply(_now(), answer.layers, sent)),
             ends=tuple(self._ends),
             sent=sent,

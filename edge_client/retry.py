@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+import random
 from collections.abc import AsyncIterator
 
-from overtone.edge_client.errors import DeadlineExceeded, OvertoneError
+from overtone.edge_client.errors import DeadlineExceeded, OvertoneError, Refused
 
 # How often one image is offered to a busy server, however much time is left.
 MAX_ATTEMPTS = 4
@@ -12,6 +13,11 @@ MAX_ATTEMPTS = 4
 # a wrong address; they are longer when the server was there before and may be restarting.
 FIRST_PAUSES = (0.0, 0.1, 0.3)
 PAUSES = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0)
+# Seconds before an image that no server answered is sent again: at first, and at most. They double each time.
+FIRST_PAUSE = 0.05
+LONGEST_PAUSE = 5.0
+# With less time left than this, nothing is tried again.
+TOO_LATE = 0.02
 
 
 @contextlib.asynccontextmanager
@@ -30,14 +36,38 @@ async def within(seconds: float, what: str) -> AsyncIterator[None]:
         raise DeadlineExceeded(f"{what} within {seconds:g} s") from error
 
 
-async def pause(error: OvertoneError, deadline: float, attempts: int) -> None:
-    """Wait as long as the server asked for in `error`.
+class Retries:
+    """When one thing is tried again, until a deadline by the event loop's clock.
 
-    Raises:
-        OvertoneError: `error` itself, if the server named no time, the deadline (by the event loop's clock)
-            comes first, or no attempt is left.
+    What failed because no server could be reached, or because one was starting or stopping, is tried as long as there
+    is time: after the pause that the server or a proxy asked for, else after pauses that double and are drawn at random
+    (exponential backoff with jitter), so that the devices of a server that comes back do not all come at once. A busy
+    server is asked a few times only, and only if it said when.
     """
-    wait = error.retry_after
-    if wait is None or attempts <= 0 or asyncio.get_running_loop().time() + wait >= deadline:
-        raise error
-    await asyncio.sleep(max(wait, 0.01))
+
+    def __init__(self, deadline: float) -> None:
+        self._deadline = deadline
+        self._tries = 0
+        self._refusals = 0
+
+    async def pause(self, error: OvertoneError) -> None:
+        """Wait until it is time to try again.
+
+        Raises:
+            OvertoneError: `error` itself, if there is no time or it is not to be tried again.
+        """
+        wait, left = self._wait(error), self._deadline - asyncio.get_running_loop().time()
+        if wait is None or (error.retry_after or TOO_LATE) >= left:
+            raise error
+        await asyncio.sleep(min(wait, left / 2) if error.retry_after is None else min(wait, left))
+
+    def _wait(self, error: OvertoneError) -> float | None:
+        asked = error.retry_after
+        if isinstance(error, Refused):
+            self._refusals += 1
+            if asked is None or self._refusals >= MAX_ATTEMPTS:
+                return None
+        self._tries += 1
+        backoff = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self._tries - 1, 30))
+        # No sooner than asked, but not all at the same moment either.
+        return backoff * random.uniform(0.5, 1.0) if asked is None else asked * random.uniform(1.0, 1.1)

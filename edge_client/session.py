@@ -7,8 +7,16 @@ from typing import Any
 
 import grpc
 
+from overtone.edge_client.answer import Score
 from overtone.edge_client.chunk_pacing import ChunkPacer
-from overtone.edge_client.errors import ConnectionLost, OvertoneError, ProtocolError, Unavailable, from_code
+from overtone.edge_client.errors import (
+    ConnectionLost,
+    OvertoneError,
+    ProtocolError,
+    Unavailable,
+    Unreachable,
+    from_code,
+)
 from overtone.edge_client.exchange import Exchange
 from overtone.edge_client.liveness import Liveness
 from overtone.edge_client.outbox import Outbox
@@ -19,6 +27,10 @@ from overtone.protos import overtone_pb2 as pb
 STAGES: dict[int, Any] = {pb.STAGE_LOW: "low", pb.STAGE_HIGH: "high", pb.STAGE_BROWNOUT: "brownout"}
 # Statuses of a stream that say nothing about an image, only that the connection to the server broke.
 BROKEN = frozenset({"UNAVAILABLE", "UNKNOWN", "CANCELLED", "INTERNAL", "ABORTED", "DEADLINE_EXCEEDED"})
+
+# How gRPC's messages begin where there was no connection at all.
+NO_CONNECTION = "failed to connect to all addresses; last error: "
+NO_ADDRESS = "DNS resolution failed"
 
 Metadata = tuple[tuple[str, str], ...]
 
@@ -48,6 +60,7 @@ class Session:
         self.credits = max(1, welcome.credits)
         self._slots = asyncio.Semaphore(self.credits)
         self._exchanges: dict[int, Exchange] = {}
+        self._labels: dict[int, str] = {}
         self._last = 0
         self._leaving = self._lost = False
         self._pacer = pacer
@@ -173,14 +186,14 @@ class Session:
                 case "error":
                     raise from_message(message.error)
                 case "need_more":
-                    self._put_more(exchange, message.need_more)
+                    await self._put_more(exchange, message.need_more)
 
     def _raw_answer(self, answer: pb.Answer, exchange: Exchange) -> RawAnswer:
         if not answer.top or answer.stage not in STAGES or not 0 < answer.layers <= exchange.count:
             raise ProtocolError("the server gave an answer without a class, a stage or its layers")
         stage = STAGES[answer.stage]
         return RawAnswer(
-            tuple((score.index, score.probability) for score in answer.top),
+            tuple(Score(self._labels.get(s.index, ""), s.index, s.probability) for s in answer.top),
             stage,
             answer.layers,
             answer.confident,
@@ -198,14 +211,16 @@ class Session:
         elif plan.unasked > plan.together:
             self._outbox.put_ahead(exchange)
 
-    def _put_more(self, exchange: Exchange, wanted: pb.NeedMore) -> None:
+    async def _put_more(self, exchange: Exchange, wanted: pb.NeedMore) -> None:
         """Send layers that the server asks for.
 
         Raises:
             ProtocolError: there are no such layers, or the server asks for the whole image a second time.
+            OvertoneError: they cannot be encoded, because their tables did not come.
         """
         if not 0 < wanted.layers <= exchange.count:
             raise ProtocolError("the server asks for layers that there are not")
+        await exchange.upload.need(wanted.layers)
         if not wanted.again:
             self._outbox.put_layers(exchange, wanted.layers)
             return
@@ -249,6 +264,8 @@ class Session:
         if kind == "go_away":
             self.leave()
         elif kind in ("answer", "error", "need_more"):
+            # Also if the image has been given up, as the server names each class only once.
+            self._labels.update((score.index, score.label) for score in message.answer.top if score.label)
             exchange = self._exchanges.get(getattr(message, kind).id)
             if exchange is not None:  # otherwise the image has been given up
                 exchange.on_received(message, asyncio.get_running_loop().time())
@@ -281,9 +298,12 @@ def raises_connection_lost() -> Iterator[None]:
 def from_rpc(error: grpc.aio.AioRpcError) -> OvertoneError:
     """The error for a call or a stream that failed, with the pause that the server asks for (gRFC A6)."""
     name = error.code().name
-    details = (error.details() or "").removeprefix("failed to connect to all addresses; last error: ")
+    told = error.details() or ""
+    details = told.removeprefix(NO_CONNECTION)
     pause = dict(error.trailing_metadata() or ()).get("grpc-retry-pushback-ms", "")
     retry_after = int(pause) / 1e3 if isinstance(pause, str) and pause.isdecimal() else None
+    if details != told or told.startswith(NO_ADDRESS):
+        return Unreachable(details)
     if name in BROKEN:
         return ConnectionLost(f"the connection broke ({name}: {details})", retry_after)
     return from_code(name, details, retry_after)

@@ -11,6 +11,7 @@ from overtone.edge_client.answer import Answer, Result
 from overtone.edge_client.client import DEFAULT_ADDRESS, IN_FLIGHT, AsyncClient, Options
 from overtone.edge_client.encoding import EncodedImage
 from overtone.edge_client.errors import OvertoneError
+from overtone.edge_client.transport import Labels
 from overtone.frequency import Profile, Source
 
 
@@ -41,12 +42,24 @@ class Client:
 
     @property
     def profile(self) -> Profile:
-        """The profile for which the server wants images to be encoded."""
+        """The profile for which the server wants images to be encoded, or as much of it as has been fetched."""
         return self._client.profile
 
     def card(self) -> dict[str, Any]:
-        """The card of the server's model, as parsed JSON."""
+        """The card of the server's model, as parsed JSON; see `AsyncClient.card`."""
         return self._open.call(self._client.card)
+
+    def whole_profile(self) -> Profile:
+        """The whole profile; see `AsyncClient.whole_profile`."""
+        return self._open.call(self._client.whole_profile)
+
+    def labels(self) -> Labels:
+        """The labels of the server's model; see `AsyncClient.labels`."""
+        return self._open.call(self._client.labels)
+
+    def fetch_tables(self, layers: int | None = None) -> None:
+        """Fetch what is missing to encode the first so many layers; see `AsyncClient.fetch_tables`."""
+        self._open.call(self._client.fetch_tables, layers)
 
     def classify(self, image: Source | EncodedImage, *, timeout: float | None = None) -> Answer:
         """Classify an image; see `AsyncClient.classify`.

@@ -1,9 +1,12 @@
 """What the client needs of a transport: it takes payloads to a server and brings back the answer."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from overtone.edge_client.address import Address, Tls
+from overtone.edge_client.answer import Score
+from overtone.edge_client.errors import ProtocolError
 from overtone.edge_client.observation import Observation
 from overtone.edge_client.plan import Plan
 from overtone.edge_client.profile_cache import ProfileCache
@@ -21,28 +24,83 @@ class ClientConfig:
     operating_point: str = ""
     top: int = 1
     timeout: float = 10.0
+    quality: int | None = None
+    layers: int = 0  # whose tables are fetched at first; 0 means all
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The labels of the model's classes and, in the same order, the names of their folders in training, if known."""
+
+    labels: tuple[str, ...]
+    folders: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, parsed: Any) -> "Labels":
+        """From parsed JSON.
+
+        Raises:
+            ProtocolError: it has no labels.
+        """
+        try:
+            labels, folders = (tuple(map(str, parsed[key])) for key in ("labels", "classes"))
+        except (LookupError, TypeError) as error:
+            raise ProtocolError(f"the server's labels cannot be used ({error!r})") from error
+        return cls(labels, folders if len(folders) == len(labels) else ())
 
 
 @dataclass
 class Upload:
-    """One image to be sent: its payloads, its plan, its time limit in seconds, and the bytes sent so far."""
+    """One image to be sent.
+
+    Attributes:
+        encoded: its payloads; those of further layers may still be missing.
+        profile_id: what it was encoded for.
+        plan: which layers are sent without being asked for.
+        time_limit: in seconds.
+        bytes_sent: payload bytes so far.
+        layers: how many layers there are to an image; 0 means those that are encoded.
+        encode: encodes the layers up to this number, for which tables may have to be fetched.
+    """
 
     encoded: Encoded
     profile_id: bytes
     plan: Plan
     time_limit: float = 10.0
     bytes_sent: int = 0
+    layers: int = 0
+    encode: Callable[[int], Awaitable[Encoded]] | None = None
+
+    @property
+    def count(self) -> int:
+        """How many layers there are to the image, encoded or not."""
+        return self.layers or len(self.encoded.layers)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The bytes of every layer's payload; 0 where it is not encoded yet."""
+        known = tuple(map(len, self.encoded.layers))
+        return known + (0,) * (self.count - len(known))
+
+    async def need(self, layers: int) -> None:
+        """Make sure that the layers up to this number are encoded.
+
+        Raises:
+            OvertoneError: their tables did not come.
+        """
+        if layers > len(self.encoded.layers) and self.encode is not None:
+            self.encoded = await self.encode(layers)
 
 
 @dataclass(frozen=True)
 class RawAnswer:
     """The server's answer, before the client has looked up the labels.
 
-    `top` holds class indices and probabilities, best first; `layers` is how many the answer is made of. There is no
-    observation if something was sent twice.
+    `top` holds the classes, best first, without labels where the profile has them; `layers` is how many the answer is
+    made of. There is no observation if something was sent twice.
     """
 
-    top: tuple[tuple[int, float], ...]
+    top: tuple[Score, ...]
     stage: Stage
     layers: int
     confident: bool
@@ -60,14 +118,23 @@ class Transport(Protocol):
         """How many images may be in flight."""
 
     async def profile(self, known: ProfileCache, *, fresh: bool = False) -> Profile:
-        """The server's profile, from the cache if it is there and need not be fresh."""
+        """The server's profile, or the part that is needed, from the cache if it is there and need not be fresh."""
+
+    async def further(self, profile: Profile, layers: int) -> Profile:
+        """A part of a profile with the tables of further layers, up to this number."""
+
+    async def whole(self) -> Profile:
+        """The server's whole profile."""
 
     @property
-    def known_card(self) -> dict[str, Any] | None:
-        """The card, if it has come along with something else."""
+    def exit_share(self) -> float | None:
+        """The share of images that the first layer answers, if that has come along with something else."""
 
     async def card(self) -> dict[str, Any]:
         """The card of the server's model."""
+
+    async def labels(self) -> Labels:
+        """The labels of the server's model."""
 
     async def classify(self, upload: Upload) -> RawAnswer:
         """Send an image, and layers when they are asked for; if the connection is lost, once more on another."""

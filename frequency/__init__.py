@@ -4,7 +4,15 @@ The entropy coder is written twice, in C and in numpy, and both write the same b
 the C extension was built and is used.
 """
 
-from overtone.frequency.codec import Decoded, Encoded, decode, encode, encode_values, known_values
+from overtone.frequency.codec import (
+    Decoded,
+    Encoded,
+    decode,
+    encode,
+    encode_further,
+    encode_values,
+    known_values,
+)
 from overtone.frequency.coder import accelerated
 from overtone.frequency.dct import coefficients, image
 from overtone.frequency.errors import FrequencyError, PayloadError, ProfileError, WrongProfileError
@@ -14,6 +22,7 @@ from overtone.frequency.ladder import THREE_LAYERS, TWO_LAYERS, Layer
 from overtone.frequency.pixels import ImageError, Source, fit, open_rgb
 from overtone.frequency.prior import prior_tables
 from overtone.frequency.profile import Profile
+from overtone.frequency.profile_part import pack_part, part_of, unpack_part
 from overtone.frequency.quantise import dequantise, quantise
 from overtone.frequency.tables import Tables
 
@@ -37,15 +46,19 @@ __all__ = [
     "decode",
     "dequantise",
     "encode",
+    "encode_further",
     "encode_values",
     "fit",
     "image",
     "join",
     "known_values",
     "open_rgb",
+    "pack_part",
+    "part_of",
     "prior_tables",
     "quantise",
     "read_header",
     "read_start",
     "split",
+    "unpack_part",
 ]

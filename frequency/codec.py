@@ -1,7 +1,7 @@
 """An image to the payloads of its layers, and payloads back to quantised coefficients."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +22,15 @@ HEADER_BYTES = 8 + 7 * MAX_BYTES
 
 @dataclass(frozen=True)
 class Encoded:
-    """The payloads of one image, one for each layer of the profile's ladder, and the quality they were made at."""
+    """The payloads of one image, and the quality they were made at.
+
+    There is one for each layer of the profile's ladder, or for each that a part of a profile has tables for;
+    `encode_further` makes the others from `values`, the quantised coefficients int16[C, h, w].
+    """
 
     layers: tuple[bytes, ...]
     quality: int
+    values: Values | None = field(default=None, compare=False, repr=False)
 
     @property
     def size(self) -> int:
@@ -76,11 +81,23 @@ def encode_values(values: Values, profile: Profile, quality: int) -> Encoded:
     shape = (len(profile.low + profile.high), profile.blocks, profile.blocks)
     if values.dtype != np.int16 or values.shape != shape:
         raise ValueError(f"need int16{list(shape)}, got {values.dtype}{list(values.shape)}")
-    count = len(profile.ladder)
-    known = [known_values(values, profile, layers) for layers in range(count + 1)]
-    later = [_payload(known, layer, profile, quality, ()) for layer in range(1, count)]
-    first = _payload(known, 0, profile, quality, [len(payload) for payload in later])
-    return Encoded((first, *later), quality)
+    later = [_payload(values, layer, profile, quality, ()) for layer in range(1, profile.layers)]
+    unknown = [0] * (len(profile.ladder) - profile.layers)
+    first = _payload(values, 0, profile, quality, [*(len(payload) for payload in later), *unknown])
+    return Encoded((first, *later), quality, values)
+
+
+def encode_further(encoded: Encoded, profile: Profile) -> Encoded:
+    """The same image with the payloads of all layers that the profile has tables for by now.
+
+    Raises:
+        ValueError: the image was made without `values`.
+    """
+    if encoded.values is None:
+        raise ValueError("no values to encode further layers from")
+    missing = range(len(encoded.layers), profile.layers)
+    further = [_payload(encoded.values, layer, profile, encoded.quality, ()) for layer in missing]
+    return replace(encoded, layers=(*encoded.layers, *further))
 
 
 def known_values(values: Values, profile: Profile, layers: int) -> Values:
@@ -129,18 +146,16 @@ def _check_first(header: Header, profile: Profile) -> None:
         )
     if header.quality not in profile.qualities:
         raise PayloadError(f"the profile has no quality {header.quality}")
-    for layer, size in enumerate(header.sizes, 1):
+    for layer, size in enumerate(header.sizes[: profile.layers - 1], 1):
         count = len(profile.plan(layer, header.quality).channels)
         if size > HEADER_BYTES + max_body_bytes(count, profile.blocks**2):
             raise PayloadError(f"damaged payload: that of layer {layer + 1} cannot be that large")
 
 
-def _payload(
-    known: Sequence[Values], layer: int, profile: Profile, quality: int, sizes: Sequence[int]
-) -> bytes:
-    """The payload of a layer, given what is known after 0, 1, ... layers."""
-    below, values = known[layer], known[layer + 1]
-    coded = values[profile.channels_of(layer)]
+def _payload(values: Values, layer: int, profile: Profile, quality: int, sizes: Sequence[int]) -> bytes:
+    """The payload of a layer of coefficients int16[C, h, w]."""
+    below, after = (known_values(values, profile, layers) for layers in (layer, layer + 1))
+    coded = after[profile.channels_of(layer)]
     check = checksum(layer, quality, profile.id, sizes, [below, coded])
     body = coder.encode_layer(below, coded, profile.plan(layer, quality), check & 0xFFFF)
     return write_header(layer, quality, check >> 16, profile.id, sizes) + body

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -23,7 +24,7 @@ from overtone.frequency.tables import Tables
 MAX_SIZE: Final = 2048
 MAX_STEP: Final = 65_535
 # Keys that are left out of the JSON where they say nothing, so that older profiles keep their ids.
-OPTIONAL: Final = frozenset({"thresholds", "ladder"})
+OPTIONAL: Final = frozenset({"thresholds", "ladder", "whole"})
 MAX_JSON: Final = 4 << 20  # bytes: the most that a hostile server can make a device inflate
 
 
@@ -34,7 +35,8 @@ class Profile:
     `steps[q][c]` belongs to `qualities[q]` and channel `(low + high)[c]`. Qualities ascend, the first taking the
     fewest bytes; `quality` is the default. From `thresholds[q]` hundredths of a step on, a value is rounded
     away from zero; where there are no thresholds, values are rounded to nearest. `ladder` lists the layers of
-    payloads, the same ones at every quality.
+    payloads, the same ones at every quality. A part of a profile (see `profile_part`) has no labels, and tables of
+    the first layers only; `whole` is the id of the whole, in hexadecimal.
 
     Raises:
         ProfileError: a field is wrong; the message says which one, and why.
@@ -51,6 +53,7 @@ class Profile:
     labels: tuple[str, ...]
     thresholds: tuple[int, ...] = ()
     ladder: tuple[Layer, ...] = TWO_LAYERS
+    whole: str = ""
 
     def __post_init__(self) -> None:
         _check(self)
@@ -91,9 +94,16 @@ class Profile:
         """Blocks along each side of the image: the height and width of a channel."""
         return self.size // BLOCK
 
+    @property
+    def layers(self) -> int:
+        """How many layers it has tables for: all of the ladder, unless it is a part."""
+        return len(self.tables.layers)
+
     @cached_property
     def id(self) -> bytes:
-        """Four bytes that name this profile: the first of the SHA-256 of its canonical JSON."""
+        """Four bytes that name this profile: the first of the SHA-256 of the whole's canonical JSON."""
+        if self.whole:
+            return bytes.fromhex(self.whole)
         return hashlib.sha256(self.to_json().encode()).digest()[:4]
 
     def index(self, quality: int) -> int:
@@ -132,7 +142,13 @@ class Profile:
         return found[:count]
 
     def plan(self, layer: int, quality: int) -> CodingPlan:
-        """How to code a layer at a quality; made once and cached."""
+        """How to code a layer at a quality; made once and cached.
+
+        Raises:
+            ProfileError: this is a part without such a layer or quality.
+        """
+        if layer >= self.layers:
+            raise ProfileError(f"no tables for layer {layer + 1}; this part has {self.layers}")
         key = (layer, self.index(quality))
         if key not in self._plans:
             steps = self.steps[key[1]]
@@ -179,7 +195,7 @@ class Profile:
             raise ProfileError(
                 f"a profile is a JSON object with the keys {sorted(names)}, of which {sorted(OPTIONAL)} are optional"
             )
-        values = {key: _frozen(value) for key, value in parsed.items()}
+        values = {key: frozen(value) for key, value in parsed.items()}
         values["tables"] = Tables.from_json(values["tables"])
         if "ladder" in values:
             values["ladder"] = check_ladder(values["ladder"])
@@ -206,11 +222,11 @@ class Profile:
         return cls.from_json(text)
 
 
-def _frozen(value: Any, depth: int = 8) -> Any:
+def frozen(value: Any, depth: int = 8) -> Any:
     """Lists made tuples, in objects too; nothing in a profile is nested deeper than eight levels."""
     if isinstance(value, dict) and depth:
-        return {key: _frozen(v, depth - 1) for key, v in value.items()}
-    return tuple(_frozen(v, depth - 1) for v in value) if isinstance(value, list) and depth else value
+        return {key: frozen(v, depth - 1) for key, v in value.items()}
+    return tuple(frozen(v, depth - 1) for v in value) if isinstance(value, list) and depth else value
 
 
 def _check(p: Profile) -> None:
@@ -235,12 +251,16 @@ def _check(p: Profile) -> None:
     one_each = _ints(p.thresholds, 50, 99) and len(p.thresholds) == len(p.qualities)
     _require(p.thresholds == () or one_each, "thresholds: need one from 50 to 99 per quality, or none")
     check_ladder(p.ladder)
-    p.tables.check(channels, len(p.low), p.ladder, len(p.qualities))
+    p.tables.check(channels, len(p.low), p.ladder, len(p.qualities), part=bool(p.whole))
 
 
 def _check_names(p: Profile) -> None:
     _require(_is_text(p.name), "name: a non-empty text")
-    good = isinstance(p.labels, tuple) and p.labels and all(_is_text(label) for label in p.labels)
+    named = isinstance(p.whole, str) and re.fullmatch("([0-9a-f]{8})?", p.whole)
+    _require(bool(named), "whole: the id of a profile")
+    good = (
+        isinstance(p.labels, tuple) and (p.labels or p.whole) and all(_is_text(label) for label in p.labels)
+    )
     _require(bool(good), "labels: at least one, none empty")
 
 

@@ -121,13 +121,18 @@ class Tables:
         """The tables as `json` writes them."""
         return asdict(self)
 
-    def check(self, channels: Ints, split: int, ladder: Sequence[Layer], qualities: int) -> None:
+    def check(
+        self, channels: Ints, split: int, ladder: Sequence[Layer], qualities: int, part: bool = False
+    ) -> None:
         """Check every number against these channels, of which the first `split` are low ones.
+
+        A part of a profile may have the first layers only.
 
         Raises:
             ProfileError: a number is missing or out of bounds.
         """
-        good = isinstance(self.layers, tuple) and len(self.layers) == len(ladder)
+        least = 1 if part else len(ladder)
+        good = isinstance(self.layers, tuple) and least <= len(self.layers) <= len(ladder)
         _require(good, "layers: need one for each layer of the ladder")
         for number, layer in enumerate(self.layers):
             _require(isinstance(layer, LayerTables), "layers: not tables")

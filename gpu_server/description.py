@@ -1,15 +1,22 @@
 """Descriptions of the served model, made once, because making them takes milliseconds."""
 
 import json
+import zlib
 from collections.abc import Set
 from dataclasses import dataclass
+from functools import lru_cache
 
-from overtone.models import Card
+from overtone.frequency import ProfileError, pack_part, part_of
+from overtone.gpu_server.errors import BadRequest
+from overtone.models import Card, CardError
+
+# How many parts are kept: all layers of all qualities, for any profile that is likely.
+PARTS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """A model as DescribeModel, `GET /v1/model` and `GET /v1/profile` describe it.
+    """A model as DescribeModel, `GET /v1/model`, `GET /v1/profile` and `GET /v1/labels` describe it.
 
     Attributes:
         name: of the model.
@@ -18,6 +25,9 @@ class Description:
         packed_profile: the same, compressed.
         card: the card as JSON, and `certified`: for each operating point the qualities it is certified for.
         short_card: the same without what a device does not need.
+        labels: labels and classes as JSON.
+        packed_labels: the same, compressed.
+        parts: makes parts of the profile, and keeps them.
     """
 
     name: str
@@ -26,11 +36,16 @@ class Description:
     packed_profile: bytes
     card: str
     short_card: str
+    labels: str
+    packed_labels: bytes
+    parts: "Parts"
 
     @classmethod
     def of(cls, card: Card) -> "Description":
         """Describe a model."""
         profile = card.profile
+        named = {"labels": profile.labels, "classes": card.classes}
+        labels = json.dumps(named, ensure_ascii=False, separators=(",", ":"))
         return cls(
             name=card.name,
             profile_id=profile.id,
@@ -38,7 +53,49 @@ class Description:
             packed_profile=profile.pack(),
             card=_to_json(card, card),
             short_card=_to_json(_shortened(card), card, {"profile", "training"}),
+            labels=labels,
+            packed_labels=zlib.compress(labels.encode(), 9),
+            parts=Parts(card),
         )
+
+
+class Parts:
+    """Parts of a profile in their compact form, and what devices are to expect of them."""
+
+    def __init__(self, card: Card) -> None:
+        self._card = card
+        self._packed = lru_cache(PARTS)(self._pack)
+
+    def packed(self, quality: int | None, after: int = 0, layers: int = 0) -> bytes:
+        """The part for a quality (the default one if None) with tables of layers `after` + 1 to `layers` (0: all).
+
+        The first time, this takes some tens of milliseconds, so call it in a thread.
+
+        Raises:
+            BadRequest: the profile has no such quality or layers.
+        """
+        whole = self._card.profile
+        quality, layers = whole.quality if quality is None else quality, layers or whole.layers
+        if not 0 <= after < layers:
+            raise BadRequest(f"no layers after {after} up to {layers}")
+        try:
+            return self._packed(quality, after, layers)
+        except ProfileError as error:
+            raise BadRequest(str(error)) from None
+
+    def exit_share(self, operating_point: str, quality: int | None) -> float | None:
+        """The share of images that the first layer answers, if the card knows it.
+
+        Raises:
+            BadRequest: the card has no such operating point.
+        """
+        try:
+            return self._card.point(operating_point or None, quality).exit_share
+        except CardError as error:
+            raise BadRequest(str(error)) from None
+
+    def _pack(self, quality: int, after: int, layers: int) -> bytes:
+        return pack_part(part_of(self._card.profile, quality, layers), after)
 
 
 def _shortened(card: Card) -> Card:

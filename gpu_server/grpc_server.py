@@ -10,6 +10,7 @@ from grpc_reflection.v1alpha import reflection
 
 from overtone.frequency.ladder import MAX_LAYERS
 from overtone.gpu_server import messages
+from overtone.gpu_server.description import Description
 from overtone.gpu_server.errors import OutdatedClient, ServiceError, StartError
 from overtone.gpu_server.service import Service
 from overtone.gpu_server.session import Session
@@ -69,28 +70,39 @@ class CascadeServicer(stubs.CascadeServicer):
                 self._admit(context)
                 options = messages.options(request.options)
                 given = await self._service.core.classify(request.layers, options)
-                return messages.answer(0, given)
+                every = range(len(self._service.core.profile.labels)) if request.options.labels else ()
+                return messages.answer(0, given, every)
         except ServiceError as error:
             await abort(context, error)
 
     async def DescribeModel(self, request: pb.DescribeModelRequest, context: Context) -> pb.Model:  # noqa: N802
-        """Profile and card."""
+        """Profile and card, or the part of them that was asked for."""
         try:
             self._admit(context)
-            described = self._service.core.description
+            return await _model(self._service.core.description, request)
         except ServiceError as error:
             await abort(context, error)
-        return pb.Model(
-            name=described.name,
-            profile_id=described.profile_id,
-            profile=described.packed_profile,
-            card=described.short_card,
-        )
 
     def _admit(self, context: Context) -> str:
         metadata = dict(context.invocation_metadata() or ())
         address = context.peer().rpartition(":")[0]  # without the port, which differs between connections
         return self._service.admit(metadata.get("authorization"), address)
+
+
+async def _model(described: Description, request: pb.DescribeModelRequest) -> pb.Model:
+    model = pb.Model(name=described.name, profile_id=described.profile_id)
+    if request.HasField("part"):
+        asked = request.part
+        quality = asked.quality if asked.HasField("quality") else None
+        share = described.parts.exit_share(asked.operating_point, quality)
+        model.part = await asyncio.to_thread(described.parts.packed, quality, asked.after, asked.layers)
+        if share is not None:
+            model.exit_share = share
+    elif request.labels:
+        model.labels = described.packed_labels
+    else:
+        model.profile, model.card = described.packed_profile, described.short_card
+    return model
 
 
 class FormerProtocol(grpc.GenericRpcHandler):  # type: ignore[misc]

@@ -1,6 +1,7 @@
 """Conversion between what the core uses and the gRPC messages."""
 
 import asyncio
+from collections.abc import Container
 
 from overtone.gpu_server.answer import Answer, NeedMore, Options, Score, Stage
 from overtone.gpu_server.errors import ServiceError
@@ -16,13 +17,13 @@ def options(message: pb.Options) -> Options:
     return Options(message.operating_point, message.top or 1, expires)
 
 
-def answer(image: int, given: Answer) -> pb.Answer:
-    """An answer as a message; it has no labels, because the device knows them from its profile."""
+def answer(image: int, given: Answer, unnamed: Container[int] = ()) -> pb.Answer:
+    """An answer as a message; classes are named where their index is in `unnamed`."""
     return pb.Answer(
         id=image,
         stage=STAGES[given.stage],
         confident=given.confident,
-        top=[score(s) for s in given.top],
+        top=[score(s, s.index in unnamed) for s in given.top],
         queue_us=_micros(given.timings.queue),
         compute_us=_micros(given.timings.compute),
         layers=given.layers,
@@ -45,9 +46,9 @@ def error(image: int, failure: ServiceError) -> pb.Error:
     return pb.Error(id=image, code=failure.number, message=failure.message, retry_after_ms=retry)
 
 
-def score(given: Score) -> pb.Score:
-    """A class and its probability as a message."""
-    return pb.Score(index=given.index, probability=given.probability)
+def score(given: Score, named: bool = False) -> pb.Score:
+    """A class, with its label if it is to be named, and its probability as a message."""
+    return pb.Score(index=given.index, probability=given.probability, label=given.label if named else "")
 
 
 def _micros(seconds: float) -> int:

@@ -25,6 +25,7 @@ from overtone.gpu_server.service import Service
 from overtone.gpu_server.settings import MIB
 
 PAYLOADS = "application/vnd.overtone"
+PART = "application/vnd.overtone.profile"
 IMAGES = frozenset({"image/jpeg", "image/png", "image/webp"})
 # Sent by clients that name no type of their own; then the first bytes decide.
 ANY = frozenset({"", "application/octet-stream", "application/x-www-form-urlencoded", "*/*"})
@@ -44,6 +45,7 @@ async def options(request: Request) -> Options:
 
 
 RequestOptions = Annotated[Options, Depends(options)]
+Natural = Annotated[int, Query(ge=0)]
 
 
 def create_app(service: Service) -> FastAPI:
@@ -181,14 +183,29 @@ def _add_model(app: FastAPI, service: Service) -> None:
         return Response(service.core.description.card, media_type="application/json")
 
     @app.get("/v1/profile")
-    async def profile(request: Request) -> Response:
-        """What a device needs to encode for the model: canonical JSON, whose ETag is the profile's id."""
+    async def profile(
+        request: Request, quality: int | None = None, after: Natural = 0, layers: Natural | None = None
+    ) -> Response:
+        """What a device needs to encode for the model: canonical JSON, whose ETag is the profile's id.
+
+        With `layers`, only a part in its compact form: the tables of the layers after `after` up to `layers` (0: all),
+        at `quality` or else the default one.
+        """
         owner(service, request)
         described = service.core.description
         headers = {"etag": f'"{described.profile_id.hex()}"', "cache-control": "no-cache"}
         if headers["etag"] in request.headers.get("if-none-match", ""):
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-        return Response(described.profile, media_type="application/json", headers=headers)
+        if layers is None:
+            return Response(described.profile, media_type="application/json", headers=headers)
+        part = await asyncio.to_thread(described.parts.packed, quality, after, layers)
+        return Response(part, media_type=PART, headers=headers)
+
+    @app.get("/v1/labels")
+    async def labels(request: Request) -> Response:
+        """The labels of the model's classes, and the folder names that the classes had in training."""
+        owner(service, request)
+        return Response(service.core.description.labels, media_type="application/json")
 
 
 def _add_operations(app: FastAPI, service: Service) -> None:

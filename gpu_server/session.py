@@ -60,6 +60,7 @@ class Session:
         self._failure: errors.ServiceError | None = None
         self._leaving = False
         self._ended = False
+        self._unnamed: set[int] = set()  # classes whose labels the device wants and has not been told
 
     async def run(self, upstream: AsyncIterator[pb.Upstream]) -> None:
         """Serve until the device ends the session, the server stops, or the stream breaks.
@@ -106,6 +107,8 @@ class Session:
         if first.hello.profile_id not in (b"", core.profile.id):
             raise errors.WrongProfile(f"{core.card.name} has another profile; fetch it with DescribeModel")
         credits, model = self._settings.credits, core.card.name
+        if self._options.labels:
+            self._unnamed.update(range(len(core.profile.labels)))
         self._post(welcome=pb.Welcome(profile_id=core.profile.id, credits=credits, model=model))
 
     async def _read(self, upstream: AsyncIterator[pb.Upstream]) -> None:
@@ -196,7 +199,8 @@ class Session:
                 # Only the coroutine holds the image now, and it lets go of it once the store knows it.
                 del image
                 answer = await answering
-            self._post(answer=messages.answer(number, answer))
+            self._post(answer=messages.answer(number, answer, self._unnamed))
+            self._unnamed.difference_update(score.index for score in answer.top)
         except errors.StateLost:
             self._post(need_more=messages.again(number, flight.wanted))
         except errors.ServiceError as error:

@@ -47,14 +47,16 @@ class Downstream(_message.Message):
     def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., answer: _Optional[_Union[Answer, _Mapping]] = ..., need_more: _Optional[_Union[NeedMore, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., go_away: _Optional[_Union[GoAway, _Mapping]] = ...) -> None: ...
 
 class Options(_message.Message):
-    __slots__ = ("operating_point", "top", "deadline_ms")
+    __slots__ = ("operating_point", "top", "deadline_ms", "labels")
     OPERATING_POINT_FIELD_NUMBER: _ClassVar[int]
     TOP_FIELD_NUMBER: _ClassVar[int]
     DEADLINE_MS_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
     operating_point: str
     top: int
     deadline_ms: int
-    def __init__(self, operating_point: _Optional[str] = ..., top: _Optional[int] = ..., deadline_ms: _Optional[int] = ...) -> None: ...
+    labels: bool
+    def __init__(self, operating_point: _Optional[str] = ..., top: _Optional[int] = ..., deadline_ms: _Optional[int] = ..., labels: _Optional[bool] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("profile_id", "options")
@@ -109,12 +111,14 @@ class End(_message.Message):
     def __init__(self) -> None: ...
 
 class Score(_message.Message):
-    __slots__ = ("index", "probability")
+    __slots__ = ("index", "probability", "label")
     INDEX_FIELD_NUMBER: _ClassVar[int]
     PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
     index: int
     probability: float
-    def __init__(self, index: _Optional[int] = ..., probability: _Optional[float] = ...) -> None: ...
+    label: str
+    def __init__(self, index: _Optional[int] = ..., probability: _Optional[float] = ..., label: _Optional[str] = ...) -> None: ...
 
 class Answer(_message.Message):
     __slots__ = ("id", "stage", "confident", "top", "queue_us", "compute_us", "layers")
@@ -173,17 +177,39 @@ class ClassifyRequest(_message.Message):
     def __init__(self, layers: _Optional[_Iterable[bytes]] = ..., options: _Optional[_Union[Options, _Mapping]] = ...) -> None: ...
 
 class DescribeModelRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("part", "labels")
+    PART_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    part: Part
+    labels: bool
+    def __init__(self, part: _Optional[_Union[Part, _Mapping]] = ..., labels: _Optional[bool] = ...) -> None: ...
+
+class Part(_message.Message):
+    __slots__ = ("quality", "after", "layers", "operating_point")
+    QUALITY_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    LAYERS_FIELD_NUMBER: _ClassVar[int]
+    OPERATING_POINT_FIELD_NUMBER: _ClassVar[int]
+    quality: int
+    after: int
+    layers: int
+    operating_point: str
+    def __init__(self, quality: _Optional[int] = ..., after: _Optional[int] = ..., layers: _Optional[int] = ..., operating_point: _Optional[str] = ...) -> None: ...
 
 class Model(_message.Message):
-    __slots__ = ("name", "profile_id", "profile", "card")
+    __slots__ = ("name", "profile_id", "profile", "card", "part", "exit_share", "labels")
     NAME_FIELD_NUMBER: _ClassVar[int]
     PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
     PROFILE_FIELD_NUMBER: _ClassVar[int]
     CARD_FIELD_NUMBER: _ClassVar[int]
+    PART_FIELD_NUMBER: _ClassVar[int]
+    EXIT_SHARE_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
     name: str
     profile_id: bytes
     profile: bytes
     card: str
-    def __init__(self, name: _Optional[str] = ..., profile_id: _Optional[bytes] = ..., profile: _Optional[bytes] = ..., card: _Optional[str] = ...) -> None: ...
+    part: bytes
+    exit_share: float
+    labels: bytes
+    def __init__(self, name: _Optional[str] = ..., profile_id: _Optional[bytes] = ..., profile: _Optional[bytes] = ..., card: _Optional[str] = ..., part: _Optional[bytes] = ..., exit_share: _Optional[float] = ..., labels: _Optional[bytes] = ...) -> None: ...

@@ -116,6 +116,10 @@ class _Demo:
                 device = await stack.enter_async_context(_device(link, options))
             calm = 0.02 + link.rtt / 2 + link.up.seconds(MTU_PAYLOAD)
             setup = await link.settled(calm)
+            await device.tell("")
+            await device.line(IMAGE_SECONDS)
+            both = await link.settled(calm)
+            tables = both[0] - setup[0], both[1] - setup[1]
             self._introduce(server, link)
             await self._send_all(device, link, server, calm)
         if not self._rows:
@@ -128,7 +132,7 @@ class _Demo:
             "transport": options.transport,
             "policy": options.policy,
         }
-        return self._rows, summarise(self._rows, setup, self._failed, link.up, link.rtt, about)
+        return self._rows, summarise(self._rows, setup, tables, self._failed, link.up, link.rtt, about)
 
     def _introduce(self, server: Server, link: Link) -> None:
         text = (

@@ -1,4 +1,7 @@
-"""A device in a process of its own: reads the path of an image per line, writes its answer as a line of JSON."""
+"""A device in a process of its own: reads the path of an image per line, writes its answer as a line of JSON.
+
+An empty line makes it fetch the tables of further layers now, so that their bytes can be told from those of images.
+"""
 
 import argparse
 import json
@@ -22,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ) as client:
             _write({"profile": client.profile.id.hex()})
             for line in sys.stdin:
-                _write(_classify(client, line.rstrip("\n")))
+                _write(_classify(client, path) if (path := line.rstrip("\n")) else _fetch_tables(client))
     except OvertoneError as error:
         print(error, file=sys.stderr)
         return 1
@@ -37,6 +40,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quality", type=int)
     parser.add_argument("--timeout", type=float, default=60.0)
     return parser
+
+
+def _fetch_tables(client: Client) -> dict[str, Any]:
+    client.fetch_tables()
+    return {"layers": client.profile.layers}
 
 
 def _classify(client: Client, path: str) -> dict[str, Any]:

@@ -14,11 +14,18 @@ from overtone.link.tcp_overhead import on_wire
 
 
 def summarise(
-    rows: Sequence[Row], setup: tuple[int, int], failed: int, rate: Rate, rtt: float, about: Mapping[str, Any]
+    rows: Sequence[Row],
+    setup: tuple[int, int],
+    tables: tuple[int, int],
+    failed: int,
+    rate: Rate,
+    rtt: float,
+    about: Mapping[str, Any],
 ) -> dict[str, Any]:
     """All images of a demo, at least one, as one JSON object that begins with `about`.
 
-    Bytes are means per image; `setup` is bytes up and down for opening the session (profile included). `rate` and
+    Bytes are means per image; `setup` is bytes up and down for opening the session, with the tables of the first layer,
+    and `tables` for those of further layers, which a device otherwise fetches when they are first wanted. `rate` and
     `rtt` (seconds) are the link's. `jpeg_link_seconds` is computed, not measured: the JPEGs' bytes on the wire
     over the link's rate, and a round trip each.
     """
@@ -43,6 +50,8 @@ def summarise(
         "mean_link_bytes_down": mean("link_bytes_down"),
         "setup_link_bytes_up": setup[0],
         "setup_link_bytes_down": setup[1],
+        "tables_link_bytes_up": tables[0],
+        "tables_link_bytes_down": tables[1],
         "latency_p50_ms": float(np.percentile(latencies, 50)),
         "latency_p95_ms": float(np.percentile(latencies, 95)),
         "link_seconds": sum(latencies) / 1e3,
@@ -97,8 +106,12 @@ def _lines(s: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "payload", f"{s['mean_payload_bytes']:,.0f} bytes per image"
     yield (
         "on the link",
-        f"{s['mean_link_bytes_up']:,.0f} bytes up and {s['mean_link_bytes_down']:,.0f} down per image (opening "
-        f"the session, once: {s['setup_link_bytes_up']:,} up, {s['setup_link_bytes_down']:,} down)",
+        f"{s['mean_link_bytes_up']:,.0f} bytes up and {s['mean_link_bytes_down']:,.0f} down per image",
+    )
+    yield (
+        "once",
+        f"{s['setup_link_bytes_up']:,} up and {s['setup_link_bytes_down']:,} down to open the first session; "
+        f"{s['tables_link_bytes_up']:,} up and {s['tables_link_bytes_down']:,} down for tables of further layers",
     )
     yield "latency", f"{s['latency_p50_ms']:,.0f} ms median, {s['latency_p95_ms']:,.0f} ms 95th percentile"
     yield (

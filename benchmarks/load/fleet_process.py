@@ -64,7 +64,7 @@ class FleetProcess:
         """Fetch the server's profile and encode the images; a set is named "" or after a baseline."""
         # Fetched without a link and cached for all devices, as if they had connected before.
         async with AsyncClient(host, token=token or None, cache=self._cache, timeout=TIMEOUT) as client:
-            profile, card = client.profile, await client.card()
+            profile, known = await client.whole_profile(), await client.labels()
         if quality and quality not in profile.qualities:
             raise ValueError(f"no quality {quality}: {profile.name} has {list(profile.qualities)}")
         images = await asyncio.to_thread(gather, Path(folder) if folder else None, count)
@@ -72,7 +72,7 @@ class FleetProcess:
             self._images[name] = await asyncio.to_thread(
                 prepare,
                 profile,
-                class_names(profile.labels, card["classes"]),
+                class_names(known.labels, known.folders),
                 images.paths,
                 quality=quality or None,
                 baseline=Baseline.parse(name) if name else None,

@@ -33,7 +33,7 @@ ABOUT: dict[str, Any] = {
 
 
 def test_summary() -> None:
-    found = summarise([LOW, HIGH, FLAT], (500, 7000), 1, Rate.parse("1mbit"), 0.05, ABOUT)
+    found = summarise([LOW, HIGH, FLAT], (500, 7000), (80, 9000), 1, Rate.parse("1mbit"), 0.05, ABOUT)
     assert (found["n"], found["failed"], found["labelled"], found["accuracy"]) == (3, 1, 2, 0.5)
     assert found["exit_share"] == pytest.approx(2 / 3)
     assert found["answered_after"] == pytest.approx({"1": 2 / 3, "2": 1 / 3})
@@ -43,10 +43,11 @@ def test_summary() -> None:
     assert found["latency_p50_ms"] == 60.0
     assert found["jpeg_link_seconds"] == pytest.approx(3 * ((4000 + 3 * 52) * 8 / 1e6 + 0.05))
     assert (found["setup_link_bytes_up"], found["setup_link_bytes_down"]) == (500, 7000)
+    assert (found["tables_link_bytes_up"], found["tables_link_bytes_down"]) == (80, 9000)
 
 
 def test_without_classes_there_is_no_accuracy() -> None:
-    found = summarise([FLAT], (0, 0), 0, UNLIMITED, 0.05, ABOUT)
+    found = summarise([FLAT], (0, 0), (0, 0), 0, UNLIMITED, 0.05, ABOUT)
     assert (found["accuracy"], found["rate"]) == (None, "unlimited")
     assert found["jpeg_link_seconds"] == pytest.approx(0.05)
 
@@ -57,7 +58,7 @@ def test_the_table_and_the_summary() -> None:
         for row in (LOW, HIGH, FLAT, replace(LOW, stage="brownout")):
             board.add(row)
     about = ABOUT | {"note": "far away"}
-    show(console, summarise([LOW, HIGH, FLAT], (0, 0), 1, Rate.parse("1mbit"), 0.05, about))
+    show(console, summarise([LOW, HIGH, FLAT], (0, 0), (0, 0), 1, Rate.parse("1mbit"), 0.05, about))
     assert isinstance(console.file, StringIO)
     heading, low, high, flat, busy, *rest = console.file.getvalue().splitlines()
     assert heading.split()[:3] == ["image", "answer", "sure"]

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import grpc
 
-from overtone.frequency import Profile
+from overtone.frequency import Profile, pack_part, part_of
 from overtone.protos import overtone_pb2 as pb
 from overtone.protos import overtone_pb2_grpc as stubs
 
@@ -28,6 +28,7 @@ class Stream:
         self.writing = asyncio.Lock()
         self.context = context
         self.in_flight: set[int] = set()
+        self.named: set[int] = set()
         # The bytes of layers that came in chunks, by image and layer, and whether a layer is there.
         self.chunks: dict[tuple[int, int], bytes] = {}
         self.whole: dict[tuple[int, int], asyncio.Event] = {}
@@ -45,6 +46,10 @@ class Stream:
     ) -> None:
         made_of = layers or (2 if stage == pb.STAGE_HIGH else 1)
         top = [pb.Score(index=index, probability=0.75), pb.Score(index=1, probability=0.25)]
+        if self.server.parts:
+            for score in top:
+                score.label = "" if score.index in self.named else f"class {score.index}"
+            self.named |= {score.index for score in top}
         answer = pb.Answer(id=number, stage=stage, confident=True, top=top, layers=made_of)
         answer.queue_us, answer.compute_us = 1000, 2000
         await self.say(answer=answer)
@@ -125,6 +130,8 @@ class FakeCascade(stubs.CascadeServicer):
         self.refused = 0
         self.ends = 0
         self.described = 0
+        self.parts = False  # whether it can send parts of its profile; a server of an earlier version cannot
+        self.parted: list[pb.Part] = []
         self.metadata: list[dict[str, str]] = []
         self.welcomed = True
         self.streams: list[Stream] = []
@@ -180,8 +187,17 @@ class FakeCascade(stubs.CascadeServicer):
 
     async def DescribeModel(self, request: pb.DescribeModelRequest, context: Context) -> pb.Model:  # noqa: N802
         self.described += 1
+        if self.parts and request.HasField("part"):
+            return await self.part(request.part)
         packed = self.profile.pack()
         return pb.Model(name="tiny", profile_id=self.profile.id, profile=packed, card=json.dumps(self.card))
+
+    async def part(self, asked: pb.Part) -> pb.Model:
+        """Overridden by tests in which parts come late or not at all."""
+        self.parted.append(asked)
+        quality = asked.quality if asked.HasField("quality") else None
+        part = part_of(self.profile, quality, asked.layers or None)
+        return pb.Model(profile_id=self.profile.id, part=pack_part(part, asked.after), exit_share=0.6)
 
 
 @contextlib.asynccontextmanager
@@ -276,6 +292,7 @@ class FakeRest:
         self.profile = profile
         self.acts = list(acts)
         self.gets: list[Request] = []
+        self.parts = False
         self.posts: list[Request] = []
 
     async def __call__(self, request: Request) -> Response:
@@ -293,10 +310,19 @@ class FakeRest:
         tag = {"etag": f'"{self.profile.id.hex()}"'}
         if request.path == "/v1/model":
             return Response(200, CARD)
+        if request.path == "/readyz":
+            return Response(200, "ready")
+        if request.path == "/v1/labels":
+            return Response(200, {"labels": self.profile.labels, "classes": CARD["classes"]})
         if request.path != "/v1/profile":
             return rest_error(404, "NOT_FOUND")
         if tag["etag"] in request.headers.get("if-none-match", ""):
             return Response(304, None, tag)
+        if self.parts and "layers" in request.query:
+            asked = {name: int(value) for name, value in request.query.items()}
+            part = part_of(self.profile, asked.get("quality"), asked["layers"] or None)
+            kind = {"content-type": "application/vnd.overtone.profile"}
+            return Response(200, pack_part(part, asked["after"]), tag | kind)
         return Response(200, self.profile.to_json().encode(), tag)
 
 

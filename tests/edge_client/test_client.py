@@ -13,7 +13,6 @@ from PIL import Image
 
 from overtone.edge_client import Address, AsyncClient, Client, Tls, encode_image, errors
 from overtone.edge_client.profile_cache import ProfileCache
-from overtone.edge_client.retry import FIRST_PAUSES
 from overtone.frequency import Profile, Source, encode, fit, open_rgb
 from overtone.link import Link
 from tests.conftest import Photograph
@@ -264,18 +263,13 @@ class Starting(fakes.FakeCascade):
 
 
 @pytest.mark.parametrize("retry_after_ms", ["20", None])
-async def test_a_server_that_says_when_to_ask_again_is_waited_for(
+async def test_a_server_that_is_starting_is_waited_for(
     retry_after_ms: str | None, tiny_profile: Profile
 ) -> None:
     starting = Starting(tiny_profile, 7, retry_after_ms)
-    async with fakes.serve_grpc(starting) as address:
-        if retry_after_ms:
-            async with AsyncClient(address) as client:
-                assert client.profile == tiny_profile
-        else:
-            with pytest.raises(errors.Unavailable, match="loading"):
-                await AsyncClient(address).__aenter__()
-            assert starting.left == 7 - len(FIRST_PAUSES)
+    async with fakes.serve_grpc(starting) as address, AsyncClient(address) as client:
+        assert client.profile == tiny_profile
+    assert starting.left == 0
 
 
 async def test_a_server_that_starts_too_late_is_not_waited_for() -> None:

@@ -27,7 +27,7 @@ async def test_a_confident_server_gets_the_first_layer_only(
     assert cascade.streams[0].chunks == {}
     assert (answer.layers, answer.bytes_sent) == (1, len(encoded.layers[0]))
     # No deadline: it would end images whose own time limit is longer than the client's.
-    assert cascade.hellos[0].options == pb.Options(operating_point="always", top=2)
+    assert cascade.hellos[0].options == pb.Options(operating_point="always", top=2, labels=True)
 
 
 @pytest.mark.parametrize("policy", ["on_demand", "at_once"])

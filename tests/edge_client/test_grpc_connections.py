@@ -40,13 +40,13 @@ async def test_after_a_lost_stream_all_layers_are_sent(
 
 
 @pytest.mark.parametrize("death", [fakes.dying, dying_between, dying_afterwards])
-async def test_a_stream_lost_twice_is_a_clear_error(
+async def test_a_stream_that_is_lost_each_time_is_a_clear_error_in_the_end(
     talk: Talk, death: object, photograph: Photograph
 ) -> None:
-    async with talk(death, timeout=5.0) as (cascade, client):
-        with pytest.raises(ConnectionLost, match="check the link"):
-            await client.classify(photograph)
-        assert len(cascade.images) == 2
+    async with talk(death) as (cascade, client):
+        with pytest.raises((ConnectionLost, DeadlineExceeded)):
+            await client.classify(photograph, timeout=0.5)
+        assert len(cascade.images) > 2
 
 
 async def test_a_server_that_comes_back_is_found(photograph: Photograph, tiny_profile: Profile) -> None:

@@ -1,5 +1,6 @@
 import asyncio
 import json
+import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,7 +11,7 @@ import pytest_asyncio
 from grpc.aio import Channel
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from overtone.frequency import Encoded, Profile
+from overtone.frequency import Encoded, Profile, part_of, unpack_part
 from overtone.gpu_server.errors import StartError
 from overtone.gpu_server.serve import Running
 from overtone.gpu_server.upload import MAX_CHUNK
@@ -437,6 +438,42 @@ async def test_describe_model(channel: Channel, tiny_profile: Profile) -> None:
     assert json.loads(model.card)["operating_point"] == "default"
     assert "profile" not in json.loads(model.card)
     assert json.loads(model.card)["certified"]["default"] == []
+
+
+async def test_describe_a_part_or_the_labels(channel: Channel, tiny_profile: Profile) -> None:
+    describe = stub_of(channel).DescribeModel
+    part = await describe(pb.DescribeModelRequest(part=pb.Part(quality=1, layers=1)))
+    first = unpack_part(part.part)
+    assert first == part_of(tiny_profile, 1, 1)
+    assert (part.profile_id, part.profile, part.card) == (tiny_profile.id, b"", "")
+    further = await describe(pb.DescribeModelRequest(part=pb.Part(quality=1, after=1)))
+    assert unpack_part(further.part, first) == part_of(tiny_profile, 1)
+    named = await describe(pb.DescribeModelRequest(labels=True))
+    assert json.loads(zlib.decompress(named.labels))["labels"] == list(tiny_profile.labels)
+    for bad in (pb.Part(quality=9), pb.Part(layers=3), pb.Part(after=2), pb.Part(operating_point="none")):
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await describe(pb.DescribeModelRequest(part=bad))
+        assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_classes_are_named_once_in_a_session(
+    channel: Channel, encoded: Encoded, tiny_profile: Profile
+) -> None:
+    for wanted in (True, False):
+        options = pb.Options(operating_point="always", top=3, labels=wanted)
+        call = stub_of(channel).Session()
+        await call.write(pb.Upstream(hello=pb.Hello(options=options)))
+        await call.read()
+        tops = []
+        for number in (1, 2):
+            await call.write(pb.Upstream(image=pb.Image(id=number, layers=encoded.layers[:1])))
+            tops.append((await call.read()).answer.top)
+        call.cancel()
+        named = [tiny_profile.labels[score.index] if wanted else "" for score in tops[0]]
+        assert [score.label for score in tops[0]] == named
+        assert [score.label for score in tops[1]] == [""] * 3
+        request = pb.ClassifyRequest(layers=encoded.layers[:1], options=options)
+        assert [s.label for s in (await stub_of(channel).Classify(request)).top] == named
 
 
 async def test_go_away_when_stopping_lets_images_finish(serve: Serve, encoded: Encoded) -> None:

@@ -10,7 +10,7 @@ from grpc.aio import Channel
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from PIL import Image
 
-from overtone.frequency import Encoded, Profile, fit, join
+from overtone.frequency import Encoded, Profile, fit, join, part_of, unpack_part
 from overtone.gpu_server.grpc_server import NOT_SERVING, SERVING
 from overtone.gpu_server.network import TorchNetwork
 from overtone.gpu_server.rest_api import create_app
@@ -366,6 +366,19 @@ async def test_model_and_profile(http: httpx.AsyncClient, tiny_profile: Profile)
     assert reply.headers["etag"] == f'"{tiny_profile.id.hex()}"'
     known = await http.get("/v1/profile", headers={"if-none-match": reply.headers["etag"]})
     assert (known.status_code, known.content) == (304, b"")
+
+
+async def test_a_part_of_the_profile_and_the_labels(http: httpx.AsyncClient, tiny_profile: Profile) -> None:
+    reply = await http.get("/v1/profile", params={"quality": 3, "layers": 1})
+    assert reply.headers["content-type"] == "application/vnd.overtone.profile"
+    assert reply.headers["etag"] == f'"{tiny_profile.id.hex()}"'
+    first = unpack_part(reply.content)
+    assert first == part_of(tiny_profile, 3, 1)
+    further = await http.get("/v1/profile", params={"quality": 3, "after": 1, "layers": 0})
+    assert unpack_part(further.content, first) == part_of(tiny_profile, 3)
+    assert (await http.get("/v1/labels")).json()["labels"] == list(tiny_profile.labels)
+    for bad in ({"quality": 9}, {"after": 2}, {"layers": 3}, {"layers": -1}):
+        assert error(await http.get("/v1/profile", params={"layers": 0} | bad)) == (400, "INVALID_ARGUMENT")
 
 
 async def after_some_requests(http: httpx.AsyncClient, encoded: Encoded) -> str:

@@ -1,0 +1,173 @@
+"""A rolling restart of two replicas behind a proxy, configured as `deploy` configures it, loses no image."""
+
+import asyncio
+import shutil
+from asyncio.subprocess import DEVNULL, Process
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from overtone.edge_client import AsyncClient, Result, encode_image
+from overtone.frequency import Profile, part_of
+from overtone.protos import overtone_pb2 as pb
+from tests.conftest import Photograph
+from tests.edge_client import fakes
+from tests.waiting import until
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+# Where nginx would otherwise need the rights of root, and what a test should not wait for.
+QUICK = """http {
+    client_body_temp_path body;
+    proxy_temp_path proxy;
+    fastcgi_temp_path fastcgi;
+    uwsgi_temp_path uwsgi;
+    scgi_temp_path scgi;
+"""
+
+NewPort = Callable[[], int]
+
+
+class Replica:
+    """A server that answers after a moment, so that images are in flight when it is killed."""
+
+    def __init__(self, profile: Profile, grpc_port: int, http_port: int) -> None:
+        self.profile, self.grpc_port, self.http_port = profile, grpc_port, http_port
+        self.answered = 0
+        self._stack = AsyncExitStack()
+
+    async def start(self) -> None:
+        cascade, app = (
+            fakes.FakeCascade(self.profile, self._answer),
+            fakes.FakeRest(self.profile, self._reply),
+        )
+        self._stack = AsyncExitStack()
+        await self._stack.enter_async_context(fakes.serve_grpc(cascade, self.grpc_port))
+        await self._stack.enter_async_context(fakes.serve_rest(app, self.http_port))
+
+    async def has_answered(self, images: int) -> None:
+        """Wait until it has answered so many more images."""
+        enough = self.answered + images
+        await until(lambda: self.answered >= enough)
+
+    async def kill(self) -> None:
+        """Break all connections, and take no more."""
+        await self._stack.aclose()
+
+    async def _answer(self, stream: fakes.Stream, image: pb.Image) -> None:
+        await asyncio.sleep(0.02)
+        await stream.answer(image.id)
+        self.answered += 1
+
+    async def _reply(self, request: fakes.Request) -> fakes.Response:
+        await asyncio.sleep(0.02)
+        self.answered += 1
+        return fakes.rest_answer()
+
+
+def nginx(folder: Path, grpc_port: int, http_port: int, replicas: list[Replica]) -> list[str]:
+    """The command that runs nginx with the configuration of `deploy`."""
+    text = (DEPLOY / "nginx.conf").read_text()
+    text = text.replace("http {\n", QUICK).replace("fail_timeout=2s", "fail_timeout=1s")
+    text = text.replace("listen 50051", f"listen 127.0.0.1:{grpc_port}")
+    text = text.replace("listen 8080", f"listen 127.0.0.1:{http_port}").replace("auto;", "1;")
+    for number, replica in enumerate(replicas, 1):
+        text = text.replace(f"server-{number}:50051", f"127.0.0.1:{replica.grpc_port}")
+        text = text.replace(f"server-{number}:8080", f"127.0.0.1:{replica.http_port}")
+    config = folder / "nginx.conf"
+    config.write_text(text)
+    globals_ = f"daemon off; pid {folder}/pid; error_log {folder}/error.log;"
+    return ["nginx", "-p", str(folder), "-c", str(config), "-e", f"{folder}/error.log", "-g", globals_]
+
+
+def envoy(folder: Path, grpc_port: int, http_port: int, replicas: list[Replica]) -> list[str]:
+    """The command that runs Envoy with the configuration of `deploy`."""
+    text = (DEPLOY / "envoy.yaml").read_text().replace("interval: 1s", "interval: 0.1s")
+    for number, replica in enumerate(replicas, 1):
+        for port, own in ((50051, replica.grpc_port), (8080, replica.http_port)):
+            text = text.replace(
+                f"address: server-{number}, port_value: {port}", f"address: 127.0.0.1, port_value: {own}"
+            )
+        checked = "health_check_config: {port_value: 8080}"
+        text = text.replace(checked, f"health_check_config: {{port_value: {replica.http_port}}}", 1)
+    for port, own in ((50051, grpc_port), (8080, http_port)):
+        text = text.replace(f"address: 0.0.0.0, port_value: {port}", f"address: 127.0.0.1, port_value: {own}")
+    config = folder / "envoy.yaml"
+    config.write_text(text)
+    return ["envoy", "-c", str(config), "--concurrency", "1", "--use-dynamic-base-id", "--log-level", "off"]
+
+
+@asynccontextmanager
+async def running(command: list[str], ports: list[int]) -> AsyncIterator[None]:
+    process = await asyncio.create_subprocess_exec(*command, stdout=DEVNULL, stderr=DEVNULL)
+    try:
+        for port in ports:
+            await _accepts(port, process)
+        yield
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.wait()
+
+
+async def _accepts(port: int, process: Process) -> None:
+    while process.returncode is None:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except ConnectionError:
+            await asyncio.sleep(0.02)
+        else:
+            writer.close()
+            await writer.wait_closed()
+            return
+    pytest.fail(f"the proxy ended with {process.returncode}")
+
+
+async def load(address: str, image: Photograph, profile: Profile, over: asyncio.Event) -> list[Result]:
+    """The results of a device that sends one image after the other, several in flight, until it is over."""
+    coded = encode_image(image, part_of(profile))
+
+    def images() -> Iterator[fakes.Any]:
+        while not over.is_set():
+            yield coded
+
+    async with AsyncClient(address, timeout=30.0) as client:
+        return [result async for result in client.stream(images())]
+
+
+@pytest.mark.parametrize("proxy", [nginx, envoy])
+async def test_a_rolling_restart_loses_no_image(
+    proxy: Callable[[Path, int, int, list[Replica]], list[str]],
+    photograph: Photograph,
+    tiny_profile: Profile,
+    tmp_path: Path,
+    unused_tcp_port_factory: NewPort,
+) -> None:
+    if shutil.which(proxy.__name__) is None:
+        pytest.skip(f"{proxy.__name__} is not installed")
+    replicas = [Replica(tiny_profile, unused_tcp_port_factory(), unused_tcp_port_factory()) for _ in range(2)]
+    grpc_port, http_port = unused_tcp_port_factory(), unused_tcp_port_factory()
+    for replica in replicas:
+        await replica.start()
+    over = asyncio.Event()
+    command = proxy(tmp_path, grpc_port, http_port, replicas)
+    async with running(command, [grpc_port, http_port]), asyncio.TaskGroup() as tasks:
+        addresses = [f"grpc://127.0.0.1:{grpc_port}", f"http://127.0.0.1:{http_port}"]
+        loads = [
+            tasks.create_task(load(address, photograph, tiny_profile, over))
+            for address in addresses
+            for _ in range(2)
+        ]
+        for number, replica in enumerate(replicas):
+            other = replicas[1 - number]
+            await replica.has_answered(20)
+            await replica.kill()
+            await other.has_answered(20)
+            await replica.start()
+        over.set()
+    for replica in replicas:
+        await replica.kill()
+    results = [task.result() for task in loads]
+    assert all(len(each) > 10 for each in results)
+    assert [str(result.error) for each in results for result in each if result.answer is None] == []
