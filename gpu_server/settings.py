@@ -1,5 +1,6 @@
 """The settings of a server, from arguments or from environment variables with the prefix ``OVERTONE_``."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,6 +17,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from overtone.gpu_server import variables
+
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 KIB = 1024
@@ -25,7 +28,9 @@ MIB = 1024 * KIB
 class Settings(BaseSettings):
     """Everything about one server. Times are in seconds unless the name says otherwise."""
 
-    model_config = SettingsConfigDict(env_prefix="OVERTONE_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix=variables.PREFIX, frozen=True, extra="forbid", allow_inf_nan=False
+    )
 
     model: str = Field(
         default="photographs", min_length=1, description="name of a bundled checkpoint, or a path"
@@ -133,8 +138,9 @@ def read(**given: Any) -> Settings:
     """Settings from these arguments and the environment; arguments that are None count as not given.
 
     Raises:
-        ValueError: a setting is invalid; the message is one line that names it as it was given.
+        ValueError: a setting is invalid, or a variable is none; the message is one line that names it as it was given.
     """
+    variables.check(os.environ, Settings.model_fields)
     arguments = {name: value for name, value in given.items() if value is not None}
     try:
         return Settings(**arguments)
