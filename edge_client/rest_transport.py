@@ -16,6 +16,7 @@ from overtone.edge_client.profile_cache import ProfileCache
 from overtone.edge_client.retry import FIRST_PAUSES, PAUSES
 from overtone.edge_client.stage import STAGES
 from overtone.edge_client.transport import ClientConfig, RawAnswer, Upload
+from overtone.edge_client.trust import problem_of
 from overtone.frequency import Profile, ProfileError, join
 
 PAYLOADS = "application/vnd.overtone"
@@ -155,6 +156,8 @@ class RestTransport:
             try:
                 return await self._open.get(path, headers={"accept-encoding": "gzip", **headers})
             except httpx.TransportError as error:
+                if trust := problem_of(str(error)):
+                    raise trust from error
                 problem = error
         raise errors.Unavailable(f"{self._config.address} cannot be reached ({problem!r})") from problem
 
