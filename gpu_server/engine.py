@@ -54,13 +54,14 @@ class Engine:
         self._idle = asyncio.Event()
         self._idle.set()
         self._open = False
-        for stage, queue in self._batcher.queues.items():
-            metrics.queue_depth.labels(stage).set_function(queue.depth)
 
     async def start(self) -> None:
         """Warm the network, then accept images."""
         await self._batcher.start()
         self._open = True
+        # Not before, because an engine that does not start must not take the place of one that runs.
+        for stage, queue in self._batcher.queues.items():
+            self._metrics.queue_depth.labels(stage).set_function(queue.depth)
 
     async def stop(self, grace: float = 0.0) -> None:
         """Accept nothing new, give what waits `grace` seconds, then stop the threads."""
