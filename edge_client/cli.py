@@ -35,8 +35,16 @@ def classify(
         str | None, typer.Option(envvar="OVERTONE_TOKEN", help="The token that the server asks for.")
     ] = None,
     authority: Annotated[
-        Path | None, typer.Option(help="PEM file of the authority to trust for grpcs:// and https://.")
+        Path | None,
+        typer.Option(
+            "--ca", "--authority", help="PEM file of the authority to trust for grpcs:// and https://."
+        ),
     ] = None,
+    certificate: Annotated[
+        Path | None,
+        typer.Option(help="PEM file of the client's own certificate, where the server asks for one."),
+    ] = None,
+    key: Annotated[Path | None, typer.Option(help="PEM file of that certificate's key.")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds for each image.")] = 10.0,
     cache: Annotated[
         Path | None, typer.Option(help="Folder to keep profiles in, which saves some kB at every start.")
@@ -55,7 +63,7 @@ def classify(
             quality=quality,
             operating_point=operating_point,
             token=token,
-            tls=Tls(authority) if authority else None,
+            tls=Tls(authority, certificate, key) if authority or certificate else None,
             timeout=timeout,
             cache=cache,
         )

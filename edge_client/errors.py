@@ -72,6 +72,22 @@ class Unreachable(Unavailable):
     """Nothing at the address takes a connection."""
 
 
+class Untrusted(OvertoneError):  # noqa: N818
+    """The server's certificate was not signed by an authority that the client trusts, or is for another name."""
+
+    code = "UNAVAILABLE"
+    advice = (
+        "give the authority that signed it (tls=Tls(FILE), or --ca FILE), and use the name that it is for"
+    )
+
+
+class CertificateRequired(OvertoneError):  # noqa: N818
+    """The server wants a certificate of the client, and got none that it trusts."""
+
+    code = "UNAVAILABLE"
+    advice = "give one (tls=Tls(certificate=, key=), or --certificate and --key)"
+
+
 class ConnectionLost(Unavailable):
     """The connection broke while an image was in flight, and again each time that the image was sent once more."""
 

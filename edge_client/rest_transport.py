@@ -17,6 +17,7 @@ from overtone.edge_client.profile_cache import ProfileCache
 from overtone.edge_client.retry import FIRST_PAUSES, PAUSES
 from overtone.edge_client.stage import STAGES
 from overtone.edge_client.transport import ClientConfig, Labels, RawAnswer, Upload
+from overtone.edge_client.trust import problem_of
 from overtone.frequency import Profile, ProfileError, join, unpack_part
 
 PAYLOADS = "application/vnd.overtone"
@@ -206,6 +207,8 @@ class RestTransport:
                 sent = {"accept-encoding": "gzip", **headers}
                 return await self._open.get(path, headers=sent, params=params)
             except httpx.TransportError as error:
+                if trust := problem_of(str(error)):
+                    raise trust from error
                 problem = error
         # A connection that broke was there, so something is at the address.
         kind = errors.Unreachable if isinstance(problem, httpx.ConnectError) else errors.Unavailable

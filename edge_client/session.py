@@ -22,6 +22,7 @@ from overtone.edge_client.liveness import Liveness
 from overtone.edge_client.outbox import Outbox
 from overtone.edge_client.plan import Plan
 from overtone.edge_client.transport import RawAnswer, Upload
+from overtone.edge_client.trust import problem_of
 from overtone.protos import overtone_pb2 as pb
 
 STAGES: dict[int, Any] = {pb.STAGE_LOW: "low", pb.STAGE_HIGH: "high", pb.STAGE_BROWNOUT: "brownout"}
@@ -302,6 +303,8 @@ def from_rpc(error: grpc.aio.AioRpcError) -> OvertoneError:
     details = told.removeprefix(NO_CONNECTION)
     pause = dict(error.trailing_metadata() or ()).get("grpc-retry-pushback-ms", "")
     retry_after = int(pause) / 1e3 if isinstance(pause, str) and pause.isdecimal() else None
+    if problem := problem_of(details):
+        return problem
     if details != told or told.startswith(NO_ADDRESS):
         return Unreachable(details)
     if name in BROKEN:

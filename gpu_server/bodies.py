@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect
 from overtone.frequency import split
 from overtone.gpu_server import errors
 from overtone.gpu_server.core import Core
+from overtone.gpu_server.quota import Account
 from overtone.gpu_server.sent import translated
 from overtone.gpu_server.service import Service
 
@@ -27,7 +28,7 @@ async def received(request: Request, limit: int) -> AsyncIterator[bytes]:
     Raises:
         TooLarge: it exceeds the limit.
         TooSlow: it did not arrive in time.
-        Overloaded: too many bodies are held.
+        Overloaded: too many bodies are held, or the client has used up its quota of bytes.
         ClientDisconnected: the client disconnected before the end.
     """
     service: Service = request.app.state.service
@@ -42,6 +43,8 @@ async def received(request: Request, limit: int) -> AsyncIterator[bytes]:
 
 async def _read(request: Request, limit: int, body: bytearray, service: Service) -> None:
     too_large = errors.TooLarge(f"the body is above {limit} bytes")
+    account: Account = request.state.account
+    account.check_bytes()
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > limit:
         raise too_large
@@ -51,6 +54,7 @@ async def _read(request: Request, limit: int, body: bytearray, service: Service)
                 if len(body) + len(chunk) > limit:
                     raise too_large
                 service.body_budget.acquire(len(chunk))
+                account.spend_bytes(len(chunk))
                 body += chunk
     except ClientDisconnect:
         raise errors.ClientDisconnected("the client disconnected") from None

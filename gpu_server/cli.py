@@ -1,5 +1,6 @@
-"""The command of the service: `overtone serve`."""
+"""The commands of the service: `overtone serve`, and `overtone token` for its clients."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -27,9 +28,20 @@ def serve(
         list[str] | None,
         typer.Option("--token", help="Let in only clients that send this token; may be repeated."),
     ] = None,
+    tokens_file: Annotated[
+        Path | None,
+        typer.Option(help="TOML file of more tokens, hashed, with quotas; `overtone token` makes its lines."),
+    ] = None,
+    admin_port: Annotated[
+        int | None, typer.Option(help="Serve /metrics and /docs on this port alone; 0 means any free port.")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of the network on a CPU.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
+    log_format: Annotated[str | None, typer.Option(help="text or json.")] = None,
+    access_log: Annotated[
+        bool | None, typer.Option("--access-log", help="Log every image, call and session.")
+    ] = None,
 ) -> None:
     """Serve a checkpoint over gRPC and REST.
 
@@ -44,3 +56,32 @@ def serve(
         serve_until_stopped(read(**given))
 
     command.call("serve", "server", run)
+
+
+@app.command(
+    epilog=command.examples(
+        "overtone token camera-7 >> tokens.toml",
+        "overtone token camera-7 --images-per-second 20 --bytes-per-second 100000 --sessions 4",
+    )
+)
+def token(
+    name: Annotated[str, typer.Argument(help="Of the client; logs and refusals name it.")],
+    images_per_second: Annotated[float | None, typer.Option(help="Images that it may send.")] = None,
+    bytes_per_second: Annotated[float | None, typer.Option(help="Payload bytes that it may send.")] = None,
+    sessions: Annotated[int | None, typer.Option(help="Sessions that it may have open.")] = None,
+) -> None:
+    """Make a token for a client.
+
+    Standard output has the lines for the file of `overtone serve --tokens-file`, with a hash in place of the token.
+    The token itself goes to standard error, once: it is stored nowhere.
+    """
+
+    def run() -> None:
+        from overtone.gpu_server.quota import Quota
+        from overtone.gpu_server.tokens import create
+
+        made, lines = create(name, Quota(images_per_second, bytes_per_second, sessions))
+        typer.echo(made, err=True)
+        typer.echo(f"\n{lines}", nl=False)
+
+    command.call("token", "server", run)

@@ -27,8 +27,12 @@ class Core:
     The engine has been started, and `card` is that of its model.
     """
 
-    def __init__(self, card: Card, engine: Engine, settings: Settings, metrics: Metrics) -> None:
+    def __init__(
+        self, card: Card, engine: Engine, settings: Settings, metrics: Metrics, edition: int = 0
+    ) -> None:
         self.card = card
+        # Another for every model that a server loads.
+        self.edition = edition
         self.profile: Profile = card.profile
         self.description = Description.of(card)
         self._engine = engine

@@ -45,6 +45,7 @@ class Engine:
         on_health: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
+        self._metrics = metrics
         self._shed = Children(metrics.shed)
         self._brownout = settings.brownout
         self._clock = clock
@@ -58,13 +59,14 @@ class Engine:
         self._idle = asyncio.Event()
         self._idle.set()
         self._open = False
-        for stage in ORDER:
-            metrics.queue_depth.labels(stage).set_function(partial(self._batcher.depth, stage))
 
     async def start(self) -> None:
         """Warm the network, then accept images."""
         await self._batcher.start()
         self._open = True
+        # Not before, because an engine that does not start must not take the place of one that runs.
+        for stage in ORDER:
+            self._metrics.queue_depth.labels(stage).set_function(partial(self._batcher.depth, stage))
 
     async def stop(self, grace: float = 0.0) -> None:
         """Accept nothing new, give what waits `grace` seconds, then stop the threads."""

@@ -33,6 +33,10 @@ class Overloaded(ServiceError):  # noqa: N818
     http = 429
 
 
+class OverQuota(Overloaded):
+    """Refused because this client has used up what it may use; there is room for others."""
+
+
 class Unavailable(ServiceError):  # noqa: N818
     """The model is loading, the network fails, or the server is stopping."""
 

@@ -9,13 +9,16 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from overtone.frequency.ladder import MAX_LAYERS
-from overtone.gpu_server import messages
+from overtone.gpu_server import logs, messages
+from overtone.gpu_server.arrival import Kind
 from overtone.gpu_server.description import Description
 from overtone.gpu_server.errors import OutdatedClient, ServiceError, StartError
+from overtone.gpu_server.interceptor import Interceptor
 from overtone.gpu_server.service import Service
 from overtone.gpu_server.session import Session
 from overtone.gpu_server.settings import KIB, MIB, Settings
 from overtone.gpu_server.sockets import listener
+from overtone.gpu_server.tls import ServerTls, name_of_grpc_peer
 from overtone.protos import overtone_pb2 as pb
 from overtone.protos import overtone_pb2_grpc as stubs
 
@@ -56,18 +59,23 @@ class CascadeServicer(stubs.CascadeServicer):
     async def Session(self, upstream: AsyncIterator[pb.Upstream], context: Context) -> None:  # noqa: N802
         """One device's stream."""
         try:
-            owner = self._admit(context)
-            # Messages are written rather than yielded, so that the cancellation of a call is raised in here, where
-            # it can be cleaned up after.
-            await Session(self._service, context.write, owner).run(upstream)
+            _begin("Session", context)
+            with self._service.arrive("grpc", Kind.STREAM).ending():
+                owner = self._admit(context)
+                # Messages are written rather than yielded, so that the cancellation of a call is raised in here,
+                # where it can be cleaned up after.
+                await Session(self._service, context.write, owner).run(upstream)
         except ServiceError as error:
             await abort(context, error)
 
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.Answer:  # noqa: N802
         """One image in one call, in whatever layers are sent."""
         try:
+            _begin("Classify", context)
             with self._service.track_request("grpc"):
-                self._admit(context)
+                account = self._service.access.account(self._admit(context))
+                account.take_image()
+                account.spend_bytes(sum(map(len, request.layers)))
                 options = messages.options(request.options)
                 given = await self._service.core.classify(request.layers, options)
                 every = range(len(self._service.core.profile.labels)) if request.options.labels else ()
@@ -78,15 +86,27 @@ class CascadeServicer(stubs.CascadeServicer):
     async def DescribeModel(self, request: pb.DescribeModelRequest, context: Context) -> pb.Model:  # noqa: N802
         """Profile and card, or the part of them that was asked for."""
         try:
-            self._admit(context)
-            return await _model(self._service.core.description, request)
+            _begin("DescribeModel", context)
+            with self._service.arrive("grpc", Kind.DESCRIPTION).ending():
+                self._admit(context)
+                return await _model(self._service.core.description, request)
         except ServiceError as error:
             await abort(context, error)
 
     def _admit(self, context: Context) -> str:
         metadata = dict(context.invocation_metadata() or ())
         address = context.peer().rpartition(":")[0]  # without the port, which differs between connections
-        return self._service.admit(metadata.get("authorization"), address)
+        certificate = name_of_grpc_peer(context.auth_context())
+        owner = self._service.admit(metadata.get("authorization"), address, certificate)
+        logs.name_owner(owner)
+        return owner
+
+
+def _begin(method: str, context: Context) -> None:
+    """Give the call an id, which the client is told at its end, when that costs no message of its own."""
+    metadata = context.invocation_metadata() or ()
+    info = logs.begin({key: value for key, value in metadata if isinstance(value, str)}, method)
+    context.set_trailing_metadata(((logs.HEADER, info.id),))
 
 
 async def _model(described: Description, request: pb.DescribeModelRequest) -> pb.Model:
@@ -108,22 +128,26 @@ async def _model(described: Description, request: pb.DescribeModelRequest) -> pb
 class FormerProtocol(grpc.GenericRpcHandler):  # type: ignore[misc]
     """Tells clients of `overtone.v1` plainly that they are too old; gRPC alone would say UNIMPLEMENTED."""
 
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
         """A handler for every method of the former service."""
         if handler_call_details.method.startswith(f"/{FORMER_NAME}/"):
-            return grpc.stream_stream_rpc_method_handler(_refuse)
+            return grpc.stream_stream_rpc_method_handler(self._refuse)
         return None
 
-
-async def _refuse(upstream: AsyncIterator[bytes], context: Context) -> None:
-    await abort(context, OutdatedClient())
+    async def _refuse(self, upstream: AsyncIterator[bytes], context: Context) -> None:
+        self._service.arrive("grpc", Kind.STREAM).end(OutdatedClient.code.name)
+        await abort(context, OutdatedClient())
 
 
 async def abort(context: Context, error: ServiceError) -> NoReturn:
     """End a call with an error, and with the time to wait in the form that gRPC's retries read (gRFC A6)."""
-    trailing: tuple[tuple[str, str], ...] = ()
+    info = logs.current()
+    trailing: tuple[tuple[str, str], ...] = () if info is None else ((logs.HEADER, info.id),)
     if error.retry_after is not None:
-        trailing = (("grpc-retry-pushback-ms", str(round(1000 * error.retry_after))),)
+        trailing += (("grpc-retry-pushback-ms", str(round(1000 * error.retry_after))),)
     await context.abort(error.code, error.message, trailing)
     raise AssertionError("abort returned")
 
@@ -131,16 +155,20 @@ async def abort(context: Context, error: ServiceError) -> NoReturn:
 class GrpcServer:
     """Listens for gRPC: the service, health, and reflection if it is wanted."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, tls: ServerTls | None = None) -> None:
         settings = service.settings
         self._service = service
-        self._server = grpc.aio.server(options=channel_options(settings))
+        self._tls = tls
+        self._server = grpc.aio.server(
+            interceptors=(Interceptor(service),), options=channel_options(settings)
+        )
         self._health = health.aio.HealthServicer()
         self._publishing: set[asyncio.Task[None]] = set()
         stubs.add_CascadeServicer_to_server(CascadeServicer(service), self._server)  # type: ignore[no-untyped-call]
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        self._server.add_generic_rpc_handlers((FormerProtocol(),))
-        if settings.reflection:
+        self._server.add_generic_rpc_handlers((FormerProtocol(service),))
+        open_to_all = not service.access.restricted
+        if open_to_all if settings.reflection is None else settings.reflection:
             names = (
                 NAME,
                 health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
@@ -175,9 +203,8 @@ class GrpcServer:
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         address = f"{host}:{settings.grpc_port}"
         try:
-            if settings.tls_certificate is None or settings.tls_key is None:
+            if self._tls is None:
                 return int(self._server.add_insecure_port(address))
-            pair = (settings.tls_key.read_bytes(), settings.tls_certificate.read_bytes())
-            return int(self._server.add_secure_port(address, grpc.ssl_server_credentials([pair])))
+            return int(self._server.add_secure_port(address, self._tls.grpc_credentials()))
         except (RuntimeError, OSError) as error:
             raise StartError(f"cannot listen on {address} for gRPC: {error}") from error

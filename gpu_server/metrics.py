@@ -1,10 +1,12 @@
 """Metrics for Prometheus; every server has its own registry."""
 
 from collections.abc import Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.metrics import MetricWrapperBase
+
+Metric = TypeVar("Metric", Counter, Gauge, Histogram)
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -33,10 +35,15 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
+        self._of: dict[tuple[object, ...], Any] = {}
         counter, gauge, histogram = self._counter, self._gauge, self._histogram
         self.requests = counter(
             "requests", "Images and calls that have ended, by status code.", "face", "code"
         )
+        # What arrives is one of arrival.Kind. Of each kind, arrived = in flight + the sum of all ends.
+        self.arrived = counter("arrived", "Images, calls and streams that have come.", "face", "kind")
+        self.ended = counter("ended", "Those that have ended, and how.", "face", "kind", "outcome", "code")
+        self.in_flight = gauge("in_flight", "Those that have not ended yet.", "face", "kind")
         self.answers = counter("answers", "Answers given.", "stage")
         self.escalations = counter(
             "escalations",
@@ -65,6 +72,14 @@ class Metrics:
             "state_evictions", "Images forgotten because of the limits on bytes and time."
         )
         self.sessions = gauge("sessions", "Open sessions.")
+
+    def of(self, metric: Metric, *labels: str) -> Metric:
+        """What `metric.labels` returns, for labels of which there are few: it is ten times as fast."""
+        key = (metric, *labels)
+        if key not in self._of:
+            self._of[key] = metric.labels(*labels)
+        found: Metric = self._of[key]
+        return found
 
     def text(self) -> bytes:
         """All metrics in the text format of Prometheus."""

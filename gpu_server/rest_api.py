@@ -5,18 +5,19 @@ import contextlib
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse
-from prometheus_client import CONTENT_TYPE_LATEST
+from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
 from overtone.frequency import read_start
 from overtone.frequency.ladder import MAX_LAYERS
-from overtone.gpu_server import errors, schemas
+from overtone.gpu_server import errors, logs, schemas
+from overtone.gpu_server.admin_api import add_health, add_metrics
 from overtone.gpu_server.answer import Answer, NeedMore, Options
+from overtone.gpu_server.arrival import Kind
 from overtone.gpu_server.bodies import payloads_of, received, while_connected
 from overtone.gpu_server.core import Core
 from overtone.gpu_server.fair_share import Peer
@@ -49,7 +50,8 @@ Natural = Annotated[int, Query(ge=0)]
 
 
 def create_app(service: Service) -> FastAPI:
-    """The application of one service."""
+    """The application of one service; where not everybody is let in, metrics and documentation are not in it."""
+    open_to_all = not service.access.restricted and service.settings.admin_port is None
     app = FastAPI(
         title="Overtone",
         description="Image classification layer by layer: the first layers of an image, and more on request.",
@@ -60,11 +62,15 @@ def create_app(service: Service) -> FastAPI:
             RequestValidationError: _invalid,
         },
         responses={"default": {"model": schemas.Failure}},
+        openapi_url="/openapi.json" if open_to_all else None,  # without it there are no other pages either
     )
     app.state.service = service
+    app.add_middleware(logs.RequestIds)
     _add_images(app, service)
     _add_model(app, service)
-    _add_operations(app, service)
+    add_health(app, service)
+    if open_to_all:
+        add_metrics(app, service)
     return app
 
 
@@ -112,12 +118,13 @@ def _add_images(app: FastAPI, service: Service) -> None:
         """
         with service.track_request(FACE):
             who, core = owner(service, request), service.core
+            request.state.account.take_image()
             async with received(request, most_layers) as body:
                 work = core.judge(payloads_of(body, core), chosen)
                 result = await while_connected(request, work)
             if isinstance(result, Answer):
                 return _answer(core, result)
-            return _need_more(service, service.store.issue(who, result), result)
+            return _need_more(service, service.store.issue(who, result, core.edition), result)
 
     @app.post(
         "/v1/images/{token}/layers",
@@ -129,7 +136,8 @@ def _add_images(app: FastAPI, service: Service) -> None:
         """Further layers of the image whose first layers returned this token; 410 means: send all layers again."""
         with service.track_request(FACE):
             who = owner(service, request)
-            key, core = (who, token), service.core
+            core = service.core
+            key = (who, core.edition, token)
             service.store.check(key)  # before the body is read, which may be large
             async with received(request, most_layers) as body:
                 payloads = payloads_of(body, core)
@@ -165,6 +173,7 @@ def _add_images(app: FastAPI, service: Service) -> None:
                     f"cannot read {kind}; send {', '.join(sorted(IMAGES))} or {PAYLOADS}"
                 )
             most = most_layers if kind == PAYLOADS else service.settings.max_image_bytes
+            request.state.account.take_image()
             async with received(request, most) as body:
                 coded = kind == PAYLOADS or (kind in ANY and not is_image(body))
                 work = (
@@ -179,8 +188,9 @@ def _add_model(app: FastAPI, service: Service) -> None:
     @app.get("/v1/model")
     async def model(request: Request) -> Response:
         """The card of the served model, and the qualities for which its operating points are certified."""
-        owner(service, request)
-        return Response(service.core.description.card, media_type="application/json")
+        with service.arrive(FACE, Kind.DESCRIPTION).ending():
+            owner(service, request)
+            return Response(service.core.description.card, media_type="application/json")
 
     @app.get("/v1/profile")
     async def profile(
@@ -191,8 +201,9 @@ def _add_model(app: FastAPI, service: Service) -> None:
         With `layers`, only a part in its compact form: the tables of the layers after `after` up to `layers` (0: all),
         at `quality` or else the default one.
         """
-        owner(service, request)
-        described = service.core.description
+        with service.arrive(FACE, Kind.DESCRIPTION).ending():
+            owner(service, request)
+            described = service.core.description
         headers = {"etag": f'"{described.profile_id.hex()}"', "cache-control": "no-cache"}
         if headers["etag"] in request.headers.get("if-none-match", ""):
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
@@ -204,26 +215,9 @@ def _add_model(app: FastAPI, service: Service) -> None:
     @app.get("/v1/labels")
     async def labels(request: Request) -> Response:
         """The labels of the model's classes, and the folder names that the classes had in training."""
-        owner(service, request)
-        return Response(service.core.description.labels, media_type="application/json")
-
-
-def _add_operations(app: FastAPI, service: Service) -> None:
-    @app.get("/livez", response_class=PlainTextResponse)
-    async def livez() -> str:
-        """Whether the process answers."""
-        return "ok"
-
-    @app.get("/readyz", response_class=PlainTextResponse)
-    async def readyz() -> Response:
-        """Whether the server should be sent requests; the body says why or why not."""
-        status = HTTPStatus.OK if service.ready else HTTPStatus.SERVICE_UNAVAILABLE
-        return PlainTextResponse(service.status, status)
-
-    @app.get("/metrics", response_class=PlainTextResponse)
-    async def metrics() -> Response:
-        """Metrics for Prometheus."""
-        return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+        with service.arrive(FACE, Kind.DESCRIPTION).ending():
+            owner(service, request)
+            return Response(service.core.description.labels, media_type="application/json")
 
 
 def owner(service: Service, request: Request) -> str:
@@ -233,7 +227,11 @@ def owner(service: Service, request: Request) -> str:
         Unauthenticated: it is not let in.
     """
     address = request.client.host if request.client else ""
-    return service.admit(request.headers.get("authorization"), address)
+    certificate = getattr(request.state, "certificate", None)
+    name = service.admit(request.headers.get("authorization"), address, certificate)
+    request.state.account = service.access.account(name)
+    logs.name_owner(name)
+    return name
 
 
 def _unknown(payloads: tuple[bytes, ...], need: NeedMore) -> tuple[bytes, ...]:
@@ -278,6 +276,7 @@ async def _service_error(request: Request, error: Exception) -> Response:
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = "NOT_FOUND" if error.status_code == HTTPStatus.NOT_FOUND else "INVALID_ARGUMENT"
+    _never_reached_a_route(request, code)
     body = schemas.failure(code, str(error.detail))
     return JSONResponse(body.model_dump(), error.status_code, error.headers)
 
@@ -285,4 +284,11 @@ async def _http_error(request: Request, error: Exception) -> Response:
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
+    _never_reached_a_route(request, errors.BadRequest.code.name)
     return await _service_error(request, errors.BadRequest(f"{first['loc'][-1]}: {first['msg']}"))
+
+
+def _never_reached_a_route(request: Request, code: str) -> None:
+    """Routes count what arrives; this is for what was refused before it got to one."""
+    service: Service = request.app.state.service
+    service.arrive(FACE, Kind.CALL).end(code)

@@ -3,26 +3,32 @@
 import asyncio
 import contextlib
 import logging
+import os
 import signal
-import socket
 import sys
-from collections.abc import AsyncIterator, Iterator
+import threading
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import uvicorn
-
+from overtone.gpu_server import logs
+from overtone.gpu_server.admin_api import create_admin_app
 from overtone.gpu_server.errors import StartError
 from overtone.gpu_server.grpc_server import GrpcServer
+from overtone.gpu_server.http_server import HttpServer
+from overtone.gpu_server.reload import Reloader, reloading
 from overtone.gpu_server.rest_api import create_app
 from overtone.gpu_server.service import Phase, Service
 from overtone.gpu_server.settings import Settings
-from overtone.gpu_server.sockets import check_tls, exposure, listener
+from overtone.gpu_server.sockets import exposure
+from overtone.gpu_server.tls import ServerTls
 
 log = logging.getLogger(__name__)
 
 # Seconds for what is still open after draining: watchers of health, idle HTTP connections.
 CLOSING = 0.5
+# Seconds that the whole end may take after pausing and draining. Together they stay below Docker's ten.
+ENDING = 2.0
 
 
 @dataclass(frozen=True)
@@ -34,56 +40,15 @@ class Running:
     host: str
     grpc_port: int
     http_port: int
+    admin_port: int | None
+    reload: Reloader
 
     def __str__(self) -> str:
         grpc, http = f"{self.host}:{self.grpc_port}", f"{self.host}:{self.http_port}"
-        return f"overtone serving {self.model}: grpc {grpc}, http {http}"
-
-
-class _Uvicorn(uvicorn.Server):
-    """uvicorn without its signal handlers, because `run` handles signals for both servers."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-class HttpServer:
-    """Listens for HTTP, with uvicorn."""
-
-    def __init__(self, service: Service) -> None:
-        settings = service.settings
-        self._socket = listener(settings.host, settings.http_port, "HTTP")
-        # Every connection inherits this. asyncio sets it too, but not for sockets that were made without a protocol
-        # number; without it each answer on a kept-alive connection waits 40 ms for a delayed acknowledgement.
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.port = int(self._socket.getsockname()[1])
-        config = uvicorn.Config(
-            create_app(service),
-            log_config=None,
-            log_level="warning",
-            access_log=False,
-            lifespan="off",
-            ws="none",
-            ssl_certfile=settings.tls_certificate,
-            ssl_keyfile=settings.tls_key,
-            # A new connection costs a thin link more than an idle one costs the server.
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=1,
+        admin = (
+            "" if self.admin_port is None else f", admin {self.service.settings.admin_host}:{self.admin_port}"
         )
-        self._server = _Uvicorn(config)
-        self._task: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        """Serve on the port that is already bound."""
-        self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]), name="overtone-http")
-
-    async def stop(self) -> None:
-        """Close the port and what is still connected."""
-        self._server.should_exit = True
-        if self._task is not None:
-            await asyncio.gather(self._task, return_exceptions=True)
-        self._socket.close()
+        return f"overtone serving {self.model}: grpc {grpc}, http {http}{admin}"
 
 
 @asynccontextmanager
@@ -93,33 +58,41 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
     Raises:
         StartError: a port, a TLS file, the model or the device cannot be used.
     """
-    check_tls(settings)
+    tls = ServerTls(settings) if settings.tls_certificate is not None else None
     if warning := exposure(settings):
         log.warning(warning)
     service = Service(settings)
-    grpc_server = GrpcServer(service)
+    grpc_server = GrpcServer(service, tls)
+    http_servers: list[HttpServer] = []
     try:
-        http_server = HttpServer(service)
+        app = create_app(service)
+        http_servers.append(HttpServer(app, settings.host, settings.http_port, tls))
+        if settings.admin_port is not None:
+            pages = create_admin_app(service, app)
+            http_servers.append(HttpServer(pages, settings.admin_host, settings.admin_port, what="admin"))
     except StartError:
-        await grpc_server.stop(0)
+        await asyncio.gather(grpc_server.stop(0), *(server.stop() for server in http_servers))
         raise
     await grpc_server.start()
-    await http_server.start()
+    for server in http_servers:
+        await server.start()
     try:
         await service.load()
-        model = service.core.card.name
-        yield Running(service, model, settings.host, grpc_server.port, http_server.port)
+        http_port, admin_port = http_servers[0].port, None if len(http_servers) == 1 else http_servers[1].port
+        ports = (grpc_server.port, http_port, admin_port)
+        async with reloading(service, tls) as reload:
+            yield Running(service, service.core.card.name, settings.host, *ports, reload)
     finally:
-        await _stop(service, grpc_server, http_server)
+        await _stop(service, grpc_server, http_servers)
 
 
-async def _stop(service: Service, grpc_server: GrpcServer, http_server: HttpServer) -> None:
+async def _stop(service: Service, grpc_server: GrpcServer, http_servers: list[HttpServer]) -> None:
     """Not ready, pause, drain, then close the servers and stop the engine."""
     if service.phase is Phase.READY:
         service.phase = Phase.LEAVING
         await asyncio.sleep(service.settings.pause)
         await service.drain()
-    await asyncio.gather(grpc_server.stop(CLOSING), http_server.stop())
+    await asyncio.gather(grpc_server.stop(CLOSING), *(server.stop() for server in http_servers))
     await service.stop()
 
 
@@ -129,29 +102,48 @@ def run(settings: Settings) -> None:
     Raises:
         SystemExit: the server cannot start; the reason is on standard error.
     """
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    logs.configure(settings.log_level, settings.log_format, settings.access_log)
+    last_resort = threading.Timer(settings.pause + settings.drain + ENDING, _give_up)
+    last_resort.daemon = True
     try:
-        asyncio.run(_run(settings))
+        asyncio.run(_run(settings, last_resort.start))
     except StartError as error:
         print(f"overtone: {error}", file=sys.stderr)
         raise SystemExit(1) from None
+    finally:
+        last_resort.cancel()
 
 
-async def _run(settings: Settings) -> None:
-    stop = asyncio.Event()
+def _give_up() -> None:
+    """End the process, even if a thread hangs in a driver or the event loop stands still."""
+    log.critical("still not stopped; what was in flight is lost")
+    os._exit(1)
+
+
+async def _run(settings: Settings, on_stop: Callable[[], None]) -> None:
+    stop, again = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
 
     def on_signal() -> None:
         if stop.is_set():
             raise SystemExit(130)
         stop.set()
+        on_stop()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(NotImplementedError):  # on Windows event loops have no signal handlers
+    with contextlib.suppress(NotImplementedError):  # on Windows event loops have no signal handlers
+        for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, on_signal)
+        loop.add_signal_handler(signal.SIGHUP, again.set)
     async with running(settings) as server:
         if not stop.is_set():
             print(server, flush=True)
+        reloading = asyncio.create_task(_reload_whenever(again, server), name="overtone-hangup")
         await stop.wait()
+        reloading.cancel()
+
+
+async def _reload_whenever(again: asyncio.Event, server: Running) -> None:
+    while True:
+        await again.wait()
+        again.clear()
+        await server.reload.everything()

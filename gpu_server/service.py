@@ -1,26 +1,31 @@
 """What both servers share: the core, once it is loaded, the stored state, access, and readiness."""
 
 import asyncio
-import hashlib
-import hmac
+import itertools
 import logging
-import time
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from enum import Enum
+from pathlib import Path
 from typing import Protocol
 
 from overtone.gpu_server import errors
+from overtone.gpu_server.access import Access
 from overtone.gpu_server.answer import NeedMore
+from overtone.gpu_server.arrival import Arrival, Kind
 from overtone.gpu_server.budget import Budget
 from overtone.gpu_server.core import Core
 from overtone.gpu_server.engine import Engine
-from overtone.gpu_server.metrics import Children, Metrics
+from overtone.gpu_server.metrics import Metrics
 from overtone.gpu_server.network import open_network
 from overtone.gpu_server.settings import Settings
 from overtone.gpu_server.state import Store
+from overtone.models import find
 
 log = logging.getLogger(__name__)
+
+# Seconds between looks at whether a model that was replaced is still in use.
+RETIRE_INTERVAL = 0.05
 
 
 class Phase(Enum):
@@ -33,27 +38,44 @@ class Phase(Enum):
 
 
 class Drainable(Protocol):
-    """An open session, as far as stopping the server is concerned."""
+    """An open session, as far as ending it is concerned.
+
+    Attributes:
+        owner: whose it is.
+        core: the one that judges its images; None as long as it has none.
+    """
+
+    owner: str
+    core: Core | None
 
     def go_away(self, reason: str) -> None:
         """Finish what is in flight and accept nothing new."""
 
 
 class Service:
-    """One model, served."""
+    """One model, served.
+
+    Raises:
+        StartError: the file of tokens cannot be used.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.metrics = Metrics()
+        try:
+            self.access = Access(settings, self.metrics)
+        except ValueError as error:
+            raise errors.StartError(f"OVERTONE_TOKENS_FILE {error}") from error
         self.store = Store(settings.state_bytes, settings.state_ttl, self.metrics)
-        self._requests = Children(self.metrics.requests)
-        self._request_seconds = Children(self.metrics.request_seconds)
         self.body_budget = Budget(settings.body_bytes)
         self._phase = Phase.LOADING
         self._watchers: list[Callable[[], None]] = []
         self._core: Core | None = None
         self._engine: Engine | None = None
         self._sessions: set[Drainable] = set()
+        self._requests: set[Arrival] = set()
+        self._retiring: set[asyncio.Task[None]] = set()
+        self._editions = itertools.count()
         self._busy = 0
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -99,17 +121,57 @@ class Service:
         Raises:
             StartError: there is no such model or device.
         """
+        self._core, self._engine = await self._open()
+        self.phase = Phase.READY
+
+    async def reload_model(self) -> None:
+        """Serve the model as its file is now; sessions and requests finish on the one that they began with.
+
+        Raises:
+            StartError: it cannot be served; everything stays as it was.
+        """
+        assert self._engine is not None
+        core, engine = await self._open()
+        before, self._core, self._engine = self._engine, core, engine
+        old = [session for session in self._sessions if session.core is not None]
+        for session in old:
+            session.go_away("another model is served now")
+        task = asyncio.create_task(self._retire(before, {*old, *self._requests}), name="overtone-retire")
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+
+    @property
+    def model_file(self) -> Path | None:
+        """The file of the model; None if there is none."""
+        try:
+            return find(self.settings.model)
+        except ValueError:
+            return None
+
+    async def _retire(self, engine: Engine, users: set[object]) -> None:
+        """Stop an engine once these have ended."""
+        try:
+            while users & (self._sessions | self._requests):
+                await asyncio.sleep(RETIRE_INTERVAL)
+        finally:
+            await engine.stop()
+
+    async def _open(self) -> tuple[Core, Engine]:
+        """The model, warm, and its engine."""
         s = self.settings
+        engine: Engine | None = None
         try:
             network, card = await asyncio.to_thread(
                 open_network, s.model, s.device, s.batch_sizes, s.threads, s.cuda_graphs
             )
-            self._engine = Engine(network, self.metrics, s, on_health=self._notify)
-            await self._engine.start()
+            engine = Engine(network, self.metrics, s, on_health=self._notify)
+            await engine.start()
         except (ValueError, RuntimeError) as error:  # torch raises RuntimeError when it runs out of memory
+            if engine is not None:
+                await engine.stop()
             raise errors.StartError(f"cannot serve {s.model}: {error}") from error
-        self._core = await asyncio.to_thread(Core, card, self._engine, s, self.metrics)
-        self.phase = Phase.READY
+        edition = next(self._editions)
+        return await asyncio.to_thread(Core, card, engine, s, self.metrics, edition), engine
 
     async def drain(self) -> None:
         """Send sessions away and wait for them and for all calls, `settings.drain` seconds at most."""
@@ -123,24 +185,32 @@ class Service:
             log.warning("still busy after %g s, with %d sessions", self.settings.drain, len(self._sessions))
 
     async def stop(self) -> None:
-        """Stop the engine, once no more requests come in."""
+        """Stop the engines, once no more requests come in and those that did have had their time."""
         self.phase = Phase.DRAINING
+        for task in self._retiring:
+            task.cancel()
+        await asyncio.gather(*self._retiring, return_exceptions=True)
         if self._engine is not None:
-            await self._engine.stop(self.settings.drain)
+            await self._engine.stop()
 
-    def admit(self, authorization: str | None, address: str) -> str:
-        """Let a client in, and name it: by its token, or on an open server by its address.
+    def admit(self, authorization: str | None, address: str, certificate: str | None = None) -> str:
+        """Let a client in, and name it, as `Access.admit` does.
 
         Raises:
             Unauthenticated: the server has tokens, and this is none of them.
         """
-        if not self.settings.tokens:
-            return f"peer {address}"
-        scheme, _, given = (authorization or "").partition(" ")
-        known = [hmac.compare_digest(given.strip().encode(), t.encode()) for t in self.settings.tokens]
-        if scheme.lower() != "bearer" or not any(known):
-            raise errors.Unauthenticated("send a known token as 'authorization: Bearer TOKEN'")
-        return "token " + hashlib.sha256(given.strip().encode()).hexdigest()
+        return self.access.admit(authorization, address, certificate)
+
+    def reload_tokens(self) -> None:
+        """Read the file of tokens again; sessions of those that are gone are sent away.
+
+        Raises:
+            ValueError: it cannot be used; everything stays as it was.
+        """
+        self.access.reload()
+        for session in list(self._sessions):
+            if not self.access.knows(session.owner):
+                session.go_away("the token is no longer valid")
 
     def find(self, key: Hashable, size: int) -> NeedMore:
         """What is known of the image to which further layers of `size` bytes belong; else they are wasted.
@@ -174,27 +244,25 @@ class Service:
             self._count(-1)
             self.metrics.sessions.dec()
 
+    def arrive(self, face: str, kind: Kind) -> Arrival:
+        """Count what has just come; whoever calls this sees to it that it ends."""
+        return Arrival(self.metrics, face, kind)
+
     @contextmanager
-    def track_request(self, face: str) -> Iterator[None]:
-        """Count a request and how it ended. An unexpected exception is logged and becomes a ServiceError."""
-        began, code = time.perf_counter(), "OK"
+    def track_request(self, face: str, arrival: Arrival | None = None) -> Iterator[None]:
+        """Count a request and how it ended. An unexpected exception is logged and becomes a ServiceError.
+
+        `arrival` is that of the request if it has been counted as arrived before; else it is a call that comes now.
+        """
+        arrival = arrival or self.arrive(face, Kind.CALL)
         self._count(+1)
+        self._requests.add(arrival)
         try:
-            yield
-        except errors.ServiceError as error:
-            code = error.code.name
-            raise
-        except asyncio.CancelledError:
-            code = errors.ClientDisconnected.code.name
-            raise
-        except Exception as error:
-            code = errors.ServiceError.code.name
-            log.exception("a request failed")
-            raise errors.ServiceError("something went wrong in the server; it has been logged") from error
+            with arrival.ending():
+                yield
         finally:
+            self._requests.discard(arrival)
             self._count(-1)
-            self._requests[face, code].inc()
-            self._request_seconds[face,].observe(time.perf_counter() - began)
 
     @property
     def _failure(self) -> str | None:

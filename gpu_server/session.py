@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from overtone.gpu_server import errors, messages
+from overtone.gpu_server import errors, logs, messages
 from overtone.gpu_server.answer import Answer, NeedMore, Options
+from overtone.gpu_server.arrival import CANCELLED, Arrival, Kind
 from overtone.gpu_server.core import Core
 from overtone.gpu_server.fair_share import Peer
 from overtone.gpu_server.service import Service
@@ -49,8 +50,12 @@ class Session:
         self._service = service
         self._settings = service.settings
         self._send = send
+        self.owner = owner
         self._peer = Peer(owner, self)
+        self._account = service.access.account(owner)
         self._core: Core
+        # The same, None before the welcome.
+        self.core: Core | None = None
         self._options = pb.Options()
         self._flights: dict[int, _Flight] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -68,7 +73,7 @@ class Session:
         Raises:
             ServiceError: the whole stream cannot go on; the failure of one image is a message instead.
         """
-        with self._service.track_session(self):
+        with self._account.session(), self._service.track_session(self):
             await self._greet(upstream)
             reader = asyncio.create_task(self._read(upstream), name="overtone-session-reader")
             age = asyncio.get_running_loop().call_later(
@@ -101,7 +106,7 @@ class Session:
             raise errors.Expired("no hello came") from None
         if first.WhichOneof("message") != "hello":
             raise errors.BadRequest("the first message must be hello")
-        core = self._core = self._service.core
+        core = self._core = self.core = self._service.core
         self._options = first.hello.options
         core.check(messages.options(self._options))
         if first.hello.profile_id not in (b"", core.profile.id):
@@ -118,6 +123,8 @@ class Session:
                     self._space.clear()
                     await self._space.wait()
                 self._handle(message)
+                if pause := self._account.pause():
+                    await asyncio.sleep(pause)
         except errors.ServiceError as error:
             self._fail(error)
         except Exception:
@@ -154,17 +161,24 @@ class Session:
                 pass  # a message of a newer protocol
 
     def _start(self, image: pb.Image) -> None:
+        arrival = self._service.arrive("grpc", Kind.IMAGE)
         try:
             self._check_image(image)
         except errors.ServiceError as error:
+            arrival.end(error.code.name)
             self._post(error=messages.error(image.id, error))
             return
+        finally:
+            self._account.spend_bytes(sum(map(len, image.layers)))
         self._finished.pop(image.id, None)
         flight = self._flights[image.id] = self._new_flight(image)
         number = image.id
-        flight.task = asyncio.create_task(self._serve(image, flight), name=f"overtone-image-{number}")
+        flight.task = asyncio.create_task(
+            self._serve(image, flight, arrival), name=f"overtone-image-{number}"
+        )
         self._tasks.add(flight.task)
         # Not at the end of the task itself: a task that is cancelled before its first step never gets there.
+        flight.task.add_done_callback(lambda _: arrival.end(CANCELLED))
         flight.task.add_done_callback(self._tasks.discard)
         flight.task.add_done_callback(lambda _: self._finish(number, flight))
 
@@ -180,8 +194,10 @@ class Session:
             raise errors.BadRequest(f"image {image.id} is in flight already")
         if len(self._flights) >= self._settings.credits:
             raise errors.Overloaded(f"more than {self._settings.credits} images in flight", retry_after=0.1)
+        self._account.take_image()
 
     def _add_chunk(self, chunk: pb.Chunk) -> None:
+        self._account.spend_bytes(len(chunk.data))
         flight = self._flights.get(chunk.id)
         if flight is not None:
             flight.upload.add(chunk.layer, chunk.offset, chunk.data, chunk.last)
@@ -191,10 +207,11 @@ class Session:
             layers = min(max(chunk.layer, 1), len(self._core.profile.ladder))
             self._post(need_more=messages.again(chunk.id, layers))
 
-    async def _serve(self, image: pb.Image, flight: _Flight) -> None:
+    async def _serve(self, image: pb.Image, flight: _Flight, arrival: Arrival) -> None:
         number = image.id
+        logs.begin_part(number)
         try:
-            with self._service.track_request("grpc"):
+            with self._service.track_request("grpc", arrival):
                 answering = self._answer(image, flight)
                 # Only the coroutine holds the image now, and it lets go of it once the store knows it.
                 del image

@@ -1,5 +1,6 @@
 """The settings of a server, from arguments or from environment variables with the prefix ``OVERTONE_``."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,6 +17,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from overtone.gpu_server import variables
+
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 KIB = 1024
@@ -25,7 +28,9 @@ MIB = 1024 * KIB
 class Settings(BaseSettings):
     """Everything about one server. Times are in seconds unless the name says otherwise."""
 
-    model_config = SettingsConfigDict(env_prefix="OVERTONE_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix=variables.PREFIX, frozen=True, extra="forbid", allow_inf_nan=False
+    )
 
     model: str = Field(
         default="photographs", min_length=1, description="name of a bundled checkpoint, or a path"
@@ -36,10 +41,27 @@ class Settings(BaseSettings):
     tokens: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="clients must send one of these; without any, all clients are let in"
     )
+    tokens_file: Path | None = Field(
+        default=None, description="TOML: hashes of more tokens, with names and quotas; see docs/deploy.md"
+    )
     tls_certificate: Path | None = None
     tls_key: Path | None = None
-    reflection: bool = True
+    tls_client_ca: Path | None = Field(
+        default=None, description="clients must show a certificate that one of these authorities has signed"
+    )
+    watch_interval: PositiveFloat = Field(
+        default=2.0, description="how often the files of tokens and of TLS are looked at for changes"
+    )
+    reflection: bool | None = Field(
+        default=None, description="none: only where clients need neither a token nor a certificate"
+    )
+    admin_host: str = "127.0.0.1"
+    admin_port: Port | None = Field(
+        default=None, description="of /metrics and /docs, which are then here alone; 0 means any free port"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
+    access_log: bool = Field(default=False, description="a line for every image, call and session")
 
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1 ...")
     threads: NonNegativeInt = Field(default=0, description="of the network on a CPU; 0 leaves it to torch")
@@ -100,7 +122,8 @@ class Settings(BaseSettings):
         default=0.5, description="between no longer being ready and refusing, for load balancers"
     )
     drain: NonNegativeFloat = Field(
-        default=10.0, description="limit for finishing what is in flight when stopping"
+        default=6.5,
+        description="limit for finishing what is in flight when stopping; with it, Docker's ten seconds suffice",
     )
 
     @field_validator("tokens", "batch_sizes", mode="before")
@@ -131,6 +154,8 @@ class Settings(BaseSettings):
     def _both_or_neither(self) -> "Settings":
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("TLS needs both OVERTONE_TLS_CERTIFICATE and OVERTONE_TLS_KEY")
+        if self.tls_client_ca is not None and self.tls_certificate is None:
+            raise ValueError("OVERTONE_TLS_CLIENT_CA needs OVERTONE_TLS_CERTIFICATE and OVERTONE_TLS_KEY")
         return self
 
 
@@ -138,8 +163,9 @@ def read(**given: Any) -> Settings:
     """Settings from these arguments and the environment; arguments that are None count as not given.
 
     Raises:
-        ValueError: a setting is invalid; the message is one line that names it as it was given.
+        ValueError: a setting is invalid, or a variable is none; the message is one line that names it as it was given.
     """
+    variables.check(os.environ, Settings.model_fields)
     arguments = {name: value for name, value in given.items() if value is not None}
     try:
         return Settings(**arguments)

@@ -27,7 +27,7 @@ def exposure(settings: Settings) -> str | None:
     """A warning if other machines can reach the server and it does not protect itself; else None."""
     if _is_loopback(settings.host):
         return None
-    if not settings.tokens:
+    if not (settings.tokens or settings.tokens_file or settings.tls_client_ca):
         return (
             f"everybody who can reach {settings.host} may use this server; "
             "set --token or OVERTONE_TOKENS to let in only those who know a token"
@@ -49,16 +49,20 @@ def check_tls(settings: Settings) -> None:
     certificate, key = settings.tls_certificate, settings.tls_key
     if certificate is None or key is None:
         return
-    for name, path in (("OVERTONE_TLS_CERTIFICATE", certificate), ("OVERTONE_TLS_KEY", key)):
+    certificates = [("OVERTONE_TLS_CERTIFICATE", certificate)]
+    if settings.tls_client_ca is not None:
+        certificates.append(("OVERTONE_TLS_CLIENT_CA", settings.tls_client_ca))
+    for name, path in (*certificates, ("OVERTONE_TLS_KEY", key)):
         try:
             path.open("rb").close()
         except OSError as error:
             raise StartError(f"{name} {path}: {error.strerror}") from error
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    try:
-        context.load_verify_locations(certificate)
-    except ssl.SSLError as error:
-        raise StartError(f"OVERTONE_TLS_CERTIFICATE {certificate}: not a certificate in PEM") from error
+    for name, path in certificates:
+        try:
+            context.load_verify_locations(path)
+        except ssl.SSLError as error:
+            raise StartError(f"{name} {path}: not a certificate in PEM") from error
     try:
         # An empty password, so that a locked key is an error and nobody is asked for a password.
         context.load_cert_chain(certificate, key, password="")

@@ -40,10 +40,10 @@ class Store:
         """Bytes that are held now."""
         return self._requested.used + self._unrequested.used
 
-    def issue(self, owner: str, need: NeedMore) -> str:
-        """Keep an image under a new token that only its owner can use."""
+    def issue(self, owner: str, need: NeedMore, edition: int = 0) -> str:
+        """Keep an image under a new token that only its owner can use, and only with this edition of the model."""
         token = secrets.token_urlsafe(16)
-        self.put((owner, token), Peer(owner), need)
+        self.put((owner, edition, token), Peer(owner), need)
         return token
 
     def put(self, key: Hashable, peer: Peer, need: NeedMore) -> None:

@@ -1,6 +1,8 @@
 """Checkpoints: safetensors files with a card. Nothing is ever unpickled."""
 
+import hashlib
 import os
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from overtone.models.cascade import Cascade
 SOURCE = Path(__file__).parent / "checkpoints"
 DISTRIBUTION = "overtone-checkpoints"
 CARD_KEY = "card"
+DIGEST_KEY = "weights"
 # Prefix of the networks in the same folder that Overtone is compared with; they have no card.
 BASELINE = "baseline-"
 
@@ -90,7 +93,7 @@ def load(
     """The network (eval mode, float32, mixing as its card says) and its card; `stale` as in `read_card`.
 
     Raises:
-        CheckpointError: missing, damaged, or weights that do not fit the card's architecture.
+        CheckpointError: missing, damaged, or weights that do not fit the card's architecture or the file's digest.
     """
     card = read_card(name_or_path, stale=stale)
     path = find(name_or_path)
@@ -116,7 +119,7 @@ def save(path: str | os.PathLike[str], model: Cascade, card: Card, half: bool = 
 
 
 def rewrite(source: str | os.PathLike[str], card: Card, out: str | os.PathLike[str]) -> None:
-    """Write the weights of `source`, bit for bit, with another card to `out`, atomically.
+    """Write the weights of `source`, bit for bit, with another card and their digest to `out`, atomically.
 
     Raises:
         CheckpointError: `source` cannot be read.
@@ -125,16 +128,35 @@ def rewrite(source: str | os.PathLike[str], card: Card, out: str | os.PathLike[s
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:
+    """The weights as they are stored.
+
+    Raises:
+        CheckpointError: they cannot be read, or are not those whose digest the file has; older files have none.
+    """
     try:
         with safe_open(path, "pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            expected = (file.metadata() or {}).get(DIGEST_KEY)
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path}: cannot be read ({error})") from error
+    if expected is not None and expected != digest(tensors):
+        raise CheckpointError(f"{path}: its weights are damaged: they do not have the digest that it names")
+    return tensors
+
+
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of names, types, shapes and values, in the order of the names, as "sha256:" and hex digits."""
+    found = hashlib.sha256()
+    for name in sorted(tensors):
+        value = tensors[name].contiguous()
+        found.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        found.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return f"sha256:{found.hexdigest()}"
 
 
 def _write(path: Path, tensors: dict[str, Tensor], card: Card) -> None:
     temporary = path.with_suffix(".part")
-    save_file(tensors, temporary, {CARD_KEY: card.to_json()})
+    save_file(tensors, temporary, {CARD_KEY: card.to_json(), DIGEST_KEY: digest(tensors)})
     # safetensors makes files readable by their owner alone, but a server usually runs as another user.
     temporary.chmod(0o644)
     temporary.replace(path)

@@ -144,9 +144,11 @@ class _Tracer:
 
     async def _server_times(self) -> dict[str, float]:
         """Seconds by phase, of all images of the server so far."""
-        text = (await self._http.get(self._metrics)).raise_for_status().text
+        reply = await self._http.get(self._metrics)
+        if reply.status_code == httpx.codes.NOT_FOUND:
+            raise ProtocolError(f"no {self._metrics}: trace a server without tokens and without --admin-port")
         found = dict.fromkeys(PHASES, 0.0)
-        for phase, seconds in TIMES.findall(text):
+        for phase, seconds in TIMES.findall(reply.raise_for_status().text):
             found[phase] += float(seconds)
         return found
 

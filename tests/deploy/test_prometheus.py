@@ -52,7 +52,7 @@ def test_configuration_names_files_and_servers_that_exist() -> None:
     (discovery,) = by_name["overtone"]["dns_sd_configs"]
     for server in ("server", "server-gpu"):
         assert services()[server]["networks"]["default"]["aliases"] == discovery["names"]
-        assert services()[server]["ports"][1].endswith(f":{discovery['port']}")
+        assert services()[server]["ports"][2].endswith(f":{discovery['port']}")
 
 
 def test_promtool_takes_the_configuration(promtool: str) -> None:

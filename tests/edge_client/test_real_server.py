@@ -133,10 +133,33 @@ async def test_a_session_sent_away_for_its_age_goes_on_in_a_new_one(
 @pytest.mark.parametrize("scheme", ["grpcs", "https"])
 async def test_tls(scheme: str, serve: Serve, photograph: Photograph, tmp_path: Path) -> None:
     public, key = make_certificate(tmp_path)
+    (tmp_path / "other").mkdir()
+    other, _ = make_certificate(tmp_path / "other")
     async with serve(tls_certificate=public, tls_key=key) as server:
         address = f"{scheme}://{place(server, scheme)}"
         async with AsyncClient(address, tls=Tls(public), operating_point="always") as client:
             assert (await client.classify(photograph)).stage == "low"
-        with pytest.raises(errors.Unavailable):
-            async with AsyncClient(address, timeout=5.0):
+        for tls in (None, Tls(other)):
+            with pytest.raises(
+                errors.Untrusted, match=r"certificate is not trusted \(.*self.signed.*--ca FILE"
+            ):
+                async with AsyncClient(address, tls=tls, timeout=5.0):
+                    pass
+
+
+@pytest.mark.parametrize("scheme", ["grpcs", "https"])
+async def test_a_server_that_asks_for_certificates(
+    scheme: str, serve: Serve, photograph: Photograph, tmp_path: Path
+) -> None:
+    public, key = make_certificate(tmp_path)
+    (tmp_path / "mine").mkdir()
+    mine, my_key = make_certificate(tmp_path / "mine", "camera-7")
+    async with serve(tls_certificate=public, tls_key=key, tls_client_ca=mine) as server:
+        address = f"{scheme}://{place(server, scheme)}"
+        async with AsyncClient(address, tls=Tls(public, mine, my_key), operating_point="always") as client:
+            assert (await client.classify(photograph)).stage == "low"
+        # gRPC does not tell why the server has closed the connection.
+        kind = errors.CertificateRequired if scheme == "https" else errors.Unavailable
+        with pytest.raises(kind):
+            async with AsyncClient(address, tls=Tls(public), timeout=5.0):
                 pass

@@ -4,7 +4,9 @@ Starting a server costs more than most tests, so those that leave it as it was s
 of the session, which is the server's: `pytestmark = SHARED_LOOP`.
 """
 
-from collections.abc import AsyncIterator, Callable
+import weakref
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from io import BytesIO
@@ -19,6 +21,7 @@ import pytest_asyncio
 from PIL import Image
 
 from overtone.frequency import THREE_LAYERS, Encoded, Profile, encode, fit, open_rgb
+from overtone.gpu_server.arrival import Kind, Outcome
 from overtone.gpu_server.metrics import Metrics
 from overtone.gpu_server.serve import Running
 from overtone.gpu_server.settings import Settings
@@ -27,6 +30,7 @@ from overtone.models import OperatingPoint, read_card, rewrite
 from tests.conftest import Photograph
 from tests.ladders import with_ladder
 from tests.serving import Serve, quick_settings
+from tests.waiting import until
 
 # Thresholds: every answer is final, none is.
 ALL, NONE = 0.0, 1.1
@@ -137,6 +141,62 @@ def client_of(server: Running) -> httpx.AsyncClient:
 def value(metrics: Metrics, name: str, **labels: str) -> float:
     """The value of a metric; a counter that was never touched has none."""
     return metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+@pytest_asyncio.fixture(autouse=True, loop_scope="session")
+async def _metrics_add_up() -> AsyncIterator[None]:
+    """After every test each server has ended all that arrived at it, and its counters agree about how."""
+    yield
+    for metrics in list(_METRICS):
+        await until(partial(_is_quiet, metrics))
+        assert_adds_up(metrics)
+
+
+# Those of all servers that still exist.
+_METRICS: weakref.WeakSet[Metrics] = weakref.WeakSet()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _remembered_metrics() -> Iterator[None]:
+    create = Metrics.__init__
+
+    def remember(self: Metrics) -> None:
+        create(self)
+        _METRICS.add(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Metrics, "__init__", remember)
+        yield
+
+
+def _is_quiet(metrics: Metrics) -> bool:
+    return not table(metrics, "overtone_in_flight", "face", "kind")
+
+
+def table(metrics: Metrics, name: str, *labels: str) -> Counter[tuple[str, ...]]:
+    """The sums of a metric's values by these labels."""
+    sums: Counter[tuple[str, ...]] = Counter()
+    for family in metrics.registry.collect():
+        for sample in family.samples:
+            if sample.name == name:
+                sums[tuple(sample.labels[label] for label in labels)] += int(sample.value)
+    return +sums
+
+
+def assert_adds_up(metrics: Metrics) -> None:
+    """Arrived = answered + refused + departed + failed of each kind; requests are the images and calls of these."""
+    by_kind = "face", "kind"
+    assert table(metrics, "overtone_arrived_total", *by_kind) == table(
+        metrics, "overtone_ended_total", *by_kind
+    )
+    ended = table(metrics, "overtone_ended_total", "kind", "face", "code")
+    requests: Counter[tuple[str, ...]] = Counter()
+    for (kind, *rest), count in ended.items():
+        if kind in (Kind.IMAGE, Kind.CALL):
+            requests[tuple(rest)] += count
+    assert table(metrics, "overtone_requests_total", "face", "code") == requests
+    outcomes = table(metrics, "overtone_ended_total", "outcome")
+    assert set(outcomes) <= {(outcome,) for outcome in Outcome}
 
 
 class Clock:

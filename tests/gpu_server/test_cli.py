@@ -18,12 +18,15 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
 
 def test_every_option_is_a_setting(served: list[Settings]) -> None:
     options = "--model m --host h --grpc-port 1 --http-port 2 --token a --token b --device cpu --threads 3"
-    done = CliRunner().invoke(app, [*options.split(), "--log-level", "error"])
+    more = "--tokens-file t --admin-port 4 --log-format json --access-log --log-level error"
+    done = CliRunner().invoke(app, ["serve", *options.split(), *more.split()])
     assert done.exit_code == 0, done.output
     (settings,) = served
     given = {name: getattr(settings, name) for name in ("model", "host", "grpc_port", "http_port", "device")}
     assert given == {"model": "m", "host": "h", "grpc_port": 1, "http_port": 2, "device": "cpu"}
     assert (settings.tokens, settings.threads, settings.log_level) == (("a", "b"), 3, "error")
+    assert (settings.tokens_file, settings.admin_port) == (Path("t"), 4)
+    assert (settings.log_format, settings.access_log) == ("json", True)
 
 
 def test_what_is_not_given_comes_from_the_environment(
@@ -31,17 +34,17 @@ def test_what_is_not_given_comes_from_the_environment(
 ) -> None:
     monkeypatch.setenv("OVERTONE_TOKENS", "secret")
     monkeypatch.setenv("OVERTONE_HTTP_PORT", "5")
-    assert CliRunner().invoke(app, ["--http-port", "6"]).exit_code == 0
+    assert CliRunner().invoke(app, ["serve", "--http-port", "6"]).exit_code == 0
     (settings,) = served
     assert (settings.tokens, settings.http_port) == (("secret",), 6)
 
 
 def test_a_wrong_option_is_named_as_it_was_given(served: list[Settings]) -> None:
-    done = CliRunner().invoke(app, ["--log-level", "loud"])
+    done = CliRunner().invoke(app, ["serve", "--log-level", "loud"])
     assert done.exit_code == 1
     assert "--log-level: " in done.output
     assert not served
 
 
 def test_help_has_examples() -> None:
-    assert "overtone serve --model" in CliRunner().invoke(app, ["--help"]).output
+    assert "overtone serve --model" in CliRunner().invoke(app, ["serve", "--help"]).output

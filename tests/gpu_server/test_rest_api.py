@@ -215,7 +215,7 @@ async def test_authorization(serve: Serve, encoded: Encoded, jpeg: bytes) -> Non
                 assert reply.headers["www-authenticate"] == "Bearer"
             for path in ("model", "profile"):
                 assert (await http.get(f"/v1/{path}", headers=headers)).status_code == 401
-        for path in ("/livez", "/readyz", "/metrics"):
+        for path in ("/livez", "/readyz"):
             assert (await http.get(path)).status_code == 200
         known = {"authorization": "Bearer secret"}
         assert (

@@ -27,6 +27,10 @@ def test_arguments_come_before_the_environment(monkeypatch: pytest.MonkeyPatch) 
         {"batch_sizes": (1, 4, 2)},
         {"credits": 0},
         {"log_level": "loud"},
+        {"deadline": float("inf")},
+        {"brownout": float("nan")},
+        {"pause": "inf"},
+        {"max_wait_ms": float("nan")},
         {"tls_key": "key.pem"},
         {"unknown": 1},
     ],
@@ -57,3 +61,36 @@ def test_read_names_a_setting_as_it_was_given(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("OVERTONE_TLS_KEY", "key.pem")
     with pytest.raises(ValueError, match=r"^TLS needs both OVERTONE_TLS_CERTIFICATE and OVERTONE_TLS_KEY$"):
         read()
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("OVERTONE_TOKNES", "did you mean OVERTONE_TOKENS"),
+        ("OVERTONE_MAX_SESSION", "did you mean OVERTONE_MAX_SESSIONS"),
+        ("OVERTONE_STATE_TLL", "did you mean OVERTONE_STATE_TTL"),
+        ("overtone_gprc_port", "did you mean OVERTONE_GRPC_PORT"),
+        ("OVERTONE_ZEBRA", "see gpu_server/settings.py"),
+    ],
+)
+def test_a_mistyped_variable_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, hint: str) -> None:
+    monkeypatch.setenv(name, "1")
+    with pytest.raises(ValueError, match=rf"^{name} is no setting[;,] {hint}"):
+        read()
+
+
+def test_variables_of_others_are_not_mistyped_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OVERTONE_DATA", "OVERTONE_TOKEN", "OVERTONE_PURE"):
+        monkeypatch.setenv(name, "1")
+    # As Kubernetes sets them beside Services named overtone and overtone-metrics.
+    for name in (
+        "SERVICE_HOST",
+        "SERVICE_PORT",
+        "SERVICE_PORT_GRPC",
+        "PORT",
+        "PORT_50051_TCP",
+        "PORT_50051_TCP_ADDR",
+    ):
+        monkeypatch.setenv(f"OVERTONE_{name}", "tcp://10.0.0.1:50051")
+        monkeypatch.setenv(f"OVERTONE_METRICS_{name}", "tcp://10.0.0.1:50051")
+    assert read().model == "photographs"

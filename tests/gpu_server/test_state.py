@@ -38,9 +38,11 @@ def count(metrics: Metrics, name: str) -> float:
 def test_a_token_is_good_for_its_owner_only(store: Store, metrics: Metrics) -> None:
     token = store.issue("ann", pending())
     with pytest.raises(StateLost):
-        store.get(("bob", token))
-    assert store.get(("ann", token)).size == 100
-    assert count(metrics, "hits") == count(metrics, "misses") == 1
+        store.get(("bob", 0, token))
+    with pytest.raises(StateLost):
+        store.get(("ann", 1, token))  # another model
+    assert store.get(("ann", 0, token)).size == 100
+    assert (count(metrics, "hits"), count(metrics, "misses")) == (1, 2)
 
 
 def test_a_check_counts_only_what_is_missing(store: Store, metrics: Metrics) -> None:

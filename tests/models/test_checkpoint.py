@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from overtone.models import (
@@ -153,3 +154,29 @@ def test_rewriting_leaves_the_weights_alone(tiny_checkpoint: Path, tmp_path: Pat
     assert isinstance(again, ResNetCascade)
     assert torch.equal(again.low_head.linear.weight, model.low_head.linear.weight)
     assert [p.name for p in tmp_path.iterdir()] == ["exact.safetensors"]
+
+
+def test_damaged_weights_are_found(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    """One bit, of the last weight: the file is still a valid safetensors file."""
+    damaged = tmp_path / "damaged.safetensors"
+    content = bytearray(tiny_checkpoint.read_bytes())
+    content[-1] ^= 1
+    damaged.write_bytes(content)
+    assert read_card(damaged) == read_card(tiny_checkpoint)
+    for use in (load, lambda path: rewrite(path, read_card(path), tmp_path / "again.safetensors")):
+        with pytest.raises(CheckpointError, match="its weights are damaged"):
+            use(damaged)
+
+
+def test_a_file_without_a_digest_is_loaded_and_rewriting_adds_one(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    card, path = read_card(tiny_checkpoint), tmp_path / "old.safetensors"
+    with safe_open(tiny_checkpoint, "pt") as file:
+        save_file({key: file.get_tensor(key) for key in file.keys()}, path, {"card": card.to_json()})  # noqa: SIM118
+    load(path)
+    rewrite(path, card, path)
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    assert metadata["weights"].startswith("sha256:")
+    assert load(path)[1] == card

@@ -1,0 +1,93 @@
+"""TLS of both faces: certificates that can be replaced while the server runs, and the names of clients' ones."""
+
+import logging
+import ssl
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import grpc
+
+from overtone.gpu_server.settings import Settings
+from overtone.gpu_server.sockets import check_tls
+
+log = logging.getLogger(__name__)
+
+
+class ServerTls:
+    """The files that the settings name, as they were when they were last read.
+
+    Raises:
+        StartError: a file cannot be used; the message names its setting.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._context: ssl.SSLContext
+        self._configuration: Any
+        self.reload()
+
+    def reload(self) -> None:
+        """Read the files again; connections that are open keep what they began with.
+
+        Raises:
+            StartError: a file cannot be used; everything stays as it was.
+        """
+        check_tls(self._settings)
+        context, configuration = _context(self._settings), _configuration(self._settings)
+        self._context, self._configuration = context, configuration
+
+    def http_context(self) -> ssl.SSLContext:
+        """A context for asyncio, which keeps it for as long as it listens."""
+        listening = _context(self._settings)
+
+        def use_newest(connection: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
+            connection.context = self._context
+
+        # Called at every handshake, whether or not the client names the server.
+        listening.sni_callback = use_newest
+        return listening
+
+    def grpc_credentials(self) -> grpc.ServerCredentials:
+        """Credentials with which gRPC asks for the newest files at every handshake."""
+        required = self._settings.tls_client_ca is not None
+        return grpc.dynamic_ssl_server_credentials(self._configuration, lambda: self._configuration, required)
+
+
+def _context(settings: Settings) -> ssl.SSLContext:
+    assert settings.tls_certificate is not None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(settings.tls_certificate, settings.tls_key, password="")
+    if settings.tls_client_ca is not None:
+        context.load_verify_locations(settings.tls_client_ca)
+        context.verify_mode = ssl.CERT_REQUIRED
+        # A ticket would let its client in again without a certificate, even if that is no longer accepted.
+        context.num_tickets = 0
+        context.options |= ssl.OP_NO_TICKET
+    return context
+
+
+def _configuration(settings: Settings) -> Any:
+    assert settings.tls_certificate is not None
+    assert settings.tls_key is not None
+    pair = (settings.tls_key.read_bytes(), settings.tls_certificate.read_bytes())
+    authority = settings.tls_client_ca
+    return grpc.ssl_server_certificate_configuration([pair], authority and authority.read_bytes())
+
+
+def name_of_peer(connection: ssl.SSLObject | None) -> str | None:
+    """The name in the certificate that the other end of a connection has shown, if it has shown one."""
+    certificate = connection.getpeercert() if connection is not None else None
+    if not certificate:
+        return None
+    subject: Iterable[Any] = certificate.get("subject", ())
+    common = [value for part in subject for key, value in part if key == "commonName"]
+    others: Iterable[Any] = certificate.get("subjectAltName", ())
+    return next(iter([*common, *(value for _, value in others)]), "unnamed")
+
+
+def name_of_grpc_peer(context: Mapping[str, Iterable[bytes]]) -> str | None:
+    """The same of a gRPC call, by its `auth_context`."""
+    if "x509_pem_cert" not in context:
+        return None
+    names = [*context.get("x509_common_name", ()), *context.get("x509_subject_alternative_name", ())]
+    return next((name.decode(errors="replace") for name in names), "unnamed")
