@@ -246,7 +246,7 @@ class Batcher:
             rows = self._network.run(batch.stage, [ticket.image for ticket in batch.tickets])
             if len(rows) != count:
                 raise ValueError(f"{len(rows)} rows for {count} images")
-            finite = np.isfinite(rows).all(axis=1)
+            finite = np.asarray(np.isfinite(rows).all(axis=1))
         except Exception:
             log.exception("a batch of %d failed in the %s network", count, batch.stage)
             self._finish(batch, None)

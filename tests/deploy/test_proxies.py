@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from overtone.edge_client import AsyncClient, Result, encode_image
+from overtone.edge_client.encoding import EncodedImage
 from overtone.frequency import Profile, part_of
 from overtone.protos import overtone_pb2 as pb
 from tests.conftest import Photograph
@@ -128,7 +129,7 @@ async def load(address: str, image: Photograph, profile: Profile, over: asyncio.
     """The results of a device that sends one image after the other, several in flight, until it is over."""
     coded = encode_image(image, part_of(profile))
 
-    def images() -> Iterator[fakes.Any]:
+    def images() -> Iterator[EncodedImage]:
         while not over.is_set():
             yield coded
 
