@@ -33,6 +33,10 @@ class Overloaded(ServiceError):  # noqa: N818
     http = 429
 
 
+class OverShare(Overloaded):
+    """Refused because this client alone holds too much; there is room for others."""
+
+
 class Unavailable(ServiceError):  # noqa: N818
     """The model is loading, the network fails, or the server is stopping."""
 

@@ -9,18 +9,23 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import uvicorn
 
 from overtone.gpu_server.errors import StartError
 from overtone.gpu_server.grpc_server import GrpcServer
+from overtone.gpu_server.http_connections import HttpConnections, LimitedHttp
+from overtone.gpu_server.open_files import OncePerMinute, connections, raise_limit
 from overtone.gpu_server.rest_api import create_app
 from overtone.gpu_server.service import Phase, Service
 from overtone.gpu_server.settings import Settings
-from overtone.gpu_server.sockets import check_tls, exposure, listener
+from overtone.gpu_server.sockets import BACKLOG, check_tls, exposure, listeners, written
 
 log = logging.getLogger(__name__)
 
+# So many new HTTP connections are accepted before anything else may run.
+ACCEPTED_AT_ONCE = 32
 # Seconds for what is still open after draining: watchers of health, idle HTTP connections.
 CLOSING = 0.5
 
@@ -36,12 +41,18 @@ class Running:
     http_port: int
 
     def __str__(self) -> str:
-        grpc, http = f"{self.host}:{self.grpc_port}", f"{self.host}:{self.http_port}"
+        grpc, http = written(self.host, self.grpc_port), written(self.host, self.http_port)
         return f"overtone serving {self.model}: grpc {grpc}, http {http}"
 
 
 class _Uvicorn(uvicorn.Server):
     """uvicorn without its signal handlers, because `run` handles signals for both servers."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and let more connections wait than are accepted in one turn of the event loop."""
+        await super().startup(sockets)
+        for each in sockets or ():
+            each.listen(BACKLOG)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -51,13 +62,20 @@ class _Uvicorn(uvicorn.Server):
 class HttpServer:
     """Listens for HTTP, with uvicorn."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, max_connections: int) -> None:
         settings = service.settings
-        self._socket = listener(settings.host, settings.http_port, "HTTP")
+        self._sockets = listeners(settings.host, settings.http_port, "HTTP")
         # Every connection inherits this. asyncio sets it too, but not for sockets that were made without a protocol
         # number; without it each answer on a kept-alive connection waits 40 ms for a delayed acknowledgement.
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.port = int(self._socket.getsockname()[1])
+        for each in self._sockets:
+            each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.port = int(self._sockets[0].getsockname()[1])
+        self.connections = HttpConnections(
+            max_connections,
+            settings.peer_share,
+            settings.header_timeout,
+            service.metrics.refused("connections"),
+        )
         config = uvicorn.Config(
             create_app(service),
             log_config=None,
@@ -65,6 +83,8 @@ class HttpServer:
             access_log=False,
             lifespan="off",
             ws="none",
+            http=partial(LimitedHttp, self.connections),  # type: ignore[arg-type]
+            backlog=ACCEPTED_AT_ONCE,
             ssl_certfile=settings.tls_certificate,
             ssl_keyfile=settings.tls_key,
             # A new connection costs a thin link more than an idle one costs the server.
@@ -76,14 +96,15 @@ class HttpServer:
 
     async def start(self) -> None:
         """Serve on the port that is already bound."""
-        self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]), name="overtone-http")
+        self._task = asyncio.create_task(self._server.serve(sockets=self._sockets), name="overtone-http")
 
     async def stop(self) -> None:
         """Close the port and what is still connected."""
         self._server.should_exit = True
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)
-        self._socket.close()
+        for each in self._sockets:
+            each.close()
 
 
 @asynccontextmanager
@@ -96,10 +117,11 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
     check_tls(settings)
     if warning := exposure(settings):
         log.warning(warning)
+    most = connections(settings.max_connections, raise_limit())
     service = Service(settings)
-    grpc_server = GrpcServer(service)
+    grpc_server = GrpcServer(service, most)
     try:
-        http_server = HttpServer(service)
+        http_server = HttpServer(service, most)
     except StartError:
         await grpc_server.stop(0)
         raise
@@ -132,6 +154,7 @@ def run(settings: Settings) -> None:
     logging.basicConfig(
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    logging.getLogger("asyncio").addFilter(OncePerMinute())
     try:
         asyncio.run(_run(settings))
     except StartError as error:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from enum import Enum
-from typing import Protocol
 
 from overtone.gpu_server import errors
 from overtone.gpu_server.answer import NeedMore
@@ -17,6 +16,7 @@ from overtone.gpu_server.core import Core
 from overtone.gpu_server.engine import Engine
 from overtone.gpu_server.metrics import Metrics
 from overtone.gpu_server.network import open_network
+from overtone.gpu_server.sessions import Listed, Sessions
 from overtone.gpu_server.settings import Settings
 from overtone.gpu_server.state import Store
 
@@ -32,13 +32,6 @@ class Phase(Enum):
     DRAINING = "the server is stopping"
 
 
-class Drainable(Protocol):
-    """An open session, as far as stopping the server is concerned."""
-
-    def go_away(self, reason: str) -> None:
-        """Finish what is in flight and accept nothing new."""
-
-
 class Service:
     """One model, served."""
 
@@ -46,12 +39,13 @@ class Service:
         self.settings = settings
         self.metrics = Metrics()
         self.store = Store(settings.state_bytes, settings.state_ttl, self.metrics)
-        self.body_budget = Budget(settings.body_bytes)
+        share, refused = settings.peer_share, self.metrics.refused
+        self.body_budget = Budget(settings.body_bytes, share, "unfinished requests", refused("bodies"))
         self._phase = Phase.LOADING
         self._watchers: list[Callable[[], None]] = []
         self._core: Core | None = None
         self._engine: Engine | None = None
-        self._sessions: set[Drainable] = set()
+        self._sessions = Sessions(settings.max_sessions, share, refused("sessions"))
         self._busy = 0
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -112,7 +106,7 @@ class Service:
     async def drain(self) -> None:
         """Send sessions away and wait for them and for all calls, `settings.drain` seconds at most."""
         self.phase = Phase.DRAINING
-        for session in list(self._sessions):
+        for session in self._sessions.all():
             session.go_away("the server is stopping")
         try:
             async with asyncio.timeout(self.settings.drain):
@@ -125,6 +119,8 @@ class Service:
         self.phase = Phase.DRAINING
         if self._engine is not None:
             await self._engine.stop(self.settings.drain)
+        if self._core is not None:
+            self._core.close()
 
     def admit(self, authorization: str | None, address: str) -> str:
         """Let a client in, and name it: by its token, or on an open server by its address.
@@ -153,22 +149,23 @@ class Service:
             raise
 
     @contextmanager
-    def track_session(self, session: Drainable) -> Iterator[None]:
+    def track_session(self, session: Listed) -> Iterator[None]:
         """Count a session as open while inside.
 
         Raises:
-            Overloaded: there are too many.
+            Overloaded: there are too many, in all or of its owner.
         """
-        if len(self._sessions) >= self.settings.max_sessions:
+        try:
+            self._sessions.add(session)
+        except errors.Overloaded:
             self.metrics.shed.labels("session", "full").inc()
-            raise errors.Overloaded("too many sessions; try another server or later", retry_after=5.0)
-        self._sessions.add(session)
+            raise
         self._count(+1)
         self.metrics.sessions.inc()
         try:
             yield
         finally:
-            self._sessions.discard(session)
+            self._sessions.remove(session)
             self._count(-1)
             self.metrics.sessions.dec()
 
