@@ -2,12 +2,16 @@
 
 gRPC bounds the connections of all peers together, and the streams and messages of one connection. It does not tell
 which peer has how many connections, nor how much of unfinished messages it holds, and has no way to close one. The
-system knows all of that of a socket. So the sockets of this process are looked through once a second; that needs
+system knows all of that of a socket. So the sockets of this process are looked through twice a second; that needs
 Linux, and elsewhere nothing is cut.
+
+Streams that are cancelled as soon as they begin are dealt with by gRPC, and few of them get to a handler. What they
+leave to be seen are bytes that belong to no message.
 """
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 import stat
@@ -18,8 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from overtone.gpu_server.bans import drop
 from overtone.gpu_server.budget import ALL, PEER
 from overtone.gpu_server.peers import endpoint_of, peer_of
+
+log = logging.getLogger(__name__)
 
 Endpoint: TypeAlias = tuple[str, int]
 
@@ -29,10 +36,12 @@ BYTES_RECEIVED = 128
 INFO_SIZE = BYTES_RECEIVED + 8
 # Bytes on the wire beside those of messages, at most: TLS, headers, frames, and updates of windows for answers.
 PER_CONNECTION, PER_STREAM, PER_MESSAGE = 16 * 1024, 4 * 1024, 256
-# Seconds between two looks, and while somebody is banned.
-INTERVAL, BANNED_INTERVAL = 1.0, 0.05
-# Seconds for which all connections of a peer are cut that did what only an attacker does.
-BAN = 10.0
+# Seconds between two looks.
+INTERVAL = 0.5
+# Bytes since the last look, without a message among them, and streams that did nothing, which are no accident.
+NOISE, NOTHING_DONE = 64 * 1024, 8
+# Seconds for which a peer is dropped that did what only an attacker does; ten times as long if it does so again.
+BAN, LONGEST_BAN = 60.0, 3600.0
 # Sockets between which other tasks may run.
 AT_ONCE = 64
 
@@ -48,6 +57,8 @@ class Connection:
         wasted: how many ended before they had done anything, or have not done anything yet.
         messages: how many have come whole.
         read: bytes of these.
+        held: bytes of unfinished messages when it was last looked at.
+        seen: how many messages had come whole then.
     """
 
     peer: str
@@ -56,6 +67,15 @@ class Connection:
     wasted: int = 0
     messages: int = 0
     read: int = 0
+    held: int = 0
+    seen: int = 0
+
+    def measure(self, received: int) -> bool:
+        """Note what it holds; whether it has sent so much since the last look that is no part of any message."""
+        grown, silent = self.unfinished(received) - self.held, self.messages == self.seen
+        self.held, self.seen = self.held + grown, self.messages
+        useless = self.open == 0 or self.wasted - self.open >= NOTHING_DONE
+        return silent and useless and grown > NOISE
 
     def unfinished(self, received: int) -> int:
         """Bytes that must be those of messages which have not come whole, if so many have been received."""
@@ -92,6 +112,9 @@ class GrpcConnections:
         self._on_refused = on_refused
         self._known: dict[Endpoint, Connection] = {}
         self._banned: dict[str, float] = {}
+        self._bans: dict[str, float] = {}
+        self._dropped: set[str] = set()
+        self._listeners: list[int] = []
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -104,15 +127,16 @@ class GrpcConnections:
         return known
 
     def ban(self, peer: str) -> None:
-        """Cut this peer's connections, and for some seconds those that it opens."""
-        if peer not in self._banned:
-            self._on_refused("streams", PEER)
-        self._banned[peer] = asyncio.get_running_loop().time() + BAN
+        """Cut this peer's connections, and let it make no others for a while."""
+        if peer in self._banned:
+            return
+        self._on_refused("streams", PEER)
+        seconds = self._bans[peer] = min(10 * self._bans.get(peer, BAN / 10), LONGEST_BAN)
+        self._banned[peer] = asyncio.get_running_loop().time() + seconds
+        log.warning(
+            "%s begins streams and cancels them; its gRPC connections are dropped for %g s", peer, seconds
+        )
         self._wake.set()
-
-    def is_banned(self, peer: str) -> bool:
-        """Whether its connections are cut now."""
-        return self._banned.get(peer, 0.0) > asyncio.get_running_loop().time()
 
     def start(self) -> None:
         """Look from now on."""
@@ -127,37 +151,54 @@ class GrpcConnections:
 
     async def look(self) -> None:
         """Look once, and cut what is too much."""
-        self._forget_bans()
         found = [each async for each in self._sockets()]
         self._known = {s.endpoint: self._known.get(s.endpoint) or _unknown(s.endpoint) for s in found}
+        for each in found:
+            connection = self._known[each.endpoint]
+            if connection.measure(each.received):
+                self.ban(connection.peer)
         for each in self._too_much(found):
             _cut(each)
+        self._drop_banned()
 
     async def _watch(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(BANNED_INTERVAL if self._banned else INTERVAL):
+                async with asyncio.timeout(INTERVAL):
                     await self._wake.wait()
             self._wake.clear()
             await self.look()
 
-    def _forget_bans(self) -> None:
+    def _drop_banned(self) -> None:
         now = asyncio.get_running_loop().time()
         self._banned = {peer: until for peer, until in self._banned.items() if until > now}
+        if set(self._banned) == self._dropped:
+            return
+        self._dropped = set(self._banned)
+        for number in self._listeners:
+            with contextlib.suppress(OSError, ValueError), socket.socket(fileno=os.dup(number)) as listener:
+                drop(listener, self._banned)
 
     async def _sockets(self) -> AsyncIterator[_Socket]:
+        """The connections to our ports; on the way, which sockets listen."""
+        self._listeners = []
         for count, name in enumerate(os.listdir(OPEN_FILES)):
             if count % AT_ONCE == 0:
                 await asyncio.sleep(0)
             with _opened(int(name)) as own:
-                if own is not None and own.getsockname()[1] in self.ports:
+                if own is None or own.getsockname()[1] not in self.ports:
+                    continue
+                if own.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                    self._listeners.append(int(name))
+                    continue
+                with contextlib.suppress(OSError):  # it has been closed by the other side
                     yield _Socket(int(name), _endpoint(own), _received(own))
 
     def _too_much(self, found: list[_Socket]) -> Iterator[_Socket]:
         peers: dict[str, list[_Socket]] = defaultdict(list)
         for each in found:
             peers[self._known[each.endpoint].peer].append(each)
-        held = {each: self._known[each.endpoint].unfinished(each.received) for each in found}
+        held = {each: self._known[each.endpoint].held for each in found}
         for peer, theirs in peers.items():
             if peer in self._banned:
                 yield from theirs
@@ -196,7 +237,7 @@ def _unknown(endpoint: Endpoint) -> Connection:
 
 @contextlib.contextmanager
 def _opened(number: int) -> Iterator[socket.socket | None]:
-    """The TCP connection of this file number; None if it is none. The number itself stays open.
+    """The IP socket of this file number; None if it is none. The number itself stays open.
 
     A duplicate, so that what is done to it is done to the connection that was looked at: the number may be closed and
     used again at any time, by other threads.
@@ -207,7 +248,6 @@ def _opened(number: int) -> Iterator[socket.socket | None]:
             if stat.S_ISSOCK(os.fstat(number).st_mode):
                 duplicate = stack.enter_context(socket.socket(fileno=os.dup(number)))
                 if duplicate.family in (socket.AF_INET, socket.AF_INET6):
-                    duplicate.getpeername()  # fails for a listener
                     own = duplicate
         yield own
 

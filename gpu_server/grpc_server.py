@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from typing import NoReturn
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2
 from grpc_reflection.v1alpha import reflection
 
 from overtone.frequency.ladder import MAX_LAYERS
@@ -25,7 +25,7 @@ from overtone.protos import overtone_pb2_grpc as stubs
 NAME = pb.DESCRIPTOR.services_by_name["Cascade"].full_name
 FORMER_NAME = "overtone.v1.Cascade"
 # Streams of one connection: a device has one or a few, a proxy many. More wait in the client.
-MAX_STREAMS = 1024
+MAX_STREAMS = 128
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
@@ -54,8 +54,6 @@ def channel_options(settings: Settings, max_connections: int) -> tuple[tuple[str
         ("grpc.absolute_max_metadata_size", 16 * KIB),
         # For TLS and HTTP/2's first settings; without it a connection that says nothing stays for two minutes.
         ("grpc.server_handshake_timeout_ms", round(1000 * settings.header_timeout)),
-        ("grpc.server.max_pending_requests", MAX_STREAMS),
-        ("grpc.server.max_pending_requests_hard_limit", 4 * MAX_STREAMS),
     )
 
 
@@ -141,7 +139,6 @@ class GrpcServer:
         self._publishing: set[asyncio.Task[None]] = set()
         self._connections = self._watched(service, max_connections)
         self._server.add_generic_rpc_handlers((self._streams(service),))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._server.add_generic_rpc_handlers((FormerProtocol(),))
         if settings.reflection:
             names = (
@@ -180,8 +177,10 @@ class GrpcServer:
         settings = service.settings
         burst = max(1, int(settings.max_sessions * settings.peer_share))
         return Streams(
-            pb.DESCRIPTOR.services_by_name["Cascade"],
-            CascadeServicer(service),
+            {
+                pb.DESCRIPTOR.services_by_name["Cascade"]: CascadeServicer(service),
+                health_pb2.DESCRIPTOR.services_by_name["Health"]: self._health,
+            },
             self._connections,
             Rate(settings.stream_rate, burst),
             settings.body_timeout,

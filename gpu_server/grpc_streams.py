@@ -5,7 +5,7 @@ would be an INTERNAL error with a traceback in the log.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
@@ -55,13 +55,12 @@ class Messages:
 
 
 class Streams(grpc.GenericRpcHandler):  # type: ignore[misc]
-    """Finds the handlers of a service's methods.
+    """Finds the handlers of services' methods.
 
     A stream counts against the rate of its peer until it has done something: sent its request, or a second message.
 
     Args:
-        description: of the service.
-        servicer: has a method for each of its methods.
+        services: the description of each, and what has a method for each of its methods.
         connections: where to count.
         rate: of streams that do nothing.
         timeout: seconds for the request of a unary method to come.
@@ -71,8 +70,7 @@ class Streams(grpc.GenericRpcHandler):  # type: ignore[misc]
 
     def __init__(
         self,
-        description: Any,
-        servicer: object,
+        services: Mapping[Any, object],
         connections: GrpcConnections,
         rate: Rate,
         timeout: float,
@@ -86,6 +84,7 @@ class Streams(grpc.GenericRpcHandler):  # type: ignore[misc]
         self._abort = abort
         self._handlers = {
             f"/{description.full_name}/{method.name}": self._handler(method, getattr(servicer, method.name))
+            for description, servicer in services.items()
             for method in description.methods
         }
 
@@ -117,7 +116,8 @@ class Streams(grpc.GenericRpcHandler):  # type: ignore[misc]
         if request is None:
             raise errors.ClientDisconnected("the stream ended before the request came")
         self._useful(sent.connection)
-        await context.write(await run(request, context))
+        if (reply := await run(request, context)) is not None:  # a method that streams writes by itself
+            await context.write(reply)
 
     async def _serve_stream(
         self, run: Callable[..., Awaitable[Any]], sent: Messages, context: Context

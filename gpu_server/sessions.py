@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable
+from itertools import islice
 from typing import Protocol
 
 from overtone.gpu_server.budget import ALL, PEER
@@ -9,6 +10,8 @@ from overtone.gpu_server.errors import Overloaded, OverShare
 
 # Seconds without a message or an image in flight after which a session may have to give way.
 IDLE = 1.0
+# Of so many sessions of an owner, its oldest ones, one gives way; looking at all would take long where it has thousands.
+LOOKED_AT = 64
 
 
 class Listed(Protocol):
@@ -38,10 +41,11 @@ class Sessions:
         self._limit = limit
         self._largest = max(1, int(limit * share))
         self._on_refused = on_refused
-        self._open: dict[str, set[Listed]] = defaultdict(set)
+        self._count = 0
+        self._open: dict[str, dict[Listed, None]] = defaultdict(dict)
 
     def __len__(self) -> int:
-        return sum(map(len, self._open.values()))
+        return self._count
 
     def all(self) -> list[Listed]:
         """Those that are open."""
@@ -62,17 +66,21 @@ class Sessions:
             self._on_refused(ALL)
             if not self._send_away(max(self._open, key=lambda owner: len(self._open[owner]))):
                 raise Overloaded("too many sessions; try another server or later", retry_after=5.0)
-        self._open[session.owner].add(session)
+        self._open[session.owner][session] = None
+        self._count += 1
 
     def remove(self, session: Listed) -> None:
         """It has ended; no effect if it was sent away before."""
-        theirs = self._open.get(session.owner, set())
-        theirs.discard(session)
+        theirs = self._open.get(session.owner, {})
+        if session not in theirs:
+            return
+        del theirs[session]
+        self._count -= 1
         if not theirs:
-            self._open.pop(session.owner, None)
+            del self._open[session.owner]
 
     def _send_away(self, owner: str) -> bool:
-        longest = max(self._open[owner], key=lambda session: session.idle())
+        longest = max(islice(self._open[owner], LOOKED_AT), key=lambda session: session.idle())
         if longest.idle() < IDLE:
             return False
         self.remove(longest)
