@@ -89,6 +89,28 @@ def sweep(
 
 
 @bench_app.command(
+    epilog=command.examples("overtone bench faults", "overtone bench faults pictures resets --seconds 10"),
+)
+def faults(
+    attacks: Annotated[
+        list[str] | None,
+        typer.Argument(help="pictures, sessions, bodies, messages, resets, idle (default: all)."),
+    ] = None,
+    model: Model = "photographs",
+    seconds: Annotated[float, typer.Option(min=1, help="For which the honest client is measured.")] = 20.0,
+    json: command.Json = False,
+) -> None:
+    """Attack a server started for it, and measure what an honest client notices; needs Linux."""
+
+    def action() -> int:
+        from overtone.benchmarks.faults.command import run
+
+        return run(model, attacks or (), seconds, json)
+
+    command.finish(command.call("bench faults", "server,bench", action))
+
+
+@bench_app.command(
     "bytes",
     epilog=command.examples(
         "overtone bench bytes --data DIR", "overtone bench bytes --data DIR --images 200 --json"

@@ -22,26 +22,26 @@ FORMER_START = b"\x20"
 
 
 @asynccontextmanager
-async def received(request: Request, limit: int) -> AsyncIterator[bytes]:
-    """The body, refused as soon as it is known to exceed `limit` bytes; counted as held while inside.
+async def received(request: Request, limit: int, peer: str = "") -> AsyncIterator[bytes]:
+    """The body, refused as soon as it is known to exceed `limit` bytes; counted as held by `peer` while inside.
 
     Raises:
         TooLarge: it exceeds the limit.
         TooSlow: it did not arrive in time.
-        Overloaded: too many bodies are held, or the client has used up its quota of bytes.
+        Overloaded: too many bodies are held, in all or by this peer, or the client has used up its quota of bytes.
         ClientDisconnected: the client disconnected before the end.
     """
     service: Service = request.app.state.service
     body = bytearray()
     try:
-        await _read(request, limit, body, service)
+        await _read(request, limit, body, service, peer)
         request.state.read = True
         yield bytes(body)
     finally:
-        service.body_budget.release(len(body))
+        service.body_budget.release(len(body), peer)
 
 
-async def _read(request: Request, limit: int, body: bytearray, service: Service) -> None:
+async def _read(request: Request, limit: int, body: bytearray, service: Service, peer: str) -> None:
     too_large = errors.TooLarge(f"the body is above {limit} bytes")
     account: Account = request.state.account
     account.check_bytes()
@@ -53,7 +53,7 @@ async def _read(request: Request, limit: int, body: bytearray, service: Service)
             async for chunk in request.stream():
                 if len(body) + len(chunk) > limit:
                     raise too_large
-                service.body_budget.acquire(len(chunk))
+                service.body_budget.acquire(len(chunk), peer)
                 account.spend_bytes(len(chunk))
                 body += chunk
     except ClientDisconnect:

@@ -6,10 +6,12 @@ from dataclasses import replace
 
 from overtone.frequency import Profile
 from overtone.gpu_server.answer import Answer, NeedMore, Options, Stage, best, softmax
+from overtone.gpu_server.budget import Budget
 from overtone.gpu_server.description import Description
 from overtone.gpu_server.engine import Engine, Inference
 from overtone.gpu_server.errors import BadRequest, Overloaded
 from overtone.gpu_server.metrics import Children, Metrics
+from overtone.gpu_server.pictures import PictureDecoder
 from overtone.gpu_server.sent import Payloads, Picture, Sent
 from overtone.gpu_server.settings import Settings
 from overtone.models import Card, CardError, OperatingPoint
@@ -40,6 +42,16 @@ class Core:
         self._metrics = metrics
         self._answers = Children(metrics.answers)
         self._points: dict[tuple[str, int | None], OperatingPoint] = {}
+        share, refused = settings.peer_share, metrics.refused
+        self._decoder = PictureDecoder(self.profile, settings.image_seconds, settings.image_memory)
+        waiting = settings.low_queue + settings.high_queue
+        self._waiting = Budget(waiting, share, "images", refused("images"))
+        self._pictures = Budget(settings.image_queue, share, "pictures", refused("pictures"))
+        self._pixels = Budget(settings.image_pixels, share, "pixels", refused("pixels"))
+
+    def close(self) -> None:
+        """End the processes that decode pictures."""
+        self._decoder.close()
 
     def check(self, options: Options) -> None:
         """Refuse options that cannot be met, before anything is decoded.
@@ -50,44 +62,64 @@ class Core:
         self._point(options)
 
     async def judge(
-        self, payloads: Sequence[bytes], options: Options, need: NeedMore | None = None, promised: int = 0
+        self,
+        payloads: Sequence[bytes],
+        options: Options,
+        need: NeedMore | None = None,
+        promised: int = 0,
+        *,
+        peer: str = "",
     ) -> Answer | NeedMore:
         """The answer from an image's first layers, or from those that follow after `need`; or a request for more.
 
         An overloaded server does not ask for more: it gives the answer so far, as a brown-out. What has been sent
-        already, or is `promised` up to a layer, is used in any case, because its bytes are spent.
+        already, or is `promised` up to a layer, is used in any case, because its bytes are spent. `peer` may have a
+        part of the images that wait for the network at one time.
 
         Raises:
             ServiceError: any of the family.
         """
-        return await self._judge_payloads(payloads, options, need, promised, ask=True)
+        return await self._judge_payloads(payloads, options, need, promised, peer, ask=True)
 
-    async def classify(self, payloads: Sequence[bytes], options: Options) -> Answer:
-        """The answer from these first layers, sure or not.
+    async def classify(self, payloads: Sequence[bytes], options: Options, *, peer: str = "") -> Answer:
+        """The answer from these first layers, sure or not; `peer` as in `judge`.
 
         Raises:
             ServiceError: any of the family.
         """
-        answer = await self._judge_payloads(payloads, options, None, 0, ask=False)
+        answer = await self._judge_payloads(payloads, options, None, 0, peer, ask=False)
         assert isinstance(answer, Answer)
         return answer
 
-    async def image(self, encoded: bytes, options: Options, *, cropped: bool = False) -> Answer:
-        """A JPEG, PNG or WebP of any size, for a device that cannot do the DCT; `cropped` as in `fit`."""
+    async def image(
+        self, encoded: bytes, options: Options, *, cropped: bool = False, peer: str = ""
+    ) -> Answer:
+        """A JPEG, PNG or WebP of any size, for a device that cannot do the DCT; `cropped` as in `fit`.
+
+        `peer` may have a part of the pictures, and of their pixels, that are decoded or wait for it at one time.
+        """
         self.check(options)
         most = self._settings.max_image_pixels
-        sent = Picture(encoded, self.profile, self._metrics, most, cropped)
-        answer = await self._climb(sent, options, None, 0, ask=False)
+        sent = Picture(encoded, self._decoder, self._metrics, most, cropped, peer)
+        with self._pictures.holding(1, peer), self._pixels.holding(sent.pixels, peer):
+            answer = await self._climb(sent, options, None, 0, ask=False)
         assert isinstance(answer, Answer)
         return answer
 
     async def _judge_payloads(
-        self, payloads: Sequence[bytes], options: Options, need: NeedMore | None, promised: int, *, ask: bool
+        self,
+        payloads: Sequence[bytes],
+        options: Options,
+        need: NeedMore | None,
+        promised: int,
+        peer: str,
+        *,
+        ask: bool,
     ) -> Answer | NeedMore:
         self.check(options)
         limit = self._settings.max_payload_bytes
         before, held = (need.known.layers, need.held) if need else (0, ())
-        sent = Payloads((*held, *payloads), self.profile, self._metrics, limit, before)
+        sent = Payloads((*held, *payloads), self.profile, self._metrics, limit, before, peer)
         try:
             judged = await self._climb(sent, options, need, promised, ask=ask)
             return replace(judged, held=sent.hold()) if isinstance(judged, NeedMore) else judged
@@ -144,7 +176,8 @@ class Core:
         prepare, source = sent.take(layers, need.known if need else None)
         limit = asyncio.get_running_loop().time() + self._settings.deadline
         expires = limit if options.expires is None else min(limit, options.expires)
-        return await self._engine.submit(stage, prepare, expires, source)
+        with self._waiting.holding(1, sent.peer):
+            return await self._engine.submit(stage, prepare, expires, source)
 
     def _stage(self, layers: int) -> Stage:
         high = any(layer.band == "high" for layer in self.profile.ladder[:layers])

@@ -37,6 +37,10 @@ class OverQuota(Overloaded):
     """Refused because this client has used up what it may use; there is room for others."""
 
 
+class OverShare(Overloaded):
+    """Refused because this client alone holds too much; there is room for others."""
+
+
 class Unavailable(ServiceError):  # noqa: N818
     """The model is loading, the network fails, or the server is stopping."""
 

@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import NoReturn, TypeAlias
+from typing import NoReturn
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2
 from grpc_reflection.v1alpha import reflection
 
 from overtone.frequency.ladder import MAX_LAYERS
@@ -13,25 +13,30 @@ from overtone.gpu_server import logs, messages
 from overtone.gpu_server.arrival import Kind
 from overtone.gpu_server.description import Description
 from overtone.gpu_server.errors import OutdatedClient, ServiceError, StartError
-from overtone.gpu_server.interceptor import Interceptor
+from overtone.gpu_server.grpc_connections import GrpcConnections
+from overtone.gpu_server.grpc_streams import Context, Streams
+from overtone.gpu_server.peers import endpoint_of, peer_of
+from overtone.gpu_server.rates import Rate
 from overtone.gpu_server.service import Service
 from overtone.gpu_server.session import Session
 from overtone.gpu_server.settings import KIB, MIB, Settings
-from overtone.gpu_server.sockets import listener
+from overtone.gpu_server.sockets import WILDCARDS, addresses, listeners, written
 from overtone.gpu_server.tls import ServerTls, name_of_grpc_peer
 from overtone.protos import overtone_pb2 as pb
 from overtone.protos import overtone_pb2_grpc as stubs
 
 NAME = pb.DESCRIPTOR.services_by_name["Cascade"].full_name
 FORMER_NAME = "overtone.v1.Cascade"
+# What arrives when a method is called.
+KINDS = {"Session": Kind.STREAM, "Classify": Kind.CALL, "DescribeModel": Kind.DESCRIPTION}
+# Streams of one connection: a device has one or a few, a proxy many. More wait in the client.
+MAX_STREAMS = 128
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
-Context: TypeAlias = grpc.aio.ServicerContext
 
-
-def channel_options(settings: Settings) -> tuple[tuple[str, int], ...]:
-    """gRPC's options for a server with these settings."""
+def channel_options(settings: Settings, max_connections: int) -> tuple[tuple[str, int], ...]:
+    """gRPC's options for a server with these settings and so many connections."""
     # An image may come in one message with all its layers, and a little beside them. Below 1 MiB a payload that is
     # too large is refused by us, with a message that says so.
     most = max(MIB, MAX_LAYERS * settings.max_payload_bytes + 4 * KIB)
@@ -47,6 +52,13 @@ def channel_options(settings: Settings) -> tuple[tuple[str, int], ...]:
         ("grpc.http2.min_ping_interval_without_data_ms", round(1000 * settings.min_ping_interval)),
         ("grpc.max_connection_age_ms", 20 * 60_000),
         ("grpc.max_connection_age_grace_ms", 60_000),
+        ("grpc.max_allowed_incoming_connections", max_connections),
+        ("grpc.max_concurrent_streams", MAX_STREAMS),
+        # The header of a call has a token and little else.
+        ("grpc.max_metadata_size", 8 * KIB),
+        ("grpc.absolute_max_metadata_size", 16 * KIB),
+        # For TLS and HTTP/2's first settings; without it a connection that says nothing stays for two minutes.
+        ("grpc.server_handshake_timeout_ms", round(1000 * settings.header_timeout)),
     )
 
 
@@ -73,11 +85,12 @@ class CascadeServicer(stubs.CascadeServicer):
         try:
             _begin("Classify", context)
             with self._service.track_request("grpc"):
-                account = self._service.access.account(self._admit(context))
+                owner = self._admit(context)
+                account = self._service.access.account(owner)
                 account.take_image()
                 account.spend_bytes(sum(map(len, request.layers)))
                 options = messages.options(request.options)
-                given = await self._service.core.classify(request.layers, options)
+                given = await self._service.core.classify(request.layers, options, peer=owner)
                 every = range(len(self._service.core.profile.labels)) if request.options.labels else ()
                 return messages.answer(0, given, every)
         except ServiceError as error:
@@ -95,9 +108,9 @@ class CascadeServicer(stubs.CascadeServicer):
 
     def _admit(self, context: Context) -> str:
         metadata = dict(context.invocation_metadata() or ())
-        address = context.peer().rpartition(":")[0]  # without the port, which differs between connections
+        host, _ = endpoint_of(context.peer())
         certificate = name_of_grpc_peer(context.auth_context())
-        owner = self._service.admit(metadata.get("authorization"), address, certificate)
+        owner = self._service.admit(metadata.get("authorization"), peer_of(host), certificate)
         logs.name_owner(owner)
         return owner
 
@@ -155,17 +168,18 @@ async def abort(context: Context, error: ServiceError) -> NoReturn:
 class GrpcServer:
     """Listens for gRPC: the service, health, and reflection if it is wanted."""
 
-    def __init__(self, service: Service, tls: ServerTls | None = None) -> None:
+    def __init__(
+        self, service: Service, tls: ServerTls | None = None, max_connections: int | None = None
+    ) -> None:
         settings = service.settings
+        max_connections = max_connections or settings.max_connections
         self._service = service
         self._tls = tls
-        self._server = grpc.aio.server(
-            interceptors=(Interceptor(service),), options=channel_options(settings)
-        )
+        self._server = grpc.aio.server(options=channel_options(settings, max_connections))
         self._health = health.aio.HealthServicer()
         self._publishing: set[asyncio.Task[None]] = set()
-        stubs.add_CascadeServicer_to_server(CascadeServicer(service), self._server)  # type: ignore[no-untyped-call]
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        self._connections = self._watched(service, max_connections)
+        self._server.add_generic_rpc_handlers((self._streams(service),))
         self._server.add_generic_rpc_handlers((FormerProtocol(service),))
         open_to_all = not service.access.restricted
         if open_to_all if settings.reflection is None else settings.reflection:
@@ -176,17 +190,52 @@ class GrpcServer:
             )
             reflection.enable_server_reflection(names, self._server)
         self.port = self._bind(settings)
+        self._connections.ports.add(self.port)
         service.watch(self._publish_soon)
 
     async def start(self) -> None:
         """Open the port. From now on health checks are told whether the service is ready."""
         await self._publish()  # a new health servicer says SERVING
         await self._server.start()
+        self._connections.start()
 
     async def stop(self, grace: float) -> None:
         """Close the port; calls that are still open after `grace` seconds are cut off."""
+        await self._connections.stop()
         await self._server.stop(grace)
         await asyncio.gather(*self._publishing)
+
+    @staticmethod
+    def _watched(service: Service, max_connections: int) -> GrpcConnections:
+        settings, metrics = service.settings, service.metrics
+        return GrpcConnections(
+            max_connections,
+            settings.unfinished_bytes,
+            settings.peer_share,
+            lambda limit, scope: metrics.refused(limit)(scope),
+        )
+
+    def _streams(self, service: Service) -> Streams:
+        settings = service.settings
+        burst = max(1, int(settings.max_sessions * settings.peer_share))
+        return Streams(
+            {
+                pb.DESCRIPTOR.services_by_name["Cascade"]: CascadeServicer(service),
+                health_pb2.DESCRIPTOR.services_by_name["Health"]: self._health,
+            },
+            self._connections,
+            Rate(settings.stream_rate, burst),
+            settings.body_timeout,
+            service.metrics.refused("streams"),
+            abort,
+            self._count_unserved,
+        )
+
+    def _count_unserved(self, method: str, error: ServiceError) -> None:
+        """Calls that the service never saw have arrived too."""
+        service, _, name = method.rpartition(".")
+        if service == NAME:
+            self._service.arrive("grpc", KINDS[name]).end(error.code.name)
 
     def _publish_soon(self) -> None:
         task = asyncio.get_running_loop().create_task(self._publish(), name="overtone-health")
@@ -199,9 +248,15 @@ class GrpcServer:
 
     def _bind(self, settings: Settings) -> int:
         # Tried here first, because gRPC only says of a taken port that it failed, and logs three lines about it.
-        listener(settings.host, settings.grpc_port, "gRPC").close()
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        address = f"{host}:{settings.grpc_port}"
+        for each in listeners(settings.host, settings.grpc_port, "gRPC"):
+            each.close()
+        port = settings.grpc_port
+        # Of the wildcards one is enough: gRPC listens on both.
+        for host in addresses(settings.host)[: 1 if settings.host in WILDCARDS else None]:
+            port = self._bind_one(written(host, port), settings)
+        return port
+
+    def _bind_one(self, address: str, settings: Settings) -> int:
         try:
             if self._tls is None:
                 return int(self._server.add_insecure_port(address))

@@ -4,17 +4,28 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 
-from overtone.gpu_server.sockets import listener
+from overtone.gpu_server.http_connections import HttpConnections, LimitedHttp
+from overtone.gpu_server.sockets import BACKLOG, listeners
 from overtone.gpu_server.tls import ServerTls, name_of_peer
+
+# So many new connections are accepted before anything else may run.
+ACCEPTED_AT_ONCE = 32
 
 
 class _Uvicorn(uvicorn.Server):
     """uvicorn without its signal handlers, because `run` handles signals for all servers."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and let more connections wait than are accepted in one turn of the event loop."""
+        await super().startup(sockets)
+        for each in sockets or ():
+            each.listen(BACKLOG)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -24,18 +35,34 @@ class _Uvicorn(uvicorn.Server):
 class HttpServer:
     """An application on a port.
 
+    Args:
+        app: what is served.
+        host: address or name to listen on.
+        port: 0 means any free one.
+        connections: counts them, and bounds how many there are.
+        tls: certificates, if there are any.
+        what: what the port is called in an error.
+
     Raises:
         StartError: the port cannot be used.
     """
 
     def __init__(
-        self, app: FastAPI, host: str, port: int, tls: ServerTls | None = None, what: str = "HTTP"
+        self,
+        app: FastAPI,
+        host: str,
+        port: int,
+        connections: HttpConnections,
+        tls: ServerTls | None = None,
+        what: str = "HTTP",
     ) -> None:
-        self._socket = listener(host, port, what)
+        self._sockets = listeners(host, port, what)
         # Every connection inherits this. asyncio sets it too, but not for sockets that were made without a protocol
         # number; without it each answer on a kept-alive connection waits 40 ms for a delayed acknowledgement.
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.port = int(self._socket.getsockname()[1])
+        for each in self._sockets:
+            each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.port = int(self._sockets[0].getsockname()[1])
+        protocol = LimitedHttp if tls is None else _knowing_certificates(LimitedHttp)
         config = uvicorn.Config(
             app,
             log_config=None,
@@ -43,6 +70,8 @@ class HttpServer:
             access_log=False,
             lifespan="off",
             ws="none",
+            http=partial(protocol, connections),  # type: ignore[arg-type]
+            backlog=ACCEPTED_AT_ONCE,
             # Which server it is tells a device nothing, and costs bytes with every answer.
             server_header=False,
             # A new connection costs a thin link more than an idle one costs the server.
@@ -52,20 +81,20 @@ class HttpServer:
         config.load()
         if tls is not None:
             config.ssl = tls.http_context()
-            config.http_protocol_class = _knowing_certificates(config.http_protocol_class)
         self._server = _Uvicorn(config)
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Serve on the port that is already bound."""
-        self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]), name="overtone-http")
+        self._task = asyncio.create_task(self._server.serve(sockets=self._sockets), name="overtone-http")
 
     async def stop(self) -> None:
         """Close the port and what is still connected."""
         self._server.should_exit = True
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)
-        self._socket.close()
+        for each in self._sockets:
+            each.close()
 
 
 def _knowing_certificates(protocol: Any) -> Any:

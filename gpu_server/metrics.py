@@ -1,6 +1,6 @@
 """Metrics for Prometheus; every server has its own registry."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
@@ -72,6 +72,16 @@ class Metrics:
             "state_evictions", "Images forgotten because of the limits on bytes and time."
         )
         self.sessions = gauge("sessions", "Open sessions.")
+        self.limited = counter(
+            "limited",
+            "What was refused or cut, by limit, and whether it was that of one peer or of all.",
+            "limit",
+            "scope",
+        )
+
+    def refused(self, limit: str) -> Callable[[str], None]:
+        """What counts refusals by this limit, given whose limit was reached."""
+        return lambda scope: self.limited.labels(limit, scope).inc()
 
     def of(self, metric: Metric, *labels: str) -> Metric:
         """What `metric.labels` returns, for labels of which there are few: it is ten times as fast."""

@@ -21,6 +21,7 @@ from overtone.gpu_server.arrival import Kind
 from overtone.gpu_server.bodies import payloads_of, received, while_connected
 from overtone.gpu_server.core import Core
 from overtone.gpu_server.fair_share import Peer
+from overtone.gpu_server.peers import peer_of
 from overtone.gpu_server.sent import is_image, translated
 from overtone.gpu_server.service import Service
 from overtone.gpu_server.settings import MIB
@@ -119,8 +120,8 @@ def _add_images(app: FastAPI, service: Service) -> None:
         with service.track_request(FACE):
             who, core = owner(service, request), service.core
             request.state.account.take_image()
-            async with received(request, most_layers) as body:
-                work = core.judge(payloads_of(body, core), chosen)
+            async with received(request, most_layers, who) as body:
+                work = core.judge(payloads_of(body, core), chosen, peer=who)
                 result = await while_connected(request, work)
             if isinstance(result, Answer):
                 return _answer(core, result)
@@ -139,10 +140,10 @@ def _add_images(app: FastAPI, service: Service) -> None:
             core = service.core
             key = (who, core.edition, token)
             service.store.check(key)  # before the body is read, which may be large
-            async with received(request, most_layers) as body:
+            async with received(request, most_layers, who) as body:
                 payloads = payloads_of(body, core)
                 need = service.find(key, sum(map(len, payloads)))
-                work = core.judge(_unknown(payloads, need), chosen, need)
+                work = core.judge(_unknown(payloads, need), chosen, need, peer=who)
                 result = await while_connected(request, work)
             if isinstance(result, Answer):
                 service.store.drop(key)
@@ -165,8 +166,7 @@ def _add_images(app: FastAPI, service: Service) -> None:
         shorter side if the sender has `cropped` the image already.
         """
         with service.track_request(FACE):
-            owner(service, request)
-            core = service.core
+            who, core = owner(service, request), service.core
             kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
             if kind not in {PAYLOADS, *IMAGES, *ANY}:
                 raise errors.UnknownMedia(
@@ -174,12 +174,12 @@ def _add_images(app: FastAPI, service: Service) -> None:
                 )
             most = most_layers if kind == PAYLOADS else service.settings.max_image_bytes
             request.state.account.take_image()
-            async with received(request, most) as body:
+            async with received(request, most, who) as body:
                 coded = kind == PAYLOADS or (kind in ANY and not is_image(body))
                 work = (
-                    core.classify(payloads_of(body, core), chosen)
+                    core.classify(payloads_of(body, core), chosen, peer=who)
                     if coded
-                    else core.image(body, chosen, cropped=cropped)
+                    else core.image(body, chosen, cropped=cropped, peer=who)
                 )
                 return _answer(core, await while_connected(request, work))
 
@@ -226,7 +226,7 @@ def owner(service: Service, request: Request) -> str:
     Raises:
         Unauthenticated: it is not let in.
     """
-    address = request.client.host if request.client else ""
+    address = peer_of(request.client.host) if request.client else ""
     certificate = getattr(request.state, "certificate", None)
     name = service.admit(request.headers.get("authorization"), address, certificate)
     request.state.account = service.access.account(name)
@@ -260,6 +260,9 @@ def _binary(*kinds: str) -> dict[str, Any]:
 
 async def _service_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, errors.ServiceError)
+    if isinstance(error, errors.OverShare):
+        # Whoever asks again at once is served later, not sooner; the time is the one that it is told to wait.
+        await asyncio.sleep(request.app.state.service.settings.penalty)
     headers = {}
     if error.retry_after is not None:
         headers["retry-after"] = str(max(1, round(error.retry_after)))

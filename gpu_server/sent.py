@@ -1,12 +1,9 @@
 """What a device has sent of one image: payloads of some layers, or a whole picture."""
 
-import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Protocol
-
-from PIL import Image
 
 from overtone.frequency import (
     Decoded,
@@ -14,24 +11,23 @@ from overtone.frequency import (
     ImageError,
     Profile,
     WrongProfileError,
-    coefficients,
     decode,
-    fit,
     known_values,
-    open_rgb,
-    quantise,
 )
 from overtone.gpu_server.decoding import Source
 from overtone.gpu_server.errors import BadRequest, TooLarge, UnknownMedia, WrongProfile
 from overtone.gpu_server.inference import Prepare
 from overtone.gpu_server.known import Known
 from overtone.gpu_server.metrics import Metrics
+from overtone.gpu_server.picture_size import dimensions
+from overtone.gpu_server.pictures import PictureDecoder
 
 
 class Sent(Protocol):
-    """An image of which the first `layers` layers are here."""
+    """An image of which the first `layers` layers are here; `peer` sent them."""
 
     layers: int
+    peer: str
 
     def take(self, layers: int, known: Known | None) -> tuple[Prepare, Source | None]:
         """How to learn what the first so many layers tell, of which some are known, and where."""
@@ -46,6 +42,7 @@ class Payloads:
         metrics: where bytes are counted, when they are taken or dropped.
         limit: bytes that each may have.
         before: how many layers came before them.
+        peer: who sent them.
 
     Raises:
         BadRequest: one is too large, or there are none, or more than the profile has layers.
@@ -58,7 +55,9 @@ class Payloads:
         metrics: Metrics,
         limit: int,
         before: int = 0,
+        peer: str = "",
     ) -> None:
+        self.peer = peer
         self.layers = before + len(payloads)
         self._payloads = payloads
         self._before = before
@@ -98,19 +97,33 @@ class Picture:
 
     Args:
         encoded: the file.
-        profile: of the model.
+        decoder: decodes it, for its profile.
         metrics: where its bytes are counted.
         most_pixels: that it may have.
         cropped: as in `frequency.fit`.
+        peer: who sent it.
+
+    Raises:
+        UnknownMedia: it is none of these.
+        BadRequest: it does not tell its size.
+        TooLarge: it has more pixels.
     """
 
     def __init__(
-        self, encoded: bytes, profile: Profile, metrics: Metrics, most_pixels: int, cropped: bool
+        self,
+        encoded: bytes,
+        decoder: PictureDecoder,
+        metrics: Metrics,
+        most_pixels: int,
+        cropped: bool,
+        peer: str = "",
     ) -> None:
-        self.layers = len(profile.ladder)
+        self.peer = peer
+        self._profile = decoder.profile
+        self.layers = len(self._profile.ladder)
+        self.pixels = _pixels(encoded, most_pixels)
         self._encoded = encoded
-        self._profile = profile
-        self._most_pixels = most_pixels
+        self._decoder = decoder
         self._cropped = cropped
         self._told: list[Decoded] = []
         metrics.received.labels("picture").inc(len(encoded))
@@ -125,30 +138,25 @@ class Picture:
 
     def _open(self) -> list[Decoded]:
         """What each number of layers tells."""
-        with translated():
-            self._check()
-            profile, quality = self._profile, self._profile.quality
-            pixels = fit(open_rgb(self._encoded, profile.size), profile.size, cropped=self._cropped)
-            steps = profile.known_steps(quality, self.layers)
-            values = quantise(
-                coefficients(pixels, profile.low + profile.high), steps, profile.threshold(quality)
-            )
+        profile, quality = self._profile, self._profile.quality
+        values = self._decoder.values(self._encoded, self.pixels, self._cropped)
         return [
             Decoded(known_values(values, profile, n), profile.known_steps(quality, n), quality, n)
             for n in range(1, self.layers + 1)
         ]
 
-    def _check(self) -> None:
-        """Refuse formats that are not meant to be sent here, and more pixels than one request may cost."""
-        if not is_image(self._encoded):
-            raise UnknownMedia("send a JPEG, PNG or WebP, or payloads as application/vnd.overtone")
-        try:
-            with Image.open(io.BytesIO(self._encoded), formats=("JPEG", "PNG", "WEBP")) as opened:
-                pixels = opened.width * opened.height
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise BadRequest(f"the image cannot be read ({error})") from None
-        if pixels > self._most_pixels:
-            raise TooLarge(f"{pixels} pixels; the server accepts {self._most_pixels}")
+
+def _pixels(encoded: bytes, most: int) -> int:
+    """The pixels that a picture says it has; refused are formats that are not meant to be sent here, and too many."""
+    if not is_image(encoded):
+        raise UnknownMedia("send a JPEG, PNG or WebP, or payloads as application/vnd.overtone")
+    size = dimensions(encoded)
+    if size is None or not all(size):
+        raise BadRequest("the picture cannot be read (it does not tell its size)")
+    pixels = size[0] * size[1]
+    if pixels > most:
+        raise TooLarge(f"{pixels} pixels; the server accepts {most}")
+    return pixels
 
 
 def _decode(payloads: Sequence[bytes], profile: Profile, known: Known | None) -> Known:

@@ -15,12 +15,14 @@ from overtone.gpu_server import logs
 from overtone.gpu_server.admin_api import create_admin_app
 from overtone.gpu_server.errors import StartError
 from overtone.gpu_server.grpc_server import GrpcServer
+from overtone.gpu_server.http_connections import HttpConnections
 from overtone.gpu_server.http_server import HttpServer
+from overtone.gpu_server.open_files import OncePerMinute, connections, raise_limit
 from overtone.gpu_server.reload import Reloader, reloading
 from overtone.gpu_server.rest_api import create_app
 from overtone.gpu_server.service import Phase, Service
 from overtone.gpu_server.settings import Settings
-from overtone.gpu_server.sockets import exposure
+from overtone.gpu_server.sockets import exposure, written
 from overtone.gpu_server.tls import ServerTls
 
 log = logging.getLogger(__name__)
@@ -44,10 +46,10 @@ class Running:
     reload: Reloader
 
     def __str__(self) -> str:
-        grpc, http = f"{self.host}:{self.grpc_port}", f"{self.host}:{self.http_port}"
-        admin = (
-            "" if self.admin_port is None else f", admin {self.service.settings.admin_host}:{self.admin_port}"
-        )
+        grpc, http = written(self.host, self.grpc_port), written(self.host, self.http_port)
+        admin = ""
+        if self.admin_port is not None:
+            admin = f", admin {written(self.service.settings.admin_host, self.admin_port)}"
         return f"overtone serving {self.model}: grpc {grpc}, http {http}{admin}"
 
 
@@ -61,15 +63,19 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
     tls = ServerTls(settings) if settings.tls_certificate is not None else None
     if warning := exposure(settings):
         log.warning(warning)
+    most = connections(settings.max_connections, raise_limit())
     service = Service(settings)
-    grpc_server = GrpcServer(service, tls)
+    grpc_server = GrpcServer(service, tls, most)
     http_servers: list[HttpServer] = []
     try:
         app = create_app(service)
-        http_servers.append(HttpServer(app, settings.host, settings.http_port, tls))
+        counted = _counted(service, most)
+        http_servers.append(HttpServer(app, settings.host, settings.http_port, counted, tls))
         if settings.admin_port is not None:
-            pages = create_admin_app(service, app)
-            http_servers.append(HttpServer(pages, settings.admin_host, settings.admin_port, what="admin"))
+            pages, counted = create_admin_app(service, app), _counted(service, most)
+            http_servers.append(
+                HttpServer(pages, settings.admin_host, settings.admin_port, counted, what="admin")
+            )
     except StartError:
         await asyncio.gather(grpc_server.stop(0), *(server.stop() for server in http_servers))
         raise
@@ -84,6 +90,12 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             yield Running(service, service.core.card.name, settings.host, *ports, reload)
     finally:
         await _stop(service, grpc_server, http_servers)
+
+
+def _counted(service: Service, most: int) -> HttpConnections:
+    settings = service.settings
+    refused = service.metrics.refused("connections")
+    return HttpConnections(most, settings.peer_share, settings.header_timeout, refused)
 
 
 async def _stop(service: Service, grpc_server: GrpcServer, http_servers: list[HttpServer]) -> None:
@@ -105,6 +117,7 @@ def run(settings: Settings) -> None:
     logs.configure(settings.log_level, settings.log_format, settings.access_log)
     last_resort = threading.Timer(settings.pause + settings.drain + ENDING, _give_up)
     last_resort.daemon = True
+    logging.getLogger("asyncio").addFilter(OncePerMinute())
     try:
         asyncio.run(_run(settings, last_resort.start))
     except StartError as error:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
-from typing import Protocol
 
 from overtone.gpu_server import errors
 from overtone.gpu_server.access import Access
@@ -18,6 +17,7 @@ from overtone.gpu_server.core import Core
 from overtone.gpu_server.engine import Engine
 from overtone.gpu_server.metrics import Metrics
 from overtone.gpu_server.network import open_network
+from overtone.gpu_server.sessions import Listed, Sessions
 from overtone.gpu_server.settings import Settings
 from overtone.gpu_server.state import Store
 from overtone.models import find
@@ -37,21 +37,6 @@ class Phase(Enum):
     DRAINING = "the server is stopping"
 
 
-class Drainable(Protocol):
-    """An open session, as far as ending it is concerned.
-
-    Attributes:
-        owner: whose it is.
-        core: the one that judges its images; None as long as it has none.
-    """
-
-    owner: str
-    core: Core | None
-
-    def go_away(self, reason: str) -> None:
-        """Finish what is in flight and accept nothing new."""
-
-
 class Service:
     """One model, served.
 
@@ -67,12 +52,13 @@ class Service:
         except ValueError as error:
             raise errors.StartError(f"OVERTONE_TOKENS_FILE {error}") from error
         self.store = Store(settings.state_bytes, settings.state_ttl, self.metrics)
-        self.body_budget = Budget(settings.body_bytes)
+        share, refused = settings.peer_share, self.metrics.refused
+        self.body_budget = Budget(settings.body_bytes, share, "unfinished requests", refused("bodies"))
         self._phase = Phase.LOADING
         self._watchers: list[Callable[[], None]] = []
         self._core: Core | None = None
         self._engine: Engine | None = None
-        self._sessions: set[Drainable] = set()
+        self._sessions = Sessions(settings.max_sessions, share, refused("sessions"))
         self._requests: set[Arrival] = set()
         self._retiring: set[asyncio.Task[None]] = set()
         self._editions = itertools.count()
@@ -130,13 +116,14 @@ class Service:
         Raises:
             StartError: it cannot be served; everything stays as it was.
         """
+        assert self._core is not None
         assert self._engine is not None
-        core, engine = await self._open()
-        before, self._core, self._engine = self._engine, core, engine
-        old = [session for session in self._sessions if session.core is not None]
+        before = self._core, self._engine
+        self._core, self._engine = await self._open()
+        old = [session for session in self._sessions.all() if session.core is not None]
         for session in old:
             session.go_away("another model is served now")
-        task = asyncio.create_task(self._retire(before, {*old, *self._requests}), name="overtone-retire")
+        task = asyncio.create_task(self._retire(*before, {*old, *self._requests}), name="overtone-retire")
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
 
@@ -148,13 +135,14 @@ class Service:
         except ValueError:
             return None
 
-    async def _retire(self, engine: Engine, users: set[object]) -> None:
-        """Stop an engine once these have ended."""
+    async def _retire(self, core: Core, engine: Engine, users: set[object]) -> None:
+        """Stop a core's engine and its decoders once these have ended."""
         try:
-            while users & (self._sessions | self._requests):
+            while users & {*self._sessions.all(), *self._requests}:
                 await asyncio.sleep(RETIRE_INTERVAL)
         finally:
             await engine.stop()
+            core.close()
 
     async def _open(self) -> tuple[Core, Engine]:
         """The model, warm, and its engine."""
@@ -176,7 +164,7 @@ class Service:
     async def drain(self) -> None:
         """Send sessions away and wait for them and for all calls, `settings.drain` seconds at most."""
         self.phase = Phase.DRAINING
-        for session in list(self._sessions):
+        for session in self._sessions.all():
             session.go_away("the server is stopping")
         try:
             async with asyncio.timeout(self.settings.drain):
@@ -192,6 +180,8 @@ class Service:
         await asyncio.gather(*self._retiring, return_exceptions=True)
         if self._engine is not None:
             await self._engine.stop()
+        if self._core is not None:
+            self._core.close()
 
     def admit(self, authorization: str | None, address: str, certificate: str | None = None) -> str:
         """Let a client in, and name it, as `Access.admit` does.
@@ -208,7 +198,7 @@ class Service:
             ValueError: it cannot be used; everything stays as it was.
         """
         self.access.reload()
-        for session in list(self._sessions):
+        for session in self._sessions.all():
             if not self.access.knows(session.owner):
                 session.go_away("the token is no longer valid")
 
@@ -225,22 +215,23 @@ class Service:
             raise
 
     @contextmanager
-    def track_session(self, session: Drainable) -> Iterator[None]:
+    def track_session(self, session: Listed) -> Iterator[None]:
         """Count a session as open while inside.
 
         Raises:
-            Overloaded: there are too many.
+            Overloaded: there are too many, in all or of its owner.
         """
-        if len(self._sessions) >= self.settings.max_sessions:
+        try:
+            self._sessions.add(session)
+        except errors.Overloaded:
             self.metrics.shed.labels("session", "full").inc()
-            raise errors.Overloaded("too many sessions; try another server or later", retry_after=5.0)
-        self._sessions.add(session)
+            raise
         self._count(+1)
         self.metrics.sessions.inc()
         try:
             yield
         finally:
-            self._sessions.discard(session)
+            self._sessions.remove(session)
             self._count(-1)
             self.metrics.sessions.dec()
 

@@ -53,6 +53,7 @@ class Session:
         self.owner = owner
         self._peer = Peer(owner, self)
         self._account = service.access.account(owner)
+        self._heard = asyncio.get_running_loop().time()
         self._core: Core
         # The same, None before the welcome.
         self.core: Core | None = None
@@ -95,6 +96,10 @@ class Session:
         self._leaving = True
         self._post(go_away=pb.GoAway(reason=reason))
         asyncio.get_running_loop().call_later(self._settings.linger, self._end)
+
+    def idle(self) -> float:
+        """Seconds since the device sent something; 0 while an image is in flight."""
+        return 0.0 if self._flights else asyncio.get_running_loop().time() - self._heard
 
     async def _greet(self, upstream: AsyncIterator[pb.Upstream]) -> None:
         try:
@@ -143,6 +148,7 @@ class Session:
             raise self._failure
 
     def _handle(self, message: pb.Upstream) -> None:
+        self._heard = asyncio.get_running_loop().time()
         match message.WhichOneof("message"):
             case "image":
                 self._start(message.image)
@@ -225,7 +231,9 @@ class Session:
 
     async def _answer(self, image: pb.Image, flight: _Flight) -> Answer:
         number, options = image.id, messages.options(self._options)
-        found = await self._core.judge(tuple(image.layers), options, promised=flight.promised)
+        found = await self._core.judge(
+            tuple(image.layers), options, promised=flight.promised, peer=self.owner
+        )
         del image
         while not isinstance(found, Answer):
             self._ask(number, found, flight)
@@ -252,7 +260,7 @@ class Session:
         payloads = await self._further(flight, options)
         with _lost_as(flight):
             need = self._service.find(flight, sum(map(len, payloads)))
-        return await self._core.judge(payloads, options, need, flight.promised)
+        return await self._core.judge(payloads, options, need, flight.promised, peer=self.owner)
 
     async def _further(self, flight: _Flight, options: Options) -> tuple[bytes, ...]:
         limit = asyncio.get_running_loop().time() + self._service.store.ttl
@@ -311,6 +319,8 @@ async def _next(upstream: AsyncIterator[pb.Upstream]) -> pb.Upstream | None:
     """The next message; None at the end of the stream, and also when the connection breaks."""
     try:
         return await anext(upstream, None)
+    except errors.ServiceError:
+        raise
     except Exception:
         log.debug("a stream broke", exc_info=True)
         return None

@@ -66,7 +66,7 @@ class Settings(BaseSettings):
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1 ...")
     threads: NonNegativeInt = Field(default=0, description="of the network on a CPU; 0 leaves it to torch")
     decoders: PositiveInt = Field(default=2, description="threads that decode payloads")
-    image_decoders: PositiveInt = Field(default=1, description="threads that decode JPEG, PNG and WebP")
+    image_decoders: PositiveInt = Field(default=1, description="processes that decode JPEG, PNG and WebP")
     image_queue: PositiveInt = Field(default=16, description="images that may be decoded or wait for it")
     batch_sizes: Annotated[tuple[PositiveInt, ...], NoDecode] = Field(
         default=(), description="sizes that are warmed; none: those of the device"
@@ -99,6 +99,21 @@ class Settings(BaseSettings):
     state_ttl: PositiveFloat = 30.0
     credits: PositiveInt = Field(default=16, description="images that one session may have in flight")
     max_sessions: PositiveInt = 4096
+    max_connections: PositiveInt = Field(
+        default=4096, description="of each of the two ports; fewer where the system allows fewer open files"
+    )
+    header_timeout: PositiveFloat = Field(
+        default=20.0, description="limit for the header of one HTTP request to arrive, or for a TLS handshake"
+    )
+    stream_rate: PositiveFloat = Field(
+        default=200.0, description="gRPC streams a second that one address may begin and do nothing with"
+    )
+    unfinished_bytes: PositiveInt = Field(
+        default=64 * MIB, description="of gRPC messages that have not come whole, of all peers together"
+    )
+    penalty: NonNegativeFloat = Field(
+        default=1.0, description="before an HTTP client is told that it alone asks for too much"
+    )
     linger: NonNegativeFloat = Field(
         default=1.0, description="how long a session still listens after it was told to go away"
     )
@@ -112,6 +127,19 @@ class Settings(BaseSettings):
     max_payload_bytes: PositiveInt = 256 * KIB
     max_image_bytes: PositiveInt = 8 * MIB
     max_image_pixels: PositiveInt = 24_000_000
+    image_pixels: PositiveInt = Field(
+        default=96_000_000, description="of all pictures that are decoded or wait for it"
+    )
+    image_seconds: PositiveFloat = Field(default=10.0, description="limit for decoding one picture")
+    image_memory: PositiveInt = Field(
+        default=1024 * MIB, description="limit of memory for decoding one picture; there are image_decoders"
+    )
+    peer_share: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="part of each limit that one address or token may take; 1 where all come through one proxy",
+    )
     body_bytes: PositiveInt = Field(
         default=256 * MIB, description="HTTP bodies held, of all requests together"
     )

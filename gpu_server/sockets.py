@@ -7,20 +7,59 @@ import ssl
 from overtone.gpu_server.errors import StartError
 from overtone.gpu_server.settings import Settings
 
+# All addresses of this machine, of either family.
+WILDCARDS = ("0.0.0.0", "::")
+# Connections that may wait to be accepted.
+BACKLOG = 2048
 
-def listener(host: str, port: int, protocol: str) -> socket.socket:
-    """A listening socket.
+
+def addresses(host: str) -> tuple[str, ...]:
+    """The addresses to listen on for a host as it is given; both faces listen on the same ones.
+
+    A name stands for all of its addresses, and "0.0.0.0" and "::" for those of both families, as in gRPC.
 
     Raises:
-        StartError: the address is not this machine's, or the port is taken; the message names `protocol`.
+        StartError: it is no address and no known name.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    if host in WILDCARDS:
+        return WILDCARDS if socket.has_dualstack_ipv6() else ("0.0.0.0",)
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except OSError as error:
-        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        raise StartError(f"cannot listen on {host}: {error.strerror}") from error
+    return tuple(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+def listeners(host: str, port: int, protocol: str) -> list[socket.socket]:
+    """Listening sockets on all addresses of a host, with the same port.
+
+    Raises:
+        StartError: an address is not this machine's, or the port is taken; the message names `protocol`.
+    """
+    opened: list[socket.socket] = []
+    try:
+        for address in addresses(host):
+            opened.append(_listener(address, port, protocol))
+            port = int(opened[0].getsockname()[1])
+    except StartError:
+        for each in opened:
+            each.close()
+        raise
+    return opened
+
+
+def written(host: str, port: int) -> str:
+    """An address as people and URLs write it."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _listener(address: str, port: int, protocol: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        return socket.create_server((address, port), family=family, backlog=BACKLOG)
+    except OSError as error:
         why = str(error.strerror).partition(" (while ")[0]  # create_server repeats the address there
-        raise StartError(f"cannot listen on {address} for {protocol}: {why}") from error
+        raise StartError(f"cannot listen on {written(address, port)} for {protocol}: {why}") from error
 
 
 def exposure(settings: Settings) -> str | None:

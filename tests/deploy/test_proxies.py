@@ -6,11 +6,11 @@ from asyncio.subprocess import DEVNULL, Process
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from overtone.edge_client import AsyncClient, Result, encode_image
-from overtone.edge_client.encoding import EncodedImage
 from overtone.frequency import Profile, part_of
 from overtone.protos import overtone_pb2 as pb
 from tests.conftest import Photograph
@@ -129,7 +129,7 @@ async def load(address: str, image: Photograph, profile: Profile, over: asyncio.
     """The results of a device that sends one image after the other, several in flight, until it is over."""
     coded = encode_image(image, part_of(profile))
 
-    def images() -> Iterator[EncodedImage]:
+    def images() -> Iterator[Any]:
         while not over.is_set():
             yield coded
 

@@ -19,6 +19,7 @@ from overtone.gpu_server.core import Core
 from overtone.gpu_server.engine import Engine, Inference, Prepare, Source
 from overtone.gpu_server.errors import BadRequest, Overloaded
 from overtone.gpu_server.metrics import Metrics
+from overtone.gpu_server.pictures import PictureDecoder
 from overtone.gpu_server.service import Service
 from overtone.gpu_server.settings import Settings
 from overtone.models import Mix, OperatingPoint, load, read_card, rewrite
@@ -395,12 +396,14 @@ async def test_images_that_take_long_to_decode_hold_up_no_payload(
 ) -> None:
     begun, gate = threading.Event(), threading.Event()
 
+    decode = PictureDecoder.values
+
     def slow(*arguments: Any) -> Any:
         begun.set()
         assert gate.wait(30)
-        return open_rgb(*arguments)
+        return decode(*arguments)
 
-    monkeypatch.setattr("overtone.gpu_server.sent.open_rgb", slow)
+    monkeypatch.setattr(PictureDecoder, "values", slow)
     images = [asyncio.create_task(core.image(jpeg, Options("asking"))) for _ in range(4)]
     await asyncio.to_thread(begun.wait, 30)
     try:

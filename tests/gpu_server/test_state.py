@@ -5,7 +5,6 @@ import pytest
 
 from overtone.frequency import Decoded
 from overtone.gpu_server.answer import Answer, NeedMore, Score, Stage
-from overtone.gpu_server.budget import Budget
 from overtone.gpu_server.errors import Overloaded, StateLost
 from overtone.gpu_server.fair_share import Peer
 from overtone.gpu_server.known import Known
@@ -148,13 +147,3 @@ def test_an_upload_that_was_asked_for_has_the_room_of_entries(store: Store) -> N
     assert store.bytes == ENTRY
     upload.release()
     assert store.bytes == ENTRY
-
-
-def test_budget() -> None:
-    budget = Budget(10)
-    budget.acquire(6)
-    with pytest.raises(Overloaded):
-        budget.acquire(5)
-    budget.release(6)
-    budget.acquire(10)
-    assert budget.used == 10

@@ -1,0 +1,1 @@
+"""What one bad neighbour does to others: attacks on a running server while an honest client classifies."""

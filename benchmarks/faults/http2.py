@@ -1,0 +1,138 @@
+"""HTTP/2 frame by frame (RFC 9113), to send what no library would."""
+
+import asyncio
+import struct
+from collections.abc import Mapping
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
+END_STREAM, ACK, END_HEADERS = 0x1, 0x1, 0x4
+# What a peer may send before it is told more (section 6.9.2), and the number of that setting.
+WINDOW, INITIAL_WINDOW_SIZE = 65_535, 4
+MAX_FRAME = 16_384
+CANCEL = 8
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+    """A frame."""
+    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
+
+
+def headers(path: str, extra: Mapping[str, str] | None = None) -> bytes:
+    """The header block of a gRPC call, without compression (RFC 7541, 6.2.2)."""
+    fields = {":method": "POST", ":scheme": "http", ":path": path, ":authority": "localhost"}
+    fields |= {"content-type": "application/grpc", "te": "trailers", **(extra or {})}
+    return b"".join(b"\0" + _text(name) + _text(value) for name, value in fields.items())
+
+
+def message(data: bytes, announced: int | None = None) -> bytes:
+    """A gRPC message; `announced` is what its prefix says of its length."""
+    return struct.pack(">BI", 0, len(data) if announced is None else announced) + data
+
+
+def reset(stream: int) -> bytes:
+    """The frame that cancels a stream."""
+    return frame(RST_STREAM, 0, stream, struct.pack(">I", CANCEL))
+
+
+def _text(value: str) -> bytes:
+    assert len(value) < 127
+    return bytes([len(value)]) + value.encode()
+
+
+class Connection:
+    """A client's connection that keeps to the server's windows.
+
+    Attributes:
+        closed: set when the server has closed it.
+        ended: streams that the server has ended or reset.
+    """
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.closed = asyncio.Event()
+        self.ended: set[int] = set()
+        self._reader = reader
+        self._writer = writer
+        self._next = 1
+        self._first_window = WINDOW
+        self._windows: dict[int, int] = {0: WINDOW}
+        self._changed = asyncio.Event()
+        self._task = asyncio.create_task(self._read())
+
+    @classmethod
+    async def open(cls, host: str, port: int, source: str) -> "Connection":
+        """Connect from this address."""
+        reader, writer = await asyncio.open_connection(host, port, local_addr=(source, 0))
+        writer.write(PREFACE + frame(SETTINGS, 0, 0))
+        return cls(reader, writer)
+
+    async def close(self) -> None:
+        """Close it from this side."""
+        self._task.cancel()
+        self._writer.transport.abort()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    def begin(self, block: bytes) -> int:
+        """Begin a stream with this header block."""
+        number, self._next = self._next, self._next + 2
+        self._windows[number] = self._first_window
+        self._writer.write(frame(HEADERS, END_HEADERS, number, block))
+        return number
+
+    def write(self, data: bytes) -> None:
+        """Send frames as they are."""
+        self._writer.write(data)
+
+    async def send(self, stream: int, data: bytes) -> None:
+        """Send data in a stream, as fast as the server lets it come, until the connection or the stream ends."""
+        while data and not self.closed.is_set() and stream not in self.ended:
+            room = min(self._windows[0], self._windows[stream], MAX_FRAME, len(data))
+            if room <= 0:
+                self._changed.clear()
+                await self._changed.wait()
+                continue
+            piece, data = data[:room], data[room:]
+            self._windows[0] -= room
+            self._windows[stream] -= room
+            self._writer.write(frame(DATA, 0, stream, piece))
+            await self.drain()
+
+    async def drain(self) -> None:
+        """Wait until what was written is on its way."""
+        try:
+            await self._writer.drain()
+        except ConnectionError:
+            self.closed.set()
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                head = await self._reader.readexactly(9)
+                size, kind, flags = int.from_bytes(head[:3], "big"), head[3], head[4]
+                self._take(kind, flags, int.from_bytes(head[5:], "big"), await self._reader.readexactly(size))
+        except (OSError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            self.closed.set()
+            self._changed.set()
+
+    def _take(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
+        if kind == SETTINGS and not flags & ACK:
+            self._set_windows(payload)
+            self._writer.write(frame(SETTINGS, ACK, 0))
+        elif kind == PING and not flags & ACK:
+            self._writer.write(frame(PING, ACK, 0, payload))
+        elif kind == WINDOW_UPDATE:
+            self._windows[stream] = self._windows.get(stream, self._first_window) + int.from_bytes(
+                payload, "big"
+            )
+        elif kind == RST_STREAM or flags & END_STREAM:
+            self.ended.add(stream)
+        self._changed.set()
+
+    def _set_windows(self, settings: bytes) -> None:
+        for number, value in struct.iter_unpack(">HI", settings):
+            if number == INITIAL_WINDOW_SIZE:
+                change, self._first_window = value - self._first_window, value
+                for stream in self._windows:
+                    self._windows[stream] += change if stream else 0

@@ -1,0 +1,64 @@
+"""How often each peer may do something: token buckets, of which only those that are not full are remembered."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+# Buckets after which full ones are forgotten; fewer cost nothing.
+PRUNED_FROM = 1024
+
+
+@dataclass(slots=True)
+class _Bucket:
+    left: float
+    at: float
+
+
+class Rate:
+    """So many a second for each peer, and `burst` of them at once after a pause."""
+
+    def __init__(self, per_second: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._per_second = per_second
+        self._burst = burst
+        self._clock = clock
+        self._buckets: dict[str, _Bucket] = {}
+        self._prune_at = PRUNED_FROM
+
+    def take(self, peer: str) -> bool:
+        """Count one; False if it is one too many, which is then not counted."""
+        bucket = self._filled(peer)
+        if bucket.left < 1:
+            return False
+        bucket.left -= 1
+        return True
+
+    def give_back(self, peer: str) -> None:
+        """Count one less, because it turned out to be harmless."""
+        bucket = self._filled(peer)
+        bucket.left = min(self._burst, bucket.left + 1)
+
+    def __len__(self) -> int:
+        """How many peers are remembered."""
+        return len(self._buckets)
+
+    def _filled(self, peer: str) -> _Bucket:
+        now = self._clock()
+        bucket = self._buckets.get(peer)
+        if bucket is None:
+            self._prune(now)
+            bucket = self._buckets[peer] = _Bucket(self._burst, now)
+            return bucket
+        bucket.left = min(self._burst, bucket.left + (now - bucket.at) * self._per_second)
+        bucket.at = now
+        return bucket
+
+    def _prune(self, now: float) -> None:
+        """Forget full buckets, each time that there are twice as many as were left."""
+        if len(self._buckets) < self._prune_at:
+            return
+        self._buckets = {
+            peer: bucket
+            for peer, bucket in self._buckets.items()
+            if bucket.left + (now - bucket.at) * self._per_second < self._burst
+        }
+        self._prune_at = max(PRUNED_FROM, 2 * len(self._buckets))
