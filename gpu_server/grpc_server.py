@@ -27,6 +27,8 @@ from overtone.protos import overtone_pb2_grpc as stubs
 
 NAME = pb.DESCRIPTOR.services_by_name["Cascade"].full_name
 FORMER_NAME = "overtone.v1.Cascade"
+# Streams in a row that may do nothing, however few sessions there may be: devices also try again after an error.
+LEAST_BURST = 32
 # What arrives when a method is called.
 KINDS = {"Session": Kind.STREAM, "Classify": Kind.CALL, "DescribeModel": Kind.DESCRIPTION}
 # Streams of one connection: a device has one or a few, a proxy many. More wait in the client.
@@ -217,7 +219,7 @@ class GrpcServer:
 
     def _streams(self, service: Service) -> Streams:
         settings = service.settings
-        burst = max(1, int(settings.max_sessions * settings.peer_share))
+        burst = max(LEAST_BURST, int(settings.max_sessions * settings.peer_share))
         return Streams(
             {
                 pb.DESCRIPTOR.services_by_name["Cascade"]: CascadeServicer(service),
