@@ -158,3 +158,66 @@ def bench_bytes(
             run(data, out, Options(checkpoint, baseline, images, workers, device, slow), json)
 
     command.call("bench bytes", "train,server,bench", action)
+
+
+@bench_app.command(
+    epilog=command.examples(
+        "overtone bench serve --images DIR",
+        "overtone bench serve --network stub --no-peers --rounds 1 --json",
+    )
+)
+def serve(
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of images (default: those of `overtone demo`).")
+    ] = None,
+    model: Model = "photographs",
+    stage: Annotated[str, typer.Option(help="low: the first layer is sent; high: all layers are.")] = "low",
+    network: Annotated[
+        list[str] | None, typer.Option(help="real, stub (which answers at once), or both if left out.")
+    ] = None,
+    peers: Annotated[bool, typer.Option(help="Measure LitServe, Ray Serve and BentoML too.")] = True,
+    quality: Annotated[int | None, typer.Option(help="Of the payloads.")] = None,
+    in_flight: Annotated[int, typer.Option(min=1, help="Images in flight.")] = 64,
+    workers: Annotated[int, typer.Option(min=0, help="Of the peers; 0 means one a core.")] = 0,
+    warm_up: Annotated[float, typer.Option(min=0, help="Seconds of load before each measurement.")] = 1.5,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Of each measurement.")] = 5.0,
+    rounds: Annotated[int, typer.Option(min=1, help="Repetitions, every other one in reversed order.")] = 2,
+    device: Annotated[str, typer.Option(help="Of the real network: cpu or cuda.")] = "cpu",
+    out: Annotated[Path, typer.Option(help="Folder for serve.json.")] = Path("runs/serve"),
+    docs: Annotated[
+        bool,
+        typer.Option("--docs", help="Keep the results in docs/runs, and their table in docs/serving.md."),
+    ] = False,
+    logged: Annotated[
+        bool, typer.Option("--logged", help="Measure nothing; make the table of docs/serving.md again.")
+    ] = False,
+    json: command.Json = False,
+) -> None:
+    """Measure the server beside the bare networks, and beside the same networks in other model servers."""
+
+    def action() -> None:
+        from overtone.benchmarks.serve import report
+        from overtone.benchmarks.serve.command import Options, run
+        from overtone.benchmarks.serve.workload import NETWORKS, STAGES, checked
+
+        if logged:
+            report.write_page(report.logged())
+            return
+        options = Options(
+            model=model,
+            device=device,
+            stage=checked(stage, STAGES),
+            quality=quality,
+            networks=tuple(checked(each, NETWORKS) for each in network) if network else NETWORKS,
+            peers=peers,
+            in_flight=in_flight,
+            workers=workers,
+            warm_up=warm_up,
+            seconds=seconds,
+            rounds=rounds,
+        )
+        found = run(images, out, options, json)
+        if docs:
+            report.write_page(found)
+
+    command.call("bench serve", "server,bench", action)

@@ -63,7 +63,9 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = "text"
     access_log: bool = Field(default=False, description="a line for every image, call and session")
 
-    device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1 ...")
+    device: str = Field(
+        default="auto", description="auto, cpu, cuda, cuda:1 ...; stub answers at once, for measuring"
+    )
     threads: NonNegativeInt = Field(default=0, description="of the network on a CPU; 0 leaves it to torch")
     decoders: PositiveInt = Field(default=2, description="threads that decode payloads")
     image_decoders: PositiveInt = Field(default=1, description="processes that decode JPEG, PNG and WebP")

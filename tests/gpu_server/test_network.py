@@ -18,6 +18,7 @@ from overtone.models import Cascade, Mix, load, read_card, rewrite
 @pytest.fixture(scope="module")
 def network(tiny_checkpoint: Path) -> TorchNetwork:
     network, _ = open_network(tiny_checkpoint, "cpu", (1, 2, 4))
+    assert isinstance(network, TorchNetwork)
     network.warm()
     return network
 

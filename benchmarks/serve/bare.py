@@ -1,0 +1,102 @@
+"""The networks without a server, in one process: `python -m overtone.benchmarks.serve.bare`.
+
+Every batch size is tried in two ways: one batch at a time on all cores, and one batch a core, each in a thread of its
+own. The fastest is measured again, for longer.
+"""
+
+import argparse
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from overtone.benchmarks.serve.workload import STAGES, Workload
+from overtone.frequency import decode
+from overtone.gpu_server.answer import Stage
+from overtone.gpu_server.inference import Network
+from overtone.gpu_server.known import Known
+from overtone.gpu_server.network import open_network
+from overtone.models import choose_device, read_card
+
+CPU_SIZES = (1, 2, 4, 8, 16, 32)
+CUDA_SIZES = (1, 8, 32, 64, 128, 256)
+# Shares of the seconds: of each trial, and of the measurement.
+TRIAL = 0.15
+
+
+@dataclass(frozen=True)
+class Rate:
+    """What was measured of one stage in one way: so many threads, each with batches of this size."""
+
+    size: int
+    threads: int
+    images_per_second: float
+    cpu_ms_per_image: float
+
+
+def measure(
+    network: Network, stage: Stage, images: Sequence[Known], size: int, threads: int, seconds: float
+) -> Rate:
+    """Run batch after batch in as many threads for some seconds."""
+    batches = list(_batches(images, size))
+    counts = [0] * threads
+    cores = os.cpu_count() or 1
+    end = time.perf_counter() + seconds
+
+    def work(number: int) -> None:
+        torch.set_num_threads(max(1, cores // threads))
+        while time.perf_counter() < end:
+            network.run(stage, batches[(number + counts[number]) % len(batches)])
+            counts[number] += 1
+
+    workers = [threading.Thread(target=work, args=(number,)) for number in range(threads)]
+    began, cpu = time.perf_counter(), time.process_time()
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    took, cpu, done = time.perf_counter() - began, time.process_time() - cpu, size * sum(counts)
+    return Rate(size, threads, done / took, 1000 * cpu / done)
+
+
+def best(
+    network: Network, stage: Stage, images: Sequence[Known], sizes: Sequence[int], seconds: float
+) -> Rate:
+    """Try every size and number of threads, and measure the fastest again."""
+    many = {1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1}
+    tried = [
+        measure(network, stage, images, size, n, TRIAL * seconds) for size in sizes for n in sorted(many)
+    ]
+    chosen = max(tried, key=lambda rate: rate.images_per_second)
+    return measure(network, stage, images, chosen.size, chosen.threads, seconds)
+
+
+def _batches(images: Sequence[Known], size: int) -> Iterator[list[Known]]:
+    for start in range(0, len(images), size):
+        yield [images[(start + i) % len(images)] for i in range(size)]
+
+
+def main() -> None:
+    """Print the rates of the stages as a line of JSON."""
+    parser = argparse.ArgumentParser(prog="python -m overtone.benchmarks.serve.bare", description=__doc__)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--device", required=True)
+    parser.add_argument("--workload", type=Path, required=True, help="with all layers")
+    parser.add_argument("--seconds", type=float, required=True)
+    options = parser.parse_args()
+    profile = read_card(options.model).profile
+    sizes = CUDA_SIZES if choose_device(options.device).type == "cuda" else CPU_SIZES
+    network, _ = open_network(options.model, options.device, sizes)
+    network.warm()
+    images = [Known(decode(layers, profile)) for layers in Workload.read(options.workload).layers]
+    found = {stage: best(network, Stage(stage), images, sizes, options.seconds) for stage in STAGES}
+    print(json.dumps({stage: vars(rate) for stage, rate in found.items()}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

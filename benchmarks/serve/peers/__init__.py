@@ -1,0 +1,1 @@
+"""The same networks behind other model servers, each written as its documentation advises."""

@@ -1,0 +1,60 @@
+"""What the peers' handlers share, so that they do the same work as ours: decode, run, and say what was found."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from overtone.frequency import decode, split
+from overtone.gpu_server.answer import Stage, best, softmax
+from overtone.gpu_server.known import Known
+from overtone.gpu_server.network import open_network
+
+# How a peer's worker is told what to serve.
+MODEL, DEVICE, STAGE, SIZE = "PEER_MODEL", "PEER_DEVICE", "PEER_STAGE", "PEER_BATCH"
+WORKERS, PORT = "PEER_WORKERS", "PEER_PORT"
+
+
+class Classifier:
+    """One network in a worker process, which has its share of the cores."""
+
+    def __init__(self) -> None:
+        workers = int(os.environ[WORKERS])
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
+        size = int(os.environ[SIZE])
+        sizes = tuple(2**i for i in range(size.bit_length()) if 2**i <= size)
+        self._network, card = open_network(os.environ[MODEL], os.environ[DEVICE], sizes)
+        self._network.warm()
+        self._stage = Stage(os.environ[STAGE])
+        self._profile = card.profile
+        self._temperatures = card.temperatures
+
+    def decode(self, body: bytes) -> Known:
+        """The image in the body of a request."""
+        return Known(decode(split(body), self._profile))
+
+    def run(self, images: Sequence[Known]) -> list[dict[str, Any]]:
+        """Answers as JSON has them."""
+        rows = self._network.run(self._stage, images)
+        answers = []
+        for image, row in zip(images, rows, strict=True):
+            probabilities = softmax(row, self._temperatures[image.layers - 1])
+            (top,) = best(probabilities, self._profile.labels, 1)
+            answers.append({"label": top.label, "index": top.index, "confidence": top.probability})
+        return answers
+
+
+def batch_size() -> int:
+    """The largest batch."""
+    return int(os.environ[SIZE])
+
+
+def workers() -> int:
+    """How many workers run the network."""
+    return int(os.environ[WORKERS])
+
+
+def port() -> int:
+    """Where to listen."""
+    return int(os.environ[PORT])
