@@ -54,7 +54,7 @@ async def over_grpc(server: Running, trusted: Path, mine: Pair | None = None) ->
         return bool(code is grpc.StatusCode.OK)
 
 
-async def over_both(server: Running, trusted: Path, mine: Pair | None = None) -> list[bool]:
+async def over_both(server: Running, trusted: Path, mine: Pair | None = None) -> tuple[bool, bool]:
     return await asyncio.gather(over_http(server, trusted, mine), over_grpc(server, trusted, mine))
 
 
