@@ -21,6 +21,7 @@ from overtone.edge_client.profile_cache import ProfileCache
 from overtone.edge_client.retry import FIRST_PAUSES, PAUSES
 from overtone.edge_client.session import Metadata, Session, SessionClosing, from_rpc, raises_connection_lost
 from overtone.edge_client.transport import ClientConfig, RawAnswer, Upload
+from overtone.edge_client.trust import hint
 from overtone.frequency import Profile, ProfileError
 from overtone.protos import overtone_pb2 as pb
 from overtone.protos import overtone_pb2_grpc as stubs
@@ -147,7 +148,7 @@ class GrpcTransport:
                 self._reached = True
                 self.credits = self._session.credits
                 return self._session
-        what = f"no session with {self._config.address}: {problem.what}"
+        what = f"no session with {self._config.address}: {problem.what}{hint(self._config, problem.what)}"
         raise errors.Unavailable(what, problem.retry_after) from problem
 
     async def _open_session(self) -> Session:

@@ -16,7 +16,7 @@ from overtone.edge_client.profile_cache import ProfileCache
 from overtone.edge_client.retry import FIRST_PAUSES, PAUSES
 from overtone.edge_client.stage import STAGES
 from overtone.edge_client.transport import ClientConfig, RawAnswer, Upload
-from overtone.edge_client.trust import problem_of
+from overtone.edge_client.trust import hint, problem_of
 from overtone.frequency import Profile, ProfileError, join
 
 PAYLOADS = "application/vnd.overtone"
@@ -159,7 +159,8 @@ class RestTransport:
                 if trust := problem_of(str(error)):
                     raise trust from error
                 problem = error
-        raise errors.Unavailable(f"{self._config.address} cannot be reached ({problem!r})") from problem
+        what = f"{self._config.address} cannot be reached ({problem!r})"
+        raise errors.Unavailable(what + hint(self._config, what)) from problem
 
 
 def failure(response: httpx.Response) -> errors.OvertoneError:
