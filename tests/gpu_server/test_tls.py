@@ -109,7 +109,7 @@ async def test_certificates_are_read_again(
             put(new, used)
             authority.write_bytes(bob[0].read_bytes())
             async with asyncio.timeout(LATER):
-                while not await are_let_in(server, new[0], bob):
+                while not (await over_http(server, new[0], bob) and await over_grpc(server, new[0], bob)):
                     await asyncio.sleep(0.01)
         assert not await are_let_in(server, old[0], bob)
         assert not await are_let_in(server, new[0], ann)
