@@ -22,6 +22,7 @@ from overtone.edge_client.profile_cache import ProfileCache
 from overtone.edge_client.retry import FIRST_PAUSES, PAUSES
 from overtone.edge_client.session import Metadata, Session, SessionClosing, from_rpc, raises_connection_lost
 from overtone.edge_client.transport import ClientConfig, Labels, RawAnswer, Upload
+from overtone.edge_client.trust import hint
 from overtone.frequency import Profile, ProfileError, unpack_part
 from overtone.frequency.profile import MAX_JSON
 from overtone.protos import overtone_pb2 as pb
@@ -162,8 +163,11 @@ class GrpcTransport:
                 self._reached = True
                 self.credits = self._session.credits
                 return self._session
-        what = f"no session with {self._config.address}: {problem.what}"
-        kind = errors.Unreachable if isinstance(problem, errors.Unreachable) else errors.Unavailable
+        hinted = hint(self._config, problem.what)
+        what = f"no session with {self._config.address}: {problem.what}{hinted}"
+        # Waiting does not help a client that should have shown a certificate.
+        never = hinted or isinstance(problem, errors.Unreachable)
+        kind = errors.Unreachable if never else errors.Unavailable
         raise kind(what, problem.retry_after) from problem
 
     async def _open_session(self) -> Session:

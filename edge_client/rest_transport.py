@@ -17,7 +17,7 @@ from overtone.edge_client.profile_cache import ProfileCache
 from overtone.edge_client.retry import FIRST_PAUSES, PAUSES
 from overtone.edge_client.stage import STAGES
 from overtone.edge_client.transport import ClientConfig, Labels, RawAnswer, Upload
-from overtone.edge_client.trust import problem_of
+from overtone.edge_client.trust import hint, problem_of
 from overtone.frequency import Profile, ProfileError, join, unpack_part
 
 PAYLOADS = "application/vnd.overtone"
@@ -210,9 +210,13 @@ class RestTransport:
                 if trust := problem_of(str(error)):
                     raise trust from error
                 problem = error
-        # A connection that broke was there, so something is at the address.
-        kind = errors.Unreachable if isinstance(problem, httpx.ConnectError) else errors.Unavailable
-        raise kind(f"{self._config.address} cannot be reached ({problem!r})") from problem
+        what = f"{self._config.address} cannot be reached ({problem!r})"
+        hinted = hint(self._config, what)
+        # A connection that broke was there, so something is at the address; but waiting does not help a client that
+        # should have shown a certificate.
+        never = hinted or isinstance(problem, httpx.ConnectError)
+        kind = errors.Unreachable if never else errors.Unavailable
+        raise kind(what + hinted) from problem
 
 
 def failure(response: httpx.Response) -> errors.OvertoneError:

@@ -1,6 +1,7 @@
 """What a failed TLS handshake was about, from the messages of gRPC and of OpenSSL."""
 
 from overtone.edge_client import errors
+from overtone.edge_client.transport import ClientConfig
 
 _UNTRUSTED = ("CERTIFICATE_VERIFY_FAILED", "Hostname Verification Check failed")
 _ASKED_FOR = ("CERTIFICATE_REQUIRED", "ALERT_UNKNOWN_CA", "PEER_DID_NOT_RETURN_A_CERTIFICATE")
@@ -17,3 +18,13 @@ def problem_of(message: str) -> errors.OvertoneError | None:
             "the server does not accept this client's certificate, or it has none"
         )
     return None
+
+
+def hint(config: ClientConfig, message: str) -> str:
+    """What to add to the message about a connection that the server closed during the handshake without a word.
+
+    That is what it does with TLS 1.3 if it wants a certificate of the client.
+    """
+    asked = config.address.secure and (config.tls is None or config.tls.certificate is None)
+    closed = any(each in message for each in ("Socket closed", "RemoteProtocolError", "ReadError"))
+    return "; it may ask for this client's certificate (--certificate and --key)" if asked and closed else ""

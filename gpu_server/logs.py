@@ -19,6 +19,9 @@ HEADER = "x-request-id"
 TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _USABLE = re.compile(r"[A-Za-z0-9._:/+=-]{1,64}")
 
+# What continues an image belongs to its client and not into a log.
+_TOKEN = re.compile(r"(?<=^/v1/images/)[^/]+")
+
 access_log = logging.getLogger("overtone.access")
 
 
@@ -137,7 +140,7 @@ class RequestIds:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        info = begin(Headers(scope=scope), f"{scope['method']} {scope['path']}")
+        info = begin(Headers(scope=scope), f"{scope['method']} {_TOKEN.sub('*', scope['path'])}")
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -152,7 +152,7 @@ class Settings(BaseSettings):
         default=0.5, description="between no longer being ready and refusing, for load balancers"
     )
     drain: NonNegativeFloat = Field(
-        default=6.5,
+        default=6.0,
         description="limit for finishing what is in flight when stopping; with it, Docker's ten seconds suffice",
     )
 

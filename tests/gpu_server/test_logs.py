@@ -58,7 +58,7 @@ async def test_the_access_log_has_a_line_for_whatever_arrives(
     caplog.set_level(logging.INFO, logs.access_log.name)
     headers = {"x-request-id": "r"}
     await http.post("/v1/images", params=ALWAYS, content=first(encoded), headers=headers)
-    await http.post("/v1/images", content=b"x", headers=headers)
+    await http.post("/v1/images/secret/layers", content=b"x", headers=headers)
     async with session(channel, metadata=(("x-request-id", "s"),)) as device:
         await device.image(7, encoded.layers[0])
         await device.hear()
@@ -70,7 +70,7 @@ async def test_the_access_log_has_a_line_for_whatever_arrives(
     here = "peer 127.0.0.1"
     assert [tuple(each[key] for key in keys) for each in fields] == [
         ("rest", "call", "OK", "r", "POST /v1/images", here),
-        ("rest", "call", "INVALID_ARGUMENT", "r", "POST /v1/images", here),
+        ("rest", "call", "ABORTED", "r", "POST /v1/images/*/layers", here),
         ("grpc", "image", "OK", "s/7", "Session", here),
         ("grpc", "stream", "OK", "s", "Session", here),
     ]
