@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
 from overtone.edge_client import AsyncClient, Result, encode_image
@@ -31,21 +32,28 @@ NewPort = Callable[[], int]
 
 
 class Replica:
-    """A server that answers after a moment, so that images are in flight when it is killed."""
+    """A server that answers after a moment, so that images are in flight when it is killed.
+
+    Attributes:
+        ready: whether it has loaded its model; before, it refuses everything.
+        answered: how many images it has answered.
+    """
 
     def __init__(self, profile: Profile, grpc_port: int, http_port: int) -> None:
         self.profile, self.grpc_port, self.http_port = profile, grpc_port, http_port
+        self.ready = True
         self.answered = 0
         self._stack = AsyncExitStack()
 
     async def start(self) -> None:
-        cascade, app = (
-            fakes.FakeCascade(self.profile, self._answer),
-            fakes.FakeRest(self.profile, self._reply),
-        )
+        cascade, app = Loading(self, self._answer), fakes.FakeRest(self.profile, self._reply)
+
+        async def reply(request: fakes.Request) -> fakes.Response:
+            return await app(request) if self.ready else fakes.rest_error(503, "UNAVAILABLE")
+
         self._stack = AsyncExitStack()
         await self._stack.enter_async_context(fakes.serve_grpc(cascade, self.grpc_port))
-        await self._stack.enter_async_context(fakes.serve_rest(app, self.http_port))
+        await self._stack.enter_async_context(fakes.serve_rest(reply, self.http_port))
 
     async def has_answered(self, images: int) -> None:
         """Wait until it has answered so many more images."""
@@ -65,6 +73,18 @@ class Replica:
         await asyncio.sleep(0.02)
         self.answered += 1
         return fakes.rest_answer()
+
+
+class Loading(fakes.FakeCascade):
+    """Refuses streams as long as its replica is not ready."""
+
+    def __init__(self, replica: Replica, behaviour: fakes.Behaviour) -> None:
+        super().__init__(replica.profile, behaviour)
+        self.replica = replica
+
+    async def admit(self, context: fakes.Context) -> None:
+        if not self.replica.ready:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the model is still loading")
 
 
 def nginx(folder: Path, grpc_port: int, http_port: int, replicas: list[Replica]) -> list[str]:
@@ -160,15 +180,23 @@ async def test_a_rolling_restart_loses_no_image(
             for address in addresses
             for _ in range(2)
         ]
-        for number, replica in enumerate(replicas):
-            other = replicas[1 - number]
-            await replica.has_answered(20)
-            await replica.kill()
-            await other.has_answered(20)
-            await replica.start()
+        first, second = replicas
+        await until(lambda: first.answered + second.answered > 20)
+        await first.kill()
+        await second.has_answered(20)
+        first.ready = False
+        await first.start()
+        await second.has_answered(20)
+        await second.kill()
+        await asyncio.sleep(0.7)  # now there is none
+        first.ready = True
+        await first.has_answered(20)
+        await second.start()
+        await first.kill()
+        await second.has_answered(20)
         over.set()
     for replica in replicas:
         await replica.kill()
     results = [task.result() for task in loads]
-    assert all(len(each) > 10 for each in results)
+    assert all(results)
     assert [str(result.error) for each in results for result in each if result.answer is None] == []
