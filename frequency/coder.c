@@ -9,7 +9,13 @@
 
 #include "coder.h"
 
+#if __STDC_HOSTED__
 #include <string.h>
+#else /* WebAssembly has instructions for these, elsewhere they are functions that the program brings along. */
+#define memcpy __builtin_memcpy
+#define memmove __builtin_memmove
+#define memset __builtin_memset
+#endif
 
 enum {
     BITS = 14, /* per frequency */
@@ -885,9 +891,9 @@ static Status push_number(Coder *coder, const Table *table, uint32_t number)
 static int is_empty(const Coder *coder, int32_t number, const int16_t *values)
 {
     for (int32_t y = 0; y < coder->height; y++)
-        if (memcmp(origin(coder, number) + y * coder->pitch, values + (size_t)y * (size_t)coder->width,
-                   (size_t)coder->width * sizeof *values))
-            return 0;
+        for (int32_t x = 0; x < coder->width; x++)
+            if (origin(coder, number)[y * coder->pitch + x] != *values++)
+                return 0;
     return 1;
 }
 
