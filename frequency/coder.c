@@ -9,7 +9,13 @@
 
 #include "coder.h"
 
+#if __STDC_HOSTED__
 #include <string.h>
+#else /* WebAssembly has instructions for these, elsewhere they are functions that the program brings along. */
+#define memcpy __builtin_memcpy
+#define memmove __builtin_memmove
+#define memset __builtin_memset
+#endif
 
 enum {
     BITS = 14, /* per frequency */
@@ -48,7 +54,9 @@ enum {
     PAD = 2, /* border of a plane: outside the image, it continues with the nearest block */
     PLACES = (2 * PAD + 1) * (2 * PAD + 1),
     CENTRE_PLACE = PLACES / 2, /* the block itself; the places before it are causal */
+    AHEAD = 8,     /* contexts are found for so many blocks at once */
     INTERVALS = 4, /* at most, for one block */
+    SMALL = 64,    /* differences below this have their codes in a table */
 };
 #define START 65536u
 #define LARGEST 0x7FFFFFFF
@@ -60,12 +68,20 @@ static const int32_t SPREADS[LEVELS] = {46,   56,   69,   84,   103,  125,  153,
 
 typedef overtone_status Status;
 
+/* With OVERTONE_PLAIN, nothing but standard C is used, as with a compiler that is neither GCC nor Clang. */
+#if defined(__GNUC__) && !defined(OVERTONE_PLAIN)
+#define VECTORS
+#endif
+#if defined(VECTORS) && defined(__SSE2__) && defined(__x86_64__)
+#define PRODUCTS_IN_PAIRS
+#include <emmintrin.h>
+#endif
+
 /* ---- eight hidden units at a time ---- */
 
-#if defined(__GNUC__)
+#ifdef VECTORS
 #define INLINE static inline __attribute__((always_inline))
 typedef uint16_t Lane __attribute__((vector_size(2 * LANE), aligned(2), may_alias));
-typedef int16_t SignedLane __attribute__((vector_size(2 * LANE), aligned(2), may_alias));
 INLINE void add_scaled(Lane *sum, const uint16_t *weights, uint16_t factor)
 {
     *sum += *(const Lane *)weights * factor;
@@ -74,13 +90,14 @@ INLINE void add(Lane *sum, const Lane *other)
 {
     *sum += *other;
 }
-INLINE void rectify(Lane *sum)
-{
-    *sum &= (Lane)((SignedLane)*sum > 0);
-}
 INLINE int exponent_of(uint32_t value)
 {
     return 31 - __builtin_clz(value);
+}
+/* value / 2^bits, rounded down. */
+INLINE int32_t rounded_down(int32_t value, int bits)
+{
+    return value >> bits;
 }
 #else
 #define INLINE static inline
@@ -97,17 +114,17 @@ INLINE void add(Lane *sum, const Lane *other)
     for (int i = 0; i < LANE; i++)
         sum->at[i] = (uint16_t)(sum->at[i] + other->at[i]);
 }
-INLINE void rectify(Lane *sum)
-{
-    for (int i = 0; i < LANE; i++)
-        sum->at[i] = sum->at[i] < 0x8000 ? sum->at[i] : 0;
-}
 INLINE int exponent_of(uint32_t value)
 {
     int found = 0;
     while (value >>= 1)
         found++;
     return found;
+}
+/* What >> does with other compilers too, though C leaves it open for negative numbers. */
+INLINE int32_t rounded_down(int32_t value, int bits)
+{
+    return value >= 0 ? value >> bits : ~(~value >> bits);
 }
 #endif
 
@@ -120,13 +137,18 @@ typedef struct {
 
 typedef struct {
     const uint16_t *weights; /* of the hidden units, for positive features and then for negative ones */
-    int32_t source, place, down, right, offset, centre;
+    int32_t source, place, down, right, centre;
+    int32_t offset; /* of the block it reads, in a plane with its border */
+    int32_t back;   /* the same in one without */
 } Tap;
 
 typedef struct {
     int32_t number, units, empty, taps, globals;
     Tap tap[MAX_TAPS];
-    int32_t global[MAX_GLOBALS], ratio[MAX_PLANES], output_bias[OUTPUTS];
+    int32_t global[MAX_GLOBALS], ratio[MAX_PLANES];
+    int32_t output_start[4];                /* biases, before the sum is divided; the last one is 0 */
+    int16_t output_pairs[MAX_UNITS / 2][8]; /* for two units after one another: of four outputs, two weights each */
+    int32_t reach; /* how many blocks to its right read a block, in its own row */
     const uint16_t *bias, *centre, *others;
     const int16_t *outputs;
 } Channel;
@@ -140,12 +162,19 @@ typedef struct {
     uint16_t start, frequency;
 } Interval;
 
+/* How a block is coded: by which table, relative to what (modulo 2^16), and whether its sign is flipped. */
+typedef struct {
+    uint16_t nearest;
+    uint8_t table, flipped;
+} Context;
+
 /* Everything is in the caller's workspace; planes and intervals follow this. */
 typedef struct {
     int32_t first, known, refines, planes, count, tables;
     int32_t dc[MAX_PLANES];
+    int64_t activity[MAX_PLANES]; /* of a whole plane; below zero where it has not been added up */
     Table table[MAX_TABLES];
-    const int32_t *contexts;
+    uint8_t table_of[LEVELS * SHAPES * REFINED_OFFSET_LEVELS]; /* by context */
     const int32_t *channel_at[MAX_PLANES];
     const uint16_t *weights_at[MAX_PLANES];
     const int32_t *end;
@@ -157,6 +186,8 @@ typedef struct {
     Lane *sum;       /* of the hidden units, for each block of the channel being coded */
     int64_t *centre; /* the linear part, for each block */
     Lane *column;    /* what the column and the whole image add to the hidden units, for each column */
+    int32_t base[MAX_SIDE];    /* what the values of the row being coded are counted from */
+    Context context[MAX_SIDE]; /* of the blocks of that row */
     Channel channel;
 } Coder;
 
@@ -218,6 +249,7 @@ static void read_tap(Cursor *cursor, const Coder *coder, Channel *channel, Tap *
     tap->down = tap->place / (2 * PAD + 1) - PAD;
     tap->right = tap->place % (2 * PAD + 1) - PAD;
     tap->offset = tap->down * coder->pitch + tap->right;
+    tap->back = tap->down * coder->width + tap->right;
 }
 
 /* Reads a channel and returns how many weights it has. */
@@ -238,7 +270,7 @@ static size_t read_channel(Cursor *cursor, const Coder *coder, Channel *channel,
     for (int32_t i = 0; i < channel->globals; i++)
         channel->global[i] = take(cursor, 0, most - 1);
     for (int i = 0; i < OUTPUTS; i++)
-        channel->output_bias[i] = take(cursor, -MAX_BIAS, MAX_BIAS);
+        channel->output_start[i] = take(cursor, -MAX_BIAS, MAX_BIAS) * (1 << WEIGHT_BITS);
     return (size_t)channel->units * (size_t)(1 + 2 * channel->taps + 2 + OTHERS + channel->globals + OUTPUTS);
 }
 
@@ -288,9 +320,8 @@ static Status read_plan(Coder *coder, const overtone_layer *layer)
         return OVERTONE_BAD_PLAN;
     for (int32_t i = 0; i < coder->tables; i++)
         read_table(&cursor, &coder->table[i], coder->refines);
-    coder->contexts = cursor.at;
-    for (int32_t i = context_count(coder); i > 0; i--)
-        take(&cursor, 0, coder->tables - 1);
+    for (int32_t i = 0; i < context_count(coder); i++)
+        coder->table_of[i] = (uint8_t)take(&cursor, 0, coder->tables - 1);
     const uint16_t *weights = (const uint16_t *)cursor.end;
     size_t left = (layer->plan_bytes - (size_t)numbers[0] * sizeof *numbers) / sizeof *weights;
     for (int32_t i = 0; i < coder->count && !cursor.bad; i++) {
@@ -320,12 +351,30 @@ static void sort_taps(Channel *channel)
     }
 }
 
+static void pair_outputs(Channel *channel)
+{
+    memset(channel->output_pairs, 0, sizeof channel->output_pairs);
+    for (int32_t k = 0; k < OUTPUTS; k++)
+        for (int32_t i = 0; i < channel->units; i++)
+            channel->output_pairs[i / 2][2 * k + i % 2] = channel->outputs[k * channel->units + i];
+}
+
+static void find_reach(Channel *channel)
+{
+    channel->reach = 0;
+    for (const Tap *tap = channel->tap; tap < channel->tap + channel->taps; tap++)
+        if (tap->source == channel->number && !tap->down && -tap->right > channel->reach)
+            channel->reach = -tap->right;
+}
+
 static void begin_channel(Coder *coder, int32_t index)
 {
     Cursor cursor = {coder->channel_at[index], coder->end, 0};
     read_channel(&cursor, coder, &coder->channel, coder->first + index);
     place_weights(&coder->channel, coder->weights_at[index]);
     sort_taps(&coder->channel);
+    pair_outputs(&coder->channel);
+    find_reach(&coder->channel);
 }
 
 /* ---- the workspace ---- */
@@ -417,7 +466,7 @@ static void pad(const Coder *coder, int32_t plane)
 }
 
 /* Puts values into a plane, multiplied by a factor; products wrap around. */
-static void place(const Coder *coder, int32_t plane, const int16_t *values, int32_t factor)
+static void place(Coder *coder, int32_t plane, const int16_t *values, int32_t factor)
 {
     for (int32_t y = 0; y < coder->height; y++) {
         int16_t *row = origin(coder, plane) + y * coder->pitch;
@@ -426,9 +475,10 @@ static void place(const Coder *coder, int32_t plane, const int16_t *values, int3
         pad_row(coder, row);
     }
     pad(coder, plane);
+    coder->activity[plane] = -1;
 }
 
-static void place_known(const Coder *coder, const int16_t *known)
+static void place_known(Coder *coder, const int16_t *known)
 {
     for (int32_t i = 0; i < coder->known; i++) {
         int refined = coder->refines && i >= coder->first && i < coder->first + coder->count;
@@ -450,12 +500,15 @@ static int64_t row_activity(const int16_t *row, int32_t width, int dc)
     return sum;
 }
 
-static int64_t plane_activity(const Coder *coder, int32_t plane)
+static int64_t plane_activity(Coder *coder, int32_t plane)
 {
-    int64_t sum = 0;
+    int64_t *sum = &coder->activity[plane];
+    if (*sum >= 0)
+        return *sum;
+    *sum = 0;
     for (int32_t y = 0; y < coder->height; y++)
-        sum += row_activity(origin(coder, plane) + y * coder->pitch, coder->width, coder->dc[plane]);
-    return sum;
+        *sum += row_activity(origin(coder, plane) + y * coder->pitch, coder->width, coder->dc[plane]);
+    return *sum;
 }
 
 /* ---- the network ---- */
@@ -474,12 +527,6 @@ static uint32_t code_of_wide(int64_t size)
     return code_of(size < LARGEST ? (uint32_t)size : LARGEST);
 }
 
-/* value / 2^bits, rounded down: what >> does everywhere, though C leaves it open for negative numbers. */
-INLINE int32_t rounded_down(int32_t value, int bits)
-{
-    return value >= 0 ? value >> bits : ~(~value >> bits);
-}
-
 INLINE int32_t clamp(int32_t value, int32_t least, int32_t most)
 {
     return value < least ? least : value > most ? most : value;
@@ -489,14 +536,6 @@ INLINE void add_input(Lane *sum, const uint16_t *weights, uint32_t code, int32_t
 {
     for (int32_t i = 0; i < lanes; i++)
         add_scaled(&sum[i], weights + i * LANE, (uint16_t)code);
-}
-
-/* Adds one feature to sums of hidden units. */
-INLINE void add_feature(const Channel *channel, Lane *sum, int64_t *centre, const Tap *tap, int32_t feature, int32_t lanes)
-{
-    uint32_t code = code_of((uint32_t)magnitude(feature) * (uint32_t)channel->ratio[tap->source]);
-    *centre += (int64_t)tap->centre * feature;
-    add_input(sum, tap->weights + (feature < 0 ? lanes * LANE : 0), code, lanes);
 }
 
 /* The taps of a plane at these places; taps are sorted by plane and place. */
@@ -511,55 +550,99 @@ static Span taps_of(const Channel *channel, int32_t source, int32_t least, int32
     return span;
 }
 
-/* Adds a value that is not zero, at a place in or next to the image, to the sums of all blocks where taps read it. */
-INLINE void scatter(const Coder *coder, Span taps, int32_t y, int32_t x, int32_t value, int32_t ratio, int32_t lanes)
+/* Adds a feature to the sums of all blocks that read it through taps of one plane, or with `sign` -1, takes it away
+ * again. `inside` says that all of them are in the image. */
+INLINE void scatter_feature(const Coder *coder, Span taps, int32_t y, int32_t x, int32_t value, int32_t ratio,
+                            int32_t sign, int inside, int32_t lanes)
 {
-    int32_t feature = clamp(value, -MAX_FEATURE, MAX_FEATURE), sign = feature < 0 ? lanes * LANE : 0;
+    int32_t feature = clamp(value, -MAX_FEATURE, MAX_FEATURE), side = feature < 0 ? lanes * LANE : 0;
     uint32_t code = code_of((uint32_t)magnitude(feature) * (uint32_t)ratio);
+    if (sign < 0)
+        code = 0u - code;
+    int32_t from = y * coder->width + x, moved = sign * feature;
     for (const Tap *tap = taps.begin; tap < taps.end; tap++) {
-        int32_t down = y - tap->down, right = x - tap->right;
-        if ((uint32_t)down >= (uint32_t)coder->height || (uint32_t)right >= (uint32_t)coder->width)
+        if (!inside && ((uint32_t)(y - tap->down) >= (uint32_t)coder->height ||
+                        (uint32_t)(x - tap->right) >= (uint32_t)coder->width))
             continue;
-        size_t at = (size_t)down * (size_t)coder->width + (size_t)right;
-        coder->centre[at] += (int64_t)tap->centre * feature;
-        add_input(coder->sum + at * (size_t)lanes, tap->weights + sign, code, lanes);
+        int32_t at = from - tap->back;
+        coder->centre[at] += (int64_t)tap->centre * moved;
+        add_input(coder->sum + at * lanes, tap->weights + side, code, lanes);
     }
 }
 
-/* Adds a whole plane, and where `outside` is given, only its border, for taps of these places. */
-INLINE void scatter_plane(const Coder *coder, int32_t source, int32_t least, int32_t most, int outside, int32_t lanes)
+/* Adds a value that is not zero, at a place in or next to the image. */
+INLINE void scatter(const Coder *coder, Span taps, int32_t y, int32_t x, int32_t value, int32_t ratio, int32_t sign,
+                    int32_t lanes)
 {
-    Span taps = taps_of(&coder->channel, source, least, most);
+    if (y >= PAD && x >= PAD && y < coder->height - PAD && x < coder->width - PAD)
+        scatter_feature(coder, taps, y, x, value, ratio, sign, 1, lanes);
+    else
+        scatter_feature(coder, taps, y, x, value, ratio, sign, 0, lanes);
+}
+
+/* Adds a whole plane. */
+INLINE void scatter_plane(const Coder *coder, int32_t source, int32_t lanes)
+{
+    Span taps = taps_of(&coder->channel, source, 0, PLACES - 1);
     int32_t ratio = coder->channel.ratio[source];
     for (int32_t y = -PAD; y < coder->height + PAD; y++) {
         const int16_t *row = origin(coder, source) + y * coder->pitch;
-        int32_t step = outside && y >= 0 && y < coder->height ? coder->width + PAD : 1;
+        int16_t found[MAX_SIDE + 2 * PAD];
+        int32_t count = 0;
         for (int32_t x = -PAD; x < coder->width + PAD; x++) {
-            if (outside && step > 1 && x == 0)
-                x = coder->width;
-            if (row[x])
-                scatter(coder, taps, y, x, row[x], ratio, lanes);
+            found[count] = (int16_t)x;
+            count += row[x] != 0;
         }
+        for (int32_t i = 0; i < count; i++)
+            scatter(coder, taps, y, found[i], row[found[i]], ratio, 1, lanes);
     }
 }
 
-/* Adds the differences from the block itself, in a DC channel that is known everywhere. */
-INLINE void gather_plane(const Coder *coder, int32_t source, int32_t lanes)
+/* The codes of small differences in some plane. */
+typedef struct {
+    int32_t ratio;
+    uint8_t code[SMALL];
+} Codes;
+
+static Codes codes_of(const Channel *channel, int32_t source)
 {
-    const Channel *channel = &coder->channel;
-    Span taps = taps_of(channel, source, 0, PLACES - 1);
-    for (int32_t y = 0; y < coder->height; y++) {
-        const int16_t *row = origin(coder, source) + y * coder->pitch;
-        for (int32_t x = 0; x < coder->width; x++) {
-            size_t at = (size_t)y * (size_t)coder->width + (size_t)x;
-            Lane *sum = coder->sum + at * (size_t)lanes;
-            for (const Tap *tap = taps.begin; tap < taps.end; tap++) {
-                int32_t feature = clamp(row[x + tap->offset] - row[x], -MAX_FEATURE, MAX_FEATURE);
-                if (feature)
-                    add_feature(channel, sum, &coder->centre[at], tap, feature, lanes);
-            }
+    Codes codes = {channel->ratio[source], {0}};
+    for (int32_t i = 0; i < SMALL; i++)
+        codes.code[i] = (uint8_t)code_of((uint32_t)i * (uint32_t)codes.ratio);
+    return codes;
+}
+
+/* Adds the differences from `base` that taps of a DC channel read at a block. */
+INLINE void gather(const Coder *coder, Span taps, const Codes *codes, const int16_t *block, int32_t base, size_t at,
+                   int32_t lanes)
+{
+    Lane sum[MAX_UNITS / LANE];
+    int64_t centre = coder->centre[at];
+    for (int32_t i = 0; i < lanes; i++)
+        sum[i] = coder->sum[at * (size_t)lanes + (size_t)i];
+    for (const Tap *tap = taps.begin; tap < taps.end; tap++) {
+        int32_t feature = block[tap->offset] - base;
+        uint32_t size = (uint32_t)magnitude(feature), code;
+        if (size < SMALL) {
+            code = codes->code[size];
+        } else {
+            feature = clamp(feature, -MAX_FEATURE, MAX_FEATURE);
+            code = code_of((uint32_t)magnitude(feature) * (uint32_t)codes->ratio);
         }
+        centre += (int64_t)tap->centre * feature;
+        add_input(sum, tap->weights + (feature < 0 ? lanes * LANE : 0), code, lanes);
     }
+    coder->centre[at] = centre;
+    for (int32_t i = 0; i < lanes; i++)
+        coder->sum[at * (size_t)lanes + (size_t)i] = sum[i];
+}
+
+/* Adds the differences from the blocks themselves in a row of a DC channel that is known everywhere. */
+INLINE void gather_row(const Coder *coder, Span taps, const Codes *codes, int32_t y, int32_t lanes)
+{
+    const int16_t *row = origin(coder, taps.begin->source) + y * coder->pitch;
+    for (int32_t x = 0; x < coder->width; x++)
+        gather(coder, taps, codes, row + x, row[x], (size_t)y * (size_t)coder->width + (size_t)x, lanes);
 }
 
 /* What position and whole image say, for every block. */
@@ -585,31 +668,30 @@ static void begin_sums(Coder *coder)
     memset(coder->centre, 0, coder->blocks * sizeof *coder->centre);
 }
 
-/* What other channels say, and a channel that is refined. */
+/* What other channels say, and coarse values. */
 INLINE void add_others(const Coder *coder, int32_t lanes)
 {
     const Channel *channel = &coder->channel;
-    int32_t number = channel->number;
-    for (int32_t i = 0; i < channel->taps; i++) {
-        int32_t source = channel->tap[i].source;
-        if (i && source == channel->tap[i - 1].source)
+    const Tap *end = channel->tap + channel->taps;
+    for (Span taps = {channel->tap, channel->tap}; taps.begin < end; taps.begin = taps.end) {
+        int32_t source = taps.begin->source;
+        taps = taps_of(channel, source, 0, PLACES - 1);
+        if (source == channel->number && (coder->dc[source] || !coder->refines))
             continue;
-        if (source == number && (coder->dc[source] || !coder->refines))
+        if (!coder->dc[source]) {
+            scatter_plane(coder, source, lanes);
             continue;
-        if (coder->dc[source]) {
-            gather_plane(coder, source, lanes);
-        } else if (source != number) {
-            scatter_plane(coder, source, 0, PLACES - 1, 0, lanes);
-        } else {
-            scatter_plane(coder, source, CENTRE_PLACE, PLACES - 1, 0, lanes);
-            scatter_plane(coder, source, 0, CENTRE_PLACE - 1, 1, lanes);
         }
+        Codes codes = codes_of(channel, source);
+        for (int32_t y = 0; y < coder->height; y++)
+            gather_row(coder, taps, &codes, y, lanes);
     }
 }
 
 /* The taps of the channel that is being coded: all, before the block, above it, and to its left. */
 typedef struct {
     Span all, causal, above, left;
+    Codes codes;
 } Own;
 
 static Own own_taps(const Channel *channel)
@@ -620,42 +702,65 @@ static Own own_taps(const Channel *channel)
         taps_of(channel, channel->number, 0, CENTRE_PLACE - 1),
         taps_of(channel, channel->number, 0, row - 1),
         taps_of(channel, channel->number, row, CENTRE_PLACE - 1),
+        codes_of(channel, channel->number),
     };
     return own;
 }
 
-/* What a block that has just been coded says of those after it; a DC channel is gathered instead. */
-INLINE void add_coded(const Coder *coder, const Own *own, int32_t y, int32_t x, int32_t value, int32_t lanes)
+/* The taps of a DC channel that read something when a block of row y is coded first: not what is above the image. */
+static Span visible(Span taps, int32_t y)
+{
+    while (taps.begin < taps.end && y + taps.begin->down < 0)
+        taps.begin++;
+    return taps;
+}
+
+/* Tells the blocks after this one that its value is another than they took it for. */
+INLINE void tell(const Coder *coder, const Own *own, int32_t y, int32_t x, int32_t was, int32_t value, int32_t lanes)
 {
     int32_t last = coder->width - 1;
-    scatter(coder, own->causal, y, x, value, ONE, lanes);
-    if (coder->refines)
+    if (was)
+        scatter(coder, own->causal, y, x, was, ONE, -1, lanes);
+    if (value)
+        scatter(coder, own->causal, y, x, value, ONE, 1, lanes);
+    if (coder->refines || (x && x != last))
         return;
     /* Copies of the block stand outside the image: next to its row, and to the left of the row below. */
     for (int32_t i = 1; i <= PAD; i++) {
         if (x == 0) {
-            scatter(coder, own->above, y, -i, value, ONE, lanes);
-            scatter(coder, own->left, y + 1, -i, value, ONE, lanes);
+            scatter(coder, own->above, y, -i, value, ONE, 1, lanes);
+            scatter(coder, own->left, y + 1, -i, value, ONE, 1, lanes);
         }
         if (x == last)
-            scatter(coder, own->above, y, last + i, value, ONE, lanes);
+            scatter(coder, own->above, y, last + i, value, ONE, 1, lanes);
     }
 }
 
-typedef struct {
-    const int16_t *above; /* NULL in the first row */
-    Lane sum[MAX_UNITS / LANE]; /* what the row says */
-} Row;
+/* The same for a DC channel that is refined, and the blocks of the same row; rows below read it when they begin. */
+INLINE void tell_difference(const Coder *coder, const Own *own, int32_t y, int32_t x, int32_t was, int32_t value,
+                            int32_t lanes)
+{
+    for (const Tap *tap = own->left.begin; tap < own->left.end; tap++) {
+        int32_t to = x - tap->right;
+        if (to >= coder->width)
+            continue;
+        Span one = {tap, tap + 1};
+        if (was != coder->base[to])
+            scatter(coder, one, y, x, was - coder->base[to], ONE, -1, lanes);
+        if (value != coder->base[to])
+            scatter(coder, one, y, x, value - coder->base[to], ONE, 1, lanes);
+    }
+}
 
-static void begin_row(const Coder *coder, Row *row, const int16_t *blocks, int32_t y, int64_t activity)
+/* What the row says. */
+static void begin_row(const Coder *coder, Lane *sum, int32_t y, int64_t activity)
 {
     const Channel *channel = &coder->channel;
-    memset(row->sum, 0, sizeof row->sum);
-    row->above = y ? blocks - coder->pitch : NULL;
-    add_input(row->sum, channel->others, (uint32_t)(64 * y / coder->height), channel->units / LANE);
+    memset(sum, 0, MAX_UNITS / LANE * sizeof *sum);
+    add_input(sum, channel->others, (uint32_t)(64 * y / coder->height), channel->units / LANE);
     if (y && !coder->refines) {
         uint32_t code = code_of_wide(ONE * activity / ((int64_t)y * coder->width));
-        add_input(row->sum, channel->others + 2 * channel->units, code, channel->units / LANE);
+        add_input(sum, channel->others + 2 * channel->units, code, channel->units / LANE);
     }
 }
 
@@ -665,91 +770,88 @@ static int32_t median(int32_t w, int32_t n, int32_t nw)
     return sum < low ? low : sum > high ? high : sum;
 }
 
+/* What a network says, within bounds. */
 typedef struct {
-    const Table *table;
-    int32_t nearest;
-    int flipped;
-} Context;
+    int32_t shift, spread, shape;
+} Outputs;
 
-static Context context_of(const Coder *coder, int64_t centre, int32_t base, const int32_t *outputs)
+enum { MOST_SPREAD = (LEVELS << LEVEL_BITS) - 1, MOST_SHAPE = (SHAPES << SCALE_BITS) - 1 };
+
+/* The outputs of a network whose hidden units have these sums. Weights are small enough, see read_plan. */
+INLINE Outputs read_outputs(const Channel *channel, Lane *sum, int32_t lanes)
 {
-    int32_t level = rounded_down(clamp(outputs[1], 0, (LEVELS << LEVEL_BITS) - 1), LEVEL_BITS);
-    int32_t shape = rounded_down(clamp(outputs[2], 0, (SHAPES << SCALE_BITS) - 1), SCALE_BITS);
-    int32_t moved = rounded_down(clamp(outputs[0], -MAX_SHIFT, MAX_SHIFT) * SPREADS[level], SCALE_BITS);
-    centre += moved;
+#ifdef PRODUCTS_IN_PAIRS
+    const __m128i *weights = (const __m128i *)channel->output_pairs;
+    __m128i total = _mm_loadu_si128((const __m128i *)channel->output_start);
+    for (int32_t i = 0; i < lanes; i++, weights += LANE / 2) {
+        __m128i hidden = _mm_max_epi16((__m128i)sum[i], _mm_setzero_si128());
+        __m128i first = _mm_madd_epi16(_mm_shuffle_epi32(hidden, 0x00), _mm_loadu_si128(weights));
+        __m128i second = _mm_madd_epi16(_mm_shuffle_epi32(hidden, 0x55), _mm_loadu_si128(weights + 1));
+        __m128i third = _mm_madd_epi16(_mm_shuffle_epi32(hidden, 0xAA), _mm_loadu_si128(weights + 2));
+        __m128i fourth = _mm_madd_epi16(_mm_shuffle_epi32(hidden, 0xFF), _mm_loadu_si128(weights + 3));
+        total = _mm_add_epi32(total, _mm_add_epi32(_mm_add_epi32(first, second), _mm_add_epi32(third, fourth)));
+    }
+    __m128i bounded = _mm_packs_epi32(_mm_srai_epi32(total, WEIGHT_BITS), _mm_setzero_si128());
+    bounded = _mm_max_epi16(bounded, _mm_setr_epi16(-MAX_SHIFT, 0, 0, 0, 0, 0, 0, 0));
+    bounded = _mm_min_epi16(bounded, _mm_setr_epi16(MAX_SHIFT, MOST_SPREAD, MOST_SHAPE, 0, 0, 0, 0, 0));
+    int64_t packed = _mm_cvtsi128_si64(bounded);
+    Outputs outputs = {(int16_t)packed, (int16_t)(packed >> 16), (int32_t)(packed >> 32)};
+    return outputs;
+#else
+    int32_t found[OUTPUTS];
+    int16_t hidden[MAX_UNITS];
+    memcpy(hidden, sum, (size_t)lanes * sizeof *sum);
+    for (int32_t i = 0; i < lanes * LANE; i++)
+        hidden[i] = hidden[i] > 0 ? hidden[i] : 0;
+    for (int k = 0; k < OUTPUTS; k++) {
+        int32_t total = channel->output_start[k];
+        for (int32_t i = 0; i < lanes * LANE; i++)
+            total += hidden[i] * channel->outputs[k * lanes * LANE + i];
+        found[k] = rounded_down(total, WEIGHT_BITS);
+    }
+    Outputs outputs = {clamp(found[0], -MAX_SHIFT, MAX_SHIFT), clamp(found[1], 0, MOST_SPREAD),
+                       clamp(found[2], 0, MOST_SHAPE)};
+    return outputs;
+#endif
+}
+
+INLINE Context context_of(const Coder *coder, int64_t centre, int32_t base, Outputs outputs)
+{
+    int32_t level = outputs.spread >> LEVEL_BITS, row = level * SHAPES + (outputs.shape >> SCALE_BITS);
+    centre += rounded_down(outputs.shift * SPREADS[level], SCALE_BITS);
     int32_t near = centre < -LIMIT ? -LIMIT : centre > LIMIT ? LIMIT : (int32_t)centre, nearest = 0;
     if (!coder->refines)
         nearest = rounded_down(near + ONE / 2, SCALE_BITS);
     int32_t offset = near - nearest * ONE, away = magnitude(offset), step;
     if (coder->refines) {
         step = away >> REFINED_OFFSET_BITS;
-        step = step < REFINED_OFFSET_LEVELS ? step : REFINED_OFFSET_LEVELS - 1;
+        step = row * REFINED_OFFSET_LEVELS + (step < REFINED_OFFSET_LEVELS ? step : REFINED_OFFSET_LEVELS - 1);
     } else {
         step = away * OFFSET_LEVELS >> (SCALE_BITS - 1);
-        step = step < OFFSET_LEVELS ? step : OFFSET_LEVELS - 1;
+        step = row * OFFSET_LEVELS + (step < OFFSET_LEVELS ? step : OFFSET_LEVELS - 1);
     }
-    int32_t number = (level * SHAPES + shape) * (coder->refines ? REFINED_OFFSET_LEVELS : OFFSET_LEVELS) + step;
-    Context found = {&coder->table[coder->contexts[number]], base + nearest, offset < 0};
+    Context found = {(uint16_t)(base + nearest), coder->table_of[step], offset < 0};
     return found;
 }
 
-/* Outputs of a network whose hidden units have these sums. */
-INLINE void read_outputs(const Channel *channel, Lane *sum, int32_t *outputs, int32_t lanes)
-{
-    int16_t hidden[MAX_UNITS];
-    for (int32_t i = 0; i < lanes; i++)
-        rectify(&sum[i]);
-    memcpy(hidden, sum, (size_t)lanes * sizeof *sum);
-    for (int k = 0; k < OUTPUTS; k++) {
-        const int16_t *weights = channel->outputs + k * lanes * LANE;
-        int32_t total = 0;
-        /* Weights are small enough, see read_plan. */
-        for (int32_t i = 0; i < lanes * LANE; i++)
-            total += hidden[i] * weights[i];
-        outputs[k] = rounded_down(total, WEIGHT_BITS) + channel->output_bias[k];
-    }
-}
-
-/* Adds the features of the DC channel that is being coded, relative to `base`. */
-INLINE void gather_own(const Coder *coder, Span taps, const int16_t *block, int32_t y, int32_t base, Lane *sum,
-                       int64_t *centre, int32_t lanes)
+/* Finds the contexts of the blocks of row y from `begin` on; `row` is what the row adds to the hidden units. */
+INLINE void decide(Coder *coder, const Lane *row, int32_t y, int32_t begin, int32_t end, int32_t lanes)
 {
     const Channel *channel = &coder->channel;
-    for (const Tap *tap = taps.begin; tap < taps.end; tap++) {
-        if (!coder->refines && y + tap->down < 0)
-            continue;
-        int32_t feature = clamp(block[tap->offset] - base, -MAX_FEATURE, MAX_FEATURE);
-        if (feature)
-            add_feature(channel, sum, centre, tap, feature, lanes);
+    int coarse = coder->refines && !coder->dc[channel->number];
+    for (int32_t x = begin; x < end; x++) {
+        size_t at = (size_t)y * (size_t)coder->width + (size_t)x;
+        int32_t base = coder->base[x];
+        int64_t centre = coder->centre[at] - (coarse ? (int64_t)base * ONE : 0);
+        Lane sum[MAX_UNITS / LANE];
+        for (int32_t i = 0; i < lanes; i++) {
+            sum[i] = coder->sum[at * (size_t)lanes + (size_t)i];
+            add(&sum[i], &row[i]);
+        }
+        uint32_t code = code_of_wide(centre < 0 ? -centre : centre);
+        add_input(sum, channel->centre + (centre > 0 ? 0 : lanes * LANE), code, lanes);
+        coder->context[x] = context_of(coder, centre, base, read_outputs(channel, sum, lanes));
     }
-}
-
-/* The context of one block. */
-INLINE Context evaluate(const Coder *coder, const Row *row, Span own, const int16_t *block, int32_t y, int32_t x,
-                        int32_t lanes)
-{
-    const Channel *channel = &coder->channel;
-    int dc = coder->dc[channel->number];
-    size_t at = (size_t)y * (size_t)coder->width + (size_t)x;
-    int32_t base = 0, outputs[OUTPUTS];
-    int64_t centre = coder->centre[at];
-    Lane sum[MAX_UNITS / LANE];
-    if (coder->refines)
-        base = *block;
-    else if (dc)
-        base = row->above ? median(block[-1], row->above[x], row->above[x - 1]) : block[-1];
-    for (int32_t i = 0; i < lanes; i++) {
-        sum[i] = coder->sum[at * (size_t)lanes + (size_t)i];
-        add(&sum[i], &row->sum[i]);
-    }
-    if (dc)
-        gather_own(coder, own, block, y, base, sum, &centre, lanes);
-    else if (coder->refines)
-        centre -= (int64_t)base * ONE;
-    uint32_t code = code_of_wide(centre < 0 ? -centre : centre);
-    add_input(sum, channel->centre + (centre > 0 ? 0 : lanes * LANE), code, lanes);
-    read_outputs(channel, sum, outputs, lanes);
-    return context_of(coder, centre, base, outputs);
 }
 
 /* ---- encoding ---- */
@@ -789,17 +891,17 @@ static Status push_number(Coder *coder, const Table *table, uint32_t number)
 static int is_empty(const Coder *coder, int32_t number, const int16_t *values)
 {
     for (int32_t y = 0; y < coder->height; y++)
-        if (memcmp(origin(coder, number) + y * coder->pitch, values + (size_t)y * (size_t)coder->width,
-                   (size_t)coder->width * sizeof *values))
-            return 0;
+        for (int32_t x = 0; x < coder->width; x++)
+            if (origin(coder, number)[y * coder->pitch + x] != *values++)
+                return 0;
     return 1;
 }
 
 static Status encode_value(Coder *coder, const Context *context, int16_t value)
 {
-    uint32_t residual = (uint32_t)value - (uint32_t)context->nearest;
+    uint32_t residual = (uint32_t)value - context->nearest;
     uint32_t bits = (context->flipped ? 0u - residual : residual) & 0xFFFF;
-    return push_number(coder, context->table, bits & 0x8000 ? 2 * (0x10000 - bits) - 1 : 2 * bits);
+    return push_number(coder, &coder->table[context->table], bits & 0x8000 ? 2 * (0x10000 - bits) - 1 : 2 * bits);
 }
 
 /* ---- decoding ---- */
@@ -861,15 +963,15 @@ static uint32_t pull_number(Stream *stream, const Table *table, int refines)
     return last + (1u << length | pull_bits(stream, length)) - 1;
 }
 
-static Status decode_value(const Coder *coder, Stream *stream, const Context *context, int16_t *value)
+INLINE Status decode_value(const Coder *coder, Stream *stream, const Context *context, int16_t *value)
 {
-    uint32_t mapped = pull_number(stream, context->table, coder->refines);
+    uint32_t mapped = pull_number(stream, &coder->table[context->table], coder->refines);
     if (stream->status != OVERTONE_GOOD)
         return stream->status;
     if (mapped > MAX_NUMBER)
         return OVERTONE_TOO_LARGE;
     uint32_t residual = mapped & 1 ? 0u - (mapped + 1) / 2 : mapped / 2;
-    uint32_t bits = (uint32_t)context->nearest + (context->flipped ? 0u - residual : residual);
+    uint32_t bits = context->nearest + (context->flipped ? 0u - residual : residual);
     *value = (int16_t)(uint16_t)bits;
     return OVERTONE_GOOD;
 }
@@ -883,6 +985,86 @@ static Status close_stream(const Stream *stream)
 
 /* ---- a channel, block by block ---- */
 
+/* What the values of a row are counted from, as far as that is known before the row is coded. */
+static void begin_base(Coder *coder, const int16_t *blocks)
+{
+    for (int32_t x = 0; x < coder->width; x++)
+        coder->base[x] = coder->refines ? blocks[x] : 0;
+}
+
+/* Predicts a block of a DC channel that is coded first, and adds the differences from that. */
+INLINE void predict(Coder *coder, Span taps, const Codes *codes, const int16_t *block, int32_t y, int32_t x,
+                    int32_t lanes)
+{
+    const int16_t *above = block - coder->pitch;
+    coder->base[x] = y ? median(block[-1], above[0], above[-1]) : block[-1];
+    gather(coder, taps, codes, block, coder->base[x], (size_t)y * (size_t)coder->width + (size_t)x, lanes);
+}
+
+/* A block's value is known now. */
+INLINE void learn(Coder *coder, const Own *own, int32_t y, int32_t x, int32_t was, int32_t value, int32_t lanes)
+{
+    if (!coder->dc[coder->channel.number])
+        tell(coder, own, y, x, was, value, lanes);
+    else if (coder->refines)
+        tell_difference(coder, own, y, x, was, value, lanes);
+}
+
+INLINE Status encode_row(Coder *coder, const Own *own, const Lane *row, const int16_t *values, int32_t y, int32_t lanes)
+{
+    int16_t *blocks = origin(coder, coder->channel.number) + y * coder->pitch;
+    size_t bytes = (size_t)coder->width * sizeof *blocks;
+    if (coder->dc[coder->channel.number] && !coder->refines) {
+        Span taps = visible(own->all, y);
+        memcpy(blocks, values, bytes);
+        for (int32_t x = 0; x < coder->width; x++)
+            predict(coder, taps, &own->codes, blocks + x, y, x, lanes);
+    } else {
+        for (int32_t x = 0; x < coder->width; x++)
+            if (values[x] != blocks[x])
+                learn(coder, own, y, x, blocks[x], values[x], lanes);
+        memcpy(blocks, values, bytes);
+    }
+    decide(coder, row, y, 0, coder->width, lanes);
+    for (int32_t x = 0; x < coder->width; x++) {
+        Status status = encode_value(coder, &coder->context[x], values[x]);
+        if (status != OVERTONE_GOOD)
+            return status;
+    }
+    return OVERTONE_GOOD;
+}
+
+/* Contexts are found for several blocks at once, which takes less time than one by one, and found again for those that
+ * a value to their left turns out to change. */
+INLINE Status decode_row(Coder *coder, const Own *own, const Lane *row, Stream *stream, int *told, int32_t y,
+                         int32_t lanes)
+{
+    int first = coder->dc[coder->channel.number] && !coder->refines;
+    int16_t *blocks = origin(coder, coder->channel.number) + y * coder->pitch;
+    Span taps = visible(own->all, y);
+    int32_t decided = 0, stale = 0;
+    for (int32_t x = 0; x < coder->width; x++) {
+        int16_t value;
+        if (first)
+            predict(coder, taps, &own->codes, blocks + x, y, x, lanes);
+        if (x < stale || x >= decided) {
+            int32_t end = first || x < stale || coder->width - x < AHEAD ? x + 1 : x + AHEAD;
+            decide(coder, row, y, x, end, lanes);
+            decided = end > decided ? end : decided;
+        }
+        Status status = decode_value(coder, stream, &coder->context[x], &value);
+        if (status != OVERTONE_GOOD)
+            return status;
+        if (value == blocks[x])
+            continue;
+        learn(coder, own, y, x, blocks[x], value, lanes);
+        blocks[x] = value;
+        stale = x + 1 + coder->channel.reach;
+        *told = 1;
+    }
+    return OVERTONE_GOOD;
+}
+
 /* Codes all blocks of a channel: encodes `values`, or where there are none, decodes the stream. */
 INLINE Status walk(Coder *coder, const int16_t *values, Stream *stream, int *told, int32_t lanes)
 {
@@ -893,21 +1075,17 @@ INLINE Status walk(Coder *coder, const int16_t *values, Stream *stream, int *tol
     add_others(coder, lanes);
     for (int32_t y = 0; y < coder->height; y++) {
         int16_t *blocks = origin(coder, number) + y * coder->pitch;
-        Row row;
-        begin_row(coder, &row, blocks, y, activity);
+        Lane row[MAX_UNITS / LANE];
+        begin_row(coder, row, y, activity);
+        begin_base(coder, blocks);
         if (!coder->refines)
             blocks[-1] = blocks[-2] = y ? blocks[-coder->pitch] : 0;
-        for (int32_t x = 0; x < coder->width; x++) {
-            Context context = evaluate(coder, &row, own.all, blocks + x, y, x, lanes);
-            int16_t value = values ? *values++ : 0;
-            Status status = values ? encode_value(coder, &context, value) : decode_value(coder, stream, &context, &value);
-            if (status != OVERTONE_GOOD)
-                return status;
-            *told |= value != blocks[x];
-            blocks[x] = value;
-            if (value && !dc)
-                add_coded(coder, &own, y, x, value, lanes);
-        }
+        else if (dc && own.all.begin < own.all.end)
+            gather_row(coder, own.all, &own.codes, y, lanes);
+        Status status = values ? encode_row(coder, &own, row, values + (size_t)y * (size_t)coder->width, y, lanes)
+                               : decode_row(coder, &own, row, stream, told, y, lanes);
+        if (status != OVERTONE_GOOD)
+            return status;
         if (coder->refines)
             continue;
         pad_row(coder, blocks);
@@ -933,11 +1111,12 @@ static Status walk_channel(Coder *coder, const int16_t *values, Stream *stream, 
 }
 
 /* Fills the border of a plane once all its blocks are coded. */
-static void finish(const Coder *coder, int32_t number)
+static void finish(Coder *coder, int32_t number)
 {
     for (int32_t y = 0; y < coder->height; y++)
         pad_row(coder, origin(coder, number) + y * coder->pitch);
     pad(coder, number);
+    coder->activity[number] = -1;
 }
 
 /* Writes a channel's intervals backwards, in front of `end`. */
@@ -958,7 +1137,6 @@ static unsigned char *write_intervals(const Coder *coder, unsigned char *end, ui
 }
 
 /* Lists the intervals of a channel whose plane holds what was known of it before. */
-
 static Status encode_channel(Coder *coder, int32_t index, const int16_t *values)
 {
     int told = 0;
@@ -1035,6 +1213,7 @@ overtone_status overtone_decode(const overtone_layer *layer, const int16_t *know
     Status status = prepare(coder, layer);
     if (status != OVERTONE_GOOD)
         return status;
+    memset(coder->activity, 0, sizeof coder->activity);
     memset(coder->plane, 0, (size_t)coder->planes * coder->padded * sizeof *coder->plane);
     place_known(coder, known);
     status = open_stream(&stream, body, size);

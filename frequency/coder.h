@@ -1,5 +1,5 @@
 /* The entropy coder of one layer of an image, in C99. It knows no Python, allocates nothing and does no input or
- * output; of the library it needs memcpy, memmove, memset and memcmp.
+ * output; of the library it needs memcpy, memmove and memset.
  *
  * A plan says how a layer is coded: the 32-bit integers and then the 16-bit weights that `CodingPlan.packed` of
  * frequency/coding_plan.py writes, in the byte order of this machine, aligned to four bytes. Planes are int16, row by

@@ -1,14 +1,15 @@
 """The codec's speed beside Pillow's WebP: `python -m overtone.benchmarks.codec.speed`.
 
-Encoding is from an RGB array to both payloads, decoding from a payload back to quantised coefficients; WebP is
-written from the same image, and from it at half the side, which has the content of the 24 channels. All are run in
-turn, so that other load on the machine affects them alike; times are processor time, the least of all rounds, and
-ratios are over WebP at method 4 of the whole image.
+Encoding is from an RGB array to all payloads of a checkpoint's profile, decoding from each payload back to quantised
+coefficients; WebP is written from the same image, and from it at half the side, which has the content of the 24
+channels. All are run in turn, so that other load on the machine affects them alike; times are processor time, the
+least of all rounds, and ratios are over WebP at method 4 of the whole image.
 """
 
 import io
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -19,12 +20,9 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from overtone.benchmarks.codec.contexts import fitted_profile
+from overtone import models
 from overtone.frequency import Profile, coder, coefficients, decode, encode, fit, open_rgb
-from overtone.frequency.channels import HIGH, LOW
 
-SIZES = (224, 448)
-STEPS = (64,)
 WHOLE = "WebP, method 4"
 SAMPLES = ("astronaut", "coffee", "rocket", "chelsea")
 Task = Callable[[], object]
@@ -40,11 +38,11 @@ def images(folder: Path | None, count: int = 4) -> list[Image.Image]:
     return [open_rgb(getattr(data, name)()) for name in SAMPLES]
 
 
-def tasks(rgb: NDArray[np.uint8], profile: Profile) -> dict[str, Task]:
+def tasks(rgb: NDArray[np.uint8], profile: Profile, quality: int) -> dict[str, Task]:
     """What is timed for one image uint8[S, S, 3], by name."""
     half = Image.fromarray(rgb).resize((profile.size // 2,) * 2, Image.Resampling.BICUBIC)
-    sent = encode(rgb, profile, 1)
-    first = decode(sent.layers[:1], profile)
+    sent = encode(rgb, profile, quality).layers
+    known = [None, *(decode(sent[:count], profile) for count in range(1, len(sent)))]
 
     def webp(picture: Image.Image, method: int) -> None:
         picture.save(io.BytesIO(), "WEBP", quality=75, method=method)
@@ -52,12 +50,13 @@ def tasks(rgb: NDArray[np.uint8], profile: Profile) -> dict[str, Task]:
     found: dict[str, Task] = {
         WHOLE: lambda: webp(Image.fromarray(rgb), 4),
         "WebP, method 4, half the side": lambda: webp(half, 4),
-        "DCT alone": lambda: coefficients(rgb, LOW + HIGH),
+        "DCT alone": lambda: coefficients(rgb, profile.low + profile.high),
     }
     for name, in_c in (("C", True), ("twin", False))[not coder.accelerated :]:
-        found[f"encode, {name}"] = _with(in_c, lambda: encode(rgb, profile, 1))
-        found[f"decode low, {name}"] = _with(in_c, lambda: decode(sent.layers[:1], profile))
-        found[f"decode high, {name}"] = _with(in_c, lambda: decode(sent.layers[1:], profile, first))
+        found[f"encode, {name}"] = _with(in_c, lambda: encode(rgb, profile, quality))
+        for layer, below in enumerate(known):
+            task = partial(decode, sent[layer : layer + 1], profile, below)
+            found[f"decode layer {layer + 1}, {name}"] = _with(in_c, task)
     return found
 
 
@@ -85,24 +84,25 @@ def least(work: dict[str, Task], rounds: int) -> dict[str, float]:
 
 def main(
     folder: Annotated[Path | None, typer.Option(help="Of images; without it, those of scikit-image.")] = None,
+    checkpoint: Annotated[str, typer.Option(help="Whose profile is used.")] = "imagenette",
+    quality: Annotated[list[int] | None, typer.Option(help="Qualities; without any, the default.")] = None,
     rounds: Annotated[int, typer.Option(help="Times each is run.")] = 20,
 ) -> None:
     """Print milliseconds per image and ratios over WebP."""
-    table = Table(title=f"per image at step {STEPS[0]}")
-    table.add_column("")
+    profile = models.load(checkpoint)[1].profile
+    qualities = quality or [profile.quality]
+    table = Table("", title=f"per image of {profile.size} pixels, profile of {checkpoint}")
+    shots = [fit(image, profile.size) for image in images(folder)]
     times: dict[int, dict[str, float]] = {}
-    for size in SIZES:
-        for heading in (f"{size} px, ms", "over WebP"):
+    for number in qualities:
+        for heading in (f"quality {number}, ms", "over WebP"):
             table.add_column(heading, justify="right")
-        shots = [fit(image, size) for image in images(folder)]
-        profile = fitted_profile(np.stack([coefficients(s, LOW + HIGH) for s in shots]), STEPS, effort=0.2)
-        each = [least(tasks(shot, profile), rounds) for shot in shots]
-        times[size] = {name: float(np.mean([e[name] for e in each])) for name in each[0]}
-    for name in times[SIZES[0]]:
+        each = [least(tasks(shot, profile, number), rounds) for shot in shots]
+        times[number] = {name: float(np.mean([e[name] for e in each])) for name in each[0]}
+    for name in times[qualities[0]]:
         cells = []
-        for size in SIZES:
-            seconds = times[size][name]
-            cells += [f"{1e3 * seconds:.2f}", f"{seconds / times[size][WHOLE]:.2f}"]
+        for found in times.values():
+            cells += [f"{1e3 * found[name]:.2f}", f"{found[name] / found[WHOLE]:.2f}"]
         table.add_row(name, *cells)
     Console().print(table)
 
