@@ -9,7 +9,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from overtone.frequency.ladder import MAX_LAYERS
-from overtone.gpu_server import messages
+from overtone.gpu_server import messages, open_inference_grpc
 from overtone.gpu_server.errors import OutdatedClient, ServiceError, StartError
 from overtone.gpu_server.service import Service
 from overtone.gpu_server.session import Session
@@ -55,7 +55,7 @@ class CascadeServicer(stubs.CascadeServicer):
     async def Session(self, upstream: AsyncIterator[pb.Upstream], context: Context) -> None:  # noqa: N802
         """One device's stream."""
         try:
-            owner = self._admit(context)
+            owner = self.admit(context)
             # Messages are written rather than yielded, so that the cancellation of a call is raised in here, where
             # it can be cleaned up after.
             await Session(self._service, context.write, owner).run(upstream)
@@ -66,7 +66,7 @@ class CascadeServicer(stubs.CascadeServicer):
         """One image in one call, in whatever layers are sent."""
         try:
             with self._service.track_request("grpc"):
-                self._admit(context)
+                self.admit(context)
                 options = messages.options(request.options)
                 given = await self._service.core.classify(request.layers, options)
                 return messages.answer(0, given)
@@ -76,7 +76,7 @@ class CascadeServicer(stubs.CascadeServicer):
     async def DescribeModel(self, request: pb.DescribeModelRequest, context: Context) -> pb.Model:  # noqa: N802
         """Profile and card."""
         try:
-            self._admit(context)
+            self.admit(context)
             described = self._service.core.description
         except ServiceError as error:
             await abort(context, error)
@@ -87,7 +87,12 @@ class CascadeServicer(stubs.CascadeServicer):
             card=described.short_card,
         )
 
-    def _admit(self, context: Context) -> str:
+    def admit(self, context: Context) -> str:
+        """Let a client in, and name it.
+
+        Raises:
+            Unauthenticated: it is not let in.
+        """
         metadata = dict(context.invocation_metadata() or ())
         address = context.peer().rpartition(":")[0]  # without the port, which differs between connections
         return self._service.admit(metadata.get("authorization"), address)
@@ -125,12 +130,15 @@ class GrpcServer:
         self._server = grpc.aio.server(options=channel_options(settings))
         self._health = health.aio.HealthServicer()
         self._publishing: set[asyncio.Task[None]] = set()
-        stubs.add_CascadeServicer_to_server(CascadeServicer(service), self._server)  # type: ignore[no-untyped-call]
+        cascade = CascadeServicer(service)
+        stubs.add_CascadeServicer_to_server(cascade, self._server)  # type: ignore[no-untyped-call]
+        open_inference_grpc.add(self._server, service, cascade.admit, abort)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._server.add_generic_rpc_handlers((FormerProtocol(),))
         if settings.reflection:
             names = (
                 NAME,
+                open_inference_grpc.NAME,
                 health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
                 reflection.SERVICE_NAME,
             )
@@ -154,7 +162,7 @@ class GrpcServer:
         task.add_done_callback(self._publishing.discard)
 
     async def _publish(self) -> None:
-        for name in ("", NAME):
+        for name in ("", NAME, open_inference_grpc.NAME):
             await self._health.set(name, SERVING if self._service.ready else NOT_SERVING)
 
     def _bind(self, settings: Settings) -> int:
