@@ -55,7 +55,7 @@ class CascadeServicer(stubs.CascadeServicer):
     async def Session(self, upstream: AsyncIterator[pb.Upstream], context: Context) -> None:  # noqa: N802
         """One device's stream."""
         try:
-            owner = self.admit(context)
+            owner = self._admit(context)
             # Messages are written rather than yielded, so that the cancellation of a call is raised in here, where
             # it can be cleaned up after.
             await Session(self._service, context.write, owner).run(upstream)
@@ -66,7 +66,7 @@ class CascadeServicer(stubs.CascadeServicer):
         """One image in one call, in whatever layers are sent."""
         try:
             with self._service.track_request("grpc"):
-                self.admit(context)
+                self._admit(context)
                 options = messages.options(request.options)
                 given = await self._service.core.classify(request.layers, options)
                 return messages.answer(0, given)
@@ -76,7 +76,7 @@ class CascadeServicer(stubs.CascadeServicer):
     async def DescribeModel(self, request: pb.DescribeModelRequest, context: Context) -> pb.Model:  # noqa: N802
         """Profile and card."""
         try:
-            self.admit(context)
+            self._admit(context)
             described = self._service.core.description
         except ServiceError as error:
             await abort(context, error)
@@ -87,12 +87,7 @@ class CascadeServicer(stubs.CascadeServicer):
             card=described.short_card,
         )
 
-    def admit(self, context: Context) -> str:
-        """Let a client in, and name it.
-
-        Raises:
-            Unauthenticated: it is not let in.
-        """
+    def _admit(self, context: Context) -> str:
         metadata = dict(context.invocation_metadata() or ())
         address = context.peer().rpartition(":")[0]  # without the port, which differs between connections
         return self._service.admit(metadata.get("authorization"), address)
@@ -130,9 +125,8 @@ class GrpcServer:
         self._server = grpc.aio.server(options=channel_options(settings))
         self._health = health.aio.HealthServicer()
         self._publishing: set[asyncio.Task[None]] = set()
-        cascade = CascadeServicer(service)
-        stubs.add_CascadeServicer_to_server(cascade, self._server)  # type: ignore[no-untyped-call]
-        open_inference_grpc.add(self._server, service, cascade.admit, abort)
+        stubs.add_CascadeServicer_to_server(CascadeServicer(service), self._server)  # type: ignore[no-untyped-call]
+        open_inference_grpc.add(self._server, service, CascadeServicer(service)._admit, abort)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._server.add_generic_rpc_handlers((FormerProtocol(),))
         if settings.reflection:
