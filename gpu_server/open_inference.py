@@ -1,12 +1,13 @@
 """The Open Inference Protocol, version 2, without a transport: an image as a tensor of bytes, its answer as tensors."""
 
 import struct
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from math import prod
 from typing import Any, TypeVar
 
+from overtone.frequency.ladder import MAX_LAYERS
 from overtone.gpu_server.answer import Answer, Options
 from overtone.gpu_server.core import Core
 from overtone.gpu_server.errors import BadRequest, UnknownModel
@@ -19,6 +20,8 @@ PLATFORM = "overtone_cascade"
 EXTENSIONS = ("binary_tensor_data",)
 # A server has one model, and one version of it.
 VERSION = "1"
+# Of a tensor, such as [1, n]; the product of very many would take long.
+MAX_DIMENSIONS = 8
 # Inputs, of which a request has one, and outputs: datatype and shape, -1 where it varies.
 INPUTS: Shapes = {"layers": ("BYTES", (-1,)), "image": ("BYTES", (1,))}
 OUTPUTS: Shapes = {
@@ -90,20 +93,20 @@ def unpack(raw: bytes) -> tuple[bytes, ...]:
     """The elements of a BYTES tensor in binary.
 
     Raises:
-        BadRequest: a size goes beyond the end.
+        BadRequest: a size goes beyond the end, or there are more than an image has layers.
     """
-    return tuple(_elements(raw))
-
-
-def _elements(raw: bytes) -> Iterator[bytes]:
+    elements: list[bytes] = []
     start = 0
     while start < len(raw):
         end = start + 4
         size = int.from_bytes(raw[start:end], "little")
         if end + size > len(raw):
             raise BadRequest("an element of a BYTES tensor is longer than the tensor")
-        yield raw[end : end + size]
+        if len(elements) == MAX_LAYERS:
+            raise BadRequest(f"a BYTES tensor of more than {MAX_LAYERS} elements")
+        elements.append(raw[end : end + size])
         start = end + size
+    return tuple(elements)
 
 
 async def infer(core: Core, request: Request) -> list[Tensor]:
@@ -144,7 +147,9 @@ def _input(request: Request) -> Input:
         raise BadRequest(f"no input {given.name!r}; send {' or '.join(INPUTS)}")
     if given.datatype != "BYTES":
         raise BadRequest(f"{given.name} is BYTES, not {given.datatype}")
-    if not given.shape or min(given.shape) < 0 or prod(given.shape) != len(given.elements):
+    if not 1 <= len(given.shape) <= MAX_DIMENSIONS or min(given.shape) < 0:
+        raise BadRequest(f"{given.name}: the shape has 1 to {MAX_DIMENSIONS} dimensions, none below 0")
+    if prod(given.shape) != len(given.elements):
         shape = list(given.shape)
         raise BadRequest(f"{given.name} has the shape {shape} but {len(given.elements)} elements")
     if given.name == "image" and len(given.elements) != 1:

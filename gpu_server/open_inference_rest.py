@@ -17,11 +17,13 @@ from overtone.gpu_server import open_inference_schemas as schemas
 from overtone.gpu_server.bodies import received, while_connected
 from overtone.gpu_server.open_inference import Input, Tensor
 from overtone.gpu_server.service import Service
-from overtone.gpu_server.settings import KIB, Settings
+from overtone.gpu_server.settings import MIB, Settings
 
 PREFIX = "/v2"
 # Where tensors are in binary: how many bytes of the body are JSON, before them.
 HEADER_LENGTH = "inference-header-content-length"
+# Bytes of JSON, because reading it occupies the event loop; larger tensors come in binary.
+MAX_JSON = MIB
 REFERENCE = "#/components/schemas/{model}"
 BODY = {
     "required": True,
@@ -144,9 +146,8 @@ def _add_inference(router: APIRouter, service: Service, owner: Owner) -> None:
 
 
 def _most_bytes(settings: Settings) -> int:
-    """An image or all layers in base64, and the JSON around it."""
-    most = max(settings.max_image_bytes, MAX_LAYERS * settings.max_payload_bytes)
-    return most * 4 // 3 + 64 * KIB
+    """An image or all layers, and the JSON before it."""
+    return MAX_JSON + max(settings.max_image_bytes, MAX_LAYERS * settings.max_payload_bytes)
 
 
 def _described(tensors: protocol.Shapes) -> list[schemas.TensorMetadata]:
@@ -175,12 +176,17 @@ def _split(body: bytes, header_length: str | None) -> tuple[schemas.InferenceReq
 
     Raises:
         BadRequest: it is not what the protocol says.
+        TooLarge: the JSON is.
     """
     length = len(body)
     if header_length is not None:
         length = int(header_length) if header_length.isdecimal() and header_length.isascii() else -1
         if not 0 <= length <= len(body):
             raise errors.BadRequest(f"{HEADER_LENGTH}: {header_length!r} is not within the body")
+    if length > MAX_JSON:
+        raise errors.TooLarge(
+            f"JSON of {length} bytes; send at most {MAX_JSON}, and larger tensors in binary"
+        )
     try:
         asked = schemas.InferenceRequest.model_validate_json(body[:length])
     except ValidationError as error:

@@ -19,6 +19,7 @@ from overtone.frequency import Encoded
 from overtone.gpu_server.errors import BadRequest
 from overtone.gpu_server.grpc_server import NOT_SERVING, SERVING
 from overtone.gpu_server.open_inference import OUTPUTS, SERVER_VERSION, Tensor, unpack
+from overtone.gpu_server.open_inference_rest import MAX_JSON
 from overtone.gpu_server.rest_api import create_app
 from overtone.gpu_server.serve import Running
 from overtone.gpu_server.service import Phase, Service
@@ -296,6 +297,18 @@ async def test_elements_do_not_go_beyond_their_tensor(raw_bytes: bytes) -> None:
     with pytest.raises(BadRequest, match="longer than the tensor"):
         unpack(raw_bytes)
     assert unpack(Tensor("x", "BYTES", [b"", b"ab"]).pack()) == (b"", b"ab")
+
+
+async def test_tensors_that_would_take_long_to_read_are_refused(
+    http: httpx.AsyncClient, encoded: Encoded, stub: Any
+) -> None:
+    with pytest.raises(BadRequest, match="more than 8 elements"):
+        unpack(bytes(4 * 9))
+    reply = await http.post(INFER, content=b'{"inputs": [' + b" " * MAX_JSON + b"]}")
+    assert failure(reply)[0] == 413
+    many = message(encoded)
+    many.inputs[0].shape.extend([2**62] * 8)
+    assert await code_of(stub.ModelInfer(many)) is grpc.StatusCode.INVALID_ARGUMENT
 
 
 @asynccontextmanager
