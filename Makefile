@@ -50,7 +50,7 @@ results: $(READY) ## Tables and figures of docs/results.md, load.md and bytes.md
 	$(BIN)/python -m overtone.benchmarks.sweep.docs
 	$(BIN)/overtone bench bytes --logged
 
-protos: $(READY) ## The gRPC stubs again, after a change of protos/overtone.proto
+protos: $(READY) ## The gRPC stubs again, after a change of a contract in protos/
 	$(BIN)/python -m overtone.protos.generate
 
 COUNT ?= 1000000

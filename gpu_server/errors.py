@@ -87,6 +87,13 @@ class UnknownMedia(BadRequest):
     http = 415
 
 
+class UnknownModel(ServiceError):  # noqa: N818
+    """The server has no model of this name or version."""
+
+    code = StatusCode.NOT_FOUND
+    http = 404
+
+
 class WrongProfile(ServiceError):  # noqa: N818
     """Encoded for another model; the device has to fetch the profile of this one."""
 

@@ -9,7 +9,7 @@ from grpc_health.v1 import health, health_pb2
 from grpc_reflection.v1alpha import reflection
 
 from overtone.frequency.ladder import MAX_LAYERS
-from overtone.gpu_server import logs, messages
+from overtone.gpu_server import logs, messages, open_inference_grpc
 from overtone.gpu_server.arrival import Kind
 from overtone.gpu_server.description import Description
 from overtone.gpu_server.errors import OutdatedClient, ServiceError, StartError
@@ -30,7 +30,12 @@ FORMER_NAME = "overtone.v1.Cascade"
 # Streams in a row that may do nothing, however few sessions there may be: devices also try again after an error.
 LEAST_BURST = 32
 # What arrives when a method is called.
-KINDS = {"Session": Kind.STREAM, "Classify": Kind.CALL, "DescribeModel": Kind.DESCRIPTION}
+KINDS = {
+    f"{NAME}.Session": Kind.STREAM,
+    f"{NAME}.Classify": Kind.CALL,
+    f"{NAME}.DescribeModel": Kind.DESCRIPTION,
+    f"{open_inference_grpc.NAME}.ModelInfer": Kind.CALL,
+}
 # Streams of one connection: a device has one or a few, a proxy many. More wait in the client.
 MAX_STREAMS = 128
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -75,7 +80,7 @@ class CascadeServicer(stubs.CascadeServicer):
         try:
             _begin("Session", context)
             with self._service.arrive("grpc", Kind.STREAM).ending():
-                owner = self._admit(context)
+                owner = self.admit(context)
                 # Messages are written rather than yielded, so that the cancellation of a call is raised in here,
                 # where it can be cleaned up after.
                 await Session(self._service, context.write, owner).run(upstream)
@@ -87,7 +92,7 @@ class CascadeServicer(stubs.CascadeServicer):
         try:
             _begin("Classify", context)
             with self._service.track_request("grpc"):
-                owner = self._admit(context)
+                owner = self.admit(context)
                 account = self._service.access.account(owner)
                 account.take_image()
                 account.spend_bytes(sum(map(len, request.layers)))
@@ -103,12 +108,17 @@ class CascadeServicer(stubs.CascadeServicer):
         try:
             _begin("DescribeModel", context)
             with self._service.arrive("grpc", Kind.DESCRIPTION).ending():
-                self._admit(context)
+                self.admit(context)
                 return await _model(self._service.core.description, request)
         except ServiceError as error:
             await abort(context, error)
 
-    def _admit(self, context: Context) -> str:
+    def admit(self, context: Context) -> str:
+        """Let a client in, and name it.
+
+        Raises:
+            Unauthenticated: it is not let in.
+        """
         metadata = dict(context.invocation_metadata() or ())
         host, _ = endpoint_of(context.peer())
         certificate = name_of_grpc_peer(context.auth_context())
@@ -187,6 +197,7 @@ class GrpcServer:
         if open_to_all if settings.reflection is None else settings.reflection:
             names = (
                 NAME,
+                open_inference_grpc.NAME,
                 health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
                 reflection.SERVICE_NAME,
             )
@@ -218,11 +229,14 @@ class GrpcServer:
         )
 
     def _streams(self, service: Service) -> Streams:
-        settings = service.settings
+        settings, cascade = service.settings, CascadeServicer(service)
         burst = max(LEAST_BURST, int(settings.max_sessions * settings.peer_share))
         return Streams(
             {
-                pb.DESCRIPTOR.services_by_name["Cascade"]: CascadeServicer(service),
+                pb.DESCRIPTOR.services_by_name["Cascade"]: cascade,
+                open_inference_grpc.DESCRIPTOR: open_inference_grpc.OpenInferenceServicer(
+                    service, cascade.admit, abort
+                ),
                 health_pb2.DESCRIPTOR.services_by_name["Health"]: self._health,
             },
             self._connections,
@@ -235,9 +249,8 @@ class GrpcServer:
 
     def _count_unserved(self, method: str, error: ServiceError) -> None:
         """Calls that the service never saw have arrived too."""
-        service, _, name = method.rpartition(".")
-        if service == NAME:
-            self._service.arrive("grpc", KINDS[name]).end(error.code.name)
+        if kind := KINDS.get(method):
+            self._service.arrive("grpc", kind).end(error.code.name)
 
     def _publish_soon(self) -> None:
         task = asyncio.get_running_loop().create_task(self._publish(), name="overtone-health")
@@ -245,7 +258,7 @@ class GrpcServer:
         task.add_done_callback(self._publishing.discard)
 
     async def _publish(self) -> None:
-        for name in ("", NAME):
+        for name in ("", NAME, open_inference_grpc.NAME):
             await self._health.set(name, SERVING if self._service.ready else NOT_SERVING)
 
     def _bind(self, settings: Settings) -> int:

@@ -21,6 +21,7 @@ from overtone.gpu_server.arrival import Kind
 from overtone.gpu_server.bodies import payloads_of, received, while_connected
 from overtone.gpu_server.core import Core
 from overtone.gpu_server.fair_share import Peer
+from overtone.gpu_server.open_inference_rest import add_open_inference, is_open_inference
 from overtone.gpu_server.peers import peer_of
 from overtone.gpu_server.sent import is_image, translated
 from overtone.gpu_server.service import Service
@@ -72,6 +73,7 @@ def create_app(service: Service) -> FastAPI:
     add_health(app, service)
     if open_to_all:
         add_metrics(app, service)
+    add_open_inference(app, service, owner)
     return app
 
 
@@ -273,15 +275,22 @@ async def _service_error(request: Request, error: Exception) -> Response:
     kind: type[JSONResponse] = JSONResponse
     if request.method == "POST" and not getattr(request.state, "read", False):
         kind, headers["connection"] = _EarlyResponse, "close"
-    return kind(schemas.failure(error.code.name, error.message).model_dump(), error.http, headers)
+    return kind(_failure(request, error.code.name, error.message), error.http, headers)
+
+
+def _failure(request: Request, code: str, message: str) -> dict[str, Any]:
+    """The body of an error; the Open Inference Protocol has a form of its own."""
+    if is_open_inference(request.url.path):
+        return {"error": message}
+    return schemas.failure(code, message).model_dump()
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = "NOT_FOUND" if error.status_code == HTTPStatus.NOT_FOUND else "INVALID_ARGUMENT"
     _never_reached_a_route(request, code)
-    body = schemas.failure(code, str(error.detail))
-    return JSONResponse(body.model_dump(), error.status_code, error.headers)
+    body = _failure(request, code, str(error.detail))
+    return JSONResponse(body, error.status_code, error.headers)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

@@ -1,1 +1,1 @@
-"""The gRPC contract: `overtone.proto`, and the Python stubs that `overtone.protos.generate` makes from it."""
+"""The gRPC contracts: `overtone.proto`, the standard `open_inference.proto`, and Python stubs made from them."""

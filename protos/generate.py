@@ -1,4 +1,4 @@
-"""Generate the Python stubs from `overtone.proto`: ``python -m overtone.protos.generate`` (needs grpcio-tools)."""
+"""Generate the Python stubs from the contracts: ``python -m overtone.protos.generate`` (needs grpcio-tools)."""
 
 import argparse
 import re
@@ -7,27 +7,28 @@ from importlib import resources
 from pathlib import Path
 
 HERE = Path(__file__).parent
-STUBS = ("overtone_pb2.py", "overtone_pb2.pyi", "overtone_pb2_grpc.py")
+CONTRACTS = ("overtone", "open_inference")
+STUBS = tuple(f"{name}{kind}" for name in CONTRACTS for kind in ("_pb2.py", "_pb2.pyi", "_pb2_grpc.py"))
 
 
 def generate(folder: Path = HERE) -> None:
     """Write `STUBS` into a folder.
 
     Raises:
-        RuntimeError: protoc rejected the contract; its message is on standard error.
+        RuntimeError: protoc rejected a contract; its message is on standard error.
     """
     from grpc_tools import protoc
 
     includes = [f"-I{HERE}", f"-I{resources.files('grpc_tools') / '_proto'}"]
     outputs = [f"--{kind}_out={folder}" for kind in ("python", "pyi", "grpc_python")]
-    if protoc.main(["protoc", *includes, *outputs, str(HERE / "overtone.proto")]):
-        raise RuntimeError("protoc could not read overtone.proto")
-    # protoc writes an import from the top level, but the stubs are in this package.
-    grpc_stub = folder / "overtone_pb2_grpc.py"
-    fixed = re.sub(
-        r"(?m)^import overtone_pb2 as", "from overtone.protos import overtone_pb2 as", grpc_stub.read_text()
-    )
-    grpc_stub.write_text(fixed)
+    for name in CONTRACTS:
+        if protoc.main(["protoc", *includes, *outputs, str(HERE / f"{name}.proto")]):
+            raise RuntimeError(f"protoc could not read {name}.proto")
+        # protoc writes an import from the top level, but the stubs are in this package.
+        grpc_stub = folder / f"{name}_pb2_grpc.py"
+        imported = rf"(?m)^import {name}_pb2 as"
+        fixed = re.sub(imported, f"from overtone.protos import {name}_pb2 as", grpc_stub.read_text())
+        grpc_stub.write_text(fixed)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

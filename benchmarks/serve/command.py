@@ -69,8 +69,8 @@ class Options:
     peers: bool = True
     in_flight: int = 64
     workers: int = 0
-    warm_up: float = 1.5
-    seconds: float = 5.0
+    warm_up: float = 1.0
+    seconds: float = 4.0
     rounds: int = 2
 
 

@@ -20,6 +20,8 @@ from overtone.benchmarks.server import ENVIRONMENT, READY, START_SECONDS
 from overtone.gpu_server.stub_network import DEVICE as STUB
 
 POLL = 0.1
+# Seconds until a peer that was told to end is killed; nobody waits for an answer then.
+PEER_GRACE = 2.0
 # Peers report their use to their makers unless they are told not to; and Ray would keep a token for its own use.
 ALONE = {"BENTOML_DO_NOT_TRACK": "True", "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
 
@@ -133,7 +135,7 @@ async def peer_server(peer: Peer, served: Served, workload: Workload) -> AsyncIt
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
     }
     command = (sys.executable, "-m", "overtone.benchmarks.serve.peers", peer.module)
-    async with _started(peer.name, command, environment) as process:
+    async with _started(peer.name, command, environment, PEER_GRACE) as process:
         address = f"127.0.0.1:{port}"
         url = f"http://{address}{peer.endpoint.path}"
         await _answering(process, url, workload.bodies(peer.endpoint.form), peer.endpoint.content_type)
@@ -142,11 +144,11 @@ async def peer_server(peer: Peer, served: Served, workload: Workload) -> AsyncIt
 
 @contextlib.asynccontextmanager
 async def _started(
-    name: str, command: Sequence[str], environment: Mapping[str, str | None]
+    name: str, command: Sequence[str], environment: Mapping[str, str | None], grace: float = 9.0
 ) -> AsyncIterator[Child]:
     """A process that is terminated on leaving, after which nothing that it has started is left."""
     with leaving_nothing() as left:
-        async with Child.running(name, *command, environment=environment) as process:
+        async with Child.running(name, *command, environment=environment, grace=grace) as process:
             try:
                 yield process
             finally:
