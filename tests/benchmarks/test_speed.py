@@ -22,7 +22,7 @@ def test_both_implementations_are_timed(
 ) -> None:
     used: list[tuple[str, bool]] = []
     shot, profile = fit(open_rgb(photograph), 64), Profile.uniform(["any"], size=64, steps=(64,))
-    work = speed.tasks(shot, profile)
+    work = speed.tasks(shot, profile, 1)
     monkeypatch.setattr(speed, "encode", lambda *_: used.append(("encode", coder.accelerated)))
     monkeypatch.setattr(speed, "decode", lambda payloads, *_: used.append(("decode", coder.accelerated)))
     before = coder.accelerated
