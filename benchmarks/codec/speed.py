@@ -9,7 +9,6 @@ least of all rounds, and ratios are over WebP at method 4 of the whole image.
 import io
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from overtone import models
-from overtone.frequency import Profile, coder, coefficients, decode, encode, fit, open_rgb
+from overtone.frequency import Decoded, Profile, coder, coefficients, decode, encode, fit, open_rgb
 
 WHOLE = "WebP, method 4"
 SAMPLES = ("astronaut", "coffee", "rocket", "chelsea")
@@ -55,9 +54,13 @@ def tasks(rgb: NDArray[np.uint8], profile: Profile, quality: int) -> dict[str, T
     for name, in_c in (("C", True), ("twin", False))[not coder.accelerated :]:
         found[f"encode, {name}"] = _with(in_c, lambda: encode(rgb, profile, quality))
         for layer, below in enumerate(known):
-            task = partial(decode, sent[layer : layer + 1], profile, below)
+            task = _decoding(sent[layer], profile, below)
             found[f"decode layer {layer + 1}, {name}"] = _with(in_c, task)
     return found
+
+
+def _decoding(payload: bytes, profile: Profile, below: Decoded | None) -> Task:
+    return lambda: decode([payload], profile, below)
 
 
 def _with(in_c: bool, task: Task) -> Task:
@@ -87,6 +90,7 @@ def main(
     checkpoint: Annotated[str, typer.Option(help="Whose profile is used.")] = "imagenette",
     quality: Annotated[list[int] | None, typer.Option(help="Qualities; without any, the default.")] = None,
     rounds: Annotated[int, typer.Option(help="Times each is run.")] = 20,
+    twin: Annotated[bool, typer.Option(help="Time numpy, which is slow, where there is C too.")] = False,
 ) -> None:
     """Print milliseconds per image and ratios over WebP."""
     profile = models.load(checkpoint)[1].profile
@@ -97,7 +101,10 @@ def main(
     for number in qualities:
         for heading in (f"quality {number}, ms", "over WebP"):
             table.add_column(heading, justify="right")
-        each = [least(tasks(shot, profile, number), rounds) for shot in shots]
+        work = [tasks(shot, profile, number) for shot in shots]
+        if coder.accelerated and not twin:
+            work = [{name: task for name, task in w.items() if not name.endswith("twin")} for w in work]
+        each = [least(w, rounds) for w in work]
         times[number] = {name: float(np.mean([e[name] for e in each])) for name in each[0]}
     for name in times[qualities[0]]:
         cells = []
