@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import socket
@@ -76,6 +77,7 @@ class HttpServer:
             settings.header_timeout,
             service.metrics.refused("connections"),
         )
+        self.connections.bans.listeners += self._sockets
         config = uvicorn.Config(
             create_app(service),
             log_config=None,
@@ -175,6 +177,10 @@ async def _run(settings: Settings) -> None:
         with contextlib.suppress(NotImplementedError):  # on Windows event loops have no signal handlers
             loop.add_signal_handler(number, on_signal)
     async with running(settings) as server:
+        # What was made so far stays. Without this, a collection of all of torch's objects stops the loop for a third of
+        # a second whenever a few thousand objects are new, as they are when many sessions are opened.
+        gc.collect()
+        gc.freeze()
         if not stop.is_set():
             print(server, flush=True)
         await stop.wait()

@@ -10,7 +10,7 @@ from overtone.gpu_server.errors import Overloaded, OverShare
 
 # Seconds without a message or an image in flight after which a session may have to give way.
 IDLE = 1.0
-# Of so many sessions of an owner, its oldest ones, one gives way; looking at all would take long where it has thousands.
+# One of so many sessions of an owner, its oldest ones, gives way; looking at thousands would take long.
 LOOKED_AT = 64
 
 
