@@ -5,10 +5,13 @@ itself. But a filter on a listening socket, which needs no privileges, decides w
 SO_ATTACH_FILTER; the language is that of McCanne and Jacobson, "The BSD Packet Filter", 1993).
 """
 
+import asyncio
+import contextlib
 import ctypes
 import ipaddress
 import socket
 import struct
+import sys
 from collections.abc import Iterable
 from itertools import chain
 
@@ -22,7 +25,48 @@ WHOLE, NOTHING = 0xFFFFFFFF, 0
 # The system bounds the size of a filter; only the last of these peers are dropped.
 MOST = 200
 
+# Seconds for which a peer that has its share of connections cannot open others.
+HOLD = 5.0
+
 _Instruction = tuple[int, int, int, int]
+
+
+class Bans:
+    """Peers that cannot connect to some listeners, each for a while; what is connected stays connected.
+
+    Attributes:
+        listeners: the sockets. Where the system has no such filters, nobody is banned.
+    """
+
+    def __init__(self) -> None:
+        self.listeners: list[socket.socket] = []
+        self._until: dict[str, float] = {}
+
+    def __contains__(self, peer: str) -> bool:
+        return peer in self._until
+
+    def add(self, peer: str, seconds: float) -> None:
+        """Ban a peer from now on; no effect if it is banned for longer."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        if self._until.get(peer, 0.0) < until:
+            known = peer in self._until
+            self._until[peer] = until
+            loop.call_at(until, self._expire)
+            if not known:
+                self._apply()
+
+    def _expire(self) -> None:
+        now = asyncio.get_running_loop().time()
+        self._until = {peer: until for peer, until in self._until.items() if until > now}
+        self._apply()
+
+    def _apply(self) -> None:
+        for listener in self.listeners:
+            with contextlib.suppress(
+                OSError, ValueError
+            ):  # a peer without an address, a listener that was closed
+                drop(listener, self._until)
 
 
 def drop(listener: socket.socket, peers: Iterable[str]) -> None:
@@ -31,6 +75,8 @@ def drop(listener: socket.socket, peers: Iterable[str]) -> None:
     Raises:
         OSError: the system refuses the filter, or has none.
     """
+    if sys.platform != "linux":
+        raise OSError("no filters")
     chosen = list(peers)[-MOST:]
     if not chosen:
         listener.setsockopt(socket.SOL_SOCKET, DETACH, 0)

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from overtone.gpu_server.bans import drop
+from overtone.gpu_server.bans import HOLD, Bans
 from overtone.gpu_server.budget import ALL, PEER
 from overtone.gpu_server.peers import endpoint_of, peer_of
 
@@ -111,10 +111,9 @@ class GrpcConnections:
         self._largest_unfinished = int(unfinished * share)
         self._on_refused = on_refused
         self._known: dict[Endpoint, Connection] = {}
-        self._banned: dict[str, float] = {}
-        self._bans: dict[str, float] = {}
-        self._dropped: set[str] = set()
-        self._listeners: list[int] = []
+        self._bans = Bans()
+        self._seconds: dict[str, float] = {}
+        self._cut: set[str] = set()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -128,11 +127,12 @@ class GrpcConnections:
 
     def ban(self, peer: str) -> None:
         """Cut this peer's connections, and let it make no others for a while."""
-        if peer in self._banned:
+        if peer in self._cut:
             return
         self._on_refused("streams", PEER)
-        seconds = self._bans[peer] = min(10 * self._bans.get(peer, BAN / 10), LONGEST_BAN)
-        self._banned[peer] = asyncio.get_running_loop().time() + seconds
+        seconds = self._seconds[peer] = min(10 * self._seconds.get(peer, BAN / 10), LONGEST_BAN)
+        self._bans.add(peer, seconds)
+        self._cut.add(peer)
         log.warning(
             "%s begins streams and cancels them; its gRPC connections are dropped for %g s", peer, seconds
         )
@@ -148,6 +148,8 @@ class GrpcConnections:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        for listener in self._bans.listeners:
+            listener.close()
 
     async def look(self) -> None:
         """Look once, and cut what is too much."""
@@ -159,7 +161,7 @@ class GrpcConnections:
                 self.ban(connection.peer)
         for each in self._too_much(found):
             _cut(each)
-        self._drop_banned()
+        self._cut.clear()
 
     async def _watch(self) -> None:
         while True:
@@ -169,19 +171,14 @@ class GrpcConnections:
             self._wake.clear()
             await self.look()
 
-    def _drop_banned(self) -> None:
-        now = asyncio.get_running_loop().time()
-        self._banned = {peer: until for peer, until in self._banned.items() if until > now}
-        if set(self._banned) == self._dropped:
-            return
-        self._dropped = set(self._banned)
-        for number in self._listeners:
-            with contextlib.suppress(OSError, ValueError), socket.socket(fileno=os.dup(number)) as listener:
-                drop(listener, self._banned)
+    def _add_listener(self, own: socket.socket) -> None:
+        """Keep a duplicate of a listener, unless there is one."""
+        if own.getsockname() not in [each.getsockname() for each in self._bans.listeners]:
+            # Not `own.dup()`, which would make it block, and with it gRPC's own.
+            self._bans.listeners.append(socket.socket(fileno=os.dup(own.fileno())))
 
     async def _sockets(self) -> AsyncIterator[_Socket]:
-        """The connections to our ports; on the way, which sockets listen."""
-        self._listeners = []
+        """The connections to our ports; on the way, the listeners."""
         for count, name in enumerate(os.listdir(OPEN_FILES)):
             if count % AT_ONCE == 0:
                 await asyncio.sleep(0)
@@ -189,7 +186,7 @@ class GrpcConnections:
                 if own is None or own.getsockname()[1] not in self.ports:
                     continue
                 if own.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-                    self._listeners.append(int(name))
+                    self._add_listener(own)
                     continue
                 with contextlib.suppress(OSError):  # it has been closed by the other side
                     yield _Socket(int(name), _endpoint(own), _received(own))
@@ -200,7 +197,7 @@ class GrpcConnections:
             peers[self._known[each.endpoint].peer].append(each)
         held = {each: self._known[each.endpoint].held for each in found}
         for peer, theirs in peers.items():
-            if peer in self._banned:
+            if peer in self._cut:
                 yield from theirs
                 continue
             yield from self._over_share(theirs)
@@ -212,6 +209,7 @@ class GrpcConnections:
         excess = len(theirs) - self._largest
         if excess <= 0:
             return []
+        self._bans.add(self._known[theirs[0].endpoint].peer, HOLD)
         for _ in range(excess):
             self._on_refused("connections", PEER)
         return sorted(theirs, key=lambda each: self._known[each.endpoint].open)[:excess]

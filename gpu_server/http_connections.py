@@ -11,6 +11,7 @@ from typing import Any
 
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
+from overtone.gpu_server.bans import HOLD, Bans
 from overtone.gpu_server.budget import ALL, PEER
 from overtone.gpu_server.peers import peer_of
 
@@ -19,7 +20,10 @@ class HttpConnections:
     """The connections that are open. Where there are too many, the one that has been idle longest gives way.
 
     It is one of the peer that is over its share, else one of the peer that has most; idle is who has no request in
-    progress.
+    progress. A peer over its share cannot open others for a while.
+
+    Attributes:
+        bans: the peers that cannot.
 
     Args:
         limit: of all.
@@ -35,6 +39,7 @@ class HttpConnections:
         self._limit = limit
         self._largest = max(1, int(limit * share))
         self._on_refused = on_refused
+        self.bans = Bans()
         self._open: Counter[str] = Counter()
         self._idle: dict[str, dict[LimitedHttp, None]] = {}
 
@@ -46,13 +51,15 @@ class HttpConnections:
     def admit(self, connection: "LimitedHttp") -> bool:
         """Count a new connection, for which an idle one may be closed; False if there is no room for it."""
         peer = connection.peer
-        if self._open[peer] >= self._largest:
-            self._on_refused(PEER)
-            if not self._close_idle(peer):
-                return False
-        elif self.count >= self._limit:
+        if self.count >= self._limit:
             self._on_refused(ALL)
             if not self._close_idle(max(self._open, key=self._open.__getitem__)):
+                return False
+        elif self._open[peer] >= self._largest:
+            self._on_refused(PEER)
+            # Whoever opens connections as fast as they are closed would keep the server busy with that.
+            self.bans.add(peer, HOLD)
+            if not self._close_idle(peer):
                 return False
         self._open[peer] += 1
         self.set_idle(connection)

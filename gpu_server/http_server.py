@@ -62,6 +62,7 @@ class HttpServer:
         for each in self._sockets:
             each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.port = int(self._sockets[0].getsockname()[1])
+        connections.bans.listeners += self._sockets
         protocol = LimitedHttp if tls is None else _knowing_certificates(LimitedHttp)
         config = uvicorn.Config(
             app,

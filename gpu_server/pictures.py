@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-import overtone
 from overtone.frequency import Profile
 from overtone.gpu_server import picture_worker
 from overtone.gpu_server.errors import BadRequest, ServiceError, Stopping, TooLarge
@@ -186,7 +185,7 @@ def _end_all(workers: list[_Worker]) -> None:
 
 def _environment() -> dict[str, str]:
     """That of this process, with this package on the path, and one thread: memory is for the picture."""
-    home = str(Path(overtone.__file__).parents[1])
+    home = str(Path(__file__).parents[2])
     path = os.pathsep.join(filter(None, (home, os.environ.get("PYTHONPATH"))))
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     return {**os.environ, **threads, "PYTHONPATH": path}

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import random
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -263,8 +264,8 @@ def _binary(*kinds: str) -> dict[str, Any]:
 async def _service_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, errors.ServiceError)
     if isinstance(error, errors.OverShare):
-        # Whoever asks again at once is served later, not sooner; the time is the one that it is told to wait.
-        await asyncio.sleep(request.app.state.service.settings.penalty)
+        # Whoever asks again at once is not served sooner; and not all at the same moment.
+        await asyncio.sleep(request.app.state.service.settings.penalty * random.uniform(0.5, 1.5))
     headers = {}
     if error.retry_after is not None:
         headers["retry-after"] = str(max(1, round(error.retry_after)))

@@ -151,6 +151,10 @@ async def _run(settings: Settings, on_stop: Callable[[], None]) -> None:
             loop.add_signal_handler(number, on_signal)
         loop.add_signal_handler(signal.SIGHUP, again.set)
     async with running(settings) as server:
+        # What was made so far stays. Without this, a collection of all of torch's objects stops the loop for a third of
+        # a second whenever a few thousand objects are new, as they are when many sessions are opened.
+        gc.collect()
+        gc.freeze()
         if not stop.is_set():
             print(server, flush=True)
         reloading = asyncio.create_task(_reload_whenever(again, server), name="overtone-hangup")

@@ -11,7 +11,7 @@ from overtone.gpu_server.errors import Overloaded, OverShare
 
 # Seconds without a message or an image in flight after which a session may have to give way.
 IDLE = 1.0
-# Of so many sessions of an owner, its oldest ones, one gives way; to look at thousands would take long.
+# One of so many sessions of an owner, its oldest ones, gives way; looking at thousands would take long.
 LOOKED_AT = 64
 
 

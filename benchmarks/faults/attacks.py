@@ -12,7 +12,7 @@ import struct
 import sys
 import zlib
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -193,8 +193,8 @@ async def _again(attack: Callable[..., Awaitable[None]], target: Target, *argume
             await asyncio.sleep(0.1)
 
 
-async def _all(work: object) -> None:
-    await asyncio.gather(*work)  # type: ignore[misc]
+async def _all(work: Iterable[Awaitable[None]]) -> None:
+    await asyncio.gather(*work)
 
 
 async def _until_cancelled(connections: list[http2.Connection], target: Target) -> None:

@@ -135,7 +135,9 @@ async def connected(server: Running) -> AsyncIterator[grpc.aio.Channel]:
 
 
 def client_of(server: Running) -> httpx.AsyncClient:
-    return httpx.AsyncClient(base_url=f"http://{server.host}:{server.http_port}", trust_env=False, timeout=60.0)
+    return httpx.AsyncClient(
+        base_url=f"http://{server.host}:{server.http_port}", trust_env=False, timeout=60.0
+    )
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float:

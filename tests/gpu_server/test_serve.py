@@ -1,7 +1,9 @@
 import asyncio
+import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -198,3 +200,40 @@ async def test_tls_files_that_do_not_fit_are_named(serve: Serve, tmp_path: Path)
         with pytest.raises(StartError, match=re.escape(message)):
             async with serve(tls_key=tls_key, tls_certificate=tls_certificate):
                 pass
+
+
+def open_ports(host: str, *ports: int) -> list[int]:
+    """Those of these ports that accept a connection at this address."""
+    found = []
+    for port in ports:
+        with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=5):
+            found.append(port)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("host", "reached"),
+    [("127.0.0.1", {"127.0.0.1"}), ("::1", {"::1"})]
+    + [(wildcard, {"127.0.0.1", "::1"}) for wildcard in ("::", "0.0.0.0")]
+    + [("localhost", None)],
+)
+async def test_both_faces_listen_on_the_same_addresses(
+    serve: Serve, host: str, reached: set[str] | None
+) -> None:
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("no IPv6 here")
+    if reached is None:  # whatever it means on this machine
+        reached = {str(found[4][0]) for found in socket.getaddrinfo(host, 1, type=socket.SOCK_STREAM)}
+    async with serve(host=host) as server:
+        ports = [server.grpc_port, server.http_port]
+        assert str(server).count(f"[{host}]:" if ":" in host else f"{host}:") == 2
+        for address in ("127.0.0.1", "::1"):
+            assert await asyncio.to_thread(open_ports, address, *ports) == (
+                ports if address in reached else []
+            )
+
+
+async def test_a_host_that_is_no_address(serve: Serve) -> None:
+    with pytest.raises(StartError, match=r"cannot listen on no\.such\.host\.invalid"):
+        async with serve(host="no.such.host.invalid"):
+            pass
