@@ -154,8 +154,7 @@ async def idle(target: Target, begun: Callable[[], None], count: int = 1100) -> 
 
 
 ATTACKS: dict[str, Attack] = {
-    each.__name__: each
-    for each in (pictures, sessions, bodies, messages, resets, idle)  # type: ignore[attr-defined]
+    each.__name__: each for each in (pictures, sessions, bodies, messages, resets, idle)
 }
 
 
