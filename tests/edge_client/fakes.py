@@ -151,7 +151,9 @@ class FakeCascade(stubs.CascadeServicer):
         welcome = pb.Welcome(profile_id=self.profile.id, credits=self.credits, model=self.profile.name)
         await stream.say(welcome=welcome)
         reader = asyncio.create_task(self._read(requests, stream, behaviour))
-        reader.add_done_callback(lambda task: task.cancelled() or task.exception())  # of a server that is stopped
+        reader.add_done_callback(
+            lambda task: task.cancelled() or task.exception()
+        )  # of a server that is stopped
         ending = asyncio.create_task(stream.endings.get())
         try:
             await asyncio.wait({reader, ending}, return_when=asyncio.FIRST_COMPLETED)
