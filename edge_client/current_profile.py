@@ -42,7 +42,9 @@ class CurrentProfile:
             try:
                 first = await transport.profile(cache)
                 break
-            except errors.BadPayload as error:  # there is nothing yet that could be damaged
+            except errors.BadPayload as error:
+                if "no quality" not in error.what:
+                    raise
                 raise errors.UsageError(error.what) from error
             except errors.Unreachable:  # nobody wants to wait long because of a wrong address
                 raise
