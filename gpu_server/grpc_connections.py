@@ -39,7 +39,7 @@ PER_CONNECTION, PER_STREAM, PER_MESSAGE = 16 * 1024, 4 * 1024, 256
 # Seconds between two looks.
 INTERVAL = 0.5
 # Bytes since the last look, without a message among them, and streams that did nothing, which are no accident.
-NOISE, NOTHING_DONE = 64 * 1024, 4
+NOISE, NOTHING_DONE = 128 * 1024, 4
 # Seconds for which a peer is dropped that did what only an attacker does; ten times as long if it does so again.
 BAN, LONGEST_BAN = 60.0, 3600.0
 # Sockets between which other tasks may run.
