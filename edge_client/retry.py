@@ -7,8 +7,6 @@ from collections.abc import AsyncIterator
 
 from overtone.edge_client.errors import DeadlineExceeded, OvertoneError, Refused
 
-# How often one image is offered to a busy server, however much time is left.
-MAX_ATTEMPTS = 4
 # Pauses before each attempt to reach the server. At first they are short, as nobody wants to wait long because of
 # a wrong address; they are longer when the server was there before and may be restarting.
 FIRST_PAUSES = (0.0, 0.1, 0.3)
@@ -39,16 +37,15 @@ async def within(seconds: float, what: str) -> AsyncIterator[None]:
 class Retries:
     """When one thing is tried again, until a deadline by the event loop's clock.
 
-    What failed because no server could be reached, or because one was starting or stopping, is tried as long as there
-    is time: after the pause that the server or a proxy asked for, else after pauses that double and are drawn at random
-    (exponential backoff with jitter), so that the devices of a server that comes back do not all come at once. A busy
-    server is asked a few times only, and only if it said when.
+    What failed because no server could be reached, or because one was starting, stopping or busy, is tried as long as
+    there is time: after the pause that the server or a proxy asked for, else after pauses that double and are drawn at
+    random (exponential backoff with jitter), so that the devices of a server that comes back do not all come at once. A
+    busy server is asked again only if it said when, and less and less often, as each time costs a payload.
     """
 
     def __init__(self, deadline: float) -> None:
         self._deadline = deadline
         self._tries = 0
-        self._refusals = 0
 
     async def pause(self, error: OvertoneError) -> None:
         """Wait until it is time to try again.
@@ -62,12 +59,13 @@ class Retries:
         await asyncio.sleep(min(wait, left / 2) if error.retry_after is None else min(wait, left))
 
     def _wait(self, error: OvertoneError) -> float | None:
-        asked = error.retry_after
-        if isinstance(error, Refused):
-            self._refusals += 1
-            if asked is None or self._refusals >= MAX_ATTEMPTS:
-                return None
+        asked: float | None = error.retry_after
+        busy = isinstance(error, Refused)
+        if busy and asked is None:
+            return None
         self._tries += 1
         backoff = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self._tries - 1, 30))
+        if busy and asked is not None:
+            return float(max(asked, backoff) * random.uniform(1.0, 1.1))
         # No sooner than asked, but not all at the same moment either.
         return backoff * random.uniform(0.5, 1.0) if asked is None else asked * random.uniform(1.0, 1.1)
