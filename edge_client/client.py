@@ -181,8 +181,9 @@ class AsyncClient:
         """
         limit = self._config.timeout if timeout is None else timeout
         start = asyncio.get_running_loop().time()
-        async with within(limit, "no answer"):
-            return await self._classify(image, start, limit)
+        retries = Retries(start + limit)
+        async with within(limit, "no answer", retries):
+            return await self._classify(image, start, limit, retries)
 
     async def stream(
         self, images: Iterable[Source] | AsyncIterable[Source], *, in_flight: int = IN_FLIGHT
@@ -244,9 +245,11 @@ class AsyncClient:
         except errors.OvertoneError as error:
             return Result(image, error=error)
 
-    async def _classify(self, image: Source | EncodedImage, start: float, limit: float) -> Answer:
+    async def _classify(
+        self, image: Source | EncodedImage, start: float, limit: float, retries: Retries
+    ) -> Answer:
         profile, coded, upload = await self._encode(image, limit)
-        renewed, retries = False, Retries(start + limit)
+        renewed = False
         while True:
             try:
                 raw = await self._open.classify(upload)

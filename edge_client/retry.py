@@ -19,11 +19,11 @@ TOO_LATE = 0.02
 
 
 @contextlib.asynccontextmanager
-async def within(seconds: float, what: str) -> AsyncIterator[None]:
+async def within(seconds: float, what: str, retries: "Retries | None" = None) -> AsyncIterator[None]:
     """Cancel the block after so many seconds.
 
     Raises:
-        DeadlineExceeded: the time was up; the message begins with `what`.
+        DeadlineExceeded: the time was up; the message begins with `what`, and names what was tried again last.
     """
     try:
         async with asyncio.timeout(seconds) as limit:
@@ -31,7 +31,8 @@ async def within(seconds: float, what: str) -> AsyncIterator[None]:
     except TimeoutError as error:
         if not limit.expired():
             raise
-        raise DeadlineExceeded(f"{what} within {seconds:g} s") from error
+        why = f" ({retries.last.what})" if retries and retries.last else ""
+        raise DeadlineExceeded(f"{what} within {seconds:g} s{why}") from error
 
 
 class Retries:
@@ -41,9 +42,13 @@ class Retries:
     there is time: after the pause that the server or a proxy asked for, else after pauses that double and are drawn at
     random (exponential backoff with jitter), so that the devices of a server that comes back do not all come at once. A
     busy server is asked again only if it said when, and less and less often, as each time costs a payload.
+
+    Attributes:
+        last: the error after which it was tried again last.
     """
 
     def __init__(self, deadline: float) -> None:
+        self.last: OvertoneError | None = None
         self._deadline = deadline
         self._tries = 0
 
@@ -53,6 +58,7 @@ class Retries:
         Raises:
             OvertoneError: `error` itself, if there is no time or it is not to be tried again.
         """
+        self.last = error
         wait, left = self._wait(error), self._deadline - asyncio.get_running_loop().time()
         if wait is None or (error.retry_after or TOO_LATE) >= left:
             raise error
