@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from overtone.gpu_server.answer import Stage, Timings
 from overtone.gpu_server.errors import Expired, NetworkFailed, Overloaded, Stopping, Unavailable
 from overtone.gpu_server.inference import Inference, Network, Ticket
-from overtone.gpu_server.metrics import Children, Metrics
+from overtone.gpu_server.metrics import Metrics
 from overtone.gpu_server.queues import Queues, Refusal, Taken
 from overtone.gpu_server.settings import Settings
 from overtone.gpu_server.threads import tell
@@ -52,14 +52,11 @@ class Batcher:
         self.failure: str | None = None
         self._network = network
         self._queues = Queues(limits, lambda waiting: network.batch_size(waiting), settings.standing_delay)
-        self._shed = Children(metrics.shed)
+        self._metrics = metrics
         self._max_wait = settings.max_wait_ms / 1000
         self._probe_interval = settings.probe_interval
         self._on_health = on_health
         self._clock = clock
-        self._compute_seconds = Children(metrics.compute_seconds)
-        self._queue_seconds = Children(metrics.queue_seconds)
-        self._batch_sizes = Children(metrics.batch_size)
         self._wake = threading.Condition()
         self._stop = threading.Event()
         self._running: list[Ticket] = []
@@ -236,7 +233,7 @@ class Batcher:
     def _drop(self, taken: Taken) -> None:
         for reason, tickets in taken.dropped.items():
             for ticket in tickets:
-                self._shed[ticket.stage, reason].inc()
+                self._metrics.of(self._metrics.shed, ticket.stage, reason).inc()
                 ticket.fail(too_late() if reason == "late" else overloaded(self.backlog()))
 
     def _run(self, batch: _Batch) -> bool:
@@ -263,9 +260,10 @@ class Batcher:
             self._queues.finish(batch.stage, len(batch.tickets), seconds)
 
     def _deliver(self, batch: _Batch, rows: NDArray[np.float32], finite: NDArray[np.bool_]) -> None:
-        stage, waited = batch.stage, self._queue_seconds[batch.stage,]
-        self._compute_seconds[stage,].observe(batch.compute)
-        self._batch_sizes[stage,].observe(len(rows))
+        stage, metrics = batch.stage, self._metrics
+        waited = metrics.of(metrics.queue_seconds, stage)
+        metrics.of(metrics.compute_seconds, stage).observe(batch.compute)
+        metrics.of(metrics.batch_size, stage).observe(len(rows))
         for ticket, row, usable in zip(batch.tickets, rows, finite.tolist(), strict=True):
             queued = batch.began - ticket.arrived
             waited.observe(queued)

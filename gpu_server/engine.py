@@ -17,7 +17,7 @@ from overtone.gpu_server.decoding import DecodeLane, Source
 from overtone.gpu_server.errors import Stopping
 from overtone.gpu_server.inference import Inference, Network, Prepare, Ticket
 from overtone.gpu_server.known import Known
-from overtone.gpu_server.metrics import Children, Metrics
+from overtone.gpu_server.metrics import Metrics
 from overtone.gpu_server.queues import ORDER, Refusal
 from overtone.gpu_server.settings import Settings
 from overtone.gpu_server.threads import tell
@@ -46,7 +46,6 @@ class Engine:
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._metrics = metrics
-        self._shed = Children(metrics.shed)
         self._brownout = settings.brownout
         self._clock = clock
         self._batcher = Batcher(network, metrics, settings, on_health, clock)
@@ -122,7 +121,7 @@ class Engine:
             self._prepare(ticket, prepare, source)
             return await ticket.future
         except asyncio.CancelledError:
-            self._shed[stage, "departed"].inc()
+            self._metrics.of(self._metrics.shed, stage, "departed").inc()
             raise
         finally:
             timer.cancel()
@@ -136,7 +135,7 @@ class Engine:
             raise Stopping
         self._batcher.check()
         if expires <= asyncio.get_running_loop().time():
-            self._shed[stage, "expired"].inc()
+            self._metrics.of(self._metrics.shed, stage, "expired").inc()
             raise too_late()
         lane = None if source is None else self._lanes[source]
         if lane is not None and lane.full:
@@ -144,7 +143,7 @@ class Engine:
         else:
             refusal = self._batcher.refusal(stage, expires, lane.backlog() if lane else 0.0)
         if refusal is not None:
-            self._shed[stage, refusal.reason].inc()
+            self._metrics.of(self._metrics.shed, stage, refusal.reason).inc()
             raise overloaded(refusal.wait)
 
     def _prepare(self, ticket: Ticket, prepare: Prepare, source: Source | None) -> None:
@@ -165,7 +164,7 @@ class Engine:
 
     def _expire(self, ticket: Ticket) -> None:
         if not ticket.future.done():
-            self._shed[ticket.stage, "expired"].inc()
+            self._metrics.of(self._metrics.shed, ticket.stage, "expired").inc()
             ticket.fail(too_late())
 
     def _count(self, change: int) -> None:

@@ -1,32 +1,14 @@
 """Metrics for Prometheus; every server has its own registry."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
-from prometheus_client.metrics import MetricWrapperBase
 
 Metric = TypeVar("Metric", Counter, Gauge, Histogram)
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
-
-M = TypeVar("M", bound=MetricWrapperBase)
-
-
-class Children(dict[tuple[str, ...], M], Generic[M]):
-    """A metric's children by the values of their labels; finding one here takes a tenth of what `labels` takes.
-
-    The values must come from us, as they are kept for ever.
-    """
-
-    def __init__(self, metric: M) -> None:
-        super().__init__()
-        self._metric = metric
-
-    def __missing__(self, values: tuple[str, ...]) -> M:
-        child = self[values] = self._metric.labels(*values)
-        return child
 
 
 class Metrics:
