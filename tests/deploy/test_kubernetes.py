@@ -58,6 +58,10 @@ def test_settings_exist_and_are_valid(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_ports_are_the_settings() -> None:
     inside = {port["name"]: port["containerPort"] for port in server()["ports"]}
+    admin = inside.pop("admin")
+    assert f"OVERTONE_ADMIN_PORT={admin}" in (DEPLOY / "Dockerfile.server").read_text()
+    scraped = manifests()["Deployment"]["spec"]["template"]["metadata"]["annotations"]["prometheus.io/port"]
+    assert scraped == str(admin)
     fields = Settings.model_fields
     assert inside == {"grpc": fields["grpc_port"].default, "http": fields["http_port"].default}
     outside = manifests()["Service"]["spec"]["ports"]
