@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overtone.gpu_server.answer import Stage, Timings
-from overtone.gpu_server.errors import Expired, NetworkFailed, Overloaded, Stopping, Unavailable
+from overtone.gpu_server.errors import Expired, NetworkFailed, Overloaded, ServiceError, Stopping, Unavailable
 from overtone.gpu_server.inference import Inference, Network, Ticket
 from overtone.gpu_server.metrics import Children, Metrics
-from overtone.gpu_server.queues import Queues, Refusal, Taken
+from overtone.gpu_server.queues import Outlook, Queues, Refusal, Taken
 from overtone.gpu_server.settings import Settings
 from overtone.gpu_server.threads import tell
 
@@ -113,6 +113,11 @@ class Batcher:
             raise Stopping
         if self.failure is not None:
             raise Unavailable("the network fails; try another server", retry_after=self._probe_interval)
+
+    def outlook(self, stage: Stage) -> Outlook:
+        """What one more image would have to expect."""
+        with self._wake:
+            return self._queues.outlook(stage, time.monotonic())
 
     def expect(self, ticket: Ticket) -> None:
         """Count an image as waiting while it is decoded."""
@@ -246,11 +251,11 @@ class Batcher:
             rows = self._network.run(batch.stage, [ticket.image for ticket in batch.tickets])
             if len(rows) != count:
                 raise ValueError(f"{len(rows)} rows for {count} images")
-            finite = np.isfinite(rows).all(axis=1)
+            finite = np.asarray(np.isfinite(rows).all(axis=1))
         except Exception:
             log.exception("a batch of %d failed in the %s network", count, batch.stage)
             self._finish(batch, None)
-            tell(self._loop, _fail, batch.tickets, _network_failed)
+            tell(self._loop, _fail, batch.tickets, network_failed)
             return False
         batch.compute = self._clock() - batch.began
         self._finish(batch, batch.compute)
@@ -271,9 +276,9 @@ class Batcher:
             waited.observe(queued)
             if not usable:
                 log.error("the %s network returned values that are not numbers", stage)
-                ticket.fail(_network_failed())
-            elif not ticket.future.done():
-                ticket.future.set_result(Inference(row, ticket.image, Timings(queued, batch.compute)))
+                ticket.fail(network_failed())
+            else:
+                ticket.succeed(Inference(row, ticket.image, Timings(queued, batch.compute)))
 
     def _refuse_waiting(self) -> None:
         with self._wake:
@@ -291,10 +296,11 @@ def overloaded(wait: float) -> Overloaded:
     return Overloaded("the server is full; try again later", retry_after=min(max(wait, 0.1), 30.0))
 
 
-def _network_failed() -> NetworkFailed:
+def network_failed() -> NetworkFailed:
+    """The error of the images of a batch that failed."""
     return NetworkFailed("the network failed; this image may be tried once more")
 
 
-def _fail(tickets: Iterable[Ticket], error: Callable[[], Exception]) -> None:
+def _fail(tickets: Iterable[Ticket], error: Callable[[], ServiceError]) -> None:
     for ticket in tickets:
         ticket.fail(error())

@@ -28,6 +28,9 @@ def serve(
         typer.Option("--token", help="Let in only clients that send this token; may be repeated."),
     ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that share the ports; 0 chooses by the machine.")
+    ] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of the network on a CPU.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
 ) -> None:

@@ -26,7 +26,7 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 Context: TypeAlias = grpc.aio.ServicerContext
 
 
-def channel_options(settings: Settings) -> tuple[tuple[str, int], ...]:
+def channel_options(settings: Settings, *, shared: bool = False) -> tuple[tuple[str, int], ...]:
     """gRPC's options for a server with these settings."""
     # An image may come in one message with all its layers, and a little beside them. Below 1 MiB a payload that is
     # too large is refused by us, with a message that says so.
@@ -34,7 +34,7 @@ def channel_options(settings: Settings) -> tuple[tuple[str, int], ...]:
     return (
         ("grpc.max_receive_message_length", most),
         # Otherwise a second server on the same port would share its connections instead of failing.
-        ("grpc.so_reuseport", 0),
+        ("grpc.so_reuseport", int(shared)),
         # It would ping after every few messages, to size windows that messages of a kilobyte never fill.
         ("grpc.http2.bdp_probe", 0),
         ("grpc.keepalive_time_ms", 60_000),
@@ -122,7 +122,7 @@ class GrpcServer:
     def __init__(self, service: Service) -> None:
         settings = service.settings
         self._service = service
-        self._server = grpc.aio.server(options=channel_options(settings))
+        self._server = grpc.aio.server(options=channel_options(settings, shared=service.face is not None))
         self._health = health.aio.HealthServicer()
         self._publishing: set[asyncio.Task[None]] = set()
         stubs.add_CascadeServicer_to_server(CascadeServicer(service), self._server)  # type: ignore[no-untyped-call]
@@ -159,7 +159,8 @@ class GrpcServer:
 
     def _bind(self, settings: Settings) -> int:
         # Tried here first, because gRPC only says of a taken port that it failed, and logs three lines about it.
-        listener(settings.host, settings.grpc_port, "gRPC").close()
+        if self._service.face is None:  # else another process has
+            listener(settings.host, settings.grpc_port, "gRPC").close()
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         address = f"{host}:{settings.grpc_port}"
         try:

@@ -46,6 +46,19 @@ class Refusal:
     wait: float
 
 
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What one more image has to expect: seconds until it is done, and a reason to refuse it at any deadline."""
+
+    wait: float = 0.0
+    reason: str = ""
+
+    def refusal(self, left: float) -> Refusal | None:
+        """Why an image is refused that has so many seconds left."""
+        reason = self.reason or ("late" if self.wait > ADMITTED * left else "")
+        return Refusal(reason, self.wait) if reason else None
+
+
 @dataclass(slots=True)
 class Taken:
     """The next batch, if there is one, and the images that are dropped, by reason."""
@@ -102,19 +115,21 @@ class Queues:
 
     def refusal(self, stage: Stage, now: float, expires: float, before: float) -> Refusal | None:
         """Why one more image is refused, if it is; `before` is how long it takes until it is decoded."""
-        queue = self.stages[stage]
+        outlook = self.outlook(stage, now, before)
+        if outlook.reason == "standing":
+            self._refused_at = now
+        return outlook.refusal(expires - now)
+
+    def outlook(self, stage: Stage, now: float, before: float = 0.0) -> Outlook:
+        """What one more image would have to expect, which is decoded in `before` seconds."""
         if self._idle():
-            return None  # whatever is expected: expectations change by what is run
+            return Outlook()  # whatever is expected: expectations change by what is run
+        queue = self.stages[stage]
         start = self._start(stage, now, before)
         finish = start + self._times[stage].of(self.batch(queue.depth() + 1))
-        if queue.depth() >= queue.limit:
-            return Refusal("full", start - now)
-        if finish - now > ADMITTED * (expires - now):
-            return Refusal("late", finish - now)
-        if self._too_long(stage, start, now):
-            self._refused_at = now
-            return Refusal("standing", start - now)
-        return None
+        reason = "full" if queue.depth() >= queue.limit else ""
+        reason = reason or ("standing" if self._too_long(stage, start, now) else "")
+        return Outlook(finish - now, reason)
 
     def take(self, now: float) -> Taken | None:
         """The oldest images of the first queue in which any can be done in time; None if all queues are empty."""

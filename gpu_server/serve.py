@@ -9,15 +9,20 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import uvicorn
 
+from overtone.gpu_server import loops
 from overtone.gpu_server.errors import StartError
+from overtone.gpu_server.face import Face
+from overtone.gpu_server.forwarding import Forwarding
 from overtone.gpu_server.grpc_server import GrpcServer
 from overtone.gpu_server.rest_api import create_app
 from overtone.gpu_server.service import Phase, Service
 from overtone.gpu_server.settings import Settings
 from overtone.gpu_server.sockets import check_tls, exposure, listener
+from overtone.gpu_server.workers import run_workers, worker_count
 
 log = logging.getLogger(__name__)
 
@@ -53,13 +58,19 @@ class HttpServer:
 
     def __init__(self, service: Service) -> None:
         settings = service.settings
-        self._socket = listener(settings.host, settings.http_port, "HTTP")
+        face = service.face
+        self._socket = listener(settings.host, settings.http_port, "HTTP", shared=face is not None)
         # Every connection inherits this. asyncio sets it too, but not for sockets that were made without a protocol
         # number; without it each answer on a kept-alive connection waits 40 ms for a delayed acknowledgement.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.port = int(self._socket.getsockname()[1])
+        app = create_app(service)
+        self._sockets = [self._socket]
+        self._forwarding = None if face is None else Forwarding(app, face, settings)
+        if face is not None:
+            self._sockets.append(_unix_listener(face.socket(face.number)))
         config = uvicorn.Config(
-            create_app(service),
+            self._forwarding or app,
             log_config=None,
             log_level="warning",
             access_log=False,
@@ -76,27 +87,39 @@ class HttpServer:
 
     async def start(self) -> None:
         """Serve on the port that is already bound."""
-        self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]), name="overtone-http")
+        self._task = asyncio.create_task(self._server.serve(sockets=self._sockets), name="overtone-http")
 
     async def stop(self) -> None:
         """Close the port and what is still connected."""
         self._server.should_exit = True
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)
-        self._socket.close()
+        for each in self._sockets:
+            each.close()
+        if self._forwarding is not None:
+            await self._forwarding.close()
+
+
+def _unix_listener(path: Path) -> socket.socket:
+    path.unlink(missing_ok=True)  # of a process that was here before
+    found = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    found.bind(str(path))
+    found.listen(2048)
+    return found
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Running]:
-    """A server in this event loop: ready on entering, drained and stopped on leaving.
+async def running(settings: Settings, face: Face | None = None) -> AsyncIterator[Running]:
+    """A server in this event loop, or one of its faces: ready on entering, drained and stopped on leaving.
 
     Raises:
         StartError: a port, a TLS file, the model or the device cannot be used.
     """
-    check_tls(settings)
-    if warning := exposure(settings):
-        log.warning(warning)
-    service = Service(settings)
+    if face is None:
+        check_tls(settings)
+        if warning := exposure(settings):
+            log.warning(warning)
+    service = Service(settings, face)
     grpc_server = GrpcServer(service)
     try:
         http_server = HttpServer(service)
@@ -133,7 +156,10 @@ def run(settings: Settings) -> None:
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     try:
-        asyncio.run(_run(settings))
+        if (count := worker_count(settings)) > 1:
+            run_workers(settings, count)
+        else:
+            loops.run(_run(settings))
     except StartError as error:
         print(f"overtone: {error}", file=sys.stderr)
         raise SystemExit(1) from None

@@ -15,10 +15,13 @@ from overtone.gpu_server.answer import NeedMore
 from overtone.gpu_server.budget import Budget
 from overtone.gpu_server.core import Core
 from overtone.gpu_server.engine import Engine
+from overtone.gpu_server.face import Face
 from overtone.gpu_server.metrics import Children, Metrics
 from overtone.gpu_server.network import open_network
+from overtone.gpu_server.remote import RemoteRunner
 from overtone.gpu_server.settings import Settings
 from overtone.gpu_server.state import Store
+from overtone.models import read_card
 
 log = logging.getLogger(__name__)
 
@@ -40,12 +43,14 @@ class Drainable(Protocol):
 
 
 class Service:
-    """One model, served."""
+    """One model, served; as a `face`, it has its network in the engine's process."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, face: Face | None = None) -> None:
         self.settings = settings
+        self.face = face
         self.metrics = Metrics()
-        self.store = Store(settings.state_bytes, settings.state_ttl, self.metrics)
+        prefix = "" if face is None else f"{face.number}-"
+        self.store = Store(settings.state_bytes, settings.state_ttl, self.metrics, prefix=prefix)
         self._requests = Children(self.metrics.requests)
         self._request_seconds = Children(self.metrics.request_seconds)
         self.body_budget = Budget(settings.body_bytes)
@@ -101,10 +106,15 @@ class Service:
         """
         s = self.settings
         try:
-            network, card = await asyncio.to_thread(
-                open_network, s.model, s.device, s.batch_sizes, s.threads, s.cuda_graphs
-            )
-            self._engine = Engine(network, self.metrics, s, on_health=self._notify)
+            if self.face is not None:
+                card = await asyncio.to_thread(read_card, s.model)
+                runner = RemoteRunner(self.face.engine, self.metrics, s, self._notify)
+                self._engine = Engine(None, self.metrics, s, runner=runner)
+            else:
+                network, card = await asyncio.to_thread(
+                    open_network, s.model, s.device, s.batch_sizes, s.threads, s.cuda_graphs
+                )
+                self._engine = Engine(network, self.metrics, s, on_health=self._notify)
             await self._engine.start()
         except (ValueError, RuntimeError) as error:  # torch raises RuntimeError when it runs out of memory
             raise errors.StartError(f"cannot serve {s.model}: {error}") from error

@@ -41,6 +41,11 @@ class Settings(BaseSettings):
     reflection: bool = True
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
+    workers: NonNegativeInt = Field(
+        default=0,
+        description="processes that share the ports and have one engine; 1 has everything in one process, "
+        "0 is 1 on a CPU, and with CUDA half as many as there are cores, 8 at most",
+    )
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1 ...")
     threads: NonNegativeInt = Field(default=0, description="of the network on a CPU; 0 leaves it to torch")
     decoders: PositiveInt = Field(default=2, description="threads that decode payloads")

@@ -8,15 +8,15 @@ from overtone.gpu_server.errors import StartError
 from overtone.gpu_server.settings import Settings
 
 
-def listener(host: str, port: int, protocol: str) -> socket.socket:
-    """A listening socket.
+def listener(host: str, port: int, protocol: str, *, shared: bool = False) -> socket.socket:
+    """A listening socket, or one of several that share a port between processes.
 
     Raises:
         StartError: the address is not this machine's, or the port is taken; the message names `protocol`.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        return socket.create_server((host, port), family=family, backlog=2048, reuse_port=shared)
     except OSError as error:
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         why = str(error.strerror).partition(" (while ")[0]  # create_server repeats the address there

@@ -1,0 +1,104 @@
+"""The processes of a server with workers: faces, and the engine. Both end when the process that started them does."""
+
+import asyncio
+import contextlib
+import logging
+import multiprocessing
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from overtone.gpu_server.engine_server import EngineServer
+from overtone.gpu_server.errors import StartError
+from overtone.gpu_server.face import Face, engine_socket
+from overtone.gpu_server.loops import run
+from overtone.gpu_server.metrics import Metrics
+from overtone.gpu_server.network import open_network
+from overtone.gpu_server.settings import Settings
+
+# Seconds between two looks at how many images wait, for metrics.
+SAMPLING = 1.0
+
+
+def run_face(settings: Settings, face: Face, news: Connection) -> None:
+    """Serve until SIGTERM."""
+    from overtone.gpu_server.serve import running
+
+    async def serve(stop: asyncio.Event) -> None:
+        async with running(face.share(settings), face) as server:
+            news.send(("ready", str(server)))
+            sampling = asyncio.create_task(_sample(server.service.metrics), name="overtone-sampling")
+            await stop.wait()
+            sampling.cancel()
+
+    _run(settings, news, serve)
+
+
+def run_engine(settings: Settings, directory: Path, news: Connection) -> None:
+    """Run the images of all faces until SIGTERM."""
+
+    async def serve(stop: asyncio.Event) -> None:
+        async with _engine(settings, directory):
+            news.send(("ready", ""))
+            await stop.wait()
+
+    _run(settings, news, serve)
+
+
+@asynccontextmanager
+async def _engine(settings: Settings, directory: Path) -> AsyncIterator[None]:
+    try:
+        network, _ = open_network(
+            settings.model, settings.device, settings.batch_sizes, settings.threads, settings.cuda_graphs
+        )
+        server = EngineServer(network, Metrics(), settings, engine_socket(directory))
+        await server.start()
+    except (ValueError, RuntimeError) as error:
+        raise StartError(f"cannot serve {settings.model}: {error}") from error
+    try:
+        yield
+    finally:
+        await server.stop()
+
+
+async def _sample(metrics: Metrics) -> None:
+    while True:
+        metrics.sample()
+        await asyncio.sleep(SAMPLING)
+
+
+def _run(
+    settings: Settings, news: Connection, serve: Callable[[asyncio.Event], Coroutine[Any, Any, None]]
+) -> None:
+    # Ctrl-C reaches all processes of a terminal; the one that was started by hand says when the others stop.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.basicConfig(
+        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        run(_until_told(serve))
+    except StartError as error:
+        with contextlib.suppress(OSError):
+            news.send(("error", str(error)))
+        raise SystemExit(1) from None
+
+
+async def _until_told(serve: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def orphaned() -> None:
+        loop.remove_reader(parent.sentinel)
+        stop.set()
+
+    loop.add_reader(parent.sentinel, orphaned)
+    # Told to stop while it starts, it does not wait until it has started.
+    serving, told = asyncio.ensure_future(serve(stop)), asyncio.ensure_future(stop.wait())
+    await asyncio.wait({serving, told}, return_when=asyncio.FIRST_COMPLETED)
+    told.cancel()
+    await serving
