@@ -27,7 +27,7 @@ def serve(
         list[str] | None,
         typer.Option("--token", help="Let in only clients that send this token; may be repeated."),
     ] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, or several: cuda:0,cuda:1.")] = None,
     workers: Annotated[
         int | None, typer.Option(help="Processes that share the ports; 0 chooses by the machine.")
     ] = None,

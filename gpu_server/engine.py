@@ -8,7 +8,7 @@ runs them. An idle network never waits.
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from overtone.gpu_server.answer import Stage
@@ -30,17 +30,17 @@ class Engine:
     """Runs the images of many requests; use it from one event loop only.
 
     Args:
-        network: what runs a batch; None if a `runner` does that.
+        networks: what runs a batch, one for each device; none if a `runner` does that.
         metrics: where to count.
         settings: for the limits, and how many threads decode.
         on_health: called when `failure` has changed.
-        runner: what runs images; by default a batcher of the network.
+        runner: what runs images; by default a batcher of the networks.
         clock: seconds, for measuring; deadlines are in event loop time.
     """
 
     def __init__(
         self,
-        network: Network | None,
+        networks: Sequence[Network],
         metrics: Metrics,
         settings: Settings,
         *,
@@ -51,10 +51,7 @@ class Engine:
         self._shed = Children(metrics.shed)
         self._brownout = settings.brownout
         self._clock = clock
-        if runner is None:
-            assert network is not None
-            runner = Batcher(network, metrics, settings, on_health, clock)
-        self._runner: Runner = runner
+        self._runner: Runner = runner or Batcher(networks, metrics, settings, on_health, clock)
         waiting = settings.low_queue + settings.high_queue
         self._lanes = {
             Source.PAYLOAD: DecodeLane(Source.PAYLOAD, settings.decoders, waiting, clock),
@@ -68,7 +65,7 @@ class Engine:
             metrics.watch_depth(stage, partial(self._runner.depth, stage))
 
     async def start(self) -> None:
-        """Warm the network, then accept images."""
+        """Warm the networks, then accept images."""
         await self._runner.start()
         self._open = True
 

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import struct
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -66,14 +67,14 @@ class EngineServer:
     """Runs the images of all processes that connect.
 
     Args:
-        network: what runs a batch.
+        networks: what runs a batch, one for each device.
         metrics: where to count.
         settings: for the limits of the queues.
         path: of the socket.
     """
 
-    def __init__(self, network: Network, metrics: Metrics, settings: Settings, path: Path) -> None:
-        self.batcher = Batcher(network, metrics, settings, self.tell_state, time.monotonic)
+    def __init__(self, networks: Sequence[Network], metrics: Metrics, settings: Settings, path: Path) -> None:
+        self.batcher = Batcher(networks, metrics, settings, self.tell_state, time.monotonic)
         self.links: set[_Link] = set()
         self._path = path
         self._server: asyncio.Server | None = None
@@ -81,7 +82,7 @@ class EngineServer:
         self._told: wire.State | None = None
 
     async def start(self) -> None:
-        """Warm the network, then listen."""
+        """Warm the networks, then listen."""
         await self.batcher.start()
         loop = asyncio.get_running_loop()
         self._path.unlink(missing_ok=True)

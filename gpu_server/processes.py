@@ -51,10 +51,11 @@ def run_engine(settings: Settings, directory: Path, news: Connection) -> None:
 @asynccontextmanager
 async def _engine(settings: Settings, directory: Path) -> AsyncIterator[None]:
     try:
-        network, _ = open_network(
-            settings.model, settings.device, settings.batch_sizes, settings.threads, settings.cuda_graphs
-        )
-        server = EngineServer(network, Metrics(), settings, engine_socket(directory))
+        s = settings
+        networks = [
+            open_network(s.model, device, s.batch_sizes, s.threads, s.cuda_graphs)[0] for device in s.devices
+        ]
+        server = EngineServer(networks, Metrics(), settings, engine_socket(directory))
         await server.start()
     except (ValueError, RuntimeError) as error:
         raise StartError(f"cannot serve {settings.model}: {error}") from error

@@ -3,7 +3,7 @@
 Everything here is told the time, and starts no thread and no timer; its user brings a lock.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 from overtone.gpu_server.answer import Stage
@@ -75,7 +75,12 @@ class Queues:
         limits: how many images may wait in each.
         batch_size: how many of so many waiting images the next batch holds.
         standing_delay: seconds for which images may wait in a queue that does not empty; 0 means any.
+
+    Attributes:
+        workers: how many batches can run at the same time.
     """
+
+    workers = 1
 
     def __init__(
         self, limits: dict[Stage, int], batch_size: Callable[[int], int], standing_delay: float
@@ -85,7 +90,8 @@ class Queues:
         self._size = batch_size
         self._standing_delay = standing_delay
         self._high_share = MovingAverage()
-        self._busy_until: float | None = None
+        # When the batches that run are expected to be done, by who runs them.
+        self._busy: dict[Hashable, float] = {}
         self._above_since: float | None = None
         self._refused_at = float("-inf")
         self._shedding = False
@@ -100,8 +106,8 @@ class Queues:
         return seconds
 
     def backlog(self) -> float:
-        """Expected seconds in the network for all images that wait."""
-        return sum(self.work(stage, queue.depth()) for stage, queue in self.stages.items())
+        """Expected seconds until all images that wait are done."""
+        return sum(self.work(stage, queue.depth()) for stage, queue in self.stages.items()) / self.workers
 
     def batch(self, waiting: int) -> int:
         """The size of the next batch."""
@@ -131,7 +137,7 @@ class Queues:
         reason = reason or ("standing" if self._too_long(stage, start, now) else "")
         return Outlook(finish - now, reason)
 
-    def take(self, now: float) -> Taken | None:
+    def take(self, now: float, worker: Hashable = None) -> Taken | None:
         """The oldest images of the first queue in which any can be done in time; None if all queues are empty."""
         dropped: dict[str, list[Ticket]] = {}
         for stage in ORDER:
@@ -142,14 +148,14 @@ class Queues:
                 batch = self.stages[stage].pop(self.batch(waiting))
                 self._watch(batch[-1], now)
                 self._trim(stage, now, dropped)
-                self._busy_until = now + self._times[stage].of(len(batch))
+                self._busy[worker] = now + self._times[stage].of(len(batch))
                 return Taken(stage, batch, dropped)
         self._watch(None, now)
         return Taken(Stage.LOW, [], dropped) if dropped else None
 
-    def finish(self, stage: Stage, count: int, seconds: float | None) -> None:
-        """The batch that was taken last is done; without `seconds` it failed."""
-        self._busy_until = None
+    def finish(self, stage: Stage, count: int, seconds: float | None, worker: Hashable = None) -> None:
+        """The batch that this worker took is done; without `seconds` it failed."""
+        self._busy.pop(worker, None)
         if seconds is not None:
             self._times[stage].add(count, seconds)
             self._high_share.add(float(stage is Stage.HIGH))
@@ -159,25 +165,26 @@ class Queues:
         return [ticket for queue in self.stages.values() for ticket in queue.clear()]
 
     def _idle(self) -> bool:
-        return self._busy_until is None and not any(queue.depth() for queue in self.stages.values())
+        return len(self._busy) < self.workers and not any(queue.depth() for queue in self.stages.values())
 
     def _start(self, stage: Stage, now: float, before: float) -> float:
         """When the batch of one more image is expected to begin."""
-        running = max(0.0, (self._busy_until or now) - now)
+        running = 0.0 if len(self._busy) < self.workers else max(0.0, min(self._busy.values()) - now)
         depth = self.stages[stage].depth()
         # What remains after full batches goes with this image.
         ahead = self.work(stage, depth - depth % self._largest(stage))
         if stage is Stage.LOW:
             ahead += self.work(Stage.HIGH, self.stages[Stage.HIGH].depth())
             ahead /= max(LEAST_FOR_LOW, 1 - self._high_share.value)
-        return now + max(before, running + ahead)
+        return now + max(before, running + ahead / self.workers)
 
     def _largest(self, stage: Stage) -> int:
+        """The images of one full batch."""
         return self.batch(self.stages[stage].limit)
 
     def _too_long(self, stage: Stage, start: float, now: float) -> bool:
         """Whether an image would wait too long behind a standing queue; a batch may always wait."""
-        if not self._standing_delay or self.stages[stage].depth() < self._largest(stage):
+        if not self._standing_delay or self.stages[stage].depth() < self.workers * self._largest(stage):
             return False
         return self.standing(now, intervals=2) and start - now > self._standing_delay
 
@@ -210,7 +217,7 @@ class Queues:
         """Of a queue that stands, keep the oldest images, which have waited most, and as many as may wait."""
         queue = self.stages[stage]
         while self._shedding and len(queue.ready) > self._largest(stage):
-            if self.work(stage, len(queue.ready)) <= self._standing_delay:
+            if self.work(stage, len(queue.ready)) <= self._standing_delay * self.workers:
                 return
             ticket, _ = queue.ready.popitem()
             dropped.setdefault("standing", []).append(ticket)

@@ -109,12 +109,16 @@ class Service:
             if self.face is not None:
                 card = await asyncio.to_thread(read_card, s.model)
                 runner = RemoteRunner(self.face.engine, self.metrics, s, self._notify)
-                self._engine = Engine(None, self.metrics, s, runner=runner)
+                self._engine = Engine((), self.metrics, s, runner=runner)
             else:
-                network, card = await asyncio.to_thread(
-                    open_network, s.model, s.device, s.batch_sizes, s.threads, s.cuda_graphs
-                )
-                self._engine = Engine(network, self.metrics, s, on_health=self._notify)
+                opened = [
+                    await asyncio.to_thread(
+                        open_network, s.model, device, s.batch_sizes, s.threads, s.cuda_graphs
+                    )
+                    for device in s.devices
+                ]
+                networks, card = [network for network, _ in opened], opened[0][1]
+                self._engine = Engine(networks, self.metrics, s, on_health=self._notify)
             await self._engine.start()
         except (ValueError, RuntimeError) as error:  # torch raises RuntimeError when it runs out of memory
             raise errors.StartError(f"cannot serve {s.model}: {error}") from error

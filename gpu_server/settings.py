@@ -46,7 +46,9 @@ class Settings(BaseSettings):
         description="processes that share the ports and have one engine; 1 has everything in one process, "
         "0 is 1 on a CPU, and with CUDA half as many as there are cores, 8 at most",
     )
-    device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1 ...")
+    device: str = Field(
+        default="auto", description="auto, cpu, cuda, cuda:1, or several, such as cuda:0,cuda:1"
+    )
     threads: NonNegativeInt = Field(default=0, description="of the network on a CPU; 0 leaves it to torch")
     decoders: PositiveInt = Field(default=2, description="threads that decode payloads")
     image_decoders: PositiveInt = Field(default=1, description="threads that decode JPEG, PNG and WebP")
@@ -107,6 +109,11 @@ class Settings(BaseSettings):
     drain: NonNegativeFloat = Field(
         default=10.0, description="limit for finishing what is in flight when stopping"
     )
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The devices that have a network each."""
+        return tuple(name.strip() for name in self.device.split(","))
 
     @field_validator("tokens", "batch_sizes", mode="before")
     @classmethod

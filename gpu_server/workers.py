@@ -48,7 +48,7 @@ def worker_count(settings: Settings) -> int:
     if settings.workers:
         return settings.workers
     try:
-        cuda = choose_device(settings.device).type == "cuda"
+        cuda = choose_device(settings.devices[0]).type == "cuda"
     except ValueError as error:
         raise StartError(f"cannot serve {settings.model}: {error}") from error
     return min(MOST_FACES, max(1, (os.cpu_count() or 1) // 2)) if cuda else 1

@@ -144,6 +144,19 @@ async def test_what_can_no_longer_be_done_in_time_is_dropped_before_its_batch() 
     assert alone.batch == [hopeless]
 
 
+async def test_two_devices_halve_what_has_to_be_expected() -> None:
+    waits = []
+    for workers in (1, 2):
+        waiting = queues()
+        waiting.workers = workers
+        waiting.finish(Stage.LOW, LARGEST, 0.1)
+        for _ in range(8 * LARGEST):
+            waiting.stages[Stage.LOW].ready[ticket(0.0, 10.0)] = None
+        assert waiting.take(0.0, "a")
+        waits.append(waiting.outlook(Stage.LOW, 0.0).wait)
+    assert waits == [pytest.approx(0.1 + 0.7 + 0.1), pytest.approx(0.7 / 2 + 0.1)]
+
+
 def test_expected_times_of_sizes_that_have_not_run() -> None:
     times = BatchTimes()
     assert times.of(3) == 0

@@ -37,7 +37,7 @@ class Face:
 
     async def open(self) -> None:
         runner = RemoteRunner(self.path, self.metrics, LIMITS, self._on_health)
-        self.engine = Engine(None, self.metrics, LIMITS, runner=runner)
+        self.engine = Engine((), self.metrics, LIMITS, runner=runner)
         await self.engine.start()
 
     def submit(self, stage: Stage = Stage.LOW, mark: int = 0) -> asyncio.Task[Inference]:
@@ -60,7 +60,7 @@ def path() -> Iterator[Path]:
 
 @pytest.fixture
 async def server(network: FakeNetwork, path: Path) -> AsyncIterator[EngineServer]:
-    server = EngineServer(network, Metrics(), LIMITS, path)
+    server = EngineServer([network], Metrics(), LIMITS, path)
     await server.start()
     yield server
     network.gate.set()
