@@ -92,7 +92,7 @@ class Queues:
         self._high_share = MovingAverage()
         # When the batches that run are expected to be done, by who runs them.
         self._busy: dict[Hashable, float] = {}
-        self._above_since: float | None = None
+        self._above_since: dict[Stage, float] = {}
         self._refused_at = float("-inf")
         self._shedding = False
 
@@ -115,16 +115,12 @@ class Queues:
 
     def standing(self, now: float, intervals: int = 1) -> bool:
         """Whether images have waited too long for so many intervals."""
-        return self._shedding or (
-            self._above_since is not None and now - self._above_since >= intervals * INTERVAL
-        )
+        above = self._above_since.values()
+        return self._shedding or any(now - since >= intervals * INTERVAL for since in above)
 
     def refusal(self, stage: Stage, now: float, expires: float, before: float) -> Refusal | None:
         """Why one more image is refused, if it is; `before` is how long it takes until it is decoded."""
-        outlook = self.outlook(stage, now, before)
-        if outlook.reason == "standing":
-            self._refused_at = now
-        return outlook.refusal(expires - now)
+        return self.outlook(stage, now, before).refusal(expires - now)
 
     def outlook(self, stage: Stage, now: float, before: float = 0.0) -> Outlook:
         """What one more image would have to expect, which is decoded in `before` seconds."""
@@ -134,7 +130,9 @@ class Queues:
         start = self._start(stage, now, before)
         finish = start + self._times[stage].of(self.batch(queue.depth() + 1))
         reason = "full" if queue.depth() >= queue.limit else ""
-        reason = reason or ("standing" if self._too_long(stage, start, now) else "")
+        if not reason and self._too_long(stage, start, now):
+            # Others may refuse images because of what they are told here.
+            reason, self._refused_at = "standing", now
         return Outlook(finish - now, reason)
 
     def take(self, now: float, worker: Hashable = None) -> Taken | None:
@@ -142,15 +140,16 @@ class Queues:
         dropped: dict[str, list[Ticket]] = {}
         for stage in ORDER:
             self.stages[stage].drop_unwanted(now)
-        for stage in ORDER:
             self._drop_late(stage, now, dropped)
+            if not self.stages[stage].ready:
+                self._watch(stage, None, now)
+        for stage in ORDER:
             if waiting := len(self.stages[stage].ready):
                 batch = self.stages[stage].pop(self.batch(waiting))
-                self._watch(batch[-1], now)
+                self._watch(stage, batch[-1], now)
                 self._trim(stage, now, dropped)
                 self._busy[worker] = now + self._times[stage].of(len(batch))
                 return Taken(stage, batch, dropped)
-        self._watch(None, now)
         return Taken(Stage.LOW, [], dropped) if dropped else None
 
     def finish(self, stage: Stage, count: int, seconds: float | None, worker: Hashable = None) -> None:
@@ -202,16 +201,17 @@ class Queues:
                 del queue.ready[ticket]
             dropped.setdefault("late", []).extend(late)
 
-    def _watch(self, newest: Ticket | None, now: float) -> None:
+    def _watch(self, stage: Stage, newest: Ticket | None, now: float) -> None:
         """See from the newest image of a batch, which has waited least, whether the queue stands."""
-        if newest is None or now - newest.since <= self._standing_delay or not self._standing_delay:
-            self._above_since = None
-            # The queue is kept short by refusing, so it has gone only when nothing had to be refused for a while.
-            self._shedding = self._shedding and newest is not None and now - self._refused_at < 2 * INTERVAL
+        if not self._standing_delay or newest is None or now - newest.since <= self._standing_delay:
+            self._above_since.pop(stage, None)
         else:
-            self._above_since = now if self._above_since is None else self._above_since
-            if not self._shedding and self.standing(now, intervals=2):
-                self._shedding, self._refused_at = True, now
+            self._above_since.setdefault(stage, now)
+        # A queue that is kept short by refusing has gone only when nothing had to be refused for a while.
+        if self._shedding:
+            self._shedding = now - self._refused_at < 2 * INTERVAL
+        elif self.standing(now, intervals=2):
+            self._shedding, self._refused_at = True, now
 
     def _trim(self, stage: Stage, now: float, dropped: dict[str, list[Ticket]]) -> None:
         """Of a queue that stands, keep the oldest images, which have waited most, and as many as may wait."""

@@ -120,6 +120,23 @@ async def test_without_control_a_queue_may_stand() -> None:
     assert sorted(simulation.answered)[len(simulation.answered) // 2] > 1.0
 
 
+async def test_high_images_that_never_wait_do_not_hide_low_ones_that_do() -> None:
+    waiting = queues()
+    low, high = waiting.stages[Stage.LOW].ready, waiting.stages[Stage.HIGH].ready
+    for number in range(20):
+        now = number / 10
+        for _ in range(LARGEST):
+            low[ticket(now - 1, now + 10)] = None
+        high[ticket(now, now + 10, Stage.HIGH)] = None
+        for stage in (Stage.HIGH, Stage.LOW):
+            taken = waiting.take(now)
+            assert taken
+            assert taken.stage is stage
+            waiting.finish(stage, len(taken.batch), 0.1)
+            low[ticket(now - 1, now + 10)] = None
+    assert waiting.standing(now, intervals=2)
+
+
 async def test_an_expectation_that_is_too_long_is_corrected() -> None:
     """A first batch that took five seconds must not have all others refused for ever."""
     waiting = queues()
