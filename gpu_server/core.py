@@ -10,7 +10,7 @@ from overtone.gpu_server.budget import Budget
 from overtone.gpu_server.description import Description
 from overtone.gpu_server.engine import Engine, Inference
 from overtone.gpu_server.errors import BadRequest, Overloaded
-from overtone.gpu_server.metrics import Children, Metrics
+from overtone.gpu_server.metrics import Metrics
 from overtone.gpu_server.pictures import PictureDecoder
 from overtone.gpu_server.sent import Payloads, Picture, Sent
 from overtone.gpu_server.settings import Settings
@@ -40,7 +40,6 @@ class Core:
         self._engine = engine
         self._settings = settings
         self._metrics = metrics
-        self._answers = Children(metrics.answers)
         self._points: dict[tuple[str, int | None], OperatingPoint] = {}
         share, refused = settings.peer_share, metrics.refused
         self._decoder = PictureDecoder(self.profile, settings.image_seconds, settings.image_memory)
@@ -187,7 +186,7 @@ class Core:
         return self._given(replace(need.so_far, stage=Stage.BROWNOUT, confident=False))
 
     def _given(self, answer: Answer) -> Answer:
-        self._answers[answer.stage,].inc()
+        self._metrics.of(self._metrics.answers, answer.stage).inc()
         return answer
 
     def _point(self, options: Options, quality: int | None = None) -> OperatingPoint:

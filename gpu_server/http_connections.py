@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from overtone.gpu_server.bans import HOLD, Bans
 from overtone.gpu_server.budget import ALL, PEER
@@ -93,8 +93,11 @@ class HttpConnections:
         return True
 
 
-class LimitedHttp(AutoHTTPProtocol):  # type: ignore[misc,valid-type]
-    """uvicorn's protocol, counted among the connections of its server, and with a limit of time for headers."""
+class LimitedHttp(H11Protocol):
+    """uvicorn's protocol, counted among the connections of its server, and with a limit of time for headers.
+
+    That of h11, because the one of httptools has no limit of bytes for headers.
+    """
 
     def __init__(self, connections: HttpConnections, **arguments: Any) -> None:
         super().__init__(**arguments)

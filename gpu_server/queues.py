@@ -3,7 +3,7 @@
 Everything here is told the time, and starts no thread and no timer; its user brings a lock.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 from overtone.gpu_server.answer import Stage
@@ -46,6 +46,19 @@ class Refusal:
     wait: float
 
 
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What one more image has to expect: seconds until it is done, and a reason to refuse it at any deadline."""
+
+    wait: float = 0.0
+    reason: str = ""
+
+    def refusal(self, left: float) -> Refusal | None:
+        """Why an image is refused that has so many seconds left."""
+        reason = self.reason or ("late" if self.wait > ADMITTED * left else "")
+        return Refusal(reason, self.wait) if reason else None
+
+
 @dataclass(slots=True)
 class Taken:
     """The next batch, if there is one, and the images that are dropped, by reason."""
@@ -62,7 +75,12 @@ class Queues:
         limits: how many images may wait in each.
         batch_size: how many of so many waiting images the next batch holds.
         standing_delay: seconds for which images may wait in a queue that does not empty; 0 means any.
+
+    Attributes:
+        workers: how many batches can run at the same time.
     """
+
+    workers = 1
 
     def __init__(
         self, limits: dict[Stage, int], batch_size: Callable[[int], int], standing_delay: float
@@ -72,8 +90,9 @@ class Queues:
         self._size = batch_size
         self._standing_delay = standing_delay
         self._high_share = MovingAverage()
-        self._busy_until: float | None = None
-        self._above_since: float | None = None
+        # When the batches that run are expected to be done, by who runs them.
+        self._busy: dict[Hashable, float] = {}
+        self._above_since: dict[Stage, float] = {}
         self._refused_at = float("-inf")
         self._shedding = False
 
@@ -87,8 +106,8 @@ class Queues:
         return seconds
 
     def backlog(self) -> float:
-        """Expected seconds in the network for all images that wait."""
-        return sum(self.work(stage, queue.depth()) for stage, queue in self.stages.items())
+        """Expected seconds until all images that wait are done."""
+        return sum(self.work(stage, queue.depth()) for stage, queue in self.stages.items()) / self.workers
 
     def batch(self, waiting: int) -> int:
         """The size of the next batch."""
@@ -96,45 +115,46 @@ class Queues:
 
     def standing(self, now: float, intervals: int = 1) -> bool:
         """Whether images have waited too long for so many intervals."""
-        return self._shedding or (
-            self._above_since is not None and now - self._above_since >= intervals * INTERVAL
-        )
+        above = self._above_since.values()
+        return self._shedding or any(now - since >= intervals * INTERVAL for since in above)
 
     def refusal(self, stage: Stage, now: float, expires: float, before: float) -> Refusal | None:
         """Why one more image is refused, if it is; `before` is how long it takes until it is decoded."""
-        queue = self.stages[stage]
+        return self.outlook(stage, now, before).refusal(expires - now)
+
+    def outlook(self, stage: Stage, now: float, before: float = 0.0) -> Outlook:
+        """What one more image would have to expect, which is decoded in `before` seconds."""
         if self._idle():
-            return None  # whatever is expected: expectations change by what is run
+            return Outlook()  # whatever is expected: expectations change by what is run
+        queue = self.stages[stage]
         start = self._start(stage, now, before)
         finish = start + self._times[stage].of(self.batch(queue.depth() + 1))
-        if queue.depth() >= queue.limit:
-            return Refusal("full", start - now)
-        if finish - now > ADMITTED * (expires - now):
-            return Refusal("late", finish - now)
-        if self._too_long(stage, start, now):
-            self._refused_at = now
-            return Refusal("standing", start - now)
-        return None
+        reason = "full" if queue.depth() >= queue.limit else ""
+        if not reason and self._too_long(stage, start, now):
+            # Others may refuse images because of what they are told here.
+            reason, self._refused_at = "standing", now
+        return Outlook(finish - now, reason)
 
-    def take(self, now: float) -> Taken | None:
+    def take(self, now: float, worker: Hashable = None) -> Taken | None:
         """The oldest images of the first queue in which any can be done in time; None if all queues are empty."""
         dropped: dict[str, list[Ticket]] = {}
         for stage in ORDER:
             self.stages[stage].drop_unwanted(now)
-        for stage in ORDER:
             self._drop_late(stage, now, dropped)
+            if not self.stages[stage].ready:
+                self._watch(stage, None, now)
+        for stage in ORDER:
             if waiting := len(self.stages[stage].ready):
                 batch = self.stages[stage].pop(self.batch(waiting))
-                self._watch(batch[-1], now)
+                self._watch(stage, batch[-1], now)
                 self._trim(stage, now, dropped)
-                self._busy_until = now + self._times[stage].of(len(batch))
+                self._busy[worker] = now + self._times[stage].of(len(batch))
                 return Taken(stage, batch, dropped)
-        self._watch(None, now)
         return Taken(Stage.LOW, [], dropped) if dropped else None
 
-    def finish(self, stage: Stage, count: int, seconds: float | None) -> None:
-        """The batch that was taken last is done; without `seconds` it failed."""
-        self._busy_until = None
+    def finish(self, stage: Stage, count: int, seconds: float | None, worker: Hashable = None) -> None:
+        """The batch that this worker took is done; without `seconds` it failed."""
+        self._busy.pop(worker, None)
         if seconds is not None:
             self._times[stage].add(count, seconds)
             self._high_share.add(float(stage is Stage.HIGH))
@@ -144,25 +164,26 @@ class Queues:
         return [ticket for queue in self.stages.values() for ticket in queue.clear()]
 
     def _idle(self) -> bool:
-        return self._busy_until is None and not any(queue.depth() for queue in self.stages.values())
+        return len(self._busy) < self.workers and not any(queue.depth() for queue in self.stages.values())
 
     def _start(self, stage: Stage, now: float, before: float) -> float:
         """When the batch of one more image is expected to begin."""
-        running = max(0.0, (self._busy_until or now) - now)
+        running = 0.0 if len(self._busy) < self.workers else max(0.0, min(self._busy.values()) - now)
         depth = self.stages[stage].depth()
         # What remains after full batches goes with this image.
         ahead = self.work(stage, depth - depth % self._largest(stage))
         if stage is Stage.LOW:
             ahead += self.work(Stage.HIGH, self.stages[Stage.HIGH].depth())
             ahead /= max(LEAST_FOR_LOW, 1 - self._high_share.value)
-        return now + max(before, running + ahead)
+        return now + max(before, running + ahead / self.workers)
 
     def _largest(self, stage: Stage) -> int:
+        """The images of one full batch."""
         return self.batch(self.stages[stage].limit)
 
     def _too_long(self, stage: Stage, start: float, now: float) -> bool:
         """Whether an image would wait too long behind a standing queue; a batch may always wait."""
-        if not self._standing_delay or self.stages[stage].depth() < self._largest(stage):
+        if not self._standing_delay or self.stages[stage].depth() < self.workers * self._largest(stage):
             return False
         return self.standing(now, intervals=2) and start - now > self._standing_delay
 
@@ -180,22 +201,23 @@ class Queues:
                 del queue.ready[ticket]
             dropped.setdefault("late", []).extend(late)
 
-    def _watch(self, newest: Ticket | None, now: float) -> None:
+    def _watch(self, stage: Stage, newest: Ticket | None, now: float) -> None:
         """See from the newest image of a batch, which has waited least, whether the queue stands."""
-        if newest is None or now - newest.since <= self._standing_delay or not self._standing_delay:
-            self._above_since = None
-            # The queue is kept short by refusing, so it has gone only when nothing had to be refused for a while.
-            self._shedding = self._shedding and newest is not None and now - self._refused_at < 2 * INTERVAL
+        if not self._standing_delay or newest is None or now - newest.since <= self._standing_delay:
+            self._above_since.pop(stage, None)
         else:
-            self._above_since = now if self._above_since is None else self._above_since
-            if not self._shedding and self.standing(now, intervals=2):
-                self._shedding, self._refused_at = True, now
+            self._above_since.setdefault(stage, now)
+        # A queue that is kept short by refusing has gone only when nothing had to be refused for a while.
+        if self._shedding:
+            self._shedding = now - self._refused_at < 2 * INTERVAL
+        elif self.standing(now, intervals=2):
+            self._shedding, self._refused_at = True, now
 
     def _trim(self, stage: Stage, now: float, dropped: dict[str, list[Ticket]]) -> None:
         """Of a queue that stands, keep the oldest images, which have waited most, and as many as may wait."""
         queue = self.stages[stage]
         while self._shedding and len(queue.ready) > self._largest(stage):
-            if self.work(stage, len(queue.ready)) <= self._standing_delay:
+            if self.work(stage, len(queue.ready)) <= self._standing_delay * self.workers:
                 return
             ticket, _ = queue.ready.popitem()
             dropped.setdefault("standing", []).append(ticket)

@@ -4,17 +4,20 @@ import asyncio
 import contextlib
 import gc
 import logging
-import os
 import signal
 import sys
-import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from starlette.types import ASGIApp
+
 from overtone.gpu_server import logs
 from overtone.gpu_server.admin_api import create_admin_app
+from overtone.gpu_server.ending import last_resort
 from overtone.gpu_server.errors import StartError
+from overtone.gpu_server.face import Face
+from overtone.gpu_server.forwarding import Forwarded, Forwarding
 from overtone.gpu_server.grpc_server import GrpcServer
 from overtone.gpu_server.http_connections import HttpConnections
 from overtone.gpu_server.http_server import HttpServer
@@ -23,15 +26,14 @@ from overtone.gpu_server.reload import Reloader, reloading
 from overtone.gpu_server.rest_api import create_app
 from overtone.gpu_server.service import Phase, Service
 from overtone.gpu_server.settings import Settings
-from overtone.gpu_server.sockets import exposure, written
+from overtone.gpu_server.sockets import exposure, listeners, written
 from overtone.gpu_server.tls import ServerTls
+from overtone.gpu_server.workers import run_workers, worker_count
 
 log = logging.getLogger(__name__)
 
 # Seconds for what is still open after draining: watchers of health, idle HTTP connections.
 CLOSING = 0.5
-# Seconds that the whole end may take after pausing and draining. Together they stay below Docker's ten.
-ENDING = 2.0
 
 
 @dataclass(frozen=True)
@@ -55,57 +57,101 @@ class Running:
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Running]:
-    """A server in this event loop: ready on entering, drained and stopped on leaving.
+async def running(settings: Settings, face: Face | None = None) -> AsyncIterator[Running]:
+    """A server in this event loop, or one of its faces: ready on entering, drained and stopped on leaving.
 
     Raises:
         StartError: a port, a TLS file, the model or the device cannot be used.
     """
     tls = ServerTls(settings) if settings.tls_certificate is not None else None
-    if warning := exposure(settings):
+    if face is None and (warning := exposure(settings)):
         log.warning(warning)
-    most = connections(settings.max_connections, raise_limit())
-    service = Service(settings)
+    most = _most_connections(settings, face)
+    service = Service(settings, face)
     grpc_server = GrpcServer(service, tls, most)
-    http_servers: list[HttpServer] = []
+    http = _Http()
     try:
-        app = create_app(service)
-        counted = _counted(service, most)
-        http_servers.append(HttpServer(app, settings.host, settings.http_port, counted, tls))
-        if settings.admin_port is not None:
-            pages, counted = create_admin_app(service, app), _counted(service, most)
-            http_servers.append(
-                HttpServer(pages, settings.admin_host, settings.admin_port, counted, what="admin")
-            )
+        http.open(service, tls, most)
     except StartError:
-        await asyncio.gather(grpc_server.stop(0), *(server.stop() for server in http_servers))
+        await asyncio.gather(grpc_server.stop(0), http.stop())
         raise
     await grpc_server.start()
-    for server in http_servers:
-        await server.start()
+    await http.start()
     try:
         await service.load()
-        http_port, admin_port = http_servers[0].port, None if len(http_servers) == 1 else http_servers[1].port
-        ports = (grpc_server.port, http_port, admin_port)
+        ports = (grpc_server.port, http.port, http.admin_port)
         async with reloading(service, tls) as reload:
             yield Running(service, service.core.card.name, settings.host, *ports, reload)
     finally:
-        await _stop(service, grpc_server, http_servers)
+        await _stop(service, grpc_server, http)
 
 
-def _counted(service: Service, most: int) -> HttpConnections:
+def _most_connections(settings: Settings, face: Face | None) -> int:
+    files = raise_limit()
+    if face is not None and files is not None:
+        files //= 2  # the others are for connections to other faces, and from them
+    return connections(settings.max_connections, files)
+
+
+class _Http:
+    """Everything that listens for HTTP: the API, the administrators' pages, and what comes from other faces."""
+
+    def __init__(self) -> None:
+        self._servers: list[HttpServer] = []
+        self._forwarding: Forwarding | None = None
+        self.port = 0
+        self.admin_port: int | None = None
+
+    def open(self, service: Service, tls: ServerTls | None, most: int) -> None:
+        """Open the ports.
+
+        Raises:
+            StartError: one cannot be used.
+        """
+        settings, face, api = service.settings, service.face, create_app(service)
+        shared = face is not None
+        front: ASGIApp = api
+        if face is not None:
+            front = self._forwarding = Forwarding(api, face, service)
+        public = listeners(settings.host, settings.http_port, "HTTP", shared=shared)
+        self.port = self._add(HttpServer(front, public, _counted(service, most), tls))
+        if face is not None:
+            others = _counted(service, most, share=1.0)
+            self._add(HttpServer(Forwarded(api), [face.listener()], others))
+        if settings.admin_port is not None and (face is None or face.first):
+            own = listeners(settings.admin_host, settings.admin_port, "admin", shared=shared)
+            pages = create_admin_app(service, api)
+            self.admin_port = self._add(HttpServer(pages, own, _counted(service, most)))
+
+    async def start(self) -> None:
+        """Serve."""
+        for server in self._servers:
+            await server.start()
+
+    async def stop(self) -> None:
+        """Close the ports and what is still connected."""
+        await asyncio.gather(*(server.stop() for server in self._servers))
+        if self._forwarding is not None:
+            await self._forwarding.close()
+
+    def _add(self, server: HttpServer) -> int:
+        self._servers.append(server)
+        return server.port
+
+
+def _counted(service: Service, most: int, share: float | None = None) -> HttpConnections:
     settings = service.settings
     refused = service.metrics.refused("connections")
-    return HttpConnections(most, settings.peer_share, settings.header_timeout, refused)
+    return HttpConnections(most, share or settings.peer_share, settings.header_timeout, refused)
 
 
-async def _stop(service: Service, grpc_server: GrpcServer, http_servers: list[HttpServer]) -> None:
+async def _stop(service: Service, grpc_server: GrpcServer, http: _Http) -> None:
     """Not ready, pause, drain, then close the servers and stop the engine."""
     if service.phase is Phase.READY:
         service.phase = Phase.LEAVING
         await asyncio.sleep(service.settings.pause)
         await service.drain()
-    await asyncio.gather(grpc_server.stop(CLOSING), *(server.stop() for server in http_servers))
+    await asyncio.gather(grpc_server.stop(CLOSING), http.stop())
     await service.stop()
 
 
@@ -116,24 +162,20 @@ def run(settings: Settings) -> None:
         SystemExit: the server cannot start; the reason is on standard error.
     """
     logs.configure(settings.log_level, settings.log_format, settings.access_log)
-    last_resort = threading.Timer(settings.pause + settings.drain + ENDING, _give_up)
-    last_resort.daemon = True
+    ending = last_resort(settings)
     logging.getLogger("asyncio").addFilter(OncePerMinute())
     try:
-        asyncio.run(_run(settings, last_resort.start))
+        if (count := worker_count(settings)) > 1:
+            run_workers(settings, count)
+        else:
+            asyncio.run(_run(settings, ending.start))
     except StartError as error:
         print(f"overtone: {error}", file=sys.stderr)
         raise SystemExit(1) from None
     finally:
-        last_resort.cancel()
+        ending.cancel()
         # The process is about to end; searching its garbage first would take a busy machine seconds.
         gc.freeze()
-
-
-def _give_up() -> None:
-    """End the process, even if a thread hangs in a driver or the event loop stands still."""
-    log.critical("still not stopped; what was in flight is lost")
-    os._exit(1)
 
 
 async def _run(settings: Settings, on_stop: Callable[[], None]) -> None:

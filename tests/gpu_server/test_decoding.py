@@ -30,7 +30,7 @@ def gate() -> threading.Event:
 @pytest.fixture
 async def engine(clock: Clock, metrics: Metrics, gate: threading.Event) -> AsyncIterator[Engine]:
     settings = limits(low_queue=LIMIT, decoders=THREADS, image_decoders=1, image_queue=3, brownout=5.0)
-    engine = Engine(FakeNetwork(), metrics, settings, clock=clock)
+    engine = Engine([FakeNetwork()], metrics, settings, clock=clock)
     await engine.start()
     yield engine
     gate.set()

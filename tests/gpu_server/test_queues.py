@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from overtone.gpu_server.answer import Stage
-from overtone.gpu_server.inference import Ticket
+from overtone.gpu_server.inference import Request, Ticket
 from overtone.gpu_server.queues import BatchTimes, Queues
 from tests.gpu_server.fakes import known
 
@@ -28,7 +28,7 @@ def queues(standing: float = 0.2, limit: int = 256) -> Queues:
 
 def ticket(now: float, expires: float, stage: Stage = Stage.LOW) -> Ticket:
     future = asyncio.get_running_loop().create_future()
-    return Ticket(stage, future, now, now, expires, known())
+    return Request(stage, now, now, expires, known(), future=future)
 
 
 @dataclass
@@ -120,6 +120,23 @@ async def test_without_control_a_queue_may_stand() -> None:
     assert sorted(simulation.answered)[len(simulation.answered) // 2] > 1.0
 
 
+async def test_high_images_that_never_wait_do_not_hide_low_ones_that_do() -> None:
+    waiting = queues()
+    low, high = waiting.stages[Stage.LOW].ready, waiting.stages[Stage.HIGH].ready
+    for number in range(20):
+        now = number / 10
+        for _ in range(LARGEST):
+            low[ticket(now - 1, now + 10)] = None
+        high[ticket(now, now + 10, Stage.HIGH)] = None
+        for stage in (Stage.HIGH, Stage.LOW):
+            taken = waiting.take(now)
+            assert taken
+            assert taken.stage is stage
+            waiting.finish(stage, len(taken.batch), 0.1)
+            low[ticket(now - 1, now + 10)] = None
+    assert waiting.standing(now, intervals=2)
+
+
 async def test_an_expectation_that_is_too_long_is_corrected() -> None:
     """A first batch that took five seconds must not have all others refused for ever."""
     waiting = queues()
@@ -142,6 +159,19 @@ async def test_what_can_no_longer_be_done_in_time_is_dropped_before_its_batch() 
     alone = waiting.take(1.0)  # the network would be idle otherwise
     assert alone
     assert alone.batch == [hopeless]
+
+
+async def test_two_devices_halve_what_has_to_be_expected() -> None:
+    waits = []
+    for workers in (1, 2):
+        waiting = queues()
+        waiting.workers = workers
+        waiting.finish(Stage.LOW, LARGEST, 0.1)
+        for _ in range(8 * LARGEST):
+            waiting.stages[Stage.LOW].ready[ticket(0.0, 10.0)] = None
+        assert waiting.take(0.0, "a")
+        waits.append(waiting.outlook(Stage.LOW, 0.0).wait)
+    assert waits == [pytest.approx(0.1 + 0.7 + 0.1), pytest.approx(0.7 / 2 + 0.1)]
 
 
 def test_expected_times_of_sizes_that_have_not_run() -> None:
