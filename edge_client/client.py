@@ -11,6 +11,7 @@ from typing import Any, Self, TypedDict
 from overtone.edge_client import errors
 from overtone.edge_client.address import Address, Tls
 from overtone.edge_client.answer import Answer, Result, Timings
+from overtone.edge_client.current_profile import CurrentProfile
 from overtone.edge_client.encoding import EncodedImage, encode_image
 from overtone.edge_client.iteration import iterate
 from overtone.edge_client.plan import Policy
@@ -18,7 +19,7 @@ from overtone.edge_client.policy import PlanSelector
 from overtone.edge_client.profile_cache import ProfileCache
 from overtone.edge_client.retry import Retries, within
 from overtone.edge_client.transport import ClientConfig, Labels, RawAnswer, Transport, Upload
-from overtone.frequency import Encoded, Profile, Source, encode_further
+from overtone.frequency import Encoded, Profile, Source
 
 # Enough to hide a link's round trip and the time of encoding. More would only queue on the link, and every image
 # would be late.
@@ -98,18 +99,15 @@ class AsyncClient:
         self._config = ClientConfig(parsed, token, tls, operating_point, top, timeout, quality, layers)
         self._quality = quality
         self._profiles = ProfileCache(cache, quality)
-        self._profile: Profile | None = None
+        self._current: CurrentProfile | None = None
         self._transport: Transport | None = None
-        self._renewing = asyncio.Lock()
-        self._growing: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         self._transport = _transport(self._config, self.plan_selector)
         try:
             async with within(self._config.timeout, f"{self._config.address} sent no profile"):
-                await self._use(await self._first_profile())
-                if not self._config.layers:
-                    await self.fetch_tables()
+                self._current = await CurrentProfile.open(self._transport, self._profiles, self._config)
+            self.plan_selector.expect(self._transport.exit_share)
         except BaseException:
             await self._transport.close()
             raise
@@ -117,8 +115,8 @@ class AsyncClient:
 
     async def __aexit__(self, *_: object) -> None:
         transport, self._transport = self._transport, None
-        if self._growing is not None:
-            self._growing.cancel()
+        if self._current is not None:
+            self._current.close()
         if transport is not None:
             await transport.close()
 
@@ -129,9 +127,7 @@ class AsyncClient:
         Raises:
             OvertoneError: the client is not open.
         """
-        if self._profile is None:
-            raise errors.OvertoneError("the client is not open: use it in a with statement")
-        return self._profile
+        return self._known.value
 
     async def card(self) -> dict[str, Any]:
         """The card of the server's model, as parsed JSON; this takes tens of kilobytes.
@@ -149,9 +145,7 @@ class AsyncClient:
             OvertoneError: it did not come.
         """
         async with within(self._config.timeout, "the whole profile did not come"):
-            profile = await self._open.whole()
-        await asyncio.to_thread(self._profiles.add, profile)
-        return profile
+            return await self._known.whole()
 
     async def labels(self) -> Labels:
         """The labels of the server's model; those of 1,000 classes take some 8 kilobytes.
@@ -170,12 +164,7 @@ class AsyncClient:
         Raises:
             OvertoneError: it did not come.
         """
-        wanted = len(self.profile.ladder) if layers is None else layers
-        while self.profile.layers < wanted:
-            if self._growing is None or self._growing.done():
-                self._growing = asyncio.create_task(self._grow(self.profile, wanted))
-                self._growing.add_done_callback(lambda task: task.cancelled() or task.exception())
-            await asyncio.shield(self._growing)
+        await self._known.grow(len(self.profile.ladder) if layers is None else layers)
 
     async def classify(self, image: Source | EncodedImage, *, timeout: float | None = None) -> Answer:
         """Classify an image.
@@ -192,8 +181,9 @@ class AsyncClient:
         """
         limit = self._config.timeout if timeout is None else timeout
         start = asyncio.get_running_loop().time()
-        async with within(limit, "no answer"):
-            return await self._classify(image, start, limit)
+        retries = Retries(start + limit)
+        async with within(limit, "no answer", retries):
+            return await self._classify(image, start, limit, retries)
 
     async def stream(
         self, images: Iterable[Source] | AsyncIterable[Source], *, in_flight: int = IN_FLIGHT
@@ -243,15 +233,23 @@ class AsyncClient:
             raise errors.OvertoneError("the client is not open: use it in a with statement")
         return self._transport
 
+    @property
+    def _known(self) -> CurrentProfile:
+        if self._current is None:
+            raise errors.OvertoneError("the client is not open: use it in a with statement")
+        return self._current
+
     async def _result(self, image: Source) -> Result:
         try:
             return Result(image, answer=await self.classify(image))
         except errors.OvertoneError as error:
             return Result(image, error=error)
 
-    async def _classify(self, image: Source | EncodedImage, start: float, limit: float) -> Answer:
+    async def _classify(
+        self, image: Source | EncodedImage, start: float, limit: float, retries: Retries
+    ) -> Answer:
         profile, coded, upload = await self._encode(image, limit)
-        renewed, retries = False, Retries(start + limit)
+        renewed = False
         while True:
             try:
                 raw = await self._open.classify(upload)
@@ -260,7 +258,8 @@ class AsyncClient:
                 if renewed:
                     raise
                 renewed, sent = True, upload.bytes_sent
-                await self._renew(profile)
+                if await self._known.renew(profile):
+                    self.plan_selector.expect(self._open.exit_share)
                 if isinstance(image, EncodedImage):  # its caller has to encode it again
                     raise
                 profile, coded, upload = await self._encode(image, limit)
@@ -282,53 +281,15 @@ class AsyncClient:
         if not isinstance(image, EncodedImage):
             image = await asyncio.to_thread(encode_image, image, profile, self._quality)
         plan = self.plan_selector.plan([len(payload) for payload in image.encoded.layers])
-        encoded, ladder = image.encoded, len(profile.ladder)
+        encoded, current = image.encoded, self._known
 
         async def encode(layers: int) -> Encoded:
-            await self.fetch_tables(layers)
-            if self.profile.id != profile.id:
-                raise errors.WrongProfile("the server has changed its model")
-            return await asyncio.to_thread(encode_further, encoded, self.profile)
+            return await current.encode_further(encoded, profile, layers)
 
-        upload = Upload(encoded, image.profile_id, plan, limit, layers=ladder)
+        upload = Upload(encoded, image.profile_id, plan, limit, layers=len(profile.ladder))
         if encoded.values is not None:
             upload.encode = encode
         return profile, image, upload
-
-    async def _first_profile(self) -> Profile:
-        """The profile; unless nothing is there, the server is asked again as long as there is time."""
-        retries = Retries(asyncio.get_running_loop().time() + self._config.timeout)
-        while True:
-            try:
-                return await self._open.profile(self._profiles)
-            except errors.BadPayload as error:  # there is nothing yet that could be damaged
-                raise errors.UsageError(error.what) from error
-            except errors.Unreachable:  # nobody wants to wait long because of a wrong address
-                raise
-            except errors.Unavailable as error:
-                await retries.pause(error)
-
-    async def _renew(self, stale: Profile) -> None:
-        """Fetch the profile again, once for all images whose profile turned out to be wrong."""
-        async with self._renewing:
-            if self.profile.id == stale.id:
-                await self._use(await self._open.profile(self._profiles, fresh=True))
-
-    async def _grow(self, profile: Profile, layers: int) -> None:
-        """Fetch the tables of further layers."""
-        further = await self._open.further(profile, layers)
-        if self.profile is profile:
-            self._profile = further
-            await asyncio.to_thread(self._profiles.add, further)
-
-    async def _use(self, profile: Profile) -> None:
-        if self._quality is not None and self._quality not in profile.qualities:
-            raise errors.UsageError(
-                f"no quality {self._quality}: {profile.name} has {list(profile.qualities)}"
-            )
-        self._profile = profile
-        self.plan_selector.expect(self._open.exit_share)
-        await asyncio.to_thread(self._profiles.add, profile)
 
 
 def _transport(config: ClientConfig, selector: PlanSelector) -> Transport:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -11,8 +10,8 @@ import httpx
 from overtone.edge_client import errors
 from overtone.edge_client.address import Tls
 from overtone.edge_client.answer import Score
+from overtone.edge_client.conversation import CLASSIFY, IMAGES, Conversation
 from overtone.edge_client.link_estimator import LinkEstimator
-from overtone.edge_client.observation import Observation, Reply
 from overtone.edge_client.profile_cache import ProfileCache
 from overtone.edge_client.retry import FIRST_PAUSES, PAUSES
 from overtone.edge_client.stage import STAGES
@@ -22,9 +21,6 @@ from overtone.frequency import Profile, ProfileError, join, unpack_part
 
 PAYLOADS = "application/vnd.overtone"
 PART = "application/vnd.overtone.profile"
-IMAGES = "/v1/images"
-# Where all layers are there, nothing can be asked for.
-CLASSIFY = "/v1/classify"
 # The seconds for which an idle connection is kept. They are many, so that an occasional image need not pay for a
 # handshake, but fewer than the server's 75, so that no request meets a connection that is just being closed.
 KEEP = 60.0
@@ -116,7 +112,7 @@ class RestTransport:
         return answer
 
     async def _attempt(self, upload: Upload) -> RawAnswer:
-        conversation = _Conversation(upload, self._link)
+        conversation = Conversation(upload, self._link)
         try:
             if self._doubtful:
                 await self._probe()
@@ -135,7 +131,7 @@ class RestTransport:
         """Close the connections."""
         await self._http.aclose()
 
-    async def _converse(self, conversation: "_Conversation") -> RawAnswer:
+    async def _converse(self, conversation: "Conversation") -> RawAnswer:
         wanted, token = conversation.upload.plan.together, ""
         while True:
             await conversation.upload.need(wanted)
@@ -148,7 +144,7 @@ class RestTransport:
             token, wanted = _asked(response, wanted, conversation.count)
             conversation.asked(wanted)
 
-    async def _again(self, conversation: "_Conversation", layers: int) -> RawAnswer:
+    async def _again(self, conversation: "Conversation", layers: int) -> RawAnswer:
         """Send so many layers from the first on; should the server ask for more yet, all of them."""
         count = conversation.count
         await conversation.upload.need(layers)
@@ -287,57 +283,6 @@ def _asked(response: httpx.Response, sent: int, count: int) -> tuple[str, int]:
     if not isinstance(layers, int) or not sent < layers <= count:
         raise errors.ProtocolError("the server asks for layers that there are not")
     return token, layers
-
-
-class _Conversation:
-    """The requests about one image, and what can be learned from them about the link."""
-
-    def __init__(self, upload: Upload, link: LinkEstimator) -> None:
-        self.upload = upload
-        self.count = upload.count
-        self._link = link
-        self._ends = [0] * self.count
-        self._replies: list[Reply] = []
-        self._sent = 0
-
-    def path(self, layers: int) -> str:
-        """Where the first so many layers are posted."""
-        return IMAGES if layers < self.count else CLASSIFY
-
-    def first(self, layers: int) -> Sequence[bytes]:
-        """The payloads of so many layers."""
-        return self.upload.encoded.layers[:layers]
-
-    def send(self, layers: int) -> Sequence[bytes]:
-        """The payloads of the layers up to this number that have not been sent."""
-        payloads = self.upload.encoded.layers[self._sent : layers]
-        end = self._link.sent(sum(map(len, payloads)), _now())
-        self._ends[self._sent : layers] = [end] * len(payloads)
-        self._sent = layers
-        return payloads
-
-    def asked(self, layers: int) -> None:
-        """Record that the server asks for the layers up to this number."""
-        self._link.delivered(self._ends[self._sent - 1])
-        self._replies.append(Reply(_now(), layers, sum(self.upload.sizes[: self._sent])))
-
-    def answered(self, answer: RawAnswer) -> RawAnswer:
-        """The answer with what has been observed."""
-        sent = sum(self.upload.sizes[: self._sent])
-        observation = Observation(
-            plan=self.upload.plan,
-            sizes=self.upload.sizes,
-            replies=(*self._replies, Reply(_now(), answer.layers, sent)),
-            ends=tuple(self._ends),
-            sent=sent,
-            server=(answer.queue_ms + answer.compute_ms) / 1e3,
-            stage=answer.stage,
-        )
-        return replace(answer, observation=observation)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 def _identity(etag: str) -> bytes:

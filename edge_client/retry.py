@@ -7,8 +7,6 @@ from collections.abc import AsyncIterator
 
 from overtone.edge_client.errors import DeadlineExceeded, OvertoneError, Refused
 
-# How often one image is offered to a busy server, however much time is left.
-MAX_ATTEMPTS = 4
 # Pauses before each attempt to reach the server. At first they are short, as nobody wants to wait long because of
 # a wrong address; they are longer when the server was there before and may be restarting.
 FIRST_PAUSES = (0.0, 0.1, 0.3)
@@ -21,11 +19,11 @@ TOO_LATE = 0.02
 
 
 @contextlib.asynccontextmanager
-async def within(seconds: float, what: str) -> AsyncIterator[None]:
+async def within(seconds: float, what: str, retries: "Retries | None" = None) -> AsyncIterator[None]:
     """Cancel the block after so many seconds.
 
     Raises:
-        DeadlineExceeded: the time was up; the message begins with `what`.
+        DeadlineExceeded: the time was up; the message begins with `what`, and names what was tried again last.
     """
     try:
         async with asyncio.timeout(seconds) as limit:
@@ -33,22 +31,26 @@ async def within(seconds: float, what: str) -> AsyncIterator[None]:
     except TimeoutError as error:
         if not limit.expired():
             raise
-        raise DeadlineExceeded(f"{what} within {seconds:g} s") from error
+        why = f" ({retries.last.what})" if retries and retries.last else ""
+        raise DeadlineExceeded(f"{what} within {seconds:g} s{why}") from error
 
 
 class Retries:
     """When one thing is tried again, until a deadline by the event loop's clock.
 
-    What failed because no server could be reached, or because one was starting or stopping, is tried as long as there
-    is time: after the pause that the server or a proxy asked for, else after pauses that double and are drawn at random
-    (exponential backoff with jitter), so that the devices of a server that comes back do not all come at once. A busy
-    server is asked a few times only, and only if it said when.
+    What failed because no server could be reached, or because one was starting, stopping or busy, is tried as long as
+    there is time: after the pause that the server or a proxy asked for, else after pauses that double and are drawn at
+    random (exponential backoff with jitter), so that the devices of a server that comes back do not all come at once. A
+    busy server is asked again only if it said when, and less and less often, as each time costs a payload.
+
+    Attributes:
+        last: the error after which it was tried again last.
     """
 
     def __init__(self, deadline: float) -> None:
+        self.last: OvertoneError | None = None
         self._deadline = deadline
         self._tries = 0
-        self._refusals = 0
 
     async def pause(self, error: OvertoneError) -> None:
         """Wait until it is time to try again.
@@ -56,18 +58,20 @@ class Retries:
         Raises:
             OvertoneError: `error` itself, if there is no time or it is not to be tried again.
         """
+        self.last = error
         wait, left = self._wait(error), self._deadline - asyncio.get_running_loop().time()
         if wait is None or (error.retry_after or TOO_LATE) >= left:
             raise error
         await asyncio.sleep(min(wait, left / 2) if error.retry_after is None else min(wait, left))
 
     def _wait(self, error: OvertoneError) -> float | None:
-        asked = error.retry_after
-        if isinstance(error, Refused):
-            self._refusals += 1
-            if asked is None or self._refusals >= MAX_ATTEMPTS:
-                return None
+        asked: float | None = error.retry_after
+        busy = isinstance(error, Refused)
+        if busy and asked is None:
+            return None
         self._tries += 1
         backoff = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self._tries - 1, 30))
+        if busy and asked is not None:
+            return float(max(asked, backoff) * random.uniform(1.0, 1.1))
         # No sooner than asked, but not all at the same moment either.
         return backoff * random.uniform(0.5, 1.0) if asked is None else asked * random.uniform(1.0, 1.1)

@@ -26,13 +26,13 @@ class Face:
         """Whether it does what only one of them does: the administrators' port."""
         return self.number == 0
 
-    def socket(self, number: int) -> Path:
+    def rest_socket(self, number: int) -> Path:
         """Where a face takes HTTP requests from the others."""
         return self.directory / f"face-{number}.sock"
 
     def listener(self) -> socket.socket:
         """The socket where it takes them."""
-        path = self.socket(self.number)
+        path = self.rest_socket(self.number)
         path.unlink(missing_ok=True)  # of a process that was here before
         found = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         found.bind(str(path))

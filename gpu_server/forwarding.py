@@ -103,7 +103,7 @@ class Forwarding:
         if peer not in self._peers:
             # As many connections as there are requests, which are as many as there are connections of clients.
             limits = httpx.Limits(max_connections=None, max_keepalive_connections=16)
-            transport = httpx.AsyncHTTPTransport(uds=str(self._face.socket(peer)), limits=limits)
+            transport = httpx.AsyncHTTPTransport(uds=str(self._face.rest_socket(peer)), limits=limits)
             self._peers[peer] = httpx.AsyncClient(transport=transport, timeout=self._timeout)
         return self._peers[peer]
 

@@ -39,7 +39,7 @@ PER_CONNECTION, PER_STREAM, PER_MESSAGE = 16 * 1024, 4 * 1024, 256
 # Seconds between two looks.
 INTERVAL = 0.5
 # Bytes since the last look, without a message among them, and streams that did nothing, which are no accident.
-NOISE, NOTHING_DONE = 64 * 1024, 8
+NOISE, NOTHING_DONE = 128 * 1024, 4
 # Seconds for which a peer is dropped that did what only an attacker does; ten times as long if it does so again.
 BAN, LONGEST_BAN = 60.0, 3600.0
 # Sockets between which other tasks may run.
@@ -59,6 +59,7 @@ class Connection:
         read: bytes of these.
         held: bytes of unfinished messages when it was last looked at.
         seen: how many messages had come whole then.
+        idle_ends: how many streams had ended without having done anything.
     """
 
     peer: str
@@ -69,13 +70,15 @@ class Connection:
     read: int = 0
     held: int = 0
     seen: int = 0
+    idle_ends: int = 0
 
     def measure(self, received: int) -> bool:
         """Note what it holds; whether it has sent so much since the last look that is no part of any message."""
-        grown, silent = self.unfinished(received) - self.held, self.messages == self.seen
-        self.held, self.seen = self.held + grown, self.messages
-        useless = self.open == 0 or self.wasted - self.open >= NOTHING_DONE
-        return silent and useless and grown > NOISE
+        held, idle_ends = self.unfinished(received), self.wasted - self.open
+        useless = self.open == 0 or idle_ends - self.idle_ends >= NOTHING_DONE
+        noise = held - self.held > NOISE and self.messages == self.seen and useless
+        self.held, self.seen, self.idle_ends = held, self.messages, idle_ends
+        return noise
 
     def unfinished(self, received: int) -> int:
         """Bytes that must be those of messages which have not come whole, if so many have been received."""
@@ -107,6 +110,7 @@ class GrpcConnections:
     ) -> None:
         self.ports: set[int] = set()
         self._largest = max(1, int(limit * share))
+        self._proxied = share >= 1
         self._unfinished = unfinished
         self._largest_unfinished = int(unfinished * share)
         self._on_refused = on_refused
@@ -126,8 +130,8 @@ class GrpcConnections:
         return known
 
     def ban(self, peer: str) -> None:
-        """Cut this peer's connections, and let it make no others for a while."""
-        if peer in self._cut:
+        """Cut this peer's connections, and let it make no others for a while; but a proxy is all of its clients."""
+        if peer in self._cut or self._proxied:
             return
         self._on_refused("streams", PEER)
         seconds = self._seconds[peer] = min(10 * self._seconds.get(peer, BAN / 10), LONGEST_BAN)
@@ -153,8 +157,13 @@ class GrpcConnections:
 
     async def look(self) -> None:
         """Look once, and cut what is too much."""
+        before = set(self._known)
         found = [each async for each in self._sockets()]
-        self._known = {s.endpoint: self._known.get(s.endpoint) or _unknown(s.endpoint) for s in found}
+        # Others may have come meanwhile, whose streams count already.
+        for gone in before - {each.endpoint for each in found}:
+            del self._known[gone]
+        for each in found:
+            self._known.setdefault(each.endpoint, _unknown(each.endpoint))
         for each in found:
             connection = self._known[each.endpoint]
             if connection.measure(each.received):
@@ -169,7 +178,10 @@ class GrpcConnections:
                 async with asyncio.timeout(INTERVAL):
                     await self._wake.wait()
             self._wake.clear()
-            await self.look()
+            try:
+                await self.look()
+            except Exception:
+                log.exception("looking at connections failed")
 
     def _add_listener(self, own: socket.socket) -> None:
         """Keep a duplicate of a listener, unless there is one."""
@@ -244,10 +256,19 @@ def _opened(number: int) -> Iterator[socket.socket | None]:
         own = None
         with contextlib.suppress(OSError):
             if stat.S_ISSOCK(os.fstat(number).st_mode):
-                duplicate = stack.enter_context(socket.socket(fileno=os.dup(number)))
+                duplicate = stack.enter_context(_socket(os.dup(number)))
                 if duplicate.family in (socket.AF_INET, socket.AF_INET6):
                     own = duplicate
         yield own
+
+
+def _socket(number: int) -> socket.socket:
+    """The socket of a file number, which is closed if it is none."""
+    try:
+        return socket.socket(fileno=number)
+    except OSError:
+        os.close(number)
+        raise
 
 
 def _endpoint(own: socket.socket) -> Endpoint:

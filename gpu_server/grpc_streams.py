@@ -152,7 +152,7 @@ class Streams(grpc.GenericRpcHandler):  # type: ignore[misc]
         connection.wasted += 1
         if not self._rate.take(connection.peer):
             self._on_refused(PEER)
-            if connection.wasted > WASTED:
+            if connection.wasted - connection.open > WASTED:
                 self._connections.ban(connection.peer)
             raise errors.OverShare("too many streams that do nothing; try again later", retry_after=1.0)
         connection.open += 1

@@ -107,7 +107,7 @@ class LimitedHttp(H11Protocol):
         self._made = False
         self._timer: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Count it, or close it at once."""
         address = transport.get_extra_info("peername")
         self.peer = peer_of(address[0]) if address else ""

@@ -206,7 +206,11 @@ async def _until_cancelled(connections: list[http2.Connection], target: Target) 
 
 
 async def _run(name: str, target: Target, seconds: float) -> None:
-    attack = asyncio.create_task(ATTACKS[name](target, lambda: print("begun", flush=True)))
+    def begun() -> None:
+        print("begun", flush=True)
+        os.nice(19)  # on one machine, the attacker must not take the processor from those that it attacks
+
+    attack = asyncio.create_task(ATTACKS[name](target, begun))
     asyncio.get_running_loop().add_reader(sys.stdin, attack.cancel)
     await asyncio.wait([attack], timeout=seconds)
     attack.cancel()
@@ -217,7 +221,6 @@ async def _run(name: str, target: Target, seconds: float) -> None:
 def main() -> None:
     """Run one attack, as the command line says."""
     name, source, host, grpc_port, http_port, seconds = sys.argv[1:]
-    os.nice(19)  # on one machine, the attacker must not take the processor from those that it attacks
     with contextlib.suppress(ImportError):
         import resource
 

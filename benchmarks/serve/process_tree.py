@@ -1,7 +1,6 @@
 """The processor time of a service: of its process, of those it has started, and of those they have."""
 
 import contextlib
-from collections.abc import Iterator
 
 import psutil
 
@@ -16,16 +15,19 @@ def cpu_seconds(pid: int) -> float:
     return total
 
 
-@contextlib.contextmanager
-def leaving_nothing() -> Iterator[list[psutil.Process]]:
-    """Kill on leaving what is still there of the processes in the list: they would be measured with the next server."""
-    left: list[psutil.Process] = []
-    try:
-        yield left
-    finally:
-        for process in left:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
+def end_tree(pid: int, grace: float) -> None:
+    """Tell a process to end, and kill what is left of its descendants after `grace` seconds.
+
+    They hold the pipes of the process, so whoever reads these would wait for them, and they would be measured with
+    the next server.
+    """
+    left = descendants(pid)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        psutil.Process(pid).terminate()
+    _, alive = psutil.wait_procs(left, timeout=grace)
+    for process in alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def descendants(pid: int) -> list[psutil.Process]:

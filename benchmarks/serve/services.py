@@ -14,7 +14,7 @@ from typing import Literal
 
 from overtone.benchmarks.child import Child, ChildError
 from overtone.benchmarks.serve.peers import classifier
-from overtone.benchmarks.serve.process_tree import descendants, leaving_nothing
+from overtone.benchmarks.serve.process_tree import end_tree
 from overtone.benchmarks.serve.workload import Form, Network, Stage, Workload
 from overtone.benchmarks.server import ENVIRONMENT, READY, START_SECONDS
 from overtone.gpu_server.stub_network import DEVICE as STUB
@@ -147,12 +147,11 @@ async def _started(
     name: str, command: Sequence[str], environment: Mapping[str, str | None], grace: float = 9.0
 ) -> AsyncIterator[Child]:
     """A process that is terminated on leaving, after which nothing that it has started is left."""
-    with leaving_nothing() as left:
-        async with Child.running(name, *command, environment=environment, grace=grace) as process:
-            try:
-                yield process
-            finally:
-                left += descendants(process.pid)
+    async with Child.running(name, *command, environment=environment, grace=grace) as process:
+        try:
+            yield process
+        finally:
+            await asyncio.to_thread(end_tree, process.pid, grace)
 
 
 async def _answering(process: Child, url: str, bodies: Sequence[bytes], content_type: str) -> None:

@@ -14,7 +14,7 @@ from overtone.benchmarks import pages
 from overtone.benchmarks.serve import http_load, report
 from overtone.benchmarks.serve.command import Options, run
 from overtone.benchmarks.serve.http_load import ReplyParser
-from overtone.benchmarks.serve.process_tree import cpu_seconds, descendants, leaving_nothing
+from overtone.benchmarks.serve.process_tree import cpu_seconds, descendants, end_tree
 from overtone.benchmarks.serve.window import BEGIN, Window
 from overtone.benchmarks.serve.workload import POINT, Network, Workload, checked, prepare_checkpoint
 from overtone.frequency import join, split
@@ -111,16 +111,14 @@ def test_processor_time_is_that_of_the_whole_tree_of_which_nothing_is_left() -> 
         "'print(flush=True)\\ntime.sleep(60)'], stdout=subprocess.PIPE)\n"
         "child.stdout.readline()\nprint(child.pid, flush=True)\ntime.sleep(60)"
     )
-    with leaving_nothing() as left:
-        with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as parent:
-            assert parent.stdout is not None
-            child = int(parent.stdout.readline())
-            assert cpu_seconds(parent.pid) >= 0.3
-            left += descendants(parent.pid)
-            parent.kill()
-        assert [process.pid for process in left] == [child]
-        assert left[0].is_running()
-    left[0].wait(LATER)
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        assert cpu_seconds(parent.pid) >= 0.3
+        (left,) = descendants(parent.pid)
+        assert left.pid == child
+        end_tree(parent.pid, 0.1)  # its child ignores that it has ended
+    left.wait(LATER)
 
 
 def entry(rate: float) -> dict[str, Any]:

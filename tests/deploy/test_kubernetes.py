@@ -1,6 +1,7 @@
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
@@ -57,16 +58,22 @@ def test_settings_exist_and_are_valid(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_ports_are_the_settings() -> None:
     inside = {port["name"]: port["containerPort"] for port in server()["ports"]}
+    admin = inside.pop("admin")
+    assert f"OVERTONE_ADMIN_PORT={admin}" in (DEPLOY / "Dockerfile.server").read_text()
+    scraped = manifests()["Deployment"]["spec"]["template"]["metadata"]["annotations"]["prometheus.io/port"]
+    assert scraped == str(admin)
     fields = Settings.model_fields
     assert inside == {"grpc": fields["grpc_port"].default, "http": fields["http_port"].default}
     outside = manifests()["Service"]["spec"]["ports"]
     assert {port["targetPort"]: port["port"] for port in outside} == inside
 
 
-def test_probes_ask_for_pages_that_exist() -> None:
-    paths = {route.path for route in create_app(Service(Settings())).routes}  # type: ignore[attr-defined]
-    for kind in ("startupProbe", "readinessProbe", "livenessProbe"):
-        assert server()[kind]["httpGet"]["path"] in paths
+async def test_probes_ask_for_pages_that_exist() -> None:
+    transport = httpx.ASGITransport(create_app(Service(Settings())))
+    async with httpx.AsyncClient(transport=transport, base_url="http://server") as http:
+        for kind in ("startupProbe", "readinessProbe", "livenessProbe"):
+            reply = await http.get(server()[kind]["httpGet"]["path"])
+            assert reply.status_code in (httpx.codes.OK, httpx.codes.SERVICE_UNAVAILABLE)
     # A server that drains or loads must not be restarted for it.
     assert server()["livenessProbe"]["httpGet"]["path"] == "/livez"
 

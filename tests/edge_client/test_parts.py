@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from overtone.edge_client import AsyncClient, DeadlineExceeded, UsageError, encode_image
+from overtone.edge_client import (
+    AsyncClient,
+    ConnectionLost,
+    DeadlineExceeded,
+    ProtocolError,
+    UsageError,
+    encode_image,
+)
 from overtone.edge_client.profile_cache import ProfileCache
 from overtone.frequency import Profile, encode, fit, open_rgb, part_of, split
 from overtone.protos import overtone_pb2 as pb
@@ -99,6 +106,39 @@ async def test_tables_go_on_coming_when_the_image_that_wanted_them_has_run_out_o
         allowed.set()
         assert (await client.classify(photograph)).stage == "high"
     assert asked(cascade) == [(0, 1), (1, 2)]
+
+
+async def test_closing_ends_what_waits_for_tables(photograph: Photograph, tiny_profile: Profile) -> None:
+    class Stuck(fakes.FakeCascade):
+        async def part(self, asked: pb.Part) -> pb.Model:
+            if asked.after:
+                waiting.set()
+                await asyncio.sleep(60)
+            return await super().part(asked)
+
+    waiting = asyncio.Event()
+    cascade = Stuck(tiny_profile, fakes.escalating)
+    cascade.parts = True
+    async with fakes.serve_grpc(cascade) as address:
+        async with AsyncClient(address) as client:
+            asking = asyncio.create_task(client.classify(photograph))
+            await waiting.wait()
+        with pytest.raises(ConnectionLost):
+            await asking
+
+
+async def test_a_server_that_withholds_tables_is_an_error(
+    photograph: Photograph, tiny_profile: Profile
+) -> None:
+    class Mean(fakes.FakeCascade):
+        async def part(self, asked: pb.Part) -> pb.Model:
+            return await super().part(pb.Part(after=asked.after, layers=1))
+
+    cascade = Mean(tiny_profile, fakes.escalating)
+    cascade.parts = True
+    async with fakes.serve_grpc(cascade) as address, AsyncClient(address) as client:
+        with pytest.raises(ProtocolError, match="tables"):
+            await client.classify(photograph)
 
 
 async def test_an_image_encoded_before_is_continued(photograph: Photograph, tiny_profile: Profile) -> None:

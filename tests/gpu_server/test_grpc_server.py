@@ -14,6 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from overtone.frequency import Encoded, Profile, part_of, unpack_part
 from overtone.gpu_server.errors import StartError
 from overtone.gpu_server.serve import Running
+from overtone.gpu_server.service import Phase
 from overtone.gpu_server.upload import MAX_CHUNK
 from overtone.protos import overtone_pb2 as pb
 from overtone.protos import overtone_pb2_grpc as stubs
@@ -359,6 +360,22 @@ async def test_token(serve: Serve, encoded: Encoded) -> None:
 async def health(channel: Channel) -> int:
     stub = health_pb2_grpc.HealthStub(channel)
     return int((await stub.Check(health_pb2.HealthCheckRequest(service="overtone.v2.Cascade"))).status)
+
+
+async def test_health_can_be_watched(serve: Serve) -> None:
+    replies = health_pb2.HealthCheckResponse
+    async with serve() as server, connected(server) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        for service in ("", "overtone.v2.Cascade"):
+            watching = stub.Watch(health_pb2.HealthCheckRequest(service=service))
+            seen = [(await watching.read()).status]
+            for phase in (Phase.LEAVING, Phase.READY, Phase.DRAINING):
+                server.service.phase = phase
+                seen.append((await watching.read()).status)
+            assert seen == [replies.SERVING, replies.NOT_SERVING, replies.SERVING, replies.NOT_SERVING]
+            server.service.phase = Phase.READY
+        unknown = stub.Watch(health_pb2.HealthCheckRequest(service="none"))
+        assert (await unknown.read()).status == replies.SERVICE_UNKNOWN
 
 
 @pytest.mark.parametrize(("point", "stage"), [("always", pb.STAGE_LOW), ("never", pb.STAGE_HIGH)])

@@ -12,6 +12,7 @@ import pytest
 from overtone.benchmarks.faults import http2
 from overtone.benchmarks.faults.attacks import SESSION
 from overtone.frequency import Encoded, join
+from overtone.gpu_server.grpc_server import LEAST_BURST
 from overtone.gpu_server.serve import Running
 from overtone.protos import overtone_pb2 as pb
 from tests.gpu_server.conftest import SHARED_LOOP, client_of, connected, value
@@ -180,9 +181,9 @@ async def test_who_begins_streams_and_cancels_them_is_cut_and_cannot_come_back(s
 async def test_streams_that_do_nothing_have_a_rate(serve: Serve) -> None:
     async with serve(stream_rate=1e-9, max_sessions=8) as server:
         bad = await http2.Connection.open(server.host, server.grpc_port, BAD)
-        begun = [bad.begin(SESSION) for _ in range(10)]
+        begun = [bad.begin(SESSION) for _ in range(LEAST_BURST + 6)]
         await until(lambda: limited(server, "streams") == 6)
-        await until(lambda: set(begun[4:]) <= bad.ended)
+        await until(lambda: set(begun[LEAST_BURST:]) <= bad.ended)
         await bad.close()
 
 

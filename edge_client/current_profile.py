@@ -1,0 +1,125 @@
+"""The profile that a client encodes for: fetched when it is needed, as much of it as is needed."""
+
+import asyncio
+
+from overtone.edge_client import errors
+from overtone.edge_client.profile_cache import ProfileCache
+from overtone.edge_client.retry import Retries
+from overtone.edge_client.transport import ClientConfig, Transport
+from overtone.frequency import Encoded, FrequencyError, Profile, encode_further
+
+
+class CurrentProfile:
+    """The profile of a server, or a part of it.
+
+    Args:
+        transport: fetches it.
+        cache: has those that were fetched before.
+        config: of the client.
+        first: the first profile, see `open`.
+    """
+
+    def __init__(
+        self, transport: Transport, cache: ProfileCache, config: ClientConfig, first: Profile
+    ) -> None:
+        self._transport = transport
+        self._cache = cache
+        self._config = config
+        self.value = first
+        self._renewing = asyncio.Lock()
+        self._growing: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(cls, transport: Transport, cache: ProfileCache, config: ClientConfig) -> "CurrentProfile":
+        """Fetch what is needed at first; unless nothing is there, the server is asked as long as there is time.
+
+        Raises:
+            UsageError: it has no such quality.
+            OvertoneError: it did not come.
+        """
+        retries = Retries(asyncio.get_running_loop().time() + config.timeout)
+        while True:
+            try:
+                first = await transport.profile(cache)
+                break
+            except errors.BadPayload as error:
+                if "no quality" not in error.what:
+                    raise
+                raise errors.UsageError(error.what) from error
+            except errors.Unreachable:  # nobody wants to wait long because of a wrong address
+                raise
+            except errors.Unavailable as error:
+                await retries.pause(error)
+        current = cls(transport, cache, config, first)
+        await current._use(first)
+        if not config.layers:
+            await current.grow(len(first.ladder))
+        return current
+
+    def close(self) -> None:
+        """Fetch nothing more."""
+        if self._growing is not None:
+            self._growing.cancel()
+
+    async def renew(self, stale: Profile) -> bool:
+        """Fetch the profile again, once for all images whose profile turned out to be wrong; whether this call did."""
+        async with self._renewing:
+            if self.value.id != stale.id:
+                return False
+            await self._use(await self._transport.profile(self._cache, fresh=True))
+            return True
+
+    async def whole(self) -> Profile:
+        """Fetch and keep the whole profile.
+
+        Raises:
+            OvertoneError: it did not come.
+        """
+        profile = await self._transport.whole()
+        await asyncio.to_thread(self._cache.add, profile)
+        return profile
+
+    async def grow(self, layers: int) -> None:
+        """Fetch the tables of layers up to this number, once for all who need them, whether or not they still wait.
+
+        Raises:
+            OvertoneError: they did not come.
+        """
+        while self.value.layers < layers:
+            if self._growing is None or self._growing.done():
+                self._growing = asyncio.create_task(self._fetch(self.value, layers))
+                self._growing.add_done_callback(lambda task: task.cancelled() or task.exception())
+            await asyncio.wait([self._growing])  # it goes on if this is cancelled
+            if self._growing.cancelled():
+                raise errors.ConnectionLost("the client was closed")
+            self._growing.result()
+
+    async def encode_further(self, encoded: Encoded, profile: Profile, layers: int) -> Encoded:
+        """An image that was encoded with a part of this profile, with its layers up to this number.
+
+        Raises:
+            WrongProfile: the server has another profile now.
+            OvertoneError: tables did not come, or are of another quality.
+        """
+        await self.grow(layers)
+        if self.value.id != profile.id:
+            raise errors.WrongProfile("the server has changed its model")
+        try:
+            return await asyncio.to_thread(encode_further, encoded, self.value)
+        except FrequencyError as error:
+            raise errors.BadImage(str(error)) from error
+
+    async def _fetch(self, before: Profile, layers: int) -> None:
+        further = await self._transport.further(before, layers)
+        if further.layers < layers:
+            raise errors.ProtocolError("the server did not send the tables that it was asked for")
+        if self.value is before:
+            self.value = further
+            await asyncio.to_thread(self._cache.add, further)
+
+    async def _use(self, profile: Profile) -> None:
+        quality = self._config.quality
+        if quality is not None and quality not in profile.qualities:
+            raise errors.UsageError(f"no quality {quality}: {profile.name} has {list(profile.qualities)}")
+        self.value = profile
+        await asyncio.to_thread(self._cache.add, profile)
