@@ -10,7 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overtone.gpu_server.answer import Stage, Timings
-from overtone.gpu_server.errors import Expired, NetworkFailed, Overloaded, ServiceError, Stopping, Unavailable
+from overtone.gpu_server.errors import (
+    ServiceError,
+    Stopping,
+    Unavailable,
+    network_failed,
+    overloaded,
+    too_late,
+)
 from overtone.gpu_server.inference import Inference, Network, Ticket
 from overtone.gpu_server.metrics import Metrics
 from overtone.gpu_server.queues import Outlook, Queues, Refusal, Taken
@@ -27,7 +34,12 @@ class Batcher:
     Batches are formed in the workers' threads, so no network ever waits for the event loop; the event loop is told
     the results of a whole batch at once. Queues are changed under the lock of `_wake`, futures in the event loop.
 
-    The arguments are those of the `Engine`.
+    Args:
+        networks: what runs a batch, one for each device.
+        metrics: where to count.
+        settings: for the limits of the queues.
+        on_health: called when `failure` has changed.
+        clock: seconds, for measuring.
     """
 
     def __init__(
@@ -35,8 +47,8 @@ class Batcher:
         networks: Sequence[Network],
         metrics: Metrics,
         settings: Settings,
-        on_health: Callable[[], None],
-        clock: Callable[[], float],
+        on_health: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         limits = {Stage.LOW: settings.low_queue, Stage.HIGH: settings.high_queue}
         self.failure: str | None = None
@@ -243,21 +255,6 @@ def _settle(future: asyncio.Future[None], problem: Exception | None) -> None:
         future.set_result(None)
     else:
         future.set_exception(problem)
-
-
-def too_late() -> Expired:
-    """The error of an image whose deadline has passed, or will have before it is done."""
-    return Expired("the deadline passed before the answer was there")
-
-
-def overloaded(wait: float) -> Overloaded:
-    """The error of an image that is refused because there are too many; `wait` until that has changed."""
-    return Overloaded("the server is full; try again later", retry_after=min(max(wait, 0.1), 30.0))
-
-
-def network_failed() -> NetworkFailed:
-    """The error of the images of a batch that failed."""
-    return NetworkFailed("the network failed; this image may be tried once more")
 
 
 def _fail(tickets: Iterable[Ticket], error: Callable[[], ServiceError]) -> None:

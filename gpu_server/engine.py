@@ -8,13 +8,12 @@ runs them. An idle network never waits.
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 from overtone.gpu_server.answer import Stage
-from overtone.gpu_server.batcher import Batcher, overloaded, too_late
 from overtone.gpu_server.decoding import DecodeLane, Source
-from overtone.gpu_server.errors import Stopping
+from overtone.gpu_server.errors import Stopping, overloaded, too_late
 from overtone.gpu_server.inference import Inference, Network, Prepare, Request
 from overtone.gpu_server.known import Known
 from overtone.gpu_server.metrics import Metrics
@@ -30,28 +29,24 @@ class Engine:
     """Runs the images of many requests; use it from one event loop only.
 
     Args:
-        networks: what runs a batch, one for each device; none if a `runner` does that.
+        runner: what runs decoded images, here or in another process.
         metrics: where to count.
         settings: for the limits, and how many threads decode.
-        on_health: called when `failure` has changed.
-        runner: what runs images; by default a batcher of the networks.
-        clock: seconds, for measuring; deadlines are in event loop time.
+        clock: seconds, for measuring, as of the runner; deadlines are in event loop time.
     """
 
     def __init__(
         self,
-        networks: Sequence[Network],
+        runner: Runner,
         metrics: Metrics,
         settings: Settings,
         *,
-        on_health: Callable[[], None] = lambda: None,
-        runner: Runner | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._metrics = metrics
         self._brownout = settings.brownout
         self._clock = clock
-        self._runner: Runner = runner or Batcher(networks, metrics, settings, on_health, clock)
+        self._runner = runner
         waiting = settings.low_queue + settings.high_queue
         self._lanes = {
             Source.PAYLOAD: DecodeLane(Source.PAYLOAD, settings.decoders, waiting, clock),

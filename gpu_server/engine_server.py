@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,6 +100,11 @@ class EngineServer:
         for link in list(self.links):
             link.close()
 
+    async def unused(self) -> None:
+        """Wait until no process is connected."""
+        while self.links:
+            await asyncio.sleep(INTERVAL)
+
     def state(self) -> wire.State:
         """How the engine is now."""
         low, high = (self.batcher.outlook(stage) for stage in wire.STAGES)
@@ -130,8 +136,7 @@ class _Link(asyncio.Protocol):
         self._transport: asyncio.WriteTransport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._transport = transport
+        self._transport = cast(asyncio.WriteTransport, transport)  # uvloop's are not derived from asyncio's
         self._server.links.add(self)
         self._server.tell_state(anew=True)
 

@@ -4,22 +4,28 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
+from overtone.gpu_server.edition import Edition, announcement
 from overtone.gpu_server.settings import Settings
 from overtone.gpu_server.sockets import BACKLOG
 
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """One of `count` processes that share their ports; the sockets between processes are in `directory`."""
+    """One of `count` processes that share their ports; what they have in common is in `directory`."""
 
     number: int
     count: int
     directory: Path
 
     @property
-    def engine(self) -> Path:
-        """The engine's socket."""
-        return engine_socket(self.directory)
+    def edition(self) -> Edition:
+        """The model for what begins now, and its engine."""
+        return Edition.current(self.directory)
+
+    @property
+    def announcement(self) -> Path:
+        """The file that changes when there is another edition."""
+        return announcement(self.directory)
 
     @property
     def first(self) -> bool:
@@ -45,8 +51,3 @@ class Face:
         return settings.model_copy(
             update={name: -(-getattr(settings, name) // self.count) for name in parts} | {"decoders": 1}
         )
-
-
-def engine_socket(directory: Path) -> Path:
-    """The engine's socket."""
-    return directory / "engine.sock"

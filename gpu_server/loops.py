@@ -10,7 +10,7 @@ except ImportError:
     from asyncio import new_event_loop
 
 
-def run(main: Coroutine[Any, Any, None]) -> None:
+def run_loop(main: Coroutine[Any, Any, None]) -> None:
     """Run a coroutine to its end in an event loop of its own."""
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(main)

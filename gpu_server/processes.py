@@ -2,90 +2,91 @@
 
 import asyncio
 import contextlib
-import gc
 import logging
 import multiprocessing
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
-from overtone.gpu_server import logs
+from overtone.gpu_server import garbage, logs
+from overtone.gpu_server.child import BLOCKED
+from overtone.gpu_server.edition import Edition
 from overtone.gpu_server.ending import last_resort
 from overtone.gpu_server.engine_server import EngineServer
 from overtone.gpu_server.errors import StartError
-from overtone.gpu_server.face import Face, engine_socket
-from overtone.gpu_server.loops import run
+from overtone.gpu_server.face import Face
+from overtone.gpu_server.loops import run_loop
 from overtone.gpu_server.metrics import Metrics
 from overtone.gpu_server.network import open_network
 from overtone.gpu_server.open_files import OncePerMinute
-from overtone.gpu_server.reload import Reloader
+from overtone.gpu_server.running import running
 from overtone.gpu_server.settings import Settings
 
 # Seconds between two looks at how many images wait, for metrics.
 SAMPLING = 1.0
 
 
+@dataclass
+class _Told:
+    """What a process has been told: to end, to read files again, to end once nobody needs it.
+
+    Attributes:
+        ready: whether it serves; if not, it need not wait for anything when it is told to stop.
+    """
+
+    ready: bool = False
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    again: asyncio.Event = field(default_factory=asyncio.Event)
+    leave: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 def run_face(settings: Settings, face: Face, news: Connection) -> None:
     """Serve until SIGTERM."""
-    from overtone.gpu_server.serve import running
 
-    async def serve(stop: asyncio.Event) -> None:
+    async def serve(told: _Told) -> None:
         async with running(face.share(settings), face) as server:
-            _keep()
+            told.ready = True
+            garbage.collect_and_keep()
             news.send(("ready", str(server) if face.first else ""))
-            sampling = asyncio.create_task(_sample(server.service.metrics), name="overtone-sampling")
-            rereading = asyncio.create_task(_reload_whenever(hangup, server.reload), name="overtone-hangup")
-            await stop.wait()
-            sampling.cancel()
-            rereading.cancel()
+            async with _beside(_sample(server.service.metrics), server.reload.whenever(told.again)):
+                await told.stop.wait()
 
-    hangup = asyncio.Event()
-    _run(settings, news, serve, hangup)
+    _run(f"overtone-face-{face.number}", settings, news, serve)
 
 
-def run_engine(settings: Settings, directory: Path, news: Connection) -> None:
-    """Run the images of all faces until SIGTERM."""
+def run_engine(settings: Settings, edition: Edition, news: Connection) -> None:
+    """Run the images of all faces until SIGTERM; after SIGTERM or SIGUSR1, as long as faces are connected."""
 
-    async def serve(stop: asyncio.Event) -> None:
-        async with _engine(settings, directory):
-            _keep()
+    async def serve(told: _Told) -> None:
+        async with _engine(settings, edition) as server:
+            told.ready = True
+            garbage.collect_and_keep()
             news.send(("ready", ""))
-            await stop.wait()
+            await _first(told.stop.wait(), told.leave.wait())
+            await server.unused()
 
-    _run(settings, news, serve)
+    _run("overtone-engine", settings, news, serve)
 
 
 @asynccontextmanager
-async def _engine(settings: Settings, directory: Path) -> AsyncIterator[None]:
+async def _engine(s: Settings, edition: Edition) -> AsyncIterator[EngineServer]:
     try:
-        s = settings
         networks = [
-            open_network(s.model, device, s.batch_sizes, s.threads, s.cuda_graphs)[0] for device in s.devices
+            open_network(edition.model, device, s.batch_sizes, s.threads, s.cuda_graphs)[0]
+            for device in s.devices
         ]
-        server = EngineServer(networks, Metrics(), settings, engine_socket(directory))
+        server = EngineServer(networks, Metrics(), s, edition.socket)
         await server.start()
     except (ValueError, RuntimeError) as error:
-        raise StartError(f"cannot serve {settings.model}: {error}") from error
+        why = str(error).replace(str(edition.model), s.model)  # nobody else knows of the copy
+        raise StartError(f"cannot serve {s.model}: {why}") from error
     try:
-        yield
+        yield server
     finally:
         await server.stop()
-
-
-def _keep() -> None:
-    """What was made so far stays; looking through all of torch's objects for garbage would stop the loop for long."""
-    gc.collect()
-    gc.freeze()
-
-
-async def _reload_whenever(hangup: asyncio.Event, reload: Reloader) -> None:
-    while True:
-        await hangup.wait()
-        hangup.clear()
-        await reload.everything()
 
 
 async def _sample(metrics: Metrics) -> None:
@@ -94,44 +95,63 @@ async def _sample(metrics: Metrics) -> None:
         await asyncio.sleep(SAMPLING)
 
 
-def _run(
-    settings: Settings,
-    news: Connection,
-    serve: Callable[[asyncio.Event], Coroutine[Any, Any, None]],
-    hangup: asyncio.Event | None = None,
-) -> None:
+@asynccontextmanager
+async def _beside(*endless: Awaitable[None]) -> AsyncIterator[None]:
+    """Run these while inside."""
+    tasks = [asyncio.ensure_future(each) for each in endless]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _first(*awaitables: Awaitable[object]) -> None:
+    """Wait for the first of these, and cancel the others; an exception of the first is raised."""
+    tasks = [asyncio.ensure_future(each) for each in awaitables]
+    done, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in rest:
+        task.cancel()
+    await asyncio.gather(*rest, return_exceptions=True)
+    for task in done:
+        task.result()
+
+
+def _run(name: str, settings: Settings, news: Connection, serve: Callable[[_Told], Awaitable[None]]) -> None:
     # Ctrl-C reaches all processes of a terminal; the one that was started by hand says when the others stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with contextlib.suppress(OSError):  # only Linux has it
+        Path("/proc/self/comm").write_text(name)
     logs.configure(settings.log_level, settings.log_format, settings.access_log)
     logging.getLogger("asyncio").addFilter(OncePerMinute())
     ending = last_resort(settings)
     try:
-        run(_until_told(serve, ending.start, hangup or asyncio.Event()))
+        run_loop(_until_told(serve, ending.start))
     except StartError as error:
         with contextlib.suppress(OSError):
             news.send(("error", str(error)))
         raise SystemExit(1) from None
     finally:
         ending.cancel()
-        gc.freeze()  # searching for garbage before the end would take a busy machine seconds
+        garbage.keep()
 
 
-async def _until_told(
-    serve: Callable[[asyncio.Event], Coroutine[Any, Any, None]],
-    on_stop: Callable[[], None],
-    hangup: asyncio.Event,
-) -> None:
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+async def _until_told(serve: Callable[[_Told], Awaitable[None]], on_stop: Callable[[], None]) -> None:
+    told, loop = _Told(), asyncio.get_running_loop()
+    serving = asyncio.ensure_future(serve(told))
 
     def end() -> None:
-        if not stop.is_set():
-            stop.set()
+        if not told.stop.is_set():
+            told.stop.set()
             on_stop()
+            if not told.ready:
+                serving.cancel()
 
     loop.add_signal_handler(signal.SIGTERM, end)
-    loop.add_signal_handler(signal.SIGHUP, hangup.set)
-    # It was blocked when this process was started, so that it could not end it before.
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+    loop.add_signal_handler(signal.SIGHUP, told.again.set)
+    loop.add_signal_handler(signal.SIGUSR1, told.leave.set)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, BLOCKED)
     parent = multiprocessing.parent_process()
     assert parent is not None
 
@@ -140,8 +160,5 @@ async def _until_told(
         end()
 
     loop.add_reader(parent.sentinel, orphaned)
-    # Told to stop while it starts, it does not wait until it has started.
-    serving, told = asyncio.ensure_future(serve(stop)), asyncio.ensure_future(stop.wait())
-    await asyncio.wait({serving, told}, return_when=asyncio.FIRST_COMPLETED)
-    told.cancel()
-    await serving
+    with contextlib.suppress(asyncio.CancelledError):
+        await serving

@@ -14,8 +14,14 @@ from pathlib import Path
 
 from overtone.gpu_server import wire
 from overtone.gpu_server.answer import Stage, Timings
-from overtone.gpu_server.batcher import network_failed, overloaded, too_late
-from overtone.gpu_server.errors import ServiceError, Stopping, Unavailable
+from overtone.gpu_server.errors import (
+    ServiceError,
+    Stopping,
+    Unavailable,
+    network_failed,
+    overloaded,
+    too_late,
+)
 from overtone.gpu_server.inference import Inference, Ticket
 from overtone.gpu_server.metrics import Metrics
 from overtone.gpu_server.queues import Refusal

@@ -1,158 +1,22 @@
-"""The gRPC and the HTTP server in one event loop, from start to stop."""
+"""`overtone serve`: one process, or several, until they are told to stop."""
 
 import asyncio
 import contextlib
-import gc
 import logging
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 
-from starlette.types import ASGIApp
-
-from overtone.gpu_server import logs
-from overtone.gpu_server.admin_api import create_admin_app
+from overtone.gpu_server import garbage, logs
 from overtone.gpu_server.ending import last_resort
 from overtone.gpu_server.errors import StartError
-from overtone.gpu_server.face import Face
-from overtone.gpu_server.forwarding import Forwarded, Forwarding
-from overtone.gpu_server.grpc_server import GrpcServer
-from overtone.gpu_server.http_connections import HttpConnections
-from overtone.gpu_server.http_server import HttpServer
-from overtone.gpu_server.open_files import OncePerMinute, connections, raise_limit
-from overtone.gpu_server.reload import Reloader, reloading
-from overtone.gpu_server.rest_api import create_app
-from overtone.gpu_server.service import Phase, Service
+from overtone.gpu_server.loops import run_loop
+from overtone.gpu_server.open_files import OncePerMinute
+from overtone.gpu_server.running import Running, running
 from overtone.gpu_server.settings import Settings
-from overtone.gpu_server.sockets import exposure, listeners, written
-from overtone.gpu_server.tls import ServerTls
 from overtone.gpu_server.workers import run_workers, worker_count
 
-log = logging.getLogger(__name__)
-
-# Seconds for what is still open after draining: watchers of health, idle HTTP connections.
-CLOSING = 0.5
-
-
-@dataclass(frozen=True)
-class Running:
-    """A server that is ready, and its ports."""
-
-    service: Service
-    model: str
-    host: str
-    grpc_port: int
-    http_port: int
-    admin_port: int | None
-    reload: Reloader
-
-    def __str__(self) -> str:
-        grpc, http = written(self.host, self.grpc_port), written(self.host, self.http_port)
-        admin = ""
-        if self.admin_port is not None:
-            admin = f", admin {written(self.service.settings.admin_host, self.admin_port)}"
-        return f"overtone serving {self.model}: grpc {grpc}, http {http}{admin}"
-
-
-@asynccontextmanager
-async def running(settings: Settings, face: Face | None = None) -> AsyncIterator[Running]:
-    """A server in this event loop, or one of its faces: ready on entering, drained and stopped on leaving.
-
-    Raises:
-        StartError: a port, a TLS file, the model or the device cannot be used.
-    """
-    tls = ServerTls(settings) if settings.tls_certificate is not None else None
-    if face is None and (warning := exposure(settings)):
-        log.warning(warning)
-    most = _most_connections(settings, face)
-    service = Service(settings, face)
-    grpc_server = GrpcServer(service, tls, most)
-    http = _Http()
-    try:
-        http.open(service, tls, most)
-    except StartError:
-        await asyncio.gather(grpc_server.stop(0), http.stop())
-        raise
-    await grpc_server.start()
-    await http.start()
-    try:
-        await service.load()
-        ports = (grpc_server.port, http.port, http.admin_port)
-        async with reloading(service, tls) as reload:
-            yield Running(service, service.core.card.name, settings.host, *ports, reload)
-    finally:
-        await _stop(service, grpc_server, http)
-
-
-def _most_connections(settings: Settings, face: Face | None) -> int:
-    files = raise_limit()
-    if face is not None and files is not None:
-        files //= 2  # the others are for connections to other faces, and from them
-    return connections(settings.max_connections, files)
-
-
-class _Http:
-    """Everything that listens for HTTP: the API, the administrators' pages, and what comes from other faces."""
-
-    def __init__(self) -> None:
-        self._servers: list[HttpServer] = []
-        self._forwarding: Forwarding | None = None
-        self.port = 0
-        self.admin_port: int | None = None
-
-    def open(self, service: Service, tls: ServerTls | None, most: int) -> None:
-        """Open the ports.
-
-        Raises:
-            StartError: one cannot be used.
-        """
-        settings, face, api = service.settings, service.face, create_app(service)
-        shared = face is not None
-        front: ASGIApp = api
-        if face is not None:
-            front = self._forwarding = Forwarding(api, face, service)
-        public = listeners(settings.host, settings.http_port, "HTTP", shared=shared)
-        self.port = self._add(HttpServer(front, public, _counted(service, most), tls))
-        if face is not None:
-            others = _counted(service, most, share=1.0)
-            self._add(HttpServer(Forwarded(api), [face.listener()], others))
-        if settings.admin_port is not None and (face is None or face.first):
-            own = listeners(settings.admin_host, settings.admin_port, "admin", shared=shared)
-            pages = create_admin_app(service, api)
-            self.admin_port = self._add(HttpServer(pages, own, _counted(service, most)))
-
-    async def start(self) -> None:
-        """Serve."""
-        for server in self._servers:
-            await server.start()
-
-    async def stop(self) -> None:
-        """Close the ports and what is still connected."""
-        await asyncio.gather(*(server.stop() for server in self._servers))
-        if self._forwarding is not None:
-            await self._forwarding.close()
-
-    def _add(self, server: HttpServer) -> int:
-        self._servers.append(server)
-        return server.port
-
-
-def _counted(service: Service, most: int, share: float | None = None) -> HttpConnections:
-    settings = service.settings
-    refused = service.metrics.refused("connections")
-    return HttpConnections(most, share or settings.peer_share, settings.header_timeout, refused)
-
-
-async def _stop(service: Service, grpc_server: GrpcServer, http: _Http) -> None:
-    """Not ready, pause, drain, then close the servers and stop the engine."""
-    if service.phase is Phase.READY:
-        service.phase = Phase.LEAVING
-        await asyncio.sleep(service.settings.pause)
-        await service.drain()
-    await asyncio.gather(grpc_server.stop(CLOSING), http.stop())
-    await service.stop()
+__all__ = ["Running", "run", "running"]
 
 
 def run(settings: Settings) -> None:
@@ -162,23 +26,28 @@ def run(settings: Settings) -> None:
         SystemExit: the server cannot start; the reason is on standard error.
     """
     logs.configure(settings.log_level, settings.log_format, settings.access_log)
-    ending = last_resort(settings)
     logging.getLogger("asyncio").addFilter(OncePerMinute())
     try:
         if (count := worker_count(settings)) > 1:
             run_workers(settings, count)
         else:
-            asyncio.run(_run(settings, ending.start))
+            _run_alone(settings)
     except StartError as error:
         print(f"overtone: {error}", file=sys.stderr)
         raise SystemExit(1) from None
     finally:
+        garbage.keep()  # the process is about to end
+
+
+def _run_alone(settings: Settings) -> None:
+    ending = last_resort(settings)
+    try:
+        run_loop(_serve(settings, ending.start))
+    finally:
         ending.cancel()
-        # The process is about to end; searching its garbage first would take a busy machine seconds.
-        gc.freeze()
 
 
-async def _run(settings: Settings, on_stop: Callable[[], None]) -> None:
+async def _serve(settings: Settings, on_stop: Callable[[], None]) -> None:
     stop, again = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -193,19 +62,9 @@ async def _run(settings: Settings, on_stop: Callable[[], None]) -> None:
             loop.add_signal_handler(number, on_signal)
         loop.add_signal_handler(signal.SIGHUP, again.set)
     async with running(settings) as server:
-        # What was made so far stays. Without this, a collection of all of torch's objects stops the loop for a third of
-        # a second whenever a few thousand objects are new, as they are when many sessions are opened.
-        gc.collect()
-        gc.freeze()
+        garbage.collect_and_keep()
         if not stop.is_set():
             print(server, flush=True)
-        reloading = asyncio.create_task(_reload_whenever(again, server), name="overtone-hangup")
+        reloading = asyncio.create_task(server.reload.whenever(again), name="overtone-hangup")
         await stop.wait()
         reloading.cancel()
-
-
-async def _reload_whenever(again: asyncio.Event, server: Running) -> None:
-    while True:
-        await again.wait()
-        again.clear()
-        await server.reload.everything()

@@ -12,6 +12,7 @@ from overtone.gpu_server import errors
 from overtone.gpu_server.access import Access
 from overtone.gpu_server.answer import NeedMore
 from overtone.gpu_server.arrival import Arrival, Kind
+from overtone.gpu_server.batcher import Batcher
 from overtone.gpu_server.budget import Budget
 from overtone.gpu_server.core import Core
 from overtone.gpu_server.engine import Engine
@@ -120,8 +121,6 @@ class Service:
         Raises:
             StartError: it cannot be served; everything stays as it was.
         """
-        if self.face is not None:  # the networks of faces and of the engine would not change at the same time
-            raise errors.StartError("a server with several workers has to be restarted for another model")
         assert self._core is not None
         assert self._engine is not None
         before = self._core, self._engine
@@ -135,7 +134,9 @@ class Service:
 
     @property
     def model_file(self) -> Path | None:
-        """The file of the model; None if there is none."""
+        """The file that changes with the model; None if there is none."""
+        if self.face is not None:
+            return self.face.announcement
         try:
             return find(self.settings.model)
         except ValueError:
@@ -167,15 +168,16 @@ class Service:
     async def _engine_of(self, s: Settings) -> tuple[Card, Engine]:
         """The model's card, and an engine that has not been started."""
         if self.face is not None:
-            runner = RemoteRunner(self.face.engine, self.metrics, s, self._notify)
-            return await asyncio.to_thread(read_card, s.model), Engine((), self.metrics, s, runner=runner)
+            edition = self.face.edition
+            runner = RemoteRunner(edition.socket, self.metrics, s, self._notify)
+            return await asyncio.to_thread(read_card, edition.model), Engine(runner, self.metrics, s)
         networks = []
         for device in s.devices:
             network, card = await asyncio.to_thread(
                 open_network, s.model, device, s.batch_sizes, s.threads, s.cuda_graphs
             )
             networks.append(network)
-        return card, Engine(networks, self.metrics, s, on_health=self._notify)
+        return card, Engine(Batcher(networks, self.metrics, s, self._notify), self.metrics, s)
 
     async def drain(self) -> None:
         """Send sessions away and wait for them and for all calls, `settings.drain` seconds at most."""

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
+VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 # What is not the sum over all processes.
 COMBINED: dict[str, Callable[[Iterable[float]], float]] = {
     "process_start_time_seconds": min,
@@ -16,9 +18,20 @@ COMBINED: dict[str, Callable[[Iterable[float]], float]] = {
 }
 
 
+@contextmanager
+def shared(directory: Path) -> Iterator[None]:
+    """Have all processes that are started inside count in files of this folder."""
+    directory.mkdir()
+    os.environ[VARIABLE] = str(directory)
+    try:
+        yield
+    finally:
+        del os.environ[VARIABLE]
+
+
 def folder() -> Path | None:
     """Where the processes of this server count; None if there is only one."""
-    name = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    name = os.environ.get(VARIABLE)
     return Path(name) if name else None
 
 

@@ -6,21 +6,18 @@ Whoever ends unexpectedly is started again. A face takes only its own connection
 
 import contextlib
 import logging
-import multiprocessing
 import os
 import signal
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
 from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from prometheus_client.multiprocess import mark_process_dead
-
-from overtone.gpu_server import tokens
+from overtone.gpu_server import casualties, shared_metrics, tokens
+from overtone.gpu_server.child import Child
+from overtone.gpu_server.edition import Edition
 from overtone.gpu_server.ending import ENDING
 from overtone.gpu_server.errors import StartError
 from overtone.gpu_server.face import Face
@@ -29,18 +26,19 @@ from overtone.gpu_server.reload import Watched
 from overtone.gpu_server.settings import Settings
 from overtone.gpu_server.sockets import check_tls, exposure, listeners
 from overtone.gpu_server.stub_network import DEVICE as STUB
+from overtone.gpu_server.told import Told
 from overtone.models import choose_device, find
 
 log = logging.getLogger(__name__)
 
 # More faces than this are never chosen, only given.
 MOST_FACES = 8
-# Seconds until a process that ended at once is started again: twice as many each time, up to the last.
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
-# A process that has run for so many seconds starts anew with the first pause.
-STABLE = 10.0
+# The folder in which all processes count.
+METRICS = "metrics"
 # Seconds for the engine to end after the faces, before it is killed.
 ENGINE_ENDING = 1.0
+# Seconds between looks at an engine that nobody is to use any more, and at a process that starts.
+INTERVAL = 0.5
 
 
 def worker_count(settings: Settings) -> int:
@@ -51,94 +49,13 @@ def worker_count(settings: Settings) -> int:
     """
     if settings.workers:
         return settings.workers
-    if settings.devices == (STUB,):
+    if set(settings.devices) == {STUB}:
         return 1
     try:
         cuda = choose_device(settings.devices[0]).type == "cuda"
     except ValueError as error:
         raise StartError(f"cannot serve {settings.model}: {error}") from error
     return min(MOST_FACES, max(1, (os.cpu_count() or 1) // 2)) if cuda else 1
-
-
-@dataclass
-class _Child:
-    """One process: the function it runs, and when it may be started again."""
-
-    name: str
-    target: Callable[..., None]
-    arguments: tuple[object, ...]
-    process: BaseProcess | None = None
-    news: Connection | None = None
-    began: float = 0.0
-    pause: float = FIRST_PAUSE
-    due: float = field(default=0.0)
-
-    def start(self) -> None:
-        # Not a fork: threads and gRPC do not survive one.
-        context = multiprocessing.get_context("spawn")
-        self.news, theirs = context.Pipe(duplex=False)
-        self.process = context.Process(target=self.target, args=(*self.arguments, theirs), name=self.name)
-        # Blocked in the new process until it can handle it; until then it would end the process.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
-        try:
-            self.process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
-        theirs.close()
-        self.began = time.monotonic()
-
-    def died(self) -> None:
-        """It has ended; plan when it is started again."""
-        lived = time.monotonic() - self.began
-        self.pause = FIRST_PAUSE if lived > STABLE else min(2 * self.pause, LONGEST_PAUSE)
-        self.due = time.monotonic() + self.pause
-        self.close()
-
-    def last_words(self) -> str:
-        """Why it could not start, if it could not."""
-        with contextlib.suppress(EOFError, OSError):
-            while self.news is not None and self.news.poll():
-                kind, text = self.news.recv()
-                if kind == "error":
-                    return str(text)
-        return ""
-
-    def close(self) -> None:
-        if self.news is not None:
-            self.news.close()
-        self.process, self.news = None, None
-
-
-class _Told:
-    """SIGINT and SIGTERM, as something that can be waited for; a second one ends all processes at once.
-
-    SIGHUP is passed on to all of them.
-    """
-
-    def __init__(self, children: list[_Child]) -> None:
-        self.stop = False
-        self.woken, self._wake = socket.socketpair()
-        self._children = children
-        for end in (self.woken, self._wake):
-            end.setblocking(False)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._on_signal)
-        signal.signal(signal.SIGHUP, self._on_hangup)
-
-    def _on_hangup(self, number: int, frame: object) -> None:
-        for child in self._children:
-            if child.process is not None and child.process.exitcode is None and child.process.pid is not None:
-                os.kill(child.process.pid, number)
-
-    def _on_signal(self, number: int, frame: object) -> None:
-        if self.stop:
-            for child in self._children:
-                if child.process is not None:
-                    child.process.kill()
-            os._exit(130)
-        self.stop = True
-        with contextlib.suppress(BlockingIOError):
-            self._wake.send(b"\0")
 
 
 def run_workers(settings: Settings, count: int) -> None:
@@ -159,14 +76,8 @@ def run_workers(settings: Settings, count: int) -> None:
         log.warning(warning)
     with tempfile.TemporaryDirectory(prefix="overtone-") as name, _ports(settings) as bound:
         directory = Path(name)
-        # Before anything in a child imports prometheus_client, which then counts in files of this folder.
-        (directory / "metrics").mkdir()
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory / "metrics")
-        engine = _Child("overtone-engine", run_engine, (bound, directory))
-        faces = [
-            _Child(f"overtone-face-{n}", run_face, (bound, Face(n, count, directory))) for n in range(count)
-        ]
-        _supervise(engine, faces, bound, directory)
+        with shared_metrics.shared(directory / METRICS):
+            _Supervisor(bound, count, directory).run()
 
 
 @contextlib.contextmanager
@@ -196,91 +107,186 @@ def _take(shared: socket.socket, address: tuple[object, ...]) -> None:
     shared.bind(address)  # but never listens, so it gets no connections
 
 
-def _supervise(engine: _Child, faces: list[_Child], settings: Settings, directory: Path) -> None:
-    children = [engine, *faces]
-    told = _Told(children)
-    model = Watched([_file_of(settings.model)])
-    try:
-        for child in children:
-            child.start()
-        if line := _all_ready(children, told):
-            print(line, flush=True)
-        while not told.stop:
-            if _restart(children, directory, model):
-                log.warning("the model's file is another one, so all processes are started again with it")
-                _end_all(faces, engine, settings)
-                continue
-            soonest = min((c.due for c in children if c.process is None), default=None)
-            waiting = [c.process.sentinel for c in children if c.process is not None]
-            wait([*waiting, told.woken], None if soonest is None else max(0.0, soonest - time.monotonic()))
-        _end_all(faces, engine, settings)
-    finally:
-        _end(children, ENGINE_ENDING)
+class _Engine(Child):
+    """The engine of one edition."""
+
+    def __init__(self, settings: Settings, edition: Edition) -> None:
+        super().__init__("overtone-engine", run_engine, settings, edition)
+        self.edition = edition
 
 
-def _end_all(faces: list[_Child], engine: _Child, settings: Settings) -> None:
-    """The faces first, which need the engine for what is in flight."""
-    _end(faces, settings.pause + settings.drain + ENDING)
-    _end([engine], ENGINE_ENDING)
-
-
-def _file_of(model: str) -> Path | None:
-    try:
-        return find(model)
-    except ValueError:
-        return None
-
-
-def _all_ready(children: list[_Child], told: _Told) -> str:
-    """Wait until all are ready, and return what a face says that it serves; nothing if told to stop before.
+class _Supervisor:
+    """Starts all processes, and keeps them running.
 
     Raises:
-        StartError: what a process says why it cannot start.
+        StartError: the model cannot be read.
     """
-    line = ""
-    missing = {child.news: child for child in children if child.news is not None}
-    while missing and not told.stop:
-        for end in wait([*missing, told.woken]):
-            if not isinstance(end, Connection):
-                continue
-            try:
-                kind, text = end.recv()
-            except EOFError:
-                raise StartError(f"{missing[end].name} ended before it was ready; its log says why") from None
-            if kind == "error":
-                raise StartError(text)
-            line = text or line
-            del missing[end]
-    return "" if told.stop else line
 
+    def __init__(self, settings: Settings, count: int, directory: Path) -> None:
+        self._settings = settings
+        self._directory = directory
+        try:
+            self._source = find(settings.model)
+            self._model = Watched([self._source])
+            edition = Edition(0, directory)
+            edition.copy(self._source)
+        except (ValueError, OSError) as error:
+            raise StartError(f"cannot serve {settings.model}: {error}") from error
+        edition.publish()
+        self._engine = _Engine(settings, edition)
+        self._faces = [
+            Child(f"overtone-face-{number}", run_face, settings, Face(number, count, directory))
+            for number in range(count)
+        ]
+        # Of another model: one that starts, and those of which sessions may still be open.
+        self._next: _Engine | None = None
+        self._leaving: list[_Engine] = []
+        self._told = Told(self._kill)
+        self._look_at_model = False
 
-def _restart(children: list[_Child], directory: Path, model: Watched) -> bool:
-    """Start those again that have ended; True if all have to be instead, or they would not have the same model."""
-    for child in children:
-        if child.process is not None and not child.process.is_alive():
-            why = child.last_words() or child.process.exitcode
-            log.error("%s ended with %s and is started again", child.name, why)
-            mark_process_dead(child.process.pid, str(directory / "metrics"))  # type: ignore[no-untyped-call]
-            child.died()
-        if child.process is None and child.due <= time.monotonic():
-            if model.changed():
-                return True
+    def run(self) -> None:
+        """Serve until told to stop.
+
+        Raises:
+            StartError: what a process says why it cannot start.
+        """
+        try:
+            for child in self._lasting:
+                child.start()
+            if line := self._started():
+                print(line, flush=True)
+            while not self._told.stop:
+                self._wait()
+                self._reload()
+                for child in self._lasting:
+                    self._keep(child)
+                self._replace()
+                self._part()
+            # The faces first, which need the engine for what is in flight.
+            self._end(self._faces, self._settings.pause + self._settings.drain + ENDING)
+            self._end(self._engines, ENGINE_ENDING)
+        finally:
+            self._kill()
+            for child in [*self._faces, *self._engines]:
+                child.join(ENGINE_ENDING)
+
+    @property
+    def _lasting(self) -> list[Child]:
+        """The engine first, which the faces need."""
+        return [self._engine, *self._faces]
+
+    @property
+    def _engines(self) -> list[_Engine]:
+        return [self._engine, *([self._next] if self._next else []), *self._leaving]
+
+    def _kill(self) -> None:
+        """End all that still run at once."""
+        for child in [*self._faces, *self._engines]:
+            child.signal(signal.SIGKILL)
+            child.close()
+
+    def _started(self) -> str:
+        """Wait until all are ready, and return what a face says that it serves; nothing if told to stop before."""
+        line = ""
+        missing = self._lasting
+        while missing and not self._told.stop:
+            news = [child.news for child in missing if child.news is not None]
+            found = wait([*news, self._told.woken])
+            self._hear()
+            for child in [child for child in missing if child.news in found]:
+                kind, text = child.hear() or ("error", f"{child.name} ended before it was ready")
+                if kind == "error":
+                    raise StartError(text)
+                line = text or line
+                missing.remove(child)
+        return "" if self._told.stop else line
+
+    def _wait(self) -> None:
+        """Wait until there is something to do."""
+        children: Iterable[Child] = [*self._faces, *self._engines]
+        patience = [max(0.0, child.due) for child in self._lasting if not child.running]
+        if self._next or self._leaving:
+            patience.append(INTERVAL)
+        ends: list[int | Connection] = [child.sentinel for child in children if child.running]
+        wait([*ends, self._told.woken], min(patience, default=None))
+
+    def _keep(self, child: Child) -> None:
+        """Start it again if it has ended."""
+        if child.running:
+            return
+        if child.started:
+            self._bury(child)
+        elif child.due <= 0:
             child.start()
-    return False
 
+    def _bury(self, child: Child) -> None:
+        """What died with a process has failed, and is counted as that."""
+        pid, lost = child.pid, self._count_lost(child)
+        log.error(
+            "%s (pid %d): %s; it is started again, and has lost %d", child.name, pid, child.ended(), lost
+        )
 
-def _end(children: list[_Child], patience: float) -> None:
-    """Tell processes to stop, and kill those that have not done so in time."""
-    running = [child for child in children if child.process is not None]
-    for child in running:
-        assert child.process is not None
-        child.process.terminate()
-    limit = time.monotonic() + patience
-    for child in running:
-        assert child.process is not None
-        child.process.join(max(0.0, limit - time.monotonic()))
-        if child.process.is_alive():
-            log.error("%s did not stop in time and is killed", child.name)
-            child.process.kill()
-            child.process.join()
-        child.close()
+    def _count_lost(self, child: Child) -> int:
+        return casualties.count(self._directory / METRICS, child.pid)
+
+    def _hear(self) -> None:
+        """If told to, have files read again."""
+        if self._told.again():
+            self._look_at_model = True
+            for face in self._faces:
+                face.signal(signal.SIGHUP)
+
+    def _reload(self) -> None:
+        """If told to, load the model if it has changed; while another one is being loaded, that has to wait."""
+        self._hear()
+        if not self._look_at_model or self._next is not None:
+            return
+        self._look_at_model = False
+        if self._model.changed():
+            edition = self._engine.edition.next
+            try:
+                edition.copy(self._source)
+            except OSError as error:
+                log.error("the model stays as it was: %s", error)
+            else:
+                self._next = _Engine(self._settings, edition)
+                self._next.start()
+
+    def _replace(self) -> None:
+        """If the engine of another model is ready, have the faces use it for what begins from now on."""
+        if self._next is None:
+            return
+        alive, news = self._next.running, self._next.hear()
+        if news and news[0] == "ready":
+            self._next.edition.publish()
+            if self._engine.started:
+                self._engine.signal(signal.SIGUSR1)
+                self._leaving.append(self._engine)
+            self._engine, self._next = self._next, None
+            for face in self._faces:
+                face.signal(signal.SIGHUP)
+        elif news or not alive:
+            log.error("the model stays as it was: %s", news[1] if news else "its engine ended")
+            self._end([self._next], ENGINE_ENDING)
+            self._next.edition.remove()
+            self._next = None
+
+    def _part(self) -> None:
+        """Forget the engines that have ended because no session uses them any more."""
+        for engine in [engine for engine in self._leaving if not engine.running]:
+            self._count_lost(engine)
+            engine.edition.remove()
+            self._leaving.remove(engine)
+
+    def _end(self, children: Iterable[Child], patience: float) -> None:
+        """Tell processes to stop, and kill those that have not done so in time."""
+        running = [child for child in children if child.running]
+        for child in running:
+            child.signal(signal.SIGTERM)
+        limit = time.monotonic() + patience
+        for child in running:
+            if not child.join(limit - time.monotonic()):
+                log.error("%s did not stop in time and is killed", child.name)
+                child.signal(signal.SIGKILL)
+                child.join(patience)
+            child.close()

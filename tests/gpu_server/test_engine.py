@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from overtone.gpu_server.answer import Stage
+from overtone.gpu_server.batcher import Batcher
 from overtone.gpu_server.engine import Engine, Inference, Known
 from overtone.gpu_server.errors import BadRequest, Expired, NetworkFailed, Overloaded, Unavailable
 from overtone.gpu_server.metrics import Metrics
@@ -65,7 +66,9 @@ async def running(
     **changes: float,
 ) -> AsyncIterator[Rig]:
     network, metrics = network or FakeNetwork(), Metrics()
-    engine = Engine([network, *more], metrics, limits(**changes), on_health=on_health, clock=clock)
+    settings = limits(**changes)
+    batcher = Batcher([network, *more], metrics, settings, on_health, clock)
+    engine = Engine(batcher, metrics, settings, clock=clock)
     await engine.start()
     yield Rig(engine, network, metrics)
     network.gate.set()

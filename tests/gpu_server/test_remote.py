@@ -37,7 +37,7 @@ class Face:
 
     async def open(self) -> None:
         runner = RemoteRunner(self.path, self.metrics, LIMITS, self._on_health)
-        self.engine = Engine((), self.metrics, LIMITS, runner=runner)
+        self.engine = Engine(runner, self.metrics, LIMITS)
         await self.engine.start()
 
     def submit(self, stage: Stage = Stage.LOW, mark: int = 0) -> asyncio.Task[Inference]:
