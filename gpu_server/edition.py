@@ -8,6 +8,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from overtone.models import read_card
+
 
 @dataclass(frozen=True, slots=True)
 class Edition:
@@ -40,8 +42,10 @@ class Edition:
         """Make the copy.
 
         Raises:
+            CheckpointError: it is no checkpoint.
             OSError: it cannot be read, or there is no room for it.
         """
+        read_card(source)
         shutil.copyfile(source, self.model)
 
     def publish(self) -> None:

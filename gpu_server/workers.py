@@ -246,7 +246,7 @@ class _Supervisor:
             edition = self._engine.edition.next
             try:
                 edition.copy(self._source)
-            except OSError as error:
+            except (ValueError, OSError) as error:
                 log.error("the model stays as it was: %s", error)
             else:
                 self._next = _Engine(self._settings, edition)
