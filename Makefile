@@ -10,7 +10,7 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv test demo bench lint unit experiments results protos fuzz clean
+.PHONY: help venv test demo bench lint unit experiments results protos fuzz soak clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,10 @@ results: $(READY) ## Tables and figures of docs/results.md, load.md and bytes.md
 
 protos: $(READY) ## The gRPC stubs again, after a change of a contract in protos/
 	$(BIN)/python -m overtone.protos.generate
+
+soak: $(READY) ## Half an hour of mixed load and every attack on a server of its own; needs Linux
+	$(BIN)/overtone bench soak --minutes 20 $(ARGS)
+	$(BIN)/overtone bench faults
 
 COUNT ?= 1000000
 ASAN := build/asan

@@ -89,6 +89,27 @@ def sweep(
 
 
 @bench_app.command(
+    epilog=command.examples("overtone bench soak", "overtone bench soak --minutes 120 --devices 40")
+)
+def soak(
+    model: Model = "photographs",
+    minutes: Annotated[float, typer.Option(min=0.05, help="For which devices use the server.")] = 10.0,
+    devices: Annotated[
+        int, typer.Option(min=1, help="Honest, hasty, vanishing ones and senders of rubbish, in turn.")
+    ] = 20,
+    json: command.Json = False,
+) -> None:
+    """Load a server started for it with devices of all kinds, and watch whether it grows, loses count, or lingers."""
+
+    def action() -> int:
+        from overtone.benchmarks.soak.command import run
+
+        return run(model, minutes, devices, json)
+
+    command.finish(command.call("bench soak", "server,bench", action))
+
+
+@bench_app.command(
     epilog=command.examples("overtone bench faults", "overtone bench faults pictures resets --seconds 10"),
 )
 def faults(

@@ -32,13 +32,14 @@ class _Worker:
 
     def __init__(self, memory: int) -> None:
         # A program of its own, because a fork of this process would inherit gRPC's threads half alive. It inherits
-        # none of its sockets, and Ctrl-C in a terminal does not reach it.
+        # none of its sockets. Ctrl-C in a terminal does not reach another process group; in a session of its own,
+        # which Linux schedules as a group, its niceness would count for nothing beside the network.
         self._process = subprocess.Popen(
             (sys.executable, "-m", picture_worker.__name__, str(memory)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=_environment(),
-            start_new_session=True,
+            process_group=0,
         )
 
     @property

@@ -14,8 +14,9 @@ from overtone.training.body_config import PRETRAINED
 from overtone.training.data import DataError, Images, read_unlabelled, split
 from overtone.training.export import export
 from overtone.training.pretrained import PretrainedError
+from overtone.training.progress import duration
 from overtone.training.recipe import Recipe, load_recipe, validated
-from overtone.training.schedule import Schedule, duration, planned, scheduled
+from overtone.training.schedule import Schedule, planned, scheduled
 from overtone.training.teacher import Teacher, read_labels
 from overtone.training.train import check_folder, interrupted
 from overtone.training.trainer import Trainer
@@ -24,6 +25,8 @@ RECIPE = "adapt"
 # Pixels a block of the low body: its 2 x 2 coefficients a block fill 2 pixels, and larger images suit the networks.
 LOW_PIXELS, LOW_LITE_PIXELS, HIGH_PIXELS = 4, 5, 8
 CPU_MINUTES = 50.0
+# Fewer images are warned about.
+FEW_IMAGES = 1000
 
 
 def adapt(
@@ -182,6 +185,13 @@ def _announce(teacher: Teacher, schedule: Schedule, training: Images) -> None:
         soft_wrap=True,
         highlight=False,
     )
+    if len(training) < FEW_IMAGES:
+        Console(stderr=True).print(
+            f"warning: {len(training)} images are few, and the network will answer differently from the whole "
+            f"image in many cases; give {FEW_IMAGES:,} or more, of any kind",
+            soft_wrap=True,
+            highlight=False,
+        )
 
 
 def _conclude(card: Card, path: Path, images: Path) -> None:

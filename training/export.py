@@ -71,6 +71,10 @@ def export(
 
     If the origin has a teacher, the targets of the calibration split are its answers.
     """
+    Console().print(
+        "fitting the entropy coder's tables, then choosing quality and thresholds on held-out images",
+        soft_wrap=True,
+    )
     profile = fit_profile(recipe, train, labels)
     counted = recipe.network.cost_at(len(train.classes), recipe.size)
     card = Card(
@@ -105,9 +109,18 @@ def export(
 def write(out: Path, model: Cascade, card: Card) -> None:
     """Save a checkpoint and say so."""
     save(out, model, card)
-    thresholds = ", ".join(f"{threshold:.3f}" for threshold in card.point().thresholds)
+    point = card.point()
+    thresholds = ", ".join(f"{threshold:.3f}" for threshold in point.thresholds)
     message = f"wrote {out}: quality {card.profile.quality}, threshold {thresholds}"
     Console().print(message, soft_wrap=True)
+    needs = RiskTarget(point.name, alpha=point.alpha).needs if point.method == "risk control" else 0
+    if point.n < needs:
+        Console().print(
+            f"no image is answered early: {point.n} held-out images cannot guarantee that this changes at most "
+            f"{point.alpha:.1%} of the answers, {needs} could; give more images",
+            soft_wrap=True,
+            highlight=False,
+        )
 
 
 def decide(

@@ -9,7 +9,9 @@ import torch
 from rich.console import Console
 from torch import nn
 
+from overtone.training.codec.fitting_time import fitting_seconds
 from overtone.training.inputs import Inputs
+from overtone.training.progress import duration
 from overtone.training.recipe import Recipe
 from overtone.training.run_log import Epoch
 from overtone.training.systems import autocast
@@ -35,12 +37,14 @@ class Schedule:
         per_image: seconds to train one image, for each step.
         images: number of training images.
         measured: how often both networks run on an image after training: for every quality of every image.
+        fitting: seconds to fit the entropy coder's tables.
     """
 
     recipe: Recipe
     per_image: Sequence[float]
     images: int
     measured: int
+    fitting: float = 0.0
     _started: float = field(default_factory=time.perf_counter)
     _predicted: float = 0.0
 
@@ -53,7 +57,7 @@ class Schedule:
         """Seconds that everything after an epoch should take; (0, -1) for the whole run."""
         places = [(s, e) for s, n in enumerate(self.recipe.epochs) for e in range(n)]
         rest = sum(self.epoch(*place) for place in places if place > (step, epoch))
-        return rest + FORWARD * sum(self.per_image) * self.measured
+        return rest + FORWARD * sum(self.per_image) * self.measured + self.fitting
 
     @property
     def seconds(self) -> float:
@@ -91,9 +95,9 @@ def planned(
     ]
     wanted = math.ceil(VIEWS["cpu" if cpu else "cuda"] / images)
     most = max(FEWEST_EPOCHS, min(MOST_EPOCHS, wanted))
-    measured = held_out * len(recipe.quality.rows)
+    measured, fitting = held_out * len(recipe.quality.rows), _fitting(recipe, images)
     for epochs in range(most, FEWEST_EPOCHS - 1, -1):
-        found = Schedule(recipe.changed(epochs=(epochs,)), per_image, images, measured)
+        found = Schedule(recipe.changed(epochs=(epochs,)), per_image, images, measured, fitting)
         if minutes is None or found.seconds <= 60 * minutes:
             break
     return found
@@ -106,7 +110,12 @@ def scheduled(
     per_image = [
         seconds_per_image(recipe, step, classes, device, teacher) for step in range(recipe.network.steps)
     ]
-    return Schedule(recipe, per_image, images, held_out * len(recipe.quality.rows))
+    return Schedule(recipe, per_image, images, held_out * len(recipe.quality.rows), _fitting(recipe, images))
+
+
+def _fitting(recipe: Recipe, images: int) -> float:
+    rows = recipe.quality.rows
+    return fitting_seconds(images, recipe.size, len(rows), recipe.quality.ladder)
 
 
 def seconds_per_image(
@@ -134,10 +143,3 @@ def seconds_per_image(
     # The first batch also allocates memory and chooses algorithms.
     once()
     return once() / TIMED_BATCH
-
-
-def duration(seconds: float) -> str:
-    """A duration as people say it."""
-    if seconds < 90:
-        return f"about {max(seconds, 1):.0f} s"
-    return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"

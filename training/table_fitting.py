@@ -93,6 +93,16 @@ def fit_tables(
     return Tables(tuple(fit.tables() for fit in tracked(fits, "counting tables")))
 
 
+def kind_of(at: Coded, layer: Layer) -> str:
+    """What a layer codes: `low` or `high` channels for the first time, or `refined` ones."""
+    return "refined" if at.refines else layer.band
+
+
+def training_steps(kind: str, observations: int, effort: float = 1.0) -> int:
+    """Steps that the network of a channel is trained for."""
+    return max(10, round(min(STEPS[kind], MOST_EPOCHS * observations / BATCH) * effort))
+
+
 class _LayerFit:
     """What is found for one layer, channel by channel."""
 
@@ -110,7 +120,7 @@ class _LayerFit:
         self.at, self.before = coded(ladder, number, split, len(channels)), None
         if number:
             self.before = coded(ladder, number - 1, split, len(channels))
-        self.kind = "refined" if self.at.refines else ladder[number].band
+        self.kind = kind_of(self.at, ladder[number])
         self.mixture = Mixture()
         self.networks: dict[int, Network] = {}
         # The mixture is learned together with the first network, so a typical one comes first.
@@ -142,8 +152,7 @@ class _LayerFit:
             return
         stride = max(1, len(seen.target) // _REGRESSED)
         centre = centre_weights(seen.features[::stride], (seen.target + seen.centred)[::stride])
-        enough = MOST_EPOCHS * len(seen.target) / BATCH
-        count = max(10, round(min(STEPS[self.kind], enough) * effort))
+        count = training_steps(self.kind, len(seen.target), effort)
         network = train(
             seen, centre, UNITS[self.kind], self.mixture, self.at.refines, count, index == self.order[0]
         )

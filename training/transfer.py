@@ -8,8 +8,9 @@ from overtone.models import bundled, choose_device
 from overtone.training import resume as resuming
 from overtone.training.body_config import BodiesConfig
 from overtone.training.data import DataError, is_data, open_data, split
+from overtone.training.progress import duration
 from overtone.training.recipe import Recipe, RecipeError, is_recipe, load_recipe
-from overtone.training.schedule import Schedule, duration, planned, scheduled
+from overtone.training.schedule import Schedule, planned, scheduled
 from overtone.training.train import check_folder, train
 
 RECIPE = "transfer"

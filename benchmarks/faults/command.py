@@ -16,6 +16,7 @@ from rich.table import Table
 from overtone.benchmarks.child import Child, ChildError, stop_on_signals
 from overtone.benchmarks.faults import attacks
 from overtone.benchmarks.faults.honest import TRANSPORTS, Times, measure
+from overtone.benchmarks.figure import Figure
 from overtone.benchmarks.server import ENVIRONMENT, READY, START_SECONDS
 from overtone.edge_client import AsyncClient, OvertoneError
 
@@ -28,23 +29,6 @@ RAMP = 3.0
 OPEN_FILES = 1024
 MIB = 1 << 20
 LIMITED = re.compile(r"^(overtone_limited_total|overtone_shed_total)\{.*\} (?P<value>\S+)$", re.MULTILINE)
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One measured number, and what it may be at most, or at least where it is "survived"."""
-
-    name: str
-    value: float
-    unit: str
-    bound: float | None = None
-
-    @property
-    def good(self) -> bool:
-        """Whether it keeps its bound."""
-        if self.bound is None:
-            return True
-        return self.value >= self.bound if self.name.endswith("survived") else self.value <= self.bound
 
 
 @dataclass(frozen=True)
@@ -73,7 +57,7 @@ class Outcome:
             Figure(f"{self.name}.honest_failed", self.attacked.failed, "images", 0),
             Figure(f"{self.name}.refused", self.refused, "requests"),
             Figure(f"{self.name}.memory_growth", self.growth, "MiB", MOST_GROWTH),
-            Figure(f"{self.name}.survived", float(self.survived), "yes or no", 1),
+            Figure(f"{self.name}.died", float(not self.survived), "servers", 0),
         ]
 
     def ratio(self, transport: str) -> float:

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from overtone.benchmarks.faults import command
-from overtone.benchmarks.faults.command import Figure, Outcome
+from overtone.benchmarks.faults.command import Outcome
 from overtone.benchmarks.faults.honest import Times
+from overtone.benchmarks.figure import Figure
 
 
 def times(*milliseconds: float, failed: int = 0) -> Times:
@@ -21,7 +22,7 @@ def test_figures_say_which_bound_is_not_kept() -> None:
         "resets.rest.p99_ratio",
         "resets.honest_failed",
         "resets.memory_growth",
-        "resets.survived",
+        "resets.died",
     }
     quick = Outcome("resets", times(10, 10), times(10, 20), 7, 1, True, {})
     assert all(figure.good for figure in quick.figures())
@@ -44,10 +45,5 @@ def test_an_attack_on_a_real_server(
     monkeypatch.setattr(command, "RAMP", 1.0)
     command.run(str(tiny_checkpoint), ["bodies"], 1, True)
     found = {each["name"]: each for each in json.loads(capsys.readouterr().out)}
-    assert found["bodies.survived"] == {
-        "name": "bodies.survived",
-        "value": 1.0,
-        "unit": "yes or no",
-        "bound": 1,
-    }
+    assert found["bodies.died"] == {"name": "bodies.died", "value": 0.0, "unit": "servers", "bound": 0}
     assert found["bodies.honest_failed"]["value"] == 0

@@ -70,6 +70,15 @@ def test_a_process_decodes_as_this_one_does(
         os.kill(first, 0)
 
 
+def test_its_niceness_counts_beside_this_process(decoder: PictureDecoder, png: bytes) -> None:
+    decoded(decoder, png)
+    (pid,) = decoder.idle
+    # Linux compares the niceness of processes within a session, and Ctrl-C goes to a process group.
+    assert os.getsid(pid) == os.getsid(0)
+    assert os.getpgid(pid) != os.getpgid(0)
+    assert os.getpriority(os.PRIO_PROCESS, pid) > os.getpriority(os.PRIO_PROCESS, 0)
+
+
 def test_a_picture_that_takes_too_long_ends_its_process(decoder: PictureDecoder, png: bytes) -> None:
     decoded(decoder, png)
     (first,) = decoder.idle

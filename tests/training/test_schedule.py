@@ -3,8 +3,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from overtone.training.progress import duration
 from overtone.training.run_log import Epoch
-from overtone.training.schedule import FEWEST_EPOCHS, MOST_EPOCHS, Schedule, duration, planned
+from overtone.training.schedule import FEWEST_EPOCHS, MOST_EPOCHS, Schedule, planned
 from tests.training.tiny_bodies import recipe
 
 CPU = torch.device("cpu")
@@ -13,6 +14,7 @@ CPU = torch.device("cpu")
 @pytest.fixture(autouse=True)
 def _known_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("overtone.training.schedule.seconds_per_image", lambda *_: 0.1 / 1.3)
+    monkeypatch.setattr("overtone.training.schedule.fitting_seconds", lambda *_: 0.0)
 
 
 def epochs(images: int, minutes: float | None = None) -> int:
@@ -62,3 +64,10 @@ def test_time_left_follows_the_epochs_that_were_finished(capsys: pytest.CaptureF
 
 def test_durations() -> None:
     assert [duration(s) for s in (20, 600, 9000)] == ["about 20 s", "about 10 min", "about 2.5 h"]
+
+
+def test_tables_take_time_after_the_last_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("overtone.training.schedule.fitting_seconds", lambda *_: 240.0)
+    found = planned(recipe(), 2_000, 100, 2, CPU, minutes=(5 * 400 + 20) / 60 + 0.01)
+    assert found.recipe.epochs == (4, 4)
+    assert found.after(1, 3) == pytest.approx(240 + 20)

@@ -1,0 +1,174 @@
+"""The devices of a soak: honest ones, hasty ones, ones that vanish, and ones that send rubbish.
+
+Each is a coroutine that goes on until it is cancelled. Everything random comes from the generator that it is given.
+"""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from overtone.benchmarks.faults import http2
+from overtone.benchmarks.faults.attacks import SESSION
+from overtone.edge_client import AsyncClient, OvertoneError
+from overtone.edge_client.encoding import EncodedImage
+from overtone.edge_client.plan import Policy
+from overtone.frequency.varint import write_varint
+from overtone.protos import overtone_pb2 as pb
+
+POLICIES: tuple[Policy, ...] = ("auto", "on_demand", "ahead", "at_once")
+LAYERS = "application/vnd.overtone"
+# Seconds between the images of a device, at most.
+PAUSE = 0.2
+# Images of one connection, at most.
+IMAGES = 60
+# Seconds that honest devices wait: they are here to see what is lost, not what is late. Hasty ones give up sooner than
+# an answer can come.
+PATIENCE, HASTE = 60.0, 0.03
+
+
+@dataclass
+class Ground:
+    """Where devices meet the server, what they send, and what came of it.
+
+    Attributes:
+        addresses: host:port by transport (`grpc`, `rest`).
+        images: encoded ones.
+        files: the same as JPEGs, PNGs or WebPs.
+        counted: what came of the images, by device and outcome.
+        complaints: what honest devices heard instead of an answer.
+    """
+
+    addresses: dict[str, str]
+    images: Sequence[EncodedImage]
+    files: Sequence[Path]
+    counted: Counter[str] = field(default_factory=Counter)
+    complaints: list[str] = field(default_factory=list)
+
+    def client(self, scheme: str, policy: Policy, timeout: float = PATIENCE) -> AsyncClient:
+        """A client of one of the transports."""
+        host = self.addresses["grpc" if scheme == "grpc" else "rest"]
+        return AsyncClient(f"{scheme}://{host}", policy=policy, timeout=timeout)
+
+    def http(self) -> httpx.AsyncClient:
+        """A connection that knows nothing of the protocol."""
+        return httpx.AsyncClient(
+            base_url=f"http://{self.addresses['rest']}", trust_env=False, timeout=PATIENCE
+        )
+
+
+Device = Callable[[Ground, random.Random], Awaitable[None]]
+
+
+async def session(ground: Ground, chance: random.Random) -> None:
+    """Images of one gRPC session after the other, with any policy."""
+    await _honest(ground, chance, "grpc")
+
+
+async def rest(ground: Ground, chance: random.Random) -> None:
+    """The same over REST."""
+    await _honest(ground, chance, "http")
+
+
+async def picture(ground: Ground, chance: random.Random) -> None:
+    """Posts image files."""
+    async with ground.http() as http:
+        while True:
+            body = await asyncio.to_thread(chance.choice(ground.files).read_bytes)
+            reply = await http.post("/v1/classify", content=body)
+            if reply.status_code == 200:
+                ground.counted["picture answered"] += 1
+            else:
+                _complain(ground, f"picture: {reply.status_code} {reply.text}")
+            await _pause(chance)
+
+
+async def hasty(ground: Ground, chance: random.Random) -> None:
+    """Gives images up: too short a deadline, or a cancelled call."""
+    while True:
+        try:
+            async with ground.client(chance.choice(("grpc", "http")), "auto") as client:
+                for _ in range(chance.randint(1, IMAGES)):
+                    task = asyncio.create_task(client.classify(chance.choice(ground.images)))
+                    done, _ = await asyncio.wait([task], timeout=chance.uniform(0, HASTE))
+                    task.cancel()
+                    await asyncio.gather(task, return_exceptions=True)
+                    ground.counted["hasty answered" if done else "hasty gave up"] += 1
+                    await _pause(chance)
+        except OvertoneError:
+            ground.counted["hasty without a connection"] += 1
+            await _pause(chance)
+
+
+async def vanishing(ground: Ground, chance: random.Random) -> None:
+    """Opens a session, sends an image or half of one, and is gone without a word."""
+    host, _, port = ground.addresses["grpc"].rpartition(":")
+    while True:
+        connection = await http2.Connection.open(host, int(port), "127.0.0.1")
+        stream = connection.begin(SESSION)
+        image = chance.choice(ground.images)
+        first = pb.Image(id=1, layers=[image.encoded.layers[0]])
+        hello = pb.Hello(profile_id=image.profile_id)
+        messages = [pb.Upstream(hello=hello), pb.Upstream(image=first)]
+        data = b"".join(http2.message(message.SerializeToString()) for message in messages)
+        await connection.send(stream, data[: chance.choice((len(data), chance.randrange(len(data))))])
+        await _pause(chance)
+        await connection.close()
+        ground.counted["vanished"] += 1
+
+
+async def garbage(ground: Ground, chance: random.Random) -> None:
+    """Posts damaged payloads, cut ones, and noise."""
+    async with ground.http() as http:
+        while True:
+            payload = chance.choice(ground.images).encoded.layers[0]
+            body = bytearray(write_varint(len(payload)) + payload)
+            for _ in range(chance.randint(1, 8)):
+                body[chance.randrange(len(body))] ^= 1 << chance.randrange(8)
+            del body[chance.randint(1, len(body)) :]
+            path = chance.choice(("/v1/images", "/v1/classify", "/v1/images/none/layers"))
+            reply = await http.post(path, content=bytes(body), headers={"content-type": LAYERS})
+            ground.counted[f"garbage heard {reply.status_code}"] += 1
+            if reply.status_code >= 500:
+                _complain(ground, f"garbage: {reply.status_code} {reply.text}")
+            await _pause(chance)
+
+
+DEVICES: tuple[Device, ...] = (
+    session,
+    session,
+    session,
+    rest,
+    rest,
+    picture,
+    hasty,
+    hasty,
+    vanishing,
+    garbage,
+)
+
+
+async def _honest(ground: Ground, chance: random.Random, scheme: str) -> None:
+    while True:
+        try:
+            async with ground.client(scheme, chance.choice(POLICIES)) as client:
+                for _ in range(chance.randint(1, IMAGES)):
+                    await client.classify(chance.choice(ground.images))
+                    ground.counted[f"{scheme} answered"] += 1
+                    await _pause(chance)
+        except OvertoneError as error:
+            _complain(ground, f"{scheme}: {error}")
+            await _pause(chance)
+
+
+def _complain(ground: Ground, what: str) -> None:
+    ground.counted["failed"] += 1
+    ground.complaints.append(what)
+
+
+async def _pause(chance: random.Random) -> None:
+    await asyncio.sleep(chance.uniform(0, PAUSE))
