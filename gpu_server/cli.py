@@ -35,7 +35,10 @@ def serve(
     admin_port: Annotated[
         int | None, typer.Option(help="Serve /metrics and /docs on this port alone; 0 means any free port.")
     ] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, or several: cuda:0,cuda:1.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that share the ports; 0 chooses by the machine.")
+    ] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of the network on a CPU.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
     log_format: Annotated[str | None, typer.Option(help="text or json.")] = None,

@@ -12,13 +12,13 @@ from collections.abc import Callable
 from functools import partial
 
 from overtone.gpu_server.answer import Stage
-from overtone.gpu_server.batcher import Batcher, overloaded, too_late
 from overtone.gpu_server.decoding import DecodeLane, Source
-from overtone.gpu_server.errors import Stopping
-from overtone.gpu_server.inference import Inference, Network, Prepare, Ticket
+from overtone.gpu_server.errors import Stopping, overloaded, too_late
+from overtone.gpu_server.inference import Inference, Network, Prepare, Request
 from overtone.gpu_server.known import Known
 from overtone.gpu_server.metrics import Metrics
 from overtone.gpu_server.queues import ORDER, Refusal
+from overtone.gpu_server.runner import Runner
 from overtone.gpu_server.settings import Settings
 from overtone.gpu_server.threads import tell
 
@@ -29,26 +29,24 @@ class Engine:
     """Runs the images of many requests; use it from one event loop only.
 
     Args:
-        network: what runs a batch.
+        runner: what runs decoded images, here or in another process.
         metrics: where to count.
         settings: for the limits, and how many threads decode.
-        on_health: called when `failure` has changed.
-        clock: seconds, for measuring; deadlines are in event loop time.
+        clock: seconds, for measuring, as of the runner; deadlines are in event loop time.
     """
 
     def __init__(
         self,
-        network: Network,
+        runner: Runner,
         metrics: Metrics,
         settings: Settings,
         *,
-        on_health: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._metrics = metrics
         self._brownout = settings.brownout
         self._clock = clock
-        self._batcher = Batcher(network, metrics, settings, on_health, clock)
+        self._runner = runner
         waiting = settings.low_queue + settings.high_queue
         self._lanes = {
             Source.PAYLOAD: DecodeLane(Source.PAYLOAD, settings.decoders, waiting, clock),
@@ -60,12 +58,12 @@ class Engine:
         self._open = False
 
     async def start(self) -> None:
-        """Warm the network, then accept images."""
-        await self._batcher.start()
+        """Warm the networks, then accept images."""
+        await self._runner.start()
         self._open = True
         # Not before, because an engine that does not start must not take the place of one that runs.
         for stage in ORDER:
-            self._metrics.queue_depth.labels(stage).set_function(partial(self._batcher.depth, stage))
+            self._metrics.watch_depth(stage, partial(self._runner.depth, stage))
 
     async def stop(self, grace: float = 0.0) -> None:
         """Accept nothing new, give what waits `grace` seconds, then stop the threads."""
@@ -73,26 +71,26 @@ class Engine:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace):
                 await self._idle.wait()
-        await self._batcher.stop()
+        await self._runner.stop()
         for lane in self._lanes.values():
             await lane.stop()
 
     @property
     def failure(self) -> str | None:
         """Why every image is refused although the engine runs; None while the network works."""
-        return self._batcher.failure
+        return self._runner.failure
 
     def backlog(self, source: Source = Source.PAYLOAD) -> float:
         """Estimated seconds until everything is done that an image from `source` has to wait for.
 
         That is what its decoders and the network have to do, each at the speed that was measured last.
         """
-        return self._lanes[source].backlog() + self._batcher.backlog()
+        return self._lanes[source].backlog() + self._runner.backlog()
 
     @property
     def overloaded(self) -> bool:
         """Whether it is better to give the answer so far than to ask for more."""
-        return self._batcher.standing or self.backlog() > self._brownout
+        return self._runner.standing or self.backlog() > self._brownout
 
     async def submit(
         self, stage: Stage, prepare: Prepare, expires: float, source: Source | None = Source.PAYLOAD
@@ -113,7 +111,7 @@ class Engine:
         """
         self._admit(stage, expires, source)
         loop = asyncio.get_running_loop()
-        ticket = Ticket(stage, loop.create_future(), self._clock(), loop.time(), expires)
+        ticket = Request(stage, self._clock(), loop.time(), expires, future=loop.create_future())
         # One timer instead of a timeout around an await, whose cancellation would cost more.
         timer = loop.call_at(expires, self._expire, ticket)
         self._count(+1)
@@ -127,13 +125,13 @@ class Engine:
             timer.cancel()
             if source is not None:
                 self._lanes[source].remove(ticket)
-            self._batcher.remove(ticket)
+            self._runner.remove(ticket)
             self._count(-1)
 
     def _admit(self, stage: Stage, expires: float, source: Source | None) -> None:
         if not self._open:
             raise Stopping
-        self._batcher.check()
+        self._runner.check()
         if expires <= asyncio.get_running_loop().time():
             self._metrics.of(self._metrics.shed, stage, "expired").inc()
             raise too_late()
@@ -141,28 +139,28 @@ class Engine:
         if lane is not None and lane.full:
             refusal: Refusal | None = Refusal("full", self.backlog(lane.source))
         else:
-            refusal = self._batcher.refusal(stage, expires, lane.backlog() if lane else 0.0)
+            refusal = self._runner.refusal(stage, expires, lane.backlog() if lane else 0.0)
         if refusal is not None:
             self._metrics.of(self._metrics.shed, stage, refusal.reason).inc()
             raise overloaded(refusal.wait)
 
-    def _prepare(self, ticket: Ticket, prepare: Prepare, source: Source | None) -> None:
+    def _prepare(self, ticket: Request, prepare: Prepare, source: Source | None) -> None:
         if source is None:
             ticket.known = prepare()
-            self._batcher.put(ticket, expected=False)
+            self._runner.put(ticket, expected=False)
         else:
-            self._batcher.expect(ticket)
+            self._runner.expect(ticket)
             self._lanes[source].put(ticket, partial(self._decode, ticket, prepare))
 
-    def _decode(self, ticket: Ticket, prepare: Prepare) -> None:
+    def _decode(self, ticket: Request, prepare: Prepare) -> None:
         """In a thread of a lane: decode an image and hand it to the batcher."""
         try:
             ticket.known = prepare()
-            self._batcher.put(ticket)
+            self._runner.put(ticket)
         except Exception as error:
             tell(ticket.future.get_loop(), ticket.fail, error)
 
-    def _expire(self, ticket: Ticket) -> None:
+    def _expire(self, ticket: Request) -> None:
         if not ticket.future.done():
             self._metrics.of(self._metrics.shed, ticket.stage, "expired").inc()
             ticket.fail(too_late())

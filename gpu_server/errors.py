@@ -134,3 +134,18 @@ class ClientDisconnected(ServiceError):  # noqa: N818
 
 class StartError(Exception):
     """The server cannot start; the message is one line that says what to do."""
+
+
+def too_late() -> Expired:
+    """The error of an image whose deadline has passed, or will have before it is done."""
+    return Expired("the deadline passed before the answer was there")
+
+
+def overloaded(wait: float) -> Overloaded:
+    """The error of an image that is refused because there are too many; `wait` until that has changed."""
+    return Overloaded("the server is full; try again later", retry_after=min(max(wait, 0.1), 30.0))
+
+
+def network_failed() -> NetworkFailed:
+    """The error of the images of a batch that failed."""
+    return NetworkFailed("the network failed; this image may be tried once more")

@@ -42,7 +42,9 @@ SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
-def channel_options(settings: Settings, max_connections: int) -> tuple[tuple[str, int], ...]:
+def channel_options(
+    settings: Settings, max_connections: int, *, shared: bool = False
+) -> tuple[tuple[str, int], ...]:
     """gRPC's options for a server with these settings and so many connections."""
     # An image may come in one message with all its layers, and a little beside them. Below 1 MiB a payload that is
     # too large is refused by us, with a message that says so.
@@ -50,7 +52,7 @@ def channel_options(settings: Settings, max_connections: int) -> tuple[tuple[str
     return (
         ("grpc.max_receive_message_length", most),
         # Otherwise a second server on the same port would share its connections instead of failing.
-        ("grpc.so_reuseport", 0),
+        ("grpc.so_reuseport", int(shared)),
         # It would ping after every few messages, to size windows that messages of a kilobyte never fill.
         ("grpc.http2.bdp_probe", 0),
         ("grpc.keepalive_time_ms", 60_000),
@@ -187,7 +189,9 @@ class GrpcServer:
         max_connections = max_connections or settings.max_connections
         self._service = service
         self._tls = tls
-        self._server = grpc.aio.server(options=channel_options(settings, max_connections))
+        self._server = grpc.aio.server(
+            options=channel_options(settings, max_connections, shared=service.face is not None)
+        )
         self._health = health.aio.HealthServicer()
         self._publishing: set[asyncio.Task[None]] = set()
         self._connections = self._watched(service, max_connections)
@@ -263,8 +267,9 @@ class GrpcServer:
 
     def _bind(self, settings: Settings) -> int:
         # Tried here first, because gRPC only says of a taken port that it failed, and logs three lines about it.
-        for each in listeners(settings.host, settings.grpc_port, "gRPC"):
-            each.close()
+        if self._service.face is None:  # else another process has
+            for each in listeners(settings.host, settings.grpc_port, "gRPC"):
+                each.close()
         port = settings.grpc_port
         # Of the wildcards one is enough: gRPC listens on both.
         for host in addresses(settings.host)[: 1 if settings.host in WILDCARDS else None]:

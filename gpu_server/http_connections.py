@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from overtone.gpu_server.bans import HOLD, Bans
 from overtone.gpu_server.budget import ALL, PEER
@@ -93,8 +93,11 @@ class HttpConnections:
         return True
 
 
-class LimitedHttp(AutoHTTPProtocol):  # type: ignore[misc,valid-type]
-    """uvicorn's protocol, counted among the connections of its server, and with a limit of time for headers."""
+class LimitedHttp(H11Protocol):
+    """uvicorn's protocol, counted among the connections of its server, and with a limit of time for headers.
+
+    That of h11, because the one of httptools has no limit of bytes for headers.
+    """
 
     def __init__(self, connections: HttpConnections, **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -104,7 +107,7 @@ class LimitedHttp(AutoHTTPProtocol):  # type: ignore[misc,valid-type]
         self._made = False
         self._timer: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Count it, or close it at once."""
         address = transport.get_extra_info("peername")
         self.peer = peer_of(address[0]) if address else ""

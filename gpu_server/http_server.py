@@ -3,15 +3,15 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from overtone.gpu_server.http_connections import HttpConnections, LimitedHttp
-from overtone.gpu_server.sockets import BACKLOG, listeners
+from overtone.gpu_server.sockets import BACKLOG
 from overtone.gpu_server.tls import ServerTls, name_of_peer
 
 # So many new connections are accepted before anything else may run.
@@ -37,32 +37,26 @@ class HttpServer:
 
     Args:
         app: what is served.
-        host: address or name to listen on.
-        port: 0 means any free one.
+        sockets: what it listens on, which it closes in the end.
         connections: counts them, and bounds how many there are.
         tls: certificates, if there are any.
-        what: what the port is called in an error.
-
-    Raises:
-        StartError: the port cannot be used.
     """
 
     def __init__(
         self,
-        app: FastAPI,
-        host: str,
-        port: int,
+        app: ASGIApp,
+        sockets: Sequence[socket.socket],
         connections: HttpConnections,
         tls: ServerTls | None = None,
-        what: str = "HTTP",
     ) -> None:
-        self._sockets = listeners(host, port, what)
+        self._sockets = list(sockets)
+        internet = [each for each in self._sockets if each.family != socket.AF_UNIX]
         # Every connection inherits this. asyncio sets it too, but not for sockets that were made without a protocol
         # number; without it each answer on a kept-alive connection waits 40 ms for a delayed acknowledgement.
-        for each in self._sockets:
+        for each in internet:
             each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.port = int(self._sockets[0].getsockname()[1])
-        connections.bans.listeners += self._sockets
+        self.port = int(internet[0].getsockname()[1]) if internet else 0
+        connections.bans.listeners += internet
         protocol = LimitedHttp if tls is None else _knowing_certificates(LimitedHttp)
         config = uvicorn.Config(
             app,

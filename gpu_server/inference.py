@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overtone.gpu_server.answer import Stage, Timings
+from overtone.gpu_server.errors import ServiceError
 from overtone.gpu_server.known import Known
 
 Prepare = Callable[[], Known]
@@ -42,11 +43,10 @@ class Inference:
 
 @dataclass(eq=False, slots=True)
 class Ticket:
-    """One image that waits for the network.
+    """One image that waits for the network; what becomes of its result is for subclasses to say.
 
     Attributes:
         stage: the network it waits for.
-        future: what the request waits for; it belongs to the event loop.
         arrived: when the request came, by the engine's clock.
         since: when it came, in event loop time.
         expires: event loop time after which nobody wants the result.
@@ -54,7 +54,6 @@ class Ticket:
     """
 
     stage: Stage
-    future: asyncio.Future[Inference]
     arrived: float
     since: float
     expires: float
@@ -65,6 +64,36 @@ class Ticket:
         """The image, which has been decoded."""
         assert self.known is not None
         return self.known
+
+    @property
+    def done(self) -> bool:
+        """Whether nobody waits for the result any more."""
+        raise NotImplementedError
+
+    def succeed(self, inference: Inference) -> None:
+        """Hand on the result."""
+        raise NotImplementedError
+
+    def fail(self, error: ServiceError) -> None:
+        """Hand on an error."""
+        raise NotImplementedError
+
+
+@dataclass(eq=False, slots=True)
+class Request(Ticket):
+    """A ticket whose result is waited for in this process; the future belongs to the event loop."""
+
+    future: asyncio.Future[Inference] = field(kw_only=True)
+
+    @property
+    def done(self) -> bool:
+        """Whether it has its result, or was cancelled."""
+        return self.future.done()
+
+    def succeed(self, inference: Inference) -> None:
+        """Give the request its result."""
+        if not self.future.done():
+            self.future.set_result(inference)
 
     def fail(self, error: Exception) -> None:
         """Raise the error in the request. A cancellation would look as if the client had disconnected."""
@@ -91,7 +120,7 @@ class StageQueue:
 
     def drop_unwanted(self, now: float) -> None:
         """Forget images whose request has ended or expired; the request itself ends by its own timeout."""
-        for ticket in [t for t in self.ready if t.expires <= now or t.future.done()]:
+        for ticket in [t for t in self.ready if t.expires <= now or t.done]:
             del self.ready[ticket]
 
     def pop(self, count: int) -> list[Ticket]:

@@ -88,6 +88,8 @@ def configure(level: str, style: Literal["text", "json"], access: bool) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(formatter(style))
     logging.basicConfig(level=level.upper(), handlers=[handler])
+    # It would tell of requests between the processes of a server, tokens of images included.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     # Its lines are wanted whatever the level of the others is.
     access_log.setLevel(logging.INFO if access else logging.CRITICAL)
 

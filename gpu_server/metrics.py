@@ -5,6 +5,8 @@ from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
+from overtone.gpu_server import shared_metrics
+
 Metric = TypeVar("Metric", Counter, Gauge, Histogram)
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -16,6 +18,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._depths: dict[str, Callable[[], int]] = {}
         ProcessCollector(registry=self.registry)
         self._of: dict[tuple[object, ...], Any] = {}
         counter, gauge, histogram = self._counter, self._gauge, self._histogram
@@ -73,15 +76,28 @@ class Metrics:
         found: Metric = self._of[key]
         return found
 
+    def watch_depth(self, stage: str, depth: Callable[[], int]) -> None:
+        """Have this function asked how many images wait for a stage."""
+        if shared_metrics.folder() is None:
+            self.queue_depth.labels(stage).set_function(depth)
+        else:
+            self._depths[stage] = depth
+
+    def sample(self) -> None:
+        """Where several processes count, they can only set a gauge from time to time."""
+        for stage, depth in self._depths.items():
+            self.queue_depth.labels(stage).set(depth())
+
     def text(self) -> bytes:
-        """All metrics in the text format of Prometheus."""
-        return generate_latest(self.registry)
+        """All metrics of the server in the text format of Prometheus."""
+        folder = shared_metrics.folder()
+        return generate_latest(self.registry) if folder is None else shared_metrics.text(folder)
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
         return Counter(f"overtone_{name}", meaning, labels, registry=self.registry)
 
     def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
-        return Gauge(f"overtone_{name}", meaning, labels, registry=self.registry)
+        return Gauge(f"overtone_{name}", meaning, labels, registry=self.registry, multiprocess_mode="livesum")
 
     def _histogram(
         self, name: str, meaning: str, label: str, buckets: Sequence[float] = SECONDS

@@ -95,6 +95,8 @@ class TorchNetwork:
     @torch.inference_mode()
     def warm(self) -> None:
         """Run both stages once in every size, largest first, so that smaller sizes reuse the memory."""
+        if self.cuda and self.device.index is not None:
+            torch.cuda.set_device(self.device)  # for this thread, in which batches run too
         for size in reversed(self.sizes):
             for stage in (Stage.LOW, Stage.HIGH):
                 inputs = tuple(t.to(self.device) for t in self._empty(stage, size))

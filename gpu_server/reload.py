@@ -67,6 +67,13 @@ class Reloader:
             if self._model.changed():
                 await self._load()
 
+    async def whenever(self, again: asyncio.Event) -> None:
+        """Read everything again whenever this is set, until cancelled."""
+        while True:
+            await again.wait()
+            again.clear()
+            await self.everything()
+
     async def watch(self) -> None:
         """Look for changes from time to time, until cancelled."""
         while True:

@@ -12,15 +12,18 @@ from overtone.gpu_server import errors
 from overtone.gpu_server.access import Access
 from overtone.gpu_server.answer import NeedMore
 from overtone.gpu_server.arrival import Arrival, Kind
+from overtone.gpu_server.batcher import Batcher
 from overtone.gpu_server.budget import Budget
 from overtone.gpu_server.core import Core
 from overtone.gpu_server.engine import Engine
+from overtone.gpu_server.face import Face
 from overtone.gpu_server.metrics import Metrics
 from overtone.gpu_server.network import open_network
+from overtone.gpu_server.remote import RemoteRunner
 from overtone.gpu_server.sessions import Listed, Sessions
 from overtone.gpu_server.settings import Settings
 from overtone.gpu_server.state import Store
-from overtone.models import find
+from overtone.models import Card, find, read_card
 
 log = logging.getLogger(__name__)
 
@@ -38,20 +41,22 @@ class Phase(Enum):
 
 
 class Service:
-    """One model, served.
+    """One model, served; as a `face`, it has its network in the engine's process.
 
     Raises:
         StartError: the file of tokens cannot be used.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, face: Face | None = None) -> None:
         self.settings = settings
+        self.face = face
         self.metrics = Metrics()
         try:
             self.access = Access(settings, self.metrics)
         except ValueError as error:
             raise errors.StartError(f"OVERTONE_TOKENS_FILE {error}") from error
-        self.store = Store(settings.state_bytes, settings.state_ttl, self.metrics)
+        prefix = "" if face is None else f"{face.number}-"
+        self.store = Store(settings.state_bytes, settings.state_ttl, self.metrics, prefix=prefix)
         share, refused = settings.peer_share, self.metrics.refused
         self.body_budget = Budget(settings.body_bytes, share, "unfinished requests", refused("bodies"))
         self._phase = Phase.LOADING
@@ -129,7 +134,9 @@ class Service:
 
     @property
     def model_file(self) -> Path | None:
-        """The file of the model; None if there is none."""
+        """The file that changes with the model; None if there is none."""
+        if self.face is not None:
+            return self.face.announcement
         try:
             return find(self.settings.model)
         except ValueError:
@@ -149,10 +156,7 @@ class Service:
         s = self.settings
         engine: Engine | None = None
         try:
-            network, card = await asyncio.to_thread(
-                open_network, s.model, s.device, s.batch_sizes, s.threads, s.cuda_graphs
-            )
-            engine = Engine(network, self.metrics, s, on_health=self._notify)
+            card, engine = await self._engine_of(s)
             await engine.start()
         except (ValueError, RuntimeError) as error:  # torch raises RuntimeError when it runs out of memory
             if engine is not None:
@@ -160,6 +164,20 @@ class Service:
             raise errors.StartError(f"cannot serve {s.model}: {error}") from error
         edition = next(self._editions)
         return await asyncio.to_thread(Core, card, engine, s, self.metrics, edition), engine
+
+    async def _engine_of(self, s: Settings) -> tuple[Card, Engine]:
+        """The model's card, and an engine that has not been started."""
+        if self.face is not None:
+            edition = self.face.edition
+            runner = RemoteRunner(edition.socket, self.metrics, s, self._notify)
+            return await asyncio.to_thread(read_card, edition.model), Engine(runner, self.metrics, s)
+        networks = []
+        for device in s.devices:
+            network, card = await asyncio.to_thread(
+                open_network, s.model, device, s.batch_sizes, s.threads, s.cuda_graphs
+            )
+            networks.append(network)
+        return card, Engine(Batcher(networks, self.metrics, s, self._notify), self.metrics, s)
 
     async def drain(self) -> None:
         """Send sessions away and wait for them and for all calls, `settings.drain` seconds at most."""
@@ -235,6 +253,15 @@ class Service:
             self._count(-1)
             self.metrics.sessions.dec()
 
+    @contextmanager
+    def unfinished(self) -> Iterator[None]:
+        """Draining waits for this."""
+        self._count(+1)
+        try:
+            yield
+        finally:
+            self._count(-1)
+
     def arrive(self, face: str, kind: Kind) -> Arrival:
         """Count what has just come; whoever calls this sees to it that it ends."""
         return Arrival(self.metrics, face, kind)
@@ -246,14 +273,12 @@ class Service:
         `arrival` is that of the request if it has been counted as arrived before; else it is a call that comes now.
         """
         arrival = arrival or self.arrive(face, Kind.CALL)
-        self._count(+1)
         self._requests.add(arrival)
         try:
-            with arrival.ending():
+            with self.unfinished(), arrival.ending():
                 yield
         finally:
             self._requests.discard(arrival)
-            self._count(-1)
 
     @property
     def _failure(self) -> str | None:

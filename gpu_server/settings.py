@@ -63,8 +63,14 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = "text"
     access_log: bool = Field(default=False, description="a line for every image, call and session")
 
+    workers: NonNegativeInt = Field(
+        default=0,
+        description="processes that share the ports and have one engine; 1 has everything in one process, "
+        "0 is 1 on a CPU, and with CUDA half as many as there are cores, 8 at most",
+    )
     device: str = Field(
-        default="auto", description="auto, cpu, cuda, cuda:1 ...; stub answers at once, for measuring"
+        default="auto",
+        description="auto, cpu, cuda, cuda:1, or several, such as cuda:0,cuda:1; stub answers at once, for measuring",
     )
     threads: NonNegativeInt = Field(default=0, description="of the network on a CPU; 0 leaves it to torch")
     decoders: PositiveInt = Field(default=2, description="threads that decode payloads")
@@ -155,6 +161,11 @@ class Settings(BaseSettings):
         default=6.0,
         description="limit for finishing what is in flight when stopping; with it, Docker's ten seconds suffice",
     )
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The devices that have a network each."""
+        return tuple(name.strip() for name in self.device.split(","))
 
     @field_validator("tokens", "batch_sizes", mode="before")
     @classmethod

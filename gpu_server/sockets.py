@@ -30,8 +30,8 @@ def addresses(host: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
-def listeners(host: str, port: int, protocol: str) -> list[socket.socket]:
-    """Listening sockets on all addresses of a host, with the same port.
+def listeners(host: str, port: int, protocol: str, *, shared: bool = False) -> list[socket.socket]:
+    """Listening sockets on all addresses of a host, with the same port, which other processes may have too if `shared`.
 
     Raises:
         StartError: an address is not this machine's, or the port is taken; the message names `protocol`.
@@ -39,7 +39,7 @@ def listeners(host: str, port: int, protocol: str) -> list[socket.socket]:
     opened: list[socket.socket] = []
     try:
         for address in addresses(host):
-            opened.append(_listener(address, port, protocol))
+            opened.append(_listener(address, port, protocol, shared))
             port = int(opened[0].getsockname()[1])
     except StartError:
         for each in opened:
@@ -53,10 +53,10 @@ def written(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _listener(address: str, port: int, protocol: str) -> socket.socket:
+def _listener(address: str, port: int, protocol: str, shared: bool) -> socket.socket:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
-        return socket.create_server((address, port), family=family, backlog=BACKLOG)
+        return socket.create_server((address, port), family=family, backlog=BACKLOG, reuse_port=shared)
     except OSError as error:
         why = str(error.strerror).partition(" (while ")[0]  # create_server repeats the address there
         raise StartError(f"cannot listen on {written(address, port)} for {protocol}: {why}") from error

@@ -22,11 +22,25 @@ UNREQUESTED_SHARE = 1 / 4
 
 
 class Store:
-    """Images that need more, by key for `ttl` seconds, and the bytes of uploads; `limit` is for the bytes of both."""
+    """Images that need more, by key for `ttl` seconds, and the bytes of uploads.
+
+    Args:
+        limit: for the bytes of both.
+        ttl: for images, in seconds.
+        metrics: where to count.
+        clock: seconds.
+        prefix: of tokens.
+    """
 
     def __init__(
-        self, limit: int, ttl: float, metrics: Metrics, clock: Callable[[], float] = time.monotonic
+        self,
+        limit: int,
+        ttl: float,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+        prefix: str = "",
     ) -> None:
+        self._prefix = prefix
         self.ttl = ttl
         self._metrics = metrics
         self._clock = clock
@@ -42,7 +56,7 @@ class Store:
 
     def issue(self, owner: str, need: NeedMore, edition: int = 0) -> str:
         """Keep an image under a new token that only its owner can use, and only with this edition of the model."""
-        token = secrets.token_urlsafe(16)
+        token = self._prefix + secrets.token_urlsafe(16)
         self.put((owner, edition, token), Peer(owner), need)
         return token
 

@@ -10,6 +10,7 @@ from functools import partial
 import pytest
 
 from overtone.gpu_server.answer import Stage
+from overtone.gpu_server.batcher import Batcher
 from overtone.gpu_server.engine import Engine, Inference, Known, Source
 from overtone.gpu_server.errors import Overloaded, Stopping
 from overtone.gpu_server.metrics import Metrics
@@ -30,7 +31,7 @@ def gate() -> threading.Event:
 @pytest.fixture
 async def engine(clock: Clock, metrics: Metrics, gate: threading.Event) -> AsyncIterator[Engine]:
     settings = limits(low_queue=LIMIT, decoders=THREADS, image_decoders=1, image_queue=3, brownout=5.0)
-    engine = Engine(FakeNetwork(), metrics, settings, clock=clock)
+    engine = Engine(Batcher([FakeNetwork()], metrics, settings, clock=clock), metrics, settings, clock=clock)
     await engine.start()
     yield engine
     gate.set()

@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from overtone.gpu_server.answer import Stage
+from overtone.gpu_server.batcher import Batcher
 from overtone.gpu_server.engine import Engine, Inference, Known
 from overtone.gpu_server.errors import BadRequest, Expired, NetworkFailed, Overloaded, Unavailable
 from overtone.gpu_server.metrics import Metrics
@@ -59,12 +60,15 @@ class Rig:
 @asynccontextmanager
 async def running(
     network: FakeNetwork | None = None,
+    more: Sequence[FakeNetwork] = (),
     on_health: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.perf_counter,
     **changes: float,
 ) -> AsyncIterator[Rig]:
     network, metrics = network or FakeNetwork(), Metrics()
-    engine = Engine(network, metrics, limits(**changes), on_health=on_health, clock=clock)
+    settings = limits(**changes)
+    batcher = Batcher([network, *more], metrics, settings, on_health, clock)
+    engine = Engine(batcher, metrics, settings, clock=clock)
     await engine.start()
     yield Rig(engine, network, metrics)
     network.gate.set()
@@ -314,3 +318,47 @@ async def test_traffic_leaves_nothing_behind(rig: Rig) -> None:
     assert {type(result) for result in results} <= {Inference, Overloaded, asyncio.CancelledError}
     assert rig.depth() == rig.depth(Stage.HIGH) == 0
     await rig.submit(Stage.LOW)
+
+
+async def test_several_devices_share_the_queue() -> None:
+    other = FakeNetwork()
+    async with running(more=[other], low_queue=16, probe_interval=0.01) as rig:
+        both = [rig.network, other]
+        for network in both:
+            network.gate.clear()
+        held = [rig.submit(Stage.LOW, 1), rig.submit(Stage.LOW, 2)]
+        await until(lambda: all(network.entered.is_set() for network in both) or sum(map(batches, both)) == 1)
+        held.append(rig.submit(Stage.LOW, 3))
+        await until(lambda: all(network.entered.is_set() for network in both))  # at the same time
+        waiting = [rig.submit(Stage.LOW, mark) for mark in range(4, 10)]
+        await until(lambda: rig.depth() >= 6)
+        other.gate.set()  # does everything while the first one is busy
+        await asyncio.gather(*waiting)
+        rig.network.gate.set()
+        await asyncio.gather(*held)
+        assert batches(rig.network) == 1
+        assert batches(other) >= 3
+
+
+async def test_a_device_that_fails_leaves_the_work_to_the_others() -> None:
+    broken = FakeNetwork()
+    broken.failing = float("inf")
+    changes: list[bool] = []
+    async with running(more=[broken], on_health=lambda: changes.append(True), probe_interval=0.01) as rig:
+        while not batches(broken):
+            await asyncio.gather(rig.submit(Stage.LOW), return_exceptions=True)
+        assert {type(await rig.submit(Stage.LOW)) for _ in range(20)} == {Inference}
+        assert batches(broken) == 1
+        assert rig.engine.failure is None
+        assert not changes
+        rig.network.failing = float("inf")
+        with pytest.raises(NetworkFailed):
+            await rig.submit(Stage.LOW)
+        await until(lambda: rig.engine.failure)
+        broken.failing = 0
+        await until(lambda: rig.engine.failure is None)
+        assert (await rig.submit(Stage.LOW)).logits.argmax() == 1
+
+
+def batches(network: FakeNetwork) -> int:
+    return len(network.batches)

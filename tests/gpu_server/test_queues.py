@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from overtone.gpu_server.answer import Stage
-from overtone.gpu_server.inference import Ticket
+from overtone.gpu_server.inference import Request, Ticket
 from overtone.gpu_server.queues import BatchTimes, Queues
 from tests.gpu_server.fakes import known
 
@@ -28,7 +28,7 @@ def queues(standing: float = 0.2, limit: int = 256) -> Queues:
 
 def ticket(now: float, expires: float, stage: Stage = Stage.LOW) -> Ticket:
     future = asyncio.get_running_loop().create_future()
-    return Ticket(stage, future, now, now, expires, known())
+    return Request(stage, now, now, expires, known(), future=future)
 
 
 @dataclass

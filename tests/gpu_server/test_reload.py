@@ -12,8 +12,8 @@ import grpc
 import pytest
 
 from overtone.frequency import Encoded
+from overtone.gpu_server.ending import ENDING
 from overtone.gpu_server.network import TorchNetwork
-from overtone.gpu_server.serve import ENDING
 from overtone.gpu_server.settings import Settings
 from overtone.models import read_card, rewrite
 from overtone.protos import overtone_pb2 as pb
