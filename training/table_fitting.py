@@ -51,6 +51,7 @@ UNITS: Final = {"low": 32, "high": 16, "refined": 16}
 STEPS: Final = {"low": 2500, "high": 1500, "refined": 2000}
 # Few images are not looked at more often than this.
 MOST_EPOCHS: Final = 6
+FEWEST_STEPS: Final = 10
 OBSERVED: Final = 120  # images for each quality that networks are trained on
 COUNTED: Final = 120  # images for each quality that tables are counted on
 _REGRESSED: Final = 60_000
@@ -143,7 +144,7 @@ class _LayerFit:
         stride = max(1, len(seen.target) // _REGRESSED)
         centre = centre_weights(seen.features[::stride], (seen.target + seen.centred)[::stride])
         enough = MOST_EPOCHS * len(seen.target) / BATCH
-        count = max(10, round(min(STEPS[self.kind], enough) * effort))
+        count = max(1, round(max(FEWEST_STEPS, min(STEPS[self.kind], enough)) * effort))
         network = train(
             seen, centre, UNITS[self.kind], self.mixture, self.at.refines, count, index == self.order[0]
         )
