@@ -10,7 +10,7 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv test demo bench lint unit experiments results protos fuzz clean
+.PHONY: help venv test demo bench lint style types unit experiments results protos fuzz clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,16 +25,24 @@ $(READY): pyproject.toml setup.py frequency/_coder.c frequency/coder.c frequency
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable ./models/checkpoints --editable '.[dev]'
 	@touch $@
 
-test: lint unit ## Style, types, import arrows, then all tests in parallel
+# mypy runs on one core, so the tests do not wait for it.
+test: style ## Style and import arrows, then types and all tests in parallel
+	@$(MAKE) --no-print-directory --jobs 2 types unit
 
-lint: $(READY)
+lint: style types ## Style, import arrows and types
+
+style: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-unit: lint
-	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup $(PYTEST)
+types: $(READY)
+	$(BIN)/mypy
+
+# Tests start many processes: without bytecode each would compile all modules that it imports.
+unit: export PYTHONDONTWRITEBYTECODE :=
+unit: $(READY)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder $(PYTEST)
 
 demo: $(READY) ## Server, thin link and device on real photographs
 	$(BIN)/overtone demo $(ARGS)
