@@ -9,8 +9,11 @@ READY := $(VENV)/.ready
 PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
 
+# Tests and benchmarks start many processes: without bytecode each would compile all modules that it imports.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
-.PHONY: help venv test demo bench lint unit experiments results protos fuzz soak clean
+.PHONY: help venv test demo bench lint style types unit experiments results protos fuzz soak clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,23 +21,35 @@ help: ## This list
 venv: $(READY) ## A virtual environment with everything in it
 
 # The C extension is built here where there is a compiler; without one the coder in numpy does its work.
+# pip would compile 11,700 modules, most of which nobody imports; the import at the end compiles those that servers,
+# training and figures do.
+INSTALL := $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt
+WARM := import overtone.gpu_server.serve, overtone.training.train, overtone.benchmarks.cli, torch._dynamo, matplotlib.figure; \
+	from overtone.models.torch_vision import timm; timm()
 $(READY): pyproject.toml setup.py frequency/_coder.c frequency/coder.c frequency/coder.h constraints.txt
 	@test -n "$(PYTHON)" || { echo "Overtone needs Python 3.11 or newer: make PYTHON=/path/to/python3"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt setuptools
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable ./models/checkpoints --editable '.[dev]'
+	$(INSTALL) setuptools
+	$(INSTALL) --no-build-isolation --editable ./models/checkpoints --editable '.[dev]'
+	$(BIN)/python -c "$(WARM)"
 	@touch $@
 
-test: lint unit ## Style, types, import arrows, then all tests in parallel
+# mypy runs on one core, so the tests do not wait for it.
+test: style ## Style and import arrows, then types and all tests in parallel
+	@$(MAKE) --no-print-directory --jobs 2 types unit
 
-lint: $(READY)
+lint: style types ## Style, import arrows and types
+
+style: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-unit: lint
-	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup $(PYTEST)
+types: $(READY)
+	$(BIN)/mypy
+
+unit: $(READY)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder $(PYTEST)
 
 demo: $(READY) ## Server, thin link and device on real photographs
 	$(BIN)/overtone demo $(ARGS)

@@ -51,6 +51,7 @@ UNITS: Final = {"low": 32, "high": 16, "refined": 16}
 STEPS: Final = {"low": 2500, "high": 1500, "refined": 2000}
 # Few images are not looked at more often than this.
 MOST_EPOCHS: Final = 6
+FEWEST_STEPS: Final = 10
 OBSERVED: Final = 120  # images for each quality that networks are trained on
 COUNTED: Final = 120  # images for each quality that tables are counted on
 _REGRESSED: Final = 60_000
@@ -100,7 +101,8 @@ def kind_of(at: Coded, layer: Layer) -> str:
 
 def training_steps(kind: str, observations: int, effort: float = 1.0) -> int:
     """Steps that the network of a channel is trained for."""
-    return max(10, round(min(STEPS[kind], MOST_EPOCHS * observations / BATCH) * effort))
+    enough = MOST_EPOCHS * observations / BATCH
+    return max(1, round(max(FEWEST_STEPS, min(STEPS[kind], enough)) * effort))
 
 
 class _LayerFit:

@@ -26,7 +26,7 @@ from overtone.frequency.coding_plan import CodingPlan
 
 SIZE = 48
 STEPS = (128, 48, 16)
-EFFORT = 0.05
+EFFORT = 0.7
 EVERY = 10_000
 
 

@@ -1,4 +1,4 @@
-"""One server process of the tiny checkpoint for all tests of the benchmarks."""
+"""One server process of the tiny checkpoint for all tests of the benchmarks, which are one xdist_group therefore."""
 
 import asyncio
 from collections.abc import Iterator

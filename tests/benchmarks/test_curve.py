@@ -143,6 +143,7 @@ def test_it_continues_where_it_was_interrupted(
 ) -> None:
     out, measured, limit = tmp_path / "out", Evaluation._measured, 3
     done: list[tuple[str, Setting]] = []
+    monkeypatch.setattr("overtone.benchmarks.curve.figure.draw_both", lambda *_: None)
 
     def counted(
         self: Evaluation, settings: Sequence[Setting], begin: int, end: int

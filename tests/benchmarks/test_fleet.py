@@ -13,7 +13,7 @@ from overtone.benchmarks.server import Server
 from overtone.benchmarks.sweep.timeline import trace
 from overtone.edge_client import OvertoneError, Policy, Unavailable
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("benchmarks")]
 BASELINE = Baseline("webp", 32, 50)
 
 

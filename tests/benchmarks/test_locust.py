@@ -17,7 +17,7 @@ LOCUSTFILE = Path(__file__).parents[2] / "benchmarks" / "locustfile.py"
 LOW = Sample(120.0, 5.0, "low", 1, True, 900, [900, 0, 0], 1000, 60, 1.0, 20.0, 1104, 164)
 FILE = Sample(120.0, 5.0, "low", 0, True, 900, [], 1000, 60, 1.0, 20.0, 1104, 164)
 HIGH = Sample(260.0, 5.0, "high", 3, False, 2100, [900, 500, 700], 2300, 120, 2.0, 40.0, 2508, 276)
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("benchmarks")]
 
 
 class Entry:

@@ -16,7 +16,7 @@ from overtone.benchmarks.load.stream import StreamConfig, run_stream
 from overtone.benchmarks.server import Server
 from overtone.edge_client import OvertoneError, Unavailable
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("benchmarks")]
 BASELINE = Baseline("webp", 32, 50)
 NOWHERE = "127.0.0.1:1"
 Patch = Callable[[LoadClient], None]

@@ -10,7 +10,7 @@ import pytest
 
 from overtone.benchmarks.server import Server
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("benchmarks")]
 PLAN = """
 title = "Of a test"
 model = "{model}"

@@ -1,7 +1,8 @@
 """Server processes with the tiny checkpoint, and device processes that send images to them.
 
-A server takes seconds to start, so tests share one unless they kill or stop it. Where a server needs settings of its
-own and nothing depends on its process, `serve` runs it in the test's own process, which takes a tenth of a second.
+A server takes seconds to start, so tests share one unless they kill or stop it, and run in one process
+(xdist_group). Where a server needs settings of its own and nothing depends on its process, `serve` runs it in the
+test's own process, which takes a tenth of a second.
 """
 
 import asyncio

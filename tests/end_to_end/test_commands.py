@@ -16,6 +16,8 @@ from tests.end_to_end.conftest import LATER, SCHEMES, Server
 from tests.promised import IMAGE_KEYS
 from tests.serving import Serve
 
+pytestmark = pytest.mark.xdist_group("end_to_end")
+
 
 def overtone(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "overtone", *map(str, arguments)]

@@ -5,12 +5,15 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from overtone.frequency import Encoded
 from overtone.link import Link
 from overtone.link.sockets import endpoint
 from tests.end_to_end.conftest import SCHEMES, Connect, Server, Start, eventually
 from tests.serving import Serve
 
+pytestmark = pytest.mark.xdist_group("end_to_end")
 FOREVER = 1e6
 
 

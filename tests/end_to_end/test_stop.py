@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import pytest
 
 from overtone.frequency import Encoded
 from overtone.link import Link
 from overtone.protos import overtone_pb2 as pb
 from overtone.protos import overtone_pb2_grpc as stubs
 from tests.end_to_end.conftest import LATER, Connect, Server, Start
+
+pytestmark = pytest.mark.xdist_group("end_to_end")
 
 
 @contextmanager

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 OURS = {"overtone", "overtone-checkpoints"}
 PYTHON = Path("bin", "python")
 SERVING = re.compile(r"overtone serving photographs: grpc (\S+), http (\S+)")
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("wheels")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="session")

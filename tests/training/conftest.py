@@ -1,5 +1,7 @@
 """Fixtures of the trainer's tests, made once per process; what a test changes, it copies first."""
 
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +10,19 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from overtone.models import load, save
+from overtone.training.codec.tables import tables_for
 from overtone.training.train import train
 from tests.training.runs import cascade
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_tables() -> Iterator[None]:
+    """Tables of whole runs are fitted with hardly any steps; that more make better ones, tests of tables show."""
+    quick = partial(tables_for, effort=0.02)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("export", "calibration.calibrate", "codec.codec_training"):
+            patch.setattr(f"overtone.training.{module}.tables_for", quick)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -40,29 +40,32 @@ def test_a_folder_becomes_a_checkpoint_with_its_command(
     assert {p.quality for p in card.operating_points} == {1, 2, 3}
 
 
-def test_a_folder_without_splits_will_do(images: Path, tmp_path: Path) -> None:
-    path = run(images / "train", tmp_path / "run", epochs=(1, 1))
-    assert load(path)[1].accuracy == ()
+@pytest.fixture(scope="module")
+def first(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint of a folder without splits; the files of the run stand beside it."""
+    return run(images / "train", tmp_path_factory.mktemp("first") / "run", epochs=(2, 1))
 
 
-def test_resumed_with_the_epochs_it_began_with(images: Path, tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    run(images, out, epochs=(2, 1))
+def test_a_folder_without_splits_will_do(first: Path) -> None:
+    assert load(first)[1].accuracy == ()
+
+
+def test_resumed_with_the_epochs_it_began_with(first: Path, images: Path) -> None:
+    out = first.parent
     with pytest.raises(RecipeError, match="--resume"):
-        run(images, out)
-    run(images, out, resume=True)
+        run(images / "train", out)
+    run(images / "train", out, resume=True)
     saved = recipe_of(out / "last.safetensors")
     assert saved is not None
     assert Recipe.model_validate_json(saved).epochs == (2, 1)
     assert len(list(read_epochs(out / "log.jsonl"))) == 3
 
 
-def test_a_start_is_kept_on_the_card(images: Path, tmp_path: Path) -> None:
-    first = run(images, tmp_path / "first", epochs=(1, 1))
+def test_a_start_is_kept_on_the_card(first: Path, images: Path, tmp_path: Path) -> None:
     second = run(images, tmp_path / "second", start=str(first), epochs=(1, 1))
     origin = load(second)[1].origin
     assert origin is not None
-    assert origin.weights == "checkpoint images"
+    assert origin.weights == f"checkpoint {load(first)[1].name}"
 
 
 def test_too_few_images_to_hold_any_out(images: Path, tmp_path: Path) -> None:
