@@ -10,7 +10,7 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv test demo bench lint unit experiments results protos fuzz clean
+.PHONY: help venv test demo bench lint unit experiments results protos wasm fuzz clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,14 @@ results: $(READY) ## Tables and figures of docs/results.md, load.md and bytes.md
 
 protos: $(READY) ## The gRPC stubs again, after a change of a contract in protos/
 	$(BIN)/python -m overtone.protos.generate
+
+WASM := frequency/wasm/overtone.wasm
+WASM_EXPORTS := overtone_measure overtone_encode overtone_decode overtone_message \
+	overtone_fit overtone_fit_workspace overtone_quantise overtone_picture __heap_base
+wasm: ## The codec for browsers and Node again, after a change of C code; needs clang and lld
+	clang --target=wasm32 -std=c11 -Wall -Wextra -Werror -O2 -mbulk-memory -msimd128 -ffreestanding -nostdlib \
+		-Wl,--no-entry -Wl,--strip-all -Wl,--stack-first $(WASM_EXPORTS:%=-Wl,--export=%) \
+		-o $(WASM) frequency/coder.c frequency/wasm/image.c
 
 COUNT ?= 1000000
 ASAN := build/asan
