@@ -13,7 +13,7 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv test demo bench lint style types unit experiments results protos fuzz soak clean
+.PHONY: help venv test demo bench lint style types unit experiments results protos wasm fuzz soak clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,14 @@ protos: $(READY) ## The gRPC stubs again, after a change of a contract in protos
 soak: $(READY) ## Half an hour of mixed load and every attack on a server of its own; needs Linux
 	$(BIN)/overtone bench soak --minutes 20 $(ARGS)
 	$(BIN)/overtone bench faults
+
+WASM := frequency/wasm/overtone.wasm
+WASM_EXPORTS := overtone_measure overtone_encode overtone_decode overtone_message \
+	overtone_fit overtone_fit_workspace overtone_quantise overtone_picture __heap_base
+wasm: ## The codec for browsers and Node again, after a change of C code; needs clang and lld
+	clang --target=wasm32 -std=c11 -Wall -Wextra -Werror -O2 -mbulk-memory -msimd128 -ffreestanding -nostdlib \
+		-Wl,--no-entry -Wl,--strip-all -Wl,--stack-first $(WASM_EXPORTS:%=-Wl,--export=%) \
+		-o $(WASM) frequency/coder.c frequency/wasm/image.c
 
 COUNT ?= 1000000
 ASAN := build/asan

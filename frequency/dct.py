@@ -80,10 +80,14 @@ def blocks(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def coefficients(rgb: NDArray[np.uint8], channels: Sequence[int]) -> NDArray[np.float32]:
-    """DCT coefficients float32[C, H/8, W/8] of an RGB image uint8[H, W, 3], for these channels only."""
+    """DCT coefficients float32[C, H/8, W/8] of an RGB image uint8[H, W, 3], for these channels only.
+
+    They are exact sums, rounded once: the matrix's entries are multiples of 2^-34 below 1, so float64 holds every sum
+    of 192 products with pixels exactly, whatever order a machine adds them in. So all machines quantise alike.
+    """
     matrix, offset = analysis(tuple(channels))
-    product = blocks(rgb).astype(np.float32) @ matrix.T + offset
-    return np.ascontiguousarray(product.transpose(2, 0, 1))
+    product = blocks(rgb).astype(np.float64) @ matrix.T.astype(np.float64) + offset
+    return np.ascontiguousarray(product.transpose(2, 0, 1), dtype=np.float32)
 
 
 def image(values: NDArray[np.floating], channels: Sequence[int]) -> NDArray[np.uint8]:

@@ -22,6 +22,7 @@ from overtone.gpu_server.arrival import Kind
 from overtone.gpu_server.bodies import payloads_of, received, while_connected
 from overtone.gpu_server.core import Core
 from overtone.gpu_server.fair_share import Peer
+from overtone.gpu_server.live_page import add_live_page
 from overtone.gpu_server.open_inference_rest import add_open_inference, is_open_inference
 from overtone.gpu_server.peers import peer_of
 from overtone.gpu_server.sent import is_image, translated
@@ -75,6 +76,8 @@ def create_app(service: Service) -> FastAPI:
     if open_to_all:
         add_metrics(app, service)
     add_open_inference(app, service, owner)
+    if service.settings.page:
+        add_live_page(app)
     return app
 
 

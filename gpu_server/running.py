@@ -20,7 +20,7 @@ from overtone.gpu_server.reload import Reloader, reloading
 from overtone.gpu_server.rest_api import create_app
 from overtone.gpu_server.service import Phase, Service
 from overtone.gpu_server.settings import Settings
-from overtone.gpu_server.sockets import exposure, listeners, written
+from overtone.gpu_server.sockets import WILDCARDS, exposure, listeners, written
 from overtone.gpu_server.tls import ServerTls
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,17 @@ class Running:
         admin = ""
         if self.admin_port is not None:
             admin = f", admin {written(self.service.settings.admin_host, self.admin_port)}"
-        return f"overtone serving {self.model}: grpc {grpc}, http {http}{admin}"
+        return f"overtone serving {self.model}: grpc {grpc}, http {http}{admin}{self._page}"
+
+    @property
+    def _page(self) -> str:
+        """A line with the address of the live page, if there is one, as somebody at this machine would open it."""
+        settings = self.service.settings
+        if not settings.page:
+            return ""
+        scheme = "http" if settings.tls_certificate is None else "https"
+        host = "localhost" if self.host in WILDCARDS else self.host
+        return f"\n  see it: {scheme}://{written(host, self.http_port)}/"
 
 
 @asynccontextmanager

@@ -59,6 +59,7 @@ class Settings(BaseSettings):
     admin_port: Port | None = Field(
         default=None, description="of /metrics and /docs, which are then here alone; 0 means any free port"
     )
+    page: bool = Field(default=True, description="the live page at / of the HTTP port")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
     access_log: bool = Field(default=False, description="a line for every image, call and session")

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from overtone.frequency.channels import ALL, HIGH, LOW, SETS
-from overtone.frequency.dct import coefficients, dct_matrix, image
+from overtone.frequency.dct import analysis, blocks, coefficients, dct_matrix, image
 
 images = st.tuples(st.integers(1, 4), st.integers(1, 4)).flatmap(
     lambda s: arrays(np.uint8, (8 * s[0], 8 * s[1], 3))
@@ -48,6 +48,17 @@ def test_exact_inverse(rgb: NDArray[np.uint8]) -> None:
 @given(images, st.lists(st.integers(0, 191), min_size=1, max_size=30, unique=True))
 def test_wanted_channels_are_those_of_all(rgb: NDArray[np.uint8], channels: list[int]) -> None:
     np.testing.assert_allclose(coefficients(rgb, channels), coefficients(rgb, ALL)[channels], atol=1e-3)
+
+
+def test_coefficients_are_exact_sums_rounded_once() -> None:
+    """In integers, so no order of additions can give anything else, on any machine."""
+    noise = np.random.default_rng(3).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    matrix, offset = analysis(ALL)
+    fixed = np.ldexp(matrix.astype(np.float64), 34).astype(np.int64)
+    assert (np.ldexp(fixed.astype(np.float64), -34) == matrix).all()
+    sums = blocks(noise).astype(np.int64) @ fixed.T + np.ldexp(offset.astype(np.float64), 34).astype(np.int64)
+    exact = np.ldexp(sums.astype(np.float64), -34).astype(np.float32).transpose(2, 0, 1)
+    np.testing.assert_array_equal(coefficients(noise, ALL), exact)
 
 
 def test_absent_channels_are_zero(photograph: NDArray[np.uint8]) -> None:

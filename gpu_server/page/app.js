@@ -1,0 +1,276 @@
+// The page: images come in, layers go out, answers are shown.
+
+import { Camera } from "./camera.js";
+import { Codec } from "./device/device.js";
+import { $, element } from "./dom.js";
+import { fitted, ImageProblem, opened, rivals, sample, shown } from "./images.js";
+import { LINKS, pause } from "./link.js";
+import { watch } from "./live.js";
+import { Plates } from "./plates.js";
+import { guarantee, pointsOf } from "./points.js";
+import { Failure, Server } from "./server.js";
+import { listen } from "./sources.js";
+import { bytes, duration, number, roughly } from "./words.js";
+import { summary, View } from "./view.js";
+
+const TOP = 5;
+
+class Page {
+  constructor(codec) {
+    this._codec = codec;
+    this._server = new Server();
+    this._camera = new Camera($("video"));
+    this._link = LINKS.none;
+    this._job = new AbortController();
+    this._tally = { images: 0, ours: 0, jpeg: 0, webp: 0 };
+    this._said = "";
+  }
+
+  async start() {
+    this._offerLinks();
+    listen({ files: (files) => this.take(files), sample: (url) => this._run([() => sample(url)]), camera: () => this._film() });
+    $("point").addEventListener("input", () => this._choosePoint());
+    $("reset").addEventListener("click", () => this._count(null));
+    await this._connect(new AbortController().signal);
+    watch(this._server);
+  }
+
+  /** Classify these files, one after the other. */
+  async take(files) {
+    this._stopFilming();
+    await this._run(files.map((file) => () => opened(file)));
+  }
+
+  /** Fetch what is needed of the model, trying until the server is there. */
+  async _connect(signal) {
+    for (;;)
+      try {
+        const { card, profile } = await this._server.describe();
+        [this._card, this._profile] = [card, profile];
+        [this._view, this._plates] = [new View(profile), new Plates(profile)];
+        this._offerPoints();
+        this._state("ready", `${card.name} · ready`);
+        return;
+      } catch (failure) {
+        await this._overcome(failure, signal);
+      }
+  }
+
+  /** Do what helps against a failure, so that it can be tried again; throws it where nothing does. */
+  async _overcome(failure, signal) {
+    if (!(failure instanceof Failure) || failure.kind === "refused") throw failure;
+    if (failure.kind === "token") return this._askForToken(failure);
+    this._state(failure.kind, failure.kind === "busy" ? "Busy" : "Not reachable");
+    this._notice(failure.message);
+    if (failure.kind === "busy") await pause(1000 * failure.retryAfter, signal);
+    if (failure.kind === "away") await this._server.back(signal);
+    if (failure.kind === "profile") await this._connect(signal);
+    this._state("ready", `${this._card?.name ?? "The server"} · ready`);
+    this._notice("");
+  }
+
+  async _askForToken(failure) {
+    this._state("away", "Asks for a token");
+    $("ask-text").classList.toggle("wrong", this._asked === true);
+    if (this._asked) $("ask-text").textContent = failure.message;
+    this._asked = true;
+    $("ask").showModal();
+    await new Promise((resolve) => $("ask").addEventListener("close", resolve, { once: true }));
+    this._server.use($("token").value.trim());
+  }
+
+  /** Classify what these functions bring, one after the other; whatever was in progress is given up. */
+  async _run(sources) {
+    this._job.abort();
+    const { signal } = (this._job = new AbortController());
+    for (const source of sources) {
+      try {
+        this._notice("");
+        await this._classify(await source(), signal);
+      } catch (problem) {
+        if (signal.aborted) return;
+        this._notice(sentence(problem));
+      }
+    }
+  }
+
+  async _classify(rgba, signal) {
+    if (!this._profile) throw new ImageProblem("The server has not said yet what it wants; try again when it is ready.");
+    const begun = performance.now();
+    const others = rivals(this._codec, rgba);
+    for (;;) {
+      const coded = this._code(rgba);
+      try {
+        const told = this._telling(coded, await others);
+        const options = { point: this._point.name, top: TOP, link: this._link, signal };
+        const answer = await this._server.classify(coded.payloads, options, told);
+        signal.throwIfAborted();
+        this._finish(answer, coded, await others, (performance.now() - begun) / 1000);
+        return;
+      } catch (failure) {
+        signal.throwIfAborted();
+        await this._overcome(failure, signal);
+      }
+    }
+  }
+
+  /** The image as it is sent, and what the server will see of it. */
+  _code(rgba) {
+    const { _codec: codec, _profile: profile } = this;
+    const rgb = fitted(codec, rgba, profile.size);
+    const values = codec.quantised(rgb, profile, profile.quality);
+    const payloads = codec.payloads(values, profile, profile.quality);
+    const pictures = profile.ladder.map(
+      (_, layer) => new ImageData(codec.picture(values, profile, profile.quality, layer + 1), profile.size, profile.size),
+    );
+    this._view.begin(shown(rgb, profile.size), pictures, this._point);
+    if (!this._camera.running) this._view.headline("Sending the first layer", "…");
+    profile.ladder.forEach((_, layer) => this._plates.show(layer, "", null, pictures[layer]));
+    return { payloads, pictures, sent: [] };
+  }
+
+  /** What is shown while layers leave and the server asks for more. */
+  _telling({ payloads, sent }, others) {
+    const view = this._view;
+    return {
+      sending: ([known, wanted], done) => {
+        for (let layer = known; layer < wanted; layer++) {
+          view.layer(layer, "sending", `${bytes(payloads[layer].length)} …`);
+          this._plates.show(layer, "sending", payloads[layer].length);
+        }
+        const before = payloads.slice(0, known).map((payload) => payload.length);
+        view.bytes([...before, done], others, this._link);
+      },
+      asked: ({ label, confidence }, known) => {
+        for (let layer = sent.length; layer < known; layer++) this._sent(layer, payloads, sent, "known");
+        view.thought(known - 1, label, confidence);
+        if (!this._camera.running) view.headline(`After layer ${known}: not sure enough, the server asks for more`, label);
+      },
+    };
+  }
+
+  _sent(layer, payloads, sent, state) {
+    sent.push(payloads[layer].length);
+    this._view.layer(layer, state, bytes(payloads[layer].length));
+    this._plates.show(layer, "sent", payloads[layer].length);
+  }
+
+  _finish(answer, { payloads, sent }, others, elapsed) {
+    const view = this._view;
+    for (let layer = sent.length; layer < answer.layers; layer++) this._sent(layer, payloads, sent, "known");
+    view.layer(answer.layers - 1, "final", bytes(payloads[answer.layers - 1].length));
+    for (let layer = answer.layers; layer < payloads.length; layer++) {
+      view.layer(layer, "spared", "not needed");
+      this._plates.show(layer, "spared");
+    }
+    view.thought(answer.layers - 1, answer.label, answer.confidence);
+    const network = answer.stage === "brownout" ? "the server was too busy for more" : `by the ${answer.stage} network`;
+    view.headline(`${Math.round(100 * answer.confidence)}% sure, after layer ${answer.layers} of ${payloads.length}, ${network}`, answer.label);
+    view.top(answer.top);
+    view.bytes(sent, others, this._link);
+    const total = sent.reduce((sum, size) => sum + size, 0);
+    view.sum(summary(answer, payloads.length, total, elapsed, others.jpeg));
+    this._count({ ours: total, ...others });
+    this._say(answer, total, elapsed);
+  }
+
+  /** Tell a screen reader; of a camera only what is new. */
+  _say(answer, total, elapsed) {
+    if (this._camera.running && this._said === answer.label) return;
+    this._said = answer.label;
+    $("said").textContent = `${answer.label}, ${Math.round(100 * answer.confidence)} percent sure, after layer ${answer.layers}, ${total} bytes, ${duration(elapsed)}.`;
+  }
+
+  _count(image) {
+    const tally = this._tally;
+    if (image === null) this._tally = { images: 0, ours: 0, jpeg: 0, webp: 0 };
+    else {
+      tally.images++;
+      for (const name of ["ours", "jpeg", "webp"]) tally[name] += image[name] ?? 0;
+    }
+    const { images, ours, jpeg, webp } = this._tally;
+    $("tally").hidden = !images;
+    const strong = element("em", { textContent: roughly(ours) });
+    $("tally-text").replaceChildren(`${number(images)} ${images === 1 ? "image" : "images"}, `, strong, `; as JPEG ${roughly(jpeg)}`, webp ? `, as WebP ${roughly(webp)}` : "");
+    $("tally-note").textContent = "Payloads, at the settings above. The model’s tables came once, before the first image.";
+  }
+
+  async _film() {
+    if (this._camera.running) return this._stopFilming();
+    try {
+      await this._camera.start();
+    } catch (problem) {
+      return this._notice(sentence(problem));
+    }
+    $("camera").textContent = "Stop the camera";
+    $("camera").setAttribute("aria-pressed", "true");
+    const begun = performance.now();
+    for (let frames = 1; this._camera.running; frames++) {
+      await this._run([() => this._camera.frame()]);
+      if (!this._camera.running) break;
+      $("live-camera")?.remove();
+      const rate = (1000 * frames) / (performance.now() - begun);
+      $("sum").append(element("span", { id: "live-camera" }, element("br"), `${rate.toFixed(1)} frames a second`));
+      await pause(0);
+    }
+  }
+
+  _stopFilming() {
+    if (!this._camera.running) return;
+    this._camera.stop();
+    this._job.abort();
+    $("camera").textContent = "Use the camera";
+    $("camera").setAttribute("aria-pressed", "false");
+  }
+
+  _offerLinks() {
+    const choices = Object.entries(LINKS).map(([id, link]) => {
+      const input = element("input", { type: "radio", name: "link", value: id, checked: id === "none" });
+      input.addEventListener("change", () => this._chooseLink(link));
+      return element("label", {}, input, element("span", { textContent: link.name }));
+    });
+    $("links").replaceChildren(...choices);
+    this._chooseLink(LINKS.none);
+  }
+
+  _chooseLink(link) {
+    this._link = link;
+    $("link-note").textContent =
+      link.up === Infinity
+        ? "Nothing is held back. Choose a link to feel what a device on it would."
+        : `${link.about}: ${link.up / 1000} kbit/s and ${1000 * link.rtt} ms there and back. Each layer is held back for as long as this link would have carried it.`;
+  }
+
+  _offerPoints() {
+    this._points = pointsOf(this._card, this._profile.quality);
+    const start = this._points.findIndex(({ name }) => name === this._card.operating_point);
+    Object.assign($("point"), { max: this._points.length - 1, value: Math.max(0, start), disabled: this._points.length < 2 });
+    this._choosePoint();
+  }
+
+  _choosePoint() {
+    this._point = this._points[Number($("point").value)];
+    $("point-name").textContent = this._point.name;
+    $("point").setAttribute("aria-valuetext", this._point.name);
+    $("point-note").textContent = guarantee(this._point, this._card);
+  }
+
+  _notice(text) {
+    $("notice").hidden = !text;
+    $("notice").textContent = text;
+  }
+
+  _state(state, text) {
+    $("server").dataset.state = state;
+    $("server-text").textContent = text;
+  }
+}
+
+function sentence(problem) {
+  if (problem instanceof ImageProblem || problem instanceof Failure) return problem.message;
+  console.error(problem);
+  return `Something on this page went wrong: ${problem.message}`;
+}
+
+const codec = await Codec.load(await fetch("/page/device/overtone.wasm"));
+await new Page(codec).start();

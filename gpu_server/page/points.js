@@ -1,0 +1,39 @@
+// Operating points of a card, and what each of them guarantees, in words.
+
+/** The points that hold for a quality, from the one of the fewest bytes to the surest. */
+export function pointsOf(card, quality) {
+  const fitting = card.operating_points.filter((point) => (point.quality ?? quality) === quality);
+  const points = fitting.length ? fitting : card.operating_points;
+  const cost = (point) => point.mean_bytes ?? point.thresholds.reduce((sum, threshold) => sum + threshold, 0);
+  return [...points].sort((a, b) => cost(a) - cost(b));
+}
+
+/** What a point guarantees, and what it takes. */
+export function guarantee(point, card) {
+  const agreed = card.origin?.teacher ? "agreement with the network it was made from" : "accuracy";
+  const sentences = [bound(point, agreed)];
+  if (point.exit_share != null) sentences.push(`The first layer answers ${percent(point.exit_share)} of images`);
+  if (point.mean_bytes != null) sentences.push(`an image takes ${Math.round(point.mean_bytes)} bytes in the mean`);
+  const [first, ...rest] = sentences;
+  const measured = rest.length ? ` ${rest.join("; ")} (${point.n} images held out).` : "";
+  return `${first}${measured}`;
+}
+
+function bound({ method, alpha, delta, share, bytes }, agreed) {
+  if (method === "risk control")
+    return `Certified: answering early costs at most ${points(alpha)} of ${agreed}, in expectation, on images like those it was certified on.`;
+  if (method === "high probability")
+    return `Certified with ${percent(1 - delta)} probability: answering early costs at most ${points(alpha)} of ${agreed}, on images like those it was certified on.`;
+  if (method === "share") return `Certified: at most ${percent(share)} of images are asked for more than their first layer, in expectation.`;
+  if (method === "bytes") return `Certified: an image takes at most ${Math.round(bytes)} payload bytes, in expectation.`;
+  return "Nothing is guaranteed: its thresholds were chosen by hand.";
+}
+
+function points(share) {
+  const value = Number((100 * share).toPrecision(3));
+  return value === 1 ? "1 point" : `${value} points`;
+}
+
+function percent(share) {
+  return `${Number((100 * share).toPrecision(3))}%`;
+}

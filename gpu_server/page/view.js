@@ -1,0 +1,123 @@
+// What is seen of one image: its frames, its answer, its bytes.
+
+import { $, canvas, element } from "./dom.js";
+import { RIVAL_SIZE } from "./images.js";
+import { seconds } from "./link.js";
+import { bytes, duration, layerName, percent, roughly } from "./words.js";
+
+export class View {
+  constructor(profile) {
+    this._profile = profile;
+    const original = frame("Original", profile.size, "The original, cropped to the square that is sent");
+    this._original = original.context;
+    original.amount.textContent = `${profile.size} px`;
+    original.said.textContent = "the square that is looked at";
+    original.bar.remove();
+    this._frames = profile.ladder.map((_, layer) =>
+      frame(layerName(profile, layer), profile.size, `What the server sees after layer ${layer + 1}`),
+    );
+    $("frames").replaceChildren(original.root, ...this._frames.map(({ root }) => root));
+    $("frames").style.setProperty("--columns", profile.layers + 1);
+  }
+
+  /** Begin with an image: its square, and after each layer the picture. */
+  begin(original, pictures, point) {
+    $("result").hidden = false;
+    this._original.putImageData(original, 0, 0);
+    this._frames.forEach((each, layer) => {
+      each.context.putImageData(pictures[layer], 0, 0);
+      this._mark(each, point.thresholds[layer]);
+      this.layer(layer, "waiting", "");
+      each.fill.style.width = "0";
+      each.said.textContent = "";
+    });
+  }
+
+  /** A layer's state ("waiting", "sending", "known", "final", "spared"), and what is said of its bytes. */
+  layer(layer, state, amount) {
+    this._frames[layer].root.dataset.state = state;
+    this._frames[layer].amount.textContent = amount;
+  }
+
+  /** What the server thought after a layer. */
+  thought(layer, label, confidence) {
+    const { fill, said } = this._frames[layer];
+    fill.style.width = `${100 * confidence}%`;
+    said.textContent = `${label}, ${percent(confidence)} sure`;
+  }
+
+  /** A line above the answer, and the answer. */
+  headline(kicker, answer) {
+    $("stage").textContent = kicker;
+    $("answer").textContent = answer;
+  }
+
+  /** The best answers, as bars. */
+  top(scores) {
+    $("top").replaceChildren(
+      ...scores.map(({ label, probability }) => {
+        const name = element("span", { className: "name", textContent: label });
+        return element("li", {}, element("div", { className: "row" }, name, element("span", { textContent: percent(probability) })), track([probability]));
+      }),
+    );
+  }
+
+  /** Bytes sent, layer by layer, beside those of JPEG and WebP, and the time that a link takes for them. */
+  bytes(sent, { jpeg, webp }, link) {
+    const total = sent.reduce((sum, size) => sum + size, 0);
+    const most = Math.max(total, jpeg ?? 0, webp ?? 0, 1);
+    const row = (name, size, parts, className = "") => {
+      const time = link.up === Infinity ? "" : `, ${duration(seconds(link, size))} on ${link.name}`;
+      const head = element("div", { className: "row" }, element("span", { textContent: name }), element("span", { textContent: bytes(size) + time }));
+      return element("div", { className: `meter ${className}` }, head, track(parts.map((part) => part / most)));
+    };
+    const rows = [row("Overtone", total, sent, "ours")];
+    if (webp) rows.push(row("WebP", webp, [webp]));
+    if (jpeg) rows.push(row("JPEG", jpeg, [jpeg]));
+    $("bytes").replaceChildren(...rows);
+    $("bytes-note").textContent =
+      `JPEG and WebP are the same square at ${RIVAL_SIZE} pixels and quality 75, written by this browser: ${RIVAL_SIZE} pixels hold ` +
+      "as much detail as all layers do. They are not chosen for equal accuracy. All are payloads, without HTTP’s headers.";
+  }
+
+  /** One line beside the answer. */
+  sum(html) {
+    $("sum").replaceChildren(...html);
+  }
+
+  _mark(each, threshold) {
+    each.mark.hidden = threshold === undefined || threshold > 1;
+    each.mark.style.left = `calc(${100 * Math.min(threshold ?? 1, 1)}% - 1px)`;
+    each.mark.title = threshold === undefined ? "" : `sure enough from ${percent(threshold)} on`;
+  }
+}
+
+/** What a finished image took, as nodes for `sum`. */
+export function summary(answer, layers, total, elapsed, rival) {
+  const strong = (text) => element("b", { textContent: text });
+  const nodes = [strong(roughly(total)), ` in ${answer.layers} of ${layers} layers, `, strong(duration(elapsed))];
+  if (rival) nodes.push(element("br"), `${percent(total / rival)} of the JPEG’s bytes`);
+  return nodes;
+}
+
+function frame(name, size, label) {
+  const drawn = canvas(size, label);
+  const amount = element("span", { className: "amount" });
+  const [fill, mark, said] = [element("i"), element("u"), element("span")];
+  const bar = element("div", { className: "sureness" }, fill, mark);
+  bar.setAttribute("aria-hidden", "true");
+  const head = element("span", { className: "name" }, element("span", { textContent: name }), amount);
+  const root = element("figure", { className: "frame" }, drawn, element("figcaption", {}, head, bar, said));
+  return { root, context: drawn.getContext("2d"), amount, bar, fill, mark, said };
+}
+
+function track(shares) {
+  const made = element("div", { className: "track" });
+  for (const share of shares) {
+    const part = element("i");
+    part.style.width = `${100 * share}%`;
+    made.append(part);
+  }
+  made.setAttribute("aria-hidden", "true");
+  return made;
+}

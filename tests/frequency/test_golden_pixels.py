@@ -1,0 +1,57 @@
+"""From pixels to bytes: resizing, DCT, quantisation and coding, the same on every machine and in every language.
+
+`golden/pixels-v3.json` holds a profile, an image that is wider than high, and for each quality the payloads. Its pixels
+and those of the resized square are in base64. Run this file as a script to write it again for a new version.
+"""
+
+import base64
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from overtone.frequency import Profile, encode, fit
+from tests.frequency.test_golden import GOLDEN as LAYERS
+
+FILE = Path(__file__).parent / "golden" / "pixels-v3.json"
+WIDTH, HEIGHT = 75, 53
+
+
+def test_pixels_become_the_golden_payloads() -> None:
+    golden = json.loads(FILE.read_text())
+    profile = Profile.from_json(json.dumps(golden["profile"]))
+    pixels = np.frombuffer(base64.b64decode(golden["rgb"]), np.uint8)
+    fitted = fit(Image.fromarray(pixels.reshape(golden["height"], golden["width"], 3)), profile.size)
+    assert base64.b64encode(fitted.tobytes()).decode() == golden["fitted"]
+    for quality, payloads in golden["payloads"].items():
+        assert [each.hex() for each in encode(fitted, profile, int(quality)).layers] == payloads
+
+
+def drawn() -> NDArray[np.uint8]:
+    """Smooth shapes with noise on them, in integers."""
+    state, noise = 7, []
+    for _ in range(WIDTH * HEIGHT * 3):
+        state = (state * 1103515245 + 12345) % (1 << 31)
+        noise.append((state >> 16) % 41 - 20)
+    y, x, colour = np.mgrid[:HEIGHT, :WIDTH, :3]
+    wave = np.abs((3 * x + 5 * y + 40 * colour) % 160 - 80) * 2 + (x * y * (colour + 1)) % 64
+    return np.clip(wave + np.array(noise).reshape(HEIGHT, WIDTH, 3), 0, 255).astype(np.uint8)
+
+
+def _write() -> None:
+    profile = replace(Profile.from_json(json.dumps(LAYERS["profile"])), thresholds=(50, 62))
+    rgb = drawn()
+    fitted = fit(Image.fromarray(rgb), profile.size)
+    payloads = {q: [p.hex() for p in encode(fitted, profile, q).layers] for q in profile.qualities}
+    texts = {n: base64.b64encode(a.tobytes()).decode() for n, a in (("rgb", rgb), ("fitted", fitted))}
+    golden: dict[str, Any] = {"profile": json.loads(profile.to_json()), "id": profile.id.hex()}
+    golden |= {"width": WIDTH, "height": HEIGHT, **texts, "payloads": payloads}
+    FILE.write_text(json.dumps(golden) + "\n")
+
+
+if __name__ == "__main__":
+    _write()

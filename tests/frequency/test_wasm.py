@@ -1,0 +1,122 @@
+"""The device in JavaScript and WebAssembly: its bytes are those of the Python package, in Node here."""
+
+import base64
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from overtone.frequency import Profile, decode, dequantise, encode, fit, image
+from overtone.models import find, read_card
+from tests.frequency.test_golden import GOLDEN as LAYERS
+from tests.frequency.test_golden_pixels import FILE as PIXELS
+
+ROOT = Path(__file__).parents[2]
+MODULE = ROOT / "frequency" / "wasm" / "overtone.wasm"
+SCRIPT = Path(__file__).parent / "wasm" / "codec.js"
+NODE = shutil.which("node")
+# The compiler with which the module in the repository was built; others write other instructions.
+COMPILER = "14.0.6"
+needs_node = pytest.mark.skipif(NODE is None, reason="no node")
+
+
+def ask(
+    profile: Profile,
+    images: Sequence[NDArray[np.uint8]] = (),
+    values: Iterable[Any] = (),
+    module: Path = MODULE,
+) -> Any:
+    """What the JavaScript device makes of images uint8[H, W, 3], and of quantised values."""
+    coded = [
+        {"rgb": base64.b64encode(each.tobytes()).decode(), "width": each.shape[1], "height": each.shape[0]}
+        for each in images
+    ]
+    given = {
+        "profile": json.loads(profile.to_json()),
+        "id": profile.id.hex(),
+        "images": coded,
+        "values": [*values],
+    }
+    command = [str(NODE), str(SCRIPT), str(module)]
+    done = subprocess.run(command, input=json.dumps(given), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def photographs() -> Profile:
+    """The profile of a bundled checkpoint: 224 pixels, three layers, trained tables."""
+    return read_card(find("photographs")).profile
+
+
+@pytest.fixture(scope="module")
+def rebuilt(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The module, made from the sources as they are."""
+    if not (shutil.which("clang") and shutil.which("wasm-ld") and shutil.which("make")):
+        pytest.skip("no clang with wasm-ld, or no make")
+    path = tmp_path_factory.mktemp("wasm") / "overtone.wasm"
+    subprocess.run(["make", "--silent", "wasm", f"WASM={path}"], cwd=ROOT, check=True)
+    return path
+
+
+def test_the_module_in_the_repository_is_that_of_the_sources(rebuilt: Path) -> None:
+    version = subprocess.run(["clang", "--version"], capture_output=True, text=True, check=True).stdout
+    if COMPILER not in version:
+        pytest.skip(f"it was built with clang {COMPILER}, and this is {re.findall('[0-9.]+', version)[0]}")
+    assert rebuilt.read_bytes() == MODULE.read_bytes()
+
+
+@needs_node
+@pytest.mark.parametrize("which", ["committed", "rebuilt"])
+def test_it_writes_the_golden_payloads(which: str, request: pytest.FixtureRequest) -> None:
+    module = MODULE if which == "committed" else request.getfixturevalue("rebuilt")
+    profile = Profile.from_json(json.dumps(LAYERS["profile"]))
+    cases = LAYERS["cases"].values()
+    assert ask(profile, values=cases, module=module)["layers"] == [case["payloads"] for case in cases]
+    golden = json.loads(PIXELS.read_text())
+    profile = Profile.from_json(json.dumps(golden["profile"]))
+    pixels = np.frombuffer(base64.b64decode(golden["rgb"]), np.uint8)
+    (found,) = ask(profile, [pixels.reshape(golden["height"], golden["width"], 3)], module=module)["images"]
+    assert found["fitted"] == golden["fitted"]
+    assert found["payloads"] == list(golden["payloads"].values())
+
+
+@needs_node
+def test_it_does_with_any_image_what_python_does(photograph: NDArray[np.uint8], photographs: Profile) -> None:
+    """Shrunk and enlarged, high and wide, of noise and of a few colours; with a profile of trained size."""
+    rng = np.random.default_rng(1)
+    noise = rng.integers(0, 256, (301, 217, 3), dtype=np.uint8)
+    flat = np.full((224, 224, 3), (12, 200, 99), np.uint8)
+    images = [photograph, noise, noise[:40, :31], np.tile(photograph, (7, 9, 1)), flat]
+    found = ask(photographs, images)["images"]
+    for rgb, got in zip(images, found, strict=True):
+        fitted = np.frombuffer(base64.b64decode(got["fitted"]), np.uint8).reshape(224, 224, 3)
+        expected = fit(Image.fromarray(rgb), photographs.size)
+        # Pillow 13 shrinks some that are higher than wide in the other order, which rounds elsewhere.
+        if rgb.shape[0] <= rgb.shape[1]:
+            np.testing.assert_array_equal(fitted, expected)
+        assert np.abs(fitted.astype(int) - expected).mean() < 1
+        for quality, payloads in zip(photographs.qualities, got["payloads"], strict=True):
+            assert payloads == [each.hex() for each in encode(fitted, photographs, quality).layers]
+
+
+@needs_node
+def test_its_pictures_are_what_the_server_sees(photograph: NDArray[np.uint8], photographs: Profile) -> None:
+    (found,) = ask(photographs, [photograph])["images"]
+    payloads = encode(fit(Image.fromarray(photograph), photographs.size), photographs).layers
+    channels = photographs.low + photographs.high
+    for layers, picture in enumerate(found["pictures"], 1):
+        seen = decode(payloads[:layers], photographs)
+        expected = image(dequantise(seen.values, seen.steps), channels[: len(seen.values)])
+        rgba = np.frombuffer(base64.b64decode(picture), np.uint8).reshape(*expected.shape[:2], 4)
+        # Sums of floats may be rounded to either side.
+        assert np.abs(rgba[..., :3].astype(int) - expected).max() <= 1
+        assert (rgba[..., 3] == 255).all()
