@@ -13,7 +13,7 @@ from overtone.gpu_server.answer import Stage, Timings
 from overtone.gpu_server.errors import (
     ServiceError,
     Stopping,
-    Unavailable,
+    network_down,
     network_failed,
     overloaded,
     too_late,
@@ -118,7 +118,7 @@ class Batcher:
         if self._stop.is_set():
             raise Stopping
         if self.failure is not None:
-            raise Unavailable("the network fails; try another server", retry_after=self._probe_interval)
+            raise network_down(self._probe_interval)
 
     def outlook(self, stage: Stage) -> Outlook:
         """What one more image would have to expect."""

@@ -149,3 +149,8 @@ def overloaded(wait: float) -> Overloaded:
 def network_failed() -> NetworkFailed:
     """The error of the images of a batch that failed."""
     return NetworkFailed("the network failed; this image may be tried once more")
+
+
+def network_down(wait: float) -> Unavailable:
+    """The error of all images while every batch fails; `wait` until the network is tested again."""
+    return Unavailable("the network fails; try another server", retry_after=wait)

@@ -17,7 +17,7 @@ from overtone.gpu_server.answer import Stage, Timings
 from overtone.gpu_server.errors import (
     ServiceError,
     Stopping,
-    Unavailable,
+    network_down,
     network_failed,
     overloaded,
     too_late,
@@ -114,7 +114,7 @@ class RemoteRunner:
         if self._stop.is_set():
             raise Stopping
         if self.failure is not None:
-            raise Unavailable("the network fails; try another server", retry_after=self._probe_interval)
+            raise network_down(self._probe_interval)
 
     def refusal(self, stage: Stage, expires: float, before: float) -> Refusal | None:
         """Why one more image is refused, by what the engine said last; it may still refuse by itself."""
