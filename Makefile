@@ -13,7 +13,7 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv test demo bench lint style types unit experiments results protos wasm fuzz soak clean
+.PHONY: help venv test demo bench lint style types unit experiments results protos wasm pictures fuzz soak clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,6 +79,9 @@ wasm: ## The codec for browsers and Node again, after a change of C code; needs 
 	clang --target=wasm32 -std=c11 -Wall -Wextra -Werror -O2 -mbulk-memory -msimd128 -ffreestanding -nostdlib \
 		-Wl,--no-entry -Wl,--strip-all -Wl,--stack-first $(WASM_EXPORTS:%=-Wl,--export=%) \
 		-o $(WASM) frequency/coder.c frequency/wasm/image.c
+
+pictures: $(READY) ## Pictures of the live page for docs/ again; needs Chromium and pip install '.[browser]'
+	$(BIN)/python -m tests.page.pictures
 
 COUNT ?= 1000000
 ASAN := build/asan

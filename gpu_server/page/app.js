@@ -10,7 +10,7 @@ import { Plates } from "./plates.js";
 import { guarantee, pointsOf } from "./points.js";
 import { Failure, Server } from "./server.js";
 import { listen } from "./sources.js";
-import { bytes, duration, number, roughly } from "./words.js";
+import { bytes, duration, number, percent, roughly } from "./words.js";
 import { summary, View } from "./view.js";
 
 const TOP = 5;
@@ -124,50 +124,68 @@ class Page {
       (_, layer) => new ImageData(codec.picture(values, profile, profile.quality, layer + 1), profile.size, profile.size),
     );
     this._view.begin(shown(rgb, profile.size), pictures, this._point);
-    if (!this._camera.running) this._view.headline("Sending the first layer", "…");
+    if (!this._camera.running) this._begin();
     profile.ladder.forEach((_, layer) => this._plates.show(layer, "", null, pictures[layer]));
-    return { payloads, pictures, sent: [] };
+    return { payloads, sent: [], requests: 0 };
+  }
+
+  _begin() {
+    this._view.headline(`Sending the first layer${this._link === LINKS.none ? "" : ` over ${this._link.name}`}`, "…");
+    this._view.sum([]);
+    this._view.top([]);
+    if ($("frames").getBoundingClientRect().bottom > innerHeight) $("result").scrollIntoView({ block: "center" });
   }
 
   /** What is shown while layers leave and the server asks for more. */
-  _telling({ payloads, sent }, others) {
+  _telling(coded, others) {
+    const { payloads, sent } = coded;
     const view = this._view;
     return {
       sending: ([known, wanted], done) => {
+        let left = done;
         for (let layer = known; layer < wanted; layer++) {
-          view.layer(layer, "sending", `${bytes(payloads[layer].length)} …`);
-          this._plates.show(layer, "sending", payloads[layer].length);
+          const size = payloads[layer].length;
+          view.layer(layer, "sending", `${number(Math.min(left, size))} of ${bytes(size)}`);
+          this._plates.show(layer, "sending", size);
+          left = Math.max(0, left - size);
         }
         const before = payloads.slice(0, known).map((payload) => payload.length);
-        view.bytes([...before, done], others, this._link);
+        view.bytes([...before, done], others, this._link, 1 + coded.requests);
       },
       asked: ({ label, confidence }, known) => {
-        for (let layer = sent.length; layer < known; layer++) this._sent(layer, payloads, sent, "known");
-        view.thought(known - 1, label, confidence);
+        this._arrived(known, coded);
+        view.thought(known - 1, label, confidence, this._point);
         if (!this._camera.running) view.headline(`After layer ${known}: not sure enough, the server asks for more`, label);
       },
     };
   }
 
-  _sent(layer, payloads, sent, state) {
-    sent.push(payloads[layer].length);
-    this._view.layer(layer, state, bytes(payloads[layer].length));
-    this._plates.show(layer, "sent", payloads[layer].length);
+  /** Layers up to this number have arrived; the server judged the image after the last of them. */
+  _arrived(layers, coded) {
+    const { payloads, sent } = coded;
+    coded.requests++;
+    for (let layer = sent.length; layer < layers; layer++) {
+      sent.push(payloads[layer].length);
+      this._view.layer(layer, "known", bytes(payloads[layer].length));
+      this._plates.show(layer, "sent", payloads[layer].length);
+      if (layer < layers - 1) this._view.remark(layer, "asked for with the next one");
+    }
   }
 
-  _finish(answer, { payloads, sent }, others, elapsed) {
+  _finish(answer, coded, others, elapsed) {
+    const { payloads, sent } = coded;
     const view = this._view;
-    for (let layer = sent.length; layer < answer.layers; layer++) this._sent(layer, payloads, sent, "known");
+    this._arrived(answer.layers, coded);
     view.layer(answer.layers - 1, "final", bytes(payloads[answer.layers - 1].length));
     for (let layer = answer.layers; layer < payloads.length; layer++) {
       view.layer(layer, "spared", "not needed");
       this._plates.show(layer, "spared");
     }
-    view.thought(answer.layers - 1, answer.label, answer.confidence);
+    view.thought(answer.layers - 1, answer.label, answer.confidence, this._point);
     const network = answer.stage === "brownout" ? "the server was too busy for more" : `by the ${answer.stage} network`;
-    view.headline(`${Math.round(100 * answer.confidence)}% sure, after layer ${answer.layers} of ${payloads.length}, ${network}`, answer.label);
+    view.headline(`${percent(answer.confidence)} sure, after layer ${answer.layers} of ${payloads.length}, ${network}`, answer.label);
     view.top(answer.top);
-    view.bytes(sent, others, this._link);
+    view.bytes(sent, others, this._link, coded.requests);
     const total = sent.reduce((sum, size) => sum + size, 0);
     view.sum(summary(answer, payloads.length, total, elapsed, others.jpeg));
     this._count({ ours: total, ...others });

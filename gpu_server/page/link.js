@@ -9,9 +9,9 @@ export const LINKS = {
 };
 const TICK = 30; // milliseconds between looks at how much has left
 
-/** Seconds in which a link carries so many bytes up, and a reply back. */
-export function seconds(link, bytes) {
-  return (8 * bytes) / link.up + link.rtt;
+/** Seconds in which a link carries so many bytes up, in so many requests with short replies. */
+export function seconds(link, bytes, requests = 1) {
+  return (8 * bytes) / link.up + requests * link.rtt;
 }
 
 /** Wait until a link has carried so many bytes up; `progress` is told how many have left. */

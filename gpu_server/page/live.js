@@ -42,7 +42,7 @@ function show(now, before) {
   ];
   $("live").replaceChildren(
     ...gauges.map(([name, value, more]) =>
-      element("div", {}, element("dt", { textContent: name }), element("dd", {}, value, element("br"), element("small", { textContent: more }))),
+      element("div", {}, element("dt", { textContent: name }), element("dd", {}, value, element("small", { textContent: more }))),
     ),
   );
   $("live-note").textContent = "Of all clients since the server started.";

@@ -12,6 +12,7 @@ export class View {
     this._original = original.context;
     original.amount.textContent = `${profile.size} px`;
     original.said.textContent = "the square that is looked at";
+    original.root.classList.add("original");
     original.bar.remove();
     this._frames = profile.ladder.map((_, layer) =>
       frame(layerName(profile, layer), profile.size, `What the server sees after layer ${layer + 1}`),
@@ -39,11 +40,18 @@ export class View {
     this._frames[layer].amount.textContent = amount;
   }
 
-  /** What the server thought after a layer. */
-  thought(layer, label, confidence) {
+  /** What the server thought after a layer; of layers before it that came with it, it was not asked. */
+  thought(layer, label, confidence, point) {
     const { fill, said } = this._frames[layer];
     fill.style.width = `${100 * confidence}%`;
-    said.textContent = `${label}, ${percent(confidence)} sure`;
+    const threshold = point.thresholds[layer];
+    const needed = threshold === undefined || threshold > 1 ? "" : `, ${percent(threshold)} would do`;
+    said.textContent = `${label}: ${percent(confidence)} sure${confidence < threshold ? needed : ""}`;
+  }
+
+  /** What is said of a layer that has no thought of its own. */
+  remark(layer, text) {
+    this._frames[layer].said.textContent = text;
   }
 
   /** A line above the answer, and the answer. */
@@ -62,12 +70,12 @@ export class View {
     );
   }
 
-  /** Bytes sent, layer by layer, beside those of JPEG and WebP, and the time that a link takes for them. */
-  bytes(sent, { jpeg, webp }, link) {
+  /** Bytes sent, request by request, beside those of JPEG and WebP, and the time that a link takes for them. */
+  bytes(sent, { jpeg, webp }, link, requests) {
     const total = sent.reduce((sum, size) => sum + size, 0);
     const most = Math.max(total, jpeg ?? 0, webp ?? 0, 1);
     const row = (name, size, parts, className = "") => {
-      const time = link.up === Infinity ? "" : `, ${duration(seconds(link, size))} on ${link.name}`;
+      const time = link.up === Infinity ? "" : `, ${duration(seconds(link, size, className ? requests : 1))} on ${link.name}`;
       const head = element("div", { className: "row" }, element("span", { textContent: name }), element("span", { textContent: bytes(size) + time }));
       return element("div", { className: `meter ${className}` }, head, track(parts.map((part) => part / most)));
     };
@@ -77,7 +85,8 @@ export class View {
     $("bytes").replaceChildren(...rows);
     $("bytes-note").textContent =
       `JPEG and WebP are the same square at ${RIVAL_SIZE} pixels and quality 75, written by this browser: ${RIVAL_SIZE} pixels hold ` +
-      "as much detail as all layers do. They are not chosen for equal accuracy. All are payloads, without HTTP’s headers.";
+      "as much detail as all layers do. They are not chosen for equal accuracy. All are payloads, without HTTP’s headers." +
+      (link.up === Infinity ? "" : ` Times are computed: bytes at the link’s rate, and a round trip for each request, of which Overtone took ${requests}.`);
   }
 
   /** One line beside the answer. */

@@ -19,7 +19,8 @@ export function number(count) {
 }
 
 export function percent(share) {
-  return `${Math.round(100 * share)}%`;
+  if (share > 0 && share < 0.01) return "<1%";
+  return `${share < 1 ? Math.min(99, Math.round(100 * share)) : 100}%`;
 }
 
 export function duration(seconds) {
@@ -40,6 +41,6 @@ export function layerMeaning(profile, layer) {
   const { band, factor } = profile.ladder[layer];
   const count = profile[band].length;
   const first = profile.ladder.findIndex((each) => each.band === band) === layer;
-  if (!first) return `the same ${count} channels, in steps a third as large`;
-  return `${count} ${band === "low" ? "low" : "higher"} frequencies${factor > 1 ? `, in steps of ${factor}` : ""}`;
+  if (!first) return `the same ${count}, in steps a third as large`;
+  return `${count} ${band === "low" ? "low" : "higher"} frequencies${factor > 1 ? `, in steps ${factor} times as large` : ""}`;
 }

@@ -39,7 +39,8 @@ def drawn() -> NDArray[np.uint8]:
         noise.append((state >> 16) % 41 - 20)
     y, x, colour = np.mgrid[:HEIGHT, :WIDTH, :3]
     wave = np.abs((3 * x + 5 * y + 40 * colour) % 160 - 80) * 2 + (x * y * (colour + 1)) % 64
-    return np.clip(wave + np.array(noise).reshape(HEIGHT, WIDTH, 3), 0, 255).astype(np.uint8)
+    pixels: NDArray[np.uint8] = np.clip(wave + np.array(noise).reshape(wave.shape), 0, 255).astype(np.uint8)
+    return pixels
 
 
 def _write() -> None:

@@ -71,13 +71,8 @@ def opened(browser: "Browser") -> Open:
             page = await tab.new_page()
             page.set_default_timeout(PATIENCE)
             page.on("pageerror", lambda error: problems.append(str(error)))
-            page.on(
-                "console",
-                lambda told: problems.append(told.text) if "Content Security" in told.text else None,
-            )
-            page.on(
-                "request", lambda asked: _is_ours(asked.url, server) or problems.append(f"asked {asked.url}")
-            )
+            page.on("console", lambda told: problems.extend(_broken_policies(told.text)))
+            page.on("request", lambda asked: problems.extend(_strange_addresses(asked.url, server)))
             await page.goto(address(server))
             if ready:
                 await page.wait_for_selector("#server[data-state=ready]")
@@ -87,8 +82,12 @@ def opened(browser: "Browser") -> Open:
     return open_page
 
 
-def _is_ours(url: str, server: Running) -> bool:
-    return url.startswith((address(server), "blob:"))
+def _broken_policies(told: str) -> list[str]:
+    return [told] if "Content Security" in told else []
+
+
+def _strange_addresses(url: str, server: Running) -> list[str]:
+    return [] if url.startswith((address(server), "blob:")) else [f"asked {url}"]
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,65 @@
+"""The pictures of the live page in the documentation: `make pictures` takes them anew.
+
+It starts a server of the checkpoint `photographs` and shows the page photographs that come with it, in Chromium.
+"""
+
+import asyncio
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from playwright.async_api import Browser, Page, async_playwright
+
+from overtone.gpu_server.serve import running
+from overtone.gpu_server.settings import Settings
+from tests.page.conftest import PATIENCE, SWITCHES, chromium
+
+FOLDER = Path(__file__).parents[2] / "docs" / "images"
+WIDE, NARROW = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
+
+
+async def take() -> None:
+    """Take all pictures."""
+    settings = Settings(grpc_port=0, http_port=0, batch_sizes=(1,), standing_delay=0)
+    async with running(settings) as server, async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium(), args=SWITCHES)
+        address = f"http://{server.host}:{server.http_port}/"
+        for name, viewport, scheme in (
+            ("light", WIDE, "light"),
+            ("dark", WIDE, "dark"),
+            ("phone", NARROW, "light"),
+        ):
+            page = await opened(browser, address, viewport, scheme)
+            if name == "light":
+                await save(page, "empty")
+                await page.check("[name=link][value=nb-iot]", force=True)
+                await page.click("[data-sample='/page/rocket.jpg']")
+                await page.wait_for_selector(".frame:nth-child(3)[data-state=sending]")
+                await save(page, "sending")
+                await page.check("[name=link][value=none]", force=True)
+            for sample in ("rocket", "coffee", "cat"):
+                await page.click(f"[data-sample='/page/{sample}.jpg']")
+                await page.wait_for_selector(".frame[data-state=final]")
+            await page.wait_for_timeout(3000)  # for the bars to have grown, and figures of the server
+            await save(page, name, full_page=True)
+        await browser.close()
+
+
+async def opened(browser: Browser, address: str, viewport: Any, scheme: Any) -> Page:
+    """The page, ready."""
+    page = await browser.new_page(viewport=viewport, color_scheme=scheme, reduced_motion="reduce")
+    page.set_default_timeout(PATIENCE)
+    await page.goto(address)
+    await page.wait_for_selector("#server[data-state=ready]")
+    return page
+
+
+async def save(page: Page, name: str, full_page: bool = False) -> None:
+    """Save a picture of the page."""
+    taken = Image.open(BytesIO(await page.screenshot(full_page=full_page)))
+    taken.convert("RGB").save(FOLDER / f"page-{name}.png", optimize=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(take())
