@@ -20,7 +20,7 @@ def describe(
     image: Annotated[Path, typer.Argument(help="An image file.")],
     model: Annotated[
         str, typer.Option(help="A .safetensors file, or the name of a bundled checkpoint.")
-    ] = "imagenette",
+    ] = "photographs",
     quality: Annotated[
         int | None, typer.Option(help="Of the model's profile; its default if left out.")
     ] = None,

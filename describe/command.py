@@ -20,7 +20,7 @@ PLAIN_WIDTH = 110
 
 def run(
     path: Path,
-    model: str = "imagenette",
+    model: str = "photographs",
     *,
     quality: int | None = None,
     every_quality: bool = False,

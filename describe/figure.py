@@ -17,7 +17,7 @@ from overtone.describe.figure_style import BOTH, FAINT, INK, LOW, figure
 
 COLOURS = {"low": LOW, "high": BOTH}
 # Inches.
-WIDTH, CELL, CAPTION, CHART, MARGIN = 10.5, 2.1, 0.4, 2.2, 0.9
+WIDTH, CELL, CAPTION, CHART, MARGIN = 10.5, 2.1, 0.6, 2.2, 0.9
 # The colour of bits that belong to no channel.
 OVERHEAD = "#B8B8B8"
 # Room for the overheads of so many layers on every chart.
@@ -68,7 +68,8 @@ def _stages(drawn: SubFigure, image: ImageDescription) -> None:
         axes.set_title(name, color=colour, weight="bold")
         below = {"transform": axes.transAxes, "va": "top"}
         axes.text(0, -0.025, cost, below, color=colour, weight="bold", size=12)
-        axes.text(1, -0.03, f"JPEG of {jpeg_side} px: {jpeg:,} bytes", below, ha="right", color=FAINT)
+        same = f"as a JPEG of {jpeg_side} px: {jpeg:,} bytes"
+        axes.text(0, -0.11 if cost else -0.03, same, below, color=FAINT)
 
 
 def _seen(found: Description) -> list[tuple[str, RGB, str, int]]:
