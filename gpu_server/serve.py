@@ -63,8 +63,9 @@ async def _serve(settings: Settings, on_stop: Callable[[], None]) -> None:
         loop.add_signal_handler(signal.SIGHUP, again.set)
     async with running(settings) as server:
         garbage.collect_and_keep()
-        if not stop.is_set():
-            print(server, flush=True)
+        if stop.is_set():
+            return
+        print(server, flush=True)
         reloading = asyncio.create_task(server.reload.whenever(again), name="overtone-hangup")
         await stop.wait()
         reloading.cancel()

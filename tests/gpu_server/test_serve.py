@@ -130,7 +130,7 @@ def test_process_serves_until_it_is_told_to_stop(tiny_checkpoint: Path) -> None:
     assert (process.returncode, out) == (0, "")
     (warning,) = err.splitlines()
     assert re.match(
-        r"\d{4}-\d\d-\d\d .* WARNING overtone\.gpu_server\.serve: everybody who can reach", warning
+        r"\d{4}-\d\d-\d\d .* WARNING overtone\.gpu_server\.running: everybody who can reach", warning
     )
 
 
