@@ -93,6 +93,8 @@ def test_only_overtone_is_installed_and_a_device_downloads_less_than_a_megabyte(
     tops = {name.split("/")[0] for name in zipfile.ZipFile(code).namelist()}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"overtone"}
     assert "overtone/py.typed" in zipfile.ZipFile(code).namelist()
+    page = {"gpu_server/page/index.html", "gpu_server/page/app.js", "frequency/wasm/overtone.wasm"}
+    assert {f"overtone/{name}" for name in page} <= {*zipfile.ZipFile(code).namelist()}
     roots = {name.split("/")[0].split(".")[-1] for name in zipfile.ZipFile(data).namelist()}
     assert roots == {"data", "dist-info"}
 
