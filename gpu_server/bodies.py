@@ -19,6 +19,8 @@ T = TypeVar("T")
 
 # Version 2 and layer 0: the first byte of a first layer's payload. In a body it comes after a size.
 FORMER_START = b"\x20"
+# Bytes of a body that lie together in memory.
+PIECE = 64 * 1024
 
 
 @asynccontextmanager
@@ -32,34 +34,45 @@ async def received(request: Request, limit: int, peer: str = "") -> AsyncIterato
         ClientDisconnected: the client disconnected before the end.
     """
     service: Service = request.app.state.service
-    body = bytearray()
+    # Pieces are joined when all are there: an array that grows leaves holes in memory, as large as what it holds.
+    pieces: list[bytearray] = []
     try:
-        await _read(request, limit, body, service, peer)
+        await _read(request, limit, pieces, service, peer)
         request.state.read = True
-        yield bytes(body)
+        yield b"".join(pieces)
     finally:
-        service.body_budget.release(len(body), peer)
+        service.body_budget.release(sum(map(len, pieces)), peer)
 
 
-async def _read(request: Request, limit: int, body: bytearray, service: Service, peer: str) -> None:
+async def _read(request: Request, limit: int, pieces: list[bytearray], service: Service, peer: str) -> None:
     too_large = errors.TooLarge(f"the body is above {limit} bytes")
     account: Account = request.state.account
     account.check_bytes()
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > limit:
         raise too_large
+    size = 0
     try:
         async with asyncio.timeout(service.settings.body_timeout):
-            async for chunk in request.stream():
-                if len(body) + len(chunk) > limit:
+            async for piece in request.stream():
+                size += len(piece)
+                if size > limit:
                     raise too_large
-                service.body_budget.acquire(len(chunk), peer)
-                account.spend_bytes(len(chunk))
-                body += chunk
+                service.body_budget.acquire(len(piece), peer)
+                _append(pieces, piece)
+                account.spend_bytes(len(piece))
     except ClientDisconnect:
         raise errors.ClientDisconnected("the client disconnected") from None
     except TimeoutError:
         raise errors.TooSlow(f"the body did not arrive within {service.settings.body_timeout:g} s") from None
+
+
+def _append(pieces: list[bytearray], more: bytes) -> None:
+    """Small pieces go into the last one, because each takes memory of its own."""
+    if pieces and len(pieces[-1]) + len(more) <= PIECE:
+        pieces[-1] += more
+    else:
+        pieces.append(bytearray(more))
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
