@@ -51,17 +51,17 @@ class Running:
         admin = ""
         if self.admin_port is not None:
             admin = f", admin {written(self.service.settings.admin_host, self.admin_port)}"
-        return f"overtone serving {self.model}: grpc {grpc}, http {http}{admin}{self._page}"
+        return f"overtone serving {self.model}: grpc {grpc}, http {http}{admin}"
 
     @property
-    def _page(self) -> str:
-        """A line with the address of the live page, if there is one, as somebody at this machine would open it."""
+    def page(self) -> str | None:
+        """The address of the live page, if there is one, as somebody at this machine would open it."""
         settings = self.service.settings
         if not settings.page:
-            return ""
+            return None
         scheme = "http" if settings.tls_certificate is None else "https"
         host = "localhost" if self.host in WILDCARDS else self.host
-        return f"\n  see it: {scheme}://{written(host, self.http_port)}/"
+        return f"{scheme}://{written(host, self.http_port)}/"
 
 
 @asynccontextmanager
@@ -166,7 +166,8 @@ async def _run(settings: Settings, on_stop: Callable[[], None]) -> None:
         gc.collect()
         gc.freeze()
         if not stop.is_set():
-            print(server, flush=True)
+            lines = [server, *([f"  see it: {server.page}"] if server.page else [])]
+            print(*lines, sep="\n", flush=True)
         reloading = asyncio.create_task(_reload_whenever(again, server), name="overtone-hangup")
         await stop.wait()
         reloading.cancel()
