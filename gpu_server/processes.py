@@ -50,7 +50,7 @@ def run_face(settings: Settings, face: Face, news: Connection) -> None:
         async with running(face.share(settings), face) as server:
             told.ready = True
             garbage.collect_and_keep()
-            news.send(("ready", str(server) if face.first else ""))
+            news.send(("ready", server.lines if face.first else ""))
             async with _beside(_sample(server.service.metrics), server.reload.whenever(told.again)):
                 await told.stop.wait()
 

@@ -46,17 +46,22 @@ class Running:
         admin = ""
         if self.admin_port is not None:
             admin = f", admin {written(self.service.settings.admin_host, self.admin_port)}"
-        return f"overtone serving {self.model}: grpc {grpc}, http {http}{admin}{self._page}"
+        return f"overtone serving {self.model}: grpc {grpc}, http {http}{admin}"
 
     @property
-    def _page(self) -> str:
-        """A line with the address of the live page, if there is one, as somebody at this machine would open it."""
+    def page(self) -> str | None:
+        """The address of the live page, if there is one, as somebody at this machine would open it."""
         settings = self.service.settings
         if not settings.page:
-            return ""
+            return None
         scheme = "http" if settings.tls_certificate is None else "https"
         host = "localhost" if self.host in WILDCARDS else self.host
-        return f"\n  see it: {scheme}://{written(host, self.http_port)}/"
+        return f"{scheme}://{written(host, self.http_port)}/"
+
+    @property
+    def lines(self) -> str:
+        """What a server prints when it is ready."""
+        return f"{self}\n  see it: {self.page}" if self.page else str(self)
 
 
 @asynccontextmanager

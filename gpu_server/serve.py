@@ -65,7 +65,7 @@ async def _serve(settings: Settings, on_stop: Callable[[], None]) -> None:
         garbage.collect_and_keep()
         if stop.is_set():
             return
-        print(server, flush=True)
+        print(server.lines, flush=True)
         reloading = asyncio.create_task(server.reload.whenever(again), name="overtone-hangup")
         await stop.wait()
         reloading.cancel()

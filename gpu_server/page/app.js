@@ -28,17 +28,21 @@ class Page {
 
   async start() {
     this._offerLinks();
-    listen({ files: (files) => this.take(files), sample: (url) => this._run([() => sample(url)]), camera: () => this._film() });
+    listen({
+      files: (files) => this._take(files.map((file) => () => opened(file))),
+      sample: (url) => this._take([() => sample(url)]),
+      camera: () => this._film(),
+    });
     $("point").addEventListener("input", () => this._choosePoint());
     $("reset").addEventListener("click", () => this._count(null));
     await this._connect(new AbortController().signal);
     watch(this._server);
   }
 
-  /** Classify these files, one after the other. */
-  async take(files) {
+  /** Classify what these functions bring, in place of what the camera sees. */
+  async _take(sources) {
     this._stopFilming();
-    await this._run(files.map((file) => () => opened(file)));
+    await this._run(sources);
   }
 
   /** Fetch what is needed of the model, trying until the server is there. */
@@ -86,7 +90,9 @@ class Page {
     for (const source of sources) {
       try {
         this._notice("");
-        await this._classify(await source(), signal);
+        const rgba = await source();
+        signal.throwIfAborted();
+        await this._classify(rgba, signal);
       } catch (problem) {
         if (signal.aborted) return;
         this._notice(sentence(problem));

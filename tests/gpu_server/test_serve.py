@@ -124,6 +124,7 @@ def test_process_serves_until_it_is_told_to_stop(tiny_checkpoint: Path) -> None:
         line = process.stdout.readline()
         assert line.startswith("overtone serving tiny: grpc 0.0.0.0:"), process.communicate(timeout=LATER)
         port = line.rpartition(":")[2].strip()
+        assert process.stdout.readline() == f"  see it: http://localhost:{port}/\n"
         assert httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False).status_code == 200
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=LATER)

@@ -173,6 +173,11 @@ async def test_the_camera_runs_as_a_stream_until_it_is_stopped(server: Running, 
         await page.click("#camera")
         await page.wait_for_selector("#tally-text:text-matches('^([3-9]|[0-9]{2,}) images')")
         assert "frames a second" in await page.inner_text("#sum")
+        await page.click("[data-sample='/page/cat.jpg']")
+        assert await page.get_attribute("#camera", "aria-pressed") == "false"
+        await page.wait_for_selector(FINAL)
+        await page.click("#camera")
+        assert await page.get_attribute("#camera", "aria-pressed") == "true"
         await page.click("#camera")
         assert await page.get_attribute("#camera", "aria-pressed") == "false"
         assert await page.evaluate("document.querySelector('#video').srcObject === null")
