@@ -3,7 +3,13 @@
 Without a compiler the installation continues and the coder in numpy is used; `frequency.accelerated` tells.
 """
 
+import os
+import sys
+
 from setuptools import Extension, setup
+
+# What a debugger needs would be most of a device's download; reports of sanitizers need it.
+STRIPPED = sys.platform == "linux" and "-fsanitize" not in os.environ.get("CFLAGS", "")
 
 setup(
     ext_modules=[
@@ -11,6 +17,7 @@ setup(
             "overtone.frequency._coder",
             ["overtone/frequency/_coder.c", "overtone/frequency/coder.c"],
             depends=["overtone/frequency/coder.h"],
+            extra_link_args=["-Wl,--strip-debug"] if STRIPPED else [],
             optional=True,
             py_limited_api=True,
         )

@@ -109,16 +109,21 @@ async def vanishing(ground: Ground, chance: random.Random) -> None:
     host, _, port = ground.addresses["grpc"].rpartition(":")
     while True:
         connection = await http2.Connection.open(host, int(port), "127.0.0.1")
-        stream = connection.begin(SESSION)
-        image = chance.choice(ground.images)
-        first = pb.Image(id=1, layers=[image.encoded.layers[0]])
-        hello = pb.Hello(profile_id=image.profile_id)
-        messages = [pb.Upstream(hello=hello), pb.Upstream(image=first)]
-        data = b"".join(http2.message(message.SerializeToString()) for message in messages)
-        await connection.send(stream, data[: chance.choice((len(data), chance.randrange(len(data))))])
-        await _pause(chance)
-        await connection.close()
+        try:
+            stream = connection.begin(SESSION)
+            await connection.send(stream, _beginning(chance.choice(ground.images), chance))
+            await _pause(chance)
+        finally:
+            await connection.close()
         ground.counted["vanished"] += 1
+
+
+def _beginning(image: EncodedImage, chance: random.Random) -> bytes:
+    """Hello and an image as gRPC messages, or a part of them."""
+    first = pb.Image(id=1, layers=[image.encoded.layers[0]])
+    messages = [pb.Upstream(hello=pb.Hello(profile_id=image.profile_id)), pb.Upstream(image=first)]
+    data = b"".join(http2.message(message.SerializeToString()) for message in messages)
+    return data[: chance.choice((len(data), chance.randrange(len(data))))]
 
 
 async def garbage(ground: Ground, chance: random.Random) -> None:

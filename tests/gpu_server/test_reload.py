@@ -138,6 +138,7 @@ async def port_of(process: asyncio.subprocess.Process) -> str:
     assert process.stdout is not None
     line = (await process.stdout.readline()).decode()
     assert line, (await process.communicate())[1].decode()
+    assert (await process.stdout.readline()).startswith(b"  see it: http://")
     return line.partition("grpc ")[2].partition(",")[0]
 
 
