@@ -82,6 +82,8 @@ async def picture(ground: Ground, chance: random.Random) -> None:
             reply = await http.post("/v1/classify", content=body)
             if reply.status_code == 200:
                 ground.counted["picture answered"] += 1
+            elif reply.status_code == 429:  # it is told to come again, and does
+                ground.counted["picture refused"] += 1
             else:
                 _complain(ground, f"picture: {reply.status_code} {reply.text}")
             await _pause(chance)
