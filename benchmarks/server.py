@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +39,30 @@ class Server:
 
 
 @asynccontextmanager
+async def started(
+    model: str,
+    *arguments: str,
+    before: Sequence[str] = (),
+    environment: Mapping[str, str | None] = ENVIRONMENT,
+) -> AsyncIterator[tuple[Child, dict[str, str]]]:
+    """`overtone serve` with these arguments on free ports of this machine: its process, and "host:port" by transport.
+
+    `before` is what the command line begins with, such as a program that sets limits.
+
+    Raises:
+        ChildError: it did not start; the message has its standard error.
+    """
+    ports = ("--host", "127.0.0.1", "--grpc-port", "0", "--http-port", "0")
+    command = (*before, sys.executable, "-m", "overtone", "serve", "--model", model, *ports, *arguments)
+    async with Child.running("the server", *command, environment=environment) as process:
+        line = await process.line(START_SECONDS)
+        ready = READY.fullmatch(line)
+        if ready is None:
+            raise ChildError(f"the server printed {line!r} instead of its addresses")
+        yield process, ready.groupdict()
+
+
+@asynccontextmanager
 async def serving(model: str, *arguments: str, cache: Path | None = None) -> AsyncIterator[Server]:
     """Start `overtone serve` with these arguments on free ports of this machine, and stop it on leaving.
 
@@ -47,14 +71,8 @@ async def serving(model: str, *arguments: str, cache: Path | None = None) -> Asy
     Raises:
         ChildError: it did not start; the message has its standard error.
     """
-    ports = ("--host", "127.0.0.1", "--grpc-port", "0", "--http-port", "0")
-    command = (sys.executable, "-m", "overtone", "serve", "--model", model, *ports, *arguments)
-    async with Child.running("the server", *command, environment=ENVIRONMENT) as process:
-        line = await process.line(START_SECONDS)
-        ready = READY.fullmatch(line)
-        if ready is None:
-            raise ChildError(f"the server printed {line!r} instead of its addresses")
-        yield await inspect(ready.groupdict(), cache=cache)
+    async with started(model, *arguments) as (_, addresses):
+        yield await inspect(addresses, cache=cache)
 
 
 async def inspect(addresses: dict[str, str], token: str | None = None, cache: Path | None = None) -> Server:

@@ -34,7 +34,7 @@ async def received(request: Request, limit: int, peer: str = "") -> AsyncIterato
         ClientDisconnected: the client disconnected before the end.
     """
     service: Service = request.app.state.service
-    # Pieces are joined when all are there: an array that grows leaves holes in memory, as large as what it holds.
+    # Pieces are joined when all are there, so that no array of megabytes is moved again and again as it grows.
     pieces: list[bytearray] = []
     try:
         await _read(request, limit, pieces, service, peer)

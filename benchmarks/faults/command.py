@@ -2,22 +2,21 @@
 
 import asyncio
 import json
-import os
 import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import httpx
 from rich.console import Console
 from rich.table import Table
 
-from overtone.benchmarks.child import Child, ChildError, stop_on_signals
+from overtone.benchmarks.child import Child, stop_on_signals
 from overtone.benchmarks.faults import attacks
 from overtone.benchmarks.faults.honest import TRANSPORTS, Times, measure
 from overtone.benchmarks.figure import Figure
-from overtone.benchmarks.server import ENVIRONMENT, READY, START_SECONDS
+from overtone.benchmarks.process_tree import resident_bytes
+from overtone.benchmarks.server import START_SECONDS, started
 from overtone.edge_client import AsyncClient, OvertoneError
 
 # An attacked server answers an honest client's slowest images within so many times what they take otherwise.
@@ -92,24 +91,18 @@ async def _attack_all(model: str, names: Sequence[str], seconds: float) -> list[
 
 async def _attack_one(model: str, name: str, seconds: float) -> Outcome:
     """One attack on a server of its own, which has as few open files as many systems give."""
-    ports = ("--host", "127.0.0.1", "--grpc-port", "0", "--http-port", "0")
-    serve = (sys.executable, "-m", "overtone", "serve", "--model", model, *ports)
-    limited = ("sh", "-c", f'ulimit -n {OPEN_FILES}; exec "$@"', "sh", *serve)
-    async with Child.running("the server", *limited, environment=ENVIRONMENT) as server:
-        ready = READY.fullmatch(await server.line(START_SECONDS))
-        if ready is None:
-            raise ChildError("the server did not print its addresses")
-        addresses = ready.groupdict()
+    limited = ("sh", "-c", f'ulimit -n {OPEN_FILES}; exec "$@"', "sh")
+    async with started(model, before=limited) as (server, addresses):
         await measure(addresses, 2.0)  # the first images take longer
         quiet = await measure(addresses, seconds)
-        before, refused = _memory(server.pid), await _refused(addresses)
+        before, refused = resident_bytes(server.pid), await _refused(addresses)
         attacked, counted = await _during(name, addresses, seconds)
         return Outcome(
             name,
             quiet,
             attacked,
             await _refused(addresses) - refused,
-            _memory(server.pid) - before,
+            (resident_bytes(server.pid) - before) / MIB,
             await _answers(addresses),
             counted,
         )
@@ -146,13 +139,6 @@ async def _refused(addresses: dict[str, str]) -> float:
     async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
         reply = await http.get(f"http://{addresses['rest']}/metrics")
     return sum(float(found["value"]) for found in LIMITED.finditer(reply.text))
-
-
-def _memory(pid: int) -> float:
-    """MiB that a process and its children hold."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return pages * os.sysconf("SC_PAGE_SIZE") / MIB + sum(_memory(int(child)) for child in children)
 
 
 def _print(outcomes: Sequence[Outcome]) -> None:

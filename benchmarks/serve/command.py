@@ -15,8 +15,8 @@ from typing import Any
 from overtone.benchmarks.child import Child, ChildError
 from overtone.benchmarks.images import gather
 from overtone.benchmarks.machine import about_machine
+from overtone.benchmarks.process_tree import cpu_seconds
 from overtone.benchmarks.serve import report
-from overtone.benchmarks.serve.process_tree import cpu_seconds
 from overtone.benchmarks.serve.services import (
     OURS,
     PEERS,

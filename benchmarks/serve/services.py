@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Literal
 
 from overtone.benchmarks.child import Child, ChildError
+from overtone.benchmarks.process_tree import end_tree
 from overtone.benchmarks.serve.peers import classifier
-from overtone.benchmarks.serve.process_tree import end_tree
 from overtone.benchmarks.serve.workload import Form, Network, Stage, Workload
 from overtone.benchmarks.server import ENVIRONMENT, READY, START_SECONDS
 from overtone.gpu_server.stub_network import DEVICE as STUB

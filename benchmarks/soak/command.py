@@ -4,10 +4,9 @@ import asyncio
 import json
 import random
 import signal
-import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from statistics import median
@@ -17,11 +16,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 from rich.table import Table
 
-from overtone.benchmarks.child import Child, ChildError, stop_on_signals
+from overtone.benchmarks.child import ChildError, stop_on_signals
 from overtone.benchmarks.figure import Figure
 from overtone.benchmarks.images import gather
-from overtone.benchmarks.server import ENVIRONMENT, READY, START_SECONDS, inspect
-from overtone.benchmarks.soak.devices import DEVICES, PATIENCE, Ground
+from overtone.benchmarks.process_tree import tree
+from overtone.benchmarks.server import ENVIRONMENT, inspect, started
+from overtone.benchmarks.soak.devices import DEVICES, PATIENCE, Target
 from overtone.edge_client.encoding import encode_image
 
 IMAGES = 24
@@ -65,32 +65,27 @@ def run(model: str, minutes: float, devices: int, as_json: bool) -> int:
 
 async def _soak(model: str, seconds: float, devices: int, console: Console) -> list[Figure]:
     stop_on_signals()
-    ports = ("--host", "127.0.0.1", "--grpc-port", "0", "--http-port", "0")
-    command = (sys.executable, "-m", "overtone", "serve", "--model", model, *ports)
-    async with Child.running("the server", *command, environment=PATIENT) as child:
-        ready = READY.fullmatch(await child.line(START_SECONDS))
-        if ready is None:
-            raise ChildError("the server did not print its addresses")
-        ground = await _ground(ready.groupdict())
-        samples = await _load(ground, child.pid, seconds, devices, console)
-        ended = await _settled(ground)
+    async with started(model, environment=PATIENT) as (child, addresses):
+        target = await _target(addresses)
+        samples = await _load(target, child.pid, seconds, devices, console)
+        ended = await _settled(target)
         stopping = await _stopping(child.pid)
-    for complaint, count in Counter(ground.complaints).most_common(5):
+    for complaint, count in Counter(target.complaints).most_common(5):
         console.print(f"{count} times: {complaint}", style="red", highlight=False, markup=False)
-    return [*_counted(ground), *_growth(samples), *ended, Figure("stopping", stopping, "s", MOST_STOPPING)]
+    return [*_counted(target), *_growth(samples), *ended, Figure("stopping", stopping, "s", MOST_STOPPING)]
 
 
-async def _ground(addresses: dict[str, str]) -> Ground:
+async def _target(addresses: dict[str, str]) -> Target:
     server = await inspect(addresses)
     files = (await asyncio.to_thread(gather, None, IMAGES)).paths
     images = [await asyncio.to_thread(encode_image, path, server.profile) for path in files]
-    return Ground(addresses, images, files)
+    return Target(addresses, images, files)
 
 
-async def _load(ground: Ground, pid: int, seconds: float, devices: int, console: Console) -> Sequence[Sample]:
+async def _load(target: Target, pid: int, seconds: float, devices: int, console: Console) -> Sequence[Sample]:
     """Samples of the server while devices of all kinds use it."""
     running = [
-        asyncio.ensure_future(DEVICES[number % len(DEVICES)](ground, random.Random(number)))
+        asyncio.ensure_future(DEVICES[number % len(DEVICES)](target, random.Random(number)))
         for number in range(devices)
     ]
     samples: list[Sample] = []
@@ -100,7 +95,7 @@ async def _load(ground: Ground, pid: int, seconds: float, devices: int, console:
             samples.append(_sample(pid))
             if now - told >= TOLD_EVERY:
                 told = now
-                console.print(_line(ground, samples[-1], now - began), highlight=False)
+                console.print(_line(target, samples[-1], now - began), highlight=False)
             done, _ = await asyncio.wait(running, timeout=EVERY, return_when=asyncio.FIRST_COMPLETED)
             for device in done:
                 device.result()  # a device never ends by itself but by an error of this program
@@ -112,12 +107,8 @@ async def _load(ground: Ground, pid: int, seconds: float, devices: int, console:
 
 
 def _sample(pid: int) -> Sample:
-    processes = []
-    with suppress(psutil.NoSuchProcess):
-        root = psutil.Process(pid)
-        processes = [root, *root.children(recursive=True)]
     mib = files = threads = 0.0
-    for process in processes:
+    for process in tree(pid):
         with suppress(psutil.NoSuchProcess), process.oneshot():
             mib += process.memory_info().rss / MIB
             files += process.num_fds()
@@ -127,17 +118,17 @@ def _sample(pid: int) -> Sample:
     return Sample(mib, files, threads)
 
 
-def _line(ground: Ground, sample: Sample, seconds: float) -> str:
-    answered = sum(count for name, count in ground.counted.items() if name.endswith(" answered"))
+def _line(target: Target, sample: Sample, seconds: float) -> str:
+    answered = sum(count for name, count in target.counted.items() if name.endswith(" answered"))
     return (
-        f"{seconds / 60:.1f} min: {answered} answered, {ground.counted['failed']} failed; "
+        f"{seconds / 60:.1f} min: {answered} answered, {target.counted['failed']} failed; "
         f"{sample.mib:.0f} MiB, {sample.files:.0f} files, {sample.threads:.0f} threads"
     )
 
 
-def _counted(ground: Ground) -> list[Figure]:
-    failed = ground.counted["failed"]
-    rest = [Figure(name, n, "images") for name, n in sorted(ground.counted.items()) if name != "failed"]
+def _counted(target: Target) -> list[Figure]:
+    failed = target.counted["failed"]
+    rest = [Figure(name, n, "images") for name, n in sorted(target.counted.items()) if name != "failed"]
     return [*rest, Figure("failed", failed, "images", 0)]
 
 
@@ -145,20 +136,22 @@ def _growth(samples: Sequence[Sample]) -> list[Figure]:
     """The last quarter over the second one, by when caches and pools are full."""
     quarter = max(1, len(samples) // 4)
     early, late = samples[quarter : 2 * quarter] or samples[:1], samples[-quarter:]
-    bounds = {"mib": ("memory_growth", "MiB", MOST_MIB)}
-    bounds |= {"files": ("files_growth", "files", MOST_FILES)}
-    bounds |= {"threads": ("threads_growth", "threads", MOST_THREADS)}
-    found = [Figure("memory", samples[-1].mib, "MiB")]
-    for field, (name, unit, bound) in bounds.items():
-        grown = median(getattr(s, field) for s in late) - median(getattr(s, field) for s in early)
-        found.append(Figure(name, grown, unit, bound))
-    return found
+
+    def grown(held: Callable[[Sample], float]) -> float:
+        return median(map(held, late)) - median(map(held, early))
+
+    return [
+        Figure("memory", samples[-1].mib, "MiB"),
+        Figure("memory_growth", grown(lambda sample: sample.mib), "MiB", MOST_MIB),
+        Figure("files_growth", grown(lambda sample: sample.files), "files", MOST_FILES),
+        Figure("threads_growth", grown(lambda sample: sample.threads), "threads", MOST_THREADS),
+    ]
 
 
-async def _settled(ground: Ground) -> list[Figure]:
+async def _settled(target: Target) -> list[Figure]:
     """What the server's own counters say, once nothing is in flight."""
     ends = time.monotonic() + SETTLE
-    async with ground.http() as http:
+    async with target.http() as http:
         while True:
             counters = _counters((await http.get("/metrics")).text)
             if not counters["in_flight"] or time.monotonic() > ends:
@@ -187,11 +180,10 @@ def _counters(text: str) -> Counter[str]:
 
 async def _stopping(pid: int) -> float:
     """Seconds from SIGTERM until the server and its processes have ended."""
-    tree = [psutil.Process(pid)]
-    tree += tree[0].children(recursive=True)
+    processes = tree(pid)
     began = time.monotonic()
-    tree[0].send_signal(signal.SIGTERM)
-    await asyncio.to_thread(psutil.wait_procs, tree, 2 * MOST_STOPPING)
+    processes[0].send_signal(signal.SIGTERM)
+    await asyncio.to_thread(psutil.wait_procs, processes, 2 * MOST_STOPPING)
     return time.monotonic() - began
 
 

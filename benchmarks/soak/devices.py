@@ -32,8 +32,8 @@ PATIENCE, HASTE = 60.0, 0.03
 
 
 @dataclass
-class Ground:
-    """Where devices meet the server, what they send, and what came of it.
+class Target:
+    """The server, what devices send to it, and what came of it.
 
     Attributes:
         addresses: host:port by transport (`grpc`, `rest`).
@@ -61,63 +61,63 @@ class Ground:
         )
 
 
-Device = Callable[[Ground, random.Random], Awaitable[None]]
+Device = Callable[[Target, random.Random], Awaitable[None]]
 
 
-async def session(ground: Ground, chance: random.Random) -> None:
+async def session(target: Target, chance: random.Random) -> None:
     """Images of one gRPC session after the other, with any policy."""
-    await _honest(ground, chance, "grpc")
+    await _honest(target, chance, "grpc")
 
 
-async def rest(ground: Ground, chance: random.Random) -> None:
+async def rest(target: Target, chance: random.Random) -> None:
     """The same over REST."""
-    await _honest(ground, chance, "http")
+    await _honest(target, chance, "http")
 
 
-async def picture(ground: Ground, chance: random.Random) -> None:
+async def picture(target: Target, chance: random.Random) -> None:
     """Posts image files."""
-    async with ground.http() as http:
+    async with target.http() as http:
         while True:
-            body = await asyncio.to_thread(chance.choice(ground.files).read_bytes)
+            body = await asyncio.to_thread(chance.choice(target.files).read_bytes)
             reply = await http.post("/v1/classify", content=body)
             if reply.status_code == 200:
-                ground.counted["picture answered"] += 1
+                target.counted["picture answered"] += 1
             elif reply.status_code == 429:  # it is told to come again, and does
-                ground.counted["picture refused"] += 1
+                target.counted["picture refused"] += 1
             else:
-                _complain(ground, f"picture: {reply.status_code} {reply.text}")
+                _complain(target, f"picture: {reply.status_code} {reply.text}")
             await _pause(chance)
 
 
-async def hasty(ground: Ground, chance: random.Random) -> None:
+async def hasty(target: Target, chance: random.Random) -> None:
     """Gives images up: too short a deadline, or a cancelled call."""
     while True:
         try:
-            async with ground.client(chance.choice(("grpc", "http")), "auto") as client:
+            async with target.client(chance.choice(("grpc", "http")), "auto") as client:
                 for _ in range(chance.randint(1, IMAGES)):
-                    task = asyncio.create_task(client.classify(chance.choice(ground.images)))
+                    task = asyncio.create_task(client.classify(chance.choice(target.images)))
                     done, _ = await asyncio.wait([task], timeout=chance.uniform(0, HASTE))
                     task.cancel()
                     await asyncio.gather(task, return_exceptions=True)
-                    ground.counted["hasty answered" if done else "hasty gave up"] += 1
+                    target.counted["hasty answered" if done else "hasty gave up"] += 1
                     await _pause(chance)
         except OvertoneError:
-            ground.counted["hasty without a connection"] += 1
+            target.counted["hasty without a connection"] += 1
             await _pause(chance)
 
 
-async def vanishing(ground: Ground, chance: random.Random) -> None:
+async def vanishing(target: Target, chance: random.Random) -> None:
     """Opens a session, sends an image or half of one, and is gone without a word."""
-    host, _, port = ground.addresses["grpc"].rpartition(":")
+    host, _, port = target.addresses["grpc"].rpartition(":")
     while True:
         connection = await http2.Connection.open(host, int(port), "127.0.0.1")
         try:
             stream = connection.begin(SESSION)
-            await connection.send(stream, _beginning(chance.choice(ground.images), chance))
+            await connection.send(stream, _beginning(chance.choice(target.images), chance))
             await _pause(chance)
         finally:
             await connection.close()
-        ground.counted["vanished"] += 1
+        target.counted["vanished"] += 1
 
 
 def _beginning(image: EncodedImage, chance: random.Random) -> bytes:
@@ -128,20 +128,20 @@ def _beginning(image: EncodedImage, chance: random.Random) -> bytes:
     return data[: chance.choice((len(data), chance.randrange(len(data))))]
 
 
-async def garbage(ground: Ground, chance: random.Random) -> None:
+async def garbage(target: Target, chance: random.Random) -> None:
     """Posts damaged payloads, cut ones, and noise."""
-    async with ground.http() as http:
+    async with target.http() as http:
         while True:
-            payload = chance.choice(ground.images).encoded.layers[0]
+            payload = chance.choice(target.images).encoded.layers[0]
             body = bytearray(write_varint(len(payload)) + payload)
             for _ in range(chance.randint(1, 8)):
                 body[chance.randrange(len(body))] ^= 1 << chance.randrange(8)
             del body[chance.randint(1, len(body)) :]
             path = chance.choice(("/v1/images", "/v1/classify", "/v1/images/none/layers"))
             reply = await http.post(path, content=bytes(body), headers={"content-type": LAYERS})
-            ground.counted[f"garbage heard {reply.status_code}"] += 1
+            target.counted[f"garbage heard {reply.status_code}"] += 1
             if reply.status_code >= 500:
-                _complain(ground, f"garbage: {reply.status_code} {reply.text}")
+                _complain(target, f"garbage: {reply.status_code} {reply.text}")
             await _pause(chance)
 
 
@@ -159,22 +159,22 @@ DEVICES: tuple[Device, ...] = (
 )
 
 
-async def _honest(ground: Ground, chance: random.Random, scheme: str) -> None:
+async def _honest(target: Target, chance: random.Random, scheme: str) -> None:
     while True:
         try:
-            async with ground.client(scheme, chance.choice(POLICIES)) as client:
+            async with target.client(scheme, chance.choice(POLICIES)) as client:
                 for _ in range(chance.randint(1, IMAGES)):
-                    await client.classify(chance.choice(ground.images))
-                    ground.counted[f"{scheme} answered"] += 1
+                    await client.classify(chance.choice(target.images))
+                    target.counted[f"{scheme} answered"] += 1
                     await _pause(chance)
         except OvertoneError as error:
-            _complain(ground, f"{scheme}: {error}")
+            _complain(target, f"{scheme}: {error}")
             await _pause(chance)
 
 
-def _complain(ground: Ground, what: str) -> None:
-    ground.counted["failed"] += 1
-    ground.complaints.append(what)
+def _complain(target: Target, what: str) -> None:
+    target.counted["failed"] += 1
+    target.complaints.append(what)
 
 
 async def _pause(chance: random.Random) -> None:

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from overtone.benchmarks import pages
+from overtone.benchmarks.process_tree import cpu_seconds, descendants, end_tree
 from overtone.benchmarks.serve import http_load, report
 from overtone.benchmarks.serve.command import Options, run
 from overtone.benchmarks.serve.http_load import ReplyParser
-from overtone.benchmarks.serve.process_tree import cpu_seconds, descendants, end_tree
 from overtone.benchmarks.serve.window import BEGIN, Window
 from overtone.benchmarks.serve.workload import POINT, Network, Workload, checked, prepare_checkpoint
 from overtone.frequency import join, split

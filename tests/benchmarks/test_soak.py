@@ -10,7 +10,7 @@ from overtone.benchmarks.figure import Figure
 from overtone.benchmarks.server import Server
 from overtone.benchmarks.soak import command
 from overtone.benchmarks.soak.command import Sample
-from overtone.benchmarks.soak.devices import Ground
+from overtone.benchmarks.soak.devices import Target
 from tests.conftest import Photograph
 from tests.waiting import until
 
@@ -57,17 +57,17 @@ def test_devices_of_all_kinds_at_a_real_server(
     monkeypatch.setenv("OVERTONE_DATA", str(tmp_path))
     monkeypatch.setattr(command, "EVERY", 0.3)
 
-    async def soak() -> tuple[Ground, list[Figure]]:
-        ground = await command._ground(server.addresses)
+    async def soak() -> tuple[Target, list[Figure]]:
+        target = await command._target(server.addresses)
         # Any process can be watched.
-        load = asyncio.create_task(command._load(ground, os.getpid(), 600, 10, Console(stderr=True)))
-        await until(lambda: load.done() or all(ground.counted[what] for what in OUTCOMES))
+        load = asyncio.create_task(command._load(target, os.getpid(), 600, 10, Console(stderr=True)))
+        await until(lambda: load.done() or all(target.counted[what] for what in OUTCOMES))
         load.cancel()
         await asyncio.wait([load])
-        return ground, await command._settled(ground)
+        return target, await command._settled(target)
 
-    ground, ended = asyncio.run(soak())
-    assert all(ground.counted[what] for what in OUTCOMES)
+    target, ended = asyncio.run(soak())
+    assert all(target.counted[what] for what in OUTCOMES)
     assert [(figure.name, figure.value) for figure in ended] == [
         ("in_flight", 0),
         ("not_accounted_for", 0),

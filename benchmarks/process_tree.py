@@ -1,4 +1,4 @@
-"""The processor time of a service: of its process, of those it has started, and of those they have."""
+"""What a service takes: its process, those it has started, and those they have."""
 
 import contextlib
 
@@ -8,10 +8,19 @@ import psutil
 def cpu_seconds(pid: int) -> float:
     """User and system time of a process and all its descendants so far; those that have ended count too."""
     total = 0.0
-    for process in _tree(pid):
+    for process in tree(pid):
         with contextlib.suppress(psutil.NoSuchProcess):
             times = process.cpu_times()
             total += times.user + times.system + times.children_user + times.children_system
+    return total
+
+
+def resident_bytes(pid: int) -> int:
+    """Memory that a process and all its descendants hold."""
+    total = 0
+    for process in tree(pid):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            total += process.memory_info().rss
     return total
 
 
@@ -32,10 +41,10 @@ def end_tree(pid: int, grace: float) -> None:
 
 def descendants(pid: int) -> list[psutil.Process]:
     """The processes that a process has started, and those that they have."""
-    return _tree(pid)[1:]
+    return tree(pid)[1:]
 
 
-def _tree(pid: int) -> list[psutil.Process]:
+def tree(pid: int) -> list[psutil.Process]:
     """The process first, then its descendants; none if it has ended."""
     with contextlib.suppress(psutil.NoSuchProcess):
         root = psutil.Process(pid)
