@@ -65,7 +65,10 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Folder of the run (default: runs/NAME).")] = None,
     size: Annotated[int | None, typer.Option(help="Side in pixels instead of the recipe's.")] = None,
     epochs: Annotated[
-        str | None, typer.Option(help="Of each step, as 28,30; a single number applies to every step.")
+        str | None,
+        typer.Option(
+            help="Of each step, as 28,30; a single number applies to every step, and 0 leaves a network as it starts."
+        ),
     ] = None,
     start: Annotated[str | None, typer.Option(help="Checkpoint whose weights to begin with.")] = None,
     seed: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
@@ -82,7 +85,7 @@ def train(
     from overtone.training.train import numbers, train
     from overtone.training.transfer import transfer
 
-    counts = numbers(epochs, "--epochs", "a number for each step, as in 28,30")
+    counts = numbers(epochs, "--epochs", "a number for each step, as in 28,30", least=0)
     if data is None or (Path(recipe).is_dir() and not is_recipe(recipe)):
         transfer(
             recipe,
@@ -134,7 +137,8 @@ def adapt(
     ] = None,
     size: Annotated[int | None, typer.Option(help="Side of the images in pixels (default: 224).")] = None,
     epochs: Annotated[
-        str | None, typer.Option(help="Of each step, as 28,30, instead of chosen ones.")
+        str | None,
+        typer.Option(help="Of each step, as 28,30, instead of chosen ones; 0 leaves a network as it starts."),
     ] = None,
     start: Annotated[
         str | None,
@@ -164,7 +168,7 @@ def adapt(
         high_pixels=high_pixels,
         labels=labels,
         size=size,
-        epochs=numbers(epochs, "--epochs", "a number for each step, as in 28,30"),
+        epochs=numbers(epochs, "--epochs", "a number for each step, as in 28,30", least=0),
         start=start,
         seed=seed,
         minutes=minutes,

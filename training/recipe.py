@@ -4,7 +4,7 @@ import math
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field, ValidationError, model_validator
@@ -150,7 +150,9 @@ class Recipe(Section):
 
     name: str
     size: int = Field(default=448, gt=0)
-    epochs: tuple[int, ...] = Field(default=(90, 90), description="one number per training step")
+    epochs: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        default=(90, 90), description="one number per training step; 0 leaves what it trains as it starts"
+    )
     seed: int = 0
     # (share of the epochs, side): early epochs train faster at a smaller side; the last side is `size`.
     progressive: tuple[tuple[float, int], ...] = ()
@@ -170,6 +172,8 @@ class Recipe(Section):
         if len(self.epochs) != steps:
             numbers = "one number" if steps == 1 else f"{steps} numbers"
             raise ValueError(f"epochs: a {kind} is trained in {steps} step(s), so give {numbers}")
+        if not any(self.epochs):
+            raise ValueError("epochs: no step would be trained")
         if self.optimiser.distil and not self.network.trains_high_first:
             raise ValueError(
                 "distil needs bodies or a cascade of structure 3: no other trains low after high"

@@ -79,8 +79,8 @@ def interrupted(resume: bool) -> KeyboardInterrupt:
     return KeyboardInterrupt(f"interrupted; the same command{how} continues after the last finished epoch")
 
 
-def numbers(text: str | None, option: str, what: str) -> tuple[int, ...] | None:
-    """Positive integers, separated by commas or spaces.
+def numbers(text: str | None, option: str, what: str, least: int = 1) -> tuple[int, ...] | None:
+    """Integers of at least `least`, separated by commas or spaces.
 
     Raises:
         RecipeError: not such numbers; the message names the `option` and `what` it takes.
@@ -88,7 +88,7 @@ def numbers(text: str | None, option: str, what: str) -> tuple[int, ...] | None:
     if text is None:
         return None
     words = text.replace(",", " ").split()
-    if not words or not all(word.isdecimal() and int(word) for word in words):
+    if not words or not all(word.isdecimal() and int(word) >= least for word in words):
         raise RecipeError(f"{option} {text}: give {what}")
     return tuple(map(int, words))
 

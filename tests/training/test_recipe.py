@@ -11,7 +11,7 @@ from overtone.training.recipe import RECIPES, Optimiser, Recipe, RecipeError, kn
 def test_recipes_that_come_with_it(name: str) -> None:
     recipe = load_recipe(name)
     # Further cycles of a checkpoint make the same checkpoint.
-    assert recipe.name == name.removesuffix("-again").removesuffix("-tuned")
+    assert recipe.name == name.removesuffix("-again").removesuffix("-tuned").removesuffix("-layers")
     assert (RECIPES / f"{name}.toml").read_text("utf-8").startswith("# "), "says what it is"
     assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
 
@@ -37,6 +37,7 @@ def test_rate_warms_up_and_falls_to_nothing() -> None:
         ("[optimizer]", "optimizer"),
         ("[augment]\nscales = [1, 1]", "augment.scales"),
         ("size =", "Invalid"),
+        ("epochs = [0, 0]", "no step would be trained"),
         ("epochs = [3]", "cascade is trained in 2 step"),
         ("epochs = [3, 3]\n[network]\nkind = 'patch'", "patch is trained in 1 step"),
         ("[network]\nkind = 'resnet51'", "no kind of network 'resnet51'; there are bodies, cascade"),

@@ -100,3 +100,4 @@ def test_numbers() -> None:
     for text in ("many", "", "3,0", "-3"):
         with pytest.raises(RecipeError, match=f"^--bytes {text}: give numbers$"):
             numbers(text, "--bytes", "numbers")
+    assert numbers("0,5", "--epochs", "numbers", least=0) == (0, 5)
