@@ -18,7 +18,7 @@ from overtone.gpu_server.core import Core
 from overtone.gpu_server.engine import Engine
 from overtone.gpu_server.face import Face
 from overtone.gpu_server.metrics import Metrics
-from overtone.gpu_server.network import open_network
+from overtone.gpu_server.network import open_networks
 from overtone.gpu_server.remote import RemoteRunner
 from overtone.gpu_server.sessions import Listed, Sessions
 from overtone.gpu_server.settings import Settings
@@ -171,12 +171,7 @@ class Service:
             edition = self.face.edition
             runner = RemoteRunner(edition.socket, self.metrics, s, self._notify)
             return await asyncio.to_thread(read_card, edition.model), Engine(runner, self.metrics, s)
-        networks = []
-        for device in s.devices:
-            network, card = await asyncio.to_thread(
-                open_network, s.model, device, s.batch_sizes, s.threads, s.cuda_graphs
-            )
-            networks.append(network)
+        networks, card = await asyncio.to_thread(open_networks, s.model, s)
         return card, Engine(Batcher(networks, self.metrics, s, self._notify), self.metrics, s)
 
     async def drain(self) -> None:

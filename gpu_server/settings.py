@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from overtone.gpu_server import variables
 
 Port = Annotated[int, Field(ge=0, le=65535)]
+Runtime = Literal["auto", "torch"]
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -73,7 +74,16 @@ class Settings(BaseSettings):
         default="auto",
         description="auto, cpu, cuda, cuda:1, or several, such as cuda:0,cuda:1; stub answers at once, for measuring",
     )
-    threads: NonNegativeInt = Field(default=0, description="of the network on a CPU; 0 leaves it to torch")
+    networks: NonNegativeInt = Field(
+        default=0, description="batches that run side by side on a CPU; 0 is one a core, 4 at most"
+    )
+    threads: NonNegativeInt = Field(
+        default=0, description="that compute a batch on a CPU; 0 shares the cores among the networks"
+    )
+    runtime: Runtime = Field(
+        default="auto",
+        description="of networks on a CPU: auto measures torch and ONNX Runtime when it starts",
+    )
     decoders: PositiveInt = Field(default=2, description="threads that decode payloads")
     image_decoders: PositiveInt = Field(default=1, description="processes that decode JPEG, PNG and WebP")
     image_queue: PositiveInt = Field(default=16, description="images that may be decoded or wait for it")
