@@ -5,7 +5,6 @@ import json
 from collections.abc import Iterable, Sequence
 from contextlib import aclosing
 from pathlib import Path
-from tempfile import TemporaryFile
 
 from rich.console import Console
 
@@ -45,21 +44,6 @@ def classify_files(client: AsyncClient, paths: Sequence[str | Path], *, as_json:
     if len(rows) < len(files) and len(files) > 1:
         complain(f"{len(files) - len(rows)} of {len(files)} not answered")
     return 0 if len(rows) == len(files) else 1
-
-
-def check_cache(folder: Path) -> None:
-    """Find out whether profiles can be kept in a folder; a client would ignore it silently if they could not.
-
-    Raises:
-        UsageError: they cannot.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        TemporaryFile(dir=folder).close()
-    except FileExistsError:
-        raise UsageError(f"--cache {folder}: not a folder; name one, or a path that does not exist") from None
-    except OSError as error:
-        raise UsageError(f"--cache {folder}: cannot be written ({error.strerror}); name another") from error
 
 
 async def _classify(client: AsyncClient, files: Sequence[Path], lines: Lines | None) -> list[Row]:

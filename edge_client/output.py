@@ -1,9 +1,11 @@
 """What commands print of each image: for people a line of a table that grows, for programs JSON."""
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from rich.console import Console
 from rich.table import Table
@@ -55,6 +57,45 @@ def row(
         latency_ms=answer.timings.total_ms,
         jpeg_bytes=jpeg_bytes(path, size),
     )
+
+
+@dataclass(frozen=True)
+class Event:
+    """What `overtone watch` prints of each image; the names of the fields are the keys of the JSON.
+
+    `time` is that of the answer (UTC, ISO 8601); `path` is the address of the camera where there is no file.
+    """
+
+    time: str
+    path: str
+    label: str
+    confidence: float
+    stage: str
+    layers: int
+    payload_bytes: int
+    latency_ms: float
+
+    @classmethod
+    def of(cls, path: str, answer: Answer) -> Self:
+        """An image that was answered just now."""
+        return cls(
+            time=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            path=path,
+            label=answer.label,
+            confidence=answer.confidence,
+            stage=answer.stage,
+            layers=answer.layers,
+            payload_bytes=answer.bytes_sent,
+            latency_ms=answer.timings.total_ms,
+        )
+
+    def __str__(self) -> str:
+        numbers = f"{self.confidence:.1%}  {self.stage}  {self.payload_bytes} B  {self.latency_ms:.0f} ms"
+        return f"{self.time}  {self.path}  {self.label}  {numbers}"
+
+    def to_json(self) -> str:
+        """JSON on one line."""
+        return json.dumps(asdict(self), ensure_ascii=False)
 
 
 class Lines:

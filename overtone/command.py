@@ -12,7 +12,10 @@ from rich.console import Console
 from typer.core import TyperCommand, TyperGroup
 
 P = ParamSpec("P")
+# The groups in which the help of `overtone` lists the commands.
+DEVICE, SERVER, TRAINING, BENCH = "Device", "Server", "Training", "Bench"
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, nothing else.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print answers and errors, and nothing else.")]
 Data = Annotated[
     Path, typer.Option(envvar="OVERTONE_DATA", help="Folder with train/ and val/, a sub-folder per class.")
 ]
@@ -62,6 +65,8 @@ def call(name: str, extra: str, function: Callable[[], Any]) -> Any:
         return function()
     except ModuleNotFoundError as error:
         fail(f"{name} needs {error.name}: pip install 'overtone[{extra}]'")
+    except BrokenPipeError:  # whoever read the output wants no more of it
+        raise
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
     except ValueError as error:

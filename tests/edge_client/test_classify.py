@@ -22,7 +22,7 @@ from tests.promised import IMAGE_KEYS
 
 
 def classify(*arguments: str | Path) -> Finished:
-    return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+    return CliRunner().invoke(cli.app, ["classify", *map(str, arguments)])
 
 
 def test_json_is_one_object_with_the_agreed_keys(picture_folder: Path, tiny_profile: Profile) -> None:
