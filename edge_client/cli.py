@@ -35,7 +35,6 @@ Cache = Annotated[
 
 
 @app.command(
-    rich_help_panel=command.DEVICE,
     epilog=command.examples(
         "overtone classify photograph.jpg",
         "overtone classify FOLDER --server grpc://HOST:50051 --policy on_demand",
@@ -67,16 +66,17 @@ def classify(
     def run() -> int:
         from overtone.edge_client.classify import classify_files
 
+        if quiet and verbose:
+            raise ValueError("give --quiet or --verbose, not both")
         client = _client(
             server, policy, quality, operating_point, token, authority, certificate, key, timeout, cache
         )
-        return classify_files(client, paths, as_json=json)
+        return classify_files(client, paths, as_json=json, quiet=quiet, verbose=verbose)
 
     command.finish(command.call("classify", "client", run))
 
 
 @app.command(
-    rich_help_panel=command.DEVICE,
     epilog=command.examples(
         "overtone watch FOLDER --server grpc://HOST:50051",
         "overtone watch /dev/video0 --every 5 --server grpc://HOST:50051 --json",

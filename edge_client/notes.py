@@ -3,9 +3,7 @@
 import time
 from collections.abc import Callable
 
-from rich.console import Console
-
-from overtone.command import complain
+from overtone.command import complain, remark
 
 # Seconds between two lines about the same trouble: at first, and at most. They double each time.
 FIRST_PAUSE = 5.0
@@ -47,7 +45,7 @@ class Notes:
     def say(self, what: str) -> None:
         """Something worth knowing."""
         if not self._quiet:
-            Console(stderr=True).print(f"overtone: {what}", highlight=False, soft_wrap=True, markup=False)
+            remark(what)
 
     def error(self, what: str, kind: str = "") -> bool:
         """Something that went wrong; whether it was printed.

@@ -1,7 +1,7 @@
 """What commands print of each image: for people a line of a table that grows, for programs JSON."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -136,6 +136,30 @@ class Lines:
         table.add_row(*cells)
         self._begun = True
         return table
+
+
+def totals(rows: Sequence[Row]) -> Table:
+    """How many images were answered after each layer, and the mean bytes and latency of these and of all."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("answered after")
+    for heading in ("images", "share", "mean bytes", "all bytes", "mean latency"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for layers in sorted({line.layers for line in rows}):
+        _add_total(table, f"layer {layers}", [line for line in rows if line.layers == layers], len(rows))
+    _add_total(table, "any", rows, len(rows))
+    return table
+
+
+def _add_total(table: Table, name: str, rows: Sequence[Row], total: int) -> None:
+    size = sum(line.payload_bytes for line in rows)
+    table.add_row(
+        name,
+        f"{len(rows):,}",
+        f"{len(rows) / total:.1%}",
+        f"{size / len(rows):,.0f}",
+        f"{size:,}",
+        f"{sum(line.latency_ms for line in rows) / len(rows):,.0f} ms",
+    )
 
 
 def document(rows: Iterable[Row]) -> dict[str, Any]:

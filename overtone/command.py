@@ -12,8 +12,6 @@ from rich.console import Console
 from typer.core import TyperCommand, TyperGroup
 
 P = ParamSpec("P")
-# The groups in which the help of `overtone` lists the commands.
-DEVICE, SERVER, TRAINING, BENCH = "Device", "Server", "Training", "Bench"
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print answers and errors, and nothing else.")]
 Data = Annotated[
@@ -100,10 +98,15 @@ def fail(message: str, code: int = 1) -> None:
     raise typer.Exit(code)
 
 
-def complain(message: str) -> None:
-    """Print one line on standard error."""
-    Console(stderr=True).print(
-        f"overtone: {message}", style="red", highlight=False, soft_wrap=True, markup=False
+def complain(message: str, console: Console | None = None) -> None:
+    """Print one line about something that went wrong, on standard error if no console is given."""
+    remark(message, console, "red")
+
+
+def remark(message: str, console: Console | None = None, style: str = "") -> None:
+    """Print one line of the same form about something else."""
+    (console or Console(stderr=True)).print(
+        f"overtone: {message}", style=style, highlight=False, soft_wrap=True, markup=False
     )
 
 
