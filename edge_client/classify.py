@@ -5,23 +5,31 @@ import json
 from collections.abc import Iterable, Sequence
 from contextlib import aclosing
 from pathlib import Path
-from tempfile import TemporaryFile
 
 from rich.console import Console
 
-from overtone.command import complain
-from overtone.edge_client.answer import Result
+from overtone.command import complain, remark
+from overtone.edge_client.answer import Answer, Result
 from overtone.edge_client.client import AsyncClient
 from overtone.edge_client.errors import BadImage, OvertoneError, Unavailable, UsageError
 from overtone.edge_client.image_files import class_names, find
-from overtone.edge_client.output import Lines, Row, document, row
+from overtone.edge_client.output import Lines, Row, document, row, totals
+from overtone.edge_client.screen import screen
+from overtone.frequency import Profile
 
 # After so many images in a row for which there was no server, the command gives up.
 GIVE_UP = 20
 
 
-def classify_files(client: AsyncClient, paths: Sequence[str | Path], *, as_json: bool = False) -> int:
-    """Send images to a server and print the answers as they come.
+def classify_files(
+    client: AsyncClient,
+    paths: Sequence[str | Path],
+    *,
+    as_json: bool = False,
+    quiet: bool = False,
+    verbose: bool = False,
+) -> int:
+    """Send images to a server and print the answers as they come; of several images, a table of bytes at the end.
 
     An image that fails is one line on standard error, and the others go on, unless there was no server for `GIVE_UP`
     images in a row. If some images failed, a last line says how many.
@@ -29,40 +37,31 @@ def classify_files(client: AsyncClient, paths: Sequence[str | Path], *, as_json:
     Args:
         client: not opened yet.
         paths: image files, and folders of them.
-        as_json: print one JSON object after all answers, and nothing else.
+        as_json: print one JSON object after all answers, and no table.
+        quiet: print answers and errors alone.
+        verbose: print what the server has, and where the time of each image went, on standard error.
 
     Returns:
         The exit code: zero if every image was answered.
     """
     files = list(find(paths))
     try:
-        rows = asyncio.run(_classify(client, files, None if as_json else Lines(Console())))
+        rows = asyncio.run(_classify(client, files, as_json=as_json, quiet=quiet, verbose=verbose))
     except OvertoneError as error:
         complain(str(error))
         return 1
     if as_json:
         print(json.dumps(document(rows), ensure_ascii=False))
+    elif len(rows) > 1 and not quiet:
+        Console(stderr=True).print(totals(rows), highlight=False)
     if len(rows) < len(files) and len(files) > 1:
         complain(f"{len(files) - len(rows)} of {len(files)} not answered")
     return 0 if len(rows) == len(files) else 1
 
 
-def check_cache(folder: Path) -> None:
-    """Find out whether profiles can be kept in a folder; a client would ignore it silently if they could not.
-
-    Raises:
-        UsageError: they cannot.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        TemporaryFile(dir=folder).close()
-    except FileExistsError:
-        raise UsageError(f"--cache {folder}: not a folder; name one, or a path that does not exist") from None
-    except OSError as error:
-        raise UsageError(f"--cache {folder}: cannot be written ({error.strerror}); name another") from error
-
-
-async def _classify(client: AsyncClient, files: Sequence[Path], lines: Lines | None) -> list[Row]:
+async def _classify(
+    client: AsyncClient, files: Sequence[Path], *, as_json: bool, quiet: bool, verbose: bool
+) -> list[Row]:
     if not files:
         raise UsageError("no images there; name image files, or folders that hold some")
     if not any(path.exists() for path in files):
@@ -70,23 +69,47 @@ async def _classify(client: AsyncClient, files: Sequence[Path], lines: Lines | N
     rows: list[Row] = []
     unreached = 0
     async with client:
+        if verbose:
+            remark(f"the server has {_described(client.profile)}")
         names = await _names(client, files)
-        async with aclosing(client.stream(files)) as results:
-            async for result in results:
-                try:
-                    rows.append(await asyncio.to_thread(_row, result, client.profile.size, names))
-                except OvertoneError as error:
-                    unreached = unreached + 1 if isinstance(error, Unavailable) else 0
-                    where = "" if isinstance(error, BadImage) else f"{result.image!s}: "
-                    complain(f"{where}{error}")
-                    if unreached == GIVE_UP:
-                        complain(f"stopped: no server for {GIVE_UP} images in a row")
-                        break
-                else:
+        with screen(len(files), bar=not quiet) as shown:
+            lines = Lines(shown.answers)
+            async with aclosing(client.stream(files)) as results:
+                async for result in results:
+                    shown.advance()
+                    try:
+                        rows.append(await asyncio.to_thread(_row, result, client.profile.size, names))
+                    except OvertoneError as error:
+                        unreached = unreached + 1 if isinstance(error, Unavailable) else 0
+                        where = "" if isinstance(error, BadImage) else f"{result.image!s}: "
+                        complain(f"{where}{error}", shown.errors)
+                        if unreached == GIVE_UP:
+                            complain(f"stopped: no server for {GIVE_UP} images in a row", shown.errors)
+                            break
+                        continue
                     unreached = 0
-                    if lines is not None:
+                    if not as_json:
                         lines.print(rows[-1])
+                    if verbose:
+                        remark(f"{result.image!s}: {_spent(result.get())}", shown.errors)
     return rows
+
+
+def _described(profile: Profile) -> str:
+    qualities = (
+        f"quality {profile.quality} unless told otherwise, of {', '.join(map(str, profile.qualities))}"
+    )
+    return f"{profile.name}, profile {profile.id.hex()}: {len(profile.ladder)} layers, {qualities}"
+
+
+def _spent(answer: Answer) -> str:
+    """Where the time of an image went, and what was sent unasked."""
+    timings, plan = answer.timings, answer.plan
+    elsewhere = timings.total_ms - timings.encode_ms - timings.queue_ms - timings.compute_ms
+    return (
+        f"{answer.layers} layers, {plan.unasked} unasked ({plan.name}); {timings.encode_ms:.0f} ms encoding, "
+        f"{timings.queue_ms:.0f} ms queued, {timings.compute_ms:.0f} ms computing, {elsewhere:.0f} ms on the way"
+    )
 
 
 async def _names(client: AsyncClient, files: Iterable[Path]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The command of the device: `overtone classify`."""
+"""The commands of the device: `overtone classify` and `overtone watch`."""
 
 from pathlib import Path
 from typing import Annotated, cast
@@ -11,64 +11,164 @@ from overtone.edge_client.plan import Policy
 
 app = typer.Typer()
 
+Server = Annotated[str, typer.Option(help="grpc://HOST:PORT, grpcs://, http:// or https://.")]
+PolicyName = Annotated[
+    str, typer.Option("--policy", help="When layers are sent: auto, on_demand, ahead or at_once.")
+]
+Quality = Annotated[int | None, typer.Option(help="A quality of the model's profile.")]
+Point = Annotated[str, typer.Option("--operating-point", help="An operating point of the model's card.")]
+Token = Annotated[
+    str | None, typer.Option(envvar="OVERTONE_TOKEN", help="The token that the server asks for.")
+]
+Authority = Annotated[
+    Path | None,
+    typer.Option("--ca", "--authority", help="PEM file of the authority to trust for grpcs:// and https://."),
+]
+Certificate = Annotated[
+    Path | None, typer.Option(help="PEM file of the client's own certificate, where the server asks for one.")
+]
+Key = Annotated[Path | None, typer.Option(help="PEM file of that certificate's key.")]
+Timeout = Annotated[float, typer.Option(help="Seconds for each image.")]
+Cache = Annotated[
+    Path | None, typer.Option(help="Folder to keep profiles in, which saves some kB at every start.")
+]
+
 
 @app.command(
     epilog=command.examples(
         "overtone classify photograph.jpg",
         "overtone classify FOLDER --server grpc://HOST:50051 --policy on_demand",
         "overtone classify FOLDER --server https://HOST --token SECRET --json",
-    )
+    ),
 )
 def classify(
     paths: Annotated[
         list[Path], typer.Argument(metavar="PATHS...", help="Image files, and folders of them.")
     ],
-    server: Annotated[
-        str, typer.Option(help="grpc://HOST:PORT, grpcs://, http:// or https://.")
-    ] = DEFAULT_ADDRESS,
-    policy: Annotated[
-        str, typer.Option(help="When layers are sent: auto, on_demand, ahead or at_once.")
-    ] = "auto",
-    quality: Annotated[int | None, typer.Option(help="A quality of the model's profile.")] = None,
-    operating_point: Annotated[str, typer.Option(help="An operating point of the model's card.")] = "",
-    token: Annotated[
-        str | None, typer.Option(envvar="OVERTONE_TOKEN", help="The token that the server asks for.")
-    ] = None,
-    authority: Annotated[
-        Path | None,
-        typer.Option(
-            "--ca", "--authority", help="PEM file of the authority to trust for grpcs:// and https://."
-        ),
-    ] = None,
-    certificate: Annotated[
-        Path | None,
-        typer.Option(help="PEM file of the client's own certificate, where the server asks for one."),
-    ] = None,
-    key: Annotated[Path | None, typer.Option(help="PEM file of that certificate's key.")] = None,
-    timeout: Annotated[float, typer.Option(help="Seconds for each image.")] = 10.0,
-    cache: Annotated[
-        Path | None, typer.Option(help="Folder to keep profiles in, which saves some kB at every start.")
-    ] = None,
+    server: Server = DEFAULT_ADDRESS,
+    policy: PolicyName = "auto",
+    quality: Quality = None,
+    operating_point: Point = "",
+    token: Token = None,
+    authority: Authority = None,
+    certificate: Certificate = None,
+    key: Key = None,
+    timeout: Timeout = 10.0,
+    cache: Cache = None,
     json: command.Json = False,
+    quiet: command.Quiet = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Also say what the server has, and where the time went.")
+    ] = False,
 ) -> None:
     """Send images to a server and print the answers as they come."""
 
     def run() -> int:
-        from overtone.edge_client.address import Tls
-        from overtone.edge_client.classify import check_cache, classify_files
+        from overtone.edge_client.classify import classify_files
 
-        client = AsyncClient(
-            server,
-            policy=cast(Policy, policy),
-            quality=quality,
-            operating_point=operating_point,
-            token=token,
-            tls=Tls(authority, certificate, key) if authority or certificate else None,
-            timeout=timeout,
-            cache=cache,
+        if quiet and verbose:
+            raise ValueError("give --quiet or --verbose, not both")
+        client = _client(
+            server, policy, quality, operating_point, token, authority, certificate, key, timeout, cache
         )
-        if cache is not None:
-            check_cache(cache)
-        return classify_files(client, paths, as_json=json)
+        return classify_files(client, paths, as_json=json, quiet=quiet, verbose=verbose)
 
     command.finish(command.call("classify", "client", run))
+
+
+@app.command(
+    epilog=command.examples(
+        "overtone watch FOLDER --server grpc://HOST:50051",
+        "overtone watch /dev/video0 --every 5 --server grpc://HOST:50051 --json",
+        "overtone watch rtsp://CAMERA/stream --queue 1 --server https://HOST --token SECRET",
+    ),
+)
+def watch(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="FOLDER_OR_CAMERA",
+            help="A folder; or /dev/video0, rtsp://..., or http://... of Motion JPEG.",
+        ),
+    ],
+    server: Server = DEFAULT_ADDRESS,
+    every: Annotated[
+        float | None,
+        typer.Option(min=0, help="Seconds between two pictures of a camera (default: 1); 0: all."),
+    ] = None,
+    existing: Annotated[
+        bool, typer.Option("--existing", help="Send the images that are in the folder already too.")
+    ] = False,
+    queue: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Images that may wait (default: 1000 files, 4 pictures of a camera); then the oldest is dropped.",
+        ),
+    ] = None,
+    policy: PolicyName = "auto",
+    quality: Quality = None,
+    operating_point: Point = "",
+    token: Token = None,
+    authority: Authority = None,
+    certificate: Certificate = None,
+    key: Key = None,
+    timeout: Timeout = 10.0,
+    cache: Cache = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print each answer as a JSON object on a line.")
+    ] = False,
+    quiet: command.Quiet = False,
+) -> None:
+    """Send each new image of a folder, or a picture now and then of a camera, until it is stopped.
+
+    Servers and cameras that go away are waited for. Ctrl-C or SIGTERM ends it, with the number of images, bytes, and
+    what was dropped and failed.
+    """
+
+    def run() -> int:
+        from overtone.edge_client.watch import watch_for_ever
+
+        client = _client(
+            server, policy, quality, operating_point, token, authority, certificate, key, timeout, cache
+        )
+        return watch_for_ever(
+            client, what, every=every, existing=existing, capacity=queue, as_json=json, quiet=quiet
+        )
+
+    command.finish(command.call("watch", "client", run))
+
+
+def _client(
+    server: str,
+    policy: str,
+    quality: int | None,
+    operating_point: str,
+    token: str | None,
+    authority: Path | None,
+    certificate: Path | None,
+    key: Path | None,
+    timeout: float,
+    cache: Path | None,
+) -> AsyncClient:
+    """The client that the options describe.
+
+    Raises:
+        UsageError: they cannot be used.
+    """
+    from overtone.edge_client.address import Tls
+    from overtone.edge_client.profile_cache import check_cache
+
+    client = AsyncClient(
+        server,
+        policy=cast(Policy, policy),
+        quality=quality,
+        operating_point=operating_point,
+        token=token,
+        tls=Tls(authority, certificate, key) if authority or certificate else None,
+        timeout=timeout,
+        cache=cache,
+    )
+    if cache is not None:
+        check_cache(cache)
+    return client

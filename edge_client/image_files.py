@@ -22,7 +22,7 @@ def find(paths: Iterable[str | Path]) -> Iterator[Path]:
     """
     for path in map(Path, paths):
         if path.is_dir():
-            yield from (p for p in sorted(path.rglob("*")) if _is_image(p, path))
+            yield from (p for p in sorted(path.rglob("*")) if is_image(p, path))
         else:
             yield path
 
@@ -55,6 +55,7 @@ def jpeg_bytes(source: Source, size: int) -> int:
     return buffer.tell()
 
 
-def _is_image(path: Path, folder: Path) -> bool:
+def is_image(path: Path, folder: Path) -> bool:
+    """Whether a file below a folder is an image by its name, and not hidden."""
     hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
     return not hidden and path.suffix.lower() in SUFFIXES and path.is_file()

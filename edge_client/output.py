@@ -1,9 +1,11 @@
 """What commands print of each image: for people a line of a table that grows, for programs JSON."""
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from rich.console import Console
 from rich.table import Table
@@ -57,6 +59,45 @@ def row(
     )
 
 
+@dataclass(frozen=True)
+class Event:
+    """What `overtone watch` prints of each image; the names of the fields are the keys of the JSON.
+
+    `time` is that of the answer (UTC, ISO 8601); `path` is the address of the camera where there is no file.
+    """
+
+    time: str
+    path: str
+    label: str
+    confidence: float
+    stage: str
+    layers: int
+    payload_bytes: int
+    latency_ms: float
+
+    @classmethod
+    def of(cls, path: str, answer: Answer) -> Self:
+        """An image that was answered just now."""
+        return cls(
+            time=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            path=path,
+            label=answer.label,
+            confidence=answer.confidence,
+            stage=answer.stage,
+            layers=answer.layers,
+            payload_bytes=answer.bytes_sent,
+            latency_ms=answer.timings.total_ms,
+        )
+
+    def __str__(self) -> str:
+        numbers = f"{self.confidence:.1%}  {self.stage}  {self.payload_bytes} B  {self.latency_ms:.0f} ms"
+        return f"{self.time}  {self.path}  {self.label}  {numbers}"
+
+    def to_json(self) -> str:
+        """JSON on one line."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+
 class Lines:
     """A table that is printed line by line, as answers come."""
 
@@ -95,6 +136,30 @@ class Lines:
         table.add_row(*cells)
         self._begun = True
         return table
+
+
+def totals(rows: Sequence[Row]) -> Table:
+    """How many images were answered after each layer, and the mean bytes and latency of these and of all."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("answered after")
+    for heading in ("images", "share", "mean bytes", "all bytes", "mean latency"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for layers in sorted({line.layers for line in rows}):
+        _add_total(table, f"layer {layers}", [line for line in rows if line.layers == layers], len(rows))
+    _add_total(table, "any", rows, len(rows))
+    return table
+
+
+def _add_total(table: Table, name: str, rows: Sequence[Row], total: int) -> None:
+    size = sum(line.payload_bytes for line in rows)
+    table.add_row(
+        name,
+        f"{len(rows):,}",
+        f"{len(rows) / total:.1%}",
+        f"{size / len(rows):,.0f}",
+        f"{size:,}",
+        f"{sum(line.latency_ms for line in rows) / len(rows):,.0f} ms",
+    )
 
 
 def document(rows: Iterable[Row]) -> dict[str, Any]:

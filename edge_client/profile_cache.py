@@ -3,7 +3,9 @@
 import contextlib
 import os
 from pathlib import Path
+from tempfile import TemporaryFile
 
+from overtone.edge_client.errors import UsageError
 from overtone.frequency import FrequencyError, Profile, pack_part, unpack_part
 
 
@@ -56,6 +58,21 @@ class ProfileCache:
     def _path(self, identity: bytes, suffix: str) -> Path:
         assert self._folder is not None
         return self._folder / f"{identity.hex()}{suffix}"
+
+
+def check_cache(folder: Path) -> None:
+    """Find out whether profiles can be kept in a folder; a client would ignore it silently if they could not.
+
+    Raises:
+        UsageError: they cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=folder).close()
+    except FileExistsError:
+        raise UsageError(f"--cache {folder}: not a folder; name one, or a path that does not exist") from None
+    except OSError as error:
+        raise UsageError(f"--cache {folder}: cannot be written ({error.strerror}); name another") from error
 
 
 def _read(path: Path) -> Profile:

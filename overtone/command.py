@@ -13,6 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 
 P = ParamSpec("P")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, nothing else.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print answers and errors, and nothing else.")]
 Data = Annotated[
     Path, typer.Option(envvar="OVERTONE_DATA", help="Folder with train/ and val/, a sub-folder per class.")
 ]
@@ -62,6 +63,8 @@ def call(name: str, extra: str, function: Callable[[], Any]) -> Any:
         return function()
     except ModuleNotFoundError as error:
         fail(f"{name} needs {error.name}: pip install 'overtone[{extra}]'")
+    except BrokenPipeError:  # whoever read the output wants no more of it
+        raise
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
     except ValueError as error:
@@ -95,10 +98,15 @@ def fail(message: str, code: int = 1) -> None:
     raise typer.Exit(code)
 
 
-def complain(message: str) -> None:
-    """Print one line on standard error."""
-    Console(stderr=True).print(
-        f"overtone: {message}", style="red", highlight=False, soft_wrap=True, markup=False
+def complain(message: str, console: Console | None = None) -> None:
+    """Print one line about something that went wrong, on standard error if no console is given."""
+    remark(message, console, "red")
+
+
+def remark(message: str, console: Console | None = None, style: str = "") -> None:
+    """Print one line of the same form about something else."""
+    (console or Console(stderr=True)).print(
+        f"overtone: {message}", style=style, highlight=False, soft_wrap=True, markup=False
     )
 
 

@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import grpc
@@ -15,6 +15,7 @@ from overtone.frequency import Profile, pack_part, part_of
 from overtone.protos import overtone_pb2 as pb
 from overtone.protos import overtone_pb2_grpc as stubs
 
+T = TypeVar("T")
 Context: TypeAlias = grpc.aio.ServicerContext
 
 CARD: dict[str, Any] = {"name": "tiny", "classes": [f"n{i:04}" for i in range(10)]}
@@ -380,15 +381,15 @@ async def serve(scheme: str, profile: Profile) -> AsyncIterator[str]:
 
 
 @contextlib.contextmanager
-def in_thread(server: contextlib.AbstractAsyncContextManager[str]) -> Iterator[str]:
+def in_thread(server: contextlib.AbstractAsyncContextManager[T]) -> Iterator[T]:
     """Run a server on an event loop in a thread, beside a test that is not asynchronous."""
     loop = asyncio.new_event_loop()
-    ready: asyncio.Queue[str] = asyncio.Queue()
+    ready: asyncio.Queue[T] = asyncio.Queue()
     stop = asyncio.Event()
 
     async def run() -> None:
-        async with server as address:
-            ready.put_nowait(address)
+        async with server as entered:
+            ready.put_nowait(entered)
             await stop.wait()
 
     thread = threading.Thread(target=loop.run_until_complete, args=(run(),))

@@ -1,6 +1,11 @@
 """`overtone classify` as its user meets it."""
 
+import contextlib
 import json
+import os
+import pty
+import sys
+import threading
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, Self, cast
@@ -17,12 +22,12 @@ from overtone.edge_client.errors import OvertoneError, Refused, Unavailable
 from overtone.edge_client.output import Lines, Row
 from overtone.frequency import Profile
 from overtone.protos import overtone_pb2 as pb
-from tests.edge_client.fakes import FakeCascade, Stream, confident, in_thread, serve_grpc
+from tests.edge_client.fakes import FakeCascade, Stream, confident, escalating, in_thread, serve_grpc
 from tests.promised import IMAGE_KEYS
 
 
 def classify(*arguments: str | Path) -> Finished:
-    return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+    return CliRunner().invoke(cli.app, ["classify", *map(str, arguments)])
 
 
 def test_json_is_one_object_with_the_agreed_keys(picture_folder: Path, tiny_profile: Profile) -> None:
@@ -121,10 +126,78 @@ def test_people_get_a_line_for_each_image(picture_folder: Path, tiny_profile: Pr
     assert ["class 3" in line and "75.0%" in line for line in lines] == [True] * 3
 
 
+def test_a_table_at_the_end_counts_layers_and_bytes(picture_folder: Path, tiny_profile: Profile) -> None:
+    async def every_other(stream: Stream, image: pb.Image) -> None:
+        await (confident if image.id % 2 else escalating)(stream, image)
+
+    folder = picture_folder / "val"
+    with in_thread(serve_grpc(FakeCascade(tiny_profile, every_other))) as address:
+        done = classify(folder, "--server", address, "--policy", "on_demand")
+        quiet = classify(folder, "--server", address, "--quiet")
+    _, first, second, both = done.stderr.splitlines()
+    assert first.split()[:4] == ["layer", "1", "3", "50.0%"]
+    assert second.split()[:4] == ["layer", "2", "3", "50.0%"]
+    sent = sum(int(line.split()[-4]) for line in done.stdout.splitlines()[1:])
+    assert both.split()[:5] == ["any", "6", "100.0%", f"{sent / 6:,.0f}", f"{sent:,}"]
+    assert (quiet.exit_code, quiet.stderr) == (0, "")
+
+
+def test_verbose_says_what_the_server_has_and_where_the_time_went(
+    picture_folder: Path, tiny_profile: Profile
+) -> None:
+    image = picture_folder / "val" / "cold" / "0.jpg"
+    with in_thread(serve_grpc(FakeCascade(tiny_profile, confident))) as address:
+        done = classify(image, "--server", address, "--policy", "on_demand", "--verbose")
+    server, spent = done.stderr.splitlines()
+    assert server == (
+        f"overtone: the server has tiny, profile {tiny_profile.id.hex()}: 2 layers, "
+        "quality 2 unless told otherwise, of 1, 2, 3"
+    )
+    assert spent.startswith(f"overtone: {image}: 1 layers, 1 unasked (on_demand); ")
+    assert " 1 ms queued, 2 ms computing, " in spent
+
+
+@pytest.mark.parametrize("captured", [False, True])
+def test_a_bar_is_shown_on_a_terminal_and_leaves_the_answers_whole(
+    captured: bool,
+    picture_folder: Path,
+    tiny_profile: Profile,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Standard error is a terminal, and standard output the same one or a file."""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "160")
+    master, slave = pty.openpty()
+    shown: list[bytes] = []
+
+    def read() -> None:
+        with contextlib.suppress(OSError):  # the other end is closed
+            while part := os.read(master, 4096):
+                shown.append(part)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    with open(slave, "w") as terminal, (tmp_path / "out").open("w") as file:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        monkeypatch.setattr(sys, "stdout", file if captured else terminal)
+        with in_thread(serve_grpc(FakeCascade(tiny_profile, confident))) as address:
+            assert classify_files(AsyncClient(address), [picture_folder / "val"]) == 0
+        monkeypatch.undo()
+    reader.join()
+    os.close(master)
+    on_terminal, in_file = b"".join(shown), (tmp_path / "out").read_bytes()
+    assert b"6/6" in on_terminal, "the bar"
+    assert b"answered after" in on_terminal, "the table"
+    assert (in_file if captured else on_terminal).count(b"class 3") == 6
+    assert b"\x1b" not in in_file
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["folder"], "no images there; name image files"),
+        (["a.jpg", "--quiet", "--verbose"], "give --quiet or --verbose, not both"),
         (["none.jpg"], "none.jpg: no such file; name image files"),
         (["a.jpg", "--server", "nonsense"], "write grpc://HOST:50051"),
         (["a.jpg", "--server", "grpc://127.0.0.1:1"], "check the address"),

@@ -1,0 +1,216 @@
+"""The models that there are: bundled checkpoints, a file, or what a server has. Needs no torch."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from overtone.frequency import Profile
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model, by what its card says.
+
+    Attributes:
+        card: the card as parsed JSON; that of a server may lack a few fields.
+        profile: what devices encode for.
+        where: the file, or the address of the server.
+        size: bytes of the file; None where it is not here.
+    """
+
+    card: Mapping[str, Any]
+    profile: Profile
+    where: str
+    size: int | None = None
+
+    @property
+    def networks(self) -> list[str]:
+        """The networks of its architecture, the first one first."""
+        architecture = self.card["architecture"]
+        if architecture.get("kind") == "bodies":
+            return [architecture[band]["name"] for band in ("low", "high")]
+        return [f"ResNet x{architecture[f'{band}_width']:g}" for band in ("low", "high")]
+
+    @property
+    def points(self) -> list[Mapping[str, Any]]:
+        """The operating points for the default quality."""
+        return [
+            point
+            for point in self.card["operating_points"]
+            if point.get("quality") in (None, self.profile.quality)
+        ]
+
+    @property
+    def accuracy(self) -> Mapping[str, Any] | None:
+        """What was measured of the cascade at the default quality and operating point, if that is in the card."""
+        thresholds = [p["thresholds"] for p in self.points if p["name"] == self.card["operating_point"]]
+        for measured in self.card.get("accuracy", ()):
+            same = measured["quality"] == self.profile.quality
+            if same and list(measured["thresholds"]) in [list(each) for each in thresholds]:
+                return dict(measured)
+        return None
+
+    @property
+    def mean_bytes(self) -> float | None:
+        """Payload bytes an image on the images of `accuracy`, or else on those that chose the thresholds."""
+        if self.accuracy is not None:
+            return float(self.accuracy["mean_bytes"])
+        chosen = [p.get("mean_bytes") for p in self.points if p["name"] == self.card["operating_point"]]
+        return chosen[0] if chosen else None
+
+    @property
+    def origin(self) -> str:
+        """The licence and the published weights that training began with."""
+        origin = self.card.get("origin")
+        return f"{origin['licence']}: {origin['weights']}" if origin else "trained from the beginning"
+
+    def summary(self) -> dict[str, Any]:
+        """What the list shows, and the keys of its JSON."""
+        origin = self.card.get("origin") or {}
+        return {
+            "name": self.card["name"],
+            "where": self.where,
+            "classes": len(self.card["classes"]),
+            "networks": self.networks,
+            "profile": self.profile.id.hex(),
+            "quality": self.profile.quality,
+            "top1": self.accuracy["cascade"] if self.accuracy else None,
+            "data": self.accuracy["data"] if self.accuracy else None,
+            "mean_bytes": self.mean_bytes,
+            "size_bytes": self.size,
+            "licence": origin.get("licence"),
+            "origin": origin.get("weights"),
+        }
+
+    def details(self) -> dict[str, Any]:
+        """The summary, and the whole card, with what a person may want to know of the profile."""
+        profile = {
+            "id": self.profile.id.hex(),
+            "size": self.profile.size,
+            "quality": self.profile.quality,
+            "qualities": list(self.profile.qualities),
+            "layers": [[layer.band, layer.factor] for layer in self.profile.ladder],
+            "labels": list(self.profile.labels),
+        }
+        return self.summary() | {"card": {**self.card, "profile": profile}}
+
+
+def print_list(entries: Iterable[Entry], console: Console) -> None:
+    """Print a line for each network of each model."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("name", overflow="fold")
+    table.add_column("networks", overflow="fold")
+    for heading in ("labels", "quality", "top-1", "bytes", "MB"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("licence", overflow="fold")
+    for entry in entries:
+        origin = entry.card.get("origin")
+        table.add_row(
+            entry.card["name"],
+            "\n".join(entry.networks),
+            f"{len(entry.card['classes']):,}",
+            str(entry.profile.quality),
+            f"{entry.accuracy['cascade']:.1%}" if entry.accuracy else "",
+            _number(entry.mean_bytes),
+            "" if entry.size is None else f"{entry.size / 1e6:.1f}",
+            origin["licence"] if origin else "Overtone's",
+        )
+    console.print(table, highlight=False)
+
+
+def print_details(entry: Entry, console: Console) -> None:
+    """Print one model: what it is, its operating points, and what was measured of it."""
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for key, value in _facts(entry):
+        grid.add_row(key, value)
+    console.print(grid, highlight=False)
+    points = _table(f"\noperating points at quality {entry.profile.quality}")
+    for heading in ("name", "thresholds", "guarantee", "after layer 1", "bytes"):
+        points.add_column(heading, justify="right" if heading in ("after layer 1", "bytes") else "left")
+    for point in entry.points:
+        default = " (default)" if point["name"] == entry.card["operating_point"] else ""
+        share = point.get("exit_share")
+        points.add_row(
+            point["name"] + default,
+            ", ".join(f"{threshold:.3f}" for threshold in point["thresholds"]),
+            _guarantee(point),
+            "" if share is None else f"{share:.1%}",
+            _number(point.get("mean_bytes")),
+        )
+    console.print(points, highlight=False)
+    if measured := entry.card.get("accuracy"):
+        console.print(_measured(measured), highlight=False)
+
+
+def _facts(entry: Entry) -> Iterator[tuple[str, str]]:
+    card, profile = entry.card, entry.profile
+    yield "name", card["name"]
+    yield "where", entry.where
+    if entry.size is not None:
+        yield "size", f"{entry.size / 1e6:.1f} MB"
+    yield (
+        "classes",
+        f"{len(card['classes']):,}: {', '.join(profile.labels[:8])}" + ", ..." * (len(profile.labels) > 8),
+    )
+    yield "networks", " + ".join(entry.networks)
+    cost = card["cost"]
+    yield (
+        "cost",
+        f"{cost['parameters'] / 1e6:.1f} M parameters; {cost['low_macs'] / 1e6:,.0f} M multiply-adds for the first "
+        f"network, {cost['macs'] / 1e6:,.0f} M for both",
+    )
+    yield "profile", f"{profile.id.hex()}: {profile.size} pixels, {len(profile.ladder)} layers"
+    yield (
+        "qualities",
+        ", ".join(f"{q} (default)" if q == profile.quality else str(q) for q in profile.qualities),
+    )
+    yield "licence and origin", entry.origin
+    if training := card.get("training"):
+        yield "trained on", f"{training['data']}, {training['images']:,} images"
+
+
+def _measured(measured: Iterable[Mapping[str, Any]]) -> Table:
+    table = _table("\nmeasured")
+    for heading in ("data", "images", "quality", "top-1 after each layer", "cascade", "bytes"):
+        table.add_column(heading, justify="left" if heading == "data" else "right")
+    for row in measured:
+        table.add_row(
+            row["data"],
+            f"{row['n']:,}",
+            str(row["quality"]),
+            ", ".join(f"{value:.1%}" for value in row["top1"]),
+            f"{row['cascade']:.1%}",
+            _number(row["mean_bytes"]),
+        )
+    return table
+
+
+def _table(title: str) -> Table:
+    return Table(
+        title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0)
+    )
+
+
+def _guarantee(point: Mapping[str, Any]) -> str:
+    """What is certified of an operating point, as `OperatingPoint` defines it."""
+    match point.get("method"):
+        case "risk control":
+            return f"early answers lose at most {point['alpha']:.1%}, on average"
+        case "high probability":
+            return (
+                f"early answers lose at most {point['alpha']:.1%}, except with probability {point['delta']:g}"
+            )
+        case "share":
+            return f"more than a layer for at most {point['share']:.0%}, on average"
+        case "bytes":
+            return f"at most {point['bytes']:.0f} bytes, on average"
+    return "none"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f}"

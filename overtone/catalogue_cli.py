@@ -1,0 +1,112 @@
+"""The command `overtone models`: of the package itself, as it reads both checkpoints and servers."""
+
+import json as json_module
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from overtone import command
+from overtone.catalogue import Entry, print_details, print_list
+from overtone.edge_client.cli import Authority, Certificate, Key, Timeout, Token
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog=command.examples(
+        "overtone models",
+        "overtone models photographs",
+        "overtone models mine.safetensors --json",
+        "overtone models --server grpc://HOST:50051",
+    ),
+)
+def models(
+    model: Annotated[
+        str | None,
+        typer.Argument(metavar="[MODEL]", help="A .safetensors file, or the name of a bundled checkpoint."),
+    ] = None,
+    server: Annotated[
+        str | None, typer.Option(help="Ask this server for its model: grpc://HOST:PORT, http:// and so on.")
+    ] = None,
+    token: Token = None,
+    authority: Authority = None,
+    certificate: Certificate = None,
+    key: Key = None,
+    timeout: Timeout = 10.0,
+    json: command.Json = False,
+) -> None:
+    """List the bundled checkpoints, or show what one of them, a file or a server says about its model."""
+
+    def run() -> None:
+        if server is not None:
+            if model is not None:
+                raise ValueError("give a model or --server, not both")
+            _show(_served(server, token, authority, certificate, key, timeout), json)
+        elif model is not None:
+            _show(_stored(model), json)
+        else:
+            _list(json)
+
+    command.call("models", "client" if server else "server", run)
+
+
+def _list(as_json: bool) -> None:
+    from overtone.models.checkpoint import DISTRIBUTION, bundled
+
+    entries = [_stored(path) for path in bundled().values()]
+    if not entries:
+        raise ValueError(f"no checkpoints are bundled here: pip install {DISTRIBUTION}")
+    if as_json:
+        _print_json({"models": [entry.summary() for entry in entries]})
+    else:
+        print_list(entries, Console())
+
+
+def _show(entry: Entry, as_json: bool) -> None:
+    if as_json:
+        _print_json(entry.details())
+    else:
+        print_details(entry, Console())
+
+
+def _stored(model: str | os.PathLike[str]) -> Entry:
+    """A checkpoint here.
+
+    Raises:
+        CheckpointError: it cannot be read.
+    """
+    from overtone.models import find, read_card
+
+    path, card = find(model), read_card(model)
+    said = card.model_dump(mode="json", exclude={"profile"}) | {"certified": card.certified()}
+    return Entry(said, card.profile, str(path), path.stat().st_size)
+
+
+def _served(
+    server: str,
+    token: str | None,
+    authority: Path | None,
+    certificate: Path | None,
+    key: Path | None,
+    timeout: float,
+) -> Entry:
+    """What a server has.
+
+    Raises:
+        ValueError: it did not say; the message says why.
+    """
+    from overtone.edge_client import Client, OvertoneError, Tls
+
+    tls = Tls(authority, certificate, key) if authority or certificate else None
+    try:
+        with Client(server, token=token, tls=tls, timeout=timeout) as client:
+            return Entry(client.card(), client.whole_profile(), server)
+    except OvertoneError as error:
+        raise ValueError(str(error)) from error
+
+
+def _print_json(document: object) -> None:
+    print(json_module.dumps(document, ensure_ascii=False))
