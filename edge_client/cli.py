@@ -31,6 +31,9 @@ def classify(
     ] = "auto",
     quality: Annotated[int | None, typer.Option(help="A quality of the model's profile.")] = None,
     operating_point: Annotated[str, typer.Option(help="An operating point of the model's card.")] = "",
+    model: Annotated[
+        str, typer.Option(help="NAME or NAME:VERSION, where the server has several models.")
+    ] = "",
     token: Annotated[
         str | None, typer.Option(envvar="OVERTONE_TOKEN", help="The token that the server asks for.")
     ] = None,
@@ -66,6 +69,7 @@ def classify(
             tls=Tls(authority, certificate, key) if authority or certificate else None,
             timeout=timeout,
             cache=cache,
+            model=model,
         )
         if cache is not None:
             check_cache(cache)

@@ -5,6 +5,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -22,8 +23,6 @@ from overtone.models import find
 
 log = logging.getLogger(__name__)
 
-# What sessions on a core are told when it goes, and whether another comes in its place.
-PARTING = {True: "another model is served now", False: "this model is served no longer"}
 Files = Mapping[ModelId, Path]
 State = Literal["READY", "UNAVAILABLE"]
 
@@ -44,7 +43,7 @@ class Repository:
         settings: which models there are, and which are tried.
         face: of the process, if it is one.
         load: makes the core of a file, or raises StartError.
-        part: called with a core that nothing new is to use, and why.
+        part: called with a core that nothing new is to use.
         on_change: called when there are other cores than before.
     """
 
@@ -53,7 +52,7 @@ class Repository:
         settings: Settings,
         face: Face | None,
         load: Callable[[ModelId, Path], Awaitable[Core]],
-        part: Callable[[Core, str], None],
+        part: Callable[[Core], None],
         on_change: Callable[[], None],
     ) -> None:
         self._settings = settings
@@ -63,6 +62,8 @@ class Repository:
         self._on_change = on_change
         self._cores: dict[ModelId, Core] = {}
         self._choices: dict[str, Choice] = {}
+        # What there was at the last look.
+        self._there: Files = {}
         # Of what has been tried: its file as it was then, and why it could not be loaded.
         self._seen: dict[ModelId, tuple[Path, Fingerprint]] = {}
         self._problems: dict[ModelId, str] = {}
@@ -72,17 +73,16 @@ class Repository:
         """Load all models, when a server starts; those that cannot be loaded are logged.
 
         Raises:
-            StartError: none can be, or there is no default model.
+            StartError: none can be, or not the one that is to be the default.
         """
-        files = self._files()
-        problems = await self._update(files)
+        problems = await self._update(self._files())
         if not self._cores:
             raise StartError(next(iter(problems.values()), f"{self._settings.models}: no models are there"))
         for model, problem in problems.items():
             log.error("%s is not served: %s", model, problem)
-        default, names = self._settings.default_model, sorted({model.name for model in files})
-        if default and default not in names:
-            raise StartError(f"--default-model {default}: no such model, only {', '.join(names)}")
+        default = self._settings.default_model
+        if default and default not in self.names:
+            raise StartError(f"--default-model {default}: no such model, only {', '.join(self.names)}")
 
     async def refresh(self) -> None:
         """Load what is new or has changed, and let go of what is gone; what cannot be loaded stays as it was."""
@@ -150,11 +150,16 @@ class Repository:
     def entries(self) -> Sequence[Entry]:
         """What there is."""
         loaded = {model: core.failure or "" for model, core in self._cores.items()}
-        reasons = dict.fromkeys(self._files_or_none(), "not loaded") | self._problems | loaded
+        reasons = dict.fromkeys(self._there, "not loaded") | self._problems | loaded
         return [
             Entry(model, "UNAVAILABLE" if reason else "READY", reason)
             for model, reason in sorted(reasons.items())
         ]
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The models of which a version is loaded."""
+        return sorted({core.name for core in self._cores.values()})
 
     def versions(self, name: str) -> Sequence[Core]:
         """The versions of a model that are loaded, the lowest first."""
@@ -175,6 +180,11 @@ class Repository:
             raise Unavailable(f"{failure}; try again later or elsewhere", retry_after=1.0)
         return found
 
+    def judges(self, core: Core, selector: str) -> bool:
+        """Whether it judges images for which this was named."""
+        found = self._choices.get(selector)
+        return found is not None and core in (found.served, found.canary)
+
     def edition(self, number: int | None) -> Core | None:
         """The core of this edition, if it is still served."""
         return next((core for core in self._cores.values() if core.edition == number), None)
@@ -184,15 +194,19 @@ class Repository:
         if versions := self.versions(name):
             known = ", ".join(repr(core.version) for core in versions)
             return UnknownModel(f"{name!r} has no version {version!r}, only {known}")
-        names = ", ".join(map(repr, dict.fromkeys(core.name for core in self._cores.values()))) or "none"
+        names = ", ".join(map(repr, self.names)) or "none"
         return UnknownModel(f"no model {name!r} is served here, only {names}")
 
     def _files(self) -> Files:
-        """The versions that there should be.
+        """The versions that there are now.
 
         Raises:
             StartError: the folder cannot be read.
         """
+        self._there = self._read()
+        return self._there
+
+    def _read(self) -> Files:
         if self._face is not None:
             return {ONLY: self._face.edition.model}
         if self._settings.models is None:
@@ -206,12 +220,6 @@ class Repository:
             raise StartError(
                 f"cannot read the models of {self._settings.models}: {error.strerror}"
             ) from error
-
-    def _files_or_none(self) -> Files:
-        try:
-            return self._files()
-        except StartError:
-            return {}
 
     async def _update(self, files: Files, name: str | None = None) -> dict[ModelId, str]:
         """Load what is new or changed of a model, or of all, and part with what is gone; returns what went wrong."""
@@ -236,7 +244,7 @@ class Repository:
             self._choose()
             for model, core in before.items():
                 if self._cores.get(model) is not core:
-                    self._part(core, PARTING[model in self._cores])
+                    self._part(core)
             self._on_change()
         return problems
 
@@ -262,14 +270,14 @@ class Repository:
         for core in cores.values():
             core.shadow = None
         if shadow is not None and (second := cores.get(shadow.model.version, served)) is not served:
-            served.shadow = Shadow.of(served, second, shadow.share, self._busy)
+            served.shadow = Shadow.of(served, second, shadow.share, partial(self._busy, second))
         if canary is None or (first := cores.get(canary.model.version, served)) is served:
             return Choice(served)
         return Choice(served, first, canary.share)
 
-    def _busy(self) -> bool:
-        """Whether an image waits for one of the networks."""
-        return any(core.busy for core in self._cores.values())
+    def _busy(self, apart: Core) -> bool:
+        """Whether an image waits for one of the other networks."""
+        return any(core.busy for core in self._cores.values() if core is not apart)
 
 
 def _candidate(candidates: Sequence[Candidate], name: str) -> Candidate | None:

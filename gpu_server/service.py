@@ -65,7 +65,7 @@ class Service:
         self.body_budget = Budget(settings.body_bytes, share, "unfinished requests", refused("bodies"))
         self._phase = Phase.LOADING
         self._watchers: list[Callable[[], None]] = []
-        self.repository = Repository(settings, face, self._load, self._part, self._notify)
+        self.repository = Repository(settings, face, self._load, self._part, self._on_change)
         self._room = Room(settings, self.metrics)
         self._sessions = Sessions(settings.max_sessions, share, refused("sessions"))
         self._requests: set[Arrival] = set()
@@ -141,11 +141,16 @@ class Service:
         await self.repository.load()
         self.phase = Phase.READY
 
-    def _part(self, core: Core, reason: str) -> None:
+    def _on_change(self) -> None:
+        """Sessions on a core that their model is no longer judged by are to open another one."""
+        for session in self._sessions.all():
+            if session.core is not None and not self.repository.judges(session.core, session.model):
+                session.go_away("another model is served now")
+        self._notify()
+
+    def _part(self, core: Core) -> None:
         """Sessions and requests finish on a core, and then it stops."""
         old = [session for session in self._sessions.all() if session.core is core]
-        for session in old:
-            session.go_away(reason)
         task = asyncio.create_task(self._retire(core, {*old, *self._requests}), name="overtone-retire")
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)

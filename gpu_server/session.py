@@ -57,6 +57,7 @@ class Session:
         self._core: Core
         # The same, None before the welcome.
         self.core: Core | None = None
+        self.model = ""
         self._options = pb.Options()
         self._flights: dict[int, _Flight] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -112,7 +113,8 @@ class Session:
         if first.WhichOneof("message") != "hello":
             raise errors.BadRequest("the first message must be hello")
         self._options = first.hello.options
-        choice = self._service.choice(self._options.model)
+        self.model = self._options.model
+        choice = self._service.choice(self.model)
         core = self._core = self.core = choice.pick(first.hello.profile_id)
         core.check(messages.options(self._options))
         if first.hello.profile_id not in (b"", core.profile.id):

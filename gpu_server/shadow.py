@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# Judgements of a candidate that may be under way or wait for it.
+MOST = 4
+
 
 class Shadow:
     """Has a candidate judge a share of the images of another core.
@@ -26,20 +29,27 @@ class Shadow:
     Args:
         candidate: what judges them too.
         share: from 0 to 1.
-        busy: whether an image waits for a network.
+        others_busy: whether an image waits for another network than the candidate's.
     """
 
-    def __init__(self, candidate: "Core", share: float, busy: Callable[[], bool]) -> None:
+    def __init__(self, candidate: "Core", share: float, others_busy: Callable[[], bool]) -> None:
         self.candidate = candidate
-        self.busy = busy
         self.tasks: set[asyncio.Task[None]] = set()
         self._share = share
+        self._others_busy = others_busy
+
+    @property
+    def busy(self) -> bool:
+        """Whether it gets nothing now; what waits for the candidate may be its own."""
+        return self._others_busy() or (len(self.tasks) >= MOST if self.tasks else self.candidate.busy)
 
     @classmethod
-    def of(cls, served: "Core", candidate: "Core", share: float, busy: Callable[[], bool]) -> "Shadow | None":
+    def of(
+        cls, served: "Core", candidate: "Core", share: float, others_busy: Callable[[], bool]
+    ) -> "Shadow | None":
         """What compares the two; a line of the log if that cannot be done."""
         if served.profile.id == candidate.profile.id:
-            return cls(candidate, share, busy)
+            return cls(candidate, share, others_busy)
         log.warning(
             "%s is no shadow: it cannot read what is encoded for %s, which has another profile",
             *(f"{core.name}:{core.version}" for core in (candidate, served)),
@@ -64,7 +74,7 @@ class Trial:
 
     def judge(self, layers: int, known: Known, size: int, options: Options) -> None:
         """Judge it soon after so many layers, which took so many bytes in addition to those before."""
-        self._dropped = self._dropped or self._shadow.busy()
+        self._dropped = self._dropped or self._shadow.busy
         if self._dropped:
             return
         work = self._judge(self._last, layers, Known(known.decoded), size, options)
@@ -96,8 +106,9 @@ class Trial:
         except Exception:
             self._failed = True
             log.exception("a shadow failed")
-        if isinstance(self._judged, NeedMore):
-            self._wanted.append(self._judged.layers)
+        else:
+            if isinstance(self._judged, NeedMore):
+                self._wanted.append(self._judged.layers)
 
     def _compare(self, answer: Answer) -> None:
         if self._failed or self._judged is None:
