@@ -170,7 +170,7 @@ class Core:
         trial = need.trial if need else self._trial()
         judged = await self._judge_in_turn(sent, options, need, promised, trial, ask=ask)
         if isinstance(judged, NeedMore):
-            return replace(judged, trial=trial)
+            return judged if trial is None else replace(judged, trial=trial)
         self._metrics.of(self._metrics.answers, judged.stage).inc()
         self.counts[Role.SERVED].answered()
         if trial is not None:

@@ -120,8 +120,7 @@ class Service:
             Unavailable: it is not loaded yet, its network fails, or the server is stopping.
             UnknownModel: no such model or version is loaded.
         """
-        if self.phase in (Phase.LOADING, Phase.DRAINING) or self._failure:
-            raise errors.Unavailable(f"{self.status}; try again later or elsewhere", retry_after=1.0)
+        self._check_open()
         return self.repository.choice(model)
 
     def core_of(self, token: str) -> Core:
@@ -130,6 +129,7 @@ class Service:
         Raises:
             Unavailable: the server is loading or stopping, or no network works.
         """
+        self._check_open()
         return self.repository.edition(self.store.edition(token)) or self.core
 
     async def load(self) -> None:
@@ -140,6 +140,10 @@ class Service:
         """
         await self.repository.load()
         self.phase = Phase.READY
+
+    def _check_open(self) -> None:
+        if self.phase in (Phase.LOADING, Phase.DRAINING) or self._failure:
+            raise errors.Unavailable(f"{self.status}; try again later or elsewhere", retry_after=1.0)
 
     def _on_change(self) -> None:
         """Sessions on a core that their model is no longer judged by are to open another one."""
