@@ -74,3 +74,18 @@ async def test_a_server_that_knows_no_names(
     ):
         with pytest.raises(errors.UnknownModel, match="has only"):
             await client.classify(photograph)
+
+
+async def test_a_client_comes_back_when_its_canary_goes(
+    serve_two: Serve, photograph: Photograph, tmp_path: Path
+) -> None:
+    async with (
+        serve_two(canary="b:2=1") as server,
+        AsyncClient(address(server, "grpc"), model="b", operating_point="never") as client,
+    ):
+        assert (await client.classify(photograph)).layers == 2
+        assert client.profile.name == "second"
+        (tmp_path / "b/2.safetensors").unlink()
+        await server.reload.everything()
+        assert (await client.classify(photograph)).layers == 2
+        assert client.profile.name == "tiny"

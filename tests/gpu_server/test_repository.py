@@ -10,16 +10,18 @@ import grpc
 import httpx
 import pytest
 import pytest_asyncio
+import torch
 
 from overtone.frequency import Encoded, Profile
 from overtone.gpu_server.choice import Choice
 from overtone.gpu_server.errors import StartError
+from overtone.gpu_server.metrics import Metrics
 from overtone.gpu_server.serve import Running
 from overtone.gpu_server.workers import worker_count
-from overtone.models import read_card
+from overtone.models import load, read_card, save
 from overtone.protos import open_inference_pb2, open_inference_pb2_grpc
 from overtone.protos import overtone_pb2 as pb
-from tests.gpu_server.conftest import SHARED_LOOP, MakeSettings, client_of, connected
+from tests.gpu_server.conftest import SHARED_LOOP, MakeSettings, client_of, connected, value
 from tests.gpu_server.test_grpc_server import session, stub_of
 from tests.gpu_server.test_open_inference import body, failure
 from tests.gpu_server.test_rest_api import ALWAYS, NEVER, error, first, further
@@ -69,6 +71,34 @@ async def judged(http: httpx.AsyncClient, encoded: Encoded, model: str = "", **q
 
 def admin_of(server: Running) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.admin_port}", trust_env=False, timeout=60.0)
+
+
+async def test_each_model_has_a_network_of_its_own(
+    serve: Serve, tiny_checkpoint: Path, tmp_path: Path, encoded: Encoded
+) -> None:
+    model, card = load(tiny_checkpoint)
+    with torch.no_grad():
+        for name, weights in model.named_parameters():
+            if weights.shape[0] == len(card.profile.labels):
+                assert "head" in name or "classifier" in name or "fc" in name, name
+                weights.copy_(weights.roll(1, 0))  # the next class instead
+    place(tiny_checkpoint, tmp_path / "this.safetensors")
+    save(tmp_path / "next.safetensors", model, card)
+    async with serve(models=tmp_path) as server, client_of(server) as http:
+        found = {}
+        for name in ("this", "next"):
+            reply = await http.post("/v1/images", params=ALWAYS | {"model": name}, content=first(encoded))
+            found[name] = reply.json()["index"]
+    assert found["next"] == (found["this"] + 1) % len(card.profile.labels)
+
+
+async def test_waiting_images_are_those_of_all_engines(metrics: Metrics) -> None:
+    depths = [partial(int, number) for number in (2, 3)]
+    for depth in depths:
+        metrics.watch_depth("low", depth)
+    assert value(metrics, "overtone_queue_depth", stage="low") == 5
+    metrics.forget_depth("low", depths[0])
+    assert value(metrics, "overtone_queue_depth", stage="low") == 3
 
 
 async def test_over_http_a_query_names_the_model(several: Running, encoded: Encoded, jpeg: bytes) -> None:
