@@ -59,7 +59,7 @@ def _array(declaration: str, values: Iterable[object]) -> str:
     return f"{declaration} = {{\n" + "\n".join(f"    {', '.join(line)}," for line in lines) + "\n};"
 
 
-def _float(value: float) -> str:
+def _float(value: float | np.floating) -> str:
     """As C reads it, exactly: every float32 has nine significant digits at most."""
     text = f"{np.float32(value):.9g}"
     return text + ("f" if any(c in text for c in ".e") else ".0f")

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from overtone import AsyncClient
-from overtone.frequency.c_profile import c_profile
+from overtone.cli import app
 from tests.conftest import Photograph
 from tests.serving import Serve
 
@@ -27,9 +28,10 @@ async def test_a_device_in_c_gets_the_same_answer(
     async with serve() as server:
         address = f"http://127.0.0.1:{server.http_port}"
         async with AsyncClient(address, policy="on_demand") as client:
-            profile = await client.whole_profile()
             expected = await client.classify(image)
-        (tmp_path / "profile.h").write_text(c_profile(profile, profile.quality))
+        arguments = ["c-profile", "--server", address, "--out", str(tmp_path / "profile.h")]
+        written = await asyncio.to_thread(CliRunner().invoke, app, arguments)
+        assert written.exit_code == 0, written.output
         program = tmp_path / "classify"
         include = ["-I", str(tmp_path), "-I", "frequency"]
         command = ["cc", "-O0", "-DOVERTONE_PLAIN", *include, *SOURCES, "-lcurl", "-lm", "-o", str(program)]
