@@ -23,6 +23,8 @@ from overtone.models import find
 
 log = logging.getLogger(__name__)
 
+# Characters of an unknown name that an error repeats.
+LONGEST = 100
 Files = Mapping[ModelId, Path]
 State = Literal["READY", "UNAVAILABLE"]
 
@@ -190,7 +192,7 @@ class Repository:
         return next((core for core in self._cores.values() if core.edition == number), None)
 
     def _unknown(self, selector: str) -> UnknownModel:
-        name, _, version = (selector or self._settings.default_model).partition(":")
+        name, _, version = (selector or self._settings.default_model)[:LONGEST].partition(":")
         if versions := self.versions(name):
             known = ", ".join(repr(core.version) for core in versions)
             return UnknownModel(f"{name!r} has no version {version!r}, only {known}")

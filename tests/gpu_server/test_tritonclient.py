@@ -8,7 +8,9 @@ import asyncio
 import base64
 import importlib.util
 import json
+import shutil
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ import pytest
 from overtone.frequency import Encoded
 from overtone.gpu_server.serve import Running
 from tests.gpu_server.conftest import SHARED_LOOP
+from tests.serving import Serve
 from tests.waiting import LATER
 
 missing = [
@@ -65,8 +68,13 @@ async def called(server: Running, kind: str, name: str, *elements: bytes) -> dic
     """What the client makes of an image."""
     port = server.http_port if kind == "http" else server.grpc_port
     coded = [base64.b64encode(element).decode() for element in elements]
+    return await printed_by(PROGRAM, f"{server.host}:{port}", kind, name, *coded)
+
+
+async def printed_by(program: str, *arguments: str) -> dict[str, Any]:
+    """What a program of its own prints."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", PROGRAM, f"{server.host}:{port}", kind, name, *coded, stdout=-1, stderr=-1
+        sys.executable, "-c", program, *arguments, stdout=-1, stderr=-1
     )
     async with asyncio.timeout(LATER):
         printed, errors = await process.communicate()
@@ -92,3 +100,34 @@ async def test_a_stock_client_is_answered(
     }
     assert found["stage"][0] in ("low", "high")
     assert "no model 'other' is served here" in found["refused"]
+
+
+REPOSITORY = """
+import asyncio, json, sys
+import tritonclient.http.aio as triton
+
+async def main(address):
+    async with triton.InferenceServerClient(address) as client:
+        states = []
+        for step in (client.unload_model, client.load_model):
+            await step("shapes")
+            index = await client.get_model_repository_index()
+            states.append([(entry["name"], entry["version"], entry["state"]) for entry in index])
+        try:
+            await client.load_model("other")
+        except Exception as error:
+            print(json.dumps({"states": states, "refused": str(error)}))
+
+asyncio.run(main(sys.argv[1]))
+"""
+
+
+async def test_a_stock_client_loads_and_unloads(serve: Serve, tiny_checkpoint: Path, tmp_path: Path) -> None:
+    for path in ("shapes/2.safetensors", "alone.safetensors"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        shutil.copyfile(tiny_checkpoint, tmp_path / path)
+    async with serve(models=tmp_path, device="stub", admin_port=0) as server:
+        found = await printed_by(REPOSITORY, f"127.0.0.1:{server.admin_port}")
+    alone = ["alone", "1", "READY"]
+    assert found["states"] == [[alone, ["shapes", "2", state]] for state in ("UNAVAILABLE", "READY")]
+    assert "there is no model 'other'" in found["refused"]
