@@ -227,10 +227,6 @@ class Repository:
         """Load what is new or changed of a model, or of all, and part with what is gone; returns what went wrong."""
         before = dict(self._cores)
         problems = {}
-        for model in [model for model in self._seen if name in (None, model.name) and model not in files]:
-            del self._seen[model]
-            self._problems.pop(model, None)
-            self._cores.pop(model, None)
         try:
             for model, path in files.items():
                 state = path, fingerprint(path)
@@ -243,6 +239,10 @@ class Repository:
                 except StartError as error:
                     problems[model] = self._problems[model] = str(error)
         finally:
+            for model in [model for model in self._seen if name in (None, model.name) and model not in files]:
+                del self._seen[model]
+                self._problems.pop(model, None)
+                self._cores.pop(model, None)
             self._choose()
             for model, core in before.items():
                 if self._cores.get(model) is not core:

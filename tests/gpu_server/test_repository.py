@@ -1,5 +1,6 @@
 """A folder of models in one server: which are served, to whom, and how they come and go."""
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from functools import partial
@@ -14,8 +15,10 @@ import torch
 
 from overtone.frequency import Encoded, Profile
 from overtone.gpu_server.choice import Choice
+from overtone.gpu_server.core import Core
 from overtone.gpu_server.errors import StartError
 from overtone.gpu_server.metrics import Metrics
+from overtone.gpu_server.model_folder import ModelId
 from overtone.gpu_server.serve import Running
 from overtone.gpu_server.workers import worker_count
 from overtone.models import load, read_card, save
@@ -227,6 +230,30 @@ async def test_versions_come_and_go_with_their_files(
         shutil.rmtree(folder)
         await several.reload.everything()  # a folder that is away takes nothing with it
         assert await judged(http, encoded, "shapes") == ("shapes", "4")
+
+
+async def test_what_goes_is_served_until_what_comes_is_loaded(
+    several: Running, folder: Path, encoded: Encoded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository, began, goes_on = several.service.repository, asyncio.Event(), asyncio.Event()
+    load_now = repository._load_core
+
+    async def load_later(model: ModelId, path: Path) -> Core:
+        began.set()
+        await goes_on.wait()
+        return await load_now(model, path)
+
+    monkeypatch.setattr(repository, "_load_core", load_later)
+    (folder / "alone.safetensors").rename(folder / "renamed.safetensors")
+    reloading = asyncio.create_task(several.reload.everything())
+    await began.wait()
+    async with client_of(several) as http:
+        assert await judged(http, encoded, "alone") == ("alone", "1")
+        goes_on.set()
+        await reloading
+        assert await judged(http, encoded) == ("renamed", "1")
+        reply = await http.post("/v1/images", params={"model": "alone"}, content=first(encoded))
+        assert error(reply) == (404, "NOT_FOUND")
 
 
 async def test_administrators_load_and_unload(several: Running, folder: Path, encoded: Encoded) -> None:
