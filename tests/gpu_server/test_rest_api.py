@@ -524,7 +524,7 @@ async def test_a_server_whose_network_fails_is_not_ready_until_it_works_again(
             return reply.text
 
     async with (
-        serve(probe_interval=0.02) as server,
+        serve(probe_interval=0.02, networks=1) as server,
         client_of(server) as http,
         grpc.aio.insecure_channel(f"{server.host}:{server.grpc_port}") as channel,
     ):
