@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-import typer.main
+from typer.core import TyperGroup
+from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from overtone.cli import app
@@ -138,11 +139,11 @@ MISTAKES = {
 CASES = [(command, options) for command, every in MISTAKES.items() for options in every]
 
 
-def leaves(group: typer.main.TyperGroup, prefix: str = "") -> set[str]:
+def leaves(group: TyperGroup, prefix: str = "") -> set[str]:
     """The full names of all commands that are listed."""
     found = set()
     for name, command in group.commands.items():
-        if isinstance(command, typer.main.TyperGroup):
+        if isinstance(command, TyperGroup):
             found |= leaves(command, f"{prefix}{name} ")
             if any(each.hidden for each in command.commands.values()):  # it is a command by itself too
                 found.add(f"{prefix}{name}")
@@ -152,8 +153,8 @@ def leaves(group: typer.main.TyperGroup, prefix: str = "") -> set[str]:
 
 
 def test_every_command_is_here() -> None:
-    group = typer.main.get_command(app)
-    assert isinstance(group, typer.main.TyperGroup)
+    group = get_command(app)
+    assert isinstance(group, TyperGroup)
     assert leaves(group) == set(MISTAKES)
 
 
