@@ -109,8 +109,12 @@ class Child:
             self._errors.append(line.decode(errors="replace").rstrip())
 
     def _complaint(self, what: str) -> str:
-        errors = "\n".join(line for line in self._errors if line)
-        return f"{self.name} {what}" + (f"; its standard error:\n{errors}" if errors else "")
+        errors = [line for line in self._errors if line]
+        if len(errors) == 1:
+            return f"{self.name} {what}: {errors[0]}"
+        return "\n".join(
+            (f"{self.name} {what}; its standard error:" if errors else f"{self.name} {what}", *errors)
+        )
 
 
 def stop_on_signals() -> None:

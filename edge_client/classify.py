@@ -96,10 +96,8 @@ async def _classify(
 
 
 def _described(profile: Profile) -> str:
-    qualities = (
-        f"quality {profile.quality} unless told otherwise, of {', '.join(map(str, profile.qualities))}"
-    )
-    return f"{profile.name}, profile {profile.id.hex()}: {len(profile.ladder)} layers, {qualities}"
+    layers = len(profile.ladder)
+    return f"{profile.name}, profile {profile.id.hex()}: images of {profile.size} pixels in {layers} layers"
 
 
 def _spent(answer: Answer) -> str:

@@ -29,7 +29,7 @@ class Folder:
     """
 
     def __init__(self, path: Path, existing: bool, notes: Notes) -> None:
-        self._path = path
+        self._path = path.absolute()  # as the names of what changes are
         self._existing = existing
         self._notes = notes
 
@@ -61,6 +61,9 @@ class Folder:
                     if scan is None:  # from now on nothing is missed
                         self._notes.say(f"watching {self._path}")
                         scan = asyncio.create_task(self._scan(queue, existing))
+                    # Another folder in its place may even have its inode, but nothing would be told of it.
+                    if (watchfiles.Change.deleted, str(self._path)) in changes:
+                        return
                     changed = [Path(name) for kind, name in changes if kind != watchfiles.Change.deleted]
                     images = await asyncio.to_thread(self._images, changed)
                     for path in await asyncio.to_thread(settling.complete, images):

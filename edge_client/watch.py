@@ -56,11 +56,13 @@ async def _watch(client: AsyncClient, source: ImageSource, capacity: int, notes:
     watcher = Watcher(client, source, capacity, notes, show)
     try:
         await watcher.run()
-    except OvertoneError as error:
+    except OvertoneError as error:  # at the start, so there is nothing to sum up
         complain(str(error))
         return 1
-    finally:
+    except BaseException:
         notes.say(str(watcher.tally))
+        raise
+    notes.say(str(watcher.tally))
     return 0
 
 

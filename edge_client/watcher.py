@@ -102,7 +102,7 @@ class Watcher:
             with _on_signals(self.stop):
                 await asyncio.wait((*work, stopping), return_when=asyncio.FIRST_COMPLETED)
             self._queue.close()
-            if stopping.done():
+            if self._queue.taken:
                 await asyncio.wait(work[1:], timeout=LAST)
             for task in work:
                 if task.done():

@@ -46,10 +46,10 @@ def create(name: str, quota: Quota) -> tuple[str, str]:
     """A new token, and its lines for the file.
 
     Raises:
-        ValueError: the name cannot be used.
+        ValueError: the name or a limit cannot be used.
     """
-    check_name(name)
     token = f"ovt_{secrets.token_urlsafe(24)}"
+    _entry(name, {"sha256": digest(token), **asdict(quota)})
     lines = [f"[{name if _BARE_KEY.fullmatch(name) else json.dumps(name)}]", f'sha256 = "{digest(token)}"']
     lines += [f"{key} = {value:g}" for key, value in asdict(quota).items() if value is not None]
     return token, "\n".join(lines) + "\n"

@@ -1,5 +1,6 @@
 """What `overtone adapt BODY` does: a published classifier and unlabelled images become a cascade."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -72,6 +73,7 @@ def adapt(
         BodyError, PretrainedError, StartError: no such network, no weights for it, or weights of another one.
         DataError: no images, or not as many labels as classes.
     """
+    found = read_unlabelled(images, ())  # before anything is fetched or imported
     on = choose_device(device)
     file, teacher_body = _teacher_body(body, network, high_pixels)
     folder = out or Path("runs") / f"adapt-{teacher_body.name}"
@@ -79,7 +81,7 @@ def adapt(
     base = load_recipe(RECIPE)
     teacher = Teacher.load(teacher_body, size or base.size, file, on)
     classes, read = _classes(teacher, labels)
-    training, calibration = split(read_unlabelled(images, classes))
+    training, calibration = split(replace(found, classes=classes))
     if not len(calibration):
         raise DataError(f"{images}: {len(training)} images; at least 6 are needed, and thousands are better")
     low_body = _low_body(low, low_pixels, teacher_body)

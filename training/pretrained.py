@@ -51,7 +51,7 @@ def read_weights(file: Path) -> dict[str, Tensor]:
     """
     try:
         found = load_file(file) if file.suffix == ".safetensors" else _read_pth(file)
-    except (OSError, SafetensorError, UnpicklingError, RuntimeError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, SafetensorError, UnpicklingError, RuntimeError, zipfile.BadZipFile) as error:
         raise PretrainedError(
             f"{file}: not weights that can be read without running code ({error})"
         ) from None

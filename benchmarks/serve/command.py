@@ -111,7 +111,7 @@ class _Comparison:
         self._workers = options.workers or len(os.sched_getaffinity(0))
         self._runs: dict[tuple[str, str, Network], list[Json]] = defaultdict(list)
         self._notes: list[str] = []
-        self._peers = self._installed() if options.peers else []
+        self._peers: list[Peer] = []
 
     async def run(self, images: Path | None) -> Json:
         options, about = self._options, about_machine()
@@ -120,6 +120,7 @@ class _Comparison:
         self._workload = encode_all(paths, card.profile, options.stage, options.quality)
         self._workload.write(self._workload_file)
         encode_all(paths, card.profile, "high", options.quality).write(self._all_layers_file)
+        self._peers = self._installed() if options.peers else []
         batch = await self._measure_all()
         setup = {
             "model": options.model,

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import io
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from PIL import Image
 
@@ -45,10 +45,22 @@ class MotionJpeg:
 
 
 @contextlib.asynccontextmanager
-async def serve_camera(camera: MotionJpeg) -> AsyncIterator[str]:
-    """The host and port of the camera."""
-    server = await asyncio.start_server(camera, "127.0.0.1", 0)
+async def serve_camera(
+    camera: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+) -> AsyncIterator[str]:
+    """The host and port of a camera."""
+    writers: set[asyncio.StreamWriter] = set()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.add(writer)
+        await camera(reader, writer)
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
     try:
         yield "{}:{}".format(*server.sockets[0].getsockname())
     finally:
         server.close()
+        for writer in writers:
+            writer.transport.abort()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()

@@ -18,6 +18,7 @@ from overtone.edge_client.image_queue import ImageQueue
 from overtone.edge_client.notes import Notes
 from tests.conftest import Photograph
 from tests.edge_client.motion_jpeg import MotionJpeg, jpeg, serve_camera
+from tests.edge_client.rtsp import RtspCamera, film
 from tests.waiting import until
 
 
@@ -112,12 +113,27 @@ async def test_sound_alone_is_no_camera(
         writer.write(b"HTTP/1.0 200 OK\r\nContent-Type: audio/wav\r\n\r\n" + buffer.getvalue())
         writer.close()
 
-    async with await asyncio.start_server(play, "127.0.0.1", 0) as server:
-        host, port = server.sockets[0].getsockname()
+    async with serve_camera(play) as host:
         said = ""
-        async with running(Camera(f"http://{host}:{port}/", 0, Notes()), ImageQueue(1, lambda: None)):
+        async with running(Camera(f"http://{host}/", 0, Notes()), ImageQueue(1, lambda: None)):
             async with asyncio.timeout(30):
                 while "trying again" not in said:
                     said += capfd.readouterr().err
                     await asyncio.sleep(0.01)
-    assert said.splitlines()[-1] == f"overtone: http://{host}:{port}/: it has no pictures; trying again"
+    assert said.splitlines()[-1] == f"overtone: http://{host}/: it has no pictures; trying again"
+
+
+async def test_rtsp_with_a_password(photograph: Photograph, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PAUSE", 0.05)
+    served = RtspCamera(film(photograph, 30))
+    queue = ImageQueue(4, lambda: None)
+    async with (
+        serve_camera(served) as host,
+        running(Camera(f"rtsp://me:secret@{host}/stream", 0.0, Notes()), queue),
+    ):
+        await until(lambda: served.played >= 2 and len(queue._waiting) == 4)
+    assert served.refused
+    picture = queue._waiting[-1]
+    assert picture.name == f"rtsp://{host}/stream"
+    assert isinstance(picture.source, np.ndarray)
+    assert np.abs(picture.source.astype(int) - photograph).mean() < 12

@@ -149,10 +149,8 @@ def test_verbose_says_what_the_server_has_and_where_the_time_went(
     with in_thread(serve_grpc(FakeCascade(tiny_profile, confident))) as address:
         done = classify(image, "--server", address, "--policy", "on_demand", "--verbose")
     server, spent = done.stderr.splitlines()
-    assert server == (
-        f"overtone: the server has tiny, profile {tiny_profile.id.hex()}: 2 layers, "
-        "quality 2 unless told otherwise, of 1, 2, 3"
-    )
+    named = f"tiny, profile {tiny_profile.id.hex()}"
+    assert server == f"overtone: the server has {named}: images of 64 pixels in 2 layers"
     assert spent.startswith(f"overtone: {image}: 1 layers, 1 unasked (on_demand); ")
     assert " 1 ms queued, 2 ms computing, " in spent
 

@@ -111,3 +111,29 @@ async def test_a_folder_that_is_taken_away_and_put_back_is_followed_again(tmp_pa
         await until(lambda: len(names) >= 2)
     assert names == ["a.jpg", "b.jpg"]
     assert followed.notes.lines[1] == f"{watched} is gone; waiting for it"
+
+
+async def test_a_folder_that_is_made_anew_at_once_is_followed_again(tmp_path: Path) -> None:
+    watched = tmp_path / "watched"
+    watched.mkdir()
+    followed = Followed(watched)
+    async with followed.running() as names:
+        shutil.rmtree(watched)
+        watched.mkdir()  # on many file systems with the inode of the old one
+        (watched / "a.jpg").write_bytes(b"x")
+        await until(lambda: names)
+        (watched / "b.jpg").write_bytes(b"x")
+        await until(lambda: len(names) >= 2)
+    assert names == ["a.jpg", "b.jpg"]
+
+
+async def test_a_folder_may_be_named_from_where_one_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "deep").mkdir()
+    for name in (Path("."), Path("deep/../deep")):
+        async with Followed(name).running() as names:
+            (tmp_path / "deep" / "a.jpg").write_bytes(name.name.encode())
+            await until(lambda: names)
+        assert names == ["a.jpg"]

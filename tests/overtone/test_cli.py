@@ -1,6 +1,8 @@
 """The command line as a person meets it: one line that says what to do, and the right exit code."""
 
+import errno
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +17,11 @@ runner = CliRunner()
 
 
 @pytest.mark.parametrize(
-    "command", ["train", "evaluate", "calibrate", "serve", "classify", "describe", "link", "demo", "bench"]
+    "command",
+    [
+        *("classify", "watch", "describe", "serve", "token", "models"),
+        *("train", "adapt", "evaluate", "calibrate", "demo", "bench", "link"),
+    ],
 )
 def test_every_command_explains_itself(command: str) -> None:
     found = runner.invoke(app, [command, "--help"])
@@ -113,6 +119,52 @@ def test_examples_are_shown_line_by_line() -> None:
         lines = runner.invoke(app, [*arguments, "--help"]).stdout.splitlines()
         shown = [line.rstrip() for line in lines[lines.index(next(x for x in lines if "Examples:" in x)) :]]
         assert "   overtone classify photograph.jpg" in shown
+
+
+def test_without_arguments_the_help_lists_the_commands_in_groups() -> None:
+    shown = runner.invoke(app, []).output
+    assert shown.strip() == runner.invoke(app, ["--help"]).output.strip()
+    _, *panels = re.split(r"╭─ (Device|Server|Training|Bench) ─", shown)
+    commands = {
+        name: set(re.findall(r"^│ ([a-z]+)  ", panel, re.MULTILINE))
+        for name, panel in zip(panels[::2], panels[1::2], strict=True)
+    }
+    assert commands == {
+        "Device": {"classify", "watch", "describe"},
+        "Server": {"serve", "token", "models"},
+        "Training": {"train", "adapt", "evaluate", "calibrate"},
+        "Bench": {"demo", "bench", "link"},
+    }
+
+
+def complete(words: str, shell: str = "bash") -> str:
+    """What the shell is told when somebody presses the tab key after these words."""
+    environment = {
+        "_OVERTONE_COMPLETE": f"complete_{shell}",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(words.count(" ")),
+        "_TYPER_COMPLETE_ARGS": words,
+    }
+    return runner.invoke(app, [], prog_name="overtone", env=environment).stdout
+
+
+def test_shells_complete_commands_and_options() -> None:
+    assert complete("overtone wa") == "watch\n"
+    assert complete("overtone bench s").split() == ["sweep", "soak", "serve"]
+    assert complete("overtone watch --ex") == "--existing\n"
+    assert '"--policy"' in complete("overtone classify --pol", "zsh")
+    script = runner.invoke(app, ["--show-completion", "bash"], prog_name="overtone")
+    assert script.exit_code == 0
+    assert "_OVERTONE_COMPLETE=complete_bash" in script.stdout
+
+
+def test_who_reads_no_further_sees_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+    def run() -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    with pytest.raises(BrokenPipeError):
+        command.call("models", "client", run)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_mistyped_command_is_said_to_be_one() -> None:

@@ -71,3 +71,10 @@ def test_a_file_without_tensors_is_refused(content: object, tmp_path: Path) -> N
     torch.save(content, tmp_path / "weights.pth")
     with pytest.raises(PretrainedError, match="state_dict"):
         read_weights(tmp_path / "weights.pth")
+
+
+@pytest.mark.parametrize("name", ["weights.pth", "weights.safetensors"])
+def test_an_empty_file_is_said_to_hold_no_weights(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).touch()
+    with pytest.raises(PretrainedError, match="not weights that can be read"):
+        read_weights(tmp_path / name)
