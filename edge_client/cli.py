@@ -1,13 +1,16 @@
-"""The commands of the device: `overtone classify` and `overtone watch`."""
+"""The commands of the device: `overtone classify`, `watch` and `c-profile`."""
 
 from pathlib import Path
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from overtone import command
 from overtone.edge_client.client import DEFAULT_ADDRESS, AsyncClient
 from overtone.edge_client.plan import Policy
+
+if TYPE_CHECKING:
+    from overtone.edge_client.address import Tls
 
 app = typer.Typer()
 
@@ -17,6 +20,7 @@ PolicyName = Annotated[
 ]
 Quality = Annotated[int | None, typer.Option(help="A quality of the model's profile.")]
 Point = Annotated[str, typer.Option("--operating-point", help="An operating point of the model's card.")]
+Model = Annotated[str, typer.Option(help="NAME or NAME:VERSION, where the server has several models.")]
 Token = Annotated[
     str | None, typer.Option(envvar="OVERTONE_TOKEN", help="The token that the server asks for.")
 ]
@@ -49,6 +53,7 @@ def classify(
     policy: PolicyName = "auto",
     quality: Quality = None,
     operating_point: Point = "",
+    model: Model = "",
     token: Token = None,
     authority: Authority = None,
     certificate: Certificate = None,
@@ -69,7 +74,17 @@ def classify(
         if quiet and verbose:
             raise ValueError("give --quiet or --verbose, not both")
         client = _client(
-            server, policy, quality, operating_point, token, authority, certificate, key, timeout, cache
+            server,
+            policy,
+            quality,
+            operating_point,
+            model,
+            token,
+            authority,
+            certificate,
+            key,
+            timeout,
+            cache,
         )
         return classify_files(client, paths, as_json=json, quiet=quiet, verbose=verbose)
 
@@ -109,6 +124,7 @@ def watch(
     policy: PolicyName = "auto",
     quality: Quality = None,
     operating_point: Point = "",
+    model: Model = "",
     token: Token = None,
     authority: Authority = None,
     certificate: Certificate = None,
@@ -130,7 +146,17 @@ def watch(
         from overtone.edge_client.watch import watch_for_ever
 
         client = _client(
-            server, policy, quality, operating_point, token, authority, certificate, key, timeout, cache
+            server,
+            policy,
+            quality,
+            operating_point,
+            model,
+            token,
+            authority,
+            certificate,
+            key,
+            timeout,
+            cache,
         )
         return watch_for_ever(
             client, what, every=every, existing=existing, capacity=queue, as_json=json, quiet=quiet
@@ -139,11 +165,48 @@ def watch(
     command.finish(command.call("watch", "client", run))
 
 
+@app.command(
+    "c-profile",
+    epilog=command.examples(
+        "overtone c-profile --server http://HOST:8080 --out profile.h",
+        "overtone c-profile --server grpc://HOST:50051 --quality 3 --out profile.h",
+    ),
+)
+def c_profile(
+    out: Annotated[Path, typer.Option(help="The C header to write.")],
+    server: Server = DEFAULT_ADDRESS,
+    quality: Quality = None,
+    model: Model = "",
+    token: Token = None,
+    authority: Authority = None,
+    certificate: Certificate = None,
+    key: Key = None,
+    timeout: Timeout = 10.0,
+) -> None:
+    """Write what a device in C must know of a server's model, as constants for one quality."""
+
+    def run() -> None:
+        from overtone.edge_client.errors import OvertoneError
+        from overtone.edge_client.sync import Client
+        from overtone.frequency.c_profile import c_profile as header
+
+        tls = _tls(authority, certificate, key)
+        try:
+            with Client(server, model=model, token=token, tls=tls, timeout=timeout) as client:
+                profile = client.whole_profile()
+        except OvertoneError as error:
+            raise ValueError(str(error)) from error
+        out.write_text(header(profile, quality or profile.quality), "utf-8")
+
+    command.call("c-profile", "client", run)
+
+
 def _client(
     server: str,
     policy: str,
     quality: int | None,
     operating_point: str,
+    model: str,
     token: str | None,
     authority: Path | None,
     certificate: Path | None,
@@ -156,7 +219,6 @@ def _client(
     Raises:
         UsageError: they cannot be used.
     """
-    from overtone.edge_client.address import Tls
     from overtone.edge_client.profile_cache import check_cache
 
     client = AsyncClient(
@@ -164,11 +226,18 @@ def _client(
         policy=cast(Policy, policy),
         quality=quality,
         operating_point=operating_point,
+        model=model,
         token=token,
-        tls=Tls(authority, certificate, key) if authority or certificate else None,
+        tls=_tls(authority, certificate, key),
         timeout=timeout,
         cache=cache,
     )
     if cache is not None:
         check_cache(cache)
     return client
+
+
+def _tls(authority: Path | None, certificate: Path | None, key: Path | None) -> "Tls | None":
+    from overtone.edge_client.address import Tls
+
+    return Tls(authority, certificate, key) if authority or certificate else None

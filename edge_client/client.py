@@ -40,6 +40,7 @@ class Options(TypedDict, total=False):
     top: int
     timeout: float
     cache: Path | None
+    model: str
 
 
 class AsyncClient:
@@ -59,6 +60,7 @@ class AsyncClient:
         top: how many classes an answer carries.
         timeout: seconds for one image, from `classify` to its answer, with encoding and retries.
         cache: a folder to keep profiles in, so that connecting again costs fewer bytes.
+        model: NAME or NAME:VERSION, where the server has several models; empty is its default.
 
     What is fetched of a profile is for one quality. With `auto` and `on_demand` it is for the first layer at first, and
     for others when the server asks for them for the first time; `fetch_tables` fetches them at once.
@@ -82,6 +84,7 @@ class AsyncClient:
         top: int = 1,
         timeout: float = 10.0,
         cache: Path | None = None,
+        model: str = "",
     ) -> None:
         parsed = Address.parse(address)
         if tls is not None and not parsed.secure:
@@ -96,7 +99,7 @@ class AsyncClient:
             raise errors.UsageError("a token must be printable ASCII without spaces, and not empty")
         self.plan_selector = PlanSelector(policy, can_stop=parsed.is_grpc)
         layers = 1 if policy in ("auto", "on_demand") else 0
-        self._config = ClientConfig(parsed, token, tls, operating_point, top, timeout, quality, layers)
+        self._config = ClientConfig(parsed, token, tls, operating_point, top, timeout, quality, layers, model)
         self._quality = quality
         self._profiles = ProfileCache(cache, quality)
         self._current: CurrentProfile | None = None

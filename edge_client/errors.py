@@ -47,6 +47,13 @@ class WrongProfile(OvertoneError):  # noqa: N818
     advice = "the server may be changing its model, so connect again"
 
 
+class UnknownModel(OvertoneError):  # noqa: N818
+    """The server has no model of this name or version."""
+
+    code = "NOT_FOUND"
+    advice = "name one that it has (model=, or --model), or none"
+
+
 class Unauthenticated(OvertoneError):  # noqa: N818
     """The client gave no token, or one that the server does not know."""
 
@@ -129,7 +136,7 @@ class WrongVersion(ProtocolError):  # noqa: N818
 _BY_CODE: dict[str, type[OvertoneError]] = {
     "INVALID_ARGUMENT": BadPayload,
     "OUT_OF_RANGE": BadPayload,
-    "NOT_FOUND": ProtocolError,
+    "NOT_FOUND": UnknownModel,
     "FAILED_PRECONDITION": WrongProfile,
     "UNAUTHENTICATED": Unauthenticated,
     "PERMISSION_DENIED": Unauthenticated,

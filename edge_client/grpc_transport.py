@@ -63,6 +63,9 @@ class GrpcTransport:
         self._session: Session | None = None
         self._opening: asyncio.Task[Session] | None = None
         self._profile_id = b""
+        self._origin = (
+            config.model
+        )  # the model that the profile is of, with its version if the server has several
         self._labelled = False  # whether the profile has labels, so that answers need none
         self.exit_share: float | None = None
         self._reached = self._closed = False
@@ -77,8 +80,10 @@ class GrpcTransport:
         else:
             cached = known.get((await self._ready()).profile_id)
             if cached is not None:
+                self._origin = self._serving()
                 self._profile_id = cached.id
                 return cached
+        self._origin = self._serving()
         profile = await self._fetch(self._config.layers)
         self._profile_id, self._labelled = profile.id, bool(profile.labels)
         if self._session is not None and self._session.profile_id != profile.id:
@@ -91,15 +96,15 @@ class GrpcTransport:
 
     async def whole(self) -> Profile:
         """The whole profile."""
-        return _profile(await self._describe(pb.DescribeModelRequest()))
+        return _profile(await self._describe(pb.DescribeModelRequest(model=self._origin)))
 
     async def card(self) -> dict[str, Any]:
         """The card."""
-        return _card(await self._describe(pb.DescribeModelRequest()))
+        return _card(await self._describe(pb.DescribeModelRequest(model=self._origin)))
 
     async def labels(self) -> Labels:
         """The labels; a server of an earlier version sends them with the whole profile."""
-        model = await self._describe(pb.DescribeModelRequest(labels=True))
+        model = await self._describe(pb.DescribeModelRequest(labels=True, model=self._origin))
         if not model.labels:
             return Labels.read({"labels": _profile(model).labels, "classes": _card(model).get("classes", ())})
         try:
@@ -179,13 +184,29 @@ class GrpcTransport:
             with contextlib.suppress(grpc.aio.AioRpcError):
                 await channel.unary_unary(HEALTH_CHECK)(b"")
 
-        return await Session.open(self._stub, self._metadata, self._hello(), pacer, probe, self._give_up)
+        session = await Session.open(self._stub, self._metadata, self._hello(), pacer, probe, self._give_up)
+        try:
+            self._config.check(session.model)
+        except errors.UnknownModel as error:
+            session.break_off(error)
+            raise
+        return session
+
+    def _serving(self) -> str:
+        """The model of the session, with its version if the server has several; or else the one that was named."""
+        session = self._session
+        if session is None or not session.usable or not session.version:
+            return self._config.model
+        return f"{session.model}:{session.version}"
 
     def _hello(self) -> pb.Hello:
         # The hello carries no deadline, because that would hold for all images, while each may have a time limit of
         # its own. An image that is given up here is cancelled at the server, which has limits of its own besides.
         options = pb.Options(
-            operating_point=self._config.operating_point, top=self._config.top, labels=not self._labelled
+            operating_point=self._config.operating_point,
+            top=self._config.top,
+            labels=not self._labelled,
+            model=self._config.model,
         )
         return pb.Hello(profile_id=self._profile_id, options=options)
 
@@ -193,7 +214,7 @@ class GrpcTransport:
         """The part of the profile that has the tables of these layers; the whole from an earlier version's server."""
         point, after = self._config.operating_point, before.layers if before else 0
         part = pb.Part(quality=self._config.quality, after=after, layers=layers, operating_point=point)
-        model = await self._describe(pb.DescribeModelRequest(part=part))
+        model = await self._describe(pb.DescribeModelRequest(part=part, model=self._origin))
         if before is None:
             told = model.exit_share if model.HasField("exit_share") else None
             self.exit_share = exit_share(_card(model), point) if model.card else told
@@ -206,6 +227,8 @@ class GrpcTransport:
                     request, metadata=self._metadata, timeout=self._config.timeout
                 )
         except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.NOT_FOUND and self._origin != self._config.model:
+                raise errors.WrongProfile("the server has changed its model") from error
             raise from_rpc(error) from error
         return model
 

@@ -29,7 +29,6 @@ CODES = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
     403: "PERMISSION_DENIED",
-    404: "NOT_FOUND",
     409: "FAILED_PRECONDITION",
     413: "INVALID_ARGUMENT",
     415: "INVALID_ARGUMENT",
@@ -54,10 +53,11 @@ class RestTransport:
     def __init__(self, config: ClientConfig, link: LinkEstimator) -> None:
         self._config = config
         self._link = link
-        options: dict[str, str | int] = {"top": config.top}
+        options: dict[str, int | str] = {"top": config.top}
         if config.operating_point:
             options["operating_point"] = config.operating_point
-        self._options = options
+        self._model: dict[str, int | str] = {"model": config.model} if config.model else {}
+        self._options = options | self._model
         self._doubtful = False  # whether the last image found no server
         try:
             self._http = httpx.AsyncClient(
@@ -91,15 +91,15 @@ class RestTransport:
 
     async def whole(self) -> Profile:
         """The whole profile."""
-        return _profile(await self._get("/v1/profile", {}))
+        return _profile(await self._get("/v1/profile", {}, params=self._model))
 
     async def card(self) -> dict[str, Any]:
         """The card."""
-        return _json(_good(await self._get("/v1/model", {})))
+        return _json(_good(await self._get("/v1/model", {}, params=self._model)))
 
     async def labels(self) -> Labels:
         """The labels."""
-        return Labels.read(_json(_good(await self._get("/v1/labels", {}))))
+        return Labels.read(_json(_good(await self._get("/v1/labels", {}, params=self._model))))
 
     async def classify(self, upload: Upload) -> RawAnswer:
         """Send an image; if the connection is lost, send all layers once more, together."""
@@ -109,6 +109,7 @@ class RestTransport:
             self._doubtful = True
             raise
         self._doubtful = False
+        self._config.check(answer.model)
         return answer
 
     async def _attempt(self, upload: Upload) -> RawAnswer:
@@ -184,10 +185,10 @@ class RestTransport:
         except httpx.DecodingError as error:
             raise errors.ProtocolError(f"the server's answer cannot be decoded ({error})") from error
 
-    def _part(self, after: int, layers: int) -> dict[str, int]:
+    def _part(self, after: int, layers: int) -> dict[str, int | str]:
         """The query for a part of the profile."""
         quality = self._config.quality
-        part = {"after": after, "layers": layers}
+        part: dict[str, int | str] = {"after": after, "layers": layers, **self._model}
         return part if quality is None else part | {"quality": quality}
 
     async def _get(
@@ -195,7 +196,7 @@ class RestTransport:
         path: str,
         headers: Mapping[str, str],
         pauses: Sequence[float] = FIRST_PAUSES,
-        params: Mapping[str, int] | None = None,
+        params: Mapping[str, int | str] | None = None,
     ) -> httpx.Response:
         for pause in pauses:
             await asyncio.sleep(pause)
@@ -223,8 +224,10 @@ def failure(response: httpx.Response) -> errors.OvertoneError:
         error = response.json()["error"]
         code, message = str(error["code"]), str(error["message"])
     except (ValueError, LookupError, TypeError):
-        code = CODES.get(response.status_code, "INTERNAL" if response.is_server_error else "NOT_FOUND")
         message = f"HTTP {response.status_code}"
+        code = CODES.get(response.status_code, "INTERNAL" if response.is_server_error else "")
+        if not code:
+            return errors.ProtocolError(f"the server says: {message}")
     pause = response.headers.get("retry-after", "")
     return errors.from_code(code, message, float(pause) if pause.isascii() and pause.isdecimal() else None)
 

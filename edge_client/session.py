@@ -57,7 +57,7 @@ class Session:
     ) -> None:
         self._call = call
         self.profile_id = welcome.profile_id
-        self.model = welcome.model
+        self.model, self.version = welcome.model, welcome.version
         self.credits = max(1, welcome.credits)
         self._slots = asyncio.Semaphore(self.credits)
         self._exchanges: dict[int, Exchange] = {}

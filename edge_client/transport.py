@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from overtone.edge_client.address import Address, Tls
 from overtone.edge_client.answer import Score
-from overtone.edge_client.errors import ProtocolError
+from overtone.edge_client.errors import ProtocolError, UnknownModel
 from overtone.edge_client.observation import Observation
 from overtone.edge_client.plan import Plan
 from overtone.edge_client.profile_cache import ProfileCache
@@ -26,6 +26,16 @@ class ClientConfig:
     timeout: float = 10.0
     quality: int | None = None
     layers: int = 0  # whose tables are fetched at first; 0 means all
+    model: str = ""
+
+    def check(self, model: str) -> None:
+        """Make sure that the server has the model that was named; an earlier version ignores names.
+
+        Raises:
+            UnknownModel: it does not.
+        """
+        if self.model and self.model.partition(":")[0] != model:
+            raise UnknownModel(f"the server has only {model!r}, not {self.model!r}")
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,31 @@
-"""What operators look at: health, metrics and documentation, on the port of the API or on one of their own."""
+"""What operators use: health, metrics, documentation and models, on the port of the API or on one of their own."""
 
 from http import HTTPStatus
 
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from overtone.gpu_server.errors import ServiceError
+from overtone.gpu_server.model_repository_rest import add_index, add_loading
 from overtone.gpu_server.service import Service
 
 
 def create_admin_app(service: Service, documented: FastAPI) -> FastAPI:
     """The application of the administrators' port; `documented` is the API that its pages describe."""
-    app = FastAPI(title="Overtone", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        title="Overtone",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        exception_handlers={ServiceError: _service_error},
+    )
     add_health(app, service)
     add_metrics(app, service)
+    if service.several:
+        add_index(app, service.repository)
+        add_loading(app, service.repository)
 
     @app.get("/openapi.json")
     async def openapi() -> Response:
@@ -25,6 +36,11 @@ def create_admin_app(service: Service, documented: FastAPI) -> FastAPI:
         return get_swagger_ui_html(openapi_url="/openapi.json", title=documented.title)
 
     return app
+
+
+async def _service_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, ServiceError)
+    return JSONResponse({"error": error.message}, error.http)
 
 
 def add_health(app: FastAPI, service: Service) -> None:

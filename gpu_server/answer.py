@@ -2,11 +2,15 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from overtone.gpu_server.known import Known
+
+if TYPE_CHECKING:
+    from overtone.gpu_server.shadow import Trial
 
 
 class Stage(StrEnum):
@@ -24,12 +28,14 @@ class Options:
     Attributes:
         operating_point: one of the model's card; empty means the card's default.
         top: how many of the best classes the answer holds, at least one.
+        model: NAME or NAME:VERSION; empty means the server's default.
         expires: event loop time after which the answer is of no use; None leaves it to the server.
     """
 
     operating_point: str = ""
     top: int = 1
     expires: float | None = None
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +86,14 @@ class NeedMore:
         so_far: the answer in case they never come.
         known: what the layers that were judged have told.
         held: payloads of the layers after those, which came without the last one that is wanted.
+        trial: what another model says of the image, if it is compared.
     """
 
     layers: int
     so_far: Answer
     known: Known
     held: tuple[bytes, ...] = ()
+    trial: "Trial | None" = None
 
     @property
     def arrived(self) -> int:

@@ -15,11 +15,27 @@ app = typer.Typer()
         "overtone serve",
         "overtone serve --model mine.safetensors --device cuda",
         "overtone serve --host 0.0.0.0 --token SECRET",
+        "overtone serve --models DIR --canary photographs:2=0.1",
     )
 )
 def serve(
     model: Annotated[
         str | None, typer.Option(help="A .safetensors file, or the name of a bundled checkpoint.")
+    ] = None,
+    models: Annotated[
+        Path | None,
+        typer.Option(help="A folder of NAME.safetensors and NAME/VERSION.safetensors: serve all of them."),
+    ] = None,
+    default_model: Annotated[
+        str | None, typer.Option(help="The one for devices that name none; else the first by name.")
+    ] = None,
+    canary: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME:VERSION=SHARE: gets a share of what names no version; may be repeated."),
+    ] = None,
+    shadow: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME:VERSION=SHARE: judges a share of images too, for /metrics; may be repeated."),
     ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on; 0.0.0.0 means all.")] = None,
     grpc_port: Annotated[int | None, typer.Option(help="0 means any free port.")] = None,

@@ -6,14 +6,18 @@ from dataclasses import replace
 
 from overtone.frequency import Profile
 from overtone.gpu_server.answer import Answer, NeedMore, Options, Stage, best, softmax
-from overtone.gpu_server.budget import Budget
 from overtone.gpu_server.description import Description
 from overtone.gpu_server.engine import Engine, Inference
 from overtone.gpu_server.errors import BadRequest, Overloaded
+from overtone.gpu_server.known import Known
 from overtone.gpu_server.metrics import Metrics
+from overtone.gpu_server.model_counts import ModelCounts, Role
+from overtone.gpu_server.model_folder import ONLY, ModelId
 from overtone.gpu_server.pictures import PictureDecoder
+from overtone.gpu_server.room import Room
 from overtone.gpu_server.sent import Payloads, Picture, Sent
 from overtone.gpu_server.settings import Settings
+from overtone.gpu_server.shadow import Shadow, Trial
 from overtone.models import Card, CardError, OperatingPoint
 
 
@@ -26,31 +30,55 @@ class Core:
 
     Making a core takes milliseconds, for the description; afterwards nothing here blocks the event loop.
 
-    The engine has been started, and `card` is that of its model.
+    Args:
+        card: of the model.
+        engine: has been started, and is stopped with the core.
+        settings: for the limits.
+        metrics: where to count.
+        edition: another for every model that a server loads.
+        model: its name, if that is not the card's, and version.
+        room: for what waits, if other cores have a part in it.
     """
 
     def __init__(
-        self, card: Card, engine: Engine, settings: Settings, metrics: Metrics, edition: int = 0
+        self,
+        card: Card,
+        engine: Engine,
+        settings: Settings,
+        metrics: Metrics,
+        edition: int = 0,
+        model: ModelId = ONLY,
+        room: Room | None = None,
     ) -> None:
         self.card = card
-        # Another for every model that a server loads.
         self.edition = edition
+        self.name, self.version = model.name or card.name, str(model.version)
+        # What else judges images that this core answers.
+        self.shadow: Shadow | None = None
         self.profile: Profile = card.profile
-        self.description = Description.of(card)
+        self.description = Description.of(card, self.name)
+        self.counts = {role: ModelCounts(metrics, self.name, self.version, role) for role in Role}
         self._engine = engine
         self._settings = settings
         self._metrics = metrics
         self._points: dict[tuple[str, int | None], OperatingPoint] = {}
-        share, refused = settings.peer_share, metrics.refused
         self._decoder = PictureDecoder(self.profile, settings.image_seconds, settings.image_memory)
-        waiting = settings.low_queue + settings.high_queue
-        self._waiting = Budget(waiting, share, "images", refused("images"))
-        self._pictures = Budget(settings.image_queue, share, "pictures", refused("pictures"))
-        self._pixels = Budget(settings.image_pixels, share, "pixels", refused("pixels"))
+        self._room = room or Room(settings, metrics)
 
-    def close(self) -> None:
-        """End the processes that decode pictures."""
+    async def stop(self) -> None:
+        """Stop the engine and the processes that decode pictures."""
+        await self._engine.stop()
         self._decoder.close()
+
+    @property
+    def failure(self) -> str | None:
+        """Why every image is refused; None while the network works."""
+        return self._engine.failure
+
+    @property
+    def busy(self) -> bool:
+        """Whether images wait for the network."""
+        return self._engine.waiting
 
     def check(self, options: Options) -> None:
         """Refuse options that cannot be met, before anything is decoded.
@@ -100,10 +128,20 @@ class Core:
         self.check(options)
         most = self._settings.max_image_pixels
         sent = Picture(encoded, self._decoder, self._metrics, most, cropped, peer)
-        with self._pictures.holding(1, peer), self._pixels.holding(sent.pixels, peer):
+        with self._room.pictures.holding(1, peer), self._room.pixels.holding(sent.pixels, peer):
             answer = await self._climb(sent, options, None, 0, ask=False)
         assert isinstance(answer, Answer)
         return answer
+
+    async def judge_known(self, layers: int, known: Known, options: Options) -> Answer | NeedMore:
+        """Judge once, after so many layers, what has been decoded for a core with the same profile; it is not counted.
+
+        Raises:
+            ServiceError: any of the family.
+        """
+        stage, expires = self._stage(layers), asyncio.get_running_loop().time() + self._settings.deadline
+        inference = await self._engine.submit(stage, lambda: known, expires, None)
+        return self._judged(stage, layers, inference, options)
 
     async def _judge_payloads(
         self,
@@ -128,32 +166,65 @@ class Core:
     async def _climb(
         self, sent: Sent, options: Options, need: NeedMore | None, promised: int, *, ask: bool
     ) -> Answer | NeedMore:
-        """Judge after one number of layers after the other, as far as they are here."""
+        """Judge an image as far as its layers are here; an answer is counted, and compared with that of a shadow."""
+        trial = need.trial if need else self._trial()
+        judged = await self._judge_in_turn(sent, options, need, promised, trial, ask=ask)
+        if isinstance(judged, NeedMore):
+            return judged if trial is None else replace(judged, trial=trial)
+        self._metrics.of(self._metrics.answers, judged.stage).inc()
+        self.counts[Role.SERVED].answered()
+        if trial is not None:
+            trial.end(judged)
+        return judged
+
+    def _trial(self) -> Trial | None:
+        return self.shadow.begin() if self.shadow else None
+
+    async def _judge_in_turn(
+        self,
+        sent: Sent,
+        options: Options,
+        need: NeedMore | None,
+        promised: int,
+        trial: Trial | None,
+        *,
+        ask: bool,
+    ) -> Answer | NeedMore:
+        """Judge after one number of layers after the other."""
         coming = max(sent.layers, promised)
         wanted = need.layers if need else 1
         while need is None or wanted <= sent.layers:
             try:
-                judged = await self._after(wanted, sent, options, need)
+                judged = await self._after(wanted, sent, options, need, trial)
             except Overloaded:
                 if need is None:
                     raise
-                return self._brown_out(need)
+                return _brown_out(need)
             if isinstance(judged, Answer):
-                return self._given(judged)
+                return judged
             more = ask and not self._engine.overloaded
             wanted = judged.layers if more else min(judged.layers, coming)
             need = replace(judged, layers=wanted)
             if wanted == judged.known.layers:
-                return self._brown_out(need) if ask else self._given(need.so_far)
+                return _brown_out(need) if ask else need.so_far
             self._metrics.escalations.labels(str(wanted)).inc()
+            self.counts[Role.SERVED].escalated(wanted)
         return need
 
     async def _after(
-        self, layers: int, sent: Sent, options: Options, need: NeedMore | None
+        self, layers: int, sent: Sent, options: Options, need: NeedMore | None, trial: Trial | None
     ) -> Answer | NeedMore:
         """Judge once, after so many layers."""
-        stage = self._stage(layers)
+        stage, before = self._stage(layers), sent.taken
         inference = await self._submit(stage, layers, sent, options, need)
+        if trial is not None:
+            trial.judge(layers, inference.known, sent.taken - before, options)
+        return self._judged(stage, layers, inference, options, need)
+
+    def _judged(
+        self, stage: Stage, layers: int, inference: Inference, options: Options, need: NeedMore | None = None
+    ) -> Answer | NeedMore:
+        """What the network's result means."""
         known, logits = inference.known, inference.logits
         probabilities = softmax(logits, self.card.temperatures[layers - 1])
         confidence = float(probabilities.max())
@@ -172,22 +243,17 @@ class Core:
     async def _submit(
         self, stage: Stage, layers: int, sent: Sent, options: Options, need: NeedMore | None
     ) -> Inference:
+        before = sent.taken
         prepare, source = sent.take(layers, need.known if need else None)
+        self.counts[Role.SERVED].received(sent.taken - before)
         limit = asyncio.get_running_loop().time() + self._settings.deadline
         expires = limit if options.expires is None else min(limit, options.expires)
-        with self._waiting.holding(1, sent.peer):
+        with self._room.images.holding(1, sent.peer):
             return await self._engine.submit(stage, prepare, expires, source)
 
     def _stage(self, layers: int) -> Stage:
         high = any(layer.band == "high" for layer in self.profile.ladder[:layers])
         return Stage.HIGH if high else Stage.LOW
-
-    def _brown_out(self, need: NeedMore) -> Answer:
-        return self._given(replace(need.so_far, stage=Stage.BROWNOUT, confident=False))
-
-    def _given(self, answer: Answer) -> Answer:
-        self._metrics.of(self._metrics.answers, answer.stage).inc()
-        return answer
 
     def _point(self, options: Options, quality: int | None = None) -> OperatingPoint:
         key = options.operating_point, quality
@@ -197,3 +263,7 @@ class Core:
             except CardError as error:
                 raise BadRequest(str(error)) from None
         return self._points[key]
+
+
+def _brown_out(need: NeedMore) -> Answer:
+    return replace(need.so_far, stage=Stage.BROWNOUT, confident=False)

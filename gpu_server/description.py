@@ -41,13 +41,13 @@ class Description:
     parts: "Parts"
 
     @classmethod
-    def of(cls, card: Card) -> "Description":
-        """Describe a model."""
+    def of(cls, card: Card, name: str = "") -> "Description":
+        """Describe a model, which may be served under another name than its card's."""
         profile = card.profile
         named = {"labels": profile.labels, "classes": card.classes}
         labels = json.dumps(named, ensure_ascii=False, separators=(",", ":"))
         return cls(
-            name=card.name,
+            name=name or card.name,
             profile_id=profile.id,
             profile=profile.to_json(),
             packed_profile=profile.pack(),

@@ -52,6 +52,7 @@ class Engine:
             Source.PAYLOAD: DecodeLane(Source.PAYLOAD, settings.decoders, waiting, clock),
             Source.IMAGE: DecodeLane(Source.IMAGE, settings.image_decoders, settings.image_queue, clock),
         }
+        self._depths = {stage: partial(runner.depth, stage) for stage in ORDER}
         self._active = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -61,9 +62,8 @@ class Engine:
         """Warm the networks, then accept images."""
         await self._runner.start()
         self._open = True
-        # Not before, because an engine that does not start must not take the place of one that runs.
-        for stage in ORDER:
-            self._metrics.watch_depth(stage, partial(self._runner.depth, stage))
+        for stage, depth in self._depths.items():
+            self._metrics.watch_depth(stage, depth)
 
     async def stop(self, grace: float = 0.0) -> None:
         """Accept nothing new, give what waits `grace` seconds, then stop the threads."""
@@ -72,6 +72,8 @@ class Engine:
             async with asyncio.timeout(grace):
                 await self._idle.wait()
         await self._runner.stop()
+        for stage, depth in self._depths.items():
+            self._metrics.forget_depth(stage, depth)
         for lane in self._lanes.values():
             await lane.stop()
 
@@ -86,6 +88,11 @@ class Engine:
         That is what its decoders and the network have to do, each at the speed that was measured last.
         """
         return self._lanes[source].backlog() + self._runner.backlog()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether images wait for the network."""
+        return any(depth() for depth in self._depths.values())
 
     @property
     def overloaded(self) -> bool:

@@ -17,6 +17,7 @@ from overtone.gpu_server.grpc_connections import GrpcConnections
 from overtone.gpu_server.grpc_streams import Context, Streams
 from overtone.gpu_server.peers import endpoint_of, peer_of
 from overtone.gpu_server.rates import Rate
+from overtone.gpu_server.sent import encoded_for
 from overtone.gpu_server.service import Service
 from overtone.gpu_server.session import Session
 from overtone.gpu_server.settings import KIB, MIB, Settings
@@ -99,8 +100,9 @@ class CascadeServicer(stubs.CascadeServicer):
                 account.take_image()
                 account.spend_bytes(sum(map(len, request.layers)))
                 options = messages.options(request.options)
-                given = await self._service.core.classify(request.layers, options, peer=owner)
-                every = range(len(self._service.core.profile.labels)) if request.options.labels else ()
+                core = self._service.choice(options.model).pick(encoded_for(request.layers))
+                given = await core.classify(request.layers, options, peer=owner)
+                every = range(len(core.profile.labels)) if request.options.labels else ()
                 return messages.answer(0, given, every)
         except ServiceError as error:
             await abort(context, error)
@@ -111,7 +113,7 @@ class CascadeServicer(stubs.CascadeServicer):
             _begin("DescribeModel", context)
             with self._service.arrive("grpc", Kind.DESCRIPTION).ending():
                 self.admit(context)
-                return await _model(self._service.core.description, request)
+                return await _model(self._service.choice(request.model).served.description, request)
         except ServiceError as error:
             await abort(context, error)
 

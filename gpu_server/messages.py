@@ -14,7 +14,7 @@ def options(message: pb.Options) -> Options:
     """Options of a session or call; a deadline in them begins now."""
     now = asyncio.get_running_loop().time()
     expires = now + message.deadline_ms / 1000 if message.deadline_ms else None
-    return Options(message.operating_point, message.top or 1, expires)
+    return Options(message.operating_point, message.top or 1, expires, message.model)
 
 
 def answer(image: int, given: Answer, unnamed: Container[int] = ()) -> pb.Answer:

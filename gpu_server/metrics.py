@@ -1,5 +1,6 @@
 """Metrics for Prometheus; every server has its own registry."""
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -18,7 +19,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._depths: dict[str, Callable[[], int]] = {}
+        self._depths: dict[str, list[Callable[[], int]]] = defaultdict(list)
         ProcessCollector(registry=self.registry)
         self._of: dict[tuple[object, ...], Any] = {}
         counter, gauge, histogram = self._counter, self._gauge, self._histogram
@@ -39,6 +40,22 @@ class Metrics:
             "received_bytes",
             "Payload bytes received, by layer, without the dropped ones; of pictures that came whole all bytes.",
             "layer",
+        )
+        # By model and version, and whether it was for a device; the sums over what was are those above.
+        model = "model", "version", "role"
+        self.model_answers = counter("model_answers", "Images judged to the end.", *model)
+        self.model_escalations = counter(
+            "model_escalations", "Judgements that were not sure enough, as above.", *model, "layer"
+        )
+        self.model_bytes = counter(
+            "model_bytes", "Bytes of the layers and pictures that were judged.", *model
+        )
+        self.shadowed = counter(
+            "shadow",
+            "Images that a shadow got: agreed with the answer or disagreed, were dropped for others, or failed.",
+            "model",
+            "version",
+            "outcome",
         )
         self.dropped = counter(
             "dropped_bytes", "Payload bytes of further layers that came and were not used for an answer."
@@ -77,16 +94,21 @@ class Metrics:
         return found
 
     def watch_depth(self, stage: str, depth: Callable[[], int]) -> None:
-        """Have this function asked how many images wait for a stage."""
+        """Have this function asked how many images wait for a stage in one of the engines."""
+        depths = self._depths[stage]
+        depths.append(depth)
         if shared_metrics.folder() is None:
-            self.queue_depth.labels(stage).set_function(depth)
-        else:
-            self._depths[stage] = depth
+            self.queue_depth.labels(stage).set_function(lambda: sum(each() for each in depths))
+
+    def forget_depth(self, stage: str, depth: Callable[[], int]) -> None:
+        """Ask it no longer, if it was asked."""
+        if depth in self._depths[stage]:
+            self._depths[stage].remove(depth)
 
     def sample(self) -> None:
         """Where several processes count, they can only set a gauge from time to time."""
-        for stage, depth in self._depths.items():
-            self.queue_depth.labels(stage).set(depth())
+        for stage, depths in self._depths.items():
+            self.queue_depth.labels(stage).set(sum(each() for each in depths))
 
     def text(self) -> bytes:
         """All metrics of the server in the text format of Prometheus."""

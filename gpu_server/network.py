@@ -10,10 +10,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from overtone.frequency import Decoded
+from overtone.gpu_server import onnx_runtime
 from overtone.gpu_server.answer import Stage
 from overtone.gpu_server.cuda_graphs import Forward, GraphPool, Inputs
 from overtone.gpu_server.known import Known
+from overtone.gpu_server.settings import Runtime, Settings
 from overtone.gpu_server.stub_network import DEVICE, StubNetwork
+from overtone.gpu_server.threads import cores
 from overtone.models import Card, Cascade, choose_device, load, read_card
 from overtone.models.fusion import example, fused
 
@@ -22,8 +25,32 @@ log = logging.getLogger(__name__)
 # A CPU takes twice as long for twice as many images, so large batches only make the first image wait.
 CPU_SIZES = (1, 2, 4, 8)
 CUDA_SIZES = (1, 2, 4, 8, 16, 32, 64)
+# More batches side by side than this would only make each of them, and so an image that comes alone, slower.
+MOST_NETWORKS = 4
+STAGES = (Stage.LOW, Stage.HIGH)
 # One input of a batch: the arrays of its images.
 Column = list[NDArray[np.generic]]
+
+
+def open_networks(
+    name_or_path: str | os.PathLike[str], settings: Settings
+) -> tuple[list["TorchNetwork | StubNetwork"], Card]:
+    """Open what the workers of an engine run: one network for each device, or several times the same one on a CPU.
+
+    On two cores, two batches with a thread each finish sooner than two with both threads, one after the other.
+
+    Raises:
+        ValueError: no such device, or (as `models.CheckpointError`) no such checkpoint.
+    """
+    s, devices = settings, settings.devices
+    if len(devices) > 1 or devices[0] == DEVICE or choose_device(devices[0]).type != "cpu":
+        options = (s.batch_sizes, s.threads, s.cuda_graphs, s.runtime)
+        opened = [open_network(name_or_path, device, *options) for device in devices]
+        return [network for network, _ in opened], opened[0][1]
+    count = s.networks or min(cores(), MOST_NETWORKS)
+    threads = s.threads or max(1, cores() // count)
+    network, card = open_network(name_or_path, devices[0], s.batch_sizes, threads, runtime=s.runtime)
+    return [network] * count, card
 
 
 def open_network(
@@ -32,6 +59,7 @@ def open_network(
     sizes: tuple[int, ...] = (),
     threads: int = 0,
     graphs: bool = True,
+    runtime: Runtime = "auto",
 ) -> tuple["TorchNetwork | StubNetwork", Card]:
     """Load a checkpoint and prepare it. This is slow, so do not call it on the event loop.
 
@@ -48,11 +76,11 @@ def open_network(
     if threads:
         torch.set_num_threads(threads)
     cascade, card = load(name_or_path)
-    return TorchNetwork(cascade, card, chosen, sizes, graphs), card
+    return TorchNetwork(cascade, card, chosen, sizes, graphs, runtime), card
 
 
 class TorchNetwork:
-    """Both stages of a cascade on one device.
+    """Both stages of a cascade on one device; on a CPU, `run` may be called in several threads at once.
 
     Args:
         cascade: in eval mode, on the CPU.
@@ -60,6 +88,7 @@ class TorchNetwork:
         device: where it runs.
         sizes: batch sizes to warm, ascending from 1; by default those of the device.
         graphs: on CUDA, replay a captured graph for each stage and size.
+        runtime: on a CPU, "auto" runs each stage in torch or in ONNX Runtime, whichever is faster, if it is there.
     """
 
     def __init__(
@@ -69,13 +98,17 @@ class TorchNetwork:
         device: torch.device,
         sizes: tuple[int, ...] = (),
         graphs: bool = True,
+        runtime: Runtime = "auto",
     ) -> None:
         self.device = device
         self.cuda = device.type == "cuda"
         self.sizes = sizes or (CUDA_SIZES if self.cuda else CPU_SIZES)
         self._graphs = GraphPool() if graphs and self.cuda else None
+        self._compares = runtime == "auto" and device.type == "cpu" and onnx_runtime.installed()
         self._cascade = fused(cascade, example(card.profile)).to(device)
         self._card = card
+        # Each stage for batches of any size, and as prepared for the sizes that are warm.
+        self._stages = {stage: self._eager(stage) for stage in STAGES}
         self._forward: dict[tuple[Stage, int], Forward] = {}
 
     def batch_size(self, waiting: int) -> int:
@@ -94,11 +127,20 @@ class TorchNetwork:
 
     @torch.inference_mode()
     def warm(self) -> None:
-        """Run both stages once in every size, largest first, so that smaller sizes reuse the memory."""
+        """Run both stages once in every size, largest first, so that smaller sizes reuse the memory.
+
+        A network that is warm stays as it is.
+        """
+        if self._forward:
+            return
         if self.cuda and self.device.index is not None:
             torch.cuda.set_device(self.device)  # for this thread, in which batches run too
+        if self._compares:
+            for stage, forward in self._stages.items():
+                sample = self._sample(stage, min(onnx_runtime.SIZE, self.sizes[-1]))
+                self._stages[stage] = onnx_runtime.faster(self._cascade, forward, sample, stage)
         for size in reversed(self.sizes):
-            for stage in (Stage.LOW, Stage.HIGH):
+            for stage in STAGES:
                 inputs = tuple(t.to(self.device) for t in self._empty(stage, size))
                 self._forward[stage, size] = self._prepare(stage, inputs)
 
@@ -109,7 +151,7 @@ class TorchNetwork:
         columns = [*self._coefficients(stage, images), *([self._low_logits(images)] if mixes else [])]
         size = next((s for s in self.sizes if s >= len(images)), len(images))
         inputs = tuple(self._upload(_stack(arrays, size)) for arrays in columns)
-        logits = self._forward.get((stage, size), self._eager(stage))(inputs)
+        logits = self._forward.get((stage, size), self._stages[stage])(inputs)
         # The copy to the host waits for the device, so the batch is done when this returns.
         rows: NDArray[np.float32] = logits[: len(images)].cpu().numpy()
         return rows
@@ -138,20 +180,27 @@ class TorchNetwork:
         mixes = stage is Stage.HIGH and self._card.mix is not None
         return (values, torch.ones(size, count), *([low_logits] if mixes else []))
 
+    def _sample(self, stage: Stage, size: int) -> Inputs:
+        """A batch of this size with a spread like that of photographs."""
+        values, _, *low_logits = self._empty(stage, size)
+        generator = torch.Generator().manual_seed(0)
+        values = torch.randint(-3, 4, values.shape, generator=generator, dtype=values.dtype)
+        return (values, torch.full(values.shape[:2], 40.0), *low_logits)
+
     def _upload(self, array: NDArray[np.generic]) -> Tensor:
         tensor = torch.from_numpy(array)
         return tensor.pin_memory().to(self.device, non_blocking=True) if self.cuda else tensor
 
     def _prepare(self, stage: Stage, inputs: Inputs) -> Forward:
-        eager = self._eager(stage)
-        eager(inputs)
+        forward = self._stages[stage]
+        forward(inputs)
         if self._graphs is None:
-            return eager
+            return forward
         try:
-            return self._graphs.capture(eager, inputs)
+            return self._graphs.capture(forward, inputs)
         except RuntimeError as error:
             log.warning("no CUDA graph for %s x %d, running it eagerly: %s", stage, len(inputs[0]), error)
-            return eager
+            return forward
 
     def _eager(self, stage: Stage) -> Forward:
         forward = self._low if stage is Stage.LOW else self._high

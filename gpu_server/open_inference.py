@@ -9,8 +9,11 @@ from typing import Any, TypeVar
 
 from overtone.frequency.ladder import MAX_LAYERS
 from overtone.gpu_server.answer import Answer, Options
+from overtone.gpu_server.choice import Choice
 from overtone.gpu_server.core import Core
-from overtone.gpu_server.errors import BadRequest, UnknownModel
+from overtone.gpu_server.errors import BadRequest
+from overtone.gpu_server.sent import encoded_for
+from overtone.gpu_server.service import Service
 
 Shapes = Mapping[str, tuple[str, tuple[int, ...]]]
 
@@ -18,8 +21,6 @@ SERVER = "overtone"
 SERVER_VERSION = metadata.version(SERVER)
 PLATFORM = "overtone_cascade"
 EXTENSIONS = ("binary_tensor_data",)
-# A server has one model, and one version of it.
-VERSION = "1"
 # Of a tensor, such as [1, n]; the product of very many would take long.
 MAX_DIMENSIONS = 8
 # Inputs, of which a request has one, and outputs: datatype and shape, -1 where it varies.
@@ -77,16 +78,14 @@ class Request:
     outputs: Collection[str] = ()
 
 
-def check_model(core: Core, name: str, version: str = "") -> None:
-    """Refuse names and versions that are not served.
+def chosen(service: Service, name: str, version: str = "") -> Choice:
+    """What judges images for which this model was named, and perhaps a version.
 
     Raises:
-        UnknownModel: it is one of these.
+        UnknownModel: it is not served.
+        Unavailable: as `Service.choice`.
     """
-    if name != core.card.name:
-        raise UnknownModel(f"no model {name!r} is served here, only {core.card.name!r}")
-    if version not in ("", VERSION):
-        raise UnknownModel(f"{name!r} has no version {version!r}, only {VERSION!r}")
+    return service.choice(f"{name}:{version}" if version or not name else name)
 
 
 def unpack(raw: bytes) -> tuple[bytes, ...]:
@@ -109,8 +108,8 @@ def unpack(raw: bytes) -> tuple[bytes, ...]:
     return tuple(elements)
 
 
-async def infer(core: Core, request: Request, *, peer: str = "") -> list[Tensor]:
-    """Classify the image of a request; `peer` as in `Core.judge`.
+async def infer(choice: Choice, request: Request, *, peer: str = "") -> tuple[Core, list[Tensor]]:
+    """Classify the image of a request, and say which core has; `peer` as in `Core.judge`.
 
     Raises:
         ServiceError: any of the family.
@@ -119,11 +118,13 @@ async def infer(core: Core, request: Request, *, peer: str = "") -> list[Tensor]
     if unknown := set(request.outputs) - set(OUTPUTS):
         raise BadRequest(f"no output {min(unknown)!r}; there are {', '.join(OUTPUTS)}")
     if given.name == "layers":
+        core = choice.pick(encoded_for(given.elements))
         answer = await core.classify(given.elements, options, peer=peer)
     else:
+        core = choice.pick(None)
         cropped = _parameter(request.parameters, "cropped", bool, False)
         answer = await core.image(given.elements[0], options, cropped=cropped, peer=peer)
-    return [tensor for tensor in tensors(answer) if tensor.name in (request.outputs or OUTPUTS)]
+    return core, [tensor for tensor in tensors(answer) if tensor.name in (request.outputs or OUTPUTS)]
 
 
 def tensors(answer: Answer) -> list[Tensor]:

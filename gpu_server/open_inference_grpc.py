@@ -6,7 +6,7 @@ from typing import Any, NoReturn, TypeAlias
 import grpc
 
 from overtone.gpu_server import open_inference as protocol
-from overtone.gpu_server.errors import BadRequest, ServiceError
+from overtone.gpu_server.errors import BadRequest, ServiceError, Unavailable
 from overtone.gpu_server.open_inference import Input, Request, Tensor
 from overtone.gpu_server.service import Service
 from overtone.protos import open_inference_pb2 as pb
@@ -52,8 +52,9 @@ class OpenInferenceServicer(stubs.GRPCInferenceServiceServicer):
         """Whether the model should be."""
         try:
             self._admit(context)
-            if self._service.ready:
-                protocol.check_model(self._service.core, request.name, request.version)
+            protocol.chosen(self._service, request.name, request.version)
+        except Unavailable:
+            return pb.ModelReadyResponse(ready=False)
         except ServiceError as error:
             await self._abort(context, error)
         return pb.ModelReadyResponse(ready=self._service.ready)
@@ -74,12 +75,12 @@ class OpenInferenceServicer(stubs.GRPCInferenceServiceServicer):
         """The tensors that the model takes and gives."""
         try:
             self._admit(context)
-            protocol.check_model(self._service.core, request.name, request.version)
+            protocol.chosen(self._service, request.name, request.version)
         except ServiceError as error:
             await self._abort(context, error)
         return pb.ModelMetadataResponse(
             name=request.name,
-            versions=[protocol.VERSION],
+            versions=[core.version for core in self._service.repository.versions(request.name)],
             platform=protocol.PLATFORM,
             inputs=_described(protocol.INPUTS),
             outputs=_described(protocol.OUTPUTS),
@@ -93,9 +94,9 @@ class OpenInferenceServicer(stubs.GRPCInferenceServiceServicer):
                 account = self._service.access.account(owner)
                 account.take_image()
                 account.spend_bytes(request.ByteSize())
-                core = self._service.core
-                protocol.check_model(core, request.model_name, request.model_version)
-                return _response(request, await protocol.infer(core, _request(request), peer=owner))
+                choice = protocol.chosen(self._service, request.model_name, request.model_version)
+                core, found = await protocol.infer(choice, _request(request), peer=owner)
+                return _response(request, core.version, found)
         except ServiceError as error:
             await self._abort(context, error)
 
@@ -131,7 +132,7 @@ def _inputs(message: pb.ModelInferRequest) -> Sequence[Input]:
     ]
 
 
-def _response(request: pb.ModelInferRequest, found: Sequence[Tensor]) -> pb.ModelInferResponse:
+def _response(request: pb.ModelInferRequest, version: str, found: Sequence[Tensor]) -> pb.ModelInferResponse:
     """Tensors in the form of the request's."""
     raw = bool(request.raw_input_contents)
     kind = pb.ModelInferResponse.InferOutputTensor
@@ -146,7 +147,7 @@ def _response(request: pb.ModelInferRequest, found: Sequence[Tensor]) -> pb.Mode
     ]
     return pb.ModelInferResponse(
         model_name=request.model_name,
-        model_version=protocol.VERSION,
+        model_version=version,
         id=request.id,
         outputs=outputs,
         raw_output_contents=[tensor.pack() for tensor in found] if raw else (),

@@ -15,6 +15,8 @@ from overtone.gpu_server import errors
 from overtone.gpu_server import open_inference as protocol
 from overtone.gpu_server import open_inference_schemas as schemas
 from overtone.gpu_server.bodies import received, while_connected
+from overtone.gpu_server.core import Core
+from overtone.gpu_server.model_repository_rest import REPOSITORY
 from overtone.gpu_server.open_inference import Input, Tensor
 from overtone.gpu_server.service import Service
 from overtone.gpu_server.settings import MIB, Settings
@@ -70,17 +72,17 @@ def _add_metadata(router: APIRouter, service: Service, owner: Owner) -> None:
     async def server(request: Request) -> schemas.ServerMetadata:
         """Name and version of the server."""
         owner(service, request)
-        extensions = list(protocol.EXTENSIONS)
+        extensions = [*protocol.EXTENSIONS, *([REPOSITORY] if service.several else [])]
         return schemas.ServerMetadata(
             name=protocol.SERVER, version=protocol.SERVER_VERSION, extensions=extensions
         )
 
     def described(request: Request, name: str, version: str = "") -> schemas.ModelMetadata:
         owner(service, request)
-        protocol.check_model(service.core, name, version)
+        protocol.chosen(service, name, version)
         return schemas.ModelMetadata(
             name=name,
-            versions=[protocol.VERSION],
+            versions=[core.version for core in service.repository.versions(name)],
             platform=protocol.PLATFORM,
             inputs=_described(protocol.INPUTS),
             outputs=_described(protocol.OUTPUTS),
@@ -88,7 +90,7 @@ def _add_metadata(router: APIRouter, service: Service, owner: Owner) -> None:
 
     def is_ready(request: Request, name: str, version: str = "") -> schemas.ModelReady:
         owner(service, request)
-        protocol.check_model(service.core, name, version)
+        protocol.chosen(service, name, version)
         return schemas.ModelReady(name=name, ready=True)
 
     @router.get("/models/{name}")
@@ -119,16 +121,15 @@ def _add_inference(router: APIRouter, service: Service, owner: Owner) -> None:
     async def inferred(request: Request, name: str, version: str = "") -> Response:
         with service.track_request(FACE):
             who = owner(service, request)
-            core = service.core
-            protocol.check_model(core, name, version)
+            choice = protocol.chosen(service, name, version)
             request.state.account.take_image()
             async with received(request, most, who) as body:
                 asked, binary = _split(body, request.headers.get(HEADER_LENGTH))
                 outputs = [output.name for output in asked.outputs]
                 image = protocol.Request(_inputs(asked, binary), asked.parameters, outputs)
-                work = protocol.infer(core, image, peer=who)
-                found = await while_connected(request, work)
-            return _response(asked, name, found)
+                work = protocol.infer(choice, image, peer=who)
+                core, found = await while_connected(request, work)
+            return _response(asked, core, found)
 
     @router.post("/models/{name}/infer", response_model=schemas.InferenceResponse, openapi_extra=extra)
     async def infer(request: Request, name: str) -> Response:
@@ -226,14 +227,14 @@ def _elements(given: schemas.RequestInput, binary: memoryview) -> tuple[Sequence
     return protocol.unpack(bytes(binary[:size])), binary[size:]
 
 
-def _response(asked: schemas.InferenceRequest, name: str, found: Sequence[Tensor]) -> Response:
+def _response(asked: schemas.InferenceRequest, core: Core, found: Sequence[Tensor]) -> Response:
     """The outputs in JSON, and after it those that are wanted in binary."""
     everything = asked.parameters.get("binary_data_output") is True
     wanted = {output.name: output.parameters.get("binary_data", everything) for output in asked.outputs}
     packed = {tensor.name: tensor.pack() for tensor in found if wanted.get(tensor.name, everything) is True}
     answer = {
-        "model_name": name,
-        "model_version": protocol.VERSION,
+        "model_name": core.name,
+        "model_version": core.version,
         **({"id": asked.id} if asked.id else {}),
         "outputs": [_output(tensor, packed.get(tensor.name)) for tensor in found],
     }

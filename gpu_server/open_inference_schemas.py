@@ -1,6 +1,6 @@
 """JSON of the Open Inference Protocol over REST; its fields are the standard's."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
@@ -98,6 +98,21 @@ class InferenceResponse(BaseModel):
     model_version: str
     id: str | None = None
     outputs: list[ResponseOutput]
+
+
+class IndexRequest(BaseModel):
+    """Whether only models are wanted that are ready."""
+
+    ready: bool = False
+
+
+class IndexEntry(BaseModel):
+    """A version of a model, and why it is not ready if it is not."""
+
+    name: str
+    version: str
+    state: Literal["READY", "UNAVAILABLE"]
+    reason: str
 
 
 class Failure(BaseModel):

@@ -20,7 +20,7 @@ from overtone.gpu_server.errors import StartError
 from overtone.gpu_server.face import Face
 from overtone.gpu_server.loops import run_loop
 from overtone.gpu_server.metrics import Metrics
-from overtone.gpu_server.network import open_network
+from overtone.gpu_server.network import open_networks
 from overtone.gpu_server.open_files import OncePerMinute
 from overtone.gpu_server.running import running
 from overtone.gpu_server.settings import Settings
@@ -74,10 +74,7 @@ def run_engine(settings: Settings, edition: Edition, news: Connection) -> None:
 @asynccontextmanager
 async def _engine(s: Settings, edition: Edition) -> AsyncIterator[EngineServer]:
     try:
-        networks = [
-            open_network(edition.model, device, s.batch_sizes, s.threads, s.cuda_graphs)[0]
-            for device in s.devices
-        ]
+        networks, _ = open_networks(edition.model, s)
         server = EngineServer(networks, Metrics(), s, edition.socket)
         await server.start()
     except (ValueError, RuntimeError) as error:

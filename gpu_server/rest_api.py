@@ -23,9 +23,10 @@ from overtone.gpu_server.bodies import payloads_of, received, while_connected
 from overtone.gpu_server.core import Core
 from overtone.gpu_server.fair_share import Peer
 from overtone.gpu_server.live_page import add_live_page
+from overtone.gpu_server.model_repository_rest import add_index
 from overtone.gpu_server.open_inference_rest import add_open_inference, is_open_inference
 from overtone.gpu_server.peers import peer_of
-from overtone.gpu_server.sent import is_image, translated
+from overtone.gpu_server.sent import encoded_for, is_image, translated
 from overtone.gpu_server.service import Service
 from overtone.gpu_server.settings import MIB
 
@@ -46,7 +47,7 @@ async def options(request: Request) -> Options:
         given = schemas.Options.model_validate(dict(request.query_params))
     except ValidationError as error:
         raise RequestValidationError(error.errors()) from None
-    return Options(given.operating_point, given.top)
+    return Options(given.operating_point, given.top, model=given.model)
 
 
 RequestOptions = Annotated[Options, Depends(options)]
@@ -75,6 +76,8 @@ def create_app(service: Service) -> FastAPI:
     add_health(app, service)
     if open_to_all:
         add_metrics(app, service)
+        if service.several:
+            add_index(app, service.repository)
     add_open_inference(app, service, owner)
     if service.settings.page:
         add_live_page(app)
@@ -124,13 +127,14 @@ def _add_images(app: FastAPI, service: Service) -> None:
         The body has every payload after its size in bytes as a varint (LEB128).
         """
         with service.track_request(FACE):
-            who, core = owner(service, request), service.core
+            who, choice = owner(service, request), service.choice(chosen.model)
             request.state.account.take_image()
             async with received(request, most_layers, who) as body:
-                work = core.judge(payloads_of(body, core), chosen, peer=who)
-                result = await while_connected(request, work)
+                payloads = payloads_of(body, choice.served)
+                core = choice.pick(encoded_for(payloads))
+                result = await while_connected(request, core.judge(payloads, chosen, peer=who))
             if isinstance(result, Answer):
-                return _answer(core, result)
+                return _answer(service, core, result)
             return _need_more(service, service.store.issue(who, result, core.edition), result)
 
     @app.post(
@@ -143,7 +147,7 @@ def _add_images(app: FastAPI, service: Service) -> None:
         """Further layers of the image whose first layers returned this token; 410 means: send all layers again."""
         with service.track_request(FACE):
             who = owner(service, request)
-            core = service.core
+            core = service.core_of(token)
             key = (who, core.edition, token)
             service.store.check(key)  # before the body is read, which may be large
             async with received(request, most_layers, who) as body:
@@ -153,7 +157,7 @@ def _add_images(app: FastAPI, service: Service) -> None:
                 result = await while_connected(request, work)
             if isinstance(result, Answer):
                 service.store.drop(key)
-                return _answer(core, result)
+                return _answer(service, core, result)
             service.store.put(key, Peer(who), result)
             return _need_more(service, token, result)
 
@@ -172,7 +176,7 @@ def _add_images(app: FastAPI, service: Service) -> None:
         shorter side if the sender has `cropped` the image already.
         """
         with service.track_request(FACE):
-            who, core = owner(service, request), service.core
+            who, choice = owner(service, request), service.choice(chosen.model)
             kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
             if kind not in {PAYLOADS, *IMAGES, *ANY}:
                 raise errors.UnknownMedia(
@@ -181,26 +185,32 @@ def _add_images(app: FastAPI, service: Service) -> None:
             most = most_layers if kind == PAYLOADS else service.settings.max_image_bytes
             request.state.account.take_image()
             async with received(request, most, who) as body:
-                coded = kind == PAYLOADS or (kind in ANY and not is_image(body))
-                work = (
-                    core.classify(payloads_of(body, core), chosen, peer=who)
-                    if coded
-                    else core.image(body, chosen, cropped=cropped, peer=who)
-                )
-                return _answer(core, await while_connected(request, work))
+                if kind == PAYLOADS or (kind in ANY and not is_image(body)):
+                    payloads = payloads_of(body, choice.served)
+                    core = choice.pick(encoded_for(payloads))
+                    work = core.classify(payloads, chosen, peer=who)
+                else:
+                    core = choice.pick(None)
+                    work = core.image(body, chosen, cropped=cropped, peer=who)
+                return _answer(service, core, await while_connected(request, work))
 
 
 def _add_model(app: FastAPI, service: Service) -> None:
     @app.get("/v1/model")
-    async def model(request: Request) -> Response:
-        """The card of the served model, and the qualities for which its operating points are certified."""
+    async def model(request: Request, model: str = "") -> Response:
+        """The card of a model, and the qualities for which its operating points are certified."""
         with service.arrive(FACE, Kind.DESCRIPTION).ending():
             owner(service, request)
-            return Response(service.core.description.card, media_type="application/json")
+            described = service.choice(model).served.description
+            return Response(described.card, media_type="application/json")
 
     @app.get("/v1/profile")
     async def profile(
-        request: Request, quality: int | None = None, after: Natural = 0, layers: Natural | None = None
+        request: Request,
+        quality: int | None = None,
+        after: Natural = 0,
+        layers: Natural | None = None,
+        model: str = "",
     ) -> Response:
         """What a device needs to encode for the model: canonical JSON, whose ETag is the profile's id.
 
@@ -209,7 +219,7 @@ def _add_model(app: FastAPI, service: Service) -> None:
         """
         with service.arrive(FACE, Kind.DESCRIPTION).ending():
             owner(service, request)
-            described = service.core.description
+            described = service.choice(model).served.description
         headers = {"etag": f'"{described.profile_id.hex()}"', "cache-control": "no-cache"}
         if headers["etag"] in request.headers.get("if-none-match", ""):
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
@@ -219,11 +229,12 @@ def _add_model(app: FastAPI, service: Service) -> None:
         return Response(part, media_type=PART, headers=headers)
 
     @app.get("/v1/labels")
-    async def labels(request: Request) -> Response:
+    async def labels(request: Request, model: str = "") -> Response:
         """The labels of the model's classes, and the folder names that the classes had in training."""
         with service.arrive(FACE, Kind.DESCRIPTION).ending():
             owner(service, request)
-            return Response(service.core.description.labels, media_type="application/json")
+            described = service.choice(model).served.description
+            return Response(described.labels, media_type="application/json")
 
 
 def owner(service: Service, request: Request) -> str:
@@ -252,8 +263,9 @@ def _need_more(service: Service, token: str, need: NeedMore) -> Response:
     return JSONResponse(body.model_dump(), HTTPStatus.ACCEPTED, where)
 
 
-def _answer(core: Core, answer: Answer) -> Response:
-    return Response(schemas.answer(answer, core.card.name).model_dump_json(), media_type="application/json")
+def _answer(service: Service, core: Core, answer: Answer) -> Response:
+    body = schemas.answer(answer, core.name, core.version if service.several else None)
+    return Response(body.model_dump_json(exclude_none=True), media_type="application/json")
 
 
 def _binary(*kinds: str) -> dict[str, Any]:

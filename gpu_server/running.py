@@ -89,7 +89,7 @@ async def running(settings: Settings, face: Face | None = None) -> AsyncIterator
         await service.load()
         ports = (grpc_server.port, http.port, http.admin_port)
         async with reloading(service, tls) as reload:
-            yield Running(service, service.core.card.name, settings.host, *ports, reload)
+            yield Running(service, ", ".join(service.repository.names), settings.host, *ports, reload)
     finally:
         await _stop(service, grpc_server, http)
 

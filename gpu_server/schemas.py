@@ -10,6 +10,7 @@ class Options(BaseModel):
 
     operating_point: str = ""
     top: PositiveInt = 1
+    model: str = ""
 
 
 class SoFar(BaseModel):
@@ -46,6 +47,7 @@ class Answer(BaseModel):
     layers: int
     top: list[Score]
     model: str
+    version: str | None = None
     timings: Timings
 
 
@@ -72,8 +74,8 @@ class Failure(BaseModel):
     error: Error
 
 
-def answer(given: core.Answer, model: str) -> Answer:
-    """An answer as JSON."""
+def answer(given: core.Answer, model: str, version: str | None = None) -> Answer:
+    """An answer as JSON, with the model's version where there may be several models."""
     best, timings = given.best, given.timings
     return Answer(
         label=best.label,
@@ -84,6 +86,7 @@ def answer(given: core.Answer, model: str) -> Answer:
         layers=given.layers,
         top=[Score(label=s.label, index=s.index, probability=s.probability) for s in given.top],
         model=model,
+        version=version,
         timings=Timings(queue_ms=1000 * timings.queue, compute_ms=1000 * timings.compute),
     )
 

@@ -1,5 +1,6 @@
 """What a device has sent of one image: payloads of some layers, or a whole picture."""
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -13,6 +14,7 @@ from overtone.frequency import (
     WrongProfileError,
     decode,
     known_values,
+    read_header,
 )
 from overtone.gpu_server.decoding import Source
 from overtone.gpu_server.errors import BadRequest, TooLarge, UnknownMedia, WrongProfile
@@ -24,10 +26,11 @@ from overtone.gpu_server.pictures import PictureDecoder
 
 
 class Sent(Protocol):
-    """An image of which the first `layers` layers are here; `peer` sent them."""
+    """An image of which the first `layers` layers are here; `peer` sent them, and `taken` of their bytes are used."""
 
     layers: int
     peer: str
+    taken: int
 
     def take(self, layers: int, known: Known | None) -> tuple[Prepare, Source | None]:
         """How to learn what the first so many layers tell, of which some are known, and where."""
@@ -58,6 +61,7 @@ class Payloads:
         peer: str = "",
     ) -> None:
         self.peer = peer
+        self.taken = 0
         self.layers = before + len(payloads)
         self._payloads = payloads
         self._before = before
@@ -71,6 +75,7 @@ class Payloads:
         taken, self._payloads, first = self._payloads[:count], self._payloads[count:], self._before + 1
         for number, payload in enumerate(taken, first):
             self._metrics.received.labels(str(number)).inc(len(payload))
+            self.taken += len(payload)
         self._before = layers
         return partial(_decode, taken, self._profile, known), Source.PAYLOAD
 
@@ -119,6 +124,7 @@ class Picture:
         peer: str = "",
     ) -> None:
         self.peer = peer
+        self.taken = 0
         self._profile = decoder.profile
         self.layers = len(self._profile.ladder)
         self.pixels = _pixels(encoded, most_pixels)
@@ -130,6 +136,7 @@ class Picture:
 
     def take(self, layers: int, known: Known | None) -> tuple[Prepare, Source | None]:
         """Decode the picture the first time; later there is nothing to decode."""
+        self.taken = len(self._encoded)
         return partial(self._tell, layers, known), None if self._told else Source.IMAGE
 
     def _tell(self, layers: int, known: Known | None) -> Known:
@@ -163,6 +170,13 @@ def _decode(payloads: Sequence[bytes], profile: Profile, known: Known | None) ->
     with translated():
         decoded = decode(payloads, profile, known.decoded if known else None)
     return Known.after(known, decoded, profile.ladder)
+
+
+def encoded_for(payloads: Sequence[bytes]) -> bytes:
+    """The id of the profile that an image's first layer was encoded for; nothing if it cannot be read."""
+    with contextlib.suppress(FrequencyError, IndexError):
+        return read_header(payloads[0], 1).profile_id or b""
+    return b""
 
 
 def is_image(encoded: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""What both servers share: the core, once it is loaded, the stored state, access, and readiness."""
+"""What both servers share: the cores, once they are loaded, the stored state, access, and readiness."""
 
 import asyncio
 import itertools
@@ -14,16 +14,20 @@ from overtone.gpu_server.answer import NeedMore
 from overtone.gpu_server.arrival import Arrival, Kind
 from overtone.gpu_server.batcher import Batcher
 from overtone.gpu_server.budget import Budget
+from overtone.gpu_server.choice import Choice
 from overtone.gpu_server.core import Core
 from overtone.gpu_server.engine import Engine
 from overtone.gpu_server.face import Face
 from overtone.gpu_server.metrics import Metrics
-from overtone.gpu_server.network import open_network
+from overtone.gpu_server.model_folder import ModelId
+from overtone.gpu_server.network import open_networks
 from overtone.gpu_server.remote import RemoteRunner
+from overtone.gpu_server.repository import Repository
+from overtone.gpu_server.room import Room
 from overtone.gpu_server.sessions import Listed, Sessions
 from overtone.gpu_server.settings import Settings
 from overtone.gpu_server.state import Store
-from overtone.models import Card, find, read_card
+from overtone.models import Card, read_card
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +45,7 @@ class Phase(Enum):
 
 
 class Service:
-    """One model, served; as a `face`, it has its network in the engine's process.
+    """The models, served; as a `face`, it has the network of the only one in the engine's process.
 
     Raises:
         StartError: the file of tokens cannot be used.
@@ -61,8 +65,8 @@ class Service:
         self.body_budget = Budget(settings.body_bytes, share, "unfinished requests", refused("bodies"))
         self._phase = Phase.LOADING
         self._watchers: list[Callable[[], None]] = []
-        self._core: Core | None = None
-        self._engine: Engine | None = None
+        self.repository = Repository(settings, face, self._load, self._part, self._on_change)
+        self._room = Room(settings, self.metrics)
         self._sessions = Sessions(settings.max_sessions, share, refused("sessions"))
         self._requests: set[Arrival] = set()
         self._retiring: set[asyncio.Task[None]] = set()
@@ -91,92 +95,105 @@ class Service:
         self._phase = phase
         self._notify()
 
+    @property
+    def several(self) -> bool:
+        """Whether there may be several models."""
+        return self.settings.models is not None
+
     def watch(self, watcher: Callable[[], None]) -> None:
         """Have a function called whenever `ready` may have changed."""
         self._watchers.append(watcher)
 
     @property
     def core(self) -> Core:
-        """The core.
+        """The core of the default model.
+
+        Raises:
+            Unavailable: as `choice`.
+        """
+        return self.choice().served
+
+    def choice(self, model: str = "") -> Choice:
+        """What judges images for which NAME or NAME:VERSION was named, or nothing.
 
         Raises:
             Unavailable: it is not loaded yet, its network fails, or the server is stopping.
+            UnknownModel: no such model or version is loaded.
         """
-        if self._core is None or self.phase in (Phase.LOADING, Phase.DRAINING) or self._failure:
-            raise errors.Unavailable(f"{self.status}; try again later or elsewhere", retry_after=1.0)
-        return self._core
+        self._check_open()
+        return self.repository.choice(model)
+
+    def core_of(self, token: str) -> Core:
+        """The core that knows the image with this token; if that has gone, another one, which does not know it.
+
+        Raises:
+            Unavailable: the server is loading or stopping, or no network works.
+        """
+        self._check_open()
+        return self.repository.edition(self.store.edition(token)) or self.core
 
     async def load(self) -> None:
-        """Load the model and warm it.
+        """Load the models and warm them.
 
         Raises:
             StartError: there is no such model or device.
         """
-        self._core, self._engine = await self._open()
+        await self.repository.load()
         self.phase = Phase.READY
 
-    async def reload_model(self) -> None:
-        """Serve the model as its file is now; sessions and requests finish on the one that they began with.
+    def _check_open(self) -> None:
+        if self.phase in (Phase.LOADING, Phase.DRAINING) or self._failure:
+            raise errors.Unavailable(f"{self.status}; try again later or elsewhere", retry_after=1.0)
 
-        Raises:
-            StartError: it cannot be served; everything stays as it was.
-        """
-        assert self._core is not None
-        assert self._engine is not None
-        before = self._core, self._engine
-        self._core, self._engine = await self._open()
-        old = [session for session in self._sessions.all() if session.core is not None]
-        for session in old:
-            session.go_away("another model is served now")
-        task = asyncio.create_task(self._retire(*before, {*old, *self._requests}), name="overtone-retire")
+    def _on_change(self) -> None:
+        """Sessions on a core that their model is no longer judged by are to open another one."""
+        for session in self._sessions.all():
+            if session.core is not None and not self.repository.judges(session.core, session.model):
+                session.go_away("another model is served now")
+        self._notify()
+
+    def _part(self, core: Core) -> None:
+        """Sessions and requests finish on a core, and then it stops."""
+        old = [session for session in self._sessions.all() if session.core is core]
+        task = asyncio.create_task(self._retire(core, {*old, *self._requests}), name="overtone-retire")
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
 
-    @property
-    def model_file(self) -> Path | None:
-        """The file that changes with the model; None if there is none."""
-        if self.face is not None:
-            return self.face.announcement
-        try:
-            return find(self.settings.model)
-        except ValueError:
-            return None
-
-    async def _retire(self, core: Core, engine: Engine, users: set[object]) -> None:
-        """Stop a core's engine and its decoders once these have ended."""
+    async def _retire(self, core: Core, users: set[object]) -> None:
+        """Stop a core once these have ended."""
         try:
             while users & {*self._sessions.all(), *self._requests}:
                 await asyncio.sleep(RETIRE_INTERVAL)
         finally:
-            await engine.stop()
-            core.close()
+            await core.stop()
 
-    async def _open(self) -> tuple[Core, Engine]:
-        """The model, warm, and its engine."""
+    async def _load(self, model: ModelId, path: Path) -> Core:
+        """The core of a model, warm.
+
+        Raises:
+            StartError: it cannot be served.
+        """
         s = self.settings
         engine: Engine | None = None
         try:
-            card, engine = await self._engine_of(s)
+            card, engine = await self._engine_of(path)
             await engine.start()
         except (ValueError, RuntimeError) as error:  # torch raises RuntimeError when it runs out of memory
             if engine is not None:
                 await engine.stop()
-            raise errors.StartError(f"cannot serve {s.model}: {error}") from error
+            what = s.model if s.models is None else path
+            raise errors.StartError(f"cannot serve {what}: {error}") from error
         edition = next(self._editions)
-        return await asyncio.to_thread(Core, card, engine, s, self.metrics, edition), engine
+        return await asyncio.to_thread(Core, card, engine, s, self.metrics, edition, model, self._room)
 
-    async def _engine_of(self, s: Settings) -> tuple[Card, Engine]:
+    async def _engine_of(self, path: Path) -> tuple[Card, Engine]:
         """The model's card, and an engine that has not been started."""
+        s = self.settings
         if self.face is not None:
             edition = self.face.edition
             runner = RemoteRunner(edition.socket, self.metrics, s, self._notify)
             return await asyncio.to_thread(read_card, edition.model), Engine(runner, self.metrics, s)
-        networks = []
-        for device in s.devices:
-            network, card = await asyncio.to_thread(
-                open_network, s.model, device, s.batch_sizes, s.threads, s.cuda_graphs
-            )
-            networks.append(network)
+        networks, card = await asyncio.to_thread(open_networks, path, s)
         return card, Engine(Batcher(networks, self.metrics, s, self._notify), self.metrics, s)
 
     async def drain(self) -> None:
@@ -196,10 +213,7 @@ class Service:
         for task in self._retiring:
             task.cancel()
         await asyncio.gather(*self._retiring, return_exceptions=True)
-        if self._engine is not None:
-            await self._engine.stop()
-        if self._core is not None:
-            self._core.close()
+        await self.repository.stop()
 
     def admit(self, authorization: str | None, address: str, certificate: str | None = None) -> str:
         """Let a client in, and name it, as `Access.admit` does.
@@ -282,7 +296,7 @@ class Service:
 
     @property
     def _failure(self) -> str | None:
-        return None if self._engine is None else self._engine.failure
+        return None if self.phase is Phase.LOADING else self.repository.failure
 
     def _notify(self) -> None:
         for watcher in self._watchers:

@@ -57,6 +57,7 @@ class Session:
         self._core: Core
         # The same, None before the welcome.
         self.core: Core | None = None
+        self.model = ""
         self._options = pb.Options()
         self._flights: dict[int, _Flight] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -111,15 +112,18 @@ class Session:
             raise errors.Expired("no hello came") from None
         if first.WhichOneof("message") != "hello":
             raise errors.BadRequest("the first message must be hello")
-        core = self._core = self.core = self._service.core
         self._options = first.hello.options
+        self.model = self._options.model
+        choice = self._service.choice(self.model)
+        core = self._core = self.core = choice.pick(first.hello.profile_id)
         core.check(messages.options(self._options))
         if first.hello.profile_id not in (b"", core.profile.id):
-            raise errors.WrongProfile(f"{core.card.name} has another profile; fetch it with DescribeModel")
-        credits, model = self._settings.credits, core.card.name
+            raise errors.WrongProfile(f"{core.name} has another profile; fetch it with DescribeModel")
+        credits, version = self._settings.credits, core.version if self._service.several else ""
         if self._options.labels:
             self._unnamed.update(range(len(core.profile.labels)))
-        self._post(welcome=pb.Welcome(profile_id=core.profile.id, credits=credits, model=model))
+        welcome = pb.Welcome(profile_id=core.profile.id, credits=credits, model=core.name, version=version)
+        self._post(welcome=welcome)
 
     async def _read(self, upstream: AsyncIterator[pb.Upstream]) -> None:
         try:

@@ -21,10 +21,12 @@ class Listed(Protocol):
     Attributes:
         owner: whose it is.
         core: the one that judges its images; None as long as it has none.
+        model: NAME or NAME:VERSION, as its device named it; empty if it named none.
     """
 
     owner: str
     core: Core | None
+    model: str
 
     def go_away(self, reason: str) -> None:
         """Finish what is in flight and accept nothing new."""

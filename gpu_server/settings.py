@@ -18,8 +18,10 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from overtone.gpu_server import variables
+from overtone.gpu_server.candidate import Candidate
 
 Port = Annotated[int, Field(ge=0, le=65535)]
+Runtime = Literal["auto", "torch"]
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -34,6 +36,22 @@ class Settings(BaseSettings):
 
     model: str = Field(
         default="photographs", min_length=1, description="name of a bundled checkpoint, or a path"
+    )
+    models: Path | None = Field(
+        default=None,
+        description="a folder of NAME.safetensors and NAME/VERSION.safetensors, all of which are served in place of "
+        "the model",
+    )
+    default_model: str = Field(
+        default="", description="of the folder, for devices that name none; else it is the first by name"
+    )
+    canary: Annotated[tuple[Candidate, ...], NoDecode] = Field(
+        default=(),
+        description="NAME:VERSION=SHARE: versions that get a share of the sessions and requests that name none",
+    )
+    shadow: Annotated[tuple[Candidate, ...], NoDecode] = Field(
+        default=(),
+        description="NAME:VERSION=SHARE: versions that judge a share of the images too, to be compared",
     )
     host: str = "127.0.0.1"
     grpc_port: Port = Field(default=50051, description="0 means any free port")
@@ -73,7 +91,16 @@ class Settings(BaseSettings):
         default="auto",
         description="auto, cpu, cuda, cuda:1, or several, such as cuda:0,cuda:1; stub answers at once, for measuring",
     )
-    threads: NonNegativeInt = Field(default=0, description="of the network on a CPU; 0 leaves it to torch")
+    networks: NonNegativeInt = Field(
+        default=0, description="batches that run side by side on a CPU; 0 is one a core, 4 at most"
+    )
+    threads: NonNegativeInt = Field(
+        default=0, description="that compute a batch on a CPU; 0 shares the cores among the networks"
+    )
+    runtime: Runtime = Field(
+        default="auto",
+        description="of networks on a CPU: auto measures torch and ONNX Runtime when it starts",
+    )
     decoders: PositiveInt = Field(default=2, description="threads that decode payloads")
     image_decoders: PositiveInt = Field(default=1, description="processes that decode JPEG, PNG and WebP")
     image_queue: PositiveInt = Field(default=16, description="images that may be decoded or wait for it")
@@ -176,6 +203,15 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
+    @field_validator("canary", "shadow", mode="before")
+    @classmethod
+    def _candidates(cls, value: Any) -> Any:
+        texts = cls._split(value)
+        found = [Candidate.parse(each) if isinstance(each, str) else each for each in texts]
+        if len({each.model.name for each in found}) < len(found):
+            raise ValueError("a model has one candidate")
+        return tuple(found)
+
     @field_validator("tokens")
     @classmethod
     def _printable(cls, tokens: tuple[str, ...]) -> tuple[str, ...]:
@@ -193,7 +229,9 @@ class Settings(BaseSettings):
         return sizes
 
     @model_validator(mode="after")
-    def _both_or_neither(self) -> "Settings":
+    def _together(self) -> "Settings":
+        if self.models is None and (self.default_model or self.canary or self.shadow):
+            raise ValueError("a default model, canaries and shadows need a folder of models: OVERTONE_MODELS")
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("TLS needs both OVERTONE_TLS_CERTIFICATE and OVERTONE_TLS_KEY")
         if self.tls_client_ca is not None and self.tls_certificate is None:

@@ -17,6 +17,8 @@ from overtone.gpu_server.metrics import Metrics
 
 # The cost of an entry besides its arrays: keys, objects, the answer so far.
 OVERHEAD = 1024
+# Of an edition in a token; a longer number comes from elsewhere.
+MAX_DIGITS = 9
 # The part of the bytes for layers that come unasked.
 UNREQUESTED_SHARE = 1 / 4
 
@@ -55,10 +57,15 @@ class Store:
         return self._requested.used + self._unrequested.used
 
     def issue(self, owner: str, need: NeedMore, edition: int = 0) -> str:
-        """Keep an image under a new token that only its owner can use, and only with this edition of the model."""
-        token = self._prefix + secrets.token_urlsafe(16)
+        """Keep an image under a new token that only its owner can use, and only with this edition of a model."""
+        token = f"{self._prefix}{edition}-{secrets.token_urlsafe(16)}"
         self.put((owner, edition, token), Peer(owner), need)
         return token
+
+    def edition(self, token: str) -> int | None:
+        """The edition for which a token was issued; None if it was not issued here."""
+        number = token.removeprefix(self._prefix).partition("-")[0]
+        return int(number) if number.isascii() and number.isdecimal() and len(number) < MAX_DIGITS else None
 
     def put(self, key: Hashable, peer: Peer, need: NeedMore) -> None:
         """Keep an image of this peer; others may make room for it. If there is no room, it is lost at once."""

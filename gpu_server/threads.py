@@ -1,11 +1,18 @@
-"""Telling the event loop something from another thread."""
+"""Threads: how many the machine can run at once, and telling the event loop something from one."""
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Callable
 from typing import ParamSpec
 
 P = ParamSpec("P")
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def tell(

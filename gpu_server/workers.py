@@ -22,11 +22,11 @@ from overtone.gpu_server.ending import ENDING
 from overtone.gpu_server.errors import StartError
 from overtone.gpu_server.face import Face
 from overtone.gpu_server.processes import run_engine, run_face
-from overtone.gpu_server.reload import Watched
 from overtone.gpu_server.settings import Settings
 from overtone.gpu_server.sockets import check_tls, exposure, listeners
 from overtone.gpu_server.stub_network import DEVICE as STUB
 from overtone.gpu_server.told import Told
+from overtone.gpu_server.watched import Watched
 from overtone.models import choose_device, find
 
 log = logging.getLogger(__name__)
@@ -45,8 +45,12 @@ def worker_count(settings: Settings) -> int:
     """How many faces a server should have.
 
     Raises:
-        StartError: there is no such device.
+        StartError: there is no such device, or there are several models.
     """
+    if settings.models is not None:
+        if settings.workers > 1:
+            raise StartError("several models (--models) are served by one process; use --workers 1")
+        return 1
     if settings.workers:
         return settings.workers
     if set(settings.devices) == {STUB}:

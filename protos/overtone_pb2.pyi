@@ -47,16 +47,18 @@ class Downstream(_message.Message):
     def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., answer: _Optional[_Union[Answer, _Mapping]] = ..., need_more: _Optional[_Union[NeedMore, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., go_away: _Optional[_Union[GoAway, _Mapping]] = ...) -> None: ...
 
 class Options(_message.Message):
-    __slots__ = ("operating_point", "top", "deadline_ms", "labels")
+    __slots__ = ("operating_point", "top", "deadline_ms", "labels", "model")
     OPERATING_POINT_FIELD_NUMBER: _ClassVar[int]
     TOP_FIELD_NUMBER: _ClassVar[int]
     DEADLINE_MS_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
     operating_point: str
     top: int
     deadline_ms: int
     labels: bool
-    def __init__(self, operating_point: _Optional[str] = ..., top: _Optional[int] = ..., deadline_ms: _Optional[int] = ..., labels: _Optional[bool] = ...) -> None: ...
+    model: str
+    def __init__(self, operating_point: _Optional[str] = ..., top: _Optional[int] = ..., deadline_ms: _Optional[int] = ..., labels: _Optional[bool] = ..., model: _Optional[str] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("profile_id", "options")
@@ -67,14 +69,16 @@ class Hello(_message.Message):
     def __init__(self, profile_id: _Optional[bytes] = ..., options: _Optional[_Union[Options, _Mapping]] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ("profile_id", "credits", "model")
+    __slots__ = ("profile_id", "credits", "model", "version")
     PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
     CREDITS_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
     profile_id: bytes
     credits: int
     model: str
-    def __init__(self, profile_id: _Optional[bytes] = ..., credits: _Optional[int] = ..., model: _Optional[str] = ...) -> None: ...
+    version: str
+    def __init__(self, profile_id: _Optional[bytes] = ..., credits: _Optional[int] = ..., model: _Optional[str] = ..., version: _Optional[str] = ...) -> None: ...
 
 class Image(_message.Message):
     __slots__ = ("id", "layers", "promised")
@@ -177,12 +181,14 @@ class ClassifyRequest(_message.Message):
     def __init__(self, layers: _Optional[_Iterable[bytes]] = ..., options: _Optional[_Union[Options, _Mapping]] = ...) -> None: ...
 
 class DescribeModelRequest(_message.Message):
-    __slots__ = ("part", "labels")
+    __slots__ = ("part", "labels", "model")
     PART_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
     part: Part
     labels: bool
-    def __init__(self, part: _Optional[_Union[Part, _Mapping]] = ..., labels: _Optional[bool] = ...) -> None: ...
+    model: str
+    def __init__(self, part: _Optional[_Union[Part, _Mapping]] = ..., labels: _Optional[bool] = ..., model: _Optional[str] = ...) -> None: ...
 
 class Part(_message.Message):
     __slots__ = ("quality", "after", "layers", "operating_point")

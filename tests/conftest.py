@@ -39,6 +39,12 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _quick_start() -> None:
+    """Servers that tests start as processes run networks in torch, and do not compare runtimes first."""
+    os.environ["OVERTONE_RUNTIME"] = "torch"
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _interruptible() -> None:
     """A shell's background job ignores SIGINT, and so would the processes that tests start and interrupt."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

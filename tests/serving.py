@@ -13,7 +13,13 @@ Serve = Callable[..., AbstractAsyncContextManager[Running]]
 
 def quick_settings(checkpoint: Path, **changes: Any) -> Settings:
     """Settings of a server that starts and stops quickly."""
-    quick: dict[str, Any] = {"grpc_port": 0, "http_port": 0, "threads": 1, "device": "cpu"}
+    quick: dict[str, Any] = {
+        "grpc_port": 0,
+        "http_port": 0,
+        "threads": 1,
+        "device": "cpu",
+        "runtime": "torch",
+    }
     quick |= {"batch_sizes": (1, 2), "pause": 0, "linger": 0.05, "model": str(checkpoint)}
     quick |= {"standing_delay": 0}  # a machine that is busy with other tests refuses nothing
     return Settings(**{**quick, **changes})

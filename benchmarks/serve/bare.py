@@ -6,10 +6,9 @@ own. The fastest is measured again, for longer.
 
 import argparse
 import json
-import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from overtone.gpu_server.answer import Stage
 from overtone.gpu_server.inference import Network
 from overtone.gpu_server.known import Known
 from overtone.gpu_server.network import open_network
+from overtone.gpu_server.threads import cores
 from overtone.models import choose_device, read_card
 
 CPU_SIZES = (1, 4, 8, 16, 32)
@@ -42,14 +42,13 @@ class Rate:
 def measure(
     network: Network, stage: Stage, images: Sequence[Known], size: int, threads: int, seconds: float
 ) -> Rate:
-    """Run batch after batch in as many threads for some seconds."""
+    """Run batch after batch in as many threads for some seconds, each with its share of the cores."""
     batches = list(_batches(images, size))
     counts = [0] * threads
-    cores = os.cpu_count() or 1
+    torch.set_num_threads(max(1, cores() // threads))
     end = time.perf_counter() + seconds
 
     def work(number: int) -> None:
-        torch.set_num_threads(max(1, cores // threads))
         while time.perf_counter() < end:
             network.run(stage, batches[(number + counts[number]) % len(batches)])
             counts[number] += 1
@@ -65,15 +64,20 @@ def measure(
 
 
 def best(
-    network: Network, stage: Stage, images: Sequence[Known], sizes: Sequence[int], seconds: float
+    networks: Mapping[int, Network],
+    stage: Stage,
+    images: Sequence[Known],
+    sizes: Sequence[int],
+    seconds: float,
 ) -> Rate:
-    """Try every size and number of threads, and measure the fastest again."""
-    many = {1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1}
+    """Try every size and number of threads, each with its network, and measure the fastest again."""
     tried = [
-        measure(network, stage, images, size, n, TRIAL * seconds) for size in sizes for n in sorted(many)
+        measure(network, stage, images, size, threads, TRIAL * seconds)
+        for size in sizes
+        for threads, network in networks.items()
     ]
     chosen = max(tried, key=lambda rate: rate.images_per_second)
-    return measure(network, stage, images, chosen.size, chosen.threads, seconds)
+    return measure(networks[chosen.threads], stage, images, chosen.size, chosen.threads, seconds)
 
 
 def _batches(images: Sequence[Known], size: int) -> Iterator[list[Known]]:
@@ -91,10 +95,12 @@ def main() -> None:
     options = parser.parse_args()
     profile = read_card(options.model).profile
     sizes = CUDA_SIZES if choose_device(options.device).type == "cuda" else CPU_SIZES
-    network, _ = open_network(options.model, options.device, sizes)
-    network.warm()
+    networks = {}
+    for count in sorted({1, cores()}):
+        networks[count], _ = open_network(options.model, options.device, sizes, max(1, cores() // count))
+        networks[count].warm()
     images = [Known(decode(layers, profile)) for layers in Workload.read(options.workload).layers]
-    found = {stage: best(network, Stage(stage), images, sizes, options.seconds) for stage in STAGES}
+    found = {stage: best(networks, Stage(stage), images, sizes, options.seconds) for stage in STAGES}
     print(json.dumps({stage: vars(rate) for stage, rate in found.items()}), flush=True)
 
 

@@ -1,15 +1,14 @@
 /* Pixels to quantised coefficients and back, for WebAssembly: what frequency/pixels.py, dct.py and quantise.py do.
  *
  * Like coder.c it allocates nothing and does no input or output. Buffers are the caller's, and it must have made them
- * large enough. Sums of the DCT are exact in double precision, so they do not depend on their order.
+ * large enough.
  */
 
-#include <stddef.h>
-#include <stdint.h>
+#include "../quantise.h"
 
 enum {
-    BLOCK = 8,
-    NUMBERS = 3 * BLOCK * BLOCK, /* of an RGB block */
+    BLOCK = OVERTONE_BLOCK,
+    NUMBERS = OVERTONE_NUMBERS,
     PRECISION = 32 - 8 - 2,      /* bits behind the point of a weight, as in Pillow's Resample.c */
 };
 #define SUPPORT 2.0 /* of the bicubic kernel */
@@ -128,32 +127,19 @@ void overtone_fit(const uint8_t *rgba, int32_t width, int32_t height, float left
                      work.spans[y].count, rgb + (size_t)y * pitch + (size_t)x * 3);
 }
 
-/* Quantised coefficients int16[channels, size / 8, size / 8] of an RGB image of size x size.
- *
- * `matrix` float32[channels, 192] and `offset` are those of `dct.analysis`. With `dead` above 0, a value counts if it
- * reaches 1 - dead of a step beyond the one before; else values are rounded to nearest, halves to even. */
+/* Quantised coefficients int16[channels, size / 8, size / 8] of an RGB image of size x size; `matrix`
+ * float32[channels, 192] and `offset` are those of `dct.analysis`, and `dead` is as for `overtone_coefficient`. */
 void overtone_quantise(const uint8_t *rgb, int32_t size, int32_t channels, const float *matrix, const float *offset,
                        const float *steps, float dead, int16_t *values)
 {
     int32_t blocks = size / BLOCK;
+    size_t pitch = (size_t)size * 3;
     double pixels[NUMBERS];
     for (int32_t at = 0; at < blocks * blocks; at++) {
-        const uint8_t *corner = rgb + 3 * BLOCK * ((size_t)(at / blocks) * (size_t)size + (size_t)(at % blocks));
-        for (int32_t i = 0; i < NUMBERS; i++)
-            pixels[i] = corner[(size_t)(i / (3 * BLOCK)) * (size_t)size * 3 + (size_t)(i % (3 * BLOCK))];
-        for (int32_t c = 0; c < channels; c++) {
-            const float *row = matrix + c * NUMBERS;
-            double sum[4] = {offset[c], 0, 0, 0};
-            for (int32_t i = 0; i < NUMBERS; i++)
-                sum[i % 4] += row[i] * pixels[i];
-            float scaled = (float)(sum[0] + sum[1] + sum[2] + sum[3]) / steps[c], whole;
-            if (dead > 0)
-                whole = __builtin_copysignf(__builtin_floorf(__builtin_fabsf(scaled) + dead), scaled);
-            else
-                whole = __builtin_rintf(scaled);
-            whole = whole < -32768 ? -32768 : whole > 32767 ? 32767 : whole;
-            values[c * blocks * blocks + at] = (int16_t)whole;
-        }
+        overtone_block(rgb + BLOCK * ((size_t)(at / blocks) * pitch + 3 * (size_t)(at % blocks)), pitch, pixels);
+        for (int32_t c = 0; c < channels; c++)
+            values[c * blocks * blocks + at] =
+                overtone_coefficient(pixels, matrix + c * NUMBERS, offset[c], steps[c], dead);
     }
 }
 

@@ -8,6 +8,7 @@ import weakref
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -94,6 +95,17 @@ def three_checkpoint(
     changes |= {"operating_points": points, "operating_point": "third"}
     path = tmp_path_factory.mktemp("three") / "three.safetensors"
     rewrite(tiny_checkpoint, read_card(tiny_checkpoint).model_copy(update=changes), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def other_checkpoint(
+    tiny_checkpoint: Path, tiny_profile: Profile, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The same network with another profile."""
+    path = tmp_path_factory.mktemp("other") / "other.safetensors"
+    other = replace(tiny_profile, name="other")
+    rewrite(tiny_checkpoint, read_card(tiny_checkpoint).model_copy(update={"profile": other}), path)
     return path
 
 

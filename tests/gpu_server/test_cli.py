@@ -29,6 +29,15 @@ def test_every_option_is_a_setting(served: list[Settings]) -> None:
     assert (settings.log_format, settings.access_log) == ("json", True)
 
 
+def test_options_of_several_models(served: list[Settings]) -> None:
+    options = "--models d --default-model a --canary a:2=0.5 --canary b:3=1 --shadow a:4=0"
+    assert CliRunner().invoke(app, ["serve", *options.split()]).exit_code == 0
+    (settings,) = served
+    assert (settings.models, settings.default_model) == (Path("d"), "a")
+    assert [(str(each.model), each.share) for each in settings.canary] == [("a:2", 0.5), ("b:3", 1.0)]
+    assert [(str(each.model), each.share) for each in settings.shadow] == [("a:4", 0.0)]
+
+
 def test_what_is_not_given_comes_from_the_environment(
     served: list[Settings], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -1,17 +1,23 @@
+import logging
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from overtone.frequency import Encoded, Profile, decode, dequantise
+from overtone.gpu_server import onnx_runtime
 from overtone.gpu_server.answer import Stage
 from overtone.gpu_server.cuda_graphs import GraphPool, Inputs
 from overtone.gpu_server.known import Known
-from overtone.gpu_server.network import TorchNetwork, open_network
+from overtone.gpu_server.network import MOST_NETWORKS, TorchNetwork, open_network, open_networks
+from overtone.gpu_server.settings import Settings
+from overtone.gpu_server.threads import cores
 from overtone.models import Cascade, Mix, load, read_card, rewrite
 
 
@@ -41,6 +47,45 @@ def logits(cascade: Cascade, image: Known) -> tuple[torch.Tensor, torch.Tensor]:
     with torch.inference_mode():
         low, state = cascade.low(x24[:, :6])
         return low, cascade.high(state, x24[:, 6:])
+
+
+@pytest.mark.parametrize(
+    ("options", "count", "threads"),
+    [
+        ({}, min(cores(), MOST_NETWORKS), max(1, cores() // MOST_NETWORKS)),
+        ({"networks": 1}, 1, cores()),
+        ({"networks": 3}, 3, max(1, cores() // 3)),
+        ({"networks": 1, "threads": 1}, 1, 1),
+    ],
+)
+def test_networks_share_the_cores_of_a_cpu(
+    tiny_checkpoint: Path, options: dict[str, Any], count: int, threads: int
+) -> None:
+    before = torch.get_num_threads()
+    try:
+        networks, card = open_networks(
+            tiny_checkpoint, Settings(model=str(tiny_checkpoint), device="cpu", **options)
+        )
+        found = torch.get_num_threads()
+    finally:
+        torch.set_num_threads(before)
+    assert (len(networks), len(set(map(id, networks))), found) == (count, 1, threads)
+    assert card == read_card(tiny_checkpoint)
+
+
+def test_a_network_for_each_device(tiny_checkpoint: Path) -> None:
+    networks, _ = open_networks(
+        tiny_checkpoint, Settings(model=str(tiny_checkpoint), device="cpu,cpu", threads=1)
+    )
+    assert len(set(map(id, networks))) == 2
+
+
+def test_threads_run_one_network_at_once(network: TorchNetwork, image: Known) -> None:
+    images = [rolled(image, by) for by in range(16)]
+    alone = [network.run(Stage.HIGH, [each]) for each in images]
+    with ThreadPoolExecutor(4) as threads:
+        together = list(threads.map(lambda each: network.run(Stage.HIGH, [each]), images))
+    np.testing.assert_allclose(together, alone, atol=1e-5)
 
 
 def test_gives_what_the_cascade_gives(network: TorchNetwork, image: Known, tiny_checkpoint: Path) -> None:
@@ -196,3 +241,56 @@ def test_cuda_agrees_with_the_cpu(
             images = [rolled(image, i) for i in range(count)]
             expected = network.run(stage, images)
             np.testing.assert_allclose(device.run(stage, images), expected, atol=0.1)
+
+
+@pytest.fixture
+def both_runtimes() -> None:
+    pytest.importorskip("onnx", reason="pip install 'overtone[server]'")
+    pytest.importorskip("onnxruntime", reason="pip install 'overtone[server]'")
+
+
+@pytest.mark.usefixtures("both_runtimes")
+@pytest.mark.parametrize("stage", [Stage.LOW, Stage.HIGH])
+def test_onnx_runtime_says_what_torch_says(
+    mixing: Path,
+    image: Known,
+    stage: Stage,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    seconds = iter([2.0, 1.0] * 2)  # torch's, then those of ONNX Runtime, for each stage
+    monkeypatch.setattr(onnx_runtime, "_seconds", lambda forward, inputs: next(seconds))
+    torch_network, _ = open_network(mixing, "cpu", (1, 2), runtime="torch")
+    network, _ = open_network(mixing, "cpu", (1, 2))
+    assert isinstance(network, TorchNetwork)
+    with caplog.at_level(logging.INFO):
+        network.warm()
+    assert caplog.text.count("runs in ONNX Runtime") == 2
+    images = [rolled(image, by) for by in range(3)]  # a size that was not warmed, too
+    np.testing.assert_allclose(network.run(stage, images), torch_network.run(stage, images), atol=1e-4)
+
+
+@pytest.mark.usefixtures("both_runtimes")
+@pytest.mark.parametrize(
+    ("name", "replacement", "why"),
+    [
+        ("_seconds", lambda forward, inputs: 1.0, "runs in torch"),
+        ("TOLERANCE", 0.0, "differs by"),
+        ("OPSET", -1, "cannot run it"),
+    ],
+)
+def test_torch_where_onnx_runtime_is_no_better(
+    tiny_checkpoint: Path,
+    image: Known,
+    name: str,
+    replacement: object,
+    why: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(onnx_runtime, name, replacement)
+    network, _ = open_network(tiny_checkpoint, "cpu", (1,))
+    with caplog.at_level(logging.INFO):
+        network.warm()
+    assert caplog.text.count(why) == 2
+    assert np.isfinite(network.run(Stage.HIGH, [image])).all()

@@ -20,7 +20,7 @@ import overtone.gpu_server.serve
 import overtone.gpu_server.service
 from overtone.gpu_server.errors import StartError
 from overtone.gpu_server.grpc_server import NOT_SERVING, SERVING, GrpcServer
-from overtone.gpu_server.network import TorchNetwork, open_network
+from overtone.gpu_server.network import TorchNetwork, open_networks
 from overtone.gpu_server.service import Phase, Service
 from overtone.gpu_server.settings import Settings
 from overtone.gpu_server.sockets import exposure
@@ -58,9 +58,9 @@ async def test_ports_are_open_but_not_ready_while_loading(
     def slow(*arguments: Any) -> Any:
         loop.call_soon_threadsafe(loading.set)
         asyncio.run_coroutine_threadsafe(let_go.wait(), loop).result(LATER)
-        return open_network(*arguments)
+        return open_networks(*arguments)
 
-    monkeypatch.setattr(overtone.gpu_server.service, "open_network", slow)
+    monkeypatch.setattr(overtone.gpu_server.service, "open_networks", slow)
 
     async def life() -> None:
         async with serve(grpc_port=grpc_port, http_port=http_port):

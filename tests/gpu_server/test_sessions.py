@@ -11,6 +11,7 @@ class Open:
     def __init__(self, owner: str, idle: float) -> None:
         self.owner = owner
         self.core: Core | None = None
+        self.model = ""
         self.idle_for = idle
         self.sent_away = False
 

@@ -33,6 +33,11 @@ def test_arguments_come_before_the_environment(monkeypatch: pytest.MonkeyPatch) 
         {"max_wait_ms": float("nan")},
         {"tls_key": "key.pem"},
         {"unknown": 1},
+        {"canary": "shapes:2=0.5"},  # of no folder
+        {"models": "models", "canary": "shapes=0.5"},
+        {"models": "models", "canary": "shapes:2=1.5"},
+        {"models": "models", "shadow": "shapes:two=1"},
+        {"models": "models", "shadow": "shapes:2=0.1,shapes:3=0.1"},
     ],
 )
 def test_refused(wrong: dict[str, object]) -> None:
