@@ -186,12 +186,16 @@ def c_profile(
     """Write what a device in C must know of a server's model, as constants for one quality."""
 
     def run() -> None:
+        from overtone.edge_client.errors import OvertoneError
         from overtone.edge_client.sync import Client
         from overtone.frequency.c_profile import c_profile as header
 
         tls = _tls(authority, certificate, key)
-        with Client(server, model=model, token=token, tls=tls, timeout=timeout) as client:
-            profile = client.whole_profile()
+        try:
+            with Client(server, model=model, token=token, tls=tls, timeout=timeout) as client:
+                profile = client.whole_profile()
+        except OvertoneError as error:
+            raise ValueError(str(error)) from error
         out.write_text(header(profile, quality or profile.quality), "utf-8")
 
     command.call("c-profile", "client", run)

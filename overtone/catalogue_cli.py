@@ -26,7 +26,10 @@ app = typer.Typer()
 def models(
     model: Annotated[
         str | None,
-        typer.Argument(metavar="[MODEL]", help="A .safetensors file, or the name of a bundled checkpoint."),
+        typer.Argument(
+            metavar="[MODEL]",
+            help="A .safetensors file, or the name of a bundled checkpoint; with --server, NAME or NAME:VERSION.",
+        ),
     ] = None,
     server: Annotated[
         str | None, typer.Option(help="Ask this server for its model: grpc://HOST:PORT, http:// and so on.")
@@ -42,9 +45,7 @@ def models(
 
     def run() -> None:
         if server is not None:
-            if model is not None:
-                raise ValueError("give a model or --server, not both")
-            _show(_served(server, token, authority, certificate, key, timeout), json)
+            _show(_served(server, model or "", token, authority, certificate, key, timeout), json)
         elif model is not None:
             _show(_stored(model), json)
         else:
@@ -87,6 +88,7 @@ def _stored(model: str | os.PathLike[str]) -> Entry:
 
 def _served(
     server: str,
+    model: str,
     token: str | None,
     authority: Path | None,
     certificate: Path | None,
@@ -102,7 +104,7 @@ def _served(
 
     tls = Tls(authority, certificate, key) if authority or certificate else None
     try:
-        with Client(server, token=token, tls=tls, timeout=timeout) as client:
+        with Client(server, model=model, token=token, tls=tls, timeout=timeout) as client:
             return Entry(client.card(), client.whole_profile(), server)
     except OvertoneError as error:
         raise ValueError(str(error)) from error

@@ -19,7 +19,7 @@ runner = CliRunner()
 @pytest.mark.parametrize(
     "command",
     [
-        *("classify", "watch", "describe", "serve", "token", "models"),
+        *("classify", "watch", "c-profile", "describe", "serve", "token", "models"),
         *("train", "adapt", "evaluate", "calibrate", "demo", "bench", "link"),
     ],
 )
@@ -126,11 +126,11 @@ def test_without_arguments_the_help_lists_the_commands_in_groups() -> None:
     assert shown.strip() == runner.invoke(app, ["--help"]).output.strip()
     _, *panels = re.split(r"╭─ (Device|Server|Training|Bench) ─", shown)
     commands = {
-        name: set(re.findall(r"^│ ([a-z]+)  ", panel, re.MULTILINE))
+        name: set(re.findall(r"^│ ([a-z-]+)  ", panel, re.MULTILINE))
         for name, panel in zip(panels[::2], panels[1::2], strict=True)
     }
     assert commands == {
-        "Device": {"classify", "watch", "describe"},
+        "Device": {"classify", "watch", "c-profile", "describe"},
         "Server": {"serve", "token", "models"},
         "Training": {"train", "adapt", "evaluate", "calibrate"},
         "Bench": {"demo", "bench", "link"},

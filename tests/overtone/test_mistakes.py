@@ -35,6 +35,12 @@ MISTAKES = {
         ["empty", "--queue", "0"],
         ["empty", "--policy", "sometimes"],
     ],
+    "c-profile": [
+        [],
+        ["--out", "o", "--server", "HOST"],
+        ["--out", "o", "--server", AWAY],
+        ["--out", "o", "--server", "http://127.0.0.1:1"],
+    ],
     "describe": [
         ["nowhere.jpg"],
         ["broken.jpg"],
@@ -45,6 +51,8 @@ MISTAKES = {
     "serve": [
         ["--model", "nothing"],
         ["--model", "broken.jpg"],
+        ["--models", "nowhere"],
+        ["--models", "empty"],
         ["--model", "trashnet-lite", "--device", "toaster"],
         ["--grpc-port", "99999"],
         ["--log-format", "xml"],
