@@ -172,8 +172,6 @@ class Recipe(Section):
         if len(self.epochs) != steps:
             numbers = "one number" if steps == 1 else f"{steps} numbers"
             raise ValueError(f"epochs: a {kind} is trained in {steps} step(s), so give {numbers}")
-        if not any(self.epochs):
-            raise ValueError("epochs: no step would be trained")
         if self.optimiser.distil and not self.network.trains_high_first:
             raise ValueError(
                 "distil needs bodies or a cascade of structure 3: no other trains low after high"

@@ -37,7 +37,7 @@ def test_rate_warms_up_and_falls_to_nothing() -> None:
         ("[optimizer]", "optimizer"),
         ("[augment]\nscales = [1, 1]", "augment.scales"),
         ("size =", "Invalid"),
-        ("epochs = [0, 0]", "no step would be trained"),
+        ("epochs = [-1, 3]", "greater than or equal to 0"),
         ("epochs = [3]", "cascade is trained in 2 step"),
         ("epochs = [3, 3]\n[network]\nkind = 'patch'", "patch is trained in 1 step"),
         ("[network]\nkind = 'resnet51'", "no kind of network 'resnet51'; there are bodies, cascade"),
