@@ -22,6 +22,18 @@ from overtone.training.detection.pictures import Pictures, read_pictures
 from overtone.training.detection.predictions import predict, predict_squares
 
 Json = dict[str, Any]
+# Average precisions as tables call them.
+COLUMNS = {
+    "ap": "AP",
+    "ap50": "AP50",
+    "ap75": "AP75",
+    "ap_small": "small",
+    "ap_medium": "medium",
+    "ap_large": "large",
+    "voc50": "VOC50",
+    "mask_ap": "mask AP",
+    "mask_ap50": "mask AP50",
+}
 
 
 def evaluate_detector(
@@ -94,18 +106,17 @@ def _entry(scores: Scores, mean_bytes: float | None) -> Json:
 
 
 def _table(title: str, rows: Sequence[Json]) -> Table:
-    columns = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "voc50", "mask_ap", "mask_ap50")
-    table = Table(title=title)
-    for name in ("quality", "layers", "bytes", *columns):
+    columns = {key: name for key, name in COLUMNS.items() if rows[0]["both"][key] is not None}
+    table = Table(title=f"{title} (%)", box=None)
+    for name in ("quality", "layers", "bytes", *columns.values()):
         table.add_column(name, justify="right")
     for row in rows:
         for number, entry in enumerate(row.get("layers", [row["both"]]), 1):
             sent = entry["mean_payload_bytes"]
-            values = [entry[name] for name in columns]
             table.add_row(
                 str(row["quality"] or "-"),
                 str(number),
                 "-" if sent is None else f"{sent:.0f}",
-                *("-" if value is None or value < 0 else f"{value:.1%}" for value in values),
+                *("-" if entry[key] < 0 else f"{100 * entry[key]:.1f}" for key in columns),
             )
     return table
