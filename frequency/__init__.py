@@ -19,6 +19,7 @@ from overtone.frequency.errors import FrequencyError, PayloadError, ProfileError
 from overtone.frequency.framing import join, split
 from overtone.frequency.header import Header, read_header, read_start
 from overtone.frequency.ladder import THREE_LAYERS, TWO_LAYERS, Layer
+from overtone.frequency.letter_box import LetterBox, letter_boxed
 from overtone.frequency.pixels import ImageError, Source, fit, open_rgb
 from overtone.frequency.prior import prior_tables
 from overtone.frequency.profile import Profile
@@ -35,6 +36,7 @@ __all__ = [
     "Header",
     "ImageError",
     "Layer",
+    "LetterBox",
     "PayloadError",
     "Profile",
     "ProfileError",
@@ -52,6 +54,7 @@ __all__ = [
     "image",
     "join",
     "known_values",
+    "letter_boxed",
     "open_rgb",
     "pack_part",
     "part_of",

@@ -74,6 +74,29 @@ def create_rgb(body: Body, classes: int) -> "RGBNetwork":
     return RGBNetwork(network, source)
 
 
+def create_features(body: Body, strides: Sequence[int]) -> tuple[nn.Module, Source, tuple[int, ...]]:
+    """The stages of a network with new weights: normalised images -> a list of maps, one for each stride.
+
+    Also how the network wants its input, and the channels of the maps. The weights have the names of the classifier's.
+
+    Raises:
+        BodyError: the library has no such network, or it has no maps of these strides.
+    """
+    if body.library != "timm":
+        raise BodyError(f"{body.name}: only timm's networks give their stages")
+    try:
+        whole = timm().create_model(body.name, features_only=True)
+        found = dict(zip(whole.feature_info.reduction(), range(len(whole.feature_info)), strict=True))
+        wanted = tuple(found[stride] for stride in strides)
+        network = timm().create_model(body.name, features_only=True, out_indices=wanted)
+    except (RuntimeError, ValueError, AttributeError) as error:
+        raise BodyError(f"timm has no body {body.name!r} with stages ({error})") from None
+    except KeyError as error:
+        raise BodyError(f"{body.name}: has no maps of stride {error}") from None
+    source = _timm_source(body.name, network.default_cfg)
+    return network, source, tuple(network.feature_info.channels())
+
+
 class RGBNetwork(nn.Module):
     """A body that reads RGB images [N, 3, H, W] of 0 to 255."""
 

@@ -81,6 +81,7 @@ def train(
 
     With data alone, pretrained networks learn its classes (the recipe `transfer`), in at most --minutes.
     """
+    from overtone.training.detection.recipe import is_detection_recipe, load_detection_recipe
     from overtone.training.recipe import RecipeError, is_recipe, load_recipe
     from overtone.training.train import numbers, train
     from overtone.training.transfer import transfer
@@ -102,6 +103,12 @@ def train(
         return
     if minutes is not None:
         raise RecipeError("--minutes chooses the epochs of `overtone train DATA`; a recipe has its own")
+    if is_detection_recipe(recipe):
+        from overtone.training.detection.train_detector import train_detector
+
+        detection = load_detection_recipe(recipe).changed(size=size, epochs=counts, start=start, seed=seed)
+        train_detector(detection, data, out, resume=resume, workers=workers, device=device)
+        return
     chosen = load_recipe(recipe).changed(size=size, epochs=counts, start=start, seed=seed)
     train(chosen, data, out, resume=resume, workers=workers, device=device)
 
@@ -258,8 +265,30 @@ def evaluate(
     workers: command.Workers = 1,
     device: command.Device = "auto",
 ) -> None:
-    """Accuracy after each layer and of the cascade, with counted payload bytes and cost."""
+    """Accuracy after each layer and of the cascade, with counted payload bytes and cost.
+
+    Of a detector: average precision after each layer, with counted payload bytes.
+    """
+    from overtone.models import find
+    from overtone.training.detection.detector_file import is_detector
     from overtone.training.evaluation.evaluate import evaluate
+
+    if is_detector(find(checkpoint)):
+        from overtone.training.detection.evaluate_detector import evaluate_detector
+
+        if threshold is not None or operating_point or full or agreement or weights:
+            raise ValueError("a detector is measured by --quality, --every-quality and --split alone")
+        evaluate_detector(
+            find(checkpoint),
+            data,
+            qualities=quality or (),
+            every_quality=every_quality,
+            split_name=split,
+            as_json=json,
+            workers=workers,
+            device=device,
+        )
+        return
 
     evaluate(
         checkpoint,

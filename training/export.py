@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from overtone.frequency import Profile
+from overtone.frequency import Profile, fit
 from overtone.frequency.channels import HIGH, LOW
 from overtone.models import (
     Accuracy,
@@ -30,28 +30,36 @@ from overtone.training.calibration.risk_targets import (
 )
 from overtone.training.calibration.temperature import fit_temperatures
 from overtone.training.codec.tables import tables_for
-from overtone.training.data import Images
+from overtone.training.data import Images, View
 from overtone.training.evaluation.predictions import Predictions, predict
 from overtone.training.evaluation.stopping import Rule
-from overtone.training.recipe import Recipe
+from overtone.training.recipe import Quality, Recipe
 
 
 def fit_profile(recipe: Recipe, train: Images, labels: Sequence[str] = ()) -> Profile:
     """The profile of a recipe: its steps and ladder, and tables counted on training images."""
-    steps, table = recipe.quality.rows, recipe.quality.table
+    named = tuple(labels) or tuple(recipe.labels.get(c, c) for c in train.classes)
+    return profile_of(recipe.name, recipe.size, recipe.quality, train, named)
+
+
+def profile_of(
+    name: str, size: int, quality: Quality, train: Images, labels: tuple[str, ...], view: View = fit
+) -> Profile:
+    """The profile of a recipe's settings, with tables counted on training images; `view` prepares them."""
+    steps, table = quality.rows, quality.table
     thresholds = table.thresholds if table else ()
     return Profile(
-        name=recipe.name,
-        size=recipe.size,
+        name=name,
+        size=size,
         low=LOW,
         high=HIGH,
         qualities=tuple(range(1, len(steps) + 1)),
         quality=len(steps) // 2 + 1,
         steps=steps,
-        tables=tables_for(train, recipe.size, steps, LOW, HIGH, thresholds, recipe.quality.ladder),
-        labels=tuple(labels) or tuple(recipe.labels.get(c, c) for c in train.classes),
+        tables=tables_for(train, size, steps, LOW, HIGH, thresholds, quality.ladder, view=view),
+        labels=labels,
         thresholds=thresholds,
-        ladder=recipe.quality.ladder,
+        ladder=quality.ladder,
     )
 
 

@@ -241,7 +241,7 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
     path = recipe_file(str(name_or_path))
     if not path.is_file():
         raise RecipeError(f"{name_or_path}: no such recipe; give a .toml file or one of {known()}")
-    return validated(_read(path, ()), str(path))
+    return validated(read_toml(path), str(path))
 
 
 def validated(raw: dict[str, Any], name: str) -> Recipe:
@@ -256,8 +256,12 @@ def validated(raw: dict[str, Any], name: str) -> Recipe:
         raise RecipeError(f"{name}: {one_line(error)}") from error
 
 
-def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
-    """The recipe as written, merged into the one it extends."""
+def read_toml(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The recipe as written, merged into the one it extends, by way of those that were `seen`.
+
+    Raises:
+        RecipeError: not TOML, or it extends itself or what is not there.
+    """
     path = path.resolve()
     if path in seen:
         raise RecipeError(f"{path}: extends itself, by way of {' and '.join(p.name for p in seen)}")
@@ -269,10 +273,19 @@ def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
         raise RecipeError(f"{path}: {error}") from error
     raw = {"name": path.stem} | raw
     base = raw.pop("extends", None)
-    return _merged(_read(path.parent / f"{base}.toml", (*seen, path)), raw) if base else raw
+    return _merged(read_toml(path.parent / f"{base}.toml", (*seen, path)), raw) if base else raw
 
 
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Tables are merged key by key; anything else is replaced."""
-    both = {k: _merged(base[k], v) for k, v in changes.items() if isinstance(v, dict) and k in base}
+    """Tables are merged key by key, unless they are of different kinds; anything else is replaced."""
+    both = {
+        key: _merged(base[key], value)
+        for key, value in changes.items()
+        if isinstance(value, dict) and key in base and _same_kind(base[key], value)
+    }
     return base | changes | both
+
+
+def _same_kind(base: dict[str, Any], changes: dict[str, Any]) -> bool:
+    kinds = {table["kind"] for table in (base, changes) if "kind" in table}
+    return len(kinds) < 2

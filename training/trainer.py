@@ -76,7 +76,7 @@ class Trainer:
             self._take_pretrained()
             if self.recipe.network.normalises:
                 self._measure_normalisation()
-        with RunLog(self.folder, *((saved.step, saved.epoch) if saved else ())) as log:
+        with RunLog(self.folder, Epoch, *((saved.step, saved.epoch) if saved else ())) as log:
             for step in range(saved.step if saved else 0, len(self.recipe.epochs)):
                 self._step(step, saved if saved and saved.step == step else None, log)
         return self.system
@@ -114,7 +114,7 @@ class Trainer:
         counters = {k: v for k, v in mine.items() if k.endswith("num_batches_tracked")}
         self.system.module.load_state_dict(counters | weights)
 
-    def _step(self, step: int, saved: Saved | None, log: RunLog) -> None:
+    def _step(self, step: int, saved: Saved | None, log: RunLog[Epoch]) -> None:
         active = self._activate(step)
         if saved:
             saved.restore(active)

@@ -10,7 +10,7 @@ def line(step: int, epoch: int, held_out: float | None = None) -> Epoch:
 
 
 def written(folder: Path, *lines: Epoch, after: tuple[int, int] = (0, 0)) -> list[Epoch]:
-    with RunLog(folder, *after) as log:
+    with RunLog(folder, Epoch, *after) as log:
         for each in lines:
             log.add(each)
     return list(read_epochs(folder / "log.jsonl"))

@@ -6,7 +6,7 @@ import numpy as np
 
 from overtone.frequency import TWO_LAYERS, Layer, Tables, coefficients, fit, open_rgb, quantise
 from overtone.frequency.quantise import PLAIN
-from overtone.training.data import Images
+from overtone.training.data import Images, View
 from overtone.training.progress import tracked
 from overtone.training.table_fitting import fit_tables
 
@@ -22,15 +22,16 @@ def tables_for(
     thresholds: Sequence[int] = (),
     ladder: Sequence[Layer] = TWO_LAYERS,
     effort: float = 1.0,
+    view: View = fit,
 ) -> Tables:
     """Tables for these channels, steps (a row per quality), thresholds and ladder, fitted to up to 240 images.
 
-    `effort` multiplies how long networks are trained.
+    `effort` multiplies how long networks are trained; `view` prepares an image as a device does.
     """
     some = images.spread(TABLES_ON)
     samples = [np.empty((len(some), len(low + high), size // 8, size // 8), np.int16) for _ in steps]
     for number, path in enumerate(tracked(some.paths, "counting symbols")):
-        found = coefficients(fit(open_rgb(path), size), low + high)
+        found = coefficients(view(open_rgb(path), size), low + high)
         for quality, (sample, row) in enumerate(zip(samples, steps, strict=True)):
             sample[number] = quantise(found, row, thresholds[quality] / 100 if thresholds else PLAIN)
     return fit_tables(samples, steps, low, high, ladder, effort)

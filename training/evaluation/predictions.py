@@ -13,7 +13,7 @@ from overtone.frequency import Profile, coefficients, encode_values, fit, known_
 from overtone.models import Cascade
 from overtone.models.cascade import State
 from overtone.models.fusion import example, fused
-from overtone.training.data import Images
+from overtone.training.data import Images, View
 from overtone.training.evaluation.stopping import Bools, Floats, Ints, Rule, taken, walk
 from overtone.training.progress import tracked
 
@@ -24,8 +24,8 @@ _NOTHING: State = ()
 class EncodedSet(Dataset[Item]):
     """Images after the codec at one quality: quantised coefficients, payload sizes, target."""
 
-    def __init__(self, images: Images, profile: Profile, quality: int) -> None:
-        self.images, self.profile, self.quality = images, profile, quality
+    def __init__(self, images: Images, profile: Profile, quality: int, view: View = fit) -> None:
+        self.images, self.profile, self.quality, self.view = images, profile, quality, view
 
     def __len__(self) -> int:
         return len(self.images)
@@ -34,7 +34,7 @@ class EncodedSet(Dataset[Item]):
         """(int16[C, h, w] as all layers tell them, bytes of each layer int64[layers], target)."""
         p = self.profile
         steps = p.known_steps(self.quality, len(p.ladder))
-        exact = coefficients(fit(open_rgb(self.images.paths[index]), p.size), p.low + p.high)
+        exact = coefficients(self.view(open_rgb(self.images.paths[index]), p.size), p.low + p.high)
         values = quantise(exact, steps, p.threshold(self.quality))
         sizes = [len(payload) for payload in encode_values(values, p, self.quality).layers]
         return torch.from_numpy(values), torch.tensor(sizes), self.images.targets[index]
@@ -180,7 +180,7 @@ def answers(model: Cascade, values: Tensor, profile: Profile, quality: int) -> T
     found: list[Tensor] = []
     low, state = torch.empty(0), _NOTHING
     for count, layer in enumerate(profile.ladder, 1):
-        x = _maps(values, profile, quality, count).to(device)
+        x = maps(values, profile, quality, count).to(device)
         x6, x18 = (part.contiguous(memory_format=torch.channels_last) for part in x.tensor_split([split], 1))
         if not x18.shape[1]:
             low, state = model.low(x6)
@@ -192,7 +192,7 @@ def answers(model: Cascade, values: Tensor, profile: Profile, quality: int) -> T
     return torch.stack(found)
 
 
-def _maps(values: Tensor, profile: Profile, quality: int, layers: int) -> Tensor:
+def maps(values: Tensor, profile: Profile, quality: int, layers: int) -> Tensor:
     """What a decoder restores from the first so many layers, float32[N, C, h, w]."""
     known = known_values(values.transpose(0, 1).numpy(), profile, layers)
     steps = torch.from_numpy(profile.known_steps(quality, layers))

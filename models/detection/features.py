@@ -1,0 +1,151 @@
+"""What a detector sees: maps of features at several strides, from coefficients or from pixels."""
+
+from collections.abc import Sequence
+from itertools import accumulate
+from operator import mul
+from typing import Annotated, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from torch import Tensor, nn
+
+from overtone.frequency.channels import BLOCK
+from overtone.models import resnet
+from overtone.models.bodies import Body, create_features
+from overtone.models.coefficient_stem import Decode
+from overtone.models.resnet_cascade import Normalise, Stem
+
+# Of the maps of pretrained bodies, in pixels of the image that they read.
+STRIDES = (8, 16, 32)
+# What timm's networks have before their blocks.
+STEM = ("conv_stem", "bn1")
+
+
+class BodyFeatures(BaseModel):
+    """The stages of a pretrained body, which reads what its channels decode to, or pixels."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    kind: Literal["body"] = "body"
+    body: Body
+
+
+class ResNetFeatures(BaseModel):
+    """The report's ResNet on coefficient maps; a block counts as `pixels` pixels a side."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    kind: Literal["resnet"] = "resnet"
+    width: float = Field(default=1.0, gt=0)
+    stem: int = Field(default=64, gt=0)
+    strides: tuple[int, int, int, int] = resnet.STRIDES
+    layers: tuple[int, int, int, int] = resnet.LAYERS
+    pixels: int = Field(default=BLOCK // 2, ge=1, le=BLOCK)
+
+    @field_validator("strides")
+    @classmethod
+    def _double(cls, strides: tuple[int, ...]) -> tuple[int, ...]:
+        if strides[1:] != (2, 2, 2):
+            raise ValueError("the strides of a pyramid double from stage to stage")
+        return strides
+
+
+FeatureConfig = Annotated[BodyFeatures | ResNetFeatures, Field(discriminator="kind")]
+
+
+class Features(nn.Module):
+    """Inputs [N, C, h, w] -> maps, finest first.
+
+    Attributes:
+        pixels: a side of the image that is read, for each unit of the input's.
+        strides: of the maps, in pixels of the image that is read.
+        channels: of the maps.
+    """
+
+    pixels: int
+    strides: tuple[int, ...]
+    channels: tuple[int, ...]
+
+    def __init__(self, stem: nn.Module, network: nn.Module) -> None:
+        super().__init__()
+        self.stem, self.network = stem, network
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """The maps."""
+        maps: list[Tensor] = self.network(self.stem(x))
+        return maps
+
+    @property
+    def normalisation(self) -> Normalise | None:
+        """What normalises the input by statistics of the training set; a pretrained body brings its own."""
+        return next((m for m in self.stem.modules() if isinstance(m, Normalise)), None)
+
+    def early(self, stages: int) -> list[nn.Module]:
+        """The parts that come before the stage of this number; low-level features that transfer as they are."""
+        parts = dict(self.network.named_children())
+        blocks = parts.get("blocks", parts.get("stages"))
+        if not stages or not isinstance(blocks, nn.Sequential | nn.ModuleList):
+            return []
+        return [parts[name] for name in STEM if name in parts] + list(blocks)[:stages]
+
+
+class Pixels(nn.Module):
+    """Images of 0 to 255 as a network wants them."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        for name, values in (("mean", mean), ("std", std)):
+            self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        """Normalised images."""
+        return (rgb.float() - self.mean) / self.std
+
+
+class Stages(nn.Module):
+    """The outputs of the residual stages."""
+
+    def __init__(self, body: resnet.Body) -> None:
+        super().__init__()
+        self.stages = body.stages
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """One map for each stage."""
+        return list(accumulate(self.stages, lambda maps, stage: stage(maps), initial=x))[1:]
+
+
+def create(config: FeatureConfig, channels: Sequence[int] | None) -> Features:
+    """Features with new weights of these channels, or of RGB images if they are None.
+
+    Raises:
+        BodyError: no such body.
+        ValueError: a ResNet for pixels, which reads coefficients only.
+    """
+    if isinstance(config, BodyFeatures):
+        return _of_body(config.body, channels)
+    if channels is None:
+        raise ValueError("the report's ResNet reads coefficients; give a body for pixels")
+    return _of_resnet(config, len(channels))
+
+
+def _of_body(body: Body, channels: Sequence[int] | None) -> Features:
+    network, source, found = create_features(body, STRIDES)
+    if channels is None:
+        features = Features(Pixels(source.mean, source.std), network)
+        features.pixels = 1
+    else:
+        features = Features(Decode(channels, body.pixels, source.mean, source.std), network)
+        features.pixels = body.pixels
+    features.strides, features.channels = STRIDES, found
+    return features
+
+
+def _of_resnet(config: ResNetFeatures, channels: int) -> Features:
+    body = resnet.Body(config.stem, config.width, config.strides, config.layers)
+    resnet.initialise(body)
+    features = Features(nn.Sequential(Normalise(channels), Stem(channels, config.stem)), Stages(body))
+    features.pixels = config.pixels
+    features.strides = tuple(config.pixels * stride for stride in accumulate(config.strides, mul))
+    features.channels = resnet.stage_channels(config.width)
+    return features

@@ -1,0 +1,62 @@
+"""The weights that the training of a detector begins with."""
+
+from pathlib import Path
+
+from safetensors import safe_open
+from torch import Tensor
+
+from overtone.models import BodyArchitecture, BodyCascade, load
+from overtone.models.checkpoint import find
+from overtone.models.detection.detector import StagedDetector
+from overtone.models.detection.region_network import RegionNetwork
+from overtone.training.detection import detector_file
+from overtone.training.network_configs import StartError
+
+FEATURES = "features.network."
+
+
+def start(detector: StagedDetector, checkpoint: str, names: tuple[str | None, ...]) -> None:
+    """Take over weights: of a cascade of bodies by the bodies' `names`, or all that fit of another detector.
+
+    Raises:
+        StartError: the checkpoint has none of these bodies, or nothing that fits.
+    """
+    if detector_file.is_detector(find(checkpoint)):
+        _from_detector(detector, find(checkpoint))
+        return
+    bodies = _bodies(checkpoint)
+    for number, (network, name) in enumerate(zip(detector.networks, names, strict=True)):
+        # The same body may serve low and high; then each has weights of its own.
+        own = bodies[number - len(names) :][:1]
+        fitting = [weights for found, weights in own + bodies if found == name]
+        if not fitting:
+            known = ", ".join(found for found, _ in bodies) or "none"
+            raise StartError(f"{checkpoint} has no body {name}; it has {known}")
+        _take_body(network, fitting[0])
+
+
+def _bodies(checkpoint: str) -> list[tuple[str, dict[str, Tensor]]]:
+    """The bodies of a checkpoint, low and high, by name, and their weights."""
+    model, _ = load(checkpoint)
+    if not isinstance(model, BodyCascade):
+        return []
+    a = model.architecture
+    assert isinstance(a, BodyArchitecture)
+    pairs = (a.low, model.low_network), (a.high, model.high_network)
+    return [(body.name, dict(network.network.state_dict())) for body, network in pairs]
+
+
+def _take_body(network: RegionNetwork, weights: dict[str, Tensor]) -> None:
+    mine = network.features.network.state_dict()
+    network.features.network.load_state_dict({name: weights[name] for name in mine})
+
+
+def _from_detector(detector: StagedDetector, path: Path) -> None:
+    """Weights of the same names and shapes; what depends on the classes stays random if they differ."""
+    with safe_open(path, "pt") as file:
+        found = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
+    mine = detector.state_dict()
+    fitting = {k: v for k, v in found.items() if k in mine and mine[k].shape == v.shape}
+    if not fitting:
+        raise StartError(f"{path}: nothing in it fits the recipe's networks")
+    detector.load_state_dict(mine | fitting)
