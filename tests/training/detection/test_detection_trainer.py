@@ -46,21 +46,14 @@ def test_two_pictures_are_learned_by_heart(tmp_path: Path) -> None:
     """A network learns where the rectangles of two pictures are, and finds them in these pictures again."""
     root = rectangles(tmp_path / "data", train=2)
     two = read_coco(root / "train", root / "train.json")
-    features = ResNetFeatures(width=1 / 8, stem=16, layers=(1, 1, 1, 1), pixels=8)
-    head = HEAD.model_copy(update={"width": 32, "hidden": 64, "samples": 16})
-    chosen = recipe((24, 0), lr=8e-3, batch=2, warmup=1).model_copy(
-        update={
-            "network": DetectorConfig(low=features, high=features, head=head),
-            "augment": STILL,
-            "progressive": (),
-            "quality": Quality(steps=(16,)),
-        }
+    chosen = recipe((20, 0), lr=2e-3, batch=2, warmup=1, weight_decay=0.0).model_copy(
+        update={"augment": STILL, "progressive": (), "quality": Quality(steps=(16,))}
     )
     DetectionTrainer(chosen, two.take([0, 1] * 6), two, tmp_path / "run", CPU, 0).run()
     first, *_, last = log(tmp_path / "run")
-    assert last.loss < 0.7 * first.loss
+    assert last.loss < first.loss / 2
     assert last.calibration_ap50 is not None
-    assert last.calibration_ap50 > 0.6
+    assert last.calibration_ap50 > 0.5
 
 
 def test_a_network_on_coefficients_is_given_their_statistics(data: Path, tmp_path: Path) -> None:
