@@ -28,6 +28,11 @@ class Tls:
     certificate: Path | None = None
     key: Path | None = None
 
+    @classmethod
+    def of(cls, authority: Path | None, certificate: Path | None, key: Path | None) -> "Tls | None":
+        """TLS with the files that are given; None if there are none, and it is left to the address."""
+        return cls(authority, certificate, key) if authority or certificate else None
+
     def context(self) -> ssl.SSLContext:
         """What HTTP needs.
 

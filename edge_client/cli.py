@@ -1,16 +1,13 @@
 """The commands of the device: `overtone classify`, `watch` and `c-profile`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated, cast
 
 import typer
 
 from overtone import command
 from overtone.edge_client.client import DEFAULT_ADDRESS, AsyncClient
 from overtone.edge_client.plan import Policy
-
-if TYPE_CHECKING:
-    from overtone.edge_client.address import Tls
 
 app = typer.Typer()
 
@@ -138,8 +135,8 @@ def watch(
 ) -> None:
     """Send each new image of a folder, or a picture now and then of a camera, until it is stopped.
 
-    Servers and cameras that go away are waited for. Ctrl-C or SIGTERM ends it, with the number of images, bytes, and
-    what was dropped and failed.
+    Servers and cameras that go away are waited for. Ctrl-C or SIGTERM ends it, with the number of images, payload
+    bytes, and what was dropped and failed.
     """
 
     def run() -> int:
@@ -186,16 +183,13 @@ def c_profile(
     """Write what a device in C must know of a server's model, as constants for one quality."""
 
     def run() -> None:
-        from overtone.edge_client.errors import OvertoneError
-        from overtone.edge_client.sync import Client
+        from overtone.edge_client.address import Tls
+        from overtone.edge_client.asking import asking
         from overtone.frequency.c_profile import c_profile as header
 
-        tls = _tls(authority, certificate, key)
-        try:
-            with Client(server, model=model, token=token, tls=tls, timeout=timeout) as client:
-                profile = client.whole_profile()
-        except OvertoneError as error:
-            raise ValueError(str(error)) from error
+        tls = Tls.of(authority, certificate, key)
+        with asking(server, model=model, token=token, tls=tls, timeout=timeout) as client:
+            profile = client.whole_profile()
         out.write_text(header(profile, quality or profile.quality), "utf-8")
 
     command.call("c-profile", "client", run)
@@ -219,6 +213,7 @@ def _client(
     Raises:
         UsageError: they cannot be used.
     """
+    from overtone.edge_client.address import Tls
     from overtone.edge_client.profile_cache import check_cache
 
     client = AsyncClient(
@@ -228,16 +223,10 @@ def _client(
         operating_point=operating_point,
         model=model,
         token=token,
-        tls=_tls(authority, certificate, key),
+        tls=Tls.of(authority, certificate, key),
         timeout=timeout,
         cache=cache,
     )
     if cache is not None:
         check_cache(cache)
     return client
-
-
-def _tls(authority: Path | None, certificate: Path | None, key: Path | None) -> "Tls | None":
-    from overtone.edge_client.address import Tls
-
-    return Tls(authority, certificate, key) if authority or certificate else None

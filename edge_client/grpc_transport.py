@@ -63,9 +63,8 @@ class GrpcTransport:
         self._session: Session | None = None
         self._opening: asyncio.Task[Session] | None = None
         self._profile_id = b""
-        self._origin = (
-            config.model
-        )  # the model that the profile is of, with its version if the server has several
+        # The model that the profile is of, with its version if the server has several.
+        self._origin = config.model
         self._labelled = False  # whether the profile has labels, so that answers need none
         self.exit_share: float | None = None
         self._reached = self._closed = False

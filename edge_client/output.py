@@ -142,7 +142,7 @@ def totals(rows: Sequence[Row]) -> Table:
     """How many images were answered after each layer, and the mean bytes and latency of these and of all."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("answered after")
-    for heading in ("images", "share", "mean bytes", "all bytes", "mean latency"):
+    for heading in ("images", "share", "mean payload", "all payloads", "mean latency"):
         table.add_column(heading, justify="right", no_wrap=True)
     for layers in sorted({line.layers for line in rows}):
         _add_total(table, f"layer {layers}", [line for line in rows if line.layers == layers], len(rows))

@@ -51,9 +51,7 @@ class Tally:
     failed: int = 0
 
     def __str__(self) -> str:
-        return (
-            f"{self.images:,} images, {self.bytes:,} bytes, {self.dropped:,} dropped, {self.failed:,} failed"
-        )
+        return f"{self.images:,} images, {self.bytes:,} payload bytes, {self.dropped:,} dropped, {self.failed:,} failed"
 
 
 class Watcher:

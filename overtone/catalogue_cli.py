@@ -100,14 +100,12 @@ def _served(
     Raises:
         ValueError: it did not say; the message says why.
     """
-    from overtone.edge_client import Client, OvertoneError, Tls
+    from overtone.edge_client import Tls
+    from overtone.edge_client.asking import asking
 
-    tls = Tls(authority, certificate, key) if authority or certificate else None
-    try:
-        with Client(server, model=model, token=token, tls=tls, timeout=timeout) as client:
-            return Entry(client.card(), client.whole_profile(), server)
-    except OvertoneError as error:
-        raise ValueError(str(error)) from error
+    tls = Tls.of(authority, certificate, key)
+    with asking(server, model=model, token=token, tls=tls, timeout=timeout) as client:
+        return Entry(client.card(), client.whole_profile(), server)
 
 
 def _print_json(document: object) -> None:

@@ -16,7 +16,7 @@ from overtone.training.data import DataError, Images, read_unlabelled, split
 from overtone.training.export import export
 from overtone.training.pretrained import PretrainedError
 from overtone.training.progress import duration
-from overtone.training.recipe import Recipe, load_recipe, validated
+from overtone.training.recipe import Recipe, load_recipe
 from overtone.training.schedule import Schedule, planned, scheduled
 from overtone.training.teacher import Teacher, read_labels
 from overtone.training.train import check_folder, interrupted
@@ -93,7 +93,7 @@ def adapt(
         "weights": weights,
         "low_weights": PRETRAINED if low and low != teacher_body.name else None,
     }
-    chosen = validated(base.model_dump() | {"name": teacher_body.name, "network": kind}, RECIPE)
+    chosen = Recipe.validated(base.model_dump() | {"name": teacher_body.name, "network": kind}, RECIPE)
     chosen = chosen.changed(size=size, seed=seed, start=start)
     schedule = _schedule(chosen, folder, training, calibration, on, teacher, minutes, epochs, resume)
     recipe = schedule.recipe

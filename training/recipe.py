@@ -4,7 +4,7 @@ import math
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import torch
 from pydantic import Field, ValidationError, model_validator
@@ -145,8 +145,8 @@ class Quality(Section):
         return self
 
 
-class Recipe(Section):
-    """One experiment. Sizes are sides in pixels."""
+class Experiment(Section):
+    """What recipes of all tasks have. Sizes are sides in pixels."""
 
     name: str
     size: int = Field(default=448, gt=0)
@@ -156,6 +156,54 @@ class Recipe(Section):
     seed: int = 0
     # (share of the epochs, side): early epochs train faster at a smaller side; the last side is `size`.
     progressive: tuple[tuple[float, int], ...] = ()
+
+    @classmethod
+    def validated(cls, raw: dict[str, Any], name: str) -> Self:
+        """The recipe of these values; `name` stands in errors.
+
+        Raises:
+            RecipeError: not valid; the message is one line.
+        """
+        try:
+            return cls.model_validate(raw)
+        except ValidationError as error:
+            raise RecipeError(f"{name}: {one_line(error)}") from error
+
+    @property
+    def steps(self) -> int:
+        """The number of training steps."""
+        raise NotImplementedError
+
+    def size_at(self, progress: float) -> int:
+        """Side of the training images after this share (0 to 1) of the epochs."""
+        return next((size for until, size in self.progressive if progress < until), self.size)
+
+    def generator(self, step: int, epoch: int) -> torch.Generator:
+        """Seed torch's own generator for an epoch of a step, and return one for quantiser steps."""
+        seed = (self.seed * 2 + step) * 10_007 + epoch
+        torch.manual_seed(seed * 1_009)
+        return torch.Generator().manual_seed(seed)
+
+    def changed(self, **changes: Any) -> Self:
+        """The recipe with other values; those that are None stay. One number of epochs applies to every step.
+
+        Raises:
+            RecipeError: the result is not valid.
+        """
+        given = {key: value for key, value in changes.items() if value is not None}
+        if "size" in given:
+            given["progressive"] = ()
+        if len(given.get("epochs", ())) == 1:
+            given["epochs"] *= self.steps
+        return self.validated(self.model_dump() | given, self.name)
+
+
+E = TypeVar("E", bound=Experiment)
+
+
+class Recipe(Experiment):
+    """One experiment on classes."""
+
     network: Network = CascadeConfig()
     optimiser: Optimiser = Optimiser()
     augment: Augmentation = Augmentation()
@@ -192,36 +240,21 @@ class Recipe(Section):
         """How images are prepared when the network is scored."""
         return self.compression.view if self.compression else fit
 
-    def size_at(self, progress: float) -> int:
-        """Side of the training images after this share (0 to 1) of the epochs."""
-        for until, size in self.progressive:
-            if progress < until:
-                return size
-        return self.size
-
-    def changed(self, **changes: Any) -> "Recipe":
-        """The recipe with other values; those that are None stay. One number of epochs applies to every step.
-
-        Raises:
-            RecipeError: the result is not valid.
-        """
-        given = {key: value for key, value in changes.items() if value is not None}
-        if "size" in given:
-            given["progressive"] = ()
-        if len(given.get("epochs", ())) == 1:
-            given["epochs"] *= self.network.steps
-        return validated(self.model_dump() | given, self.name)
+    @property
+    def steps(self) -> int:
+        """As its network is trained."""
+        return self.network.steps
 
 
-def known() -> list[str]:
-    """Names of the recipes that come with the package."""
-    return sorted(path.stem for path in RECIPES.glob("*.toml"))
+def known(folder: Path = RECIPES) -> list[str]:
+    """Names of the recipes in a folder, by default of those that come with the package."""
+    return sorted(path.stem for path in folder.glob("*.toml"))
 
 
-def recipe_file(name_or_path: str) -> Path:
-    """The file of a recipe."""
+def recipe_file(name_or_path: str, folder: Path = RECIPES) -> Path:
+    """The file of a recipe, whose name is looked up in a folder."""
     path = Path(name_or_path)
-    return path if path.suffix == ".toml" else RECIPES / f"{name_or_path}.toml"
+    return path if path.suffix == ".toml" else folder / f"{name_or_path}.toml"
 
 
 def is_recipe(name_or_path: str) -> bool:
@@ -238,22 +271,19 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
     Raises:
         RecipeError: not found, or not valid.
     """
-    path = recipe_file(str(name_or_path))
-    if not path.is_file():
-        raise RecipeError(f"{name_or_path}: no such recipe; give a .toml file or one of {known()}")
-    return validated(read_toml(path), str(path))
+    return load(str(name_or_path), Recipe, RECIPES)
 
 
-def validated(raw: dict[str, Any], name: str) -> Recipe:
-    """The recipe of these values; `name` stands in errors.
+def load(name_or_path: str, kind: type[E], folder: Path) -> E:
+    """A recipe of a kind by file, or by the name of one in a folder; see `load_recipe`.
 
     Raises:
-        RecipeError: not valid; the message is one line.
+        RecipeError: not found, or not valid.
     """
-    try:
-        return Recipe.model_validate(raw)
-    except ValidationError as error:
-        raise RecipeError(f"{name}: {one_line(error)}") from error
+    path = recipe_file(name_or_path, folder)
+    if not path.is_file():
+        raise RecipeError(f"{name_or_path}: no such recipe; give a .toml file or one of {known(folder)}")
+    return kind.validated(read_toml(path), str(path))
 
 
 def read_toml(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:

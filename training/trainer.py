@@ -168,7 +168,7 @@ class Trainer:
             part.train()
         # A loader draws from torch's generator when it starts, so it has to start before the seeds are set.
         batches = iter(loader)
-        generator = self._seed(active.step, epoch)
+        generator = self.recipe.generator(active.step, epoch)
         known = self.recipe.quality.known(self.system.band(active.step))
         distils = self.teacher is None and self.recipe.optimiser.distil > 0
         epochs, started = self.recipe.epochs[active.step], time.perf_counter()
@@ -195,12 +195,6 @@ class Trainer:
         return Epoch(
             active.step, epoch, sampler.size, lr, loss / seen, correct / seen, held_out, speed, seconds
         )
-
-    def _seed(self, step: int, epoch: int) -> torch.Generator:
-        """Seed torch's own generator, and return one for quantiser steps."""
-        seed = (self.recipe.seed * 2 + step) * 10_007 + epoch
-        torch.manual_seed(seed * 1_009)
-        return torch.Generator().manual_seed(seed)
 
     def _update(
         self, active: ActiveStep, lr: float, x: Tensor, target: Tensor, rgb: Tensor, full: Tensor

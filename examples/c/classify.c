@@ -183,7 +183,7 @@ static void classify(const char *server, const overtone_payload *payloads)
     }
     int class = atoi(member(reply, "\"index\":"));
     double confidence = atof(member(reply, "\"confidence\":"));
-    printf("%s %.3f, %d of %d layers, %zu bytes\n", labels[class], confidence, wanted, profile.layers, sent);
+    printf("%s %.3f, %d of %d layers, %zu payload bytes\n", labels[class], confidence, wanted, profile.layers, sent);
     curl_slist_free_all(headers);
     curl_easy_cleanup(curl);
     free(reply);

@@ -14,6 +14,7 @@ import grpc
 from overtone.frequency import Profile, pack_part, part_of
 from overtone.protos import overtone_pb2 as pb
 from overtone.protos import overtone_pb2_grpc as stubs
+from tests.edge_client.listening import listening
 
 T = TypeVar("T")
 Context: TypeAlias = grpc.aio.ServicerContext
@@ -333,10 +334,8 @@ class FakeRest:
 @contextlib.asynccontextmanager
 async def serve_rest(app: Callable[[Request], Awaitable[Response]], port: int = 0) -> AsyncIterator[str]:
     """The address of a server that runs it."""
-    writers: set[asyncio.StreamWriter] = set()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writers.add(writer)
         try:
             while True:
                 request = await _request(reader)
@@ -348,15 +347,8 @@ async def serve_rest(app: Callable[[Request], Awaitable[Response]], port: int = 
         finally:
             writer.transport.abort()
 
-    server = await asyncio.start_server(handle, "127.0.0.1", port)
-    try:
-        yield "http://{}:{}".format(*server.sockets[0].getsockname())
-    finally:
-        server.close()
-        for writer in writers:
-            writer.transport.abort()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
+    async with listening(handle, port) as host:
+        yield f"http://{host}"
 
 
 async def _request(reader: asyncio.StreamReader) -> Request:

@@ -1,9 +1,8 @@
 """A camera: Motion JPEG over HTTP on a real socket."""
 
 import asyncio
-import contextlib
 import io
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 from PIL import Image
 
@@ -42,25 +41,3 @@ class MotionJpeg:
             pass
         finally:
             writer.close()
-
-
-@contextlib.asynccontextmanager
-async def serve_camera(
-    camera: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
-) -> AsyncIterator[str]:
-    """The host and port of a camera."""
-    writers: set[asyncio.StreamWriter] = set()
-
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writers.add(writer)
-        await camera(reader, writer)
-
-    server = await asyncio.start_server(handle, "127.0.0.1", 0)
-    try:
-        yield "{}:{}".format(*server.sockets[0].getsockname())
-    finally:
-        server.close()
-        for writer in writers:
-            writer.transport.abort()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()

@@ -17,7 +17,8 @@ from overtone.edge_client.camera import Camera, is_camera, without_password
 from overtone.edge_client.image_queue import ImageQueue
 from overtone.edge_client.notes import Notes
 from tests.conftest import Photograph
-from tests.edge_client.motion_jpeg import MotionJpeg, jpeg, serve_camera
+from tests.edge_client.listening import listening
+from tests.edge_client.motion_jpeg import MotionJpeg, jpeg
 from tests.edge_client.rtsp import RtspCamera, film
 from tests.waiting import until
 
@@ -58,7 +59,7 @@ async def test_pictures_come_and_a_camera_that_breaks_off_or_sends_rubbish_is_op
     served = MotionJpeg([picture, picture[:100] + bytes(500), picture], count=12)
     queue = ImageQueue(4, lambda: None)
     async with (
-        serve_camera(served) as host,
+        listening(served) as host,
         running(Camera(f"http://me:secret@{host}/video", 0.0, Notes()), queue),
     ):
         await until(lambda: len(served.requests) >= 3 and queue._waiting)
@@ -80,7 +81,7 @@ async def test_a_picture_is_taken_only_now_and_then(
     monkeypatch.setattr(module, "PAUSE", 0.05)
     served = MotionJpeg([jpeg(photograph)], count=10)
     queue = ImageQueue(100, lambda: None)
-    async with serve_camera(served) as host, running(Camera(f"http://{host}/", 3600.0, Notes()), queue):
+    async with listening(served) as host, running(Camera(f"http://{host}/", 3600.0, Notes()), queue):
         await until(lambda: len(served.requests) >= 2)
     assert len(queue._waiting) == 1
 
@@ -113,7 +114,7 @@ async def test_sound_alone_is_no_camera(
         writer.write(b"HTTP/1.0 200 OK\r\nContent-Type: audio/wav\r\n\r\n" + buffer.getvalue())
         writer.close()
 
-    async with serve_camera(play) as host:
+    async with listening(play) as host:
         said = ""
         async with running(Camera(f"http://{host}/", 0, Notes()), ImageQueue(1, lambda: None)):
             async with asyncio.timeout(30):
@@ -128,7 +129,7 @@ async def test_rtsp_with_a_password(photograph: Photograph, monkeypatch: pytest.
     served = RtspCamera(film(photograph, 30))
     queue = ImageQueue(4, lambda: None)
     async with (
-        serve_camera(served) as host,
+        listening(served) as host,
         running(Camera(f"rtsp://me:secret@{host}/stream", 0.0, Notes()), queue),
     ):
         await until(lambda: served.played >= 2 and len(queue._waiting) == 4)

@@ -23,6 +23,7 @@ from overtone.edge_client.output import Lines, Row
 from overtone.frequency import Profile
 from overtone.protos import overtone_pb2 as pb
 from tests.edge_client.fakes import FakeCascade, Stream, confident, escalating, in_thread, serve_grpc
+from tests.edge_client.one_line import one_line_of
 from tests.promised import IMAGE_KEYS
 
 
@@ -215,11 +216,7 @@ def test_mistakes_are_one_line_that_says_what_to_do(
     monkeypatch.chdir(tmp_path)
     Path("folder").mkdir()
     Path("a.jpg").touch()
-    done = classify(*options)
-    assert done.exit_code == 1
-    (line,) = done.stderr.splitlines()
-    assert message in line
-    assert not done.stdout
+    assert message in one_line_of(classify(*options))
 
 
 @pytest.mark.parametrize("width", [40, 80, 160])

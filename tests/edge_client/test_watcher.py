@@ -19,7 +19,8 @@ from overtone.frequency import Profile
 from overtone.protos import overtone_pb2 as pb
 from tests.conftest import Photograph
 from tests.edge_client.fakes import Context, FakeCascade, Stream, confident, serve_grpc, silent
-from tests.edge_client.motion_jpeg import MotionJpeg, jpeg, serve_camera
+from tests.edge_client.listening import listening
+from tests.edge_client.motion_jpeg import MotionJpeg, jpeg
 from tests.waiting import until
 
 
@@ -202,7 +203,7 @@ async def test_it_can_be_stopped_while_no_server_was_ever_there(port: int, files
 
 async def test_pictures_of_a_camera_are_answered(tiny_profile: Profile, photograph: Photograph) -> None:
     camera = MotionJpeg([jpeg(photograph)], count=10_000)
-    async with serve_camera(camera) as host, serve_grpc(FakeCascade(tiny_profile, confident)) as address:
+    async with listening(camera) as host, serve_grpc(FakeCascade(tiny_profile, confident)) as address:
         answers: list[Event] = []
         source = Camera(f"http://{host}/video", 0.05, Notes())
         watcher = Watcher(AsyncClient(address), source, 4, Notes(), answers.append)

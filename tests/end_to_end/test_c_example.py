@@ -39,4 +39,7 @@ async def test_a_device_in_c_gets_the_same_answer(
         process = await asyncio.create_subprocess_exec(program, address, image, stdout=subprocess.PIPE)
         said, _ = await process.communicate()
     a = expected
-    assert said.decode() == f"{a.label} {a.confidence:.3f}, {a.layers} of 2 layers, {a.bytes_sent} bytes\n"
+    assert (
+        said.decode()
+        == f"{a.label} {a.confidence:.3f}, {a.layers} of 2 layers, {a.bytes_sent} payload bytes\n"
+    )

@@ -123,7 +123,7 @@ def test_it_builds_for_microcontrollers(target: tuple[str, str], tmp_path: Path)
         path = tmp_path / f"{Path(source).stem}.o"
         options = [f"--target={triple}", processor, "-ffreestanding", "-DOVERTONE_PLAIN", "-O0", *STRICT]
         subprocess.run(["clang", *options, "-c", source, "-o", str(path)], check=True)
-        wanted = subprocess.run(["nm", "-u", str(path)], capture_output=True, text=True, check=False).stdout
+        wanted = subprocess.run(["nm", "-u", str(path)], capture_output=True, text=True, check=True).stdout
         # Beyond each other and what compilers bring along for their own operators: floating point of libm.
         foreign = [
             name for name in re.findall(r"U (\w+)", wanted) if not name.startswith(("__", "overtone_"))

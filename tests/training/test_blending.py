@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from overtone.training.data.augmentation import blended
-from overtone.training.recipe import Recipe, RecipeError, validated
+from overtone.training.recipe import Recipe, RecipeError
 from tests.training.runs import trainer
 from tests.training.tiny_bodies import recipe
 
@@ -35,7 +35,7 @@ def test_nothing_and_everything() -> None:
 
 def test_a_share_is_a_share() -> None:
     with pytest.raises(RecipeError, match="blend"):
-        validated(recipe().model_dump() | {"blend": 1.5}, "mine")
+        Recipe.validated(recipe().model_dump() | {"blend": 1.5}, "mine")
 
 
 class Listener(nn.Module):

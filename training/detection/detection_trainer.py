@@ -143,7 +143,7 @@ class DetectionTrainer:
         self._set_mode(network)
         # A loader draws from torch's generator when it starts, so it has to start before the seeds are set.
         batches = iter(loader)
-        generator = self._seed(active.step, epoch)
+        generator = self.recipe.generator(active.step, epoch)
         epochs, started = self.recipe.epochs[active.step], time.perf_counter()
         sums: dict[str, Tensor] = {}
         what = f"step {active.step + 1} epoch {epoch + 1}/{epochs}"
@@ -167,12 +167,6 @@ class DetectionTrainer:
             for module in part.modules():
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
-
-    def _seed(self, step: int, epoch: int) -> torch.Generator:
-        """Seed torch's own generator, which draws samples of regions, and return one for quantiser steps."""
-        seed = (self.recipe.seed * 2 + step) * 10_007 + epoch
-        torch.manual_seed(seed * 1_009)
-        return torch.Generator().manual_seed(seed)
 
     def _input(self, step: int, rgb: Tensor, generator: torch.Generator) -> Tensor:
         """What the network of a step sees of a batch: coefficients as after one of its layers, or pixels."""

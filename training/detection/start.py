@@ -12,8 +12,6 @@ from overtone.models.detection.region_network import RegionNetwork
 from overtone.training.detection import detector_file
 from overtone.training.network_configs import StartError
 
-FEATURES = "features.network."
-
 
 def start(detector: StagedDetector, checkpoint: str, names: tuple[str | None, ...]) -> None:
     """Take over weights: of a cascade of bodies by the bodies' `names`, or all that fit of another detector.

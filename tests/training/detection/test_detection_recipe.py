@@ -3,17 +3,17 @@ from pathlib import Path
 import pytest
 
 from overtone.training.detection.recipe import (
+    RECIPES,
     DetectorConfig,
     PixelDetectorConfig,
     is_detection_recipe,
-    known,
     load_detection_recipe,
 )
-from overtone.training.recipe import RecipeError
+from overtone.training.recipe import RecipeError, known
 from tests.training.detection.tiny_recipe import recipe
 
 
-@pytest.mark.parametrize("name", known())
+@pytest.mark.parametrize("name", known(RECIPES))
 def test_bundled_recipes_are_valid(name: str) -> None:
     assert is_detection_recipe(name)
     assert load_detection_recipe(name).name == name

@@ -1,0 +1,23 @@
+"""What commands ask a server once, such as its profile."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Unpack
+
+from overtone.edge_client.client import Options
+from overtone.edge_client.errors import OvertoneError
+from overtone.edge_client.sync import Client
+
+
+@contextmanager
+def asking(server: str, **options: Unpack[Options]) -> Iterator[Client]:
+    """A client of the server at this address, for the length of the block.
+
+    Raises:
+        ValueError: any error of the client, which a command prints in one line.
+    """
+    try:
+        with Client(server, **options) as client:
+            yield client
+    except OvertoneError as error:
+        raise ValueError(str(error)) from error
