@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0eovertone.proto\x12\x0bovertone.v2\"\xcc\x01\n\x08Upstream\x12#\n\x05hello\x18\x01 \x01(\x0b\x32\x12.overtone.v2.HelloH\x00\x12#\n\x05image\x18\x02 \x01(\x0b\x32\x12.overtone.v2.ImageH\x00\x12#\n\x05\x63hunk\x18\x03 \x01(\x0b\x32\x12.overtone.v2.ChunkH\x00\x12%\n\x06\x63\x61ncel\x18\x04 \x01(\x0b\x32\x13.overtone.v2.CancelH\x00\x12\x1f\n\x03\x65nd\x18\x05 \x01(\x0b\x32\x10.overtone.v2.EndH\x00\x42\t\n\x07message\"\xe0\x01\n\nDownstream\x12\'\n\x07welcome\x18\x01 \x01(\x0b\x32\x14.overtone.v2.WelcomeH\x00\x12%\n\x06\x61nswer\x18\x02 \x01(\x0b\x32\x13.overtone.v2.AnswerH\x00\x12*\n\tneed_more\x18\x03 \x01(\x0b\x32\x15.overtone.v2.NeedMoreH\x00\x12#\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x12.overtone.v2.ErrorH\x00\x12&\n\x07go_away\x18\x05 \x01(\x0b\x32\x13.overtone.v2.GoAwayH\x00\x42\t\n\x07message\"c\n\x07Options\x12\x17\n\x0foperating_point\x18\x01 \x01(\t\x12\x0b\n\x03top\x18\x02 \x01(\r\x12\x13\n\x0b\x64\x65\x61\x64line_ms\x18\x03 \x01(\r\x12\x0e\n\x06labels\x18\x04 \x01(\x08\x12\r\n\x05model\x18\x05 \x01(\t\"B\n\x05Hello\x12\x12\n\nprofile_id\x18\x01 \x01(\x0c\x12%\n\x07options\x18\x02 \x01(\x0b\x32\x14.overtone.v2.Options\"N\n\x07Welcome\x12\x12\n\nprofile_id\x18\x01 \x01(\x0c\x12\x0f\n\x07\x63redits\x18\x02 \x01(\r\x12\r\n\x05model\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\"5\n\x05Image\x12\n\n\x02id\x18\x01 \x01(\r\x12\x0e\n\x06layers\x18\x02 \x03(\x0c\x12\x10\n\x08promised\x18\x03 \x01(\r\"N\n\x05\x43hunk\x12\n\n\x02id\x18\x01 \x01(\r\x12\r\n\x05layer\x18\x02 \x01(\r\x12\x0e\n\x06offset\x18\x03 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x12\x0c\n\x04last\x18\x05 \x01(\x08\"\x14\n\x06\x43\x61ncel\x12\n\n\x02id\x18\x01 \x01(\r\"\x05\n\x03\x45nd\":\n\x05Score\x12\r\n\x05index\x18\x01 \x01(\r\x12\x13\n\x0bprobability\x18\x02 \x01(\x02\x12\r\n\x05label\x18\x03 \x01(\t\"\xa1\x01\n\x06\x41nswer\x12\n\n\x02id\x18\x01 \x01(\r\x12!\n\x05stage\x18\x02 \x01(\x0e\x32\x12.overtone.v2.Stage\x12\x11\n\tconfident\x18\x03 \x01(\x08\x12\x1f\n\x03top\x18\x04 \x03(\x0b\x32\x12.overtone.v2.Score\x12\x10\n\x08queue_us\x18\x05 \x01(\r\x12\x12\n\ncompute_us\x18\x06 \x01(\r\x12\x0e\n\x06layers\x18\x07 \x01(\r\"Y\n\x08NeedMore\x12\n\n\x02id\x18\x01 \x01(\r\x12\x0e\n\x06layers\x18\x02 \x01(\r\x12\r\n\x05\x61gain\x18\x03 \x01(\x08\x12\"\n\x06so_far\x18\x04 \x01(\x0b\x32\x12.overtone.v2.Score\"J\n\x05\x45rror\x12\n\n\x02id\x18\x01 \x01(\r\x12\x0c\n\x04\x63ode\x18\x02 \x01(\r\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x16\n\x0eretry_after_ms\x18\x04 \x01(\r\"\x18\n\x06GoAway\x12\x0e\n\x06reason\x18\x01 \x01(\t\"H\n\x0f\x43lassifyRequest\x12\x0e\n\x06layers\x18\x01 \x03(\x0c\x12%\n\x07options\x18\x02 \x01(\x0b\x32\x14.overtone.v2.Options\"V\n\x14\x44\x65scribeModelRequest\x12\x1f\n\x04part\x18\x01 \x01(\x0b\x32\x11.overtone.v2.Part\x12\x0e\n\x06labels\x18\x02 \x01(\x08\x12\r\n\x05model\x18\x03 \x01(\t\"`\n\x04Part\x12\x14\n\x07quality\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\r\x12\x0e\n\x06layers\x18\x03 \x01(\r\x12\x17\n\x0foperating_point\x18\x04 \x01(\tB\n\n\x08_quality\"\x8e\x01\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nprofile_id\x18\x02 \x01(\x0c\x12\x0f\n\x07profile\x18\x03 \x01(\x0c\x12\x0c\n\x04\x63\x61rd\x18\x04 \x01(\t\x12\x0c\n\x04part\x18\x05 \x01(\x0c\x12\x17\n\nexit_share\x18\x06 \x01(\x02H\x00\x88\x01\x01\x12\x0e\n\x06labels\x18\x07 \x01(\x0c\x42\r\n\x0b_exit_share*Q\n\x05Stage\x12\x15\n\x11STAGE_UNSPECIFIED\x10\x00\x12\r\n\tSTAGE_LOW\x10\x01\x12\x0e\n\nSTAGE_HIGH\x10\x02\x12\x12\n\x0eSTAGE_BROWNOUT\x10\x03\x32\xcf\x01\n\x07\x43\x61scade\x12=\n\x07Session\x12\x15.overtone.v2.Upstream\x1a\x17.overtone.v2.Downstream(\x01\x30\x01\x12=\n\x08\x43lassify\x12\x1c.overtone.v2.ClassifyRequest\x1a\x13.overtone.v2.Answer\x12\x46\n\rDescribeModel\x12!.overtone.v2.DescribeModelRequest\x1a\x12.overtone.v2.Modelb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0eovertone.proto\x12\x0bovertone.v2\"\xcc\x01\n\x08Upstream\x12#\n\x05hello\x18\x01 \x01(\x0b\x32\x12.overtone.v2.HelloH\x00\x12#\n\x05image\x18\x02 \x01(\x0b\x32\x12.overtone.v2.ImageH\x00\x12#\n\x05\x63hunk\x18\x03 \x01(\x0b\x32\x12.overtone.v2.ChunkH\x00\x12%\n\x06\x63\x61ncel\x18\x04 \x01(\x0b\x32\x13.overtone.v2.CancelH\x00\x12\x1f\n\x03\x65nd\x18\x05 \x01(\x0b\x32\x10.overtone.v2.EndH\x00\x42\t\n\x07message\"\xe0\x01\n\nDownstream\x12\'\n\x07welcome\x18\x01 \x01(\x0b\x32\x14.overtone.v2.WelcomeH\x00\x12%\n\x06\x61nswer\x18\x02 \x01(\x0b\x32\x13.overtone.v2.AnswerH\x00\x12*\n\tneed_more\x18\x03 \x01(\x0b\x32\x15.overtone.v2.NeedMoreH\x00\x12#\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x12.overtone.v2.ErrorH\x00\x12&\n\x07go_away\x18\x05 \x01(\x0b\x32\x13.overtone.v2.GoAwayH\x00\x42\t\n\x07message\"c\n\x07Options\x12\x17\n\x0foperating_point\x18\x01 \x01(\t\x12\x0b\n\x03top\x18\x02 \x01(\r\x12\x13\n\x0b\x64\x65\x61\x64line_ms\x18\x03 \x01(\r\x12\x0e\n\x06labels\x18\x04 \x01(\x08\x12\r\n\x05model\x18\x05 \x01(\t\"B\n\x05Hello\x12\x12\n\nprofile_id\x18\x01 \x01(\x0c\x12%\n\x07options\x18\x02 \x01(\x0b\x32\x14.overtone.v2.Options\"\\\n\x07Welcome\x12\x12\n\nprofile_id\x18\x01 \x01(\x0c\x12\x0f\n\x07\x63redits\x18\x02 \x01(\r\x12\r\n\x05model\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\x12\x0c\n\x04task\x18\x05 \x01(\t\"`\n\x05Image\x12\n\n\x02id\x18\x01 \x01(\r\x12\x0e\n\x06layers\x18\x02 \x03(\x0c\x12\x10\n\x08promised\x18\x03 \x01(\r\x12)\n\x07picture\x18\x04 \x01(\x0b\x32\x18.overtone.v2.PictureSize\",\n\x0bPictureSize\x12\r\n\x05width\x18\x01 \x01(\r\x12\x0e\n\x06height\x18\x02 \x01(\r\"N\n\x05\x43hunk\x12\n\n\x02id\x18\x01 \x01(\r\x12\r\n\x05layer\x18\x02 \x01(\r\x12\x0e\n\x06offset\x18\x03 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x12\x0c\n\x04last\x18\x05 \x01(\x08\"\x14\n\x06\x43\x61ncel\x12\n\n\x02id\x18\x01 \x01(\r\"\x05\n\x03\x45nd\":\n\x05Score\x12\r\n\x05index\x18\x01 \x01(\r\x12\x13\n\x0bprobability\x18\x02 \x01(\x02\x12\r\n\x05label\x18\x03 \x01(\t\"\x89\x01\n\tDetection\x12!\n\x05score\x18\x01 \x01(\x0b\x32\x12.overtone.v2.Score\x12\x0c\n\x04left\x18\x02 \x01(\x02\x12\x0b\n\x03top\x18\x03 \x01(\x02\x12\r\n\x05right\x18\x04 \x01(\x02\x12\x0e\n\x06\x62ottom\x18\x05 \x01(\x02\x12\x1f\n\x04mask\x18\x06 \x01(\x0b\x32\x11.overtone.v2.Mask\"5\n\x04Mask\x12\r\n\x05width\x18\x01 \x01(\r\x12\x0e\n\x06height\x18\x02 \x01(\r\x12\x0e\n\x06\x63ounts\x18\x03 \x01(\x0c\"\xcd\x01\n\x06\x41nswer\x12\n\n\x02id\x18\x01 \x01(\r\x12!\n\x05stage\x18\x02 \x01(\x0e\x32\x12.overtone.v2.Stage\x12\x11\n\tconfident\x18\x03 \x01(\x08\x12\x1f\n\x03top\x18\x04 \x03(\x0b\x32\x12.overtone.v2.Score\x12\x10\n\x08queue_us\x18\x05 \x01(\r\x12\x12\n\ncompute_us\x18\x06 \x01(\r\x12\x0e\n\x06layers\x18\x07 \x01(\r\x12*\n\ndetections\x18\x08 \x03(\x0b\x32\x16.overtone.v2.Detection\"i\n\x08NeedMore\x12\n\n\x02id\x18\x01 \x01(\r\x12\x0e\n\x06layers\x18\x02 \x01(\r\x12\r\n\x05\x61gain\x18\x03 \x01(\x08\x12\"\n\x06so_far\x18\x04 \x01(\x0b\x32\x12.overtone.v2.Score\x12\x0e\n\x06\x62locks\x18\x05 \x01(\x0c\"J\n\x05\x45rror\x12\n\n\x02id\x18\x01 \x01(\r\x12\x0c\n\x04\x63ode\x18\x02 \x01(\r\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x16\n\x0eretry_after_ms\x18\x04 \x01(\r\"\x18\n\x06GoAway\x12\x0e\n\x06reason\x18\x01 \x01(\t\"s\n\x0f\x43lassifyRequest\x12\x0e\n\x06layers\x18\x01 \x03(\x0c\x12%\n\x07options\x18\x02 \x01(\x0b\x32\x14.overtone.v2.Options\x12)\n\x07picture\x18\x03 \x01(\x0b\x32\x18.overtone.v2.PictureSize\"V\n\x14\x44\x65scribeModelRequest\x12\x1f\n\x04part\x18\x01 \x01(\x0b\x32\x11.overtone.v2.Part\x12\x0e\n\x06labels\x18\x02 \x01(\x08\x12\r\n\x05model\x18\x03 \x01(\t\"`\n\x04Part\x12\x14\n\x07quality\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\r\x12\x0e\n\x06layers\x18\x03 \x01(\r\x12\x17\n\x0foperating_point\x18\x04 \x01(\tB\n\n\x08_quality\"\x8e\x01\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nprofile_id\x18\x02 \x01(\x0c\x12\x0f\n\x07profile\x18\x03 \x01(\x0c\x12\x0c\n\x04\x63\x61rd\x18\x04 \x01(\t\x12\x0c\n\x04part\x18\x05 \x01(\x0c\x12\x17\n\nexit_share\x18\x06 \x01(\x02H\x00\x88\x01\x01\x12\x0e\n\x06labels\x18\x07 \x01(\x0c\x42\r\n\x0b_exit_share*Q\n\x05Stage\x12\x15\n\x11STAGE_UNSPECIFIED\x10\x00\x12\r\n\tSTAGE_LOW\x10\x01\x12\x0e\n\nSTAGE_HIGH\x10\x02\x12\x12\n\x0eSTAGE_BROWNOUT\x10\x03\x32\xcf\x01\n\x07\x43\x61scade\x12=\n\x07Session\x12\x15.overtone.v2.Upstream\x1a\x17.overtone.v2.Downstream(\x01\x30\x01\x12=\n\x08\x43lassify\x12\x1c.overtone.v2.ClassifyRequest\x1a\x13.overtone.v2.Answer\x12\x46\n\rDescribeModel\x12!.overtone.v2.DescribeModelRequest\x1a\x12.overtone.v2.Modelb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'overtone_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_STAGE']._serialized_start=1700
-  _globals['_STAGE']._serialized_end=1781
+  _globals['_STAGE']._serialized_start=2101
+  _globals['_STAGE']._serialized_end=2182
   _globals['_UPSTREAM']._serialized_start=32
   _globals['_UPSTREAM']._serialized_end=236
   _globals['_DOWNSTREAM']._serialized_start=239
@@ -42,33 +42,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HELLO']._serialized_start=566
   _globals['_HELLO']._serialized_end=632
   _globals['_WELCOME']._serialized_start=634
-  _globals['_WELCOME']._serialized_end=712
-  _globals['_IMAGE']._serialized_start=714
-  _globals['_IMAGE']._serialized_end=767
-  _globals['_CHUNK']._serialized_start=769
-  _globals['_CHUNK']._serialized_end=847
-  _globals['_CANCEL']._serialized_start=849
-  _globals['_CANCEL']._serialized_end=869
-  _globals['_END']._serialized_start=871
-  _globals['_END']._serialized_end=876
-  _globals['_SCORE']._serialized_start=878
-  _globals['_SCORE']._serialized_end=936
-  _globals['_ANSWER']._serialized_start=939
-  _globals['_ANSWER']._serialized_end=1100
-  _globals['_NEEDMORE']._serialized_start=1102
-  _globals['_NEEDMORE']._serialized_end=1191
-  _globals['_ERROR']._serialized_start=1193
-  _globals['_ERROR']._serialized_end=1267
-  _globals['_GOAWAY']._serialized_start=1269
-  _globals['_GOAWAY']._serialized_end=1293
-  _globals['_CLASSIFYREQUEST']._serialized_start=1295
-  _globals['_CLASSIFYREQUEST']._serialized_end=1367
-  _globals['_DESCRIBEMODELREQUEST']._serialized_start=1369
-  _globals['_DESCRIBEMODELREQUEST']._serialized_end=1455
-  _globals['_PART']._serialized_start=1457
-  _globals['_PART']._serialized_end=1553
-  _globals['_MODEL']._serialized_start=1556
-  _globals['_MODEL']._serialized_end=1698
-  _globals['_CASCADE']._serialized_start=1784
-  _globals['_CASCADE']._serialized_end=1991
+  _globals['_WELCOME']._serialized_end=726
+  _globals['_IMAGE']._serialized_start=728
+  _globals['_IMAGE']._serialized_end=824
+  _globals['_PICTURESIZE']._serialized_start=826
+  _globals['_PICTURESIZE']._serialized_end=870
+  _globals['_CHUNK']._serialized_start=872
+  _globals['_CHUNK']._serialized_end=950
+  _globals['_CANCEL']._serialized_start=952
+  _globals['_CANCEL']._serialized_end=972
+  _globals['_END']._serialized_start=974
+  _globals['_END']._serialized_end=979
+  _globals['_SCORE']._serialized_start=981
+  _globals['_SCORE']._serialized_end=1039
+  _globals['_DETECTION']._serialized_start=1042
+  _globals['_DETECTION']._serialized_end=1179
+  _globals['_MASK']._serialized_start=1181
+  _globals['_MASK']._serialized_end=1234
+  _globals['_ANSWER']._serialized_start=1237
+  _globals['_ANSWER']._serialized_end=1442
+  _globals['_NEEDMORE']._serialized_start=1444
+  _globals['_NEEDMORE']._serialized_end=1549
+  _globals['_ERROR']._serialized_start=1551
+  _globals['_ERROR']._serialized_end=1625
+  _globals['_GOAWAY']._serialized_start=1627
+  _globals['_GOAWAY']._serialized_end=1651
+  _globals['_CLASSIFYREQUEST']._serialized_start=1653
+  _globals['_CLASSIFYREQUEST']._serialized_end=1768
+  _globals['_DESCRIBEMODELREQUEST']._serialized_start=1770
+  _globals['_DESCRIBEMODELREQUEST']._serialized_end=1856
+  _globals['_PART']._serialized_start=1858
+  _globals['_PART']._serialized_end=1954
+  _globals['_MODEL']._serialized_start=1957
+  _globals['_MODEL']._serialized_end=2099
+  _globals['_CASCADE']._serialized_start=2185
+  _globals['_CASCADE']._serialized_end=2392
 # @@protoc_insertion_point(module_scope)

@@ -69,26 +69,38 @@ class Hello(_message.Message):
     def __init__(self, profile_id: _Optional[bytes] = ..., options: _Optional[_Union[Options, _Mapping]] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ("profile_id", "credits", "model", "version")
+    __slots__ = ("profile_id", "credits", "model", "version", "task")
     PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
     CREDITS_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
     profile_id: bytes
     credits: int
     model: str
     version: str
-    def __init__(self, profile_id: _Optional[bytes] = ..., credits: _Optional[int] = ..., model: _Optional[str] = ..., version: _Optional[str] = ...) -> None: ...
+    task: str
+    def __init__(self, profile_id: _Optional[bytes] = ..., credits: _Optional[int] = ..., model: _Optional[str] = ..., version: _Optional[str] = ..., task: _Optional[str] = ...) -> None: ...
 
 class Image(_message.Message):
-    __slots__ = ("id", "layers", "promised")
+    __slots__ = ("id", "layers", "promised", "picture")
     ID_FIELD_NUMBER: _ClassVar[int]
     LAYERS_FIELD_NUMBER: _ClassVar[int]
     PROMISED_FIELD_NUMBER: _ClassVar[int]
+    PICTURE_FIELD_NUMBER: _ClassVar[int]
     id: int
     layers: _containers.RepeatedScalarFieldContainer[bytes]
     promised: int
-    def __init__(self, id: _Optional[int] = ..., layers: _Optional[_Iterable[bytes]] = ..., promised: _Optional[int] = ...) -> None: ...
+    picture: PictureSize
+    def __init__(self, id: _Optional[int] = ..., layers: _Optional[_Iterable[bytes]] = ..., promised: _Optional[int] = ..., picture: _Optional[_Union[PictureSize, _Mapping]] = ...) -> None: ...
+
+class PictureSize(_message.Message):
+    __slots__ = ("width", "height")
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    width: int
+    height: int
+    def __init__(self, width: _Optional[int] = ..., height: _Optional[int] = ...) -> None: ...
 
 class Chunk(_message.Message):
     __slots__ = ("id", "layer", "offset", "data", "last")
@@ -124,8 +136,34 @@ class Score(_message.Message):
     label: str
     def __init__(self, index: _Optional[int] = ..., probability: _Optional[float] = ..., label: _Optional[str] = ...) -> None: ...
 
+class Detection(_message.Message):
+    __slots__ = ("score", "left", "top", "right", "bottom", "mask")
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    LEFT_FIELD_NUMBER: _ClassVar[int]
+    TOP_FIELD_NUMBER: _ClassVar[int]
+    RIGHT_FIELD_NUMBER: _ClassVar[int]
+    BOTTOM_FIELD_NUMBER: _ClassVar[int]
+    MASK_FIELD_NUMBER: _ClassVar[int]
+    score: Score
+    left: float
+    top: float
+    right: float
+    bottom: float
+    mask: Mask
+    def __init__(self, score: _Optional[_Union[Score, _Mapping]] = ..., left: _Optional[float] = ..., top: _Optional[float] = ..., right: _Optional[float] = ..., bottom: _Optional[float] = ..., mask: _Optional[_Union[Mask, _Mapping]] = ...) -> None: ...
+
+class Mask(_message.Message):
+    __slots__ = ("width", "height", "counts")
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
+    width: int
+    height: int
+    counts: bytes
+    def __init__(self, width: _Optional[int] = ..., height: _Optional[int] = ..., counts: _Optional[bytes] = ...) -> None: ...
+
 class Answer(_message.Message):
-    __slots__ = ("id", "stage", "confident", "top", "queue_us", "compute_us", "layers")
+    __slots__ = ("id", "stage", "confident", "top", "queue_us", "compute_us", "layers", "detections")
     ID_FIELD_NUMBER: _ClassVar[int]
     STAGE_FIELD_NUMBER: _ClassVar[int]
     CONFIDENT_FIELD_NUMBER: _ClassVar[int]
@@ -133,6 +171,7 @@ class Answer(_message.Message):
     QUEUE_US_FIELD_NUMBER: _ClassVar[int]
     COMPUTE_US_FIELD_NUMBER: _ClassVar[int]
     LAYERS_FIELD_NUMBER: _ClassVar[int]
+    DETECTIONS_FIELD_NUMBER: _ClassVar[int]
     id: int
     stage: Stage
     confident: bool
@@ -140,19 +179,22 @@ class Answer(_message.Message):
     queue_us: int
     compute_us: int
     layers: int
-    def __init__(self, id: _Optional[int] = ..., stage: _Optional[_Union[Stage, str]] = ..., confident: _Optional[bool] = ..., top: _Optional[_Iterable[_Union[Score, _Mapping]]] = ..., queue_us: _Optional[int] = ..., compute_us: _Optional[int] = ..., layers: _Optional[int] = ...) -> None: ...
+    detections: _containers.RepeatedCompositeFieldContainer[Detection]
+    def __init__(self, id: _Optional[int] = ..., stage: _Optional[_Union[Stage, str]] = ..., confident: _Optional[bool] = ..., top: _Optional[_Iterable[_Union[Score, _Mapping]]] = ..., queue_us: _Optional[int] = ..., compute_us: _Optional[int] = ..., layers: _Optional[int] = ..., detections: _Optional[_Iterable[_Union[Detection, _Mapping]]] = ...) -> None: ...
 
 class NeedMore(_message.Message):
-    __slots__ = ("id", "layers", "again", "so_far")
+    __slots__ = ("id", "layers", "again", "so_far", "blocks")
     ID_FIELD_NUMBER: _ClassVar[int]
     LAYERS_FIELD_NUMBER: _ClassVar[int]
     AGAIN_FIELD_NUMBER: _ClassVar[int]
     SO_FAR_FIELD_NUMBER: _ClassVar[int]
+    BLOCKS_FIELD_NUMBER: _ClassVar[int]
     id: int
     layers: int
     again: bool
     so_far: Score
-    def __init__(self, id: _Optional[int] = ..., layers: _Optional[int] = ..., again: _Optional[bool] = ..., so_far: _Optional[_Union[Score, _Mapping]] = ...) -> None: ...
+    blocks: bytes
+    def __init__(self, id: _Optional[int] = ..., layers: _Optional[int] = ..., again: _Optional[bool] = ..., so_far: _Optional[_Union[Score, _Mapping]] = ..., blocks: _Optional[bytes] = ...) -> None: ...
 
 class Error(_message.Message):
     __slots__ = ("id", "code", "message", "retry_after_ms")
@@ -173,12 +215,14 @@ class GoAway(_message.Message):
     def __init__(self, reason: _Optional[str] = ...) -> None: ...
 
 class ClassifyRequest(_message.Message):
-    __slots__ = ("layers", "options")
+    __slots__ = ("layers", "options", "picture")
     LAYERS_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    PICTURE_FIELD_NUMBER: _ClassVar[int]
     layers: _containers.RepeatedScalarFieldContainer[bytes]
     options: Options
-    def __init__(self, layers: _Optional[_Iterable[bytes]] = ..., options: _Optional[_Union[Options, _Mapping]] = ...) -> None: ...
+    picture: PictureSize
+    def __init__(self, layers: _Optional[_Iterable[bytes]] = ..., options: _Optional[_Union[Options, _Mapping]] = ..., picture: _Optional[_Union[PictureSize, _Mapping]] = ...) -> None: ...
 
 class DescribeModelRequest(_message.Message):
     __slots__ = ("part", "labels", "model")
