@@ -21,6 +21,9 @@ async def listening(handle: Handle, port: int = 0) -> AsyncIterator[str]:
         yield "{}:{}".format(*server.sockets[0].getsockname())
     finally:
         server.close()
+        # A connection that was accepted just now is handed over on one of the next turns of the loop.
+        for _ in range(5):
+            await asyncio.sleep(0)
         for writer in writers:
             writer.transport.abort()
             with contextlib.suppress(OSError):

@@ -2,7 +2,7 @@ import asyncio
 import json
 import zlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext, suppress
 from typing import Any
 
 import grpc
@@ -71,7 +71,9 @@ async def session(
     call = stub_of(channel).Session(metadata=metadata)
     device = Device(call)
     options = hello.pop("options", pb.Options(operating_point=point))
-    await device.say(hello=pb.Hello(options=options, **hello))
+    # A server may refuse a stream before it reads its first message.
+    with suppress(grpc.aio.AioRpcError) if refused else nullcontext():
+        await device.say(hello=pb.Hello(options=options, **hello))
     if not refused:
         device.welcome = await device.hear()
         assert isinstance(device.welcome, pb.Welcome)
