@@ -89,7 +89,7 @@ class PointCertifier:
     @property
     def n(self) -> int:
         """How many pictures certify."""
-        return self.found.missed.shape[1]
+        return len(self.found.missed[0])
 
     def place(self, target: RiskTarget) -> int:
         """The place on the path of the point that meets a target with the fewest bytes.
