@@ -190,6 +190,25 @@ def average(
 
 @train_app.command(
     epilog=command.examples(
+        "overtone train join low.safetensors high.safetensors --data DIR --out both.safetensors"
+    )
+)
+@command.reporting("train join", "train")
+def join(
+    checkpoints: Annotated[list[str], CHECKPOINT], data: command.Data, out: File, workers: command.Workers = 1
+) -> None:
+    """Make one detector of networks that different runs have trained, such as --epochs 24,0 and --epochs 0,24.
+
+    Each network is taken from the first file in which it is trained; the saved state of a run, last.safetensors, will
+    also do. Operating points are chosen on the held-out pictures.
+    """
+    from overtone.training.detection.join import join
+
+    join(checkpoints, data, out, workers=workers)
+
+
+@train_app.command(
+    epilog=command.examples(
         "overtone train codec imagenette --data DIR --out tuned.safetensors --bytes 300,600,1200"
     )
 )
@@ -251,7 +270,7 @@ def evaluate(
 ) -> None:
     """Accuracy after each layer and of the cascade, with counted payload bytes and cost.
 
-    Of a detector: average precision after each layer, with counted payload bytes.
+    Of a detector: average precision after each layer and of the cascade, with counted payload bytes.
     """
     from overtone.models import find
     from overtone.training.detection.detector_file import is_detector
@@ -260,13 +279,16 @@ def evaluate(
     if is_detector(find(checkpoint)):
         from overtone.training.detection.evaluate_detector import evaluate_detector
 
-        if threshold is not None or operating_point or full or agreement or weights:
-            raise ValueError("a detector is measured by --quality, --every-quality and --split alone")
+        if threshold is not None or full or agreement or weights:
+            raise ValueError(
+                "a detector is measured by --quality, --every-quality, --operating-point and --split alone"
+            )
         evaluate_detector(
             find(checkpoint),
             data,
             qualities=quality or (),
             every_quality=every_quality,
+            operating_point=operating_point,
             split_name=split,
             as_json=json,
             workers=workers,

@@ -9,6 +9,7 @@ from overtone.models import BodyArchitecture, BodyCascade, load
 from overtone.models.checkpoint import find
 from overtone.models.detection.detector import StagedDetector
 from overtone.models.detection.region_network import RegionNetwork
+from overtone.training import resume
 from overtone.training.detection import detector_file
 from overtone.training.network_configs import StartError
 
@@ -16,11 +17,14 @@ from overtone.training.network_configs import StartError
 def start(detector: StagedDetector, checkpoint: str, names: tuple[str | None, ...]) -> None:
     """Take over weights: of a cascade of bodies by the bodies' `names`, or all that fit of another detector.
 
+    That may also be the saved state of a run, `last.safetensors`.
+
     Raises:
         StartError: the checkpoint has none of these bodies, or nothing that fits.
     """
-    if detector_file.is_detector(find(checkpoint)):
-        _from_detector(detector, find(checkpoint))
+    path = find(checkpoint)
+    if detector_file.is_detector(path) or resume.progress(path):
+        _from_detector(detector, path)
         return
     bodies = _bodies(checkpoint)
     for number, (network, name) in enumerate(zip(detector.networks, names, strict=True)):
@@ -51,10 +55,21 @@ def _take_body(network: RegionNetwork, weights: dict[str, Tensor]) -> None:
 
 def _from_detector(detector: StagedDetector, path: Path) -> None:
     """Weights of the same names and shapes; what depends on the classes stays random if they differ."""
-    with safe_open(path, "pt") as file:
-        found = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
+    found = weights_in(path)
     mine = detector.state_dict()
     fitting = {k: v for k, v in found.items() if k in mine and mine[k].shape == v.shape}
     if not fitting:
         raise StartError(f"{path}: nothing in it fits the recipe's networks")
     detector.load_state_dict(mine | fitting)
+
+
+def weights_in(path: Path, network: str = "") -> dict[str, Tensor]:
+    """The weights of a detector's file or of a run's saved state, or those of one of its networks by name."""
+    prefix = f"{network}." if network else ""
+    with safe_open(path, "pt") as file:
+        named = {key.removeprefix(resume.MODEL): key for key in file.keys()}  # noqa: SIM118
+        return {
+            name.removeprefix(prefix): file.get_tensor(key).float()
+            for name, key in named.items()
+            if name.startswith(prefix)
+        }
