@@ -5,11 +5,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from overtone.frequency import BlockMask, Decoded, LetterBox, Profile
+from overtone.frequency import BlockMask, Decoded, LetterBox
 from overtone.gpu_server.answer import Answer, Detection, Mask, Options, Score, TaskName
 from overtone.gpu_server.detection_rows import read_row, trimmed
 from overtone.gpu_server.inference import Inference
-from overtone.gpu_server.known import Known
 from overtone.gpu_server.run_lengths import run_lengths
 from overtone.gpu_server.task import Task, Verdict
 from overtone.models.detection.card import DetectorCard
@@ -45,12 +44,14 @@ class DetectionTask(Task[DetectionPoint]):
 
     def judge(self, layers: int, inference: Inference, options: Options) -> Verdict:
         """The answer is final after all layers, or if no box is in doubt; else the blocks of those that are count."""
-        known, found = inference.known, read_row(inference.row)
+        known, size = inference.known, self.profile.size
         point = self.point(options, known.decoded.quality)
-        where = known.letter_box or LetterBox(self.profile.size, self.profile.size, self.profile.size)
-        low, answer = _by_low(known, found, self.profile), found
-        if low is not None and low is not found:
-            answer = joined(low, found, point)
+        where = known.letter_box or LetterBox(size, size, size)
+        low: Detections | None
+        answer = low = read_row(inference.row).within(*where.extent)
+        if len(known.decoded.values) > len(self.profile.low):  # so it was high that has found this
+            low = None if known.low_row is None else read_row(known.low_row).within(*where.extent)
+            answer = answer if low is None else joined(low, answer, point)
         shown = self._shown(answer.above(point.shown), where)
         wanted = None if low is None else blocks_in_doubt(low, point, self.profile.blocks, where.extent)
         if layers == len(self.profile.ladder):
@@ -79,25 +80,17 @@ class DetectionTask(Task[DetectionPoint]):
         return None if share is None else 1 - share
 
     def _shown(self, found: Detections, where: LetterBox) -> tuple[Detection, ...]:
-        """What has been found, but for what lies beside the picture."""
+        """What has been found, as fractions of the picture."""
         boxes = where.to_picture(found.boxes.numpy())
         masks = _masks(found, where) if found.masks is not None else [None] * len(found)
         things = zip(found.labels.tolist(), found.scores.tolist(), boxes.tolist(), masks, strict=True)
         return tuple(
             Detection(Score(label, self.profile.labels[label], score), (left, top, right, bottom), mask)
             for label, score, (left, top, right, bottom), mask in things
-            if left < right and top < bottom
         )
 
     def _find(self, name: str | None, quality: int | None) -> DetectionPoint:
         return self._card.point(name, quality)
-
-
-def _by_low(known: Known, found: Detections, profile: Profile) -> Detections | None:
-    """What the low network has found, if that is known; `found` is from whichever network has run."""
-    if len(known.decoded.values) == len(profile.low):
-        return found
-    return None if known.low_row is None else read_row(known.low_row)
 
 
 def _suffices(decoded: Decoded, wanted: BlockMask | None) -> bool:
