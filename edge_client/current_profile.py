@@ -6,7 +6,7 @@ from overtone.edge_client import errors
 from overtone.edge_client.profile_cache import ProfileCache
 from overtone.edge_client.retry import Retries
 from overtone.edge_client.transport import ClientConfig, Transport
-from overtone.frequency import Encoded, FrequencyError, Profile, encode_further
+from overtone.frequency import BlockMask, Encoded, FrequencyError, Profile, encode_further, encode_region
 
 
 class CurrentProfile:
@@ -94,16 +94,23 @@ class CurrentProfile:
                 raise errors.ConnectionLost("the client was closed")
             self._growing.result()
 
-    async def encode_further(self, encoded: Encoded, profile: Profile, layers: int) -> Encoded:
+    async def encode_further(
+        self, encoded: Encoded, profile: Profile, layers: int, blocks: bytes = b""
+    ) -> Encoded:
         """An image that was encoded with a part of this profile, with its layers up to this number.
+
+        Where there are `blocks`, a packed block mask, the layers that it has not yet are encoded for these alone.
 
         Raises:
             WrongProfile: the server has another profile now.
+            ProtocolError: these blocks cannot be encoded.
             OvertoneError: tables did not come, or are of another quality.
         """
         await self.grow(layers)
         if self.value.id != profile.id:
             raise errors.WrongProfile("the server has changed its model")
+        if blocks:
+            return await asyncio.to_thread(_encode_blocks, encoded, self.value, blocks)
         try:
             return await asyncio.to_thread(encode_further, encoded, self.value)
         except FrequencyError as error:
@@ -123,3 +130,11 @@ class CurrentProfile:
             raise errors.UsageError(f"no quality {quality}: {profile.name} has {list(profile.qualities)}")
         self.value = profile
         await asyncio.to_thread(self._cache.add, profile)
+
+
+def _encode_blocks(encoded: Encoded, profile: Profile, blocks: bytes) -> Encoded:
+    try:
+        mask = BlockMask.unpack(blocks, (profile.blocks, profile.blocks))
+        return encode_region(encoded, profile, mask, len(encoded.layers))
+    except ValueError as error:
+        raise errors.ProtocolError(f"the server asks for blocks that cannot be sent ({error})") from error
