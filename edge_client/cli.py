@@ -37,7 +37,10 @@ Cache = Annotated[
     Path | None, typer.Option(help="Folder to keep profiles in, which saves some kB at every start.")
 ]
 Least = Annotated[
-    float, typer.Option(min=0, max=1, help="The probability from which a thing that a detector finds counts.")
+    float,
+    typer.Option(
+        min=0, max=1, help="Leave out things less probable; the operating point leaves out some too."
+    ),
 ]
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="Also say what the server has, and where the time went.")
@@ -109,7 +112,7 @@ def detect(
         Path | None,
         typer.Option(help="Where pictures with boxes go: a file for one picture, or else a folder."),
     ] = None,
-    least: Least = 0.5,
+    least: Least = 0.0,
     server: Server = DEFAULT_ADDRESS,
     policy: PolicyName = "auto",
     quality: Quality = None,
@@ -192,7 +195,7 @@ def watch(
     detections: Annotated[
         bool, typer.Option("--detect", help="Say what is where; the server has to have a detector.")
     ] = False,
-    least: Least = 0.5,
+    least: Least = 0.0,
     json: Annotated[
         bool, typer.Option("--json", help="Print each answer as a JSON object on a line.")
     ] = False,

@@ -41,7 +41,8 @@ class Detection:
         index: the index of that class in the profile's labels.
         probability: how probable it is that it is there and of this class.
         box: where it is.
-        mask: the pixels of the picture that belong to it; None if the model has no masks.
+        mask: the part of the picture that belongs to it, in the pixels of the square that the picture was sent in;
+            None if the model has no masks.
     """
 
     label: str

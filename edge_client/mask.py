@@ -21,7 +21,7 @@ LONGEST = 7
 
 @dataclass(frozen=True)
 class Mask:
-    """A mask of `width` x `height` pixels."""
+    """A mask of `width` x `height` pixels, which may be fewer or more than the picture has."""
 
     width: int
     height: int

@@ -30,8 +30,6 @@ SCHEMES: dict[Transport, str] = {"grpc": "grpc", "rest": "http"}
 
 # The bundled checkpoint for each task.
 MODELS: dict[Task, str] = {"classify": "photographs", "detect": "voc2007"}
-# The probability from which a thing is shown and drawn.
-LEAST = 0.5
 
 IMAGE_SECONDS = 60.0
 MANY_CLASSES = 100
@@ -195,13 +193,11 @@ class _Demo:
                 board.add(self._rows[-1])
 
     def _drawn_row(self, path: Path, reply: dict[str, Any], spent: tuple[int, int], server: Server) -> Line:
-        """The row of a picture, whose surer things have been drawn."""
-        shown = [found for found in reply.pop("detections") if found["probability"] >= LEAST]
+        """The row of a picture, whose things have been drawn."""
         place = self._options.out / f"{len(self._rows) + 1:03}-{path.stem}.png"
-        write_drawn(path, [detection(found) for found in shown], place)
+        write_drawn(path, [detection(found) for found in reply["detections"]], place)
         return DetectedRow(
             path=str(path),
-            detections=shown,
             link_bytes_up=spent[0],
             link_bytes_down=spent[1],
             jpeg_bytes=jpeg_bytes(path, server.profile.size, "detect"),

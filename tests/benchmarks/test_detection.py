@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -14,17 +15,30 @@ from overtone.benchmarks.load.baseline import Baseline
 from overtone.benchmarks.load.clients import DeviceConfig, Kind
 from overtone.benchmarks.load.fleet import FleetConfig, run_fleet
 from overtone.benchmarks.load.prepared import PreparedImage, prepare
-from overtone.benchmarks.server import Server, serving
+from overtone.benchmarks.server import Server, inspect
+from overtone.gpu_server.serve import running
+from tests.edge_client.fakes import in_thread
+from tests.serving import quick_settings
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("benchmarks")]
 
 
 @pytest.fixture(scope="module")
 def server(tiny_detector: Path) -> Iterator[Server]:
-    with asyncio.Runner() as runner:
-        running = serving(str(tiny_detector), "--threads", "1")
-        yield runner.run(running.__aenter__())
-        runner.run(running.__aexit__(None, None, None))
+    with in_thread(running(quick_settings(tiny_detector, batch_sizes=(1,)))) as found:
+        addresses = {"grpc": f"{found.host}:{found.grpc_port}", "rest": f"{found.host}:{found.http_port}"}
+        yield asyncio.run(inspect(addresses))
+
+
+@pytest.fixture
+def started(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The demo takes the server that runs, rather than to start one."""
+
+    @asynccontextmanager
+    async def serving(_: str) -> AsyncIterator[Server]:
+        yield server
+
+    monkeypatch.setattr(demo, "serving", serving)
 
 
 def images(server: Server, folder: Path, baseline: Baseline | None = None) -> list[PreparedImage]:
@@ -64,6 +78,7 @@ async def test_baselines_upload_whole_pictures(server: Server, labelled_folder: 
     assert found.errors == []
 
 
+@pytest.mark.usefixtures("started")
 @pytest.mark.parametrize("transport", ["grpc", "rest"])
 def test_the_demo_draws_what_is_found(
     transport: demo.Transport,
@@ -89,6 +104,7 @@ def test_the_demo_draws_what_is_found(
             assert max(drawn.size) >= 640
 
 
+@pytest.mark.usefixtures("started")
 def test_the_demo_says_which_task_the_model_has(tiny_detector: Path, labelled_folder: Path) -> None:
     with pytest.raises(ValueError, match="give --task detect"):
         demo.run(labelled_folder, count=1, as_json=True, options=Options(model=str(tiny_detector)))

@@ -61,8 +61,8 @@ def detect(*arguments: str | Path) -> Finished:
 def test_json_has_the_detections_of_each_picture(picture_folder: Path, tiny_profile: Profile) -> None:
     folder = picture_folder / "val"
     with served(tiny_profile, sure) as address:
-        done = detect(folder, "--server", address, "--json")
-        everything = detect(folder / "cold" / "0.jpg", "--server", address, "--json", "--least", "0")
+        done = detect(folder, "--server", address, "--json", "--least", "0.5")
+        everything = detect(folder / "cold" / "0.jpg", "--server", address, "--json")
     assert done.exit_code == 0
     images = json.loads(done.stdout)["images"]
     assert [list(image) for image in images] == [KEYS] * 6
@@ -95,7 +95,7 @@ def test_one_picture_is_drawn_into_a_file(
 ) -> None:
     picture, out = picture_folder / "val" / "cold" / "0.jpg", tmp_path / "new" / "drawn.png"
     with served(tiny_profile, sure) as address:
-        done = detect(picture, "--server", address, "--out", out, "--json")
+        done = detect(picture, "--server", address, "--out", out, "--json", "--least", "0.5")
     assert json.loads(done.stdout)["images"][0]["drawn"] == str(out)
     with Image.open(out) as drawn:
         assert np.array_equal(np.asarray(drawn), np.asarray(draw(picture, FOUND)))
