@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from pydantic import ValidationError
@@ -17,7 +17,6 @@ from overtone.models.architectures import build
 from overtone.models.card import Card
 from overtone.models.cascade import Cascade
 from overtone.models.common_card import STALE, CommonCard, one_line
-from overtone.models.operating_point import Certificate
 
 # In the repository; once installed, the files belong to a distribution of their own.
 SOURCE = Path(__file__).parent / "checkpoints"
@@ -31,7 +30,7 @@ BASELINE = "baseline-"
 Task = Literal["classify", "detect"]
 # The key of the card of each task.
 KEYS: dict[Task, str] = {"classify": CARD_KEY, "detect": DETECTOR_KEY}
-AnyCard = TypeVar("AnyCard", bound=CommonCard[Certificate])
+AnyCard = TypeVar("AnyCard", bound=CommonCard[Any])
 
 
 class CheckpointError(ValueError):

@@ -1,6 +1,8 @@
-"""Layers of some blocks only: what they tell, what they cost, and on what they may stand."""
+"""Layers of some blocks only: what they tell, what they cost, and on what they may stand.
 
-from collections.abc import Iterator
+These run with the coder that is there; test_both_coders.py has that both write the same bytes.
+"""
+
 from dataclasses import replace
 
 import numpy as np
@@ -53,16 +55,6 @@ ordinary = st.integers(-3, 3)
 values = st.one_of(ordinary, st.integers(-300, 300), st.integers(-(1 << 15), (1 << 15) - 1))
 images = arrays(np.int16, (24, SIDE, SIDE), elements=values, fill=ordinary)
 masks = arrays(np.bool_, (SIDE, SIDE)).map(BlockMask)
-
-
-@pytest.fixture(params=["c", "numpy"], autouse=True, scope="module")
-def _implementation(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Every test here is run with both coders."""
-    if request.param == "c" and not coder.accelerated:
-        pytest.skip("the C extension was not built")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(coder, "accelerated", request.param == "c")
-        yield
 
 
 @settings(max_examples=30, deadline=None)
