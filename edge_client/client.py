@@ -306,7 +306,9 @@ class AsyncClient:
     ) -> tuple[Profile, EncodedImage, Upload]:
         profile = self.profile
         if not isinstance(image, EncodedImage):
-            image = await asyncio.to_thread(encode_image, image, profile, self._quality, task=task)
+            asks = task == "detect" and self._config.layers == 1
+            known = self._known.first_layer if asks else profile
+            image = await asyncio.to_thread(encode_image, image, known, self._quality, task=task)
         elif image.task != task:
             raise errors.UsageError(
                 f"the image was encoded to {image.task}, not to {task}: give encode_image a task"

@@ -6,7 +6,15 @@ from overtone.edge_client import errors
 from overtone.edge_client.profile_cache import ProfileCache
 from overtone.edge_client.retry import Retries
 from overtone.edge_client.transport import ClientConfig, Transport
-from overtone.frequency import BlockMask, Encoded, FrequencyError, Profile, encode_further, encode_region
+from overtone.frequency import (
+    BlockMask,
+    Encoded,
+    FrequencyError,
+    Profile,
+    encode_further,
+    encode_region,
+    part_of,
+)
 
 
 class CurrentProfile:
@@ -26,6 +34,7 @@ class CurrentProfile:
         self._cache = cache
         self._config = config
         self.value = first
+        self._first_layer: Profile | None = None
         self._renewing = asyncio.Lock()
         self._growing: asyncio.Task[None] | None = None
 
@@ -55,6 +64,13 @@ class CurrentProfile:
         if not config.layers:
             await current.grow(len(first.ladder))
         return current
+
+    @property
+    def first_layer(self) -> Profile:
+        """The part for the first layer, where others are encoded only when the server says in which blocks."""
+        if self._first_layer is None or self._first_layer.id != self.value.id:
+            self._first_layer = part_of(self.value, self._config.quality, 1)
+        return self._first_layer
 
     def close(self) -> None:
         """Fetch nothing more."""

@@ -21,7 +21,7 @@ from overtone.edge_client import (
     WrongTask,
     encode_image,
 )
-from overtone.frequency import BlockMask, Profile, decode, encode, letter_boxed, open_rgb, split
+from overtone.frequency import BlockMask, Profile, decode, encode, letter_boxed, open_rgb, part_of, split
 from overtone.protos import overtone_pb2 as pb
 from tests.conftest import Photograph
 from tests.edge_client.fakes import (
@@ -71,6 +71,11 @@ def doubtful(*masks: BlockMask) -> Behaviour:
         await stream.detect(image.id, DOG, stage=pb.STAGE_HIGH)
 
     return behave
+
+
+def first_layer(picture: Photograph, profile: Profile) -> bytes:
+    """Its payload, from a device that has not encoded any other."""
+    return encode(letter_boxed(open_rgb(picture), 64), part_of(profile, layers=1)).layers[0]
 
 
 @asynccontextmanager
@@ -173,6 +178,7 @@ async def test_layers_are_sent_of_the_blocks_that_are_asked_for(
     async with detector(tiny_profile, doubtful(QUARTER, EIGHTH), policy=policy) as (cascade, client):
         answers = [await client.detect(photograph) for _ in range(2)]
     whole = encode(letter_boxed(open_rgb(photograph), 64), tiny_profile)
+    assert {image.layers[0] for image in cascade.images} == {first_layer(photograph, tiny_profile)}
     for number, mask, answer in zip((1, 2), (QUARTER, EIGHTH), answers, strict=True):
         (low,) = cascade.images[number - 1].layers
         high = cascade.streams[0].chunks[number, 2]
@@ -202,7 +208,8 @@ async def test_without_a_mask_all_blocks_are_sent(photograph: Photograph, tiny_p
     async with detector(tiny_profile, all_blocks) as (cascade, client):
         await client.detect(photograph)
     sent = [*cascade.images[0].layers, cascade.streams[0].chunks[1, 2]]
-    assert tuple(sent) == encode(letter_boxed(open_rgb(photograph), 64), tiny_profile).layers
+    whole = encode(letter_boxed(open_rgb(photograph), 64), tiny_profile)
+    assert sent == [first_layer(photograph, tiny_profile), whole.layers[1]]
 
 
 @pytest.mark.parametrize("policy", ["ahead", "at_once"])
