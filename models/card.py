@@ -114,20 +114,26 @@ class Costs(_Section):
 class Card(_Section):
     """Everything about a checkpoint except its weights.
 
-    An operating point may occur several times, certified for a different quality each time.
+    Attributes:
+        name: of the checkpoint; devices and answers show it.
+        profile: everything a device must know to encode for it.
+        classes: names of the class folders of the training data, in the order of the profile's labels.
+        temperatures: what logits are divided by before the softmax (Guo et al. 2017), for each number of layers from
+            1 on.
+        mix: how low's logits are mixed into the high answer; None uses high's logits alone.
+        operating_points: one may occur several times, certified for a different quality each time.
+        operating_point: the name of the default operating point.
+        origin: the published weights that training began with, if there were any.
+        accuracy: what was measured on held-out images.
     """
 
     name: str
     architecture: AnyArchitecture
     profile: Profile
-    # Names of the class folders of the training data, in the order of the profile's labels.
     classes: tuple[str, ...]
-    # What logits are divided by before the softmax (Guo et al. 2017), for each number of layers from 1 on.
     temperatures: tuple[Annotated[float, Field(gt=0)], ...]
-    # How low's logits are mixed into the high answer; None uses high's logits alone.
     mix: Mix | None = None
     operating_points: tuple[OperatingPoint, ...] = Field(min_length=1)
-    # The name of the default operating point.
     operating_point: str
     cost: Costs
     training: Training | None = None
