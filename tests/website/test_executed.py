@@ -18,6 +18,8 @@ import pytest
 from tests.website.command_lines import command_lines
 from tests.website.markdown import PAGES, ROOT, Page
 
+# Seconds that any command may take on a busy machine.
+PATIENCE = 300
 SOAK = pytest.mark.skipif(not os.environ.get("SOAK"), reason="takes minutes: `make soak` runs it")
 
 # These end by themselves, those until they are interrupted.
@@ -110,18 +112,21 @@ class Sandbox:
 
     def run_until_it_speaks(self, command: Sequence[str]) -> None:
         """Run a command that lasts, until it prints something; interrupted, it has to end with 0."""
-        process = subprocess.Popen(
+        with subprocess.Popen(
             command,
             cwd=self.folder,
             env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-        )
-        assert process.stdout is not None
-        first = process.stdout.readline()
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        ) as process:
+            try:
+                assert process.stdout is not None
+                first = process.stdout.readline()
+                process.send_signal(signal.SIGINT)
+                _, errors = process.communicate(timeout=PATIENCE)
+            finally:
+                process.kill()  # nothing, where it has ended
         assert first, errors
         assert process.returncode == 0, errors
 
@@ -143,19 +148,20 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     shutil.copy(picture, folder / "pictures")
     shutil.copy(ROOT / "models" / "checkpoints" / "photographs.safetensors", folder / "FILE")
     made = Sandbox(folder, "", "")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "overtone", "serve"], env=made.environment, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    grpc, http = re.findall(r"127\.0\.0\.1:\d+", process.stdout.readline())
-    yield Sandbox(folder, grpc, http)
-    process.terminate()
-    assert process.wait(timeout=60) == 0
+    command = [sys.executable, "-m", "overtone", "serve"]
+    with subprocess.Popen(command, env=made.environment, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            grpc, http = re.findall(r"127\.0\.0\.1:\d+", process.stdout.readline())
+            yield Sandbox(folder, grpc, http)
+        finally:
+            process.terminate()
+    assert process.returncode == 0
 
 
 @SOAK
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(3 * PATIENCE)
 @pytest.mark.parametrize("words", [words for _, words in documented()], ids=" ".join)
 def test_commands_run(words: list[str], sandbox: Sandbox) -> None:
     if reason := why_not(words):
@@ -173,6 +179,7 @@ def programs() -> list[tuple[str, str]]:
 
 @SOAK
 @pytest.mark.slow
+@pytest.mark.timeout(3 * PATIENCE)
 @pytest.mark.parametrize(("page", "code"), programs(), ids=[page for page, _ in programs()])
 def test_programs_run(page: str, code: str, sandbox: Sandbox) -> None:
     sandbox.run([sys.executable, "-c", sandbox.text(code)])
