@@ -70,10 +70,10 @@ results: $(READY) ## Tables and figures of docs/results.md, load.md and bytes.md
 protos: $(READY) ## The gRPC stubs again, after a change of a contract in protos/
 	$(BIN)/python -m overtone.protos.generate
 
-soak: $(READY) ## Half an hour of mixed load, every attack on a server of its own, and the commands of the docs; needs Linux
+soak: $(READY) ## The tests that take longest, half an hour of mixed load, and every attack on a server of its own; needs Linux
+	$(BIN)/python -m pytest -m soak -rs
 	$(BIN)/overtone bench soak --minutes 20 $(ARGS)
 	$(BIN)/overtone bench faults
-	SOAK=1 $(BIN)/python -m pytest -rs tests/website
 
 docs: $(VENV)/.docs ## The documentation as a site, in build/site
 	$(BIN)/python -m website build/docs

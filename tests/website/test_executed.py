@@ -20,7 +20,6 @@ from tests.website.markdown import PAGES, ROOT, Page
 
 # Seconds that any command may take on a busy machine.
 PATIENCE = 300
-SOAK = pytest.mark.skipif(not os.environ.get("SOAK"), reason="takes minutes: `make soak` runs it")
 
 # These end by themselves, those until they are interrupted.
 ENDING = ("classify", "describe", "models", "token", "c-profile")
@@ -31,11 +30,13 @@ REASONS = {
     "train": "trains for an hour and more, on a data set",
     "adapt": "trains for an hour and more, on images",
     "evaluate": "needs a data set",
+    "detect": "needs a server of a detector, which is not bundled",
     "calibrate": "needs a data set",
     "bench": "measures for minutes to hours",
 }
 # How a word of a command begins that is not run for another reason than its name, and what it needs.
 NEEDS = {
+    "--ray": "a cluster of Ray",
     "/dev/video0": "a camera",
     "rtsp://": "a camera",
     "/var/lib/camera": "a folder of the reader's",
@@ -159,8 +160,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     assert process.returncode == 0
 
 
-@SOAK
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(3 * PATIENCE)
 @pytest.mark.parametrize("words", [words for _, words in documented()], ids=" ".join)
 def test_commands_run(words: list[str], sandbox: Sandbox) -> None:
@@ -177,8 +177,7 @@ def programs() -> list[tuple[str, str]]:
     return [(page, code) for page, code in found if PROGRAM.search(code)]
 
 
-@SOAK
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(3 * PATIENCE)
 @pytest.mark.parametrize(("page", "code"), programs(), ids=[page for page, _ in programs()])
 def test_programs_run(page: str, code: str, sandbox: Sandbox) -> None:

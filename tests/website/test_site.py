@@ -10,11 +10,9 @@ from urllib.parse import unquote
 import pytest
 
 from tests.website.markdown import ROOT
-from tests.website.test_executed import SOAK
 
 pytestmark = [
-    SOAK,
-    pytest.mark.slow,
+    pytest.mark.soak,
     pytest.mark.timeout(600),
     pytest.mark.skipif(
         find_spec("zensical") is None, reason="zensical is not installed; `make docs` installs it"
