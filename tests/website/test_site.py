@@ -3,12 +3,16 @@
 import re
 import subprocess
 import sys
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 
+from tests.page.conftest import SWITCHES, chromium
 from tests.website.markdown import ROOT
 
 pytestmark = [
@@ -48,6 +52,24 @@ def test_no_page_asks_another_host(site: Path) -> None:
     assert len(pages) > 25
     found = {str(page): asked for page in pages if (asked := _found(FETCHED, page))}
     assert found == {}
+
+
+def test_a_browser_asks_no_other_host(site: Path) -> None:
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="no playwright: pip install 'overtone[browser]'"
+    )
+    asked: set[str] = set()
+    handler = partial(SimpleHTTPRequestHandler, directory=str(site))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, playwright.sync_playwright() as started:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        here = f"http://127.0.0.1:{server.server_port}/"
+        page = started.chromium.launch(executable_path=chromium(), args=SWITCHES).new_page()
+        page.on("request", lambda request: asked.add(request.url))
+        for name in ("index.html", "reference/python/client.html"):
+            page.goto(here + name, wait_until="networkidle")
+        server.shutdown()
+    assert len(asked) > 5
+    assert {url for url in asked if not url.startswith(here)} == set()
 
 
 def test_every_link_leads_somewhere(site: Path) -> None:
