@@ -125,6 +125,14 @@ def tiny_checkpoint(tiny_profile: Profile, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture(scope="session")
+def tiny_detector(tiny_profile: Profile, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random detector as a checkpoint; see `tests.models.detection.tiny_detector.write_checkpoint`."""
+    from tests.models.detection.tiny_detector import write_checkpoint
+
+    return write_checkpoint(tmp_path_factory.mktemp("detector") / "tiny-detector.safetensors", tiny_profile)
+
+
+@pytest.fixture(scope="session")
 def photograph() -> Photograph:
     """uint8[96, 128, 3]: smooth shapes with some grain, as photographs have."""
     rng = np.random.default_rng(7)

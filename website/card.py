@@ -1,11 +1,14 @@
 """The page of the card, from the classes that read and write it."""
 
+import inspect
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from overtone.benchmarks.markdown import table
 from overtone.models import Card
+from overtone.models.common_card import CommonCard
+from overtone.models.detection.card import DetectorCard
 from website.cells import cell, kind
 
 HEAD = """# The card
@@ -21,18 +24,28 @@ ENTRY = re.compile(r"^    (?P<name>\w+): (?P<text>.*(?:\n {8,}.*)*)", re.MULTILI
 
 
 def page() -> str:
-    """Every section of a card and its fields."""
-    schema = Card.model_json_schema(mode="serialization")
-    sections = {"Card": schema, **schema["$defs"]}
+    """Every section of both kinds of card, and its fields."""
+    sections: dict[str, Mapping[str, Any]] = {}
+    for each in (Card, DetectorCard):
+        schema = each.model_json_schema(mode="serialization")
+        sections = {each.__name__: schema, **sections, **schema["$defs"]}
     return "\n\n".join([HEAD, *(_section(name, each) for name, each in sections.items())]) + "\n"
 
 
 def _section(name: str, schema: Mapping[str, Any]) -> str:
-    text, _, attributes = schema.get("description", "").partition("Attributes:")
-    meanings = {found["name"]: found["text"] for found in ENTRY.finditer(attributes)}
+    text = schema.get("description", "").partition("Attributes:")[0].strip()
+    meanings = _meanings(schema.get("description", ""))
+    if name in (Card.__name__, DetectorCard.__name__):
+        meanings = _meanings(inspect.getdoc(CommonCard) or "") | meanings
     required = schema.get("required", ())
     rows = [
         [f"`{field}`", kind(each), "" if field in required else "optional", cell(meanings.get(field, ""))]
         for field, each in schema.get("properties", {}).items()
     ]
-    return "\n\n".join([f"## {name}", text.strip(), table(("field", "value", "", "meaning"), rows, left=4)])
+    return "\n\n".join([f"## {name}", text, table(("field", "value", "", "meaning"), rows, left=4)])
+
+
+def _meanings(docstring: str) -> dict[str, str]:
+    """Of the attributes that a docstring explains."""
+    attributes = docstring.partition("Attributes:")[2]
+    return {found["name"]: found["text"] for found in ENTRY.finditer(attributes)}

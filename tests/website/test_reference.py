@@ -11,6 +11,7 @@ import typer.main
 from overtone.cli import app
 from overtone.gpu_server.settings import Settings
 from overtone.models import Accuracy, Card, OperatingPoint
+from overtone.models.detection.card import DetectorCard
 from overtone.protos import overtone_pb2
 from tests.website.markdown import ROOT
 from website import card, commands, contract, links, python, rest, settings
@@ -62,12 +63,13 @@ def test_grpc_has_everything_that_the_contract_has() -> None:
             assert f" {field.name} = {field.number};" in page
 
 
-@pytest.mark.parametrize("section", [Card, Accuracy, OperatingPoint])
+@pytest.mark.parametrize("section", [Card, Accuracy, OperatingPoint, DetectorCard])
 def test_the_card_has_every_field(section: Any) -> None:
     page = card.page()
     for name in section.model_fields:
         assert f"\n| `{name}` |" in page
     assert "of the answer after each layer" in page, "meanings of the docstring"
+    assert page.count("| everything a device must know to encode for the checkpoint. |") == 2, "of the base"
 
 
 def test_python_has_what_is_public() -> None:
