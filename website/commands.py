@@ -38,13 +38,14 @@ def _sections(command: Any, name: str) -> Iterator[str]:
 def _section(name: str, command: Any) -> str:
     arguments = [each for each in command.params if each.param_type_name == "argument"]
     options = [each for each in command.params if each.param_type_name == "option"]
-    usage = " ".join([name, *(_placeholder(each) for each in arguments), "[OPTIONS]" if options else ""])
+    end = "COMMAND ..." if isinstance(command, TyperGroup) else "[OPTIONS]" if options else ""
+    usage = " ".join([name, *(_placeholder(each) for each in arguments), end])
     found = [f"## {name}", str(command.help).replace("\f", "").strip(), f"```\n{usage.strip()}\n```"]
     if arguments:
-        rows = [[f"`{_placeholder(each)}`", cell(each.help or "")] for each in arguments]
+        rows = [[f"`{cell(_placeholder(each))}`", cell(each.help or "")] for each in arguments]
         found.append(table(("argument", "meaning"), rows, left=2))
     if options:
-        rows = [[_names(each), _default(each), cell(each.help or "")] for each in options]
+        rows = [[_names(each), _default(each), _meaning(each)] for each in options]
         found.append(table(("option", "default", "meaning"), rows, left=3))
     found += _examples(command)
     return "\n\n".join(found)
@@ -65,6 +66,14 @@ def _default(option: Any) -> str:
     if option.default in (None, False, "", ()) or callable(option.default):
         return ""
     return f"`{option.default}`"
+
+
+def _meaning(option: Any) -> str:
+    return cell(
+        f"{option.help or ''} (Or {option.envvar} in the environment.)"
+        if option.envvar
+        else option.help or ""
+    )
 
 
 def _examples(command: Any) -> list[str]:
