@@ -105,6 +105,7 @@ def _parse(arguments: list[str]) -> None:
         if not rest:  # the group alone
             return
         name, command, rest = context.command.resolve_command(context, rest)
+        assert command is not None  # there is an exception where there is no such command
         if not rest and isinstance(command, TyperGroup) and command.no_args_is_help:
             return
         context = command.make_context(name, rest, parent=context)
