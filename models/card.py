@@ -83,12 +83,18 @@ class Costs(Section):
 
 
 class Card(CommonCard[OperatingPoint]):
-    """Everything about the checkpoint of a classifier except its weights."""
+    """Everything about the checkpoint of a classifier except its weights.
+
+    Attributes:
+        temperatures: what logits are divided by before the softmax (Guo et al. 2017), for each number of layers from
+            1 on.
+        mix: how low's logits are mixed into the high answer; None uses high's logits alone.
+        origin: the published weights that training began with, if there were any.
+        accuracy: what was measured, at several qualities.
+    """
 
     architecture: AnyArchitecture
-    # What logits are divided by before the softmax (Guo et al. 2017), for each number of layers from 1 on.
     temperatures: tuple[Annotated[float, Field(gt=0)], ...]
-    # How low's logits are mixed into the high answer; None uses high's logits alone.
     mix: Mix | None = None
     cost: Costs
     training: Training | None = None

@@ -45,15 +45,18 @@ Point = TypeVar("Point", bound=Certificate)
 class CommonCard(Section, Generic[Point]):
     """A name, a profile, and operating points.
 
-    An operating point may occur several times, certified for a different quality each time.
+    Attributes:
+        name: of the checkpoint; answers carry it.
+        profile: everything a device must know to encode for the checkpoint.
+        classes: names of the class folders, or categories, of the training data, in the order of the profile's labels.
+        operating_points: one may occur several times, certified for a different quality each time.
+        operating_point: the name of the default one.
     """
 
     name: str
     profile: Profile
-    # Names of the class folders, or categories, of the training data, in the order of the profile's labels.
     classes: tuple[str, ...]
     operating_points: tuple[Point, ...] = Field(min_length=1)
-    # The name of the default operating point.
     operating_point: str
 
     @field_validator("profile", mode="before")
