@@ -13,7 +13,7 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv test demo bench lint style types unit experiments results protos wasm pictures fuzz soak clean
+.PHONY: help venv test demo bench lint style types unit experiments results protos wasm npm pictures fuzz soak clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,6 +81,15 @@ wasm: ## The codec for browsers and Node again, after a change of C code; needs 
 	clang --target=wasm32 -std=c11 -Wall -Wextra -Werror -O2 -mbulk-memory -msimd128 -ffreestanding -nostdlib \
 		-Wl,--no-entry -Wl,--strip-all -Wl,--stack-first $(WASM_EXPORTS:%=-Wl,--export=%) \
 		-o $(WASM) frequency/coder.c frequency/wasm/image.c
+
+# npm leaves links out, so a copy of the folder has files in their place. The version is that of the Python package.
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' overtone/__init__.py)
+NPM_OUT := dist
+npm: ## The device in JavaScript as a package for npm, in dist/
+	rm -rf build/npm && mkdir -p build $(NPM_OUT)
+	cp -RL javascript build/npm
+	cd build/npm && npm pkg set version=$(subst rc,-rc.,$(VERSION)) $(REPOSITORY:%=repository.type=git repository.url=git+%.git)
+	npm pack --silent --pack-destination $(NPM_OUT) ./build/npm
 
 pictures: $(READY) ## Pictures of the live page for docs/ again; needs Chromium and pip install '.[browser]'
 	$(BIN)/python -m tests.page.pictures
