@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from packaging.requirements import Requirement
 from PIL import Image
 
+from overtone import __version__
+
 ROOT = Path(__file__).parents[2]
 OURS = {"overtone", "overtone-checkpoints"}
 PYTHON = Path("bin", "python")
@@ -94,10 +96,17 @@ def test_only_overtone_is_installed_and_a_device_downloads_less_than_a_megabyte(
     tops = {name.split("/")[0] for name in zipfile.ZipFile(code).namelist()}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"overtone"}
     assert "overtone/py.typed" in zipfile.ZipFile(code).namelist()
-    page = {"gpu_server/page/index.html", "gpu_server/page/app.js", "frequency/wasm/overtone.wasm"}
+    page = {"gpu_server/page/index.html", "javascript/client/rest.js", "frequency/wasm/overtone.wasm"}
     assert {f"overtone/{name}" for name in page} <= {*zipfile.ZipFile(code).namelist()}
     roots = {name.split("/")[0].split(".")[-1] for name in zipfile.ZipFile(data).namelist()}
     assert roots == {"data", "dist-info"}
+
+
+@pytest.mark.skipif(not (shutil.which("cc") or shutil.which("gcc")), reason="no compiler")
+def test_one_wheel_serves_every_python(wheels: Path) -> None:
+    code = wheel(wheels, "overtone")
+    assert code.name.startswith(f"overtone-{__version__}-cp311-abi3-")
+    assert "overtone/frequency/_coder.abi3.so" in zipfile.ZipFile(code).namelist()
 
 
 def test_a_device_has_no_torch_and_says_what_to_install(device: Path, tmp_path: Path) -> None:
