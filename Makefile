@@ -13,7 +13,7 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv test demo bench lint style types unit experiments results protos wasm npm sbom aarch pictures fuzz soak clean
+.PHONY: help venv test docs demo bench lint style types unit experiments results protos wasm npm sbom aarch pictures fuzz soak clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,9 +70,19 @@ results: $(READY) ## Tables and figures of docs/results.md, load.md and bytes.md
 protos: $(READY) ## The gRPC stubs again, after a change of a contract in protos/
 	$(BIN)/python -m overtone.protos.generate
 
-soak: $(READY) ## Half an hour of mixed load and every attack on a server of its own; needs Linux
+soak: $(READY) ## The tests that take longest, half an hour of mixed load, and every attack on a server of its own; needs Linux
+	$(BIN)/python -m pytest -m soak -rs
 	$(BIN)/overtone bench soak --minutes 20 $(ARGS)
 	$(BIN)/overtone bench faults
+
+docs: $(VENV)/.docs ## The documentation as a site, in build/site
+	$(BIN)/python -m website build/docs
+	$(BIN)/zensical build --strict --clean
+	@echo "To read it: $(BIN)/python -m http.server --directory build/site, then http://localhost:8000"
+
+$(VENV)/.docs: $(READY)
+	$(INSTALL) --no-build-isolation --editable '.[docs]'
+	@touch $@
 
 WASM := frequency/wasm/overtone.wasm
 WASM_EXPORTS := overtone_measure overtone_encode overtone_decode overtone_message \

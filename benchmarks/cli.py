@@ -134,7 +134,9 @@ def faults(
 @bench_app.command(
     "bytes",
     epilog=command.examples(
-        "overtone bench bytes --data DIR", "overtone bench bytes --data DIR --images 200 --json"
+        "overtone bench bytes --data DIR",
+        "overtone bench bytes --data DIR --images 200 --json",
+        "overtone bench bytes --task detect --data DIR --checkpoint my.safetensors --baseline twin.safetensors",
     ),
 )
 def bench_bytes(
@@ -155,6 +157,9 @@ def bench_bytes(
     logged: Annotated[
         bool, typer.Option("--logged", help="Only update docs/bytes.md and its figures from the logs.")
     ] = False,
+    task: Annotated[
+        str, typer.Option(help="classify, or detect: AP50 of a detector; then --baseline is one on pixels.")
+    ] = "classify",
     slow: Annotated[
         bool, typer.Option("--slow/--fast", help="Try AVIF at its slowest speed too: seconds an image.")
     ] = True,
@@ -164,7 +169,10 @@ def bench_bytes(
     ] = None,
     device: command.Device = "auto",
 ) -> None:
-    """Measure top-1 against bytes: Overtone, and JPEG, WebP and AVIF with an equally large RGB network."""
+    """Measure top-1 against bytes: Overtone, and JPEG, WebP and AVIF with an equally large RGB network.
+
+    With --task detect, AP50 against bytes: a detector with regions, and the codecs with a detector on pixels.
+    """
 
     def action() -> None:
         from overtone.benchmarks.curve.command import Options, run
@@ -175,6 +183,12 @@ def bench_bytes(
                 print(f"wrote {path}")
         elif data is None:
             raise ValueError("give --data DIR, a folder with train/ and val/, or --logged")
+        elif task == "detect":
+            from overtone.benchmarks.detect import command as detect
+
+            detect.run(data, out, detect.Options(checkpoint, baseline, images, workers or 0, device), json)
+        elif task != "classify":
+            raise ValueError(f"no task {task!r}; there are classify and detect")
         else:
             run(data, out, Options(checkpoint, baseline, images, workers, device, slow), json)
 

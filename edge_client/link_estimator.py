@@ -33,9 +33,10 @@ SLOWEST = 50.0
 FIRST_RATE = 32_000.0
 # The values of p that are tried: first over all decades, then twice between the neighbours of the best, which are
 # 0.1 % apart in the end.
-COARSE, FINE, REFINEMENTS = 64, 33, 2
-# How far from the last estimate values of p are tried in addition, as a factor.
-NEAR = 1.25
+COARSE, REFINEMENTS = np.geomspace(1 / FASTEST, 1 / SLOWEST, 64), 2
+FINE = np.linspace(0.0, 1.0, 33)
+# The factors by which values of p are tried in addition that are near the last estimate.
+NEAR = np.geomspace(1 / 1.25, 1.25, 33)
 
 
 class LinkEstimator:
@@ -144,23 +145,22 @@ class LinkEstimator:
         at = np.searchsorted(ends, replies[:, 0] - self._start)
 
         def best(tried: Numbers, refinements: int) -> tuple[float, float, float]:
-            trips = replies[:, 1] - self._departures(tried, when, ends)[:, at]
-            middle = np.median(trips, axis=1)
-            loss = np.abs(trips - middle[:, None]).mean(axis=1)
+            trips = np.sort(replies[:, 1] - self._departures(tried, when, ends)[:, at], axis=1)
+            middle = (trips[:, (len(at) - 1) // 2] + trips[:, len(at) // 2]) / 2
+            loss = np.abs(trips - middle[:, None]).sum(axis=1)
             i = int(loss.argmin())
             if refinements:
-                between = np.geomspace(tried[max(0, i - 1)], tried[min(len(tried) - 1, i + 1)], FINE)
-                return best(between, refinements - 1)
+                low, high = tried[max(0, i - 1)], tried[min(len(tried) - 1, i + 1)]
+                return best(low * (high / low) ** FINE, refinements - 1)
             return float(loss[i]), float(tried[i]), max(0.0, float(middle[i]))
 
-        found = best(np.geomspace(1 / FASTEST, 1 / SLOWEST, COARSE), REFINEMENTS)
+        found = best(COARSE, REFINEMENTS)
         if self._estimate:
-            near = self._estimate[0] * np.geomspace(1 / NEAR, NEAR, FINE)
-            found = min(found, best(near, REFINEMENTS - 1))
+            found = min(found, best(self._estimate[0] * NEAR, REFINEMENTS - 1))
         return found[1:]
 
     def _departures(self, tried: Numbers, when: Numbers, ends: Numbers) -> Numbers:
         """D float64[values of p, messages]."""
-        before = np.append(0.0, ends[:-1])
+        before = np.concatenate([[0.0], ends[:-1]])
         begun = np.maximum.accumulate(when - tried[:, None] * before, axis=1)
         return np.maximum(begun, self._free_before) + tried[:, None] * ends

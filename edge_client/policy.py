@@ -47,6 +47,7 @@ some images' bytes.
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 from math import exp
 from statistics import fmean, median
@@ -176,7 +177,7 @@ class Costs:
     def _needs(self) -> range:
         return range(1, len(self.sizes) + 1)
 
-    @property
+    @cached_property
     def _ends(self) -> list[float]:
         """T_0, ..., T_n."""
         return list(accumulate((size / self.rate for size in self.sizes), initial=0.0))

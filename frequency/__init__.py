@@ -4,12 +4,14 @@ The entropy coder is written twice, in C and in numpy, and both write the same b
 the C extension was built and is used.
 """
 
+from overtone.frequency.block_mask import BlockMask
 from overtone.frequency.codec import (
     Decoded,
     Encoded,
     decode,
     encode,
     encode_further,
+    encode_region,
     encode_values,
     known_values,
 )
@@ -30,6 +32,7 @@ from overtone.frequency.tables import Tables
 __all__ = [
     "THREE_LAYERS",
     "TWO_LAYERS",
+    "BlockMask",
     "Decoded",
     "Encoded",
     "FrequencyError",
@@ -49,6 +52,7 @@ __all__ = [
     "dequantise",
     "encode",
     "encode_further",
+    "encode_region",
     "encode_values",
     "fit",
     "image",

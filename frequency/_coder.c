@@ -76,16 +76,37 @@ static PyObject *decode_buffers(const overtone_layer *layer, const Py_buffer *kn
     return found;
 }
 
+/* A layer whose region, a byte for each block, may be None. */
+static int read_layer(const Py_buffer *plan, int height, int width, PyObject *region, Py_buffer *blocks,
+                      overtone_layer *layer)
+{
+    *layer = (overtone_layer){plan->buf, (size_t)plan->len, height, width, NULL};
+    if (region == Py_None)
+        return 1;
+    if (PyObject_GetBuffer(region, blocks, PyBUF_SIMPLE))
+        return 0;
+    layer->region = blocks->buf;
+    if (height < 1 || width < 1 || (size_t)blocks->len != (size_t)height * (size_t)width) {
+        PyErr_SetString(PyExc_RuntimeError, "the region does not fit the planes");
+        return 0;
+    }
+    return 1;
+}
+
 static PyObject *encode(PyObject *module, PyObject *arguments)
 {
-    Py_buffer plan, known, coded;
+    Py_buffer plan, known, coded, blocks = {0};
+    PyObject *region = Py_None, *body = NULL;
     int height, width;
     unsigned check;
+    overtone_layer layer;
     (void)module;
-    if (!PyArg_ParseTuple(arguments, "y*y*y*iiI:encode", &plan, &known, &coded, &height, &width, &check))
+    if (!PyArg_ParseTuple(arguments, "y*y*y*iiI|O:encode", &plan, &known, &coded, &height, &width, &check, &region))
         return NULL;
-    overtone_layer layer = {plan.buf, (size_t)plan.len, height, width};
-    PyObject *body = encode_buffers(&layer, &known, &coded, check);
+    if (read_layer(&plan, height, width, region, &blocks, &layer))
+        body = encode_buffers(&layer, &known, &coded, check);
+    if (blocks.obj)
+        PyBuffer_Release(&blocks);
     PyBuffer_Release(&plan);
     PyBuffer_Release(&known);
     PyBuffer_Release(&coded);
@@ -94,13 +115,17 @@ static PyObject *encode(PyObject *module, PyObject *arguments)
 
 static PyObject *decode(PyObject *module, PyObject *arguments)
 {
-    Py_buffer plan, known, body;
+    Py_buffer plan, known, body, blocks = {0};
+    PyObject *region = Py_None, *found = NULL;
     int height, width;
+    overtone_layer layer;
     (void)module;
-    if (!PyArg_ParseTuple(arguments, "y*y*y*ii:decode", &plan, &known, &body, &height, &width))
+    if (!PyArg_ParseTuple(arguments, "y*y*y*ii|O:decode", &plan, &known, &body, &height, &width, &region))
         return NULL;
-    overtone_layer layer = {plan.buf, (size_t)plan.len, height, width};
-    PyObject *found = decode_buffers(&layer, &known, &body);
+    if (read_layer(&plan, height, width, region, &blocks, &layer))
+        found = decode_buffers(&layer, &known, &body);
+    if (blocks.obj)
+        PyBuffer_Release(&blocks);
     PyBuffer_Release(&plan);
     PyBuffer_Release(&known);
     PyBuffer_Release(&body);
@@ -108,8 +133,8 @@ static PyObject *decode(PyObject *module, PyObject *arguments)
 }
 
 static PyMethodDef METHODS[] = {
-    {"encode", encode, METH_VARARGS, "encode(plan, known, coded, height, width, check) -> bytes"},
-    {"decode", decode, METH_VARARGS, "decode(plan, known, body, height, width) -> (bytes, check)"},
+    {"encode", encode, METH_VARARGS, "encode(plan, known, coded, height, width, check, region=None) -> bytes"},
+    {"decode", decode, METH_VARARGS, "decode(plan, known, body, height, width, region=None) -> (bytes, check)"},
     {NULL, NULL, 0, NULL},
 };
 

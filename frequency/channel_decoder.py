@@ -5,7 +5,14 @@ from numpy.typing import NDArray
 
 from overtone.frequency import rans
 from overtone.frequency.coding_plan import CodingPlan
-from overtone.frequency.context import decide_one, linear_centre, other_sums, tap_sums
+from overtone.frequency.context import (
+    Region,
+    blocks_above,
+    decide_one,
+    linear_centre,
+    other_sums,
+    tap_sums,
+)
 from overtone.frequency.errors import PayloadError
 from overtone.frequency.features import (
     MAX_FEATURE,
@@ -31,15 +38,28 @@ class ChannelDecoder:
     """Decodes one channel into its plane of int16[P, h, w].
 
     What other channels say, and what is known of a channel that is refined, is added up for whole rows at once. What
-    depends on the blocks to the left is added block by block, as they are decoded.
+    depends on the blocks to the left is added block by block, as they are decoded. Blocks outside the region, where
+    there is one, stay as they are.
     """
 
-    def __init__(self, planes: Planes, plan: CodingPlan, index: int, coarse: Planes | None) -> None:
+    def __init__(
+        self,
+        planes: Planes,
+        plan: CodingPlan,
+        index: int,
+        coarse: Planes | None,
+        region: Region | None = None,
+    ) -> None:
         self.plan, self.channel, self.coarse = plan, plan.channels[index], coarse
         self.number = plan.first + index
         self.dc = plan.dc[self.number]
         self.plane = planes[self.number]
-        self.others = other_sums(planes, self.number, self.channel, plan.dc, coarse).copy()
+        self.others = other_sums(planes, self.number, self.channel, plan.dc, coarse, region).copy()
+        self.above = blocks_above(*self.plane.shape, region).tolist()
+        self.columns = [
+            range(self.plane.shape[1]) if region is None else np.flatnonzero(region[y]).tolist()
+            for y in range(len(self.plane))
+        ]
         self.padded = {s: padded_plane(planes[s]) for s in {s for s, _ in self.channel.taps}}
         # The channel that is coded; where it is refined, its coarse values until they are decoded.
         self.own = self.padded.get(self.number, padded_plane(self.plane))
@@ -79,7 +99,9 @@ class ChannelDecoder:
         width = self.plane.shape[1]
         hidden = self.others[y]
         if self.coarse is None and y:
-            above = code_of(ONE * seen // (y * width)) * self.channel.other_weights[2].astype(np.int64)
+            above = code_of(ONE * seen // max(self.above[y], 1)) * self.channel.other_weights[2].astype(
+                np.int64
+            )
             hidden = hidden + above
         features = [self._feature(t, y, width) for t in self.early]
         centre = np.zeros(width, np.int64)
@@ -104,7 +126,7 @@ class ChannelDecoder:
         if self.coarse is None:
             row[:REACH] = self.own[REACH + y - 1, REACH] if y else 0
         refines = self.coarse is not None
-        for x in range(self.plane.shape[1]):
+        for x in self.columns[y]:
             base = self._base(row, y, x)
             late, sums = self._late(y, x, base if self.dc else 0, hidden[x])
             total = int(centre[x]) + late - (base << SCALE_BITS if refines and not self.dc else 0)

@@ -7,16 +7,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overtone.frequency import coder
+from overtone.frequency.block_mask import BlockMask
 from overtone.frequency.dct import coefficients
 from overtone.frequency.errors import PayloadError, WrongProfileError
 from overtone.frequency.header import Header, checksum, read_header, write_header
-from overtone.frequency.ladder import coarsened
+from overtone.frequency.ladder import NEST, coarsened
 from overtone.frequency.profile import Profile
 from overtone.frequency.quantise import quantise
 from overtone.frequency.stream import max_body_bytes
 from overtone.frequency.varint import MAX_BYTES
 
 Values = NDArray[np.int16]
+Masks = tuple[BlockMask | None, ...]
 HEADER_BYTES = 8 + 7 * MAX_BYTES
 
 
@@ -25,12 +27,14 @@ class Encoded:
     """The payloads of one image, and the quality they were made at.
 
     There is one for each layer of the profile's ladder, or for each that a part of a profile has tables for;
-    `encode_further` makes the others from `values`, the quantised coefficients int16[C, h, w].
+    `encode_further` makes the others from `values`, the quantised coefficients int16[C, h, w], and `encode_region`
+    makes them anew for some blocks; then `masks` says for each layer which ones, None standing for all.
     """
 
     layers: tuple[bytes, ...]
     quality: int
     values: Values | None = field(default=None, compare=False, repr=False)
+    masks: Masks = field(default=(), compare=False, repr=False)
 
     @property
     def size(self) -> int:
@@ -44,16 +48,19 @@ class Decoded:
 
     Attributes:
         values: quantised coefficients int16[C, h, w] of the low channels, followed by the high ones once a layer
-            has told them.
+            has told them. Outside the mask they are what the layers below tell: high channels are 0 there, and low
+            ones coarser.
         steps: float32[C]: what the values are multiples of.
         quality: the quality of the payloads.
         layers: how many layers these are.
+        mask: the blocks for which the last layer was sent; None stands for all.
     """
 
     values: Values
     steps: NDArray[np.float32]
     quality: int
     layers: int
+    mask: BlockMask | None = None
 
 
 def encode(rgb: NDArray[np.uint8], profile: Profile, quality: int | None = None) -> Encoded:
@@ -91,21 +98,51 @@ def encode_further(encoded: Encoded, profile: Profile) -> Encoded:
     """The same image with the payloads of all layers that the profile has tables for by now.
 
     Raises:
-        ValueError: the image was made without `values`.
+        ValueError: the image was made without `values`, or its last layer is of some blocks only.
     """
+    return _encode_after(encoded, profile, None, len(encoded.layers))
+
+
+def encode_region(encoded: Encoded, profile: Profile, mask: BlockMask, after: int = 1) -> Encoded:
+    """The same image with the layers after the first so many for the blocks of a mask only.
+
+    Each payload holds its mask, and is decoded like any other. The first payload still tells the sizes that those
+    layers have for all blocks.
+
+    Raises:
+        ValueError: the image was made without `values`, `after` is not one of its layers, or the mask is of another
+            shape, or holds blocks for which the layer before was not sent.
+    """
+    if mask.shape != (profile.blocks, profile.blocks):
+        raise ValueError(f"need a mask of {profile.blocks}x{profile.blocks} blocks, got {list(mask.shape)}")
+    if not 1 <= after <= len(encoded.layers):
+        raise ValueError(f"a region comes after 1 to {len(encoded.layers)} layers, not {after}")
+    return _encode_after(encoded, profile, mask, after)
+
+
+def _encode_after(encoded: Encoded, profile: Profile, mask: BlockMask | None, after: int) -> Encoded:
+    """The same image with its first so many layers as they are, and the others for a mask, or for all blocks."""
     if encoded.values is None:
         raise ValueError("no values to encode further layers from")
-    missing = range(len(encoded.layers), profile.layers)
-    further = [_payload(encoded.values, layer, profile, encoded.quality, ()) for layer in missing]
-    return replace(encoded, layers=(*encoded.layers, *further))
+    masks = (encoded.masks + (None,) * after)[:after]
+    layers = range(after, profile.layers)
+    if layers and not _lies_within(mask, masks[-1]):
+        raise ValueError("the layer before was not sent for all of these blocks")
+    masks += (mask,) * len(layers)
+    further = [_payload(encoded.values, layer, profile, encoded.quality, (), masks) for layer in layers]
+    return replace(encoded, layers=(*encoded.layers[:after], *further), masks=masks)
 
 
-def known_values(values: Values, profile: Profile, layers: int) -> Values:
-    """What the first so many layers tell of coefficients int16[C, h, w], as `Decoded.values`."""
-    found, count = values.copy(), len(profile.low) if layers else 0
+def known_values(values: Values, profile: Profile, layers: int, masks: Masks = ()) -> Values:
+    """What the first so many layers tell of coefficients int16[C, h, w], as `Decoded.values`.
+
+    `masks` says for each layer for which blocks it was sent, None standing for all.
+    """
+    found, count = np.zeros_like(values), len(profile.low) if layers else 0
     for number, layer in enumerate(profile.ladder[:layers]):
-        channels = profile.channels_of(number)
-        found[channels] = coarsened(values[channels], layer.factor)
+        channels, mask = profile.channels_of(number), (*masks[number : number + 1], None)[0]
+        told = coarsened(values[channels], layer.factor)
+        found[channels] = told if mask is None else np.where(mask.blocks, told, NEST * found[channels])
         count = len(values) if layer.band == "high" else count
     return found[:count]
 
@@ -115,7 +152,8 @@ def decode(payloads: Sequence[bytes], profile: Profile, known: Decoded | None = 
 
     Raises:
         WrongProfileError: the first payload was written for another profile.
-        PayloadError: a payload is damaged, not of the layer that comes next, or of another image or profile.
+        PayloadError: a payload is damaged, not of the layer that comes next, of another image or profile, or of blocks
+            for which the layer before was not sent.
     """
     if not payloads and known is None:
         raise PayloadError("no payload")
@@ -133,9 +171,21 @@ def _decode_next(payload: bytes, profile: Profile, known: Decoded | None) -> Dec
         _check_first(header, profile)
     elif header.quality != known.quality:
         raise PayloadError("the payloads are of different qualities")
-    below = known.values if known else np.empty((0, profile.blocks, profile.blocks), np.int16)
-    values = _decode_layer(payload, header, below, profile)
-    return Decoded(values, profile.known_steps(header.quality, layer + 1), header.quality, layer + 1)
+    shape = (profile.blocks, profile.blocks)
+    below = known.values if known else np.empty((0, *shape), np.int16)
+    mask = None if header.mask is None else BlockMask.unpack(header.mask, shape)
+    if known and not _lies_within(mask, known.mask):
+        raise PayloadError("the layer before was not sent for all blocks of this one")
+    values = _decode_layer(payload, header, below, profile, mask)
+    steps = profile.known_steps(header.quality, layer + 1)
+    return Decoded(values, steps, header.quality, layer + 1, mask)
+
+
+def _lies_within(mask: BlockMask | None, outer: BlockMask | None) -> bool:
+    """Whether all blocks of a mask are among those of another; None stands for all."""
+    if outer is None or outer.everything:
+        return True
+    return mask is not None and outer.covers(mask)
 
 
 def _check_first(header: Header, profile: Profile) -> None:
@@ -152,20 +202,26 @@ def _check_first(header: Header, profile: Profile) -> None:
             raise PayloadError(f"damaged payload: that of layer {layer + 1} cannot be that large")
 
 
-def _payload(values: Values, layer: int, profile: Profile, quality: int, sizes: Sequence[int]) -> bytes:
+def _payload(
+    values: Values, layer: int, profile: Profile, quality: int, sizes: Sequence[int], masks: Masks = ()
+) -> bytes:
     """The payload of a layer of coefficients int16[C, h, w]."""
-    below, after = (known_values(values, profile, layers) for layers in (layer, layer + 1))
-    coded = after[profile.channels_of(layer)]
-    check = checksum(layer, quality, profile.id, sizes, [below, coded])
-    body = coder.encode_layer(below, coded, profile.plan(layer, quality), check & 0xFFFF)
-    return write_header(layer, quality, check >> 16, profile.id, sizes) + body
+    below, after = (known_values(values, profile, layers, masks) for layers in (layer, layer + 1))
+    coded, mask = after[profile.channels_of(layer)], masks[layer] if masks else None
+    packed, region = (mask.pack(), mask.blocks) if mask else (None, None)
+    check = checksum(layer, quality, profile.id, sizes, [below, coded], packed)
+    body = coder.encode_layer(below, coded, profile.plan(layer, quality), check & 0xFFFF, region)
+    return write_header(layer, quality, check >> 16, profile.id, sizes, packed) + body
 
 
-def _decode_layer(payload: bytes, header: Header, below: Values, profile: Profile) -> Values:
+def _decode_layer(
+    payload: bytes, header: Header, below: Values, profile: Profile, mask: BlockMask | None
+) -> Values:
     channels = profile.channels_of(header.layer)
-    plan = profile.plan(header.layer, header.quality)
-    coded, check = coder.decode_layer(payload[header.length :], below, plan)
-    expected = checksum(header.layer, header.quality, profile.id, header.sizes, [below, coded])
+    plan, region = profile.plan(header.layer, header.quality), mask.blocks if mask else None
+    coded, check = coder.decode_layer(payload[header.length :], below, plan, region)
+    contents = [below, coded]
+    expected = checksum(header.layer, header.quality, profile.id, header.sizes, contents, header.mask)
     if expected != header.check << 16 | check:
         hint = ", or it belongs to another image or profile" if header.layer else ""
         raise PayloadError(f"damaged payload: the checksum is wrong{hint}")

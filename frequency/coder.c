@@ -180,6 +180,7 @@ typedef struct {
     const int32_t *end;
     int32_t height, width, pitch;
     size_t blocks, padded;
+    const uint8_t *region; /* whether a block is coded; NULL: all are */
     int16_t *plane; /* all planes, each with a border of PAD blocks */
     Interval *interval;
     size_t intervals;
@@ -226,6 +227,20 @@ static void read_table(Cursor *cursor, Table *table, int refines)
 static int32_t context_count(const Coder *coder)
 {
     return LEVELS * SHAPES * (coder->refines ? REFINED_OFFSET_LEVELS : OFFSET_LEVELS);
+}
+
+/* Whether a block is coded. Others keep the value that is in their plane: 0, or a coarse one. */
+INLINE int is_coded(const Coder *coder, int32_t y, int32_t x)
+{
+    return !coder->region || coder->region[(size_t)y * (size_t)coder->width + (size_t)x];
+}
+
+static int32_t coded_in_row(const Coder *coder, int32_t y)
+{
+    int32_t count = 0;
+    for (int32_t x = 0; x < coder->width; x++)
+        count += is_coded(coder, y, x);
+    return count;
 }
 
 static int16_t *origin(const Coder *coder, int32_t plane)
@@ -406,6 +421,7 @@ static Status prepare(Coder *coder, const overtone_layer *layer)
     memset(coder, 0, sizeof *coder);
     coder->height = layer->height;
     coder->width = layer->width;
+    coder->region = layer->region;
     coder->pitch = layer->width + 2 * PAD;
     coder->blocks = (size_t)layer->height * (size_t)layer->width;
     coder->padded = (size_t)(layer->height + 2 * PAD) * (size_t)coder->pitch;
@@ -752,14 +768,14 @@ INLINE void tell_difference(const Coder *coder, const Own *own, int32_t y, int32
     }
 }
 
-/* What the row says. */
-static void begin_row(const Coder *coder, Lane *sum, int32_t y, int64_t activity)
+/* What the row says, and the activity of so many blocks that are coded in the rows above. */
+static void begin_row(const Coder *coder, Lane *sum, int32_t y, int64_t activity, int32_t blocks)
 {
     const Channel *channel = &coder->channel;
     memset(sum, 0, MAX_UNITS / LANE * sizeof *sum);
     add_input(sum, channel->others, (uint32_t)(64 * y / coder->height), channel->units / LANE);
     if (y && !coder->refines) {
-        uint32_t code = code_of_wide(ONE * activity / ((int64_t)y * coder->width));
+        uint32_t code = code_of_wide(ONE * activity / (blocks ? blocks : 1));
         add_input(sum, channel->others + 2 * channel->units, code, channel->units / LANE);
     }
 }
@@ -840,6 +856,8 @@ INLINE void decide(Coder *coder, const Lane *row, int32_t y, int32_t begin, int3
     const Channel *channel = &coder->channel;
     int coarse = coder->refines && !coder->dc[channel->number];
     for (int32_t x = begin; x < end; x++) {
+        if (!is_coded(coder, y, x))
+            continue;
         size_t at = (size_t)y * (size_t)coder->width + (size_t)x;
         int32_t base = coder->base[x];
         int64_t centre = coder->centre[at] - (coarse ? (int64_t)base * ONE : 0);
@@ -1014,11 +1032,15 @@ INLINE Status encode_row(Coder *coder, const Own *own, const Lane *row, const in
 {
     int16_t *blocks = origin(coder, coder->channel.number) + y * coder->pitch;
     size_t bytes = (size_t)coder->width * sizeof *blocks;
+    for (int32_t x = 0; x < coder->width; x++)
+        if (!is_coded(coder, y, x) && values[x] != blocks[x])
+            return OVERTONE_OUTSIDE;
     if (coder->dc[coder->channel.number] && !coder->refines) {
         Span taps = visible(own->all, y);
         memcpy(blocks, values, bytes);
         for (int32_t x = 0; x < coder->width; x++)
-            predict(coder, taps, &own->codes, blocks + x, y, x, lanes);
+            if (is_coded(coder, y, x))
+                predict(coder, taps, &own->codes, blocks + x, y, x, lanes);
     } else {
         for (int32_t x = 0; x < coder->width; x++)
             if (values[x] != blocks[x])
@@ -1027,6 +1049,8 @@ INLINE Status encode_row(Coder *coder, const Own *own, const Lane *row, const in
     }
     decide(coder, row, y, 0, coder->width, lanes);
     for (int32_t x = 0; x < coder->width; x++) {
+        if (!is_coded(coder, y, x))
+            continue;
         Status status = encode_value(coder, &coder->context[x], values[x]);
         if (status != OVERTONE_GOOD)
             return status;
@@ -1045,6 +1069,8 @@ INLINE Status decode_row(Coder *coder, const Own *own, const Lane *row, Stream *
     int32_t decided = 0, stale = 0;
     for (int32_t x = 0; x < coder->width; x++) {
         int16_t value;
+        if (!is_coded(coder, y, x))
+            continue;
         if (first)
             predict(coder, taps, &own->codes, blocks + x, y, x, lanes);
         if (x < stale || x >= decided) {
@@ -1071,12 +1097,13 @@ INLINE Status walk(Coder *coder, const int16_t *values, Stream *stream, int *tol
     int32_t number = coder->channel.number;
     int dc = coder->dc[number];
     int64_t activity = 0;
+    int32_t above = 0;
     const Own own = own_taps(&coder->channel);
     add_others(coder, lanes);
     for (int32_t y = 0; y < coder->height; y++) {
         int16_t *blocks = origin(coder, number) + y * coder->pitch;
         Lane row[MAX_UNITS / LANE];
-        begin_row(coder, row, y, activity);
+        begin_row(coder, row, y, activity, above);
         begin_base(coder, blocks);
         if (!coder->refines)
             blocks[-1] = blocks[-2] = y ? blocks[-coder->pitch] : 0;
@@ -1090,6 +1117,7 @@ INLINE Status walk(Coder *coder, const int16_t *values, Stream *stream, int *tol
             continue;
         pad_row(coder, blocks);
         activity += row_activity(blocks, coder->width, dc);
+        above += coded_in_row(coder, y);
     }
     return OVERTONE_GOOD;
 }
@@ -1254,6 +1282,8 @@ const char *overtone_message(overtone_status status)
         return "the coder does not end where it began";
     case OVERTONE_TOO_LARGE:
         return "a value does not fit sixteen bits";
+    case OVERTONE_OUTSIDE:
+        return "a value outside the region is not the one that is known";
     default:
         return "an empty channel is not marked as one";
     }

@@ -25,6 +25,7 @@ typedef enum {
     OVERTONE_BAD_END,
     OVERTONE_TOO_LARGE,
     OVERTONE_UNMARKED,
+    OVERTONE_OUTSIDE, /* encoder: a value outside the region is not the one that is known */
 } overtone_status;
 
 /* A layer to be coded, as the caller describes it. */
@@ -32,6 +33,7 @@ typedef struct {
     const void *plan;
     size_t plan_bytes;
     int32_t height, width; /* of each plane, in blocks: 1 to 256 */
+    const uint8_t *region; /* for each block, row by row, whether it is coded; NULL codes all */
 } overtone_layer;
 
 /* What a layer needs: planes known before, planes coded, bytes of workspace, and the most bytes of a body. */

@@ -51,6 +51,7 @@ SPREADS: Final = (
 )  # fmt: skip
 
 Planes = NDArray[np.int16]
+Region = NDArray[np.bool_]
 
 
 class Context(NamedTuple):
@@ -67,16 +68,22 @@ def contexts(refines: bool) -> int:
 
 
 def context(
-    planes: Planes, number: int, plan: ChannelPlan, dc: tuple[bool, ...], coarse: Planes | None
+    planes: Planes,
+    number: int,
+    plan: ChannelPlan,
+    dc: tuple[bool, ...],
+    coarse: Planes | None,
+    region: Region | None = None,
 ) -> Context:
     """The contexts of all blocks of planes[number], of int16[..., P, h, w].
 
-    Where the channel is refined, `coarse` int16[..., h, w] are its coarse values, in units of the fine ones.
+    Where the channel is refined, `coarse` int16[..., h, w] are its coarse values, in units of the fine ones. Only the
+    blocks of `region` bool[h, w] are coded, all where it is None.
     """
     own = planes[..., number, :, :]
     found = features(planes, number, plan, dc, coarse)
     base: Wide = np.zeros(own.shape, np.int64)
-    centre, hidden = base.copy(), other_sums(planes, number, plan, dc, coarse)
+    centre, hidden = base.copy(), other_sums(planes, number, plan, dc, coarse, region)
     if found:
         ratios = [plan.ratios[source] for source, _ in plan.taps]
         centre = linear_centre(found, plan.centre)
@@ -137,7 +144,12 @@ def split_product(codes: Wide, weights: NDArray[np.int16]) -> Wide:
 
 
 def other_sums(
-    planes: Planes, number: int, plan: ChannelPlan, dc: tuple[bool, ...], coarse: Planes | None
+    planes: Planes,
+    number: int,
+    plan: ChannelPlan,
+    dc: tuple[bool, ...],
+    coarse: Planes | None,
+    region: Region | None = None,
 ) -> Wide:
     """What position and activity add to the hidden units, bias included: int64[..., h, w, H]."""
     *leading, _, height, width = planes.shape
@@ -147,7 +159,7 @@ def other_sums(
     found = found + np.multiply.outer(column_codes(width), column)
     if coarse is None:
         before = np.cumsum(activity(own, dc[number]), axis=-1)[..., :-1]
-        means = ONE * before // (width * np.arange(1, height))
+        means = ONE * before // np.maximum(blocks_above(height, width, region)[1:], 1)
         codes = np.concatenate([np.zeros((*leading, 1), np.int64), code(means)], axis=-1)
         found = found + (codes[..., None] * above)[..., None, :]
     for source, weights in zip(plan.globals, seen, strict=True):
@@ -155,6 +167,12 @@ def other_sums(
         codes = activity_code(plane, plan.ratios[source], dc[source])
         found = found + (codes[..., None] * weights)[..., None, None, :]
     return np.broadcast_to(found, (*leading, height, width, plan.units))
+
+
+def blocks_above(height: int, width: int, region: Region | None) -> Wide:
+    """int64[h]: how many blocks are coded in the rows above each."""
+    rows = np.full(height, width) if region is None else region.sum(axis=1)
+    return np.cumsum(rows) - rows
 
 
 def row_codes(height: int) -> Wide:

@@ -141,7 +141,7 @@ static size_t rounded_up(size_t bytes)
 static overtone_layer layer_of(const overtone_profile *profile, int32_t number)
 {
     int32_t side = profile->size / OVERTONE_BLOCK;
-    return (overtone_layer){profile->plans[number], profile->plan_bytes[number], side, side};
+    return (overtone_layer){profile->plans[number], profile->plan_bytes[number], side, side, NULL};
 }
 
 /* The largest needs of all layers; `known` counts the planes coded, too. */

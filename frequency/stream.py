@@ -1,8 +1,8 @@
 """The body of a payload: the channels of a layer, one after another, as rANS intervals. In numpy.
 
 Each channel begins with a flag that says whether it is empty, that is, whether it holds nothing but zeros, or whether
-nothing is refined away from the coarse values. If it is not empty, all its blocks follow in raster order. `coder.c`
-does the same in C.
+nothing is refined away from the coarse values. If it is not empty, all its blocks follow in raster order, or those of a
+region, bool[h, w]: outside of it, values stay 0, or coarse. `coder.c` does the same in C.
 """
 
 from functools import lru_cache
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from overtone.frequency import rans
 from overtone.frequency.channel_decoder import ChannelDecoder
 from overtone.frequency.coding_plan import CodingPlan, Model
-from overtone.frequency.context import context, map_residual
+from overtone.frequency.context import Region, context, map_residual
 from overtone.frequency.errors import PayloadError
 from overtone.frequency.frequency_tables import BITS, TOTAL
 from overtone.frequency.ladder import NEST
@@ -26,21 +26,26 @@ Planes = NDArray[np.int16]
 _MAX_BYTES_PER_BLOCK: Final = 2 * 4
 
 
-def encode_layer(known: Planes, coded: Planes, plan: CodingPlan, check: int) -> bytes:
+def encode_layer(
+    known: Planes, coded: Planes, plan: CodingPlan, check: int, region: Region | None = None
+) -> bytes:
     """The body that codes a layer; see `coder.encode_layer`."""
-    found = [channel_intervals(known, coded, plan, number) for number in range(len(coded))]
+    found = [channel_intervals(known, coded, plan, number, region) for number in range(len(coded))]
     intervals = np.concatenate(found)
     return rans.encode(intervals[:, 0], intervals[:, 1], check)
 
 
-def decode_layer(body: bytes, known: Planes, plan: CodingPlan) -> tuple[Planes, int]:
+def decode_layer(
+    body: bytes, known: Planes, plan: CodingPlan, region: Region | None = None
+) -> tuple[Planes, int]:
     """The inverse of `encode_layer`: the layer's channels int16[C, h, w], and the check.
 
     Raises:
         PayloadError: `encode_layer` cannot have written this.
     """
     _, height, width = known.shape
-    if len(body) > max_body_bytes(len(plan.channels), height * width):
+    blocks = height * width if region is None else int(region.sum())
+    if len(body) > max_body_bytes(len(plan.channels), blocks):
         raise PayloadError("damaged payload: too long for its layer")
     decoder = rans.Decoder(body)
     planes, coarse = all_planes(known, None, plan)
@@ -48,7 +53,7 @@ def decode_layer(body: bytes, known: Planes, plan: CodingPlan) -> tuple[Planes, 
         flag = Model((channel.empty, TOTAL - channel.empty), (0, channel.empty))
         if decoder.symbol(flag):
             base = None if coarse is None else coarse[number]
-            ChannelDecoder(planes, plan, number, base).decode(decoder)
+            ChannelDecoder(planes, plan, number, base, region).decode(decoder)
     return planes[plan.first : plan.first + len(plan.channels)], decoder.finish()
 
 
@@ -72,18 +77,25 @@ def all_planes(known: Planes, coded: Planes | None, plan: CodingPlan) -> tuple[P
     return planes, coarse
 
 
-def channel_intervals(known: Planes, coded: Planes, plan: CodingPlan, index: int) -> Intervals:
+def channel_intervals(
+    known: Planes, coded: Planes, plan: CodingPlan, index: int, region: Region | None = None
+) -> Intervals:
     """int64[n, 2]: frequencies and starts of the layer's channel `index`, in the order of decoding."""
     channel = plan.channels[index]
     planes, coarse = all_planes(known, coded, plan)
     base = None if coarse is None else coarse[index]
-    if (coded[index] == (0 if base is None else base)).all():
+    told = coded[index] != (0 if base is None else base)
+    if not told.any():
         return np.array([[channel.empty, 0]])
+    inside = np.ones_like(told) if region is None else region
+    if (told & ~inside).any():
+        raise ValueError("a value outside the region is not the one that is known")
     # A channel sees those that follow it in the layer as they were before.
-    found = context(_while_coding(planes, coarse, plan, index), plan.first + index, channel, plan.dc, base)
-    numbers = map_residual(coded[index], found).ravel()
+    seen = _while_coding(planes, coarse, plan, index)
+    found = context(seen, plan.first + index, channel, plan.dc, base, region)
+    numbers = map_residual(coded[index], found)[inside]
     frequencies, starts, escapes = _matrices(plan.bank)
-    tables = np.array(plan.contexts)[found.number.ravel()]
+    tables = np.array(plan.contexts)[found.number[inside]]
     symbols = np.minimum(numbers, escapes[tables])
     intervals = np.stack([frequencies[tables, symbols], starts[tables, symbols]], axis=1)
     flag = [[TOTAL - channel.empty, channel.empty]]

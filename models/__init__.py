@@ -3,9 +3,20 @@
 from overtone.models.architectures import AnyArchitecture, build
 from overtone.models.bodies import Body
 from overtone.models.body_cascade import BodyArchitecture, BodyCascade
-from overtone.models.card import Accuracy, Card, CardError, Costs, Origin, Training
+from overtone.models.card import Accuracy, Card, Costs, Origin, Training
 from overtone.models.cascade import Cascade, State
-from overtone.models.checkpoint import CheckpointError, bundled, find, load, read_card, rewrite, save
+from overtone.models.checkpoint import (
+    CheckpointError,
+    Task,
+    bundled,
+    find,
+    load,
+    read_card,
+    rewrite,
+    save,
+    task_of,
+)
+from overtone.models.common_card import CardError
 from overtone.models.cost import Cost, cost
 from overtone.models.device import choose_device
 from overtone.models.mix import Mix
@@ -30,6 +41,7 @@ __all__ = [
     "Origin",
     "ResNetCascade",
     "State",
+    "Task",
     "Training",
     "build",
     "bundled",
@@ -40,4 +52,5 @@ __all__ = [
     "read_card",
     "rewrite",
     "save",
+    "task_of",
 ]

@@ -5,24 +5,32 @@ import os
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from overtone.models.architectures import build
-from overtone.models.card import STALE, Card, one_line
+from overtone.models.card import Card
 from overtone.models.cascade import Cascade
+from overtone.models.common_card import STALE, CommonCard, one_line
 
 # In the repository; once installed, the files belong to a distribution of their own.
 SOURCE = Path(__file__).parent / "checkpoints"
 DISTRIBUTION = "overtone-checkpoints"
 CARD_KEY = "card"
+DETECTOR_KEY = "detector card"
 DIGEST_KEY = "weights"
 # Prefix of the networks in the same folder that Overtone is compared with; they have no card.
 BASELINE = "baseline-"
+
+Task = Literal["classify", "detect"]
+# The key of the card of each task.
+KEYS: dict[Task, str] = {"classify": CARD_KEY, "detect": DETECTOR_KEY}
+AnyCard = TypeVar("AnyCard", bound=CommonCard[Any])
 
 
 class CheckpointError(ValueError):
@@ -63,28 +71,65 @@ def find(name_or_path: str | os.PathLike[str]) -> Path:
     raise CheckpointError(f"{name_or_path}: no such checkpoint; give a .safetensors file or {hint}")
 
 
+def task_of(name_or_path: str | os.PathLike[str]) -> Task:
+    """What a checkpoint does; one of a detector is read by `models.detection.checkpoint`.
+
+    Raises:
+        CheckpointError: missing, damaged, or without a card.
+    """
+    path = find(name_or_path)
+    return _task(path, metadata_of(path))
+
+
+def _task(path: Path, meta: Mapping[str, str]) -> Task:
+    for task, key in KEYS.items():
+        if key in meta:
+            return task
+    raise CheckpointError(f"{path}: has no card, so it is not a checkpoint")
+
+
 def read_card(name_or_path: str | os.PathLike[str], *, stale: bool = False) -> Card:
-    """The card alone, without reading the weights.
+    """The card of a classifier alone, without reading the weights.
 
     Args:
         name_or_path: of the checkpoint.
         stale: accept certificates of another profile, in order to replace them.
 
     Raises:
-        CheckpointError: missing, damaged, or a card that is not valid.
+        CheckpointError: missing, damaged, of a detector, or a card that is not valid.
     """
+    return read_card_of("classify", Card, name_or_path, stale)
+
+
+def read_card_of(
+    task: Task, kind: type[AnyCard], name_or_path: str | os.PathLike[str], stale: bool
+) -> AnyCard:
+    """The card of a checkpoint for a task; see `read_card`."""
     path = find(name_or_path)
+    meta = metadata_of(path)
+    if (found := _task(path, meta)) != task:
+        raise CheckpointError(
+            f"{path}: its task is {found}, but this takes a checkpoint whose task is {task}"
+        )
     try:
-        with safe_open(path, "pt") as file:
-            return Card.model_validate_json((file.metadata() or {})[CARD_KEY], context={STALE: stale})
-    except KeyError:
-        raise CheckpointError(f"{path}: has no card, so it is not a checkpoint") from None
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path}: cannot be read ({error})") from error
+        return kind.model_validate_json(meta[KEYS[task]], context={STALE: stale})
     except ValidationError as error:
         raise CheckpointError(f"{path}: its card is not valid: {one_line(error)}") from error
     except ValueError as error:
         raise CheckpointError(f"{path}: its card is not valid: {error}") from error
+
+
+def metadata_of(path: Path) -> dict[str, str]:
+    """What a safetensors file says besides its weights.
+
+    Raises:
+        CheckpointError: it cannot be read.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            return file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: cannot be read ({error})") from error
 
 
 def load(
@@ -99,7 +144,7 @@ def load(
     path = find(name_or_path)
     model = build(card.architecture, card.mix)
     try:
-        model.load_state_dict({key: value.float() for key, value in _tensors(path).items()})
+        model.load_state_dict({key: value.float() for key, value in tensors_of(path).items()})
     except RuntimeError as error:
         raise CheckpointError(f"{path}: weights do not fit its card: {error}") from error
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -112,10 +157,7 @@ def save(path: str | os.PathLike[str], model: Cascade, card: Card, half: bool = 
     With `half`, weights of convolutions and linear layers are stored as float16. Statistics and scales stay
     float32: they are small, and their range depends on the data.
     """
-    tensors = {
-        k: stored(v, half) for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")
-    }
-    _write(Path(path), tensors, card)
+    write(Path(path), weights_of(model, half), {CARD_KEY: card.to_json()})
 
 
 def rewrite(source: str | os.PathLike[str], card: Card, out: str | os.PathLike[str]) -> None:
@@ -124,10 +166,21 @@ def rewrite(source: str | os.PathLike[str], card: Card, out: str | os.PathLike[s
     Raises:
         CheckpointError: `source` cannot be read.
     """
-    _write(Path(out), {key: value.clone() for key, value in _tensors(find(source)).items()}, card)
+    write(Path(out), copied(source), {CARD_KEY: card.to_json()})
 
 
-def _tensors(path: Path) -> dict[str, Tensor]:
+def copied(source: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """The weights of a checkpoint, bit for bit, which stay when its file is replaced."""
+    return {key: value.clone() for key, value in tensors_of(find(source)).items()}
+
+
+def weights_of(model: nn.Module, half: bool) -> dict[str, Tensor]:
+    """A network's weights and statistics as `save` stores them."""
+    state = model.state_dict().items()
+    return {k: stored(v, half) for k, v in state if not k.endswith("num_batches_tracked")}
+
+
+def tensors_of(path: Path) -> dict[str, Tensor]:
     """The weights as they are stored.
 
     Raises:
@@ -154,9 +207,10 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
     return f"sha256:{found.hexdigest()}"
 
 
-def _write(path: Path, tensors: dict[str, Tensor], card: Card) -> None:
+def write(path: Path, tensors: dict[str, Tensor], card: dict[str, str]) -> None:
+    """Write weights, their digest, and the card (its JSON under its key) to a file, atomically."""
     temporary = path.with_suffix(".part")
-    save_file(tensors, temporary, {CARD_KEY: card.to_json(), DIGEST_KEY: digest(tensors)})
+    save_file(tensors, temporary, card | {DIGEST_KEY: digest(tensors)})
     # safetensors makes files readable by their owner alone, but a server usually runs as another user.
     temporary.chmod(0o644)
     temporary.replace(path)

@@ -7,7 +7,25 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Method = Literal["risk control", "high probability", "share", "bytes"]
 
 
-class OperatingPoint(BaseModel):
+class Certificate(BaseModel):
+    """What operating points of every task say of themselves; see `OperatingPoint`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    method: Method | None = None
+    alpha: float | None = None
+    delta: float | None = None
+    share: float | None = None
+    bytes: float | None = None
+    n: int = 0
+    quality: int | None = None
+    profile: str | None = None
+    mean_bytes: float | None = None
+    data: str = ""
+
+
+class OperatingPoint(Certificate):
     """Thresholds on the confidence of the answer after each layer, and their certificate.
 
     Every guarantee is about images drawn from the same source as the `n` calibration images, at one quality
@@ -35,23 +53,10 @@ class OperatingPoint(BaseModel):
         data: name of the data set and split of the n images.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
     thresholds: tuple[Annotated[float, Field(ge=0)], ...] = Field(min_length=1)
     all_below: tuple[Annotated[float, Field(ge=0)], ...] = ()
-    method: Method | None = None
-    alpha: float | None = None
-    delta: float | None = None
-    share: float | None = None
-    bytes: float | None = None
-    n: int = 0
     k: int | None = None
-    quality: int | None = None
-    profile: str | None = None
     exit_share: float | None = None
-    mean_bytes: float | None = None
-    data: str = ""
 
     @model_validator(mode="before")
     @classmethod

@@ -27,9 +27,16 @@ class Entry:
     size: int | None = None
 
     @property
+    def detects(self) -> bool:
+        """Whether it is a detector."""
+        return bool(self.card.get("task") == "detect")
+
+    @property
     def networks(self) -> list[str]:
         """The networks of its architecture, the first one first."""
         architecture = self.card["architecture"]
+        if self.detects:
+            return [_body(architecture[band]) for band in ("low", "high")]
         if architecture.get("kind") == "bodies":
             return [architecture[band]["name"] for band in ("low", "high")]
         return [f"ResNet x{architecture[f'{band}_width']:g}" for band in ("low", "high")]
@@ -46,10 +53,15 @@ class Entry:
     @property
     def accuracy(self) -> Mapping[str, Any] | None:
         """What was measured of the cascade at the default quality and operating point, if that is in the card."""
-        thresholds = [p["thresholds"] for p in self.points if p["name"] == self.card["operating_point"]]
+        default = self.card["operating_point"]
+        thresholds = [list(p["thresholds"]) for p in self.points if p["name"] == default and not self.detects]
         for measured in self.card.get("accuracy", ()):
-            same = measured["quality"] == self.profile.quality
-            if same and list(measured["thresholds"]) in [list(each) for each in thresholds]:
+            mine = (
+                measured["operating_point"] == default
+                if self.detects
+                else list(measured["thresholds"]) in thresholds
+            )
+            if mine and measured["quality"] == self.profile.quality:
                 return dict(measured)
         return None
 
@@ -70,14 +82,17 @@ class Entry:
     def summary(self) -> dict[str, Any]:
         """What the list shows, and the keys of its JSON."""
         origin = self.card.get("origin") or {}
+        measured = self.accuracy["cascade"] if self.accuracy else None
         return {
             "name": self.card["name"],
+            "task": "detect" if self.detects else "classify",
             "where": self.where,
             "classes": len(self.card["classes"]),
             "networks": self.networks,
             "profile": self.profile.id.hex(),
             "quality": self.profile.quality,
-            "top1": self.accuracy["cascade"] if self.accuracy else None,
+            "top1": None if self.detects else measured,
+            "ap50": measured if self.detects else None,
             "data": self.accuracy["data"] if self.accuracy else None,
             "mean_bytes": self.mean_bytes,
             "size_bytes": self.size,
@@ -113,7 +128,7 @@ def print_list(entries: Iterable[Entry], console: Console) -> None:
             "\n".join(entry.networks),
             f"{len(entry.card['classes']):,}",
             str(entry.profile.quality),
-            f"{entry.accuracy['cascade']:.1%}" if entry.accuracy else "",
+            (f"{entry.accuracy['cascade']:.1%}" + " AP50" * entry.detects) if entry.accuracy else "",
             _number(entry.mean_bytes),
             "" if entry.size is None else f"{entry.size / 1e6:.1f}",
             origin["licence"] if origin else "Overtone's",
@@ -134,10 +149,10 @@ def print_details(entry: Entry, console: Console) -> None:
         points.add_column(heading, justify="right" if heading in ("after layer 1", "bytes") else "left")
     for point in entry.points:
         default = " (default)" if point["name"] == entry.card["operating_point"] else ""
-        share = point.get("exit_share")
+        share = point.get("exit_share", _answered(point.get("escalation_share")))
         points.add_row(
             point["name"] + default,
-            ", ".join(f"{threshold:.3f}" for threshold in point["thresholds"]),
+            _thresholds(point),
             _guarantee(point),
             "" if share is None else f"{share:.1%}",
             _number(point.get("mean_bytes")),
@@ -158,12 +173,12 @@ def _facts(entry: Entry) -> Iterator[tuple[str, str]]:
         f"{len(card['classes']):,}: {', '.join(profile.labels[:8])}" + ", ..." * (len(profile.labels) > 8),
     )
     yield "networks", " + ".join(entry.networks)
-    cost = card["cost"]
-    yield (
-        "cost",
-        f"{cost['parameters'] / 1e6:.1f} M parameters; {cost['low_macs'] / 1e6:,.0f} M multiply-adds for the first "
-        f"network, {cost['macs'] / 1e6:,.0f} M for both",
-    )
+    if cost := card.get("cost"):
+        yield (
+            "cost",
+            f"{cost['parameters'] / 1e6:.1f} M parameters; {cost['low_macs'] / 1e6:,.0f} M multiply-adds for the "
+            f"first network, {cost['macs'] / 1e6:,.0f} M for both",
+        )
     yield "profile", f"{profile.id.hex()}: {profile.size} pixels, {len(profile.ladder)} layers"
     yield (
         "qualities",
@@ -176,14 +191,14 @@ def _facts(entry: Entry) -> Iterator[tuple[str, str]]:
 
 def _measured(measured: Iterable[Mapping[str, Any]]) -> Table:
     table = _table("\nmeasured")
-    for heading in ("data", "images", "quality", "top-1 after each layer", "cascade", "bytes"):
+    for heading in ("data", "images", "quality", "top-1 (or AP50) after each layer", "cascade", "bytes"):
         table.add_column(heading, justify="left" if heading == "data" else "right")
     for row in measured:
         table.add_row(
             row["data"],
             f"{row['n']:,}",
             str(row["quality"]),
-            ", ".join(f"{value:.1%}" for value in row["top1"]),
+            ", ".join(f"{value:.1%}" for value in row.get("top1", row.get("ap50"))),
             f"{row['cascade']:.1%}",
             _number(row["mean_bytes"]),
         )
@@ -196,15 +211,33 @@ def _table(title: str) -> Table:
     )
 
 
+def _body(features: Mapping[str, Any]) -> str:
+    """The network under one of a detector's."""
+    return str(features["body"]["name"]) if "body" in features else f"ResNet x{features['width']:g}"
+
+
+def _answered(escalated: float | None) -> float | None:
+    return None if escalated is None else 1 - escalated
+
+
+def _thresholds(point: Mapping[str, Any]) -> str:
+    """Confidences from which on answers are final; of a detector, scores between which a box is in doubt."""
+    if "thresholds" in point:
+        return ", ".join(f"{threshold:.3f}" for threshold in point["thresholds"])
+    if point.get("whole"):
+        return "all in doubt"
+    inside = point["unsure"] < point["sure"]
+    return f"in doubt: {point['unsure']:g} to {min(point['sure'], 1):g}" if inside else "none in doubt"
+
+
 def _guarantee(point: Mapping[str, Any]) -> str:
-    """What is certified of an operating point, as `OperatingPoint` defines it."""
+    """What is certified of an operating point, as `OperatingPoint` and `DetectionPoint` define it."""
+    lose = "early answers lose" if "thresholds" in point else "answers miss"
     match point.get("method"):
         case "risk control":
-            return f"early answers lose at most {point['alpha']:.1%}, on average"
+            return f"{lose} at most {point['alpha']:.1%}, on average"
         case "high probability":
-            return (
-                f"early answers lose at most {point['alpha']:.1%}, except with probability {point['delta']:g}"
-            )
+            return f"{lose} at most {point['alpha']:.1%}, except with probability {point['delta']:g}"
         case "share":
             return f"more than a layer for at most {point['share']:.0%}, on average"
         case "bytes":

@@ -3,7 +3,7 @@
 import json as json_module
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -11,6 +11,9 @@ from rich.console import Console
 from overtone import command
 from overtone.catalogue import Entry, print_details, print_list
 from overtone.edge_client.cli import Authority, Certificate, Key, Timeout, Token
+
+if TYPE_CHECKING:
+    from overtone.models.common_card import CommonCard
 
 app = typer.Typer()
 
@@ -79,11 +82,21 @@ def _stored(model: str | os.PathLike[str]) -> Entry:
     Raises:
         CheckpointError: it cannot be read.
     """
-    from overtone.models import find, read_card
+    from overtone.models import find
 
-    path, card = find(model), read_card(model)
+    path, card = find(model), _card(model)
     said = card.model_dump(mode="json", exclude={"profile"}) | {"certified": card.certified()}
     return Entry(said, card.profile, str(path), path.stat().st_size)
+
+
+def _card(model: str | os.PathLike[str]) -> "CommonCard[Any]":
+    from overtone.models import read_card, task_of
+
+    if task_of(model) == "classify":
+        return read_card(model)
+    from overtone.models.detection.checkpoint import read_detector_card
+
+    return read_detector_card(model)
 
 
 def _served(

@@ -1,7 +1,9 @@
 """Fixtures of the whole suite: a tiny network that is a real checkpoint, and pictures to send it."""
 
+import gc
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,14 +23,43 @@ LABELS = tuple(f"class {i}" for i in range(10))
 STEPS = ((64,) * 24, (32,) * 24, (16,) * 24)
 
 
+def pytest_report_header(config: pytest.Config) -> str:
+    return "tests marked soak: " + ("run" if _with_soak(config) else "left to make soak")
+
+
+def _with_soak(config: pytest.Config) -> bool:
+    return "soak" in str(config.option.markexpr)
+
+
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests come first, and xdist gives a file to one process, which makes what its tests share."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Files with slow tests come first, and xdist gives a file to one process, which makes what its tests share.
+
+    Tests marked soak are left out unless they are asked for with `-m soak`.
+    """
+    if not _with_soak(config):
+        left = [item for item in items if item.get_closest_marker("soak")]
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in left]
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
+def pytest_collection_finish() -> None:
+    """The collector need not look again and again at what all modules hold."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _collected() -> Iterator[None]:
+    """What a file's tests left open is an error of that file, rather than of some later one."""
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -94,6 +125,14 @@ def tiny_checkpoint(tiny_profile: Profile, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture(scope="session")
+def tiny_detector(tiny_profile: Profile, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random detector as a checkpoint; see `tests.models.detection.tiny_detector.write_checkpoint`."""
+    from tests.models.detection.tiny_detector import write_checkpoint
+
+    return write_checkpoint(tmp_path_factory.mktemp("detector") / "tiny-detector.safetensors", tiny_profile)
+
+
+@pytest.fixture(scope="session")
 def photograph() -> Photograph:
     """uint8[96, 128, 3]: smooth shapes with some grain, as photographs have."""
     rng = np.random.default_rng(7)
@@ -108,12 +147,14 @@ def encoded(photograph: Photograph, tiny_profile: Profile) -> Encoded:
 
 
 @pytest.fixture(scope="session")
-def serve(tiny_checkpoint: Path) -> "Serve":
+def serve(tiny_checkpoint: Path) -> Iterator["Serve"]:
     """Start a server with these settings; it stops when the block is left."""
     from overtone.gpu_server.serve import running
-    from tests.serving import quick_settings
+    from tests.serving import opened_once, quick_settings
 
-    return lambda **changes: running(quick_settings(tiny_checkpoint, **changes))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("overtone.gpu_server.service.open_networks", opened_once)
+        yield lambda **changes: running(quick_settings(tiny_checkpoint, **changes))
 
 
 @pytest.fixture(scope="session")

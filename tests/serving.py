@@ -5,10 +5,28 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
+from overtone.gpu_server.network import open_networks
 from overtone.gpu_server.serve import Running
 from overtone.gpu_server.settings import Settings
+from overtone.gpu_server.watched import fingerprint
 
 Serve = Callable[..., AbstractAsyncContextManager[Running]]
+# What `opened_once` has opened.
+_opened: dict[str, Any] = {}
+
+
+def opened_once(path: Path, settings: Settings) -> Any:
+    """What `open_networks` returns, opened once for the same file and settings: that takes half of a server's start.
+
+    Networks keep nothing from one batch to the next, so servers can share them.
+    """
+    s = settings
+    options = (s.devices, s.batch_sizes, s.threads, s.networks, s.runtime, s.cuda_graphs)
+    key = repr((path, fingerprint(path), options))
+    if key not in _opened:
+        _opened[key] = open_networks(path, settings)
+    networks, card = _opened[key]
+    return list(networks), card
 
 
 def quick_settings(checkpoint: Path, **changes: Any) -> Settings:

@@ -8,6 +8,12 @@ from collections.abc import Callable
 LATER = 30.0
 
 
+async def handed_over() -> None:
+    """Let a server that was just closed hand over a connection that it accepted before: on one of the next turns."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
 async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(LATER):
         while not condition():

@@ -251,7 +251,7 @@ def evaluate(
 ) -> None:
     """Accuracy after each layer and of the cascade, with counted payload bytes and cost.
 
-    Of a detector: average precision after each layer, with counted payload bytes.
+    Of a detector: average precision after each layer and of the cascade, with counted payload bytes.
     """
     from overtone.models import find
     from overtone.training.detection.detector_file import is_detector
@@ -260,13 +260,16 @@ def evaluate(
     if is_detector(find(checkpoint)):
         from overtone.training.detection.evaluate_detector import evaluate_detector
 
-        if threshold is not None or operating_point or full or agreement or weights:
-            raise ValueError("a detector is measured by --quality, --every-quality and --split alone")
+        if threshold is not None or full or agreement or weights:
+            raise ValueError(
+                "a detector is measured by --quality, --every-quality, --operating-point and --split alone"
+            )
         evaluate_detector(
             find(checkpoint),
             data,
             qualities=quality or (),
             every_quality=every_quality,
+            operating_point=operating_point,
             split_name=split,
             as_json=json,
             workers=workers,

@@ -44,6 +44,11 @@ def resized(rgb: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(rgb).resize((size, size), Image.Resampling.LANCZOS))
 
 
+def arrived(rgb: NDArray[np.uint8], setting: "Setting", size: int) -> NDArray[np.uint8]:
+    """A square image uint8[H, H, 3], shrunk, sent with a setting, and at size x size pixels again."""
+    return resized(through(resized(rgb, setting.side), setting.codec, setting.quality), size)
+
+
 class Setting(BaseModel):
     """One way to send an image: a codec, the side in pixels it is shrunk to, and the codec's quality."""
 
@@ -99,5 +104,4 @@ class Compressed:
         """A random crop of an image uint8[H, W, 3], sent with a random setting, as uint8[3, size, size]."""
         setting = self.compression.draw(rng)
         crop = self.augment(image, setting.side, rng).permute(1, 2, 0).contiguous().numpy()
-        seen = resized(through(crop, setting.codec, setting.quality), size)
-        return torch.from_numpy(seen.copy()).permute(2, 0, 1)
+        return torch.from_numpy(arrived(crop, setting, size).copy()).permute(2, 0, 1)

@@ -13,7 +13,7 @@ from torch import nn
 from overtone.frequency import TWO_LAYERS, Layer, fit
 from overtone.frequency.channels import HIGH, LOW
 from overtone.frequency.ladder import Band, check_ladder
-from overtone.models.card import one_line
+from overtone.models.common_card import one_line
 from overtone.training import body_config  # noqa: F401 (registers a kind of network)
 from overtone.training.compression import Compressed, Compression
 from overtone.training.data import Augment, Augmentation, View

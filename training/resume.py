@@ -1,9 +1,10 @@
 """The state of a run after its last finished epoch, as one safetensors file from which it resumes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -64,6 +65,25 @@ def save(path: Path, recipe: str, model: nn.Module, active: ActiveStep, epoch: i
     temporary.replace(path)
 
 
+@dataclass(frozen=True)
+class Progress:
+    """How far a run has come: as in `Saved`, with its recipe as JSON."""
+
+    recipe: str
+    step: int
+    epoch: int
+
+
+def progress(path: Path) -> Progress | None:
+    """How far the run came whose saved state a file is; None if it is none."""
+    try:
+        with safe_open(path, "pt") as file:
+            meta = file.metadata() or {}
+        return Progress(meta["recipe"], int(meta["step"]), int(meta["epoch"]))
+    except (SafetensorError, OSError, KeyError):
+        return None
+
+
 def recipe_of(path: Path) -> str | None:
     """The recipe, as JSON, of a run's saved state; None if there is none."""
     if not path.exists():
@@ -72,8 +92,8 @@ def recipe_of(path: Path) -> str | None:
         return str(file.metadata()["recipe"])
 
 
-def read(path: Path, recipe: str) -> Saved | None:
-    """The saved state, or None if there is none.
+def read(path: Path, recipe: str, told: Callable[[str], str] = str) -> Saved | None:
+    """The saved state, or None if there is none; recipes are the same if what they are `told` as is.
 
     Raises:
         ResumeError: it was saved by a different recipe.
@@ -83,6 +103,6 @@ def read(path: Path, recipe: str) -> Saved | None:
     with safe_open(path, "pt") as file:
         meta = file.metadata()
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    if meta["recipe"] != recipe:
+    if told(meta["recipe"]) != told(recipe):
         raise ResumeError(f"{path} was written by another recipe; choose another --out")
     return Saved(int(meta["step"]), int(meta["epoch"]), tensors)

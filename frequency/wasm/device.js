@@ -84,10 +84,11 @@ export class Codec {
 
   _body(plan, side, known, coded, check) {
     const room = this._room();
-    const layer = room.take(16);
+    const layer = room.take(20);
     const needs = room.take(16);
     const at = room.put(plan);
-    this._words(layer, 4).set([at, plan.length, side, side]);
+    const allBlocks = 0;
+    this._words(layer, 5).set([at, plan.length, side, side, allBlocks]);
     this._succeed(this._c.overtone_measure(layer, needs));
     const [, , workspace, most] = this._words(needs, 4);
     const below = room.put(known);

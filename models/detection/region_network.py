@@ -21,6 +21,8 @@ from overtone.models.detection.ignoring import ProposalNetwork, RegionHeads
 
 RATIOS = (0.5, 1.0, 2.0)
 BOX_BINS, MASK_BINS, POINTS = 7, 14, 2
+# Of two boxes of a class that overlap by more than this, the better one stays.
+OVERLAP = 0.5
 # A region as large as this many strides of a level is cut out of it, one bin a cell.
 CELLS = 7
 
@@ -160,7 +162,7 @@ def _region_heads(strides: tuple[int, ...], classes: int, head: Head) -> RegionH
         positive_fraction=0.25,
         bbox_reg_weights=None,
         score_thresh=head.score,
-        nms_thresh=0.5,
+        nms_thresh=OVERLAP,
         detections_per_img=head.detections,
     )
     if head.masks:

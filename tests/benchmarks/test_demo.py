@@ -100,7 +100,7 @@ def test_options_are_checked_before_anything_is_started(
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="children are found through /proc")
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.soak)])
 def test_when_stopped_it_leaves_no_process(
     tiny_checkpoint: Path, picture_folder: Path, number: signal.Signals
 ) -> None:

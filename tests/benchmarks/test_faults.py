@@ -37,7 +37,8 @@ def test_no_such_attack() -> None:
         command.run("photographs", ["kindness"], 1, False)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
+@pytest.mark.timeout(600)
 @pytest.mark.skipif(sys.platform != "linux", reason="the attacker has an address of its own")
 def test_an_attack_on_a_real_server(
     tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -117,6 +117,7 @@ def test_low_answers_over_a_session(server: Server, labelled_folder: Path, tmp_p
     assert float(found["bytes", "link up"]["Average Content Size"]) > mean
 
 
+@pytest.mark.soak
 def test_all_other_devices_in_two_processes(server: Server, picture_folder: Path, tmp_path: Path) -> None:
     # Workers report every few seconds, so this one takes longer. Older spellings of options are accepted.
     arguments = [

@@ -19,11 +19,14 @@ from overtone.benchmarks.serve.window import BEGIN, Window
 from overtone.benchmarks.serve.workload import POINT, Network, Workload, checked, prepare_checkpoint
 from overtone.frequency import join, split
 from overtone.models import read_card
-from tests.waiting import LATER, until
+from tests.edge_client.listening import listening
+from tests.waiting import LATER
 
 QUICK = Options(networks=("stub",), peers=False, in_flight=20, warm_up=0.1, seconds=0.4, rounds=1)
 
 
+@pytest.mark.soak
+@pytest.mark.timeout(600)
 def test_our_server_with_a_stub(
     tiny_checkpoint: Path, labelled_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -79,25 +82,17 @@ def test_a_reply_is_complete_at_its_last_byte(reply: bytes) -> None:
 
 async def test_failures_and_lost_connections_are_counted_apart() -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        handlers.add(asyncio.current_task())
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             for status in (b"200", b"503"):
                 await reader.readuntil(b"the body")
                 writer.write(b"HTTP/1.1 %s X\r\ncontent-length: 0\r\n\r\n" % status)
             await reader.readuntil(b"the body")
         writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
-        handlers.discard(asyncio.current_task())
 
     said: list[str] = []
-    handlers: set[asyncio.Task[None] | None] = set()
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        host, port = server.sockets[0].getsockname()
-        address = f"{host}:{port}"
+    async with listening(serve) as address:
         messages = http_load.requests(address, "/", [b"the body"], "text/plain")
         await http_load.load(address, messages, 2, Window(0.05, 0.3, said.append))
-        await until(lambda: not handlers)
     assert said[0] == BEGIN
     found = json.loads(said[1])
     assert found["images"] > 0 < found["failed"]

@@ -68,6 +68,7 @@ def test_a_sweep_continues_where_it_stopped(
     assert sorted(keys) == sorted(line["key"] for line in first if line["type"] == "run")
 
 
+@pytest.mark.soak
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="children are found through /proc")
 def test_when_interrupted_it_leaves_no_process_and_says_how_to_continue(
     tiny_checkpoint: Path, labelled_folder: Path

@@ -28,6 +28,12 @@ def shot(tmp_path: Path, photograph: NDArray[np.uint8], monkeypatch: pytest.Monk
     return Path("shot.png")
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command's figure takes a second, and other tests have drawn it."""
+    monkeypatch.setattr("overtone.describe.figure.draw", lambda *_: None)
+
+
 @pytest.fixture(scope="module")
 def three_layers(tiny_profile: Profile) -> Profile:
     return with_ladder(tiny_profile, THREE_LAYERS)
@@ -101,6 +107,7 @@ def test_the_command_prints_and_draws(shot: Path, tiny_checkpoint: Path) -> None
         assert heading in again.stdout
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_three_layers_are_printed(
     shot: Path, tiny_checkpoint: Path, three_layers: Profile, tmp_path: Path
 ) -> None:
@@ -118,6 +125,7 @@ def test_three_layers_are_printed(
     assert several.stdout.count("low x3") == 3
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_json_is_one_object(shot: Path, tiny_checkpoint: Path, tiny_profile: Profile) -> None:
     command = ["describe", str(shot), "--model", str(tiny_checkpoint), "--quality", "3", "--json"]
     found = runner.invoke(app, command)

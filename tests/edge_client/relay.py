@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 from typing import Self
 
+from tests.waiting import handed_over
+
 
 class Relay:
     """Forwards to "host:port"; use it as ``async with Relay(target) as relay``."""
@@ -21,6 +23,7 @@ class Relay:
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
+        await handed_over()
         self.go_dead()
         for writer in self._writers:
             writer.transport.abort()
@@ -39,8 +42,13 @@ class Relay:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
-        back, forth = await asyncio.open_connection(*self._target)
-        self._writers += [writer, forth]
+        self._writers.append(writer)
+        try:
+            back, forth = await asyncio.open_connection(*self._target)
+        except OSError:  # the target has gone
+            writer.transport.abort()
+            return
+        self._writers.append(forth)
         for source, sink in ((reader, forth), (back, writer)):
             pump = asyncio.create_task(self._pump(source, sink))
             self._pumps.add(pump)

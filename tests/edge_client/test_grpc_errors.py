@@ -16,6 +16,7 @@ from overtone.protos import overtone_pb2 as pb
 from tests.conftest import Photograph
 from tests.edge_client.conftest import Talk
 from tests.edge_client.fakes import FakeCascade, Stream, confident, dying, escalating, serve_grpc
+from tests.edge_client.listening import listening
 
 
 @pytest.mark.parametrize(
@@ -112,12 +113,10 @@ async def test_a_port_that_is_something_else(sent: bytes) -> None:
         with contextlib.suppress(OSError):
             await writer.wait_closed()
 
-    server = await asyncio.start_server(handle, "127.0.0.1", 0)
-    address = "grpc://{}:{}".format(*server.sockets[0].getsockname())
-    with pytest.raises((errors.Unavailable, errors.DeadlineExceeded, errors.ProtocolError)):
-        async with AsyncClient(address, timeout=1.0):
-            pass
-    server.close()
+    async with listening(handle) as address:
+        with pytest.raises((errors.Unavailable, errors.DeadlineExceeded, errors.ProtocolError)):
+            async with AsyncClient(f"grpc://{address}", timeout=1.0):
+                pass
 
 
 async def test_nothing_is_logged_unasked(tiny_profile: Profile) -> None:

@@ -56,13 +56,14 @@ def test_one_after_another(rate: float) -> None:
     assert line.estimator.round_trip == pytest.approx(ROUND_TRIP, rel=0.01)
 
 
-@pytest.mark.parametrize("rate", [500.0, 7500.0, 125_000.0])
-@pytest.mark.parametrize("in_flight", [2, 4, 16])
+@pytest.mark.parametrize(
+    ("rate", "in_flight"), [(500.0, 2), (500.0, 16), (7500.0, 4), (125_000.0, 2), (125_000.0, 16)]
+)
 def test_many_in_flight_for_longer_than_is_remembered(rate: float, in_flight: int) -> None:
     """Each message is sent when the one so many before it is answered, so a slow link is never idle."""
     line = Line(rate)
     replies: list[float] = []
-    for number, size in enumerate(sizes(3 * MESSAGES)):
+    for number, size in enumerate(sizes(2 * MESSAGES)):
         now = replies[number - in_flight] if number >= in_flight else 0.0
         replies.append(line.send(size, now))
         if number > 2 * ENOUGH:

@@ -52,8 +52,9 @@ def run(policy: Policy, world: World, images: list[SimulatedImage]) -> list[tupl
 
 
 def fixed(plan: Plan, world: World, images: list[SimulatedImage]) -> list[tuple[Observation, float]]:
-    """The same plan for all; nothing has to be learned for that."""
-    return [world.send(plan, image, LinkEstimator()) for image in images][WARM_UP:]
+    """The same plan for all; nothing has to be learned for that, so it needs no warm-up."""
+    link = LinkEstimator()
+    return [world.send(plan, image, link) for image in images[WARM_UP:]]
 
 
 def seconds(done: list[tuple[Observation, float]]) -> float:

@@ -11,10 +11,17 @@ from tests.edge_client.thin import streamed
 KBIT = 125.0
 LINKS = ((24, 0.6), (32, 0.12), (60, 0.6), (300, 0.12), (1000, 0.1), (1000, 0.6), (20_000, 0.02))
 
+# Images in flight, the mean bytes of their layers, and the shares that need more than each but the last. What is one by
+# one and has two layers is in test_policy.py.
+STREAMS = (
+    (4, (900, 700), (0.15,)),
+    (1, (380, 420, 670), (0.39, 0.09)),
+    (4, (380, 420, 670), (0.39, 0.09)),
+)
 
-@pytest.mark.parametrize("in_flight", [1, 4])
+
 @pytest.mark.parametrize(("rate", "rtt"), LINKS)
-@pytest.mark.parametrize(("means", "shares"), [((900, 700), (0.15,)), ((380, 420, 670), (0.39, 0.09))])
+@pytest.mark.parametrize(("in_flight", "means", "shares"), STREAMS)
 def test_auto_is_no_slower_than_asking_and_wastes_little_however_many_are_in_flight(
     rate: int, rtt: float, in_flight: int, means: tuple[int, ...], shares: tuple[float, ...]
 ) -> None:

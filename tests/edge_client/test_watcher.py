@@ -169,7 +169,7 @@ async def test_an_image_that_alone_finds_no_answer_twice_is_given_up(
         return await stream.answer(image.id)
 
     async with serve_grpc(FakeCascade(tiny_profile, choosy)) as address:
-        device = Device(address, timeout=0.5)
+        device = Device(address, timeout=1.5)
         async with working(device):
             for path in files:
                 await device.images.put(path)

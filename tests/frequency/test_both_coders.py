@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from overtone.frequency import (
     THREE_LAYERS,
     TWO_LAYERS,
+    BlockMask,
     Layer,
     PayloadError,
     Profile,
@@ -28,6 +29,7 @@ from overtone.frequency import (
 )
 from overtone.frequency.channels import HIGH, LOW
 from overtone.frequency.coding_plan import CodingPlan
+from overtone.frequency.context import Region
 from tests.frequency.random_tables import random_tables
 
 pytestmark = pytest.mark.skipif(not coder.accelerated, reason="the C extension was not built")
@@ -61,29 +63,34 @@ PROFILES = [
 ]
 
 
-def agree(known: NDArray[np.int16], coded: NDArray[np.int16], plan: CodingPlan, check: int) -> bytes:
+def agree(
+    known: NDArray[np.int16], coded: NDArray[np.int16], plan: CodingPlan, check: int, region: Region | None
+) -> bytes:
     """Both encode to the same bytes, and both decode them to what they were."""
-    body = stream.encode_layer(known, coded, plan, check)
-    assert coder.encode_in_c(known, coded, plan, check) == body
+    body = stream.encode_layer(known, coded, plan, check, region)
+    assert coder.encode_in_c(known, coded, plan, check, region) == body
     for decode in (stream.decode_layer, coder.decode_in_c):
-        band, found = decode(body, known, plan)
+        band, found = decode(body, known, plan, region)
         assert band.dtype == np.int16
         assert (band == coded).all()
         assert found == check
     return body
 
 
-def all_layers(planes: NDArray[np.int16], profile: Profile, quality: int, check: int) -> list[bytes]:
-    bodies, known = [], planes[:0]
+def all_layers(
+    planes: NDArray[np.int16], profile: Profile, quality: int, check: int, mask: BlockMask | None = None
+) -> list[bytes]:
+    """Bodies of all layers; with a mask, those after the first one are of its blocks only."""
+    bodies, known, masks = [], planes[:0], (None, *[mask] * len(profile.ladder))
     for layer in range(len(profile.ladder)):
-        told = known_values(planes, profile, layer + 1)
-        coded = told[profile.channels_of(layer)]
-        bodies.append(agree(known, coded, profile.plan(layer, quality), check))
+        told = known_values(planes, profile, layer + 1, masks)
+        coded, region = told[profile.channels_of(layer)], mask.blocks if mask and layer else None
+        bodies.append(agree(known, coded, profile.plan(layer, quality), check, region))
         known = told
     return bodies
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.data(), PICK(PROFILES), st.integers(1, 2), st.integers(0, 0xFFFF))
 def test_agree_on_anything(data: st.DataObject, profile: Profile, quality: int, check: int) -> None:
     shape = (len(profile.low + profile.high), data.draw(st.integers(1, 7)), data.draw(st.integers(1, 7)))
@@ -92,10 +99,27 @@ def test_agree_on_anything(data: st.DataObject, profile: Profile, quality: int, 
     all_layers(planes, profile, quality, check)
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.data(), PICK(PROFILES), st.integers(0, 0xFFFF))
+def test_agree_on_regions_of_anything(data: st.DataObject, profile: Profile, check: int) -> None:
+    shape = (len(profile.low + profile.high), data.draw(st.integers(1, 7)), data.draw(st.integers(1, 7)))
+    planes = data.draw(arrays(np.int16, shape, elements=values, fill=data.draw(PICK([st.just(0), ordinary]))))
+    all_layers(planes, profile, 1, check, BlockMask(data.draw(arrays(np.bool_, shape[1:]))))
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("scale", [0.1, 20, 3000])
+def test_agree_on_regions_of_noise(profile: Profile, scale: float) -> None:
+    rng = np.random.default_rng(7)
+    noise = rng.laplace(scale=scale, size=(len(profile.low + profile.high), 9, 8)).round().astype(np.int16)
+    for blocks in (rng.random((9, 8)) < 0.4, np.ones((9, 8), np.bool_), np.eye(9, 8, dtype=np.bool_)):
+        all_layers(noise, profile, 1, 4711, BlockMask(blocks))
+
+
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("scale", [0.1, 1, 20, 3000, 20_000])
 def test_agree_on_noise(profile: Profile, scale: float) -> None:
-    noise = np.random.default_rng(3).laplace(scale=scale, size=(len(profile.low + profile.high), 9, 8))
+    noise = np.random.default_rng(3).laplace(scale=scale, size=(len(profile.low + profile.high), 5, 6))
     all_layers(noise.round().clip(-(1 << 15), (1 << 15) - 1).astype(np.int16), profile, 1, 4711)
 
 
@@ -118,33 +142,45 @@ def test_agree_on_photographs(name: str) -> None:
         all_layers(planes, PROFILES[3], quality, 99)
 
 
+MASK = BlockMask(np.random.default_rng(8).random((4, 4)) < 0.6)
+MASKS = (None, *[MASK] * 4)
 DRAWN = np.random.default_rng(4).integers(-9, 9, (24, 4, 4)).astype(np.int16)
 BODIES = all_layers(DRAWN, PROFILES[3], 2, 1)
+REGIONS = all_layers(DRAWN, PROFILES[3], 2, 1, MASK)
 NOTHING = np.empty((0, 4, 4), np.int16)
-Decode = Callable[[bytes, NDArray[np.int16], CodingPlan], tuple[NDArray[np.int16], int]]
+Decode = Callable[[bytes, NDArray[np.int16], CodingPlan, Region | None], tuple[NDArray[np.int16], int]]
 
 
-def outcome(decode: Decode, body: bytes, layer: int) -> str:
-    known = known_values(DRAWN, PROFILES[3], layer)
+def outcome(decode: Decode, body: bytes, layer: int, masked: bool) -> str:
+    known = known_values(DRAWN, PROFILES[3], layer, MASKS if masked else ())
     try:
-        band, check = decode(body, known, PROFILES[3].plan(layer, 2))
+        band, check = decode(body, known, PROFILES[3].plan(layer, 2), MASK.blocks if masked else None)
     except PayloadError as error:
         return str(error)
     return f"{band.tolist()} {check}"
 
 
-@settings(max_examples=300, deadline=None)
-@given(st.integers(0, 4), st.integers(0, 1000), st.integers(0, 6), st.binary(max_size=6))
-def test_agree_on_damaged_streams_down_to_the_message(layer: int, at: int, cut: int, new: bytes) -> None:
-    at %= len(BODIES[layer])
-    body = BODIES[layer][:at] + new + BODIES[layer][at + cut :]
-    assert outcome(coder.decode_in_c, body, layer) == outcome(stream.decode_layer, body, layer)
+@settings(max_examples=80, deadline=None)
+@given(st.integers(0, 4), st.integers(0, 1000), st.integers(0, 6), st.binary(max_size=6), st.booleans())
+def test_agree_on_damaged_streams_down_to_the_message(
+    layer: int, at: int, cut: int, new: bytes, masked: bool
+) -> None:
+    masked = masked and layer > 0
+    good = (REGIONS if masked else BODIES)[layer]
+    at %= len(good)
+    body = good[:at] + new + good[at + cut :]
+    assert outcome(coder.decode_in_c, body, layer, masked) == outcome(
+        stream.decode_layer, body, layer, masked
+    )
 
 
-@settings(max_examples=200, deadline=None)
-@given(st.integers(0, 4), st.binary(max_size=300))
-def test_agree_on_random_streams(layer: int, body: bytes) -> None:
-    assert outcome(coder.decode_in_c, body, layer) == outcome(stream.decode_layer, body, layer)
+@settings(max_examples=80, deadline=None)
+@given(st.integers(0, 4), st.binary(max_size=300), st.booleans())
+def test_agree_on_random_streams(layer: int, body: bytes, masked: bool) -> None:
+    masked = masked and layer > 0
+    assert outcome(coder.decode_in_c, body, layer, masked) == outcome(
+        stream.decode_layer, body, layer, masked
+    )
 
 
 def test_both_refuse_a_value_that_is_not_next_to_its_coarse_one() -> None:
@@ -153,6 +189,16 @@ def test_both_refuse_a_value_that_is_not_next_to_its_coarse_one() -> None:
     for encode in (stream.encode_layer, coder.encode_in_c):
         with pytest.raises(ValueError, match="not next to its coarse one"):
             encode(known, 3 * known[:6] + np.int16(2), plan, 0)
+
+
+@pytest.mark.parametrize("layer", [1, 2])
+def test_both_refuse_a_value_outside_the_region_that_is_not_the_known_one(layer: int) -> None:
+    known = known_values(DRAWN, PROFILES[3], layer, MASKS)
+    coded = known_values(DRAWN, PROFILES[3], layer + 1, MASKS)[PROFILES[3].channels_of(layer)]
+    coded[3][~MASK.blocks] += 1
+    for encode in (stream.encode_layer, coder.encode_in_c):
+        with pytest.raises(ValueError, match="outside the region"):
+            encode(known, coded, PROFILES[3].plan(layer, 1), 0, MASK.blocks)
 
 
 @settings(max_examples=400, deadline=None)
@@ -185,6 +231,17 @@ def test_shapes_that_do_not_fit_are_refused(height: int, width: int) -> None:
 
     with pytest.raises(RuntimeError):
         _coder.encode(PROFILES[0].plan(0, 2).packed, NOTHING, np.ones((6, 4, 4), np.int16), height, width, 0)
+
+
+@pytest.mark.parametrize("blocks", [np.ones((4, 5), np.uint8), np.ones(0, np.uint8)])
+def test_a_region_that_does_not_fit_is_refused(blocks: NDArray[np.uint8]) -> None:
+    from overtone.frequency import _coder
+
+    plan = PROFILES[0].plan(0, 2).packed
+    with pytest.raises(RuntimeError, match="region"):
+        _coder.encode(plan, NOTHING, np.ones((6, 4, 4), np.int16), 4, 4, 0, blocks)
+    with pytest.raises(RuntimeError, match="region"):
+        _coder.decode(plan, NOTHING, BODIES[0], 4, 4, blocks)
 
 
 def test_the_environment_can_ask_for_numpy() -> None:

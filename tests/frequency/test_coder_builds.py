@@ -24,6 +24,7 @@ class LayerStruct(ctypes.Structure):
         ("plan_bytes", ctypes.c_size_t),
         ("height", ctypes.c_int32),
         ("width", ctypes.c_int32),
+        ("region", ctypes.c_char_p),
     )
 
 

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import pytest_asyncio
 from PIL import Image
+from prometheus_client.samples import Sample
 
 from overtone.frequency import THREE_LAYERS, Encoded, Profile, encode, fit, open_rgb
 from overtone.gpu_server.arrival import Kind, Outcome
@@ -154,7 +155,13 @@ def client_of(server: Running) -> httpx.AsyncClient:
 
 def value(metrics: Metrics, name: str, **labels: str) -> float:
     """The value of a metric; a counter that was never touched has none."""
-    return metrics.registry.get_sample_value(name, labels) or 0.0
+    return next((sample.value for sample in samples(metrics, name) if sample.labels == labels), 0.0)
+
+
+def samples(metrics: Metrics, name: str) -> Iterator[Sample]:
+    """The samples of one name. A registry asks all others too, and the system for those of the process."""
+    for family in metrics.registry.restricted_registry([name]).collect():
+        yield from (sample for sample in family.samples if sample.name == name)
 
 
 @pytest_asyncio.fixture(autouse=True, loop_scope="session")
@@ -190,10 +197,8 @@ def _is_quiet(metrics: Metrics) -> bool:
 def table(metrics: Metrics, name: str, *labels: str) -> Counter[tuple[str, ...]]:
     """The sums of a metric's values by these labels."""
     sums: Counter[tuple[str, ...]] = Counter()
-    for family in metrics.registry.collect():
-        for sample in family.samples:
-            if sample.name == name:
-                sums[tuple(sample.labels[label] for label in labels)] += int(sample.value)
+    for sample in samples(metrics, name):
+        sums[tuple(sample.labels[label] for label in labels)] += int(sample.value)
     return +sums
 
 

@@ -26,6 +26,7 @@ from overtone.models import Mix, OperatingPoint, load, read_card, rewrite
 from tests.conftest import Photograph
 from tests.gpu_server.conftest import ALL, NONE, SHARED_LOOP, MakeSettings, value
 from tests.ladders import with_ladder
+from tests.waiting import LATER
 
 pytestmark = SHARED_LOOP
 
@@ -400,14 +401,14 @@ async def test_images_that_take_long_to_decode_hold_up_no_payload(
 
     def slow(*arguments: Any) -> Any:
         begun.set()
-        assert gate.wait(30)
+        assert gate.wait(2 * LATER)
         return decode(*arguments)
 
     monkeypatch.setattr(PictureDecoder, "values", slow)
     images = [asyncio.create_task(core.image(jpeg, Options("asking"))) for _ in range(4)]
-    await asyncio.to_thread(begun.wait, 30)
+    await asyncio.to_thread(begun.wait, LATER)
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(LATER):
             await core.judge(encoded.layers[:1], Options("asking"))
         assert not any(image.done() for image in images)
     finally:

@@ -16,7 +16,9 @@ from overtone.link.impairments import Outage
 from overtone.link.rate import Rate
 from overtone.link.shaper import Clock, Shaper
 from overtone.link.trace import Moment, Trace
+from tests.edge_client.listening import listening
 from tests.link.virtual import virtually
+from tests.waiting import LATER, until
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -24,22 +26,13 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 @contextlib.asynccontextmanager
 async def serving(serve: Serve) -> AsyncIterator[str]:
-    writers: list[asyncio.StreamWriter] = []
-
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writers.append(writer)
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             await serve(reader, writer)
         writer.close()
 
-    server = await asyncio.start_server(handle, "127.0.0.1", 0)
-    host, port = server.sockets[0].getsockname()
-    try:
-        yield f"{host}:{port}"
-    finally:
-        server.close()
-        for writer in writers:
-            await closed(writer)
+    async with listening(handle) as address:
+        yield address
 
 
 @contextlib.asynccontextmanager
@@ -72,14 +65,8 @@ async def answer_at_end(reader: asyncio.StreamReader, writer: asyncio.StreamWrit
 
 async def echoed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, data: bytes = b"a") -> None:
     writer.write(data)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(LATER):
         assert await reader.readexactly(len(data)) == data
-
-
-async def settled(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 async def exchange(link: Link, data: bytes) -> bytes:
@@ -118,7 +105,7 @@ async def test_connections_share_the_link_and_are_counted_separately() -> None:
         assert sorted(c.up for c in link.connections) == sizes
         assert link.total.up == link.total.down == sum(sizes)
         assert len({c.peer for c in link.connections}) == len(sizes)
-        await settled(lambda: link.open == 0)
+        await until(lambda: link.open == 0)
 
 
 async def test_half_close_leaves_the_way_back_open() -> None:
@@ -155,7 +142,7 @@ async def test_a_target_that_does_not_read_stops_only_its_own_connection() -> No
         connected(link) as (reader, writer),
     ):
         unread.write(b"d" + bytes(32 << 20))
-        await settled(lambda: link.total.up > 100_000)
+        await until(lambda: link.total.up > 100_000)
         writer.write(b"e")
         await echoed(reader, writer, b"hello")
 
@@ -183,7 +170,7 @@ async def test_a_frozen_link_holds_everything_back_and_then_continues() -> None:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(reader.readexactly(1), 0.1)
         link.restore()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(LATER):
             assert await reader.readexactly(1) == b"b"
 
 
@@ -250,7 +237,7 @@ def test_one_modem_for_all_or_one_for_each(per_connection: bool, shares: int) ->
 async def test_bytes_on_the_wire_are_those_of_a_whole_connection() -> None:
     async with serving(answer_at_end) as target, Link(target, up="10mbit", down="10mbit") as link:
         answer = await exchange(link, bytes(1000))
-        await settled(lambda: link.open == 0)
+        await until(lambda: link.open == 0)
     # SYN, its ACK, the message, the end, and possibly ACKs of the answer and of its end. The message may be cut.
     up = 60 + 52 + 1052 + 52
     assert up <= link.total.upwards.wire <= up + 12 * 52

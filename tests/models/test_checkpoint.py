@@ -61,7 +61,7 @@ def test_what_is_no_checkpoint_is_refused(tiny_checkpoint: Path, tmp_path: Path)
         load(path)
     cards: tuple[tuple[dict[str, str], str], ...] = (
         ({}, "no card"),
-        ({"card": '{"name": 3}'}, "card is not valid: name: Input should be a valid string; architecture"),
+        ({"card": '{"name": 3}'}, "card is not valid: name: Input should be a valid string; profile"),
         ({"card": read_card(tiny_checkpoint).to_json()}, "do not fit"),
     )
     for metadata, message in cards:

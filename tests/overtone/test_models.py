@@ -17,7 +17,19 @@ from tests.edge_client.fakes import in_thread
 from tests.serving import Serve
 
 KEYS = {
-    *("name", "where", "classes", "networks", "profile", "quality", "top1", "data", "mean_bytes"),
+    *(
+        "name",
+        "task",
+        "ap50",
+        "where",
+        "classes",
+        "networks",
+        "profile",
+        "quality",
+        "top1",
+        "data",
+        "mean_bytes",
+    ),
     *("size_bytes", "licence", "origin"),
 }
 
@@ -61,6 +73,15 @@ def test_people_get_a_table(tiny_checkpoint: Path) -> None:
     own = models(str(tiny_checkpoint)).stdout
     assert "always" in own
     assert "trained from the beginning" in own
+
+
+def test_a_detector_is_described(tiny_detector: Path) -> None:
+    found = json.loads(models(str(tiny_detector), "--json").stdout)
+    assert (found["task"], found["networks"]) == ("detect", ["mobilenetv3_small_050"] * 2)
+    assert (found["top1"], found["ap50"]) == (None, None)
+    shown = models(str(tiny_detector)).stdout
+    for text in ("none in doubt", "all in doubt", "in doubt: 0.36 to 0.38"):
+        assert text in shown
 
 
 def test_a_file_and_the_server_that_has_it_say_the_same(

@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import sys
-import venv
 import zipfile
 from importlib import metadata
 from pathlib import Path
@@ -13,16 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from packaging.requirements import Requirement
 from PIL import Image
 
 from overtone import __version__
+from tests.packaging.environments import ROOT, create, environment, requirements
 
-ROOT = Path(__file__).parents[2]
-OURS = {"overtone", "overtone-checkpoints"}
-PYTHON = Path("bin", "python")
 SERVING = re.compile(r"overtone serving photographs: grpc (\S+), http (\S+)")
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="session")
@@ -39,32 +35,10 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def requirements(code: Path, *extras: str) -> set[str]:
-    """Names of all distributions that a wheel with these extras needs, itself excluded."""
-    root = next(each for each in zipfile.Path(code).iterdir() if each.name.endswith(".dist-info"))
-    found: set[str] = set()
-    _follow(metadata.PathDistribution(root).requires or [], {"", *extras}, found)
-    return found
-
-
-def _follow(lines: list[str], extras: set[str], found: set[str]) -> None:
-    for need in map(Requirement, lines):
-        marked = need.marker is None or any(need.marker.evaluate({"extra": extra}) for extra in extras)
-        if marked and need.name not in found | OURS:
-            found.add(need.name)
-            _follow(metadata.requires(need.name) or [], {"", *need.extras}, found)
-
-
-def install(folder: Path, wheels: list[Path], needed: set[str]) -> Path:
-    """The Python of a new environment that holds the wheels and links to these distributions, no others."""
-    venv.create(folder, with_pip=False)
-    library = next(folder.glob("lib/python*/site-packages"))
-    for name in needed:
-        for file in metadata.distribution(name).files or ():
-            link = library / file.parts[0]
-            if file.parts[0] != ".." and not link.exists():
-                link.symlink_to(Path(str(metadata.distribution(name).locate_file(file.parts[0]))))
-    python = folder / PYTHON
+def install(folder: Path, wheels: list[Path], *extras: str) -> Path:
+    """The Python of a new environment that holds the wheels and what the first of them requires, nothing else."""
+    root = next(each for each in zipfile.Path(wheels[0]).iterdir() if each.name.endswith(".dist-info"))
+    python, _ = create(folder, requirements(metadata.PathDistribution(root), *extras))
     pip = [sys.executable, "-m", "pip", "--python", str(python)]
     command = [*pip, "install", "--quiet", "--no-deps", "--no-index"]
     subprocess.run([*command, *map(str, wheels)], check=True)
@@ -79,15 +53,7 @@ def wheel(folder: Path, name: str) -> Path:
 @pytest.fixture(scope="session")
 def device(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Python of a device's environment."""
-    return install(
-        tmp_path_factory.mktemp("device"),
-        [wheel(wheels, "overtone")],
-        requirements(wheel(wheels, "overtone")),
-    )
-
-
-def environment() -> dict[str, str]:
-    return {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "OVERTONE_DATA")}
+    return install(tmp_path_factory.mktemp("device"), [wheel(wheels, "overtone")])
 
 
 def test_only_overtone_is_installed_and_a_device_downloads_less_than_a_megabyte(wheels: Path) -> None:
@@ -109,25 +75,11 @@ def test_one_wheel_serves_every_python(wheels: Path) -> None:
     assert "overtone/frequency/_coder.abi3.so" in zipfile.ZipFile(code).namelist()
 
 
-def test_a_device_has_no_torch_and_says_what_to_install(device: Path, tmp_path: Path) -> None:
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [device, *arguments], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
-        )
-
-    assert run("-c", "from overtone import Client").returncode == 0
-    assert "No module named 'torch'" in run("-c", "import torch").stderr
-    assert run("-m", "overtone", "--version").stdout.startswith("overtone ")
-    refused = run("-m", "overtone", "serve")
-    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
-    assert "pip install 'overtone[server]'" in refused.stderr
-
-
 def test_client_and_server_from_an_empty_folder(
     wheels: Path, device: Path, photograph: NDArray[np.uint8], tmp_path: Path
 ) -> None:
     both = [wheel(wheels, "overtone"), wheel(wheels, "overtone-checkpoints")]
-    server = install(tmp_path / "server", both, requirements(both[0], "server"))
+    server = install(tmp_path / "server", both, "server")
     empty = tmp_path / "empty"
     empty.mkdir()
     Image.fromarray(photograph).save(tmp_path / "photograph.png")

@@ -9,16 +9,28 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from overtone.frequency import Tables
 from overtone.models import load, save
 from overtone.training.codec.tables import tables_for
+from overtone.training.data import Images
 from overtone.training.train import train
 from tests.training.runs import cascade
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _quick_tables() -> Iterator[None]:
-    """Tables of whole runs are fitted with hardly any steps; that more make better ones, tests of tables show."""
-    quick = partial(tables_for, effort=0.02)
+    """Tables of whole runs are fitted with hardly any steps, and once for the same images and settings.
+
+    That more steps make better ones, and that fitting twice gives the same, tests of tables show.
+    """
+    fitted: dict[str, Tables] = {}
+
+    def quick(images: Images, *settings: object, **named: object) -> Tables:
+        key = repr((images.paths, settings, named))
+        if key not in fitted:
+            fitted[key] = partial(tables_for, images, effort=0.02)(*settings, **named)
+        return fitted[key]
+
     with pytest.MonkeyPatch.context() as patch:
         for module in ("export", "calibration.calibrate", "codec.codec_training"):
             patch.setattr(f"overtone.training.{module}.tables_for", quick)

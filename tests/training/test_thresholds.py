@@ -9,11 +9,13 @@ from overtone.training.calibration.thresholds import (
     NEVER,
     Bools,
     Floats,
+    bounded_place,
     bytes_threshold,
     clopper_pearson_upper,
     first_place_within,
     high_probability_place,
     high_probability_threshold,
+    hoeffding_bentkus,
     lost_at,
     risk_controlled_place,
     risk_controlled_threshold,
@@ -218,3 +220,26 @@ def test_a_share_holds_where_it_is_known() -> None:
     shares = [share_threshold(rng.random(50), 0.3) for _ in range(2000)]
     # Confidences are uniform, so the share below a threshold is the threshold: 15 / 51 on average.
     assert np.mean(shares) == pytest.approx(15 / 51, abs=0.005)
+
+
+def test_the_bound_on_shares_is_rarely_wrong() -> None:
+    """Shares of a half or one, whose mean is just above what is allowed: few draws of them look allowed."""
+    rng = np.random.default_rng(0)
+    n, alpha, delta = 150, 0.1, 0.05
+    draws = rng.choice([0.0, 0.5, 1.0], p=[0.85, 0.1, 0.05], size=(4000, n))
+    assert draws.mean() == pytest.approx(alpha, abs=0.002)
+    wrong = (hoeffding_bentkus(draws.sum(axis=1), n, alpha) <= delta).mean()
+    assert wrong <= delta
+    assert hoeffding_bentkus(np.array([0.0, 3.0, 15.0, 40.0]), n, alpha).tolist() == sorted(
+        hoeffding_bentkus(np.array([0.0, 3.0, 15.0, 40.0]), n, alpha).tolist()
+    )
+    assert hoeffding_bentkus(np.zeros(1), n, alpha)[0] == pytest.approx(0.9**n)
+
+
+def test_rules_with_shares_are_tested_in_order() -> None:
+    losses = np.array([[0.0] * 100, [0.02] * 100, [0.5] * 100, [0.0] * 100])
+    assert bounded_place(losses, 0.1, 0.05) == 1
+    assert bounded_place(losses[:2], 0.1, 0.05) == 1
+    assert bounded_place(losses, 0.02, 0.05) == 0
+    assert bounded_place(losses[:, :5], 0.1, 0.05) == 0
+    assert bounded_place(losses[:, :0], 0.1, 0.05) == 0

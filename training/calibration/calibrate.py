@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from overtone.frequency import THREE_LAYERS, TWO_LAYERS, Layer, Profile
+from overtone.frequency import THREE_LAYERS, TWO_LAYERS, Layer, Profile, fit
 from overtone.models import (
     Card,
     Cascade,
@@ -31,7 +31,7 @@ from overtone.training.calibration.risk_targets import (
 from overtone.training.calibration.simulation import simulate
 from overtone.training.calibration.temperature import fit_temperatures
 from overtone.training.codec.tables import tables_for
-from overtone.training.data import DataError, Images, read_split, split
+from overtone.training.data import DataError, Images, View, read_split, split
 from overtone.training.evaluation.predictions import Predictions, predict
 from overtone.training.export import accuracy_of, check_writable
 from overtone.training.teacher import Teacher, read_any, teacher_of
@@ -106,10 +106,10 @@ class Source:
         return replace(self, card=self.card.model_copy(update={"profile": profile}))
 
 
-def with_ladder(profile: Profile, ladder: tuple[Layer, ...], train: Images) -> Profile:
+def with_ladder(profile: Profile, ladder: tuple[Layer, ...], train: Images, view: View = fit) -> Profile:
     """A profile of the same steps with another ladder, and with tables fitted to training images."""
     p = profile
-    tables = tables_for(train, p.size, p.steps, p.low, p.high, p.thresholds, ladder)
+    tables = tables_for(train, p.size, p.steps, p.low, p.high, p.thresholds, ladder, view=view)
     return replace(p, ladder=ladder, tables=tables)
 
 

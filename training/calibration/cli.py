@@ -10,7 +10,11 @@ from overtone.training.options import Checkpoint, Qualities, Split
 
 Report = Annotated[str | None, typer.Option(help="Also measure on this split, such as val.")]
 Alpha = Annotated[
-    float | None, typer.Option(help="The most top-1 that early answers may lose, such as 0.01.")
+    float | None,
+    typer.Option(
+        help="The most top-1 that early answers may lose, such as 0.01; of a detector, of the full answer's "
+        "things that may be missed."
+    ),
 ]
 Delta = Annotated[
     float | None, typer.Option(help="With --alpha: probability of losing more (default: bound the mean).")
@@ -66,13 +70,37 @@ def calibrate(
 
     A point answers as many images early as its guarantee allows, judged on images held out of training.
     """
+    from overtone.models import find
     from overtone.training.calibration.calibrate import calibrate
     from overtone.training.calibration.risk_targets import target_from
+    from overtone.training.detection.detector_file import is_detector
+
+    target = target_from(name, alpha, delta, share, mean_bytes)
+    if is_detector(find(checkpoint)):
+        from overtone.training.detection.calibrate_detector import calibrate_detector
+
+        if mix is not None or agreement:
+            raise ValueError("a detector has no mix, and is always certified against its full answer")
+        calibrate_detector(
+            checkpoint,
+            data,
+            target,
+            qualities=quality or (),
+            layers=layers,
+            default=default,
+            split=split,
+            reported=report,
+            out=out,
+            workers=workers,
+            device=device,
+            as_json=json,
+        )
+        return
 
     calibrate(
         checkpoint,
         data,
-        target_from(name, alpha, delta, share, mean_bytes),
+        target,
         qualities=quality or (),
         layers=layers,
         default=default,

@@ -1,6 +1,6 @@
 """Risk targets, and the operating points that meet them, chosen on held-out images."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -9,6 +9,7 @@ import numpy as np
 
 from overtone.frequency import Profile
 from overtone.models import OperatingPoint
+from overtone.models.common_card import Point
 from overtone.models.operating_point import Method
 from overtone.training.calibration.price_path import PricePath, fit_path
 from overtone.training.calibration.thresholds import (
@@ -141,10 +142,10 @@ class Provenance:
     data: str = ""
 
 
-def standard_targets(n: int) -> tuple[RiskTarget, ...]:
-    """The targets of `ALPHAS`, and with high probability those for which n images suffice."""
-    in_expectation = [RiskTarget(name, alpha) for name, alpha in ALPHAS.items()]
-    sure = [RiskTarget(f"{name}-{100 * (1 - DELTA):.0f}", alpha, DELTA) for name, alpha in ALPHAS.items()]
+def standard_targets(n: int, alphas: Mapping[str, float] = ALPHAS) -> tuple[RiskTarget, ...]:
+    """The targets of `alphas`, and with high probability those for which n images suffice."""
+    in_expectation = [RiskTarget(name, alpha) for name, alpha in alphas.items()]
+    sure = [RiskTarget(f"{name}-{100 * (1 - DELTA):.0f}", alpha, DELTA) for name, alpha in alphas.items()]
     return *in_expectation, *(target for target in sure if target.needs <= n)
 
 
@@ -234,7 +235,7 @@ def certify(
     return Certifier.of(p, temperatures).certify(target, source)
 
 
-def replaced(points: Sequence[OperatingPoint], fresh: Sequence[OperatingPoint]) -> tuple[OperatingPoint, ...]:
+def replaced(points: Sequence[Point], fresh: Sequence[Point]) -> tuple[Point, ...]:
     """The fresh points, then those old ones that none of them replaces (by name and quality)."""
     taken = {(p.name, p.quality) for p in fresh}
     return *fresh, *(p for p in points if (p.name, p.quality) not in taken)

@@ -8,7 +8,8 @@ image than the one before. They must not depend on the images that the guarantee
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta
+from scipy.special import rel_entr
+from scipy.stats import beta, binom
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -108,13 +109,13 @@ def bytes_threshold(
     return float(confidence[order][too_much[0]]) if too_much.size else NEVER
 
 
-def risk_controlled_place(lost: Bools, alpha: float) -> int:
+def risk_controlled_place(lost: Bools | Floats, alpha: float) -> int:
     """The last of m rules whose early answers lose at most `alpha` of accuracy in expectation.
 
-    `lost` is bool[m, n]; the first rule loses nothing. Answering after fewer layers may save an image that a later
-    layer would lose, so the loss of an image need not grow along the rules, as conformal risk control (Angelopoulos
-    et al. 2022, theorem 1) requires. Its running maximum does, and bounds it: what holds of the maximum holds of
-    the loss.
+    `lost` is bool[m, n], or losses from 0 to 1; the first rule loses nothing. Answering after fewer layers may save
+    an image that a later layer would lose, so the loss of an image need not grow along the rules, as conformal risk
+    control (Angelopoulos et al. 2022, theorem 1) requires. Its running maximum does, and bounds it: what holds of
+    the maximum holds of the loss.
     """
     worst = np.maximum.accumulate(lost, axis=0).sum(axis=1)
     within = worst <= alpha * (lost.shape[1] + 1) - 1
@@ -131,6 +132,29 @@ def high_probability_place(lost: Bools, alpha: float, delta: float) -> int:
     within = clopper_pearson_upper(lost.sum(axis=1), lost.shape[1], delta) <= alpha
     within[0] = True
     return len(within) - 1 if within.all() else int(np.argmin(within)) - 1
+
+
+def bounded_place(losses: Floats, alpha: float, delta: float) -> int:
+    """As `high_probability_place`, for losses float64[m, n] from 0 to 1 that are not all or nothing."""
+    within = hoeffding_bentkus(losses.sum(axis=1), losses.shape[1], alpha) <= delta
+    within[0] = True
+    return len(within) - 1 if within.all() else int(np.argmin(within)) - 1
+
+
+def hoeffding_bentkus(totals: Floats, n: int, alpha: float) -> Floats:
+    """How probable so small totals float64[m] of n losses from 0 to 1 are at most, if their mean is above `alpha`.
+
+    The smaller one of Hoeffding's and Bentkus's bounds (Bates et al. 2021, "Distribution-free, risk-controlling
+    prediction sets", section 3.1).
+    """
+    if not n:
+        return np.ones_like(totals)
+    low = np.minimum(totals / n, alpha)
+    divergence = rel_entr(low, alpha) + rel_entr(1 - low, 1 - alpha)
+    # Added against rounding: a sum of thirds may be slightly above an integer.
+    tails = np.e * binom.cdf(np.ceil(totals - 1e-9), n, alpha)
+    bound: Floats = np.minimum(np.exp(-n * divergence), tails)
+    return bound
 
 
 def first_place_within(costs: NDArray[np.number] | Bools, largest: float, most: float) -> int | None:

@@ -9,13 +9,17 @@ from torch.utils.data import Dataset
 
 from overtone.frequency import LetterBox, letter_boxed, open_rgb
 from overtone.models.detection.region_network import Target
+from overtone.training.compression import Compression, arrived
 from overtone.training.detection.augmentation import SceneAugmentation
 from overtone.training.detection.pictures import Pictures, Things
 from overtone.training.detection.scene import Scene
 
 
 class SceneSet(Dataset[tuple[Tensor, Target]]):
-    """Augmented scenes. An index is (picture, size, seed), so that an item can be drawn again."""
+    """Augmented scenes, as a codec leaves them if there is one.
+
+    An index is (picture, size, seed), so that an item can be drawn again.
+    """
 
     def __init__(
         self,
@@ -23,8 +27,10 @@ class SceneSet(Dataset[tuple[Tensor, Target]]):
         source: Callable[[int], Tensor],
         augmentation: SceneAugmentation,
         masks: bool = False,
+        compression: Compression | None = None,
     ) -> None:
         self.pictures, self.source, self.augmentation, self.masks = pictures, source, augmentation, masks
+        self.compression = compression
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -33,8 +39,17 @@ class SceneSet(Dataset[tuple[Tensor, Target]]):
         """(uint8[3, size, size], target)."""
         number, size, seed = index
         scene = scene_of(self.source(number), self.pictures.things[number], self.masks)
-        scene = self.augmentation(scene, size, np.random.default_rng(seed))
-        return scene.rgb, scene.target()
+        rng = np.random.default_rng(seed)
+        scene = self.augmentation(scene, size, rng)
+        return self._sent(scene.rgb, rng), scene.target()
+
+    def _sent(self, rgb: Tensor, rng: np.random.Generator) -> Tensor:
+        """A square uint8[3, size, size] as it arrives."""
+        if self.compression is None:
+            return rgb
+        pixels = rgb.permute(1, 2, 0).contiguous().numpy()
+        found = arrived(pixels, self.compression.draw(rng), len(pixels))
+        return torch.from_numpy(found.copy()).permute(2, 0, 1)
 
 
 class SquareSet(Dataset[tuple[Tensor, Tensor]]):

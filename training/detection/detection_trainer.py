@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -23,6 +24,7 @@ from overtone.training.detection.log import DetectionEpoch
 from overtone.training.detection.pictures import Pictures
 from overtone.training.detection.predictions import predict_squares
 from overtone.training.detection.recipe import DetectionRecipe, DetectorConfig
+from overtone.training.detection.region_masks import shown_in_regions
 from overtone.training.detection.start import start
 from overtone.training.inputs import Inputs
 from overtone.training.progress import tracked
@@ -30,6 +32,7 @@ from overtone.training.resume import ActiveStep, Saved
 from overtone.training.run_log import RunLog
 from overtone.training.systems import set_normalisation
 from overtone.training.trainer import NORMALISE_ON
+from overtone.training.transform import draw_factors
 
 # Epochs between measurements on the calibration split.
 SCORE_EVERY = 4
@@ -65,7 +68,8 @@ class DetectionTrainer:
             ResumeError: the folder holds a run of another recipe.
             StartError: the recipe's checkpoint has nothing to start with.
         """
-        saved = resume.read(self.folder / "last.safetensors", self.recipe.model_dump_json())
+        path = self.folder / "last.safetensors"
+        saved = resume.read(path, self.recipe.model_dump_json(), _without_regions)
         if saved:
             self.detector.load_state_dict(saved.weights())
         elif self.recipe.start:
@@ -124,7 +128,13 @@ class DetectionTrainer:
     def _loader(self, step: int) -> tuple[EpochSampler, DataLoader[tuple[Tensor, Target]]]:
         sampler = EpochSampler(len(self.train), self.recipe.optimiser.batch, self.recipe.seed + step)
         loader = DataLoader(
-            SceneSet(self.train, self.source, self.recipe.augment, self.recipe.network.head.masks),
+            SceneSet(
+                self.train,
+                self.source,
+                self.recipe.augment,
+                self.recipe.network.head.masks,
+                self.recipe.compression,
+            ),
             batch_sampler=sampler,
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
@@ -149,7 +159,9 @@ class DetectionTrainer:
         what = f"step {active.step + 1} epoch {epoch + 1}/{epochs}"
         for i, (rgb, targets) in enumerate(tracked(batches, what, len(sampler))):
             lr = self.recipe.optimiser.rate(epoch + i / len(sampler), epochs)
-            losses = self._update(network, active, lr, self._input(active.step, rgb, generator), targets)
+            losses = self._update(
+                network, active, lr, self._input(active.step, rgb, targets, generator), targets
+            )
             sums = {name: sums.get(name, torch.zeros(())) + value for name, value in losses.items()}
         speed = len(sampler) * sampler.batch / (time.perf_counter() - started)
         measured = epoch + 1 == epochs or (epoch + 1) % SCORE_EVERY == 0
@@ -168,15 +180,24 @@ class DetectionTrainer:
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
 
-    def _input(self, step: int, rgb: Tensor, generator: torch.Generator) -> Tensor:
-        """What the network of a step sees of a batch: coefficients as after one of its layers, or pixels."""
+    def _input(self, step: int, rgb: Tensor, targets: list[Target], generator: torch.Generator) -> Tensor:
+        """What the network of a step sees of a batch: coefficients as after one of its layers, or pixels.
+
+        Of some pictures, high sees only some blocks so; what low knew after one of its layers is all there is of the
+        others.
+        """
         inputs = self.inputs[step]
         if not isinstance(self.recipe.network, DetectorConfig):
             return inputs.quantised(rgb, None)
         # All channels are drawn, so that low's are the same whichever network sees them.
-        whole = self.inputs[-1]
-        known = self.recipe.quality.known(BANDS[step])
-        return whole.quantised(rgb, whole.draw(len(rgb), generator, known))[:, : inputs.channels]
+        whole, quality = self.inputs[-1], self.recipe.quality
+        quantiser = whole.draw(len(rgb), generator, quality.known(BANDS[step]))
+        x = whole.quantised(rgb, quantiser)[:, : inputs.channels]
+        if BANDS[step] == "low" or not self.recipe.regions or quantiser is None:
+            return x
+        factors = draw_factors(len(rgb), quality.known("low"), generator)
+        below = whole.quantised(rgb, replace(quantiser, factors=factors))
+        return shown_in_regions(x, below, targets, self.recipe.regions, generator)
 
     def _update(
         self, network: RegionNetwork, active: ActiveStep, lr: float, x: Tensor, targets: list[Target]
@@ -208,6 +229,12 @@ class DetectionTrainer:
 
         found = predict_squares(run, self.calibration, self.recipe.size)
         return measure(self.calibration, found).ap50
+
+
+def _without_regions(recipe: str) -> str:
+    """A recipe as JSON without its `regions`, which may change in a run: only high is trained with them."""
+    found = DetectionRecipe.model_validate_json(recipe)
+    return found.model_copy(update={"regions": 0.0}).model_dump_json()
 
 
 def _features(recipe: DetectionRecipe) -> tuple[FeatureConfig, ...]:

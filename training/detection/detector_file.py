@@ -1,15 +1,20 @@
-"""Files of detectors: safetensors with the recipe, the classes, and the profile that devices encode with."""
+"""Files of detectors that are not, or not yet, checkpoints: safetensors with the recipe, the classes, and the profile.
+
+A detector on pixels has no profile, and one whose networks are not all trained has no operating points.
+"""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from overtone.frequency import Profile
-from overtone.models.checkpoint import CheckpointError, stored
+from overtone.models.checkpoint import DETECTOR_KEY, CheckpointError, metadata_of, tensors_of, weights_of
+from overtone.models.detection.card import DetectorCard
+from overtone.models.detection.checkpoint import load_detector, read_detector_card
 from overtone.models.detection.detector import Detector, PixelDetector, build
 from overtone.training.detection.recipe import DetectionRecipe
 
@@ -18,54 +23,94 @@ KEY = "detector"
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained detector in eval mode; one on pixels has no profile."""
+    """A trained detector in eval mode; one on pixels has no profile, and one that is no checkpoint has no card.
+
+    A checkpoint has no recipe if its card does not say what it was trained by.
+    """
 
     detector: Detector | PixelDetector
-    recipe: DetectionRecipe
+    recipe: DetectionRecipe | None
     classes: tuple[str, ...]
     profile: Profile | None
+    card: DetectorCard | None = None
+
+    @property
+    def name(self) -> str:
+        """Of the checkpoint, or of the recipe."""
+        return self.card.name if self.card else self._recipe.name
+
+    @property
+    def size(self) -> int:
+        """Side in pixels of the square that it reads."""
+        return self.profile.size if self.profile else self._recipe.size
+
+    @property
+    def _recipe(self) -> DetectionRecipe:
+        assert self.recipe is not None
+        return self.recipe
 
 
 def save(path: Path, trained: Trained) -> None:
-    """Write a detector to one file, atomically, with its larger weights as float16."""
-    state = trained.detector.state_dict().items()
-    tensors = {k: stored(v, half=True) for k, v in state if not k.endswith("num_batches_tracked")}
+    """Write a detector with its recipe to one file, atomically, with its larger weights as float16."""
+    assert trained.recipe is not None
     meta = {KEY: trained.recipe.model_dump_json(), "classes": json.dumps(trained.classes)}
     if trained.profile:
         meta["profile"] = trained.profile.to_json()
     temporary = path.with_suffix(".part")
-    save_file(tensors, temporary, meta)
+    save_file(weights_of(trained.detector, half=True), temporary, meta)
     temporary.chmod(0o644)
     temporary.replace(path)
 
 
 def is_detector(path: Path) -> bool:
-    """Whether a file is one that `save` wrote."""
+    """Whether a file is a checkpoint of a detector, or one that `save` wrote."""
     try:
-        with safe_open(path, "pt") as file:
-            return KEY in (file.metadata() or {})
-    except (SafetensorError, OSError):
+        meta = metadata_of(path)
+    except CheckpointError:
         return False
+    return KEY in meta or DETECTOR_KEY in meta
 
 
-def load(path: Path) -> Trained:
-    """A detector on the CPU.
+def described(path: Path) -> tuple[DetectionRecipe | None, tuple[str, ...]]:
+    """The recipe, if it is known, and the classes of a detector, without reading the weights.
 
     Raises:
-        CheckpointError: not a file that `save` wrote, or a damaged one.
+        CheckpointError: not the file of a detector, or a damaged one.
     """
+    meta = metadata_of(path)
+    if DETECTOR_KEY in meta:
+        card = read_detector_card(path, stale=True)
+        return _recipe_of(card), card.classes
     try:
-        with safe_open(path, "pt") as file:
-            meta = file.metadata() or {}
-            tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
-        recipe, classes = DetectionRecipe.model_validate_json(meta[KEY]), tuple(json.loads(meta["classes"]))
-        detector = build(recipe.network.architecture(len(classes)))
-        counters = {k: v for k, v in detector.state_dict().items() if k.endswith("num_batches_tracked")}
-        detector.load_state_dict(counters | tensors)
-        profile = Profile.from_json(meta["profile"]) if "profile" in meta else None
+        return DetectionRecipe.model_validate_json(meta[KEY]), tuple(json.loads(meta["classes"]))
     except KeyError as error:
         raise CheckpointError(f"{path}: not a detector ({error} is missing)") from None
-    except (SafetensorError, ValidationError, RuntimeError, OSError) as error:
+    except ValidationError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error})") from error
+
+
+def load(path: Path, *, stale: bool = False) -> Trained:
+    """A detector on the CPU; `stale` as in `models.read_card`.
+
+    Raises:
+        CheckpointError: not the file of a detector, or a damaged one.
+    """
+    meta = metadata_of(path)
+    if DETECTOR_KEY in meta:
+        model, card = load_detector(path, stale=stale)
+        return Trained(model, _recipe_of(card), card.classes, card.profile, card)
+    recipe, classes = described(path)
+    assert recipe is not None
+    try:
+        detector = build(recipe.network.architecture(len(classes)))
+        counters = {k: v for k, v in detector.state_dict().items() if k.endswith("num_batches_tracked")}
+        detector.load_state_dict(counters | {k: v.float() for k, v in tensors_of(path).items()})
+        profile = Profile.from_json(meta["profile"]) if "profile" in meta else None
+    except (SafetensorError, RuntimeError) as error:
         raise CheckpointError(f"{path}: cannot be read ({error})") from error
     detector.eval()
     return Trained(detector, recipe, classes, profile)
+
+
+def _recipe_of(card: DetectorCard) -> DetectionRecipe | None:
+    return DetectionRecipe.model_validate_json(card.training.recipe) if card.training else None

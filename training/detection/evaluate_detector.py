@@ -1,25 +1,37 @@
 """What `overtone evaluate` does with a detector."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
 from overtone.frequency import Profile
-from overtone.models import choose_device
+from overtone.models import CardError, choose_device
+from overtone.models.detection.card import DetectorAccuracy, DetectorCard
 from overtone.models.detection.detections import Detections
 from overtone.models.detection.detector import Detector, PixelDetector
+from overtone.models.detection.operating_point import DetectionPoint
 from overtone.training.data import DataError
 from overtone.training.detection import detector_file
 from overtone.training.detection.average_precision import Scores, measure
+from overtone.training.detection.detector_file import Trained
 from overtone.training.detection.pictures import Pictures, read_pictures
-from overtone.training.detection.predictions import predict, predict_squares
+from overtone.training.detection.predictions import (
+    Coded,
+    after_layers,
+    coded,
+    in_pictures,
+    predict_squares,
+)
+from overtone.training.detection.region_answers import RegionCascade, missed
 
 Json = dict[str, Any]
 # Average precisions as tables call them.
@@ -42,47 +54,120 @@ def evaluate_detector(
     *,
     qualities: Sequence[int] = (),
     every_quality: bool = False,
+    operating_point: str | None = None,
     split_name: str = "val",
     as_json: bool = False,
     workers: int = 0,
     device: str = "auto",
 ) -> None:
-    """Measure a detector on a split after every layer, at one quality or several, and show the results.
+    """Measure a detector on a split, at one quality or several, and show the results.
+
+    There is an answer after every layer; and that of the cascade, at an operating point, if the file is a checkpoint.
 
     Raises:
+        CardError: no such operating point, or a file that has none.
         DataError: no such split, or pictures of other classes.
         ProfileError: no such quality.
     """
     trained = detector_file.load(file)
-    pictures = read_pictures(data, split_name)
-    if pictures.classes != trained.classes:
-        raise DataError(f"{data}: has classes {', '.join(pictures.classes)}, not those of {file.name}")
+    if operating_point and trained.card is None:
+        raise CardError(f"{file}: has no operating points; `overtone calibrate` gives it some")
+    pictures = pictures_for(trained, data, split_name)
     trained.detector.to(choose_device(device), memory_format=torch.channels_last)  # type: ignore[call-overload]
-    head: Json = {"checkpoint": trained.recipe.name, "n": len(pictures), "size": trained.recipe.size}
+    head: Json = {"checkpoint": trained.name, "n": len(pictures), "size": trained.size}
     if isinstance(trained.detector, PixelDetector) or trained.profile is None:
-        rows = [_of_pixels(trained.detector, pictures, trained.recipe.size, workers)]
+        rows = [_of_pixels(trained.detector, pictures, trained.size, workers)]
     else:
         profile = trained.profile
         asked = profile.qualities if every_quality else tuple(qualities) or (profile.quality,)
+        points = [_point(trained.card, operating_point, quality) for quality in asked]
         for quality in asked:
             profile.index(quality)
-        rows = [_at_quality(trained.detector, pictures, profile, quality, workers) for quality in asked]
+        rows = [
+            _at_quality(trained.detector, pictures, profile, quality, point, workers)
+            for quality, point in zip(asked, points, strict=True)
+        ]
     if as_json:
         print(json.dumps(head | rows[0] | ({"qualities": rows} if len(rows) > 1 else {})))
     else:
-        Console().print(
-            _table(f"{trained.recipe.name} on {data.name}/{split_name}: {len(pictures)} pictures", rows)
-        )
+        title = f"{trained.name} on {data.name}/{split_name}: {len(pictures)} pictures"
+        Console().print(_table(title, rows))
 
 
-def _at_quality(detector: Detector, pictures: Pictures, profile: Profile, quality: int, workers: int) -> Json:
-    """The scores after every layer; `low` is the first and `both` has all layers."""
-    layers = predict(detector, pictures, profile, quality, workers)
+def pictures_for(trained: Trained, data: Path, split_name: str) -> Pictures:
+    """The pictures of a split for a detector.
+
+    Raises:
+        DataError: no such split, or pictures of other classes.
+    """
+    pictures = read_pictures(data, split_name)
+    if pictures.classes != trained.classes:
+        raise DataError(f"{data}: has classes {', '.join(pictures.classes)}, not those of {trained.name}")
+    return pictures
+
+
+def accuracy_of(
+    detector: Detector, card: DetectorCard, pictures: Pictures, data: str, workers: int = 0
+) -> DetectorAccuracy:
+    """The card's accuracy at its default quality and operating point, on the pictures of `data`."""
+    point = card.point()
+    row = _at_quality(detector, pictures, card.profile, card.profile.quality, point, workers)
+    layers, cascade = row["layers"], row["cascade"]
+    totals = [layer["mean_payload_bytes"] for layer in layers]
+    masks = [layer["mask_ap50"] for layer in layers if layer["mask_ap50"] is not None]
+    return DetectorAccuracy(
+        data=data,
+        n=len(pictures),
+        quality=card.profile.quality,
+        operating_point=point.name,
+        ap50=tuple(layer["ap50"] for layer in layers),
+        mask_ap50=tuple(masks),
+        sizes=tuple(b - a for a, b in pairwise([0.0, *totals])),
+        cascade=cascade["ap50"],
+        mask_cascade=cascade["mask_ap50"],
+        mean_bytes=cascade["mean_payload_bytes"],
+        escalation_share=cascade["escalation_share"],
+        block_share=cascade["block_share"],
+    )
+
+
+def _point(card: DetectorCard | None, name: str | None, quality: int) -> DetectionPoint | None:
+    return card.point(name, quality) if card else None
+
+
+def _at_quality(
+    detector: Detector,
+    pictures: Pictures,
+    profile: Profile,
+    quality: int,
+    point: DetectionPoint | None,
+    workers: int,
+) -> Json:
+    """The scores after every layer, of which `low` is the first and `both` has all layers; and of the cascade."""
+    batches = list(coded(detector, pictures, profile, quality, workers))
     entries, sent = [], 0.0
-    for layer in layers:
+    for layer in after_layers(batches, pictures, profile.size):
         sent += float(layer.sizes.mean())
-        entries.append(_entry(measure(pictures, layer.found, _has_masks(layer.found, pictures)), sent))
-    return {"quality": quality, "low": entries[0], "both": entries[-1], "layers": entries}
+        entries.append(_entry(_scores(layer.found, pictures), sent))
+    row: Json = {"quality": quality, "low": entries[0], "both": entries[-1], "layers": entries}
+    if point is None:
+        return row
+    return row | {"cascade": _of_cascade(RegionCascade(detector, profile, quality), batches, pictures, point)}
+
+
+def _of_cascade(
+    cascade: RegionCascade, batches: Sequence[Coded], pictures: Pictures, point: DetectionPoint
+) -> Json:
+    """The scores of the cascade at an operating point, its bytes, and what it asks for."""
+    answers = [found for batch in batches for (found,) in cascade.answers(batch, [point])]
+    scores = _scores(in_pictures([a.found for a in answers], pictures, cascade.profile.size), pictures)
+    full = [found for batch in batches for found in batch.found[-1]]
+    return _entry(scores, _mean(a.sent for a in answers)) | {
+        "operating_point": point.name,
+        "escalation_share": _mean(a.share > 0 for a in answers),
+        "block_share": _mean(a.share for a in answers),
+        "missed": _mean(missed(a.found, f, point.shown) for a, f in zip(answers, full, strict=True)),
+    }
 
 
 def _of_pixels(detector: Detector | PixelDetector, pictures: Pictures, size: int, workers: int) -> Json:
@@ -94,11 +179,15 @@ def _of_pixels(detector: Detector | PixelDetector, pictures: Pictures, size: int
         return list(detector.networks[-1](x, extents))
 
     found = predict_squares(run, pictures, size, workers)
-    return {"quality": None, "both": _entry(measure(pictures, found, _has_masks(found, pictures)), None)}
+    return {"quality": None, "both": _entry(_scores(found, pictures), None)}
 
 
-def _has_masks(found: Sequence[Detections], pictures: Pictures) -> bool:
-    return pictures.has_masks and all(each.masks is not None for each in found)
+def _scores(found: Sequence[Detections], pictures: Pictures) -> Scores:
+    return measure(pictures, found, pictures.has_masks and all(each.masks is not None for each in found))
+
+
+def _mean(values: Iterable[float]) -> float:
+    return float(np.mean(list(values)))
 
 
 def _entry(scores: Scores, mean_bytes: float | None) -> Json:
@@ -111,12 +200,22 @@ def _table(title: str, rows: Sequence[Json]) -> Table:
     for name in ("quality", "layers", "bytes", *columns.values()):
         table.add_column(name, justify="right")
     for row in rows:
-        for number, entry in enumerate(row.get("layers", [row["both"]]), 1):
+        for name, entry in _named(row):
             sent = entry["mean_payload_bytes"]
             table.add_row(
                 str(row["quality"] or "-"),
-                str(number),
+                name,
                 "-" if sent is None else f"{sent:.0f}",
                 *("-" if entry[key] < 0 else f"{100 * entry[key]:.1f}" for key in columns),
             )
     return table
+
+
+def _named(row: Json) -> list[tuple[str, Json]]:
+    """The entries of a quality, by the layers that they have."""
+    entries = row.get("layers", [row["both"]])
+    found = [(str(number), entry) for number, entry in enumerate(entries, 1)]
+    if cascade := row.get("cascade"):
+        share = f"{cascade['block_share']:.0%} of the blocks"
+        found.append((f"{cascade['operating_point']}: {share}", cascade))
+    return found

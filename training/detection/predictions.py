@@ -1,6 +1,6 @@
 """What a detector says of pictures, exactly as device and server would have it, and for how many bytes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from overtone.frequency import LetterBox, Profile, letter_boxed
+from overtone.frequency.channels import LOW
 from overtone.models.detection.detections import Detections
 from overtone.models.detection.detector import Detector
 from overtone.training.detection.batches import SquareSet
@@ -40,30 +41,57 @@ def predict_squares(run: Run, pictures: Pictures, size: int, workers: int = 0) -
     return in_pictures(found, pictures, size)
 
 
-@torch.inference_mode()
-def predict(
+@dataclass(frozen=True)
+class Coded:
+    """A batch of pictures after the codec at one quality, and what a detector says of them.
+
+    Attributes:
+        values: quantised coefficients int16[N, C, h, w] as all layers tell them.
+        sizes: bytes of each layer int64[N, layers].
+        extents: of the pictures, float32[N, 2].
+        found: the detections after each layer, whose boxes are fractions of the square.
+    """
+
+    values: Tensor
+    sizes: Tensor
+    extents: Tensor
+    found: tuple[list[Detections], ...]
+
+    def take(self, chosen: list[int]) -> "Coded":
+        """The pictures at these indices."""
+        found = tuple([layer[i] for i in chosen] for layer in self.found)
+        return Coded(self.values[chosen], self.sizes[chosen], self.extents[chosen], found)
+
+
+def coded(
     detector: Detector, pictures: Pictures, profile: Profile, quality: int, workers: int = 0
-) -> list[AfterLayer]:
-    """The detections after every layer at one quality."""
-    device, split = next(detector.parameters()).device, len(profile.low)
-    loader = DataLoader(
-        EncodedSet(pictures.images, profile, quality, letter_boxed), BATCH, num_workers=workers
-    )
-    found: list[list[Detections]] = [[] for _ in profile.ladder]
-    sizes, at = [], 0
-    for values, sent, _ in tracked(loader, f"quality {quality}"):
+) -> Iterator[Coded]:
+    """Batches of pictures at one quality, in their order."""
+    images = EncodedSet(pictures.images, profile, quality, letter_boxed)
+    loader, at = DataLoader(images, BATCH, num_workers=workers), 0
+    for values, sizes, _ in tracked(loader, f"quality {quality}"):
         some = pictures.things[at : at + len(values)]
         at += len(values)
         extents = torch.tensor([LetterBox(profile.size, t.width, t.height).extent for t in some])
-        for number in range(len(profile.ladder)):
-            x = maps(values, profile, quality, number + 1).to(device)
-            network = detector.low if x.shape[1] == split else detector.high
-            found[number] += network(x.contiguous(memory_format=torch.channels_last), extents)
-        sizes.append(sent)
-    bytes_of = torch.cat(sizes).numpy().T
+        layers = (maps(values, profile, quality, number) for number in range(1, len(profile.ladder) + 1))
+        with torch.inference_mode():
+            found = tuple(run(detector, x, extents) for x in layers)
+        yield Coded(values, sizes, extents, found)
+
+
+def run(detector: Detector, x: Tensor, extents: Tensor) -> list[Detections]:
+    """What the network for so many channels says of dequantised coefficients float32[N, 6 or 24, h, w]."""
+    x = x.to(next(detector.parameters()).device).contiguous(memory_format=torch.channels_last)
+    return detector.low(x, extents) if x.shape[1] == len(LOW) else detector.high(x, extents)
+
+
+def after_layers(batches: Sequence[Coded], pictures: Pictures, size: int) -> list[AfterLayer]:
+    """The detections after every layer, from all batches of some pictures."""
+    sizes = torch.cat([batch.sizes for batch in batches]).numpy().T
+    found = ([d for batch in batches for d in batch.found[layer]] for layer in range(len(sizes)))
     return [
-        AfterLayer(in_pictures(each, pictures, profile.size), size)
-        for each, size in zip(found, bytes_of, strict=True)
+        AfterLayer(in_pictures(each, pictures, size), bytes_)
+        for each, bytes_ in zip(found, sizes, strict=True)
     ]
 
 

@@ -1,5 +1,6 @@
 """Recipes of detectors."""
 
+import json
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -13,6 +14,7 @@ from overtone.models.detection.detector import (
 )
 from overtone.models.detection.features import FeatureConfig
 from overtone.models.detection.region_network import Head
+from overtone.training.compression import Compression
 from overtone.training.detection.augmentation import SceneAugmentation
 from overtone.training.recipe import Experiment, Optimiser, Quality, RecipeError, load, read_toml, recipe_file
 from overtone.training.section import Section
@@ -65,6 +67,9 @@ class DetectionRecipe(Experiment):
         frozen_stages: the first stages of pretrained bodies, which stay as they are.
         frozen_norms: whether normalisations of the features keep their statistics, as batches are small.
         start: checkpoint whose bodies, or a detector whose weights the run begins with.
+        regions: share of the pictures of which high is shown all layers in some blocks alone, and in the others what
+            low is shown; so are pictures of which a server asks for some blocks.
+        compression: passes the pictures through an ordinary codec, for a detector on pixels.
     """
 
     task: Literal["detect"] = "detect"
@@ -77,6 +82,8 @@ class DetectionRecipe(Experiment):
     frozen_stages: int = Field(default=0, ge=0)
     frozen_norms: bool = True
     start: str = ""
+    regions: float = Field(default=0.0, ge=0, le=1)
+    compression: Compression | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -84,6 +91,8 @@ class DetectionRecipe(Experiment):
             raise ValueError(f"epochs: give {self.network.steps} number(s), not all of them 0")
         if wrong := [s for s in (self.size, *(s for _, s in self.progressive)) if s % BLOCK]:
             raise ValueError(f"size: {wrong[0]} is not a multiple of {BLOCK}")
+        if self.compression and isinstance(self.network, DetectorConfig):
+            raise ValueError("compression is for detectors on pixels")
         o = self.optimiser
         if o.distil or o.label_smoothing or o.accumulate > 1:
             raise ValueError("optimiser: a detector has no distil, label_smoothing or accumulate")
@@ -93,6 +102,11 @@ class DetectionRecipe(Experiment):
     def steps(self) -> int:
         """One for each network."""
         return self.network.steps
+
+
+def is_detection(recipe: str) -> bool:
+    """Whether a recipe as JSON is one of a detector."""
+    return bool(json.loads(recipe).get("task") == "detect")
 
 
 def is_detection_recipe(name_or_path: str) -> bool:

@@ -9,6 +9,7 @@ from overtone.models import BodyArchitecture, BodyCascade, load
 from overtone.models.checkpoint import find
 from overtone.models.detection.detector import StagedDetector
 from overtone.models.detection.region_network import RegionNetwork
+from overtone.training import resume
 from overtone.training.detection import detector_file
 from overtone.training.network_configs import StartError
 
@@ -16,11 +17,14 @@ from overtone.training.network_configs import StartError
 def start(detector: StagedDetector, checkpoint: str, names: tuple[str | None, ...]) -> None:
     """Take over weights: of a cascade of bodies by the bodies' `names`, or all that fit of another detector.
 
+    That may also be the saved state of a run, `last.safetensors`.
+
     Raises:
         StartError: the checkpoint has none of these bodies, or nothing that fits.
     """
-    if detector_file.is_detector(find(checkpoint)):
-        _from_detector(detector, find(checkpoint))
+    path = find(checkpoint)
+    if detector_file.is_detector(path) or resume.progress(path):
+        _from_detector(detector, path)
         return
     bodies = _bodies(checkpoint)
     for number, (network, name) in enumerate(zip(detector.networks, names, strict=True)):
@@ -52,7 +56,7 @@ def _take_body(network: RegionNetwork, weights: dict[str, Tensor]) -> None:
 def _from_detector(detector: StagedDetector, path: Path) -> None:
     """Weights of the same names and shapes; what depends on the classes stays random if they differ."""
     with safe_open(path, "pt") as file:
-        found = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
+        found = {k.removeprefix(resume.MODEL): file.get_tensor(k).float() for k in file.keys()}  # noqa: SIM118
     mine = detector.state_dict()
     fitting = {k: v for k, v in found.items() if k in mine and mine[k].shape == v.shape}
     if not fitting:

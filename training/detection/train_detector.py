@@ -9,8 +9,8 @@ from rich.console import Console
 from overtone.frequency import letter_boxed
 from overtone.models import choose_device
 from overtone.models.detection.detector import Detector
-from overtone.training.detection import detector_file
 from overtone.training.detection.detection_trainer import DetectionTrainer
+from overtone.training.detection.detector_export import export_detector
 from overtone.training.detection.detector_file import Trained
 from overtone.training.detection.log import DetectionEpoch
 from overtone.training.detection.pictures import coco_tools, held_out, read_coco
@@ -33,7 +33,8 @@ def train_detector(
 ) -> Path:
     """Train a detector on a folder in COCO's format, and write its file, whose path is returned.
 
-    A tenth of the training pictures is held out; `val` is not touched.
+    A tenth of the training pictures is held out, to choose operating points on; `val` is not touched. A detector whose
+    networks are both trained becomes a checkpoint.
 
     Raises:
         DataError: the data is not in COCO's format, or pycocotools is not installed.
@@ -57,7 +58,8 @@ def train_detector(
         profile = profile_of(
             recipe.name, recipe.size, recipe.quality, train.images, train.classes, letter_boxed
         )
-    detector_file.save(path, Trained(detector, recipe, train.classes, profile))
+    trained = Trained(detector, recipe, train.classes, profile)
+    export_detector(path, trained, train, calibration, data.name, workers)
     Console().print(f"wrote {path}", soft_wrap=True, highlight=False)
     return path
 

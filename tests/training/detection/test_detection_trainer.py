@@ -1,8 +1,11 @@
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from overtone.models import BodyArchitecture, BodyCascade, load
 from overtone.models import save as save_checkpoint
@@ -82,6 +85,23 @@ def test_a_resumed_run_is_the_uninterrupted_one(data: Path, tmp_path: Path) -> N
     assert [(step, epoch) for step, epoch, _ in logs[0]] == [(0, 0), (0, 1), (1, 0), (1, 1)]
     with pytest.raises(ResumeError, match="another recipe"):
         trainer(recipe((3, 2)), data, tmp_path / "parts").run()
+
+
+def test_a_run_of_an_earlier_version_is_resumed(data: Path, tmp_path: Path) -> None:
+    """Its recipe has no `regions`, with which its high network is trained now."""
+
+    def interrupt(_: DetectionEpoch) -> None:
+        raise InterruptError
+
+    with pytest.raises(InterruptError):
+        trainer(recipe(), data, tmp_path, interrupt).run()
+    path = tmp_path / "last.safetensors"
+    with safe_open(path, "pt") as file:
+        tensors, meta = {k: file.get_tensor(k) for k in file.keys()}, file.metadata()  # noqa: SIM118
+    old = {k: v for k, v in json.loads(meta["recipe"]).items() if k not in ("regions", "compression")}
+    save_file(tensors, path, meta | {"recipe": json.dumps(old)})
+    trainer(recipe().model_copy(update={"regions": 1.0}), data, tmp_path).run()
+    assert [(line.step, line.epoch) for line in log(tmp_path)] == [(0, 0), (1, 0)]
 
 
 def test_each_step_trains_its_own_network_and_leaves_what_is_frozen(data: Path, tmp_path: Path) -> None:

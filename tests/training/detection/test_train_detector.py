@@ -10,11 +10,13 @@ from typer.testing import CliRunner
 from overtone.cli import app
 from overtone.frequency import decode, encode, letter_boxed, open_rgb
 from overtone.models import CheckpointError
-from overtone.models.detection.detector import Detector
+from overtone.models.detection.checkpoint import load_detector, read_detector_card
+from overtone.models.detection.detector import Detector, build
 from overtone.training.data import DataError
 from overtone.training.detection import detector_file
+from overtone.training.detection.detector_file import Trained
 from overtone.training.detection.pictures import read_pictures
-from overtone.training.detection.predictions import predict
+from overtone.training.detection.predictions import after_layers, coded
 from overtone.training.detection.train_detector import TimeLeft, train_detector
 from overtone.training.recipe import RecipeError
 from tests.training.detection.rectangles import rectangles
@@ -48,8 +50,103 @@ def test_evaluate_prints_what_others_build_on(trained: Path, data: Path) -> None
     assert isinstance(low, dict)
     assert isinstance(both, dict)
     assert 0 < low["mean_payload_bytes"] < both["mean_payload_bytes"]
-    for entry in (low, both):
+    # So few pictures are held out that nothing may be missed.
+    cascade = found["cascade"]
+    assert isinstance(cascade, dict)
+    assert cascade["operating_point"] == "balanced"
+    assert cascade["mean_payload_bytes"] == both["mean_payload_bytes"]
+    assert cascade["ap50"] == both["ap50"]
+    assert (cascade["escalation_share"], cascade["block_share"], cascade["missed"]) == (1, 1, 0)
+    for entry in (low, both, cascade):
         assert all(0 <= entry[name] <= 1 for name in ("ap", "ap50", "ap75", "voc50", "mask_ap", "mask_ap50"))
+
+
+def test_training_ends_in_a_checkpoint(trained: Path, data: Path) -> None:
+    detector, card = load_detector(trained)
+    assert detector.architecture == card.architecture
+    assert (card.name, card.classes, card.profile.labels) == ("tiny", ("red", "blue"), ("red", "blue"))
+    assert card.training is not None
+    assert (card.training.data, card.training.images, card.training.epochs) == (data.name, 11, (1, 1))
+    point = card.point()
+    assert (point.method, point.whole, point.n) == ("risk control", True, 0)
+
+
+def calibrated(file: Path, data: Path, *options: str) -> dict[str, object]:
+    command = ["calibrate", str(file), "--data", str(data), "--json", "--workers", "0", "--device", "cpu"]
+    result = CliRunner().invoke(app, [*command, *options])
+    assert result.exit_code == 0, result.output
+    found: dict[str, object] = json.loads(result.stdout)
+    return found
+
+
+def test_a_point_is_added_and_judged(trained: Path, data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "cheap.safetensors"
+    options = ("--split", "train", "--share", "1", "--name", "cheap", "--report", "val", "--out", str(out))
+    calibrated(trained, data, *options, "--default")
+    before, card = read_detector_card(trained), read_detector_card(out)
+    assert card.operating_points[1:] == before.operating_points
+    assert (card.point().name, card.point().share, card.point().n) == ("cheap", 1.0, 7)
+    (line,) = card.accuracy
+    assert (line.n, line.operating_point, len(line.ap50), len(line.mask_ap50)) == (3, "cheap", 2, 2)
+    assert line.sizes[0] <= line.mean_bytes <= sum(line.sizes)
+    cascade = evaluated(out, data)["cascade"]
+    assert isinstance(cascade, dict)
+    assert cascade["mean_payload_bytes"] == line.mean_bytes
+    assert cascade["mask_ap50"] == line.mask_cascade
+    again = evaluated(out, data, "--operating-point", "balanced")["cascade"]
+    assert isinstance(again, dict)
+    assert again["block_share"] == 1
+
+
+def test_the_standard_points_replace_all_others(trained: Path, data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "again.safetensors"
+    found = calibrated(trained, data, "--layers", "3", "--out", str(out))
+    card = read_detector_card(out)
+    assert found["default"] == card.operating_point == "balanced"
+    assert {point.name for point in card.operating_points} == {"careful", "balanced", "thrifty"}
+    assert len(card.profile.ladder) == 3
+    weights = [load_detector(file)[0].state_dict() for file in (trained, out)]
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
+def test_runs_of_one_network_each_end_in_a_checkpoint(data: Path, tmp_path: Path) -> None:
+    """Low is trained once, and high follows from the state of its run."""
+    first = train_detector(recipe((1, 0)), data, tmp_path / "low", workers=0, device="cpu")
+    low = detector_file.load(first).detector.networks[0].state_dict()
+    with pytest.raises(CheckpointError, match="no card"):
+        load_detector(first)
+    refused = CliRunner().invoke(app, ["calibrate", str(first), "--data", str(data)])
+    assert "high is not trained yet: train again with --epochs 0,N" in refused.output.replace("\n", " ")
+    start = {"start": str(tmp_path / "low" / "last.safetensors"), "regions": 1.0}
+    second = recipe((0, 1)).model_copy(update=start)
+    path = train_detector(second, data, tmp_path / "both", workers=0, device="cpu")
+    detector, card = load_detector(path)
+    assert card.training is not None
+    assert card.training.epochs == (1, 1)
+    assert str(tmp_path) not in card.to_json()
+    for name, value in detector.low_network.state_dict().items():
+        torch.testing.assert_close(value, low[name], atol=1e-3, rtol=1e-3)
+
+
+def test_a_file_without_a_card_becomes_a_checkpoint(trained: Path, data: Path, tmp_path: Path) -> None:
+    file = tmp_path / "old.safetensors"
+    whole = detector_file.load(trained)
+    detector_file.save(file, whole)
+    calibrated(file, data)
+    detector, card = load_detector(file)
+    assert card == read_detector_card(trained)
+    for name, value in whole.detector.state_dict().items():
+        torch.testing.assert_close(detector.state_dict()[name], value)
+
+
+def test_a_detector_on_pixels_has_no_operating_points(data: Path, tmp_path: Path) -> None:
+    file = tmp_path / "twin.safetensors"
+    made = build(twin().network.architecture(2))
+    detector_file.save(file, Trained(made, twin(), ("red", "blue"), None))
+    result = CliRunner().invoke(app, ["calibrate", str(file), "--data", str(data)])
+    assert "reads pixels" in result.output
+    result = CliRunner().invoke(app, ["evaluate", str(file), "--data", str(data), "--operating-point", "x"])
+    assert "has no operating points" in result.output
 
 
 def test_every_quality(trained: Path, data: Path) -> None:
@@ -68,7 +165,8 @@ def test_a_detector_is_asked_what_a_server_would_ask_it(trained: Path, data: Pat
     assert file.profile is not None
     assert isinstance(file.detector, Detector)
     payloads = encode(letter_boxed(open_rgb(pictures.paths[0]), 64), file.profile).layers
-    low, both = predict(file.detector, pictures, file.profile, file.profile.quality)
+    batches = list(coded(file.detector, pictures, file.profile, file.profile.quality))
+    low, both = after_layers(batches, pictures, file.profile.size)
     assert [len(p) for p in payloads] == [int(layer.sizes[0]) for layer in (low, both)]
     decoded = decode(payloads, file.profile)
     x = torch.from_numpy(decoded.values * decoded.steps[:, None, None]).float()[None]
@@ -118,7 +216,7 @@ def test_other_classes_are_refused(trained: Path, data: Path, tmp_path: Path) ->
     path.write_text(path.read_text().replace('"blue"', '"green"'))
     result = CliRunner().invoke(app, ["evaluate", str(trained), "--data", str(root)])
     assert result.exit_code == 1
-    assert "classes red, green, not those of tiny.safetensors" in result.output.replace("\n", " ")
+    assert "classes red, green, not those of tiny" in result.output.replace("\n", " ")
 
 
 def test_a_detector_has_no_thresholds_yet(trained: Path, data: Path) -> None:

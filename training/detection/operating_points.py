@@ -1,0 +1,187 @@
+"""Operating points of detectors: which boxes are in doubt, chosen and certified on held-out pictures.
+
+A third of the pictures chooses a path of candidates, from one that asks for all blocks of every picture to one that
+asks for none; the others certify, as for classifiers with three layers (`calibration.risk_targets`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from overtone.frequency import Profile
+from overtone.models.detection.detector import Detector
+from overtone.models.detection.operating_point import NEVER, DetectionPoint
+from overtone.training.calibration.risk_targets import (
+    CHOOSING,
+    RiskTarget,
+    TargetError,
+    standard_targets,
+)
+from overtone.training.calibration.thresholds import (
+    bounded_place,
+    first_place_within,
+    risk_controlled_place,
+)
+from overtone.training.detection.pictures import Pictures
+from overtone.training.detection.predictions import Coded, coded
+from overtone.training.detection.region_answers import Measured, RegionCascade, measure_points
+
+# Name -> alpha: the most that answers may miss of what the full answer shows, in expectation.
+ALPHAS: Final = {"careful": 0.02, "balanced": 0.05, "thrifty": 0.1}
+# Scores below which a thing is surely not there, and from which it surely is.
+UNSURE: Final = (0.03, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
+SURE: Final = (NEVER, 0.97, 0.9, 0.8, 0.7, 0.6)
+MARGINS: Final = (1,)
+# The score from which a box is a thing.
+SHOWN: Final = 0.5
+WHOLE: Final = DetectionPoint(name="whole", unsure=0, whole=True)
+LOW_ALONE: Final = DetectionPoint(name="low", unsure=NEVER)
+
+
+def candidates() -> tuple[DetectionPoint, ...]:
+    """Points that ask for blocks of boxes in doubt."""
+    return tuple(
+        DetectionPoint(name="candidate", unsure=unsure, sure=sure, margin=margin)
+        for margin in MARGINS
+        for unsure in UNSURE
+        for sure in SURE
+        if unsure < sure
+    )
+
+
+def path(points: Sequence[DetectionPoint], found: Measured) -> tuple[DetectionPoint, ...]:
+    """All blocks first, low alone last, and between them those points that no other beats in both bytes and misses."""
+    sent, lost = found.sent.mean(axis=1), found.missed.mean(axis=1)
+    kept = list[int]()
+    for place in np.lexsort((lost, sent)).tolist():
+        if not kept or lost[place] < lost[kept[-1]]:
+            kept.append(place)
+    return (WHOLE, *(points[place] for place in reversed(kept)), LOW_ALONE)
+
+
+@dataclass(frozen=True)
+class PointCertifier:
+    """Chooses points of a path that meet targets, on pictures that did not choose the path.
+
+    Attributes:
+        points: of the path.
+        found: what they do to the pictures.
+        largest: payload bytes of the largest picture.
+    """
+
+    points: tuple[DetectionPoint, ...]
+    found: Measured
+    largest: float
+
+    @classmethod
+    def of(cls, cascade: RegionCascade, batches: Sequence[Coded], shown: float) -> "PointCertifier":
+        """A certifier that uses all pictures of some batches; things are what has at least the score `shown`."""
+        choosing, certifying = _parted(batches)
+        tried = [_shown(point, shown) for point in candidates()]
+        chosen = path(tried, measure_points(cascade, choosing, tried)) if choosing else (WHOLE, LOW_ALONE)
+        points = tuple(_shown(point, shown) for point in chosen)
+        largest = max((float(batch.sizes.sum(1).max()) for batch in batches), default=0.0)
+        return cls(points, measure_points(cascade, certifying, points), largest)
+
+    @property
+    def n(self) -> int:
+        """How many pictures certify."""
+        return len(self.found.missed[0])
+
+    def place(self, target: RiskTarget) -> int:
+        """The place on the path of the point that meets a target with the fewest bytes.
+
+        Raises:
+            TargetError: even low alone takes more bytes.
+        """
+        if target.alpha is not None and target.delta is not None:
+            return bounded_place(self.found.missed, target.alpha, target.delta)
+        if target.alpha is not None:
+            return risk_controlled_place(self.found.missed, target.alpha)
+        if target.share is not None:
+            asked: NDArray[np.bool_] = self.found.shares > 0
+            place = first_place_within(asked, 1, target.share)
+            return len(self.points) - 1 if place is None else place
+        assert target.mean_bytes is not None
+        place = first_place_within(self.found.sent, self.largest, target.mean_bytes)
+        if place is None:
+            least = (float(self.found.sent[-1].sum()) + self.largest) / (self.n + 1)
+            raise TargetError(f"low alone takes {least:.0f} bytes per picture: allow at least that many")
+        return place
+
+    def certify(self, target: RiskTarget, profile: Profile, quality: int, data: str) -> DetectionPoint:
+        """The point that meets a target, with its certificate."""
+        place = self.place(target)
+        missed, sent, shares = (
+            values[place] for values in (self.found.missed, self.found.sent, self.found.shares)
+        )
+        return self.points[place].model_copy(
+            update={
+                "name": target.name,
+                "method": target.method,
+                "alpha": target.alpha,
+                "delta": target.delta,
+                "share": target.share,
+                "bytes": target.mean_bytes,
+                "n": self.n,
+                "quality": quality,
+                "profile": profile.id.hex(),
+                "data": data,
+                "missed": _mean(missed),
+                "mean_bytes": _mean(sent),
+                "escalation_share": _mean(shares > 0),
+                "block_share": _mean(shares),
+            }
+        )
+
+
+def choose_points(
+    detector: Detector,
+    pictures: Pictures,
+    profile: Profile,
+    quality: int,
+    data: str,
+    target: RiskTarget | None = None,
+    *,
+    shown: float = SHOWN,
+    workers: int = 0,
+) -> tuple[DetectionPoint, ...]:
+    """The point of a target, or the standard points, at one quality.
+
+    Raises:
+        TargetError: a target that cannot be guaranteed.
+    """
+    batches = list(coded(detector, pictures, profile, quality, workers)) if len(pictures) else []
+    certifier = PointCertifier.of(RegionCascade(detector, profile, quality), batches, shown)
+    targets = (target,) if target else standard_targets(certifier.n, ALPHAS)
+    return tuple(certifier.certify(each, profile, quality, data) for each in targets)
+
+
+def _shown(point: DetectionPoint, score: float) -> DetectionPoint:
+    return point.model_copy(update={"shown": score})
+
+
+def _parted(batches: Sequence[Coded]) -> tuple[list[Coded], list[Coded]]:
+    """Every third picture, and the others."""
+    parts: tuple[list[Coded], list[Coded]] = [], []
+    number = 0
+    for batch in batches:
+        places = range(number, number + len(batch.values))
+        for part, chosen in zip(parts, _thirds(places), strict=True):
+            if chosen:
+                part.append(batch.take(chosen))
+        number += len(batch.values)
+    return parts
+
+
+def _thirds(places: range) -> tuple[list[int], list[int]]:
+    """Of places in a row, the indices of those that choose, and of those that certify."""
+    choosing = [i for i, place in enumerate(places) if place % CHOOSING == 0]
+    return choosing, [i for i in range(len(places)) if i not in choosing]
+
+
+def _mean(values: NDArray[Any]) -> float | None:
+    return float(values.mean()) if values.size else None

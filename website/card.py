@@ -1,0 +1,51 @@
+"""The page of the card, from the classes that read and write it."""
+
+import inspect
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from overtone.benchmarks.markdown import table
+from overtone.models import Card
+from overtone.models.common_card import CommonCard
+from overtone.models.detection.card import DetectorCard
+from website.cells import cell, kind
+
+HEAD = """# The card
+
+A checkpoint is one safetensors file: tensors, and as metadata its card in JSON, which says everything else about
+it. `overtone models FILE` prints a card, `overtone models FILE --json` all of it, and over REST `GET /v1/model` has
+it. In the file the profile is a string of its own canonical JSON, of which its id is computed ([The
+protocol](../protocol.md#payload)). What the certificate of an operating point promises is in
+[Calibration](../calibration.md#what-can-be-guaranteed).
+"""
+# An entry of the section "Attributes:" of a docstring, with its continuation lines.
+ENTRY = re.compile(r"^    (?P<name>\w+): (?P<text>.*(?:\n {8,}.*)*)", re.MULTILINE)
+
+
+def page() -> str:
+    """Every section of both kinds of card, and its fields."""
+    sections: dict[str, Mapping[str, Any]] = {}
+    for each in (Card, DetectorCard):
+        schema = each.model_json_schema(mode="serialization")
+        sections = {each.__name__: schema, **sections, **schema["$defs"]}
+    return "\n\n".join([HEAD, *(_section(name, each) for name, each in sections.items())]) + "\n"
+
+
+def _section(name: str, schema: Mapping[str, Any]) -> str:
+    text = schema.get("description", "").partition("Attributes:")[0].strip()
+    meanings = _meanings(schema.get("description", ""))
+    if name in (Card.__name__, DetectorCard.__name__):
+        meanings = _meanings(inspect.getdoc(CommonCard) or "") | meanings
+    required = schema.get("required", ())
+    rows = [
+        [f"`{field}`", kind(each), "" if field in required else "optional", cell(meanings.get(field, ""))]
+        for field, each in schema.get("properties", {}).items()
+    ]
+    return "\n\n".join([f"## {name}", text, table(("field", "value", "", "meaning"), rows, left=4)])
+
+
+def _meanings(docstring: str) -> dict[str, str]:
+    """Of the attributes that a docstring explains."""
+    attributes = docstring.partition("Attributes:")[2]
+    return {found["name"]: found["text"] for found in ENTRY.finditer(attributes)}

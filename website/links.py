@@ -1,0 +1,36 @@
+"""Links of pages that are read in the repository, made to fit where the site has those pages."""
+
+import posixpath
+import re
+
+# Pages of the repository's root, and what they are called in the site.
+ROOT_PAGES = {
+    "README.md": "index.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
+    "SECURITY.md": "reporting.md",
+}
+LINK = re.compile(r"(?P<bang>!?)\[(?P<text>[^\]]*)\]\((?P<target>[^)\s]+)\)")
+
+
+def in_site(markdown: str, folder: str) -> str:
+    """A page's Markdown with links to where the site has things; `folder` is the page's in the repository.
+
+    Links to files that are no pages, such as source code, become their text: the site has no copy of them.
+    """
+
+    def replaced(link: re.Match[str]) -> str:
+        target = link["target"]
+        if "://" in target or target.startswith(("#", "mailto:")):
+            return link[0]
+        path, hash_sign, anchor = target.partition("#")
+        path = posixpath.normpath(posixpath.join(folder, path))
+        if path in ROOT_PAGES:
+            path = ROOT_PAGES[path]
+        elif path.startswith("docs/"):
+            path = path.removeprefix("docs/")
+        else:
+            return link["text"]
+        return f"{link['bang']}[{link['text']}]({path}{hash_sign}{anchor})"
+
+    return LINK.sub(replaced, markdown)

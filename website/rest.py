@@ -1,0 +1,78 @@
+"""The page of the REST interface, from the OpenAPI document that a server gives."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from overtone.benchmarks.markdown import table
+from overtone.gpu_server.rest_api import create_app
+from overtone.gpu_server.service import Service
+from overtone.gpu_server.settings import Settings
+from website.cells import cell, kind
+
+HEAD = """# REST
+
+A server describes this interface itself, at `/openapi.json` and, to try it out, `/docs`;
+[openapi.json](openapi.json) is the same document. How a device goes about it, and what the bodies hold, is in [The
+protocol](../protocol.md#rest). With `--token` or `--tokens-file` every request but those for health needs the
+header `Authorization: Bearer TOKEN`.
+"""
+
+Json = Mapping[str, Any]
+
+
+def document() -> dict[str, Any]:
+    """The OpenAPI document of a server with one model, without starting it."""
+    found: dict[str, Any] = create_app(Service(Settings())).openapi()
+    return found
+
+
+def openapi_json() -> str:
+    """The document as a file."""
+    return json.dumps(document(), indent=1, ensure_ascii=False)
+
+
+def page() -> str:
+    """Every route, and every JSON body."""
+    described = document()
+    routes = [
+        _route(f"{method.upper()} {path}", each)
+        for path, methods in described["paths"].items()
+        for method, each in methods.items()
+    ]
+    bodies = [_body(name, each) for name, each in described["components"]["schemas"].items()]
+    return "\n\n".join([HEAD, *routes, "## Bodies", *bodies]) + "\n"
+
+
+def _route(title: str, described: Json) -> str:
+    parts = [f"## {title}", described.get("description", described.get("summary", ""))]
+    if parameters := described.get("parameters"):
+        rows = [
+            [f"`{each['name']}`", each["in"], kind(each["schema"]), "yes" if each.get("required") else ""]
+            for each in parameters
+        ]
+        parts.append(table(("parameter", "in", "value", "required"), rows, left=4))
+    if body := described.get("requestBody"):
+        parts.append("Body: " + ", ".join(_content(body)))
+    rows = [
+        [code, cell(each["description"]), ", ".join(_content(each))]
+        for code, each in described["responses"].items()
+    ]
+    parts.append(table(("response", "", "body"), rows, left=3))
+    return "\n\n".join(parts)
+
+
+def _content(described: Json) -> Iterator[str]:
+    for media, each in described.get("content", {}).items():
+        schema = each.get("schema", {})
+        yield f"`{media}` {kind(schema)}" if "$ref" in schema else f"`{media}`"
+
+
+def _body(name: str, schema: Json) -> str:
+    required = schema.get("required", ())
+    rows = [
+        [f"`{field}`", kind(each), "" if field in required else "optional", cell(each.get("description", ""))]
+        for field, each in schema.get("properties", {}).items()
+    ]
+    fields = table(("field", "value", "", ""), rows, left=4) if rows else ""
+    return "\n\n".join(filter(None, (f"### {name}", schema.get("description", ""), fields)))

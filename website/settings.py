@@ -1,0 +1,58 @@
+"""The page of a server's settings, from the class that reads them."""
+
+from typing import Any
+
+import typer.main
+
+from overtone.benchmarks.markdown import table
+from overtone.cli import app
+from overtone.gpu_server.settings import KIB, MIB, Settings
+from website.cells import cell, kind, number
+
+HEAD = """# Settings
+
+Every setting of `overtone serve` is an environment variable, and those in the last column are options too; an
+option wins. Times are in seconds unless the name says otherwise, sizes in bytes. Lists are separated by commas. A
+variable that begins with `OVERTONE_` and is no setting ends the server when it starts, with the nearest name there
+is.
+
+[Running it in containers](../deploy.md) has them in context, [Security](../security.md#limits) what each limit
+protects.
+"""
+
+
+def page() -> str:
+    """Every setting: variable, what it may be, default, meaning, option."""
+    schema = Settings.model_json_schema()["properties"]
+    options = _options()
+    rows = [
+        [
+            f"`OVERTONE_{name.upper()}`",
+            kind(schema[name], linked=False),
+            _default(name, field.default),
+            cell(field.description or _named(name)),
+            options.get(name, ""),
+        ]
+        for name, field in Settings.model_fields.items()
+    ]
+    return f"{HEAD}\n{table(('variable', 'value', 'default', 'meaning', 'option'), rows, left=5)}\n"
+
+
+def _named(name: str) -> str:
+    """Where the name says everything."""
+    return name.replace("_", " ")
+
+
+def _options() -> dict[str, str]:
+    command: Any = typer.main.get_command(app)
+    return {each.name: f"`{each.opts[0]}`" for each in command.commands["serve"].params}
+
+
+def _default(name: str, value: Any) -> str:
+    if value in (None, "", ()):
+        return ""
+    if "bytes" in name or name.endswith("memory"):
+        for unit, text in ((MIB, "MiB"), (KIB, "KiB")):
+            if value % unit == 0:
+                return f"{value // unit} {text}"
+    return f"`{str(value).lower()}`" if isinstance(value, bool | str) else number(value)
