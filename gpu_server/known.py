@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from overtone.frequency import Decoded, Layer
+from overtone.frequency import Decoded, Layer, Profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,14 @@ class Known:
         """Bytes that it takes."""
         arrays = (self.decoded.values, self.decoded.steps, self.low_logits)
         return sum(array.nbytes for array in arrays if array is not None)
+
+    @classmethod
+    def blank(cls, profile: Profile) -> Self:
+        """An image without content, with all layers."""
+        layers = len(profile.ladder)
+        steps = profile.known_steps(profile.quality, layers)
+        values = np.zeros((len(steps), profile.blocks, profile.blocks), np.int16)
+        return cls(Decoded(values, steps, profile.quality, layers))
 
     @classmethod
     def after(cls, known: Self | None, decoded: Decoded, ladder: Sequence[Layer]) -> Self:

@@ -1,19 +1,30 @@
-"""A network that answers at once: with `--device stub`, a server shows what it can do apart from its network."""
+"""A network without weights: with `--device stub`, a server shows what it can do apart from its network."""
 
+import re
+import time
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from overtone.frequency import Decoded
 from overtone.gpu_server.answer import Stage
 from overtone.gpu_server.known import Known
 from overtone.models import Card
 
 DEVICE = "stub"
+# "stub:20" takes 20 ms for a batch of any size, as a GPU would, and no processor time.
+_TIMED = re.compile(rf"{DEVICE}:(\d+)")
 # Of the first class, so that every operating point is sure of it.
 LOGIT = 100.0
 LARGEST = 64
+
+
+def seconds_of(device: str) -> float | None:
+    """The seconds that a batch takes if a device of this name is the stub, else None."""
+    if device == DEVICE:
+        return 0.0
+    timed = _TIMED.fullmatch(device)
+    return int(timed[1]) / 1000 if timed else None
 
 
 class StubNetwork:
@@ -22,11 +33,13 @@ class StubNetwork:
     Args:
         card: for the shapes.
         sizes: the last one is the largest batch; without any it is 64.
+        seconds: that a batch takes.
     """
 
-    def __init__(self, card: Card, sizes: tuple[int, ...] = ()) -> None:
+    def __init__(self, card: Card, sizes: tuple[int, ...] = (), seconds: float = 0.0) -> None:
         self._card = card
         self._largest = sizes[-1] if sizes else LARGEST
+        self._seconds = seconds
 
     def batch_size(self, waiting: int) -> int:
         """All that wait."""
@@ -34,17 +47,15 @@ class StubNetwork:
 
     def example(self) -> Known:
         """An image without content."""
-        profile = self._card.profile
-        layers = len(profile.ladder)
-        steps = profile.known_steps(profile.quality, layers)
-        values = np.zeros((len(steps), profile.blocks, profile.blocks), np.int16)
-        return Known(Decoded(values, steps, profile.quality, layers))
+        return Known.blank(self._card.profile)
 
     def warm(self) -> None:
         """Nothing to warm."""
 
     def run(self, stage: Stage, images: Sequence[Known]) -> NDArray[np.float32]:
         """Logits float32[N, K], the same for every image."""
+        if self._seconds:
+            time.sleep(self._seconds)
         logits = np.zeros((len(images), len(self._card.profile.labels)), np.float32)
         logits[:, 0] = LOGIT
         return logits

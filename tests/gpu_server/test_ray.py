@@ -1,0 +1,102 @@
+"""A Ray cluster of several nodes on this machine, of which some are killed while devices use it."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from overtone.gpu_server.errors import StartError
+from tests.gpu_server.conftest import MakeSettings
+
+ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'overtone[ray]'")
+
+from ray import serve  # noqa: E402
+from ray.cluster_utils import Cluster  # noqa: E402
+
+from overtone.benchmarks.cluster.devices import Device  # noqa: E402
+from overtone.benchmarks.cluster.local_cluster import CORES, local_cluster, serving_on  # noqa: E402
+from overtone.gpu_server.cluster.application import ENGINES, FACES  # noqa: E402
+from overtone.gpu_server.cluster.serve import run_on_ray  # noqa: E402
+
+pytestmark = [
+    pytest.mark.soak,
+    pytest.mark.timeout(600),
+    pytest.mark.filterwarnings("default"),  # Ray's own warnings are not ours to mend
+]
+
+# Seconds for a node to be started or missed on a machine that may be busy.
+LATER = 180.0
+NODES = 3
+# Images that must have been answered until something has been survived.
+MANY = 200
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with local_cluster(NODES) as cluster:
+        ray.init(cluster.address, namespace="serve", log_to_driver=False)
+        yield cluster
+        ray.shutdown()
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(LATER):
+        while not condition():
+            await asyncio.sleep(0.1)
+
+
+async def goes_on(devices: Sequence[Device]) -> None:
+    """Wait until each device has many more answers."""
+    enough = [device.answered + MANY for device in devices]
+    await until(lambda: all(d.answered >= e for d, e in zip(devices, enough, strict=True)))
+
+
+def replicas(application: str, deployment: str) -> int:
+    """How many run."""
+    found = serve.status().applications[application].deployments[deployment]
+    return int(found.replica_states.get("RUNNING", 0))
+
+
+async def test_killed_nodes_lose_no_image_and_a_new_one_gets_a_face(
+    cluster: Cluster, tiny_checkpoint: Path
+) -> None:
+    arguments = ("--device", "stub:20", "--engines", "2")
+    over = asyncio.Event()
+    async with serving_on(cluster.address, str(tiny_checkpoint), *arguments) as addresses:
+        assert (replicas(FACES, "face"), replicas(ENGINES, "engine")) == (NODES, 2)
+        devices = [Device(transport, addresses[transport]) for transport in ("grpc", "rest")]
+        async with asyncio.TaskGroup() as tasks:
+            for device in devices:
+                tasks.create_task(device.run(over))
+            await goes_on(devices)
+            for node in list(cluster.worker_nodes):
+                await asyncio.to_thread(cluster.remove_node, node, allow_graceful=False)
+                await goes_on(devices)
+            await until(lambda: (replicas(FACES, "face"), replicas(ENGINES, "engine")) == (1, 2))
+            await asyncio.to_thread(cluster.add_node, num_cpus=CORES)
+            await until(lambda: replicas(FACES, "face") == 2)
+            await goes_on(devices)
+            over.set()
+    assert [error for device in devices for error in device.errors] == []
+    assert not {FACES, ENGINES} & set(serve.status().applications)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"http_port": 0}, "all nodes have the same ports"),
+        ({"device": "cuda"}, "has a GPU for --device cuda"),
+        ({"device": "toaster"}, "'toaster' is no device of an engine"),
+        ({"device": "cpu,cpu"}, "an engine has one device"),
+        ({"workers": 2}, "one face on each node"),
+        ({"ray": "127.0.0.1:1"}, "no Ray cluster at 127.0.0.1:1"),
+        ({"model": "nothing"}, "cannot serve nothing"),
+    ],
+)
+def test_what_cannot_be_served_is_said(
+    cluster: Cluster, settings: MakeSettings, changes: dict[str, object], reason: str
+) -> None:
+    given = {"ray": cluster.address, "grpc_port": 1024, "http_port": 1025} | changes
+    with pytest.raises(StartError, match=reason):
+        run_on_ray(settings(**given))
