@@ -163,6 +163,28 @@ def cluster(
 
 
 @bench_app.command(
+    epilog=command.examples("overtone bench replicas", "overtone bench replicas --kills 10 --json")
+)
+def replicas(
+    model: Model = "photographs",
+    kills: Annotated[int, typer.Option(min=1, help="Of one server, then the other, and so on.")] = 4,
+    seconds: Annotated[float, typer.Option(min=0.5, help="Between a kill and a start.")] = 5.0,
+    json: command.Json = False,
+) -> None:
+    """Kill one of two servers behind nginx (kill -9) and start it again, in turn, and count the images lost.
+
+    The network is a stub; nginx and a checkout of the project are needed.
+    """
+
+    def action() -> int:
+        from overtone.benchmarks.replicas.command import run
+
+        return run(model, kills, seconds, json)
+
+    command.finish(command.call("bench replicas", "server,bench", action))
+
+
+@bench_app.command(
     "bytes",
     epilog=command.examples(
         "overtone bench bytes --data DIR", "overtone bench bytes --data DIR --images 200 --json"

@@ -5,18 +5,15 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ray.cluster_utils import Cluster
-from rich.console import Console
-from rich.table import Table
 
 from overtone.benchmarks.child import Child, ChildError, stop_on_signals
-from overtone.benchmarks.cluster.devices import Device
 from overtone.benchmarks.cluster.local_cluster import local_cluster, serving_on
+from overtone.benchmarks.devices import Device, figures, print_figures
 from overtone.benchmarks.faults.honest import TRANSPORTS
 from overtone.benchmarks.figure import Figure
 from overtone.benchmarks.images import gather
@@ -77,12 +74,12 @@ def run(options: Options, as_json: bool) -> int:
         ChildError: the server or the load generator failed.
     """
     with local_cluster(options.nodes) as cluster:
-        figures = asyncio.run(_Measurement(options, cluster).run())
+        found = asyncio.run(_Measurement(options, cluster).run())
     if as_json:
-        print(json.dumps([asdict(figure) for figure in figures]))
+        print(json.dumps([asdict(figure) for figure in found]))
     else:
-        _print(figures)
-    return 0 if all(figure.good for figure in figures) else 1
+        print_figures(found)
+    return 0 if all(figure.good for figure in found) else 1
 
 
 class _Measurement:
@@ -93,16 +90,16 @@ class _Measurement:
 
     async def run(self) -> list[Figure]:
         stop_on_signals()
-        figures = []
+        found = []
         with tempfile.TemporaryDirectory(prefix="overtone-cluster-") as folder:
             model, workload = Path(folder) / "model.safetensors", Path(folder) / "workload.json"
             card = prepare_checkpoint(self._options.model, "low", model)
             encode_all(gather(None, IMAGES).paths, card.profile, "low", None).write(workload)
             for engines in self._options.engines:
-                figures += await self._rate(engines, str(model), workload)
+                found += await self._rate(engines, str(model), workload)
             if self._options.nodes > 1:
-                figures += await self._kill(str(model))
-        return figures
+                found += await self._kill(str(model))
+        return found
 
     async def _rate(self, engines: int, model: str, workload: Path) -> list[Figure]:
         """Images a second of so many engines."""
@@ -150,26 +147,9 @@ class _Measurement:
             finally:
                 over.set()
                 await asyncio.gather(*running)
-        return [figure for transport in TRANSPORTS for figure in _killed(transport, devices)]
+        return figures("node_killed", devices)
 
     def _serving(self, model: str, engines: int) -> AbstractAsyncContextManager[dict[str, str]]:
         o = self._options
         count = ("--engines", str(engines))
         return serving_on(self._cluster.address, model, *o.arguments, *count, environment=o.environment)
-
-
-def _killed(transport: str, devices: Sequence[Device]) -> list[Figure]:
-    chosen = [device for device in devices if device.transport == transport]
-    name = f"node_killed.{transport}"
-    return [
-        Figure(f"{name}.answered", sum(device.answered for device in chosen), "images"),
-        Figure(f"{name}.lost", sum(device.lost for device in chosen), "images", 0),
-        Figure(f"{name}.longest_pause", max(device.longest_pause for device in chosen), "s"),
-    ]
-
-
-def _print(figures: Sequence[Figure]) -> None:
-    table = Table("figure", "value", "unit")
-    for figure in figures:
-        table.add_row(figure.name, f"{figure.value:,.4g}", figure.unit)
-    Console().print(table)

@@ -27,9 +27,11 @@ BATCHES = 2
 # An engine is added when more batches than this are with each, for so many seconds.
 BUSY, UPSCALE = 1.2, 5.0
 # Seconds for which the load is averaged, and until an engine is no longer needed.
-LOOK_BACK, DOWNSCALE = 10.0, 120.0
+LOOK_BACK, DOWNSCALE = 15.0, 120.0
 # Seconds between two tests of a replica, and until it is taken to be lost.
 HEALTH_PERIOD, HEALTH_TIMEOUT = 2.0, 10.0
+# A line for every batch is of no use to anybody, and takes time.
+LOGGING = {"enable_access_log": False}
 # Seconds between looks at whether a replica that is to end still has something to do.
 ENDED = 0.1
 # Seconds until a new node gets its face, and until one that has gone is no longer waited for.
@@ -83,6 +85,7 @@ def engines(settings: Settings, digest: str) -> Application:
         health_check_period_s=HEALTH_PERIOD,
         health_check_timeout_s=HEALTH_TIMEOUT,
         graceful_shutdown_wait_loop_s=ENDED,
+        logging_config=LOGGING,
     )
     return deployment.bind(settings, digest)
 
@@ -109,6 +112,7 @@ def faces(settings: Settings, digest: str) -> Application:
         health_check_period_s=HEALTH_PERIOD,
         health_check_timeout_s=HEALTH_TIMEOUT,
         graceful_shutdown_wait_loop_s=ENDED,
+        logging_config=LOGGING,
         graceful_shutdown_timeout_s=settings.pause + settings.drain + ENDING,
     )
     return deployment.bind(ToEngines(serve.get_app_handle(ENGINES)), own, digest)

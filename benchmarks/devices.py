@@ -1,11 +1,15 @@
-"""A device that sends one image after the other, and notes what became of each."""
+"""Devices that send one image after the other, and note what became of each."""
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from rich.console import Console
+from rich.table import Table
+
 from overtone.benchmarks.faults.honest import TRANSPORTS, image
+from overtone.benchmarks.figure import Figure
 from overtone.edge_client import AsyncClient, encode_image
 from overtone.edge_client.encoding import EncodedImage
 
@@ -46,3 +50,25 @@ class Device:
 def _endless(coded: EncodedImage, over: asyncio.Event) -> Iterator[Any]:
     while not over.is_set():
         yield coded
+
+
+def figures(name: str, devices: Sequence[Device]) -> list[Figure]:
+    """What became of their images, by transport."""
+    found = []
+    for transport in TRANSPORTS:
+        chosen = [device for device in devices if device.transport == transport]
+        pause = max(device.longest_pause for device in chosen)
+        found += [
+            Figure(f"{name}.{transport}.answered", sum(device.answered for device in chosen), "images"),
+            Figure(f"{name}.{transport}.lost", sum(device.lost for device in chosen), "images", 0),
+            Figure(f"{name}.{transport}.longest_pause", pause, "s"),
+        ]
+    return found
+
+
+def print_figures(found: Sequence[Figure]) -> None:
+    """As a table."""
+    table = Table("figure", "value", "unit")
+    for figure in found:
+        table.add_row(figure.name, f"{figure.value:,.4g}", figure.unit)
+    Console().print(table)
