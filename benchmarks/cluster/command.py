@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -96,15 +97,16 @@ class _Measurement:
             card = prepare_checkpoint(self._options.model, "low", model)
             encode_all(gather(None, IMAGES).paths, card.profile, "low", None).write(workload)
             for engines in self._options.engines:
-                found += await self._rate(engines, str(model), workload)
-            if self._options.nodes > 1:
-                found += await self._kill(str(model))
+                async with self._serving(str(model), engines) as addresses:
+                    found += await self._rate(engines, addresses, workload)
+                    last = engines == self._options.engines[-1]
+                    if last and self._options.nodes > 1:
+                        found += await self._kill(addresses)
         return found
 
-    async def _rate(self, engines: int, model: str, workload: Path) -> list[Figure]:
+    async def _rate(self, engines: int, addresses: Mapping[str, str], workload: Path) -> list[Figure]:
         """Images a second of so many engines."""
-        async with self._serving(model, engines) as addresses:
-            found = await self._load(addresses["grpc"], workload)
+        found = await self._load(addresses["grpc"], workload)
         name = f"engines_{engines}"
         most = 1000 * engines * self._options.batch / self._options.batch_ms
         rate = found["images"] / found["seconds"]
@@ -133,20 +135,19 @@ class _Measurement:
     def _cpu(generator: Child) -> float:
         return cpu_seconds(os.getpid()) - cpu_seconds(generator.pid)
 
-    async def _kill(self, model: str) -> list[Figure]:
+    async def _kill(self, addresses: Mapping[str, str]) -> list[Figure]:
         """Kill a node while devices use the server, and see what becomes of their images."""
-        async with self._serving(model, max(2, max(self._options.engines))) as addresses:
-            over = asyncio.Event()
-            devices = [Device(each, addresses[each]) for each in TRANSPORTS for _ in range(DEVICES)]
-            running = [asyncio.create_task(device.run(over)) for device in devices]
-            try:
-                await asyncio.sleep(BEFORE)
-                victim = next(iter(self._cluster.worker_nodes))
-                await asyncio.to_thread(self._cluster.remove_node, victim, allow_graceful=False)
-                await asyncio.sleep(AFTER)
-            finally:
-                over.set()
-                await asyncio.gather(*running)
+        over = asyncio.Event()
+        devices = [Device(each, addresses[each]) for each in TRANSPORTS for _ in range(DEVICES)]
+        running = [asyncio.create_task(device.run(over)) for device in devices]
+        try:
+            await asyncio.sleep(BEFORE)
+            victim = next(iter(self._cluster.worker_nodes))
+            await asyncio.to_thread(self._cluster.remove_node, victim, allow_graceful=False)
+            await asyncio.sleep(AFTER)
+        finally:
+            over.set()
+            await asyncio.gather(*running)
         return figures("node_killed", devices)
 
     def _serving(self, model: str, engines: int) -> AbstractAsyncContextManager[dict[str, str]]:

@@ -11,6 +11,8 @@ from overtone.benchmarks.server import ENVIRONMENT, started
 
 # Cores that a node claims to have, of which a face has one: nodes share those of this machine.
 CORES = 3
+# Every face and engine is a process that imports everything; on a busy machine that takes minutes.
+START_SECONDS = 600.0
 # Otherwise each node starts as many processes as it has cores, before anybody has asked for them.
 NO_SPARE_PROCESSES = {"enable_worker_prestart": False}
 # Ray tells its makers of its use, and keeps a token, unless it is told not to.
@@ -43,5 +45,6 @@ async def serving_on(
     grpc, http = free_ports(2)
     ports = ("--grpc-port", str(grpc), "--http-port", str(http))
     variables = {**ENVIRONMENT, **(environment or {})}
-    async with started(model, "--ray", address, *arguments, *ports, environment=variables) as (_, addresses):
+    command = (model, "--ray", address, *arguments, *ports)
+    async with started(*command, environment=variables, within=START_SECONDS) as (_, addresses):
         yield addresses

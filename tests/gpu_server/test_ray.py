@@ -24,12 +24,12 @@ with warnings.catch_warnings():
 
 pytestmark = [
     pytest.mark.soak,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(1200),
     pytest.mark.filterwarnings("default"),
 ]
 
 # Seconds for a node to be started or missed on a machine that may be busy.
-LATER = 180.0
+LATER = 300.0
 NODES = 3
 # Images that must have been answered until something has been survived.
 MANY = 200
