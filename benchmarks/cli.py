@@ -142,9 +142,9 @@ def cluster(
         list[int] | None, typer.Option(min=1, help="How many; may be repeated (default: 1, 2 and 4).")
     ] = None,
     nodes: Annotated[int, typer.Option(min=1, help="Of the cluster, all on this machine.")] = 3,
-    batch_ms: Annotated[int, typer.Option(min=1, help="That an engine takes for a batch.")] = 100,
+    batch_ms: Annotated[int, typer.Option(min=1, help="That an engine takes for a batch.")] = 200,
     batch: Annotated[int, typer.Option(min=1, help="Images of the largest batch.")] = 8,
-    in_flight: Annotated[int, typer.Option(min=1, help="Images in flight.")] = 256,
+    in_flight: Annotated[int, typer.Option(min=1, help="Images in flight.")] = 192,
     seconds: Annotated[float, typer.Option(min=1, help="Of each measurement.")] = 10.0,
     json: command.Json = False,
 ) -> None:

@@ -14,7 +14,7 @@ from overtone.edge_client import AsyncClient, encode_image
 from overtone.edge_client.encoding import EncodedImage
 
 # Seconds that a device waits for an answer, over all its attempts.
-TIMEOUT = 60.0
+TIMEOUT = 240.0
 
 
 class Device:

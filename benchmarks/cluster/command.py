@@ -91,7 +91,7 @@ class _Measurement:
 
     async def run(self) -> list[Figure]:
         stop_on_signals()
-        found = []
+        found: list[Figure] = []
         with tempfile.TemporaryDirectory(prefix="overtone-cluster-") as folder:
             model, workload = Path(folder) / "model.safetensors", Path(folder) / "workload.json"
             card = prepare_checkpoint(self._options.model, "low", model)

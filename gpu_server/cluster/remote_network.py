@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from overtone.frequency import Profile
 from overtone.gpu_server.answer import Stage
+from overtone.gpu_server.errors import Unavailable
 from overtone.gpu_server.inference import Network
 from overtone.gpu_server.known import Known
 
 log = logging.getLogger(__name__)
 
-# Of the time that an image may take, the part after which a batch is sent to another engine.
-IMPATIENCE = 0.25
+# Of the time that a batch may take, the part after which it is sent to another engine.
+IMPATIENCE = 0.5
 # Seconds until a batch is sent again.
 PAUSE = 0.05
 
@@ -43,7 +44,7 @@ class RemoteNetwork(Network):
         send: reaches the engines.
         profile: of the model.
         sizes: of batches that engines are warm for, ascending from 1.
-        patience: seconds after which a batch has failed.
+        patience: seconds after which a batch has failed, fewer than an image may take.
     """
 
     def __init__(
@@ -81,7 +82,7 @@ class RemoteNetwork(Network):
         """Logits float32[N, K]; running a batch twice does no harm, so it is sent until an engine has answered.
 
         Raises:
-            Lost: none has for as long as anybody would wait.
+            Unavailable: none has in time; clients try again.
         """
         limit = self._clock() + self._patience
         while (left := limit - self._clock()) > 0:
@@ -90,4 +91,4 @@ class RemoteNetwork(Network):
             except Lost as error:
                 log.warning("a batch of %d is sent again: %s", len(images), error)
                 time.sleep(PAUSE)
-        raise Lost("no engine has answered")
+        raise Unavailable("no engine answers; try again later", retry_after=1.0)

@@ -14,14 +14,16 @@ from overtone.gpu_server.cluster.engine import EngineReplica
 from overtone.gpu_server.cluster.face import batch_sizes
 from overtone.gpu_server.cluster.model_file import checked, digest
 from overtone.gpu_server.cluster.remote_network import Lost, RemoteNetwork
+from overtone.gpu_server.errors import Unavailable
 from overtone.gpu_server.known import Known
 from overtone.gpu_server.network import CPU_SIZES
 from overtone.gpu_server.running import running
 from overtone.gpu_server.settings import Settings
 from overtone.gpu_server.stub_network import LARGEST, StubNetwork
 from overtone.models import read_card
-from tests.gpu_server.conftest import MakeSettings
+from tests.gpu_server.conftest import MakeSettings, client_of
 from tests.gpu_server.test_reload import rename
+from tests.waiting import until
 
 
 class Engines:
@@ -53,7 +55,7 @@ def test_a_batch_that_is_lost_is_sent_again(tiny_checkpoint: Path, tiny_profile:
 
 def test_nobody_waits_forever_for_a_batch(tiny_checkpoint: Path, tiny_profile: Profile) -> None:
     network = RemoteNetwork(Engines(tiny_checkpoint, lost=float("inf")), tiny_profile, (1,), patience=0.1)
-    with pytest.raises(Lost, match="no engine has answered"):
+    with pytest.raises(Unavailable, match="no engine answers"):
         network.run(Stage.LOW, [network.example()])
 
 
@@ -107,6 +109,22 @@ async def test_faces_share_their_ports_and_answer(
                 reply = await http.post("/v1/images", content=join(encoded.layers[:1]))
             assert (reply.status_code, reply.json()["index"]) == (200, 0), reply.text
     assert len(engines.sent) == 12 + 3  # with those that warmed
+
+
+async def test_without_engines_clients_are_told_to_try_again(
+    settings: MakeSettings, tiny_checkpoint: Path, tiny_profile: Profile, encoded: Encoded
+) -> None:
+    engines = Engines(tiny_checkpoint)
+    network = RemoteNetwork(engines, tiny_profile, (1,), patience=0.1)
+    given: Settings = settings(probe_interval=0.01)
+    async with running(given, networks=[network]) as server, client_of(server) as http:
+        engines.lost = float("inf")
+        reply = await http.post("/v1/images", content=join(encoded.layers[:1]))
+        assert (reply.status_code, reply.headers["retry-after"]) == (503, "1")
+        await until(lambda: not server.service.ready)
+        engines.lost = 0
+        await until(lambda: server.service.ready)
+        assert (await http.post("/v1/images", content=join(encoded.layers[:1]))).status_code == 200
 
 
 async def test_an_engine_is_replaced_if_its_network_goes_on_failing(
