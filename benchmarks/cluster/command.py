@@ -15,15 +15,14 @@ from ray.cluster_utils import Cluster
 from overtone.benchmarks.child import Child, ChildError, stop_on_signals
 from overtone.benchmarks.cluster.local_cluster import local_cluster, serving_on
 from overtone.benchmarks.devices import Device, figures, print_figures
-from overtone.benchmarks.faults.honest import TRANSPORTS
+from overtone.benchmarks.faults.honest import TRANSPORTS, image
 from overtone.benchmarks.figure import Figure
-from overtone.benchmarks.images import gather
 from overtone.benchmarks.process_tree import cpu_seconds
 from overtone.benchmarks.serve.window import BEGIN
-from overtone.benchmarks.serve.workload import encode_all, prepare_checkpoint
+from overtone.benchmarks.serve.workload import Workload, prepare_checkpoint
 from overtone.benchmarks.server import START_SECONDS
+from overtone.edge_client import encode_image
 
-IMAGES = 64
 # Seconds of load before what is measured: the first batches take longer.
 WARM_UP = 3.0
 # Seconds of load before a node is killed, and after.
@@ -95,7 +94,8 @@ class _Measurement:
         with tempfile.TemporaryDirectory(prefix="overtone-cluster-") as folder:
             model, workload = Path(folder) / "model.safetensors", Path(folder) / "workload.json"
             card = prepare_checkpoint(self._options.model, "low", model)
-            encode_all(gather(None, IMAGES).paths, card.profile, "low", None).write(workload)
+            first = encode_image(image(), card.profile).encoded.layers[0]
+            Workload(((first,),), promised=1).write(workload)
             for engines in self._options.engines:
                 async with self._serving(str(model), engines) as addresses:
                     found += await self._rate(engines, addresses, workload)
