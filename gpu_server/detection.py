@@ -1,11 +1,12 @@
 """The task of a detector: what is in a picture and where, once no box is in doubt; else more is asked for there."""
 
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from overtone.frequency import BlockMask, Decoded, LetterBox, Profile
+from overtone.frequency import BlockMask, Decoded, LetterBox
 from overtone.gpu_server.answer import Answer, Detection, Mask, Options, Score, TaskName
 from overtone.gpu_server.detection_rows import read_row, trimmed
 from overtone.gpu_server.inference import Inference
@@ -45,11 +46,12 @@ class DetectionTask(Task[DetectionPoint]):
 
     def judge(self, layers: int, inference: Inference, options: Options) -> Verdict:
         """The answer is final after all layers, or if no box is in doubt; else the blocks of those that are count."""
-        known, found = inference.known, read_row(inference.row)
+        known, size = inference.known, self.profile.size
         point = self.point(options, known.decoded.quality)
-        where = known.letter_box or LetterBox(self.profile.size, self.profile.size, self.profile.size)
-        low, answer = _by_low(known, found, self.profile), found
-        if low is not None and low is not found:
+        where = known.letter_box or LetterBox(size, size, size)
+        found = read_row(inference.row).within(*where.extent)
+        low, answer = self._first(known, found, where), found
+        if low is not None and self._by_high(known):
             answer = joined(low, found, point)
         shown = self._shown(answer.above(point.shown), where)
         wanted = None if low is None else blocks_in_doubt(low, point, self.profile.blocks, where.extent)
@@ -58,6 +60,15 @@ class DetectionTask(Task[DetectionPoint]):
         if wanted is not None and not wanted.count:
             return Verdict(layers, True, detections=shown)
         return Verdict(len(self.profile.ladder), False, detections=shown, blocks=_packed(wanted))
+
+    def _by_high(self, known: Known) -> bool:
+        return len(known.decoded.values) > len(self.profile.low)
+
+    def _first(self, known: Known, found: Detections, where: LetterBox) -> Detections | None:
+        """What low has found in the first layer, if that is known: blocks are asked for after it."""
+        if known.first_row is not None:
+            return read_row(known.first_row).within(*where.extent)
+        return None if self._by_high(known) else found
 
     def agree(self, one: Answer, other: Answer) -> bool:
         """Whether both have found the same things, which are of one class and overlap."""
@@ -69,9 +80,9 @@ class DetectionTask(Task[DetectionPoint]):
             del left[same[0]]
         return not left
 
-    def kept(self, row: NDArray[np.float32]) -> NDArray[np.float32]:
-        """A copy without what fills up the batch."""
-        return trimmed(row)
+    def remember(self, known: Known, row: NDArray[np.float32]) -> Known:
+        """What low found in the first layer, whatever it finds once its values are finer."""
+        return known if known.first_row is not None else replace(known, first_row=trimmed(row))
 
     def exit_share(self, options: Options, quality: int | None) -> float | None:
         """The share of pictures of which no blocks are asked for."""
@@ -79,25 +90,17 @@ class DetectionTask(Task[DetectionPoint]):
         return None if share is None else 1 - share
 
     def _shown(self, found: Detections, where: LetterBox) -> tuple[Detection, ...]:
-        """What has been found, but for what lies beside the picture."""
+        """What has been found, as fractions of the picture."""
         boxes = where.to_picture(found.boxes.numpy())
         masks = _masks(found, where) if found.masks is not None else [None] * len(found)
         things = zip(found.labels.tolist(), found.scores.tolist(), boxes.tolist(), masks, strict=True)
         return tuple(
             Detection(Score(label, self.profile.labels[label], score), (left, top, right, bottom), mask)
             for label, score, (left, top, right, bottom), mask in things
-            if left < right and top < bottom
         )
 
     def _find(self, name: str | None, quality: int | None) -> DetectionPoint:
         return self._card.point(name, quality)
-
-
-def _by_low(known: Known, found: Detections, profile: Profile) -> Detections | None:
-    """What the low network has found, if that is known; `found` is from whichever network has run."""
-    if len(known.decoded.values) == len(profile.low):
-        return found
-    return None if known.low_row is None else read_row(known.low_row)
 
 
 def _suffices(decoded: Decoded, wanted: BlockMask | None) -> bool:

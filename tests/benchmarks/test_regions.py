@@ -31,15 +31,18 @@ def test_every_picture_is_encoded_whole_and_in_a_region(data: Path) -> None:
     pictures = read_pictures(data, "val")
     found = regions.costs(pictures, PROFILE, 1, 1, 0)
     assert len(found) == sum(bool(len(t.boxes)) for t in pictures.things)
-    assert all(0 < cost.share <= 1 and cost.region < cost.whole + 2 * (cost.mask + 1) + 1 for cost in found)
+    assert all(
+        0 < cost.share <= cost.shown <= 1 and cost.region < cost.whole + 2 * (cost.mask + 1) + 1
+        for cost in found
+    )
     assert found == regions.costs(pictures, PROFILE, 1, 1, 0)
     wider = regions.costs(pictures, PROFILE, 1, 1, 2)
     assert all(a.share <= b.share and a.whole == b.whole for a, b in zip(found, wider, strict=True))
 
 
 def test_a_row_has_means() -> None:
-    row = regions.row([Cost(0.2, 8, 100, 400), Cost(0.4, 10, 200, 600)])
-    assert row == ["2", "0.300", "9.0", "150", "500", "0.300"]
+    row = regions.row([Cost(0.2, 0.3, 8, 100, 400), Cost(0.4, 0.5, 10, 200, 600)])
+    assert row == ["2", "0.300", "0.400", "9.0", "150", "500", "0.300"]
 
 
 def test_the_table_is_printed(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

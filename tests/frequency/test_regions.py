@@ -167,13 +167,16 @@ def test_masks_that_do_not_fit_are_refused() -> None:
 def test_every_flipped_bit_and_truncation_is_noticed(layer: int) -> None:
     sent = encode_region(SENT, THREE, MASK).layers
     known, payload = decode(sent[:layer], THREE), sent[layer]
-    stride = 5 if coder.accelerated else 31
-    flips = [bytearray(payload) for _ in range(0, 8 * len(payload), stride)]
-    for number, damaged in enumerate(flips):
-        damaged[number * stride // 8] ^= 1 << number * stride % 8
-    for damaged in (*flips, *(payload[:end] for end in range(0, len(payload), stride)), payload + b"\0\0"):
+    # With numpy, all of them take minutes.
+    stride = 5 if coder.accelerated else 61
+    damaged = [payload[:end] for end in range(0, len(payload), stride)] + [payload + b"\0\0"]
+    for bit in range(0, 8 * len(payload), stride):
+        flipped = bytearray(payload)
+        flipped[bit // 8] ^= 1 << bit % 8
+        damaged.append(bytes(flipped))
+    for each in damaged:
         with pytest.raises(PayloadError):
-            decode([bytes(damaged)], THREE, known)
+            decode([each], THREE, known)
 
 
 @settings(max_examples=100, deadline=None)
