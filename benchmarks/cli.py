@@ -24,6 +24,7 @@ MaybeData = Annotated[
     epilog=command.examples(
         "overtone demo --images DIR --count 20",
         "overtone demo --rate 300kbit --rtt 120ms --policy auto --json",
+        "overtone demo --task detect --images DIR",
     )
 )
 def demo(
@@ -32,13 +33,24 @@ def demo(
         typer.Option(help="Folder of images; a sub-folder per class if answers are to be judged."),
     ] = None,
     count: Annotated[int, typer.Option(help="At most so many images.")] = 50,
-    model: Model = "photographs",
+    task: Annotated[
+        str, typer.Option(help="classify, or detect: say what is where, and draw it.")
+    ] = "classify",
+    model: Annotated[
+        str,
+        typer.Option(
+            help="A .safetensors file, or the name of a bundled checkpoint (default: that of the task)."
+        ),
+    ] = "",
     rate: Annotated[str, typer.Option(help="Of the link, both directions.")] = "1mbit",
     rtt: Annotated[str, typer.Option(help="Round trip of the link.")] = "50ms",
     policy: Annotated[str, typer.Option(help="auto, on_demand, ahead or at_once.")] = "on_demand",
     transport: Annotated[str, typer.Option(help="grpc or rest.")] = "grpc",
     quality: Annotated[int | None, typer.Option(help="Of the model's profile.")] = None,
     operating_point: Annotated[str, typer.Option(help="Of the model's card.")] = "",
+    out: Annotated[Path, typer.Option(help="Folder for the pictures that --task detect draws.")] = Path(
+        "runs/demo"
+    ),
     json: command.Json = False,
 ) -> None:
     """Run server, thin link and device on this machine, on real images."""
@@ -46,9 +58,12 @@ def demo(
     def action() -> int:
         from overtone.benchmarks.demo.command import Options, Transport, run
         from overtone.edge_client.plan import Policy
+        from overtone.edge_client.task import Task
 
         options = Options(
+            task=cast(Task, task),
             model=model,
+            out=out,
             rate=rate,
             rtt=rtt,
             policy=cast(Policy, policy),

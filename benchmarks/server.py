@@ -10,6 +10,7 @@ from pathlib import Path
 from overtone.benchmarks.child import Child, ChildError
 from overtone.edge_client import AsyncClient
 from overtone.edge_client.image_files import class_names
+from overtone.edge_client.task import Task, known_task
 from overtone.frequency import Profile
 
 # Loading torch from a cold disk is slow, and so is warming up the network on two busy cores.
@@ -29,13 +30,15 @@ READY = re.compile(r"overtone serving .+: grpc (?P<grpc>\S+), http (?P<rest>\S+)
 class Server:
     """A server that is ready: "host:port" by transport (`grpc`, `rest`), and what it serves.
 
-    `labels` are the model's labels by the folder names of its classes, see `edge_client.image_files.class_names`.
+    `labels` are the model's labels by the folder names of its classes, see `edge_client.image_files.class_names`;
+    `task` is what it does.
     """
 
     addresses: dict[str, str]
     name: str
     profile: Profile
     labels: dict[str, str]
+    task: Task = "classify"
 
 
 @asynccontextmanager
@@ -84,4 +87,5 @@ async def inspect(addresses: dict[str, str], token: str | None = None, cache: Pa
     address = f"grpc://{addresses['grpc']}"
     async with AsyncClient(address, token=token, cache=cache, timeout=CONNECT_SECONDS) as client:
         profile, known = await client.whole_profile(), await client.labels()
-    return Server(addresses, profile.name, profile, class_names(known.labels, known.folders))
+        task = known_task(str((await client.card()).get("task", "")))
+    return Server(addresses, profile.name, profile, class_names(known.labels, known.folders), task)

@@ -3,11 +3,14 @@
 with Client("grpc://host:50051") as client:
     answer = client.classify("photograph.jpg")
     print(answer.label, answer.confidence, answer.layers, answer.bytes_sent)
+
+With a detector behind the server, `client.detect("photograph.jpg").detections` says what is where.
 """
 
 from overtone.edge_client.address import Address, Tls
 from overtone.edge_client.answer import Answer, Result, Score, Timings
 from overtone.edge_client.client import AsyncClient
+from overtone.edge_client.detection import Box, Detected, Detection
 from overtone.edge_client.encoding import EncodedImage, encode_image
 from overtone.edge_client.errors import (
     BadImage,
@@ -25,11 +28,14 @@ from overtone.edge_client.errors import (
     Untrusted,
     UsageError,
     WrongProfile,
+    WrongTask,
     WrongVersion,
 )
+from overtone.edge_client.mask import Mask
 from overtone.edge_client.plan import Plan, Policy
 from overtone.edge_client.stage import Stage
 from overtone.edge_client.sync import Client
+from overtone.edge_client.task import Task
 from overtone.edge_client.transport import Labels
 
 __all__ = [
@@ -38,12 +44,16 @@ __all__ = [
     "AsyncClient",
     "BadImage",
     "BadPayload",
+    "Box",
     "CertificateRequired",
     "Client",
     "ConnectionLost",
     "DeadlineExceeded",
+    "Detected",
+    "Detection",
     "EncodedImage",
     "Labels",
+    "Mask",
     "OvertoneError",
     "Plan",
     "Policy",
@@ -53,6 +63,7 @@ __all__ = [
     "Score",
     "ServerFailed",
     "Stage",
+    "Task",
     "Timings",
     "Tls",
     "Unauthenticated",
@@ -61,6 +72,7 @@ __all__ = [
     "Untrusted",
     "UsageError",
     "WrongProfile",
+    "WrongTask",
     "WrongVersion",
     "encode_image",
 ]

@@ -1,11 +1,14 @@
 """The answer to an image."""
 
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from overtone.edge_client.errors import OvertoneError
 from overtone.edge_client.plan import Plan
 from overtone.edge_client.stage import Stage
 from overtone.frequency import Source
+
+AnswerT = TypeVar("AnswerT", covariant=True)
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Timings:
 
     Attributes:
         encode_ms: encoding on the device.
-        total_ms: everything, from the call of `classify` to the answer.
+        total_ms: everything, from the call of `classify` or `detect` to the answer.
         queue_ms: waiting at the server.
         compute_ms: computing at the server.
     """
@@ -67,14 +70,14 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Result:
+class Result(Generic[AnswerT]):
     """One image of a stream with its answer, or with the error that it ended in."""
 
     image: Source
-    answer: Answer | None = None
+    answer: AnswerT | None = None
     error: OvertoneError | None = None
 
-    def get(self) -> Answer:
+    def get(self) -> AnswerT:
         """The answer.
 
         Raises:

@@ -1,13 +1,16 @@
-"""The commands of the device: `overtone classify`, `watch` and `c-profile`."""
+"""The commands of the device: `overtone classify`, `detect`, `watch` and `c-profile`."""
 
 from pathlib import Path
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from overtone import command
 from overtone.edge_client.client import DEFAULT_ADDRESS, AsyncClient
 from overtone.edge_client.plan import Policy
+
+if TYPE_CHECKING:
+    from overtone.edge_client.inquiry import Printing
 
 app = typer.Typer()
 
@@ -32,6 +35,15 @@ Key = Annotated[Path | None, typer.Option(help="PEM file of that certificate's k
 Timeout = Annotated[float, typer.Option(help="Seconds for each image.")]
 Cache = Annotated[
     Path | None, typer.Option(help="Folder to keep profiles in, which saves some kB at every start.")
+]
+Least = Annotated[
+    float,
+    typer.Option(
+        min=0, max=1, help="Leave out things less probable; the operating point leaves out some too."
+    ),
+]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Also say what the server has, and where the time went.")
 ]
 
 
@@ -59,17 +71,14 @@ def classify(
     cache: Cache = None,
     json: command.Json = False,
     quiet: command.Quiet = False,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Also say what the server has, and where the time went.")
-    ] = False,
+    verbose: Verbose = False,
 ) -> None:
     """Send images to a server and print the answers as they come."""
 
     def run() -> int:
         from overtone.edge_client.classify import classify_files
 
-        if quiet and verbose:
-            raise ValueError("give --quiet or --verbose, not both")
+        printing = _printing(json, quiet, verbose)
         client = _client(
             server,
             policy,
@@ -83,16 +92,71 @@ def classify(
             timeout,
             cache,
         )
-        return classify_files(client, paths, as_json=json, quiet=quiet, verbose=verbose)
+        return classify_files(client, paths, printing)
 
     command.finish(command.call("classify", "client", run))
 
 
 @app.command(
     epilog=command.examples(
+        "overtone detect photograph.jpg --out drawn.png",
+        "overtone detect FOLDER --server grpc://HOST:50051 --out drawn",
+        "overtone detect FOLDER --server https://HOST --token SECRET --json",
+    ),
+)
+def detect(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATHS...", help="Picture files, and folders of them.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Where pictures with boxes go: a file for one picture, or else a folder."),
+    ] = None,
+    least: Least = 0.0,
+    server: Server = DEFAULT_ADDRESS,
+    policy: PolicyName = "auto",
+    quality: Quality = None,
+    operating_point: Point = "",
+    model: Model = "",
+    token: Token = None,
+    authority: Authority = None,
+    certificate: Certificate = None,
+    key: Key = None,
+    timeout: Timeout = 10.0,
+    cache: Cache = None,
+    json: command.Json = False,
+    quiet: command.Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Send pictures to a server with a detector, print what is in them as answers come, and draw it."""
+
+    def run() -> int:
+        from overtone.edge_client.detect import detect_in_files
+
+        printing = _printing(json, quiet, verbose)
+        client = _client(
+            server,
+            policy,
+            quality,
+            operating_point,
+            model,
+            token,
+            authority,
+            certificate,
+            key,
+            timeout,
+            cache,
+        )
+        return detect_in_files(client, paths, printing, least=least, out=out)
+
+    command.finish(command.call("detect", "client", run))
+
+
+@app.command(
+    epilog=command.examples(
         "overtone watch FOLDER --server grpc://HOST:50051",
         "overtone watch /dev/video0 --every 5 --server grpc://HOST:50051 --json",
-        "overtone watch rtsp://CAMERA/stream --queue 1 --server https://HOST --token SECRET",
+        "overtone watch rtsp://CAMERA/stream --queue 1 --server https://HOST --token SECRET --detect",
     ),
 )
 def watch(
@@ -128,6 +192,10 @@ def watch(
     key: Key = None,
     timeout: Timeout = 10.0,
     cache: Cache = None,
+    detections: Annotated[
+        bool, typer.Option("--detect", help="Say what is where; the server has to have a detector.")
+    ] = False,
+    least: Least = 0.0,
     json: Annotated[
         bool, typer.Option("--json", help="Print each answer as a JSON object on a line.")
     ] = False,
@@ -156,7 +224,15 @@ def watch(
             cache,
         )
         return watch_for_ever(
-            client, what, every=every, existing=existing, capacity=queue, as_json=json, quiet=quiet
+            client,
+            what,
+            every=every,
+            existing=existing,
+            capacity=queue,
+            as_json=json,
+            quiet=quiet,
+            task="detect" if detections else "classify",
+            least=least,
         )
 
     command.finish(command.call("watch", "client", run))
@@ -193,6 +269,19 @@ def c_profile(
         out.write_text(header(profile, quality or profile.quality), "utf-8")
 
     command.call("c-profile", "client", run)
+
+
+def _printing(as_json: bool, quiet: bool, verbose: bool) -> "Printing":
+    """What the options say is printed.
+
+    Raises:
+        ValueError: they contradict each other.
+    """
+    from overtone.edge_client.inquiry import Printing
+
+    if quiet and verbose:
+        raise ValueError("give --quiet or --verbose, not both")
+    return Printing(as_json, quiet, verbose)
 
 
 def _client(

@@ -1,24 +1,25 @@
 """The asynchronous client: images in, answers out."""
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from contextlib import aclosing
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self, TypedDict
+from typing import Any, Literal, Self, TypedDict, overload
 
 from overtone.edge_client import errors
 from overtone.edge_client.address import Address, Tls
 from overtone.edge_client.answer import Answer, Result, Timings
 from overtone.edge_client.current_profile import CurrentProfile
+from overtone.edge_client.detection import Detected
 from overtone.edge_client.encoding import EncodedImage, encode_image
-from overtone.edge_client.iteration import iterate
+from overtone.edge_client.labelled import Reply
 from overtone.edge_client.plan import Policy
 from overtone.edge_client.policy import PlanSelector
 from overtone.edge_client.profile_cache import ProfileCache
 from overtone.edge_client.retry import Retries, within
-from overtone.edge_client.transport import ClientConfig, Labels, RawAnswer, Transport, Upload
+from overtone.edge_client.streaming import in_order
+from overtone.edge_client.task import Task
+from overtone.edge_client.transport import ClientConfig, Labels, Transport, Upload
 from overtone.frequency import Encoded, Profile, Source
 
 # Enough to hide a link's round trip and the time of encoding. More would only queue on the link, and every image
@@ -182,15 +183,51 @@ class AsyncClient:
             OvertoneError: there was no answer in time; the message says why. It is `BadImage` if the image cannot
                 be used.
         """
-        limit = self._config.timeout if timeout is None else timeout
-        start = asyncio.get_running_loop().time()
-        retries = Retries(start + limit)
-        async with within(limit, "no answer", retries):
-            return await self._classify(image, start, limit, retries)
+        return (await self._ask(image, "classify", timeout)).answer()
+
+    async def detect(self, picture: Source | EncodedImage, *, timeout: float | None = None) -> Detected:
+        """Say what is where in a picture; the server's model has to be a detector.
+
+        Further layers are sent when the server asks for them, and only of the parts of the picture that it asks for. So
+        the policy `auto` is `on_demand` here, as what comes unasked is of the whole picture.
+
+        Args:
+            picture: a path, encoded bytes, a uint8 array [H, W], [H, W, 3] or [H, W, 4], or a Pillow image. It is
+                turned upright, converted to RGB, and sent as a whole, whatever its shape. Or what
+                `encode_image(..., task="detect")` made of one of these.
+            timeout: seconds for this picture, instead of the client's.
+
+        Raises:
+            OvertoneError: there was no answer in time; the message says why. It is `BadImage` if the picture cannot
+                be used, and `WrongTask` if the model does something else.
+        """
+        return (await self._ask(picture, "detect", timeout)).detected()
+
+    @overload
+    def stream(
+        self,
+        images: Iterable[Source] | AsyncIterable[Source],
+        *,
+        in_flight: int = IN_FLIGHT,
+        task: Literal["classify"] = "classify",
+    ) -> AsyncGenerator[Result[Answer], None]: ...
+
+    @overload
+    def stream(
+        self,
+        images: Iterable[Source] | AsyncIterable[Source],
+        *,
+        in_flight: int = IN_FLIGHT,
+        task: Literal["detect"],
+    ) -> AsyncGenerator[Result[Detected], None]: ...
 
     async def stream(
-        self, images: Iterable[Source] | AsyncIterable[Source], *, in_flight: int = IN_FLIGHT
-    ) -> AsyncGenerator[Result, None]:
+        self,
+        images: Iterable[Source] | AsyncIterable[Source],
+        *,
+        in_flight: int = IN_FLIGHT,
+        task: Task = "classify",
+    ) -> AsyncGenerator[Result[Any], None]:
         """Results in the order of the images, several images being in flight at a time.
 
         Each image has its own time limit and its own `Result`: one that fails holds its error, and does not disturb
@@ -201,34 +238,20 @@ class AsyncClient:
         Args:
             images: anything that `classify` takes.
             in_flight: how many images may be in flight at a time; the server's credits are a limit too.
+            task: `detect` for the results of `detect`.
         """
-        room = asyncio.Semaphore(max(1, min(in_flight, self._open.credits)))
-        queue: asyncio.Queue[asyncio.Task[Result] | None] = asyncio.Queue()
-        running: deque[asyncio.Task[Result]] = deque()
 
-        async def feed() -> None:
+        async def ask(image: Source) -> Result[Any]:
             try:
-                async with aclosing(iterate(images)) as source:
-                    await room.acquire()
-                    async for image in source:
-                        running.append(asyncio.create_task(self._result(image)))
-                        queue.put_nowait(running[-1])
-                        await room.acquire()
-            finally:
-                queue.put_nowait(None)
+                answer = await (self.classify(image) if task == "classify" else self.detect(image))
+                return Result(image, answer=answer)
+            except errors.OvertoneError as error:
+                return Result(image, error=error)
 
-        feeder = asyncio.create_task(feed())
-        try:
-            while (task := await queue.get()) is not None:
-                result = await task
-                running.popleft()
-                room.release()
+        results = in_order(images, ask, max(1, min(in_flight, self._open.credits)))
+        async with aclosing(results):
+            async for result in results:
                 yield result
-            await feeder
-        finally:
-            for left in (feeder, *running):
-                left.cancel()
-            await asyncio.gather(feeder, *running, return_exceptions=True)
 
     @property
     def _open(self) -> Transport:
@@ -242,20 +265,21 @@ class AsyncClient:
             raise errors.OvertoneError("the client is not open: use it in a with statement")
         return self._current
 
-    async def _result(self, image: Source) -> Result:
-        try:
-            return Result(image, answer=await self.classify(image))
-        except errors.OvertoneError as error:
-            return Result(image, error=error)
+    async def _ask(self, image: Source | EncodedImage, task: Task, timeout: float | None) -> Reply:
+        limit = self._config.timeout if timeout is None else timeout
+        start = asyncio.get_running_loop().time()
+        retries = Retries(start + limit)
+        async with within(limit, "no answer", retries):
+            return await self._send(image, task, start, limit, retries)
 
-    async def _classify(
-        self, image: Source | EncodedImage, start: float, limit: float, retries: Retries
-    ) -> Answer:
-        profile, coded, upload = await self._encode(image, limit)
+    async def _send(
+        self, image: Source | EncodedImage, task: Task, start: float, limit: float, retries: Retries
+    ) -> Reply:
+        profile, coded, upload = await self._encode(image, task, limit)
         renewed = False
         while True:
             try:
-                raw = await self._open.classify(upload)
+                raw = await self._open.send(upload)
                 break
             except errors.WrongProfile:
                 if renewed:
@@ -265,7 +289,7 @@ class AsyncClient:
                     self.plan_selector.expect(self._open.exit_share)
                 if isinstance(image, EncodedImage):  # its caller has to encode it again
                     raise
-                profile, coded, upload = await self._encode(image, limit)
+                profile, coded, upload = await self._encode(image, task, limit)
                 upload.bytes_sent = sent
             except (errors.Refused, errors.Unavailable) as error:
                 if self._transport is None:  # the client was closed
@@ -275,22 +299,31 @@ class AsyncClient:
         if raw.observation is not None:
             self.plan_selector.observe(raw.observation)
         timings = Timings(coded.milliseconds, 1e3 * total, raw.queue_ms, raw.compute_ms)
-        return _answer(raw, profile, upload, timings)
+        return Reply(raw, profile.labels, upload, timings)
 
     async def _encode(
-        self, image: Source | EncodedImage, limit: float
+        self, image: Source | EncodedImage, task: Task, limit: float
     ) -> tuple[Profile, EncodedImage, Upload]:
         profile = self.profile
         if not isinstance(image, EncodedImage):
-            image = await asyncio.to_thread(encode_image, image, profile, self._quality)
-        plan = self.plan_selector.plan([len(payload) for payload in image.encoded.layers])
-        encoded, current = image.encoded, self._known
+            asks = task == "detect" and self._config.layers == 1
+            known = self._known.first_layer if asks else profile
+            image = await asyncio.to_thread(encode_image, image, known, self._quality, task=task)
+        elif image.task != task:
+            raise errors.UsageError(
+                f"the image was encoded to {image.task}, not to {task}: give encode_image a task"
+            )
+        sizes = [len(payload) for payload in image.encoded.layers]
+        plan = self.plan_selector.plan(sizes, in_regions=task == "detect")
+        current = self._known
 
-        async def encode(layers: int) -> Encoded:
-            return await current.encode_further(encoded, profile, layers)
+        async def encode(encoded: Encoded, layers: int, blocks: bytes) -> Encoded:
+            return await current.encode_further(encoded, profile, layers, blocks)
 
-        upload = Upload(encoded, image.profile_id, plan, limit, layers=len(profile.ladder))
-        if encoded.values is not None:
+        upload = Upload(
+            image.encoded, image.profile_id, plan, limit, layers=len(profile.ladder), picture=image.picture
+        )
+        if image.encoded.values is not None:
             upload.encode = encode
         return profile, image, upload
 
@@ -304,24 +337,3 @@ def _transport(config: ClientConfig, selector: PlanSelector) -> Transport:
     from overtone.edge_client.rest_transport import RestTransport
 
     return RestTransport(config, selector.link)
-
-
-def _answer(raw: RawAnswer, profile: Profile, upload: Upload, timings: Timings) -> Answer:
-    labels = profile.labels
-    if any(not 0 <= s.index < len(labels) if labels else not s.label for s in raw.top):
-        raise errors.ProtocolError("the server answered with a class that its profile does not have")
-    top = tuple(replace(s, label=labels[s.index]) if labels else s for s in raw.top)
-    best = top[0]
-    return Answer(
-        label=best.label,
-        index=best.index,
-        confidence=best.probability,
-        top=top,
-        stage=raw.stage,
-        layers=raw.layers,
-        confident=raw.confident,
-        bytes_sent=upload.bytes_sent,
-        timings=timings,
-        model=raw.model,
-        plan=upload.plan,
-    )

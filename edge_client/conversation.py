@@ -10,7 +10,7 @@ from overtone.edge_client.transport import RawAnswer, Upload
 
 IMAGES = "/v1/images"
 # Where all layers are there, nothing can be asked for.
-CLASSIFY = "/v1/classify"
+AT_ONCE = {"classify": "/v1/classify", "detect": "/v1/detect"}
 
 
 class Conversation:
@@ -24,9 +24,18 @@ class Conversation:
         self._replies: list[Reply] = []
         self._sent = 0
 
+    @property
+    def sent(self) -> int:
+        """How many layers have been sent."""
+        return self._sent
+
     def path(self, layers: int) -> str:
         """Where the first so many layers are posted."""
-        return IMAGES if layers < self.count else CLASSIFY
+        return IMAGES if layers < self.count else AT_ONCE[self.upload.task]
+
+    def further(self, token: str) -> str:
+        """Where layers are posted that the server asked for."""
+        return f"{IMAGES}/{token}/layers"
 
     def first(self, layers: int) -> Sequence[bytes]:
         """The payloads of so many layers."""

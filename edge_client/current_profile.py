@@ -6,7 +6,15 @@ from overtone.edge_client import errors
 from overtone.edge_client.profile_cache import ProfileCache
 from overtone.edge_client.retry import Retries
 from overtone.edge_client.transport import ClientConfig, Transport
-from overtone.frequency import Encoded, FrequencyError, Profile, encode_further
+from overtone.frequency import (
+    BlockMask,
+    Encoded,
+    FrequencyError,
+    Profile,
+    encode_further,
+    encode_region,
+    part_of,
+)
 
 
 class CurrentProfile:
@@ -26,6 +34,7 @@ class CurrentProfile:
         self._cache = cache
         self._config = config
         self.value = first
+        self._first_layer: Profile | None = None
         self._renewing = asyncio.Lock()
         self._growing: asyncio.Task[None] | None = None
 
@@ -55,6 +64,13 @@ class CurrentProfile:
         if not config.layers:
             await current.grow(len(first.ladder))
         return current
+
+    @property
+    def first_layer(self) -> Profile:
+        """The part for the first layer, where others are encoded only when the server says in which blocks."""
+        if self._first_layer is None or self._first_layer.id != self.value.id:
+            self._first_layer = part_of(self.value, self._config.quality, 1)
+        return self._first_layer
 
     def close(self) -> None:
         """Fetch nothing more."""
@@ -94,16 +110,23 @@ class CurrentProfile:
                 raise errors.ConnectionLost("the client was closed")
             self._growing.result()
 
-    async def encode_further(self, encoded: Encoded, profile: Profile, layers: int) -> Encoded:
+    async def encode_further(
+        self, encoded: Encoded, profile: Profile, layers: int, blocks: bytes = b""
+    ) -> Encoded:
         """An image that was encoded with a part of this profile, with its layers up to this number.
+
+        Where there are `blocks`, a packed block mask, the layers that it has not yet are encoded for these alone.
 
         Raises:
             WrongProfile: the server has another profile now.
+            ProtocolError: these blocks cannot be encoded.
             OvertoneError: tables did not come, or are of another quality.
         """
         await self.grow(layers)
         if self.value.id != profile.id:
             raise errors.WrongProfile("the server has changed its model")
+        if blocks:
+            return await asyncio.to_thread(_encode_blocks, encoded, self.value, blocks)
         try:
             return await asyncio.to_thread(encode_further, encoded, self.value)
         except FrequencyError as error:
@@ -123,3 +146,11 @@ class CurrentProfile:
             raise errors.UsageError(f"no quality {quality}: {profile.name} has {list(profile.qualities)}")
         self.value = profile
         await asyncio.to_thread(self._cache.add, profile)
+
+
+def _encode_blocks(encoded: Encoded, profile: Profile, blocks: bytes) -> Encoded:
+    try:
+        mask = BlockMask.unpack(blocks, (profile.blocks, profile.blocks))
+        return encode_region(encoded, profile, mask, len(encoded.layers))
+    except ValueError as error:
+        raise errors.ProtocolError(f"the server asks for blocks that cannot be sent ({error})") from error

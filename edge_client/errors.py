@@ -47,6 +47,13 @@ class WrongProfile(OvertoneError):  # noqa: N818
     advice = "the server may be changing its model, so connect again"
 
 
+class WrongTask(OvertoneError):  # noqa: N818
+    """The server's model does something else than it was asked for."""
+
+    code = "FAILED_PRECONDITION"
+    advice = "ask a detector with `detect` and other models with `classify`, or name another model (model=, --model)"
+
+
 class UnknownModel(OvertoneError):  # noqa: N818
     """The server has no model of this name or version."""
 
@@ -150,5 +157,7 @@ def from_code(code: str, message: str, retry_after: float | None = None) -> Over
     """The error for the name of a gRPC status, with the server's message."""
     if code == "UNIMPLEMENTED":
         return WrongVersion()
+    if code == "INVALID_ARGUMENT" and " has the task " in message:
+        return WrongTask(f"the server says: {message}")
     kind = _BY_CODE.get(code, ServerFailed)
     return kind(f"the server says: {message or code}", retry_after or None)

@@ -3,6 +3,7 @@
 import asyncio
 
 from overtone.edge_client.chunk_pacing import ChunkPacer
+from overtone.edge_client.encoding import PictureSize
 from overtone.edge_client.errors import OvertoneError
 from overtone.edge_client.observation import Observation, Reply
 from overtone.edge_client.plan import Plan
@@ -52,7 +53,10 @@ class Exchange:
         """The message with so many layers; after it, the next layer starts from its beginning."""
         self.made, self._offset = layers, 0
         payloads = self.upload.encoded.layers[:layers]
-        return pb.Upstream(image=pb.Image(id=self.number, layers=payloads, promised=promised))
+        image = pb.Image(
+            id=self.number, layers=payloads, promised=promised, picture=picture_size(self.upload.picture)
+        )
+        return pb.Upstream(image=image)
 
     def chunk(self, size: int) -> pb.Upstream:
         """The message with at most `size` further bytes of the next layer."""
@@ -106,3 +110,8 @@ class Exchange:
             stage=stage,
             queued=self._queued,
         )
+
+
+def picture_size(picture: PictureSize | None) -> pb.PictureSize | None:
+    """The message about the size (width, height) of a picture for a detector."""
+    return None if picture is None else pb.PictureSize(width=picture[0], height=picture[1])

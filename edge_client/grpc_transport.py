@@ -111,12 +111,12 @@ class GrpcTransport:
         except (zlib.error, ValueError) as error:
             raise errors.ProtocolError(f"the server's labels cannot be used ({error})") from error
 
-    async def classify(self, upload: Upload) -> RawAnswer:
+    async def send(self, upload: Upload) -> RawAnswer:
         """Send an image; if its stream is lost, send all layers once more on a new one."""
         try:
             return await self._attempt(upload, upload.plan)
         except errors.ConnectionLost:
-            everything = at_once(len(upload.encoded.layers))
+            everything = at_once(upload.together)
             return replace(await self._attempt(upload, everything), observation=None)
 
     async def close(self) -> None:
@@ -134,10 +134,11 @@ class GrpcTransport:
     async def _attempt(self, upload: Upload, plan: Plan) -> RawAnswer:
         while True:
             session = await self._ready()
+            upload.check(session.model, session.task)
             if session.profile_id != upload.profile_id:
                 raise errors.WrongProfile("the server has another profile than the image was encoded for")
             with contextlib.suppress(SessionClosing):
-                return await session.classify(upload, plan)
+                return await session.send(upload, plan)
 
     async def _ready(self) -> Session:
         """The session; if it was lost, one task opens another for all images that wait for it."""

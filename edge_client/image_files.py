@@ -7,7 +7,8 @@ from pathlib import Path
 from PIL import Image
 
 from overtone.edge_client.errors import BadImage
-from overtone.frequency import ImageError, Source, fit, open_rgb
+from overtone.edge_client.task import Task
+from overtone.frequency import ImageError, LetterBox, Source, fit, open_rgb
 
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".jp2"}
@@ -38,21 +39,35 @@ def truth(path: Path, names: Mapping[str, str]) -> str | None:
     return names.get(path.absolute().parent.name)
 
 
-def jpeg_bytes(source: Source, size: int) -> int:
+def jpeg_bytes(source: Source, size: int, task: Task = "classify") -> int:
     """The size of the same image as an optimised JPEG of quality 75, at half of the profile's size.
 
-    The 24 channels at `size` hold exactly what a 4:2:0 image of half that side holds.
+    The 24 channels at `size` hold exactly what a 4:2:0 image of half that side holds. For a detector it is the whole
+    picture, of which half that side is the longest.
 
     Raises:
         BadImage: the image cannot be read.
     """
     buffer = io.BytesIO()
     try:
-        image = Image.fromarray(fit(open_rgb(source, size // 2), size // 2))
-        image.save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True)
+        scaled(source, size // 2, task).save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True)
     except ImageError as error:
         raise BadImage(str(error)) from error
     return buffer.tell()
+
+
+def scaled(source: Source, side: int, task: Task) -> Image.Image:
+    """What a device would send of an image as a file: its centre, `side` pixels square, for a classifier.
+
+    For a detector it is the whole picture, whose longest side is `side`.
+
+    Raises:
+        ImageError: the image cannot be read.
+    """
+    if task == "classify":
+        return Image.fromarray(fit(open_rgb(source, side), side))
+    picture = open_rgb(source)
+    return picture.resize(LetterBox(side, *picture.size).content, Image.Resampling.BICUBIC)
 
 
 def is_image(path: Path, folder: Path) -> bool:

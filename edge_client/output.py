@@ -1,17 +1,19 @@
 """What commands print of each image: for people a line of a table that grows, for programs JSON."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from overtone.edge_client.answer import Answer
+from overtone.edge_client.detection import Detected
 from overtone.edge_client.image_files import jpeg_bytes, truth
 
 
@@ -60,29 +62,105 @@ def row(
 
 
 @dataclass(frozen=True)
+class DetectedRow:
+    """What is printed of one picture and what is in it; the names of the fields are the keys of the JSON.
+
+    `detections` are as in `Detection.to_json`. `drawn` is the file with the boxes, if one was written. The bytes of the
+    link are None where nobody counted them.
+    """
+
+    path: str
+    detections: Sequence[Mapping[str, Any]]
+    stage: str
+    layers: int
+    confident: bool
+    payload_bytes: int
+    link_bytes_up: int | None
+    link_bytes_down: int | None
+    latency_ms: float
+    jpeg_bytes: int
+    drawn: str | None = None
+
+    @property
+    def label(self) -> str:
+        """What there is, in few words: "2 person, dog"."""
+        return _counted(self.detections)
+
+    @property
+    def confidence(self) -> float | None:
+        """The probability of the surest thing; None if there is none."""
+        return _surest(self.detections)
+
+    @property
+    def truth(self) -> None:
+        """No folder tells what is in its pictures."""
+        return None
+
+
+def _counted(detections: Iterable[Mapping[str, Any]]) -> str:
+    counts = Counter(str(found["label"]) for found in detections)
+    return ", ".join(f"{n} {label}" if n > 1 else label for label, n in counts.items()) or "nothing"
+
+
+def _surest(detections: Iterable[Mapping[str, Any]]) -> float | None:
+    return max((float(found["probability"]) for found in detections), default=None)
+
+
+Line: TypeAlias = Row | DetectedRow
+
+
+def detected_row(
+    path: Path, answer: Detected, size: int, least: float = 0.0, drawn: Path | None = None
+) -> DetectedRow:
+    """The row of a picture file that was answered, with the things that are at least so probable.
+
+    Raises:
+        BadImage: the file can no longer be read.
+    """
+    return DetectedRow(
+        path=str(path),
+        detections=[found.to_json() for found in answer.above(least)],
+        stage=answer.stage,
+        layers=answer.layers,
+        confident=answer.confident,
+        payload_bytes=answer.bytes_sent,
+        link_bytes_up=None,
+        link_bytes_down=None,
+        latency_ms=answer.timings.total_ms,
+        jpeg_bytes=jpeg_bytes(path, size, "detect"),
+        drawn=None if drawn is None else str(drawn),
+    )
+
+
+@dataclass(frozen=True)
 class Event:
     """What `overtone watch` prints of each image; the names of the fields are the keys of the JSON.
 
-    `time` is that of the answer (UTC, ISO 8601); `path` is the address of the camera where there is no file.
+    `time` is that of the answer (UTC, ISO 8601); `path` is the address of the camera where there is no file. Of a
+    detector's answer, `detections` has the things (see `Detection.to_json`), `label` counts them, and `confidence` is
+    that of the surest; otherwise there is no key of that name.
     """
 
     time: str
     path: str
     label: str
-    confidence: float
+    confidence: float | None
     stage: str
     layers: int
     payload_bytes: int
     latency_ms: float
+    detections: Sequence[Mapping[str, Any]] | None = None
 
     @classmethod
-    def of(cls, path: str, answer: Answer) -> Self:
-        """An image that was answered just now."""
+    def of(cls, path: str, answer: Answer | Detected, least: float = 0.0) -> Self:
+        """An image that was answered just now, with the things that are at least so probable."""
+        found = None if isinstance(answer, Answer) else [each.to_json() for each in answer.above(least)]
         return cls(
             time=datetime.now(UTC).isoformat(timespec="milliseconds"),
             path=path,
-            label=answer.label,
-            confidence=answer.confidence,
+            label=answer.label if isinstance(answer, Answer) else _counted(found or ()),
+            confidence=answer.confidence if isinstance(answer, Answer) else _surest(found or ()),
+            detections=found,
             stage=answer.stage,
             layers=answer.layers,
             payload_bytes=answer.bytes_sent,
@@ -90,12 +168,16 @@ class Event:
         )
 
     def __str__(self) -> str:
-        numbers = f"{self.confidence:.1%}  {self.stage}  {self.payload_bytes} B  {self.latency_ms:.0f} ms"
+        sure = "" if self.confidence is None else f"{self.confidence:.1%}  "
+        numbers = f"{sure}{self.stage}  {self.payload_bytes} B  {self.latency_ms:.0f} ms"
         return f"{self.time}  {self.path}  {self.label}  {numbers}"
 
     def to_json(self) -> str:
         """JSON on one line."""
-        return json.dumps(asdict(self), ensure_ascii=False)
+        fields = asdict(self)
+        if self.detections is None:
+            del fields["detections"]
+        return json.dumps(fields, ensure_ascii=False)
 
 
 class Lines:
@@ -105,13 +187,13 @@ class Lines:
         self._console = console
         self._begun = False
 
-    def print(self, line: Row) -> None:
+    def print(self, line: Line) -> None:
         """Print one image, the first time with the headings above it."""
         correct = None if line.truth is None else line.truth == line.label
         cells: list[str | Text] = [
             _shortened(line.path, self._widths()[0]),
             Text(line.label, style={True: "green", False: "red", None: ""}[correct]),
-            f"{line.confidence:.1%}",
+            "" if line.confidence is None else f"{line.confidence:.1%}",
             Text(line.stage, style={"high": "cyan", "brownout": "yellow"}.get(line.stage, "")),
             f"{line.payload_bytes:,}",
             f"{line.latency_ms:.0f} ms",
@@ -138,7 +220,7 @@ class Lines:
         return table
 
 
-def totals(rows: Sequence[Row]) -> Table:
+def totals(rows: Sequence[Line]) -> Table:
     """How many images were answered after each layer, and the mean bytes and latency of these and of all."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("answered after")
@@ -150,7 +232,7 @@ def totals(rows: Sequence[Row]) -> Table:
     return table
 
 
-def _add_total(table: Table, name: str, rows: Sequence[Row], total: int) -> None:
+def _add_total(table: Table, name: str, rows: Sequence[Line], total: int) -> None:
     size = sum(line.payload_bytes for line in rows)
     table.add_row(
         name,
@@ -162,7 +244,7 @@ def _add_total(table: Table, name: str, rows: Sequence[Row], total: int) -> None
     )
 
 
-def document(rows: Iterable[Row]) -> dict[str, Any]:
+def document(rows: Iterable[Line]) -> dict[str, Any]:
     """The object that `--json` prints; some commands add keys of their own."""
     return {"images": [asdict(line) for line in rows]}
 

@@ -233,14 +233,18 @@ class PlanSelector:
         """p_0, ..., p_(n-1) for images of n layers."""
         return self._needs.shares(layers)
 
-    def plan(self, sizes: Sequence[int]) -> Plan:
-        """The plan for an image whose layers have these sizes, in bytes."""
+    def plan(self, sizes: Sequence[int], *, in_regions: bool = False) -> Plan:
+        """The plan for an image whose layers have these sizes, in bytes.
+
+        Where the server asks for further layers `in_regions`, which cost a fraction of what would be sent unasked,
+        `auto` is `on_demand`.
+        """
         match self._policy:
             case "ahead" if self._can_stop:
                 return ahead(len(sizes))
             case "at_once":
                 return at_once(len(sizes)) if self._can_stop else together(len(sizes))
-            case "auto" if (rate := self.rate) is not None:
+            case "auto" if not in_regions and (rate := self.rate) is not None:
                 return self._costs(tuple(sizes), rate).best(self._debt)
         # Also until the link is known: only `on_demand` measures it with every message.
         return ON_DEMAND

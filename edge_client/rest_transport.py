@@ -1,7 +1,6 @@
 """The REST transport: a request for the first layers, and another when the server asks for more."""
 
 import asyncio
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,12 +8,11 @@ import httpx
 
 from overtone.edge_client import errors
 from overtone.edge_client.address import Tls
-from overtone.edge_client.answer import Score
-from overtone.edge_client.conversation import CLASSIFY, IMAGES, Conversation
+from overtone.edge_client.conversation import Conversation
 from overtone.edge_client.link_estimator import LinkEstimator
 from overtone.edge_client.profile_cache import ProfileCache
+from overtone.edge_client.rest_answer import asked, raw_answer
 from overtone.edge_client.retry import FIRST_PAUSES, PAUSES
-from overtone.edge_client.stage import STAGES
 from overtone.edge_client.transport import ClientConfig, Labels, RawAnswer, Upload
 from overtone.edge_client.trust import hint, problem_of
 from overtone.frequency import Profile, ProfileError, join, unpack_part
@@ -101,7 +99,7 @@ class RestTransport:
         """The labels."""
         return Labels.read(_json(_good(await self._get("/v1/labels", {}, params=self._model))))
 
-    async def classify(self, upload: Upload) -> RawAnswer:
+    async def send(self, upload: Upload) -> RawAnswer:
         """Send an image; if the connection is lost, send all layers once more, together."""
         try:
             answer = await self._attempt(upload)
@@ -122,7 +120,7 @@ class RestTransport:
             pass
         try:
             await self._probe()
-            return await self._again(conversation, len(upload.encoded.layers))
+            return await self._again(conversation, upload.together)
         except httpx.TransportError as error:
             raise errors.ConnectionLost(
                 f"the connection to {self._config.address} broke twice ({error!r})"
@@ -132,30 +130,32 @@ class RestTransport:
         """Close the connections."""
         await self._http.aclose()
 
-    async def _converse(self, conversation: "Conversation") -> RawAnswer:
-        wanted, token = conversation.upload.plan.together, ""
+    async def _converse(self, conversation: Conversation) -> RawAnswer:
+        upload, count = conversation.upload, conversation.count
+        wanted, token = upload.plan.together, ""
+        await upload.need(wanted)
         while True:
-            await conversation.upload.need(wanted)
-            path = f"{IMAGES}/{token}/layers" if token else conversation.path(wanted)
-            response = await self._post(path, conversation.upload, conversation.send(wanted))
+            path = conversation.further(token) if token else conversation.path(wanted)
+            response = await self._post(path, upload, conversation.send(wanted))
             if response.status_code in LOST and token:
                 return await self._again(conversation, wanted)
             if response.status_code != httpx.codes.ACCEPTED:
-                return conversation.answered(_raw_answer(response, conversation.count))
-            token, wanted = _asked(response, wanted, conversation.count)
-            conversation.asked(wanted)
+                return conversation.answered(_raw_answer(response, upload))
+            more = asked(_json(response), wanted, count)
+            conversation.asked(more.layers)
+            await upload.need_blocks(more.blocks, more.layers, conversation.sent)
+            wanted, token = more.layers, more.token
 
-    async def _again(self, conversation: "Conversation", layers: int) -> RawAnswer:
+    async def _again(self, conversation: Conversation, layers: int) -> RawAnswer:
         """Send so many layers from the first on; should the server ask for more yet, all of them."""
-        count = conversation.count
-        await conversation.upload.need(layers)
-        response = await self._post(
-            conversation.path(layers), conversation.upload, conversation.first(layers)
-        )
+        upload, count = conversation.upload, conversation.count
+        await upload.need(layers)
+        response = await self._post(conversation.path(layers), upload, conversation.first(layers))
         if response.status_code == httpx.codes.ACCEPTED and layers < count:
-            await conversation.upload.need(count)
-            response = await self._post(CLASSIFY, conversation.upload, conversation.first(count))
-        return _raw_answer(response, count)
+            more = asked(_json(response), layers, count)
+            await upload.need_blocks(more.blocks, count, layers)
+            response = await self._post(conversation.path(count), upload, conversation.first(count))
+        return _raw_answer(response, upload)
 
     async def _probe(self) -> None:
         """Find out with a few bytes whether a server is there, because payloads are expensive.
@@ -178,7 +178,8 @@ class RestTransport:
         upload.bytes_sent += size
         headers = {"content-type": PAYLOADS}
         try:
-            return await self._open.post(path, params=self._options, content=join(payloads), headers=headers)
+            params = self._options if path.endswith("/layers") else self._options | _size(upload)
+            return await self._open.post(path, params=params, content=join(payloads), headers=headers)
         except httpx.ConnectError:
             upload.bytes_sent -= size
             raise
@@ -259,33 +260,13 @@ def _json(response: httpx.Response) -> dict[str, Any]:
     return body
 
 
-def _raw_answer(response: httpx.Response, count: int) -> RawAnswer:
-    body = _json(_good(response))
-    try:
-        top = tuple(
-            Score(str(score["label"]), int(score["index"]), float(score["probability"]))
-            for score in body["top"]
-        )
-        timings, stage, layers = body["timings"], body["stage"], int(body["layers"])
-        if not top or stage not in STAGES or not 0 < layers <= count:
-            raise ValueError(json.dumps([stage, layers]))
-        queue, compute = float(timings["queue_ms"]), float(timings["compute_ms"])
-        return RawAnswer(top, stage, layers, bool(body["confident"]), queue, compute, str(body["model"]))
-    except (ValueError, LookupError, TypeError) as error:
-        raise errors.ProtocolError(f"the server's answer is incomplete ({error!r})") from error
+def _raw_answer(response: httpx.Response, upload: Upload) -> RawAnswer:
+    return raw_answer(_json(_good(response)), upload)
 
 
-def _asked(response: httpx.Response, sent: int, count: int) -> tuple[str, int]:
-    """The token for further layers, and up to which the server asks."""
-    body = _json(response)
-    token, layers = body.get("token"), body.get("layers")
-    if "layers" not in body and "token" in body:
-        raise errors.WrongVersion
-    if not isinstance(token, str) or not token.replace("-", "").replace("_", "").isalnum():
-        raise errors.ProtocolError("the server asks for more layers, but gave no token for them")
-    if not isinstance(layers, int) or not sent < layers <= count:
-        raise errors.ProtocolError("the server asks for layers that there are not")
-    return token, layers
+def _size(upload: Upload) -> dict[str, int | str]:
+    """The query about the size of a picture for a detector."""
+    return {} if upload.picture is None else dict(zip(("width", "height"), upload.picture, strict=True))
 
 
 def _identity(etag: str) -> bytes:

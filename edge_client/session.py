@@ -3,11 +3,11 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import grpc
 
-from overtone.edge_client.answer import Score
 from overtone.edge_client.chunk_pacing import ChunkPacer
 from overtone.edge_client.errors import (
     ConnectionLost,
@@ -18,6 +18,7 @@ from overtone.edge_client.errors import (
     from_code,
 )
 from overtone.edge_client.exchange import Exchange
+from overtone.edge_client.grpc_answer import named_classes, raw_answer
 from overtone.edge_client.liveness import Liveness
 from overtone.edge_client.outbox import Outbox
 from overtone.edge_client.plan import Plan
@@ -25,7 +26,6 @@ from overtone.edge_client.transport import RawAnswer, Upload
 from overtone.edge_client.trust import problem_of
 from overtone.protos import overtone_pb2 as pb
 
-STAGES: dict[int, Any] = {pb.STAGE_LOW: "low", pb.STAGE_HIGH: "high", pb.STAGE_BROWNOUT: "brownout"}
 # Statuses of a stream that say nothing about an image, only that the connection to the server broke.
 BROKEN = frozenset({"UNAVAILABLE", "UNKNOWN", "CANCELLED", "INTERNAL", "ABORTED", "DEADLINE_EXCEEDED"})
 
@@ -57,7 +57,7 @@ class Session:
     ) -> None:
         self._call = call
         self.profile_id = welcome.profile_id
-        self.model, self.version = welcome.model, welcome.version
+        self.model, self.version, self.task = welcome.model, welcome.version, welcome.task
         self.credits = max(1, welcome.credits)
         self._slots = asyncio.Semaphore(self.credits)
         self._exchanges: dict[int, Exchange] = {}
@@ -121,7 +121,7 @@ class Session:
         """Whether the session takes new images."""
         return not (self._leaving or self._lost)
 
-    async def classify(self, upload: Upload, plan: Plan) -> RawAnswer:
+    async def send(self, upload: Upload, plan: Plan) -> RawAnswer:
         """Send an image, its layers as the plan says and the server asks, and wait for the answer.
 
         Raises:
@@ -190,18 +190,9 @@ class Session:
                     await self._put_more(exchange, message.need_more)
 
     def _raw_answer(self, answer: pb.Answer, exchange: Exchange) -> RawAnswer:
-        if not answer.top or answer.stage not in STAGES or not 0 < answer.layers <= exchange.count:
-            raise ProtocolError("the server gave an answer without a class, a stage or its layers")
-        stage = STAGES[answer.stage]
-        return RawAnswer(
-            tuple(Score(self._labels.get(s.index, ""), s.index, s.probability) for s in answer.top),
-            stage,
-            answer.layers,
-            answer.confident,
-            answer.queue_us / 1e3,
-            answer.compute_us / 1e3,
-            self.model,
-            exchange.observation(stage, (answer.queue_us + answer.compute_us) / 1e6),
+        raw = raw_answer(answer, exchange.upload, self._labels, self.model)
+        return replace(
+            raw, observation=exchange.observation(raw.stage, (raw.queue_ms + raw.compute_ms) / 1e3)
         )
 
     def _put_image(self, exchange: Exchange, plan: Plan) -> None:
@@ -221,7 +212,10 @@ class Session:
         """
         if not 0 < wanted.layers <= exchange.count:
             raise ProtocolError("the server asks for layers that there are not")
-        await exchange.upload.need(wanted.layers)
+        if wanted.again and not wanted.blocks:
+            await exchange.upload.need(wanted.layers)
+        else:
+            await exchange.upload.need_blocks(wanted.blocks, wanted.layers, exchange.made)
         if not wanted.again:
             self._outbox.put_layers(exchange, wanted.layers)
             return
@@ -266,7 +260,7 @@ class Session:
             self.leave()
         elif kind in ("answer", "error", "need_more"):
             # Also if the image has been given up, as the server names each class only once.
-            self._labels.update((score.index, score.label) for score in message.answer.top if score.label)
+            self._labels.update(named_classes(message.answer))
             exchange = self._exchanges.get(getattr(message, kind).id)
             if exchange is not None:  # otherwise the image has been given up
                 exchange.on_received(message, asyncio.get_running_loop().time())

@@ -3,14 +3,16 @@
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
-from typing import Any, Self, Unpack
+from typing import Any, Literal, Self, Unpack, overload
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from overtone.edge_client.answer import Answer, Result
 from overtone.edge_client.client import DEFAULT_ADDRESS, IN_FLIGHT, AsyncClient, Options
+from overtone.edge_client.detection import Detected
 from overtone.edge_client.encoding import EncodedImage
 from overtone.edge_client.errors import OvertoneError
+from overtone.edge_client.task import Task
 from overtone.edge_client.transport import Labels
 from overtone.frequency import Profile, Source
 
@@ -73,19 +75,43 @@ class Client:
 
         return self._open.call(classify)
 
-    def stream(self, images: Iterable[Source], *, in_flight: int = IN_FLIGHT) -> Iterator[Result]:
+    def detect(self, picture: Source | EncodedImage, *, timeout: float | None = None) -> Detected:
+        """Say what is where in a picture; see `AsyncClient.detect`.
+
+        Raises:
+            OvertoneError: there was no answer in time; the message says why.
+        """
+
+        async def detect() -> Detected:
+            return await self._client.detect(picture, timeout=timeout)
+
+        return self._open.call(detect)
+
+    @overload
+    def stream(
+        self, images: Iterable[Source], *, in_flight: int = IN_FLIGHT, task: Literal["classify"] = "classify"
+    ) -> Iterator[Result[Answer]]: ...
+
+    @overload
+    def stream(
+        self, images: Iterable[Source], *, in_flight: int = IN_FLIGHT, task: Literal["detect"]
+    ) -> Iterator[Result[Detected]]: ...
+
+    def stream(
+        self, images: Iterable[Source], *, in_flight: int = IN_FLIGHT, task: Task = "classify"
+    ) -> Iterator[Result[Any]]:
         """Results in the order of the images, several images being in flight; see `AsyncClient.stream`."""
         portal = self._open
-        results = self._client.stream(images, in_flight=in_flight)
+        results = self._client.stream(images, in_flight=in_flight, task=task)
 
-        async def following() -> Result | None:
+        async def following() -> Result[Any] | None:
             return await anext(results, None)
 
         async def close() -> None:
             with suppress(RuntimeError):  # it was interrupted within a step, which is being cancelled
                 await results.aclose()
 
-        def step() -> Future[Result | None]:
+        def step() -> Future[Result[Any] | None]:
             try:
                 return portal.start_task_soon(following)
             except RuntimeError as error:  # the portal is closed

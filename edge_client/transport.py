@@ -1,16 +1,19 @@
 """What the client needs of a transport: it takes payloads to a server and brings back the answer."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from overtone.edge_client.address import Address, Tls
 from overtone.edge_client.answer import Score
-from overtone.edge_client.errors import ProtocolError, UnknownModel
+from overtone.edge_client.detection import Detection
+from overtone.edge_client.encoding import PictureSize
+from overtone.edge_client.errors import ProtocolError, UnknownModel, WrongTask
 from overtone.edge_client.observation import Observation
 from overtone.edge_client.plan import Plan
 from overtone.edge_client.profile_cache import ProfileCache
 from overtone.edge_client.stage import Stage
+from overtone.edge_client.task import Task, known_task
 from overtone.frequency import Encoded, Profile
 
 
@@ -70,7 +73,11 @@ class Upload:
         time_limit: in seconds.
         bytes_sent: payload bytes so far.
         layers: how many layers there are to an image; 0 means those that are encoded.
-        encode: encodes the layers up to this number, for which tables may have to be fetched.
+        encode: the same image with its layers up to this number, of a picture only these blocks of those that it does
+            not have yet (empty: all blocks); tables may have to be fetched for them.
+        picture: the size (width, height) of a picture for a detector, None for a classifier.
+        asked: up to which layer the server has asked.
+        in_regions: whether some of the layers are only of some blocks.
     """
 
     encoded: Encoded
@@ -79,7 +86,15 @@ class Upload:
     time_limit: float = 10.0
     bytes_sent: int = 0
     layers: int = 0
-    encode: Callable[[int], Awaitable[Encoded]] | None = None
+    encode: Callable[[Encoded, int, bytes], Awaitable[Encoded]] | None = None
+    picture: PictureSize | None = None
+    asked: int = 0
+    in_regions: bool = False
+
+    @property
+    def task(self) -> Task:
+        """What the server's model has to do."""
+        return "classify" if self.picture is None else "detect"
 
     @property
     def count(self) -> int:
@@ -92,22 +107,56 @@ class Upload:
         known = tuple(map(len, self.encoded.layers))
         return known + (0,) * (self.count - len(known))
 
+    @property
+    def together(self) -> int:
+        """How many layers are sent where everything is sent once more, because it was lost.
+
+        A picture's are those that were asked for, as the others are of the whole picture.
+        """
+        return len(self.encoded.layers) if self.picture is None else max(self.plan.unasked, self.asked)
+
+    def check(self, model: str, task: str) -> None:
+        """Make sure that the server's model does what it is asked for.
+
+        Raises:
+            WrongTask: it does something else.
+        """
+        if (does := known_task(task)) != self.task:
+            raise WrongTask(f"the server's model {model!r} is there to {does}, not to {self.task}")
+
     async def need(self, layers: int) -> None:
         """Make sure that the layers up to this number are encoded.
 
         Raises:
             OvertoneError: their tables did not come.
         """
+        self.asked = max(self.asked, layers)
         if layers > len(self.encoded.layers) and self.encode is not None:
-            self.encoded = await self.encode(layers)
+            self.encoded = await self.encode(self.encoded, layers, b"")
+
+    async def need_blocks(self, blocks: bytes, layers: int, sent: int) -> None:
+        """Encode the layers above the `sent` ones, up to this number, of these blocks alone; empty means all blocks.
+
+        What flows unasked is of the whole picture, and is left as it is.
+
+        Raises:
+            OvertoneError: there are no such blocks, or tables did not come.
+        """
+        kept = max(sent, self.plan.unasked)
+        if self.encode is not None and layers > kept and (blocks or self.in_regions):
+            self.encoded = replace(self.encoded, layers=self.encoded.layers[:kept])
+            self.encoded = await self.encode(self.encoded, layers, blocks)
+            self.in_regions = bool(blocks)
+        await self.need(layers)
 
 
 @dataclass(frozen=True)
 class RawAnswer:
     """The server's answer, before the client has looked up the labels.
 
-    `top` holds the classes, best first, without labels where the profile has them; `layers` is how many the answer is
-    made of. There is no observation if something was sent twice.
+    `top` holds the classes, best first, and is empty if the model is a detector; `detections` is what that has found.
+    Both are without labels where the profile has them. `layers` is how many the answer is made of. There is no
+    observation if something was sent twice.
     """
 
     top: tuple[Score, ...]
@@ -118,6 +167,7 @@ class RawAnswer:
     compute_ms: float
     model: str
     observation: Observation | None = None
+    detections: tuple[Detection, ...] = ()
 
 
 class Transport(Protocol):
@@ -146,7 +196,7 @@ class Transport(Protocol):
     async def labels(self) -> Labels:
         """The labels of the server's model."""
 
-    async def classify(self, upload: Upload) -> RawAnswer:
+    async def send(self, upload: Upload) -> RawAnswer:
         """Send an image, and layers when they are asked for; if the connection is lost, once more on another."""
 
     async def close(self) -> None:

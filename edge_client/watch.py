@@ -8,6 +8,7 @@ from overtone.edge_client.client import AsyncClient
 from overtone.edge_client.errors import OvertoneError, UsageError
 from overtone.edge_client.notes import Notes
 from overtone.edge_client.output import Event
+from overtone.edge_client.task import Task
 from overtone.edge_client.watcher import ImageSource, Watcher
 
 # How many files and pictures may wait. A picture takes megabytes of memory, and is of no use when it is old.
@@ -26,6 +27,8 @@ def watch_for_ever(
     capacity: int | None = None,
     as_json: bool = False,
     quiet: bool = False,
+    task: Task = "classify",
+    least: float = 0.0,
 ) -> int:
     """Send images as they come and print the answers, until SIGINT or SIGTERM.
 
@@ -37,6 +40,8 @@ def watch_for_ever(
         capacity: how many images may wait.
         as_json: print each answer as a JSON object on a line.
         quiet: print nothing but answers and errors.
+        task: what the server's model is asked.
+        least: the probability from which a thing that a detector has found is printed.
 
     Returns:
         The exit code: zero if it was stopped.
@@ -46,14 +51,16 @@ def watch_for_ever(
     """
     notes = Notes(quiet)
     source = _source(what, every, existing, notes)
-    return asyncio.run(_watch(client, source, capacity or _capacity(what), notes, as_json))
 
-
-async def _watch(client: AsyncClient, source: ImageSource, capacity: int, notes: Notes, as_json: bool) -> int:
     def show(event: Event) -> None:
         print(event.to_json() if as_json else event, flush=True)
 
-    watcher = Watcher(client, source, capacity, notes, show)
+    return asyncio.run(
+        _watch(Watcher(client, source, capacity or _capacity(what), notes, show, task, least), notes)
+    )
+
+
+async def _watch(watcher: Watcher, notes: Notes) -> int:
     try:
         await watcher.run()
     except OvertoneError as error:  # at the start, so there is nothing to sum up

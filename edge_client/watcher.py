@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import random
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Protocol
 
-from overtone.edge_client.answer import Result
+from overtone.edge_client.answer import Answer, Result
 from overtone.edge_client.client import AsyncClient
+from overtone.edge_client.detection import Detected
 from overtone.edge_client.errors import (
     BadImage,
     DeadlineExceeded,
@@ -22,6 +23,7 @@ from overtone.edge_client.errors import (
 from overtone.edge_client.image_queue import ImageQueue, Waiting
 from overtone.edge_client.notes import Notes
 from overtone.edge_client.output import Event
+from overtone.edge_client.task import Task
 
 # Seconds before a server that was never there is tried again: at first, and at most. They double each time.
 FIRST_PAUSE = 1.0
@@ -66,6 +68,8 @@ class Watcher:
         capacity: how many images may wait; when one more comes, the oldest is dropped.
         notes: are told what goes wrong.
         show: is called with each answer.
+        task: what the server's model is asked.
+        least: the probability from which a thing that a detector has found is shown.
 
     Attributes:
         tally: what became of the images so far.
@@ -78,6 +82,8 @@ class Watcher:
         capacity: int,
         notes: Notes,
         show: Callable[[Event], None],
+        task: Task = "classify",
+        least: float = 0.0,
     ) -> None:
         self.tally = Tally()
         self._client = client
@@ -85,6 +91,8 @@ class Watcher:
         self._queue = ImageQueue(capacity, self._on_drop)
         self._notes = notes
         self._show = show
+        self._task: Task = task
+        self._least = least
         self._lost = self._told = False  # whether images find no server, and whether that was said
         self._stop = asyncio.Event()
 
@@ -118,7 +126,7 @@ class Watcher:
     async def _send(self) -> None:
         for pause in _pauses():
             try:
-                async with self._client as client, aclosing(client.stream(self._queue)) as results:
+                async with self._client as client, aclosing(self._results(client)) as results:
                     self._notes.say(f"the server has {client.profile.name}")
                     async for result in results:
                         self._on_result(self._queue.taken.popleft(), result)
@@ -127,14 +135,19 @@ class Watcher:
                 self._on_loss(error)
                 await asyncio.sleep(max(pause, error.retry_after or 0.0))
 
-    def _on_result(self, image: Waiting, result: Result) -> None:
+    def _results(self, client: AsyncClient) -> AsyncGenerator[Result[Answer | Detected], None]:
+        if self._task == "classify":
+            return client.stream(self._queue)
+        return client.stream(self._queue, task="detect")
+
+    def _on_result(self, image: Waiting, result: Result[Answer | Detected]) -> None:
         if result.answer is not None:
             if self._told:
                 self._notes.say("the server answers again")
             self._lost = self._told = False
             self.tally.images += 1
             self.tally.bytes += result.answer.bytes_sent
-            self._show(Event.of(image.name, result.answer))
+            self._show(Event.of(image.name, result.answer, self._least))
         elif isinstance(result.error, PASSING) and not self._is_at_fault(image, result.error):
             self._on_loss(result.error)
             self._queue.pause(result.error.retry_after or PAUSE)

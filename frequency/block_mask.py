@@ -174,8 +174,8 @@ def walk(
         if not coded(repeats, int(wanted == above)):
             row = [0] * len(above)
             for x in range(_BEFORE, _BEFORE + width):
-                near = (row[x - 2], row[x - 1], above[x - 1], above[x], above[x + 1])
-                context = sum(bit << place for place, bit in enumerate(near))
+                left = row[x - 2] | row[x - 1] << 1
+                context = left | above[x - 1] << 2 | above[x] << 3 | above[x + 1] << 4
                 row[x] = coded(models[context], wanted[x] if rows else 0)
             if row == above:
                 raise PayloadError("damaged block mask: a row that repeats another is not marked as one")

@@ -55,10 +55,10 @@ class ChannelDecoder:
         self.dc = plan.dc[self.number]
         self.plane = planes[self.number]
         self.others = other_sums(planes, self.number, self.channel, plan.dc, coarse, region).copy()
-        self.above = blocks_above(*self.plane.shape, region).tolist()
+        height, width = self.plane.shape
+        self.above = blocks_above(height, width, region).tolist()
         self.columns = [
-            range(self.plane.shape[1]) if region is None else np.flatnonzero(region[y]).tolist()
-            for y in range(len(self.plane))
+            range(width) if region is None else np.flatnonzero(region[y]).tolist() for y in range(height)
         ]
         self.padded = {s: padded_plane(planes[s]) for s in {s for s, _ in self.channel.taps}}
         # The channel that is coded; where it is refined, its coarse values until they are decoded.

@@ -140,7 +140,7 @@ def known_values(values: Values, profile: Profile, layers: int, masks: Masks = (
     """
     found, count = np.zeros_like(values), len(profile.low) if layers else 0
     for number, layer in enumerate(profile.ladder[:layers]):
-        channels, mask = profile.channels_of(number), (*masks[number : number + 1], None)[0]
+        channels, mask = profile.channels_of(number), masks[number] if number < len(masks) else None
         told = coarsened(values[channels], layer.factor)
         found[channels] = told if mask is None else np.where(mask.blocks, told, NEST * found[channels])
         count = len(values) if layer.band == "high" else count

@@ -1032,7 +1032,7 @@ INLINE Status encode_row(Coder *coder, const Own *own, const Lane *row, const in
 {
     int16_t *blocks = origin(coder, coder->channel.number) + y * coder->pitch;
     size_t bytes = (size_t)coder->width * sizeof *blocks;
-    for (int32_t x = 0; x < coder->width; x++)
+    for (int32_t x = 0; coder->region && x < coder->width; x++)
         if (!is_coded(coder, y, x) && values[x] != blocks[x])
             return OVERTONE_OUTSIDE;
     if (coder->dc[coder->channel.number] && !coder->refines) {

@@ -172,7 +172,8 @@ def other_sums(
 def blocks_above(height: int, width: int, region: Region | None) -> Wide:
     """int64[h]: how many blocks are coded in the rows above each."""
     rows = np.full(height, width) if region is None else region.sum(axis=1)
-    return np.cumsum(rows) - rows
+    above: Wide = np.cumsum(rows) - rows
+    return above
 
 
 def row_codes(height: int) -> Wide:

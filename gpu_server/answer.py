@@ -2,15 +2,16 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Literal
 
 from overtone.gpu_server.known import Known
 
 if TYPE_CHECKING:
     from overtone.gpu_server.shadow import Trial
+
+TaskName = Literal["classify", "detect"]
+# What the objects of one detection take.
+DETECTION_BYTES = 400
 
 
 class Stage(StrEnum):
@@ -30,12 +31,16 @@ class Options:
         top: how many of the best classes the answer holds, at least one.
         model: NAME or NAME:VERSION; empty means the server's default.
         expires: event loop time after which the answer is of no use; None leaves it to the server.
+        task: the only one that the model may have; None takes any.
+        picture: width and height of the picture in pixels, for a detector; None means a square.
     """
 
     operating_point: str = ""
     top: int = 1
     expires: float | None = None
     model: str = ""
+    task: TaskName | None = None
+    picture: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,24 @@ class Score:
     index: int
     label: str
     probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """Which pixels of a picture, taken as `width` x `height`, belong to a thing: the run-lengths of COCO's API."""
+
+    width: int
+    height: int
+    counts: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """A thing that a detector has found: left, top, right and bottom are fractions of the picture."""
+
+    score: Score
+    box: tuple[float, float, float, float]
+    mask: Mask | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +85,8 @@ class Timings:
 class Answer:
     """The answer for one image, made of its first so many `layers`.
 
-    `confident` tells whether it reached the operating point's threshold.
+    `confident` tells whether it reached the operating point's threshold. A classifier's has the `top` classes, at
+    least one; a detector's the `detections`, by falling probability, of which there may be none.
     """
 
     stage: Stage
@@ -70,11 +94,17 @@ class Answer:
     confident: bool
     layers: int
     timings: Timings = field(default_factory=Timings)
+    detections: tuple[Detection, ...] = ()
 
     @property
     def best(self) -> Score:
-        """The most probable class."""
+        """The most probable class, of a classifier."""
         return self.top[0]
+
+    @property
+    def classes(self) -> set[int]:
+        """The indices of all classes in it."""
+        return {score.index for score in (*self.top, *(found.score for found in self.detections))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +117,7 @@ class NeedMore:
         known: what the layers that were judged have told.
         held: payloads of the layers after those, which came without the last one that is wanted.
         trial: what another model says of the image, if it is compared.
+        blocks: where those layers are wanted, as a packed block mask; empty if everywhere.
     """
 
     layers: int
@@ -94,6 +125,7 @@ class NeedMore:
     known: Known
     held: tuple[bytes, ...] = ()
     trial: "Trial | None" = None
+    blocks: bytes = b""
 
     @property
     def arrived(self) -> int:
@@ -102,19 +134,9 @@ class NeedMore:
 
     @property
     def size(self) -> int:
-        """Bytes that it takes, without objects and strings."""
-        return self.known.size + sum(map(len, self.held))
+        """Bytes that it takes, without the objects of which there are only a few, and strings."""
+        return self.known.size + sum(map(len, self.held)) + _size(self.so_far)
 
 
-def best(probabilities: NDArray[np.float32], labels: tuple[str, ...], count: int) -> tuple[Score, ...]:
-    """The `count` most probable classes of float32[K], best first; always at least one."""
-    order = [probabilities.argmax()] if count <= 1 else np.argsort(-probabilities, kind="stable")[:count]
-    return tuple(Score(int(i), labels[i], float(probabilities[i])) for i in order)
-
-
-def softmax(logits: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
-    """Probabilities float32[K] of logits float32[K] that are divided by a temperature first (Guo et al. 2017)."""
-    scaled = logits.astype(np.float64) / temperature
-    weights = np.exp(scaled - scaled.max())
-    probabilities: NDArray[np.float32] = (weights / weights.sum()).astype(np.float32)
-    return probabilities
+def _size(answer: Answer) -> int:
+    return sum(DETECTION_BYTES + len(d.mask.counts if d.mask else b"") for d in answer.detections)

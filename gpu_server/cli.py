@@ -13,14 +13,18 @@ app = typer.Typer()
 @app.command(
     epilog=command.examples(
         "overtone serve",
-        "overtone serve --model mine.safetensors --device cuda",
+        "overtone serve mine.safetensors --device cuda",
         "overtone serve --host 0.0.0.0 --token SECRET",
         "overtone serve --models DIR --canary photographs:2=0.1",
     )
 )
 def serve(
+    checkpoint: Annotated[
+        str | None, typer.Argument(help="The model, in place of --model.", show_default=False)
+    ] = None,
     model: Annotated[
-        str | None, typer.Option(help="A .safetensors file, or the name of a bundled checkpoint.")
+        str | None,
+        typer.Option(help="A .safetensors file of a classifier or detector, or the name of a bundled one."),
     ] = None,
     models: Annotated[
         Path | None,
@@ -67,6 +71,10 @@ def serve(
     Every setting of gpu_server/settings.py can also be given as an environment variable, OVERTONE_ and its name.
     """
     given = locals()
+    if named := given.pop("checkpoint"):
+        if model:
+            raise typer.BadParameter("name the model once, as CHECKPOINT or with --model")
+        given["model"] = named
 
     def run() -> None:
         from overtone.gpu_server.serve import run as serve_until_stopped

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from overtone.frequency import Profile
-from overtone.gpu_server.answer import Answer, NeedMore, Options, Stage, best, softmax
+from overtone.gpu_server.answer import Answer, NeedMore, Options, Stage
+from overtone.gpu_server.cards import AnyCard
 from overtone.gpu_server.description import Description
 from overtone.gpu_server.engine import Engine, Inference
-from overtone.gpu_server.errors import BadRequest, Overloaded
+from overtone.gpu_server.errors import Overloaded
 from overtone.gpu_server.known import Known
 from overtone.gpu_server.metrics import Metrics
 from overtone.gpu_server.model_counts import ModelCounts, Role
@@ -18,7 +19,8 @@ from overtone.gpu_server.room import Room
 from overtone.gpu_server.sent import Payloads, Picture, Sent
 from overtone.gpu_server.settings import Settings
 from overtone.gpu_server.shadow import Shadow, Trial
-from overtone.models import Card, CardError, OperatingPoint
+from overtone.gpu_server.task import Verdict
+from overtone.gpu_server.tasks import task_of
 
 
 class Core:
@@ -42,7 +44,7 @@ class Core:
 
     def __init__(
         self,
-        card: Card,
+        card: AnyCard,
         engine: Engine,
         settings: Settings,
         metrics: Metrics,
@@ -56,13 +58,15 @@ class Core:
         # What else judges images that this core answers.
         self.shadow: Shadow | None = None
         self.profile: Profile = card.profile
-        self.description = Description.of(card, self.name)
+        self.task = task_of(card, self.name, settings.max_top)
+        self.description = Description.of(card, self.task, self.name)
         self.counts = {role: ModelCounts(metrics, self.name, self.version, role) for role in Role}
         self._engine = engine
         self._settings = settings
         self._metrics = metrics
-        self._points: dict[tuple[str, int | None], OperatingPoint] = {}
-        self._decoder = PictureDecoder(self.profile, settings.image_seconds, settings.image_memory)
+        self._decoder = PictureDecoder(
+            self.profile, settings.image_seconds, settings.image_memory, letter_boxed=self.task.letter_boxed
+        )
         self._room = room or Room(settings, metrics)
 
     async def stop(self) -> None:
@@ -84,9 +88,9 @@ class Core:
         """Refuse options that cannot be met, before anything is decoded.
 
         Raises:
-            BadRequest: no such operating point.
+            BadRequest: no such operating point, or another task than the model's.
         """
-        self._point(options)
+        self.task.check(options)
 
     async def judge(
         self,
@@ -141,7 +145,7 @@ class Core:
         """
         stage, expires = self._stage(layers), asyncio.get_running_loop().time() + self._settings.deadline
         inference = await self._engine.submit(stage, lambda: known, expires, None)
-        return self._judged(stage, layers, inference, options)
+        return await self._judged(stage, layers, inference, options)
 
     async def _judge_payloads(
         self,
@@ -156,7 +160,9 @@ class Core:
         self.check(options)
         limit = self._settings.max_payload_bytes
         before, held = (need.known.layers, need.held) if need else (0, ())
-        sent = Payloads((*held, *payloads), self.profile, self._metrics, limit, before, peer)
+        sent = Payloads(
+            (*held, *payloads), self.profile, self._metrics, limit, before, peer, self.task.boxed(options)
+        )
         try:
             judged = await self._climb(sent, options, need, promised, ask=ask)
             return replace(judged, held=sent.hold()) if isinstance(judged, NeedMore) else judged
@@ -219,26 +225,25 @@ class Core:
         inference = await self._submit(stage, layers, sent, options, need)
         if trial is not None:
             trial.judge(layers, inference.known, sent.taken - before, options)
-        return self._judged(stage, layers, inference, options, need)
+        return await self._judged(stage, layers, inference, options, need)
 
-    def _judged(
+    async def _judged(
         self, stage: Stage, layers: int, inference: Inference, options: Options, need: NeedMore | None = None
     ) -> Answer | NeedMore:
         """What the network's result means."""
-        known, logits = inference.known, inference.logits
-        probabilities = softmax(logits, self.card.temperatures[layers - 1])
-        confidence = float(probabilities.max())
-        point = self._point(options, known.decoded.quality)
-        top = best(probabilities, self.profile.labels, min(options.top, self._settings.max_top))
+        known, found = inference.known, await self._verdict(layers, inference, options)
         timings = inference.timings + need.so_far.timings if need else inference.timings
-        answer = Answer(stage, top, point.confident(confidence, layers), layers, timings)
-        wanted = point.wanted(confidence, layers)
-        if wanted == layers:
+        answer = Answer(stage, found.top, found.confident, layers, timings, found.detections)
+        if found.wanted == layers:
             return answer
         if stage is Stage.LOW:
-            # A copy, because a row would keep the rows of its whole batch.
-            known = replace(known, low_logits=logits.copy())
-        return NeedMore(wanted, answer, known)
+            known = replace(known, low_row=self.task.kept(inference.row))
+        return NeedMore(found.wanted, answer, known, blocks=found.blocks)
+
+    async def _verdict(self, layers: int, inference: Inference, options: Options) -> Verdict:
+        if self.task.slow:
+            return await asyncio.to_thread(self.task.judge, layers, inference, options)
+        return self.task.judge(layers, inference, options)
 
     async def _submit(
         self, stage: Stage, layers: int, sent: Sent, options: Options, need: NeedMore | None
@@ -254,15 +259,6 @@ class Core:
     def _stage(self, layers: int) -> Stage:
         high = any(layer.band == "high" for layer in self.profile.ladder[:layers])
         return Stage.HIGH if high else Stage.LOW
-
-    def _point(self, options: Options, quality: int | None = None) -> OperatingPoint:
-        key = options.operating_point, quality
-        if key not in self._points:  # there are few, as neither names nor qualities are invented by devices
-            try:
-                self._points[key] = self.card.point(options.operating_point or None, quality)
-            except CardError as error:
-                raise BadRequest(str(error)) from None
-        return self._points[key]
 
 
 def _brown_out(need: NeedMore) -> Answer:

@@ -5,10 +5,13 @@ import zlib
 from collections.abc import Set
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from overtone.frequency import ProfileError, pack_part, part_of
+from overtone.gpu_server.answer import Options
+from overtone.gpu_server.cards import AnyCard
 from overtone.gpu_server.errors import BadRequest
-from overtone.models import Card, CardError
+from overtone.gpu_server.task import Task
 
 # How many parts are kept: all layers of all qualities, for any profile that is likely.
 PARTS = 64
@@ -41,7 +44,7 @@ class Description:
     parts: "Parts"
 
     @classmethod
-    def of(cls, card: Card, name: str = "") -> "Description":
+    def of(cls, card: AnyCard, task: Task[Any], name: str = "") -> "Description":
         """Describe a model, which may be served under another name than its card's."""
         profile = card.profile
         named = {"labels": profile.labels, "classes": card.classes}
@@ -55,15 +58,16 @@ class Description:
             short_card=_to_json(_shortened(card), card, {"profile", "training"}),
             labels=labels,
             packed_labels=zlib.compress(labels.encode(), 9),
-            parts=Parts(card),
+            parts=Parts(task),
         )
 
 
 class Parts:
     """Parts of a profile in their compact form, and what devices are to expect of them."""
 
-    def __init__(self, card: Card) -> None:
-        self._card = card
+    def __init__(self, task: Task[Any]) -> None:
+        self._task = task
+        self._profile = task.profile
         self._packed = lru_cache(PARTS)(self._pack)
 
     def packed(self, quality: int | None, after: int = 0, layers: int = 0) -> bytes:
@@ -74,7 +78,7 @@ class Parts:
         Raises:
             BadRequest: the profile has no such quality or layers.
         """
-        whole = self._card.profile
+        whole = self._profile
         quality, layers = whole.quality if quality is None else quality, layers or whole.layers
         if not 0 <= after < layers:
             raise BadRequest(f"no layers after {after} up to {layers}")
@@ -89,21 +93,18 @@ class Parts:
         Raises:
             BadRequest: the card has no such operating point.
         """
-        try:
-            return self._card.point(operating_point or None, quality).exit_share
-        except CardError as error:
-            raise BadRequest(str(error)) from None
+        return self._task.exit_share(Options(operating_point), quality)
 
     def _pack(self, quality: int, after: int, layers: int) -> bytes:
-        return pack_part(part_of(self._card.profile, quality, layers), after)
+        return pack_part(part_of(self._profile, quality, layers), after)
 
 
-def _shortened(card: Card) -> Card:
+def _shortened(card: AnyCard) -> AnyCard:
     """Only with the operating points of the default quality; all would cost a session as much as ten images."""
     main = tuple(p for p in card.operating_points if p.quality in (None, card.profile.quality))
     return card.model_copy(update={"operating_points": main or card.operating_points})
 
 
-def _to_json(card: Card, whole: Card, exclude: Set[str] = frozenset()) -> str:
+def _to_json(card: AnyCard, whole: AnyCard, exclude: Set[str] = frozenset()) -> str:
     fields = card.model_dump(mode="json", exclude_none=True, exclude=set(exclude))
     return json.dumps(fields | {"certified": whole.certified()}, separators=(",", ":"))

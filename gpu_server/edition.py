@@ -8,7 +8,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from overtone.models import read_card
+from overtone.gpu_server.cards import read_any
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Edition:
             CheckpointError: it is no checkpoint.
             OSError: it cannot be read, or there is no room for it.
         """
-        read_card(source)
+        read_any(source)
         shutil.copyfile(source, self.model)
 
     def publish(self) -> None:

@@ -47,7 +47,7 @@ class _Forwarded(Ticket):
         if not self.gone:
             self.gone = True
             began = self.since + inference.timings.queue
-            self.link.give(self.number, began, inference.timings.compute, inference.logits)
+            self.link.give(self.number, began, inference.timings.compute, inference.row)
 
     def fail(self, error: ServiceError) -> None:
         """Send the reason."""

@@ -75,6 +75,10 @@ class BadRequest(ServiceError):  # noqa: N818
     http = 400
 
 
+class WrongTask(BadRequest):
+    """Asked of a model that does something else."""
+
+
 class TooLarge(BadRequest):
     """More bytes or pixels than the server accepts."""
 

@@ -99,7 +99,7 @@ class CascadeServicer(stubs.CascadeServicer):
                 account = self._service.access.account(owner)
                 account.take_image()
                 account.spend_bytes(sum(map(len, request.layers)))
-                options = messages.options(request.options)
+                options = messages.options(request.options, request)
                 core = self._service.choice(options.model).pick(encoded_for(request.layers))
                 given = await core.classify(request.layers, options, peer=owner)
                 every = range(len(core.profile.labels)) if request.options.labels else ()

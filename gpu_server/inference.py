@@ -29,14 +29,17 @@ class Network(Protocol):
         """Run every batch size once."""
 
     def run(self, stage: Stage, images: Sequence[Known]) -> NDArray[np.float32]:
-        """Logits float32[N, K]; images of a batch may have different numbers of layers."""
+        """A row float32[K] for each image, of which the model's task knows what it means.
+
+        Images of a batch may have different numbers of layers, and rows of different batches different lengths.
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class Inference:
-    """The result of one image: logits float32[K], the image they are of, and how long it took."""
+    """The result of one image: a network's row float32[K], the image that it is of, and how long it took."""
 
-    logits: NDArray[np.float32]
+    row: NDArray[np.float32]
     known: Known
     timings: Timings
 

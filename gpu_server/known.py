@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from overtone.frequency import Decoded, Layer
+from overtone.frequency import Decoded, Layer, LetterBox, Profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +16,13 @@ class Known:
 
     Attributes:
         decoded: what its first layers tell.
-        low_logits: float32[K] of the low network on the same low values, where it has run on them; a mixed high
-            answer needs them.
+        low_row: float32[K], what the low network says of the same low values, where it has run on them.
+        letter_box: where the picture lies in the image; None if it fills it.
     """
 
     decoded: Decoded
-    low_logits: NDArray[np.float32] | None = None
+    low_row: NDArray[np.float32] | None = None
+    letter_box: LetterBox | None = None
 
     @property
     def layers(self) -> int:
@@ -31,13 +32,30 @@ class Known:
     @property
     def size(self) -> int:
         """Bytes that it takes."""
-        arrays = (self.decoded.values, self.decoded.steps, self.low_logits)
+        arrays = (self.decoded.values, self.decoded.steps, self.low_row)
         return sum(array.nbytes for array in arrays if array is not None)
 
     @classmethod
-    def after(cls, known: Self | None, decoded: Decoded, ladder: Sequence[Layer]) -> Self:
-        """What is known after further layers; the low network's logits are lost where low values became finer."""
+    def after(
+        cls,
+        known: Self | None,
+        decoded: Decoded,
+        ladder: Sequence[Layer],
+        letter_box: LetterBox | None = None,
+    ) -> Self:
+        """What is known after further layers; what the low network said is lost where low values became finer.
+
+        The letter box is told with the first layers, and stays.
+        """
         if known is None:
-            return cls(decoded)
+            return cls(decoded, None, letter_box)
         same = all(layer.band != "low" for layer in ladder[known.layers : decoded.layers])
-        return cls(decoded, known.low_logits if same else None)
+        return cls(decoded, known.low_row if same else None, known.letter_box)
+
+    @classmethod
+    def blank(cls, profile: Profile) -> Self:
+        """An image of all layers without content."""
+        layers = len(profile.ladder)
+        steps = profile.known_steps(profile.quality, layers)
+        values = np.zeros((len(steps), profile.blocks, profile.blocks), np.int16)
+        return cls(Decoded(values, steps, profile.quality, layers))

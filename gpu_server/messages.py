@@ -3,18 +3,20 @@
 import asyncio
 from collections.abc import Container
 
-from overtone.gpu_server.answer import Answer, NeedMore, Options, Score, Stage
+from overtone.gpu_server.answer import Answer, Detection, NeedMore, Options, Score, Stage
 from overtone.gpu_server.errors import ServiceError
 from overtone.protos import overtone_pb2 as pb
 
 STAGES = {Stage.LOW: pb.STAGE_LOW, Stage.HIGH: pb.STAGE_HIGH, Stage.BROWNOUT: pb.STAGE_BROWNOUT}
 
 
-def options(message: pb.Options) -> Options:
-    """Options of a session or call; a deadline in them begins now."""
+def options(message: pb.Options, image: pb.Image | pb.ClassifyRequest | None = None) -> Options:
+    """Options of a session or call, and what else is told of an image; a deadline in them begins now."""
     now = asyncio.get_running_loop().time()
     expires = now + message.deadline_ms / 1000 if message.deadline_ms else None
-    return Options(message.operating_point, message.top or 1, expires, message.model)
+    size = image.picture if image is not None and image.HasField("picture") else None
+    picture = (size.width, size.height) if size is not None else None
+    return Options(message.operating_point, message.top or 1, expires, message.model, picture=picture)
 
 
 def answer(image: int, given: Answer, unnamed: Container[int] = ()) -> pb.Answer:
@@ -27,12 +29,14 @@ def answer(image: int, given: Answer, unnamed: Container[int] = ()) -> pb.Answer
         queue_us=_micros(given.timings.queue),
         compute_us=_micros(given.timings.compute),
         layers=given.layers,
+        detections=[detection(d, d.score.index in unnamed) for d in given.detections],
     )
 
 
 def need_more(image: int, need: NeedMore) -> pb.NeedMore:
-    """A request for further layers, with the answer so far for a device that cannot afford them."""
-    return pb.NeedMore(id=image, layers=need.layers, so_far=score(need.so_far.best))
+    """A request for further layers, with a classifier's answer so far for a device that cannot afford them."""
+    so_far = score(need.so_far.best) if need.so_far.top else None
+    return pb.NeedMore(id=image, layers=need.layers, so_far=so_far, blocks=need.blocks)
 
 
 def again(image: int, layers: int) -> pb.NeedMore:
@@ -49,6 +53,15 @@ def error(image: int, failure: ServiceError) -> pb.Error:
 def score(given: Score, named: bool = False) -> pb.Score:
     """A class, with its label if it is to be named, and its probability as a message."""
     return pb.Score(index=given.index, probability=given.probability, label=given.label if named else "")
+
+
+def detection(given: Detection, named: bool = False) -> pb.Detection:
+    """A thing that was found as a message; `named` as in `score`."""
+    left, top, right, bottom = given.box
+    message = pb.Detection(score=score(given.score, named), left=left, top=top, right=right, bottom=bottom)
+    if (mask := given.mask) is not None:
+        message.mask.CopyFrom(pb.Mask(width=mask.width, height=mask.height, counts=mask.counts))
+    return message
 
 
 def _micros(seconds: float) -> int:

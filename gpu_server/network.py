@@ -9,15 +9,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from overtone.frequency import Decoded
 from overtone.gpu_server import onnx_runtime
 from overtone.gpu_server.answer import Stage
+from overtone.gpu_server.cards import AnyCard, read_any
 from overtone.gpu_server.cuda_graphs import Forward, GraphPool, Inputs
+from overtone.gpu_server.inference import Network
 from overtone.gpu_server.known import Known
 from overtone.gpu_server.settings import Runtime, Settings
 from overtone.gpu_server.stub_network import DEVICE, StubNetwork
 from overtone.gpu_server.threads import cores
-from overtone.models import Card, Cascade, choose_device, load, read_card
+from overtone.models import Card, Cascade, choose_device, load, task_of
 from overtone.models.fusion import example, fused
 
 log = logging.getLogger(__name__)
@@ -32,9 +33,7 @@ STAGES = (Stage.LOW, Stage.HIGH)
 Column = list[NDArray[np.generic]]
 
 
-def open_networks(
-    name_or_path: str | os.PathLike[str], settings: Settings
-) -> tuple[list["TorchNetwork | StubNetwork"], Card]:
+def open_networks(name_or_path: str | os.PathLike[str], settings: Settings) -> tuple[list[Network], AnyCard]:
     """Open what the workers of an engine run: one network for each device, or several times the same one on a CPU.
 
     On two cores, two batches with a thread each finish sooner than two with both threads, one after the other.
@@ -60,7 +59,7 @@ def open_network(
     threads: int = 0,
     graphs: bool = True,
     runtime: Runtime = "auto",
-) -> tuple["TorchNetwork | StubNetwork", Card]:
+) -> tuple[Network, AnyCard]:
     """Load a checkpoint and prepare it. This is slow, so do not call it on the event loop.
 
     The device "stub" is no network but an answer: to measure what is around it.
@@ -70,13 +69,26 @@ def open_network(
     """
     if device == DEVICE:
         log.warning("every answer is the first class, because the device is %s", DEVICE)
-        card = read_card(name_or_path)
+        card = read_any(name_or_path)
         return StubNetwork(card, sizes), card
     chosen = choose_device(device)
     if threads:
         torch.set_num_threads(threads)
+    if task_of(name_or_path) == "detect":
+        return _open_detector(name_or_path, chosen, sizes)
     cascade, card = load(name_or_path)
     return TorchNetwork(cascade, card, chosen, sizes, graphs, runtime), card
+
+
+def _open_detector(
+    name_or_path: str | os.PathLike[str], device: torch.device, sizes: tuple[int, ...]
+) -> tuple[Network, AnyCard]:
+    # Not above, because detectors stand on torchvision, which a server of classifiers does without.
+    from overtone.gpu_server.detector_network import DetectorNetwork
+    from overtone.models.detection.checkpoint import load_detector
+
+    detector, card = load_detector(name_or_path)
+    return DetectorNetwork(detector, card.profile, device, sizes), card
 
 
 class TorchNetwork:
@@ -119,11 +131,7 @@ class TorchNetwork:
 
     def example(self) -> Known:
         """An image without content."""
-        profile = self._card.profile
-        layers = len(profile.ladder)
-        steps = profile.known_steps(profile.quality, layers)
-        values = np.zeros((len(steps), profile.blocks, profile.blocks), np.int16)
-        return Known(Decoded(values, steps, profile.quality, layers))
+        return Known.blank(self._card.profile)
 
     @torch.inference_mode()
     def warm(self) -> None:
@@ -163,10 +171,10 @@ class TorchNetwork:
 
     def _low_logits(self, images: Sequence[Known]) -> Column:
         """What the low network says of these images; it runs again where that is not known."""
-        unknown = [image for image in images if image.low_logits is None]
+        unknown = [image for image in images if image.low_row is None]
         # Their rows are on the host before the high network runs, whose graph may use the same memory.
         rows = iter(self.run(Stage.LOW, unknown) if unknown else ())
-        return [next(rows) if image.low_logits is None else image.low_logits for image in images]
+        return [next(rows) if image.low_row is None else image.low_row for image in images]
 
     def _channels(self, stage: Stage) -> int:
         profile = self._card.profile

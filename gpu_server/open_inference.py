@@ -11,7 +11,7 @@ from overtone.frequency.ladder import MAX_LAYERS
 from overtone.gpu_server.answer import Answer, Options
 from overtone.gpu_server.choice import Choice
 from overtone.gpu_server.core import Core
-from overtone.gpu_server.errors import BadRequest
+from overtone.gpu_server.errors import BadRequest, WrongTask
 from overtone.gpu_server.sent import encoded_for
 from overtone.gpu_server.service import Service
 
@@ -88,6 +88,16 @@ def chosen(service: Service, name: str, version: str = "") -> Choice:
     return service.choice(f"{name}:{version}" if version or not name else name)
 
 
+def check_task(choice: Choice) -> None:
+    """Refuse a detector: the tensors here are those of a classifier.
+
+    Raises:
+        WrongTask: it is one.
+    """
+    if choice.served.task.name != "classify":
+        raise WrongTask(f"{choice.served.name} is a detector; send pictures to POST /v1/detect instead")
+
+
 def unpack(raw: bytes) -> tuple[bytes, ...]:
     """The elements of a BYTES tensor in binary.
 
@@ -114,6 +124,7 @@ async def infer(choice: Choice, request: Request, *, peer: str = "") -> tuple[Co
     Raises:
         ServiceError: any of the family.
     """
+    check_task(choice)
     given, options = _input(request), _options(request.parameters)
     if unknown := set(request.outputs) - set(OUTPUTS):
         raise BadRequest(f"no output {min(unknown)!r}; there are {', '.join(OUTPUTS)}")

@@ -75,7 +75,7 @@ class OpenInferenceServicer(stubs.GRPCInferenceServiceServicer):
         """The tensors that the model takes and gives."""
         try:
             self._admit(context)
-            protocol.chosen(self._service, request.name, request.version)
+            protocol.check_task(protocol.chosen(self._service, request.name, request.version))
         except ServiceError as error:
             await self._abort(context, error)
         return pb.ModelMetadataResponse(

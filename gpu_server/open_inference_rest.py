@@ -79,7 +79,7 @@ def _add_metadata(router: APIRouter, service: Service, owner: Owner) -> None:
 
     def described(request: Request, name: str, version: str = "") -> schemas.ModelMetadata:
         owner(service, request)
-        protocol.chosen(service, name, version)
+        protocol.check_task(protocol.chosen(service, name, version))
         return schemas.ModelMetadata(
             name=name,
             versions=[core.version for core in service.repository.versions(name)],

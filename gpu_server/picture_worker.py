@@ -16,15 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from overtone.frequency import ImageError, Profile, coefficients, fit, open_rgb, quantise
+from overtone.frequency import ImageError, Profile, coefficients, fit, letter_boxed, open_rgb, quantise
 
 LENGTH = struct.Struct("<I")
-# Before the file itself: how many pixels it says it has, and whether it has been cropped before.
-REQUEST = struct.Struct("<Q?")
+# Before the file itself: how many pixels it says it has, and whether it has been cropped before or is letter-boxed.
+REQUEST = struct.Struct("<Q??")
 FORMATS = ("JPEG", "PNG", "WEBP")
-# First byte of a reply. A picture's values follow, or a sentence.
+# First byte of a reply. A picture's width, height and values follow, or a sentence.
 VALUES, UNREADABLE, TOO_LARGE = b"V", b"U", b"L"
 READY = b"R"
+SIZE = struct.Struct("<II")
 # Pictures are decoded when nothing else needs the processor.
 NICENESS = 10
 
@@ -50,7 +51,20 @@ def values_of(encoded: bytes, profile: Profile, cropped: bool) -> NDArray[np.int
     Raises:
         ImageError: it cannot be read.
     """
-    pixels = fit(open_rgb(encoded, profile.size), profile.size, cropped=cropped)
+    return _quantised(fit(open_rgb(encoded, profile.size), profile.size, cropped=cropped), profile)
+
+
+def letter_boxed_values(encoded: bytes, profile: Profile) -> tuple[NDArray[np.int16], tuple[int, int]]:
+    """The same of a whole picture in the corner of a square, and its width and height, upright.
+
+    Raises:
+        ImageError: it cannot be read.
+    """
+    picture = open_rgb(encoded)
+    return _quantised(letter_boxed(picture, profile.size), profile), picture.size
+
+
+def _quantised(pixels: NDArray[np.uint8], profile: Profile) -> NDArray[np.int16]:
     quality = profile.quality
     steps = profile.known_steps(quality, len(profile.ladder))
     return quantise(coefficients(pixels, profile.low + profile.high), steps, profile.threshold(quality))
@@ -58,11 +72,15 @@ def values_of(encoded: bytes, profile: Profile, cropped: bool) -> NDArray[np.int
 
 def reply(request: bytes, profile: Profile) -> bytes:
     """The reply to a request."""
-    most, cropped = REQUEST.unpack_from(request)
+    most, cropped, boxed = REQUEST.unpack_from(request)
     encoded = request[REQUEST.size :]
     try:
         _check(encoded, most)
-        return VALUES + values_of(encoded, profile, cropped).astype("<i2").tobytes()
+        if boxed:
+            values, size = letter_boxed_values(encoded, profile)
+        else:
+            values, size = values_of(encoded, profile, cropped), (profile.size, profile.size)
+        return VALUES + SIZE.pack(*size) + values.astype("<i2").tobytes()
     except MemoryError:
         return TOO_LARGE + b"the picture takes more memory than the server gives to one"
     except ImageError as error:

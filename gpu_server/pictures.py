@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from overtone.frequency import Profile
+from overtone.frequency import LetterBox, Profile
 from overtone.gpu_server import picture_worker
 from overtone.gpu_server.errors import BadRequest, ServiceError, Stopping, TooLarge
-from overtone.gpu_server.picture_worker import READY, REQUEST, TOO_LARGE, VALUES, frame, read_frame
+from overtone.gpu_server.picture_worker import READY, REQUEST, SIZE, TOO_LARGE, VALUES, frame, read_frame
 
 log = logging.getLogger(__name__)
 
@@ -94,11 +94,13 @@ class PictureDecoder:
         profile: of the model.
         seconds: that one picture may take.
         memory: bytes that one picture may take.
+        letter_boxed: whether a picture is taken whole, in the corner of a square; else its centre is.
     """
 
-    def __init__(self, profile: Profile, seconds: float, memory: int) -> None:
+    def __init__(self, profile: Profile, seconds: float, memory: int, *, letter_boxed: bool = False) -> None:
         self.profile = profile
         self.seconds = seconds
+        self._letter_boxed = letter_boxed
         self._memory = memory
         self._lock = threading.Lock()
         self._idle: list[_Worker] = []
@@ -111,8 +113,12 @@ class PictureDecoder:
         """Process ids of those that wait for a picture."""
         return [worker.pid for worker in self._idle]
 
-    def values(self, encoded: bytes, pixels: int, cropped: bool) -> NDArray[np.int16]:
+    def values(
+        self, encoded: bytes, pixels: int, cropped: bool
+    ) -> tuple[NDArray[np.int16], LetterBox | None]:
         """int16[C, h, w] of all channels, at the profile's default quality; blocks until it is there.
+
+        And where the picture lies in the image, if it is letter-boxed.
 
         Args:
             encoded: a JPEG, PNG or WebP.
@@ -125,7 +131,7 @@ class PictureDecoder:
         """
         worker = self._take()
         try:
-            reply = worker.ask(REQUEST.pack(pixels, cropped) + encoded, self.seconds)
+            reply = worker.ask(REQUEST.pack(pixels, cropped, self._letter_boxed) + encoded, self.seconds)
         except _WorkerError:
             worker.end()
             raise TooLarge(
@@ -171,12 +177,14 @@ class PictureDecoder:
                 return
         worker.end()
 
-    def _parse(self, reply: bytes) -> NDArray[np.int16]:
+    def _parse(self, reply: bytes) -> tuple[NDArray[np.int16], LetterBox | None]:
         kind, rest = reply[:1], reply[1:]
         if kind != VALUES:
             raise (TooLarge if kind == TOO_LARGE else BadRequest)(rest.decode(errors="replace"))
         blocks, channels = self.profile.blocks, len(self.profile.low) + len(self.profile.high)
-        return np.frombuffer(rest, "<i2").astype(np.int16).reshape(channels, blocks, blocks)
+        values = np.frombuffer(rest, "<i2", offset=SIZE.size).astype(np.int16)
+        letter_box = LetterBox(self.profile.size, *SIZE.unpack_from(rest)) if self._letter_boxed else None
+        return values.reshape(channels, blocks, blocks), letter_box
 
 
 def _end_all(workers: list[_Worker]) -> None:

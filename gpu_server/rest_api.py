@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import random
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -47,7 +48,7 @@ async def options(request: Request) -> Options:
         given = schemas.Options.model_validate(dict(request.query_params))
     except ValidationError as error:
         raise RequestValidationError(error.errors()) from None
-    return Options(given.operating_point, given.top, model=given.model)
+    return Options(given.operating_point, given.top, model=given.model, picture=given.picture)
 
 
 RequestOptions = Annotated[Options, Depends(options)]
@@ -59,7 +60,7 @@ def create_app(service: Service) -> FastAPI:
     open_to_all = not service.access.restricted and service.settings.admin_port is None
     app = FastAPI(
         title="Overtone",
-        description="Image classification layer by layer: the first layers of an image, and more on request.",
+        description="Image inference layer by layer: the first layers of an image, and more on request.",
         version="2",
         exception_handlers={
             errors.ServiceError: _service_error,
@@ -71,7 +72,10 @@ def create_app(service: Service) -> FastAPI:
     )
     app.state.service = service
     app.add_middleware(logs.RequestIds)
-    _add_images(app, service)
+    # Every payload comes after its size as a varint.
+    most_layers = MAX_LAYERS * (service.settings.max_payload_bytes + 4)
+    _add_images(app, service, most_layers)
+    _add_calls(app, service, most_layers)
     _add_model(app, service)
     add_health(app, service)
     if open_to_all:
@@ -111,13 +115,10 @@ class _EarlyResponse(JSONResponse):
                 return
 
 
-def _add_images(app: FastAPI, service: Service) -> None:
-    # Every payload comes after its size as a varint.
-    most_layers = MAX_LAYERS * (service.settings.max_payload_bytes + 4)
-
+def _add_images(app: FastAPI, service: Service, most_layers: int) -> None:
     @app.post(
         "/v1/images",
-        response_model=schemas.Answer,
+        response_model=schemas.Answer | schemas.Detected,
         responses={202: {"model": schemas.NeedMore}},
         openapi_extra=_binary(PAYLOADS),
     )
@@ -139,7 +140,7 @@ def _add_images(app: FastAPI, service: Service) -> None:
 
     @app.post(
         "/v1/images/{token}/layers",
-        response_model=schemas.Answer,
+        response_model=schemas.Answer | schemas.Detected,
         responses={202: {"model": schemas.NeedMore}},
         openapi_extra=_binary(PAYLOADS),
     )
@@ -168,13 +169,11 @@ def _add_images(app: FastAPI, service: Service) -> None:
             owner(service, request)
             raise errors.OutdatedClient
 
-    @app.post("/v1/classify", response_model=schemas.Answer, openapi_extra=_binary(PAYLOADS, *sorted(IMAGES)))
-    async def classify(request: Request, chosen: RequestOptions, cropped: bool = False) -> Response:
-        """A JPEG, PNG or WebP; or the first layers of an image, as for `/v1/images`, which are then all there are.
 
-        Of an image the centre is used: a square whose side is seven eighths of the shorter side, or all of the
-        shorter side if the sender has `cropped` the image already.
-        """
+def _add_calls(app: FastAPI, service: Service, most_layers: int) -> None:
+    """Routes that answer one image in one call, whatever has been sent of it."""
+
+    async def answered(request: Request, chosen: Options, cropped: bool = False) -> Response:
         with service.track_request(FACE):
             who, choice = owner(service, request), service.choice(chosen.model)
             kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -193,6 +192,22 @@ def _add_images(app: FastAPI, service: Service) -> None:
                     core = choice.pick(None)
                     work = core.image(body, chosen, cropped=cropped, peer=who)
                 return _answer(service, core, await while_connected(request, work))
+
+    body = _binary(PAYLOADS, *sorted(IMAGES))
+
+    @app.post("/v1/classify", response_model=schemas.Answer, openapi_extra=body)
+    async def classify(request: Request, chosen: RequestOptions, cropped: bool = False) -> Response:
+        """A JPEG, PNG or WebP; or the first layers of an image, as for `/v1/images`, which are then all there are.
+
+        Of an image the centre is used: a square whose side is seven eighths of the shorter side, or all of the
+        shorter side if the sender has `cropped` the image already.
+        """
+        return await answered(request, replace(chosen, task="classify"), cropped)
+
+    @app.post("/v1/detect", response_model=schemas.Detected, openapi_extra=body)
+    async def detect(request: Request, chosen: RequestOptions) -> Response:
+        """The same for a detector, which sees the whole picture; `width` and `height` belong to layers."""
+        return await answered(request, replace(chosen, task="detect"))
 
 
 def _add_model(app: FastAPI, service: Service) -> None:
@@ -260,11 +275,12 @@ def _unknown(payloads: tuple[bytes, ...], need: NeedMore) -> tuple[bytes, ...]:
 def _need_more(service: Service, token: str, need: NeedMore) -> Response:
     body = schemas.need_more(token, need, service.store.ttl)
     where = {"location": f"/v1/images/{token}/layers"}
-    return JSONResponse(body.model_dump(), HTTPStatus.ACCEPTED, where)
+    return JSONResponse(body.model_dump(exclude_none=True), HTTPStatus.ACCEPTED, where)
 
 
 def _answer(service: Service, core: Core, answer: Answer) -> Response:
-    body = schemas.answer(answer, core.name, core.version if service.several else None)
+    write = schemas.answer if core.task.name == "classify" else schemas.detected
+    body = write(answer, core.name, core.version if service.several else None)
     return Response(body.model_dump_json(exclude_none=True), media_type="application/json")
 
 
@@ -313,7 +329,8 @@ async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     _never_reached_a_route(request, errors.BadRequest.code.name)
-    return await _service_error(request, errors.BadRequest(f"{first['loc'][-1]}: {first['msg']}"))
+    where, what = first["loc"][-1:], first["msg"].removeprefix("Value error, ")
+    return await _service_error(request, errors.BadRequest(": ".join(map(str, (*where, what)))))
 
 
 def _never_reached_a_route(request: Request, code: str) -> None:

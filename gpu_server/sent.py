@@ -10,6 +10,7 @@ from overtone.frequency import (
     Decoded,
     FrequencyError,
     ImageError,
+    LetterBox,
     Profile,
     WrongProfileError,
     decode,
@@ -46,6 +47,7 @@ class Payloads:
         limit: bytes that each may have.
         before: how many layers came before them.
         peer: who sent them.
+        letter_box: where the picture lies in the image, if it was told.
 
     Raises:
         BadRequest: one is too large, or there are none, or more than the profile has layers.
@@ -59,10 +61,12 @@ class Payloads:
         limit: int,
         before: int = 0,
         peer: str = "",
+        letter_box: LetterBox | None = None,
     ) -> None:
         self.peer = peer
         self.taken = 0
         self.layers = before + len(payloads)
+        self._letter_box = letter_box
         self._payloads = payloads
         self._before = before
         self._profile = profile
@@ -77,7 +81,7 @@ class Payloads:
             self._metrics.received.labels(str(number)).inc(len(payload))
             self.taken += len(payload)
         self._before = layers
-        return partial(_decode, taken, self._profile, known), Source.PAYLOAD
+        return partial(self._decode, taken, known), Source.PAYLOAD
 
     def hold(self) -> tuple[bytes, ...]:
         """What was not taken and may be later."""
@@ -87,6 +91,11 @@ class Payloads:
     def drop(self) -> None:
         """Count what was not taken, once it is sure that it will not be."""
         self._metrics.dropped.inc(sum(map(len, self._payloads)))
+
+    def _decode(self, payloads: Sequence[bytes], known: Known | None) -> Known:
+        with translated():
+            decoded = decode(payloads, self._profile, known.decoded if known else None)
+        return Known.after(known, decoded, self._profile.ladder, self._letter_box)
 
     def _check(self, limit: int) -> None:
         most = len(self._profile.ladder)
@@ -105,7 +114,7 @@ class Picture:
         decoder: decodes it, for its profile.
         metrics: where its bytes are counted.
         most_pixels: that it may have.
-        cropped: as in `frequency.fit`.
+        cropped: as in `frequency.fit`, where it is not letter-boxed.
         peer: who sent it.
 
     Raises:
@@ -131,7 +140,7 @@ class Picture:
         self._encoded = encoded
         self._decoder = decoder
         self._cropped = cropped
-        self._told: list[Decoded] = []
+        self._told: list[Known] = []
         metrics.received.labels("picture").inc(len(encoded))
 
     def take(self, layers: int, known: Known | None) -> tuple[Prepare, Source | None]:
@@ -141,16 +150,18 @@ class Picture:
 
     def _tell(self, layers: int, known: Known | None) -> Known:
         self._told = self._told or self._open()
-        return Known.after(known, self._told[layers - 1], self._profile.ladder)
+        told = self._told[layers - 1]
+        return Known.after(known, told.decoded, self._profile.ladder, told.letter_box)
 
-    def _open(self) -> list[Decoded]:
+    def _open(self) -> list[Known]:
         """What each number of layers tells."""
         profile, quality = self._profile, self._profile.quality
-        values = self._decoder.values(self._encoded, self.pixels, self._cropped)
-        return [
+        values, letter_box = self._decoder.values(self._encoded, self.pixels, self._cropped)
+        decoded = [
             Decoded(known_values(values, profile, n), profile.known_steps(quality, n), quality, n)
             for n in range(1, self.layers + 1)
         ]
+        return [Known(each, letter_box=letter_box) for each in decoded]
 
 
 def _pixels(encoded: bytes, most: int) -> int:
@@ -164,12 +175,6 @@ def _pixels(encoded: bytes, most: int) -> int:
     if pixels > most:
         raise TooLarge(f"{pixels} pixels; the server accepts {most}")
     return pixels
-
-
-def _decode(payloads: Sequence[bytes], profile: Profile, known: Known | None) -> Known:
-    with translated():
-        decoded = decode(payloads, profile, known.decoded if known else None)
-    return Known.after(known, decoded, profile.ladder)
 
 
 def encoded_for(payloads: Sequence[bytes]) -> bytes:

@@ -14,6 +14,7 @@ from overtone.gpu_server.answer import NeedMore
 from overtone.gpu_server.arrival import Arrival, Kind
 from overtone.gpu_server.batcher import Batcher
 from overtone.gpu_server.budget import Budget
+from overtone.gpu_server.cards import AnyCard, read_any
 from overtone.gpu_server.choice import Choice
 from overtone.gpu_server.core import Core
 from overtone.gpu_server.engine import Engine
@@ -27,7 +28,6 @@ from overtone.gpu_server.room import Room
 from overtone.gpu_server.sessions import Listed, Sessions
 from overtone.gpu_server.settings import Settings
 from overtone.gpu_server.state import Store
-from overtone.models import Card, read_card
 
 log = logging.getLogger(__name__)
 
@@ -186,13 +186,13 @@ class Service:
         edition = next(self._editions)
         return await asyncio.to_thread(Core, card, engine, s, self.metrics, edition, model, self._room)
 
-    async def _engine_of(self, path: Path) -> tuple[Card, Engine]:
+    async def _engine_of(self, path: Path) -> tuple[AnyCard, Engine]:
         """The model's card, and an engine that has not been started."""
         s = self.settings
         if self.face is not None:
             edition = self.face.edition
             runner = RemoteRunner(edition.socket, self.metrics, s, self._notify)
-            return await asyncio.to_thread(read_card, edition.model), Engine(runner, self.metrics, s)
+            return await asyncio.to_thread(read_any, edition.model), Engine(runner, self.metrics, s)
         networks, card = await asyncio.to_thread(open_networks, path, s)
         return card, Engine(Batcher(networks, self.metrics, s, self._notify), self.metrics, s)
 

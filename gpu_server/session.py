@@ -123,6 +123,8 @@ class Session:
         if self._options.labels:
             self._unnamed.update(range(len(core.profile.labels)))
         welcome = pb.Welcome(profile_id=core.profile.id, credits=credits, model=core.name, version=version)
+        if core.task.name != "classify":
+            welcome.task = core.task.name
         self._post(welcome=welcome)
 
     async def _read(self, upstream: AsyncIterator[pb.Upstream]) -> None:
@@ -227,14 +229,14 @@ class Session:
                 del image
                 answer = await answering
             self._post(answer=messages.answer(number, answer, self._unnamed))
-            self._unnamed.difference_update(score.index for score in answer.top)
+            self._unnamed.difference_update(answer.classes)
         except errors.StateLost:
             self._post(need_more=messages.again(number, flight.wanted))
         except errors.ServiceError as error:
             self._post(error=messages.error(number, error))
 
     async def _answer(self, image: pb.Image, flight: _Flight) -> Answer:
-        number, options = image.id, messages.options(self._options)
+        number, options = image.id, messages.options(self._options, image)
         found = await self._core.judge(
             tuple(image.layers), options, promised=flight.promised, peer=self.owner
         )

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from overtone.gpu_server.answer import Answer, NeedMore, Options
@@ -48,10 +49,10 @@ class Shadow:
         cls, served: "Core", candidate: "Core", share: float, others_busy: Callable[[], bool]
     ) -> "Shadow | None":
         """What compares the two; a line of the log if that cannot be done."""
-        if served.profile.id == candidate.profile.id:
+        if (served.profile.id, served.task.name) == (candidate.profile.id, candidate.task.name):
             return cls(candidate, share, others_busy)
         log.warning(
-            "%s is no shadow: it cannot read what is encoded for %s, which has another profile",
+            "%s is no shadow: it cannot read what is encoded for %s, which has another profile or task",
             *(f"{core.name}:{core.version}" for core in (candidate, served)),
         )
         return None
@@ -77,7 +78,7 @@ class Trial:
         self._dropped = self._dropped or self._shadow.busy
         if self._dropped:
             return
-        work = self._judge(self._last, layers, Known(known.decoded), size, options)
+        work = self._judge(self._last, layers, replace(known, low_row=None), size, options)
         self._last = asyncio.create_task(work, name="overtone-shadow")
         self._shadow.tasks.add(self._last)
         self._last.add_done_callback(self._shadow.tasks.discard)
@@ -115,8 +116,9 @@ class Trial:
             self._count("failed")
             return
         given = self._judged.so_far if isinstance(self._judged, NeedMore) else self._judged
-        self._count("agreed" if given.best.index == answer.best.index else "disagreed")
-        counts = self._shadow.candidate.counts[Role.SHADOW]
+        candidate = self._shadow.candidate
+        self._count("agreed" if candidate.task.agree(given, answer) else "disagreed")
+        counts = candidate.counts[Role.SHADOW]
         counts.answered()
         counts.received(self._size)
         for layers in self._wanted:

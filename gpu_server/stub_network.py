@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from overtone.frequency import Decoded
 from overtone.gpu_server.answer import Stage
+from overtone.gpu_server.cards import AnyCard
 from overtone.gpu_server.known import Known
 from overtone.models import Card
 
@@ -14,17 +14,19 @@ DEVICE = "stub"
 # Of the first class, so that every operating point is sure of it.
 LOGIT = 100.0
 LARGEST = 64
+# Length of a detector's row without a thing, see `detection_rows`.
+NOTHING = 2
 
 
 class StubNetwork:
-    """Takes what a model of this card takes, looks at none of it, and always says the first class.
+    """Takes what a model of this card takes, looks at none of it, and always says the first class, or finds nothing.
 
     Args:
         card: for the shapes.
         sizes: the last one is the largest batch; without any it is 64.
     """
 
-    def __init__(self, card: Card, sizes: tuple[int, ...] = ()) -> None:
+    def __init__(self, card: AnyCard, sizes: tuple[int, ...] = ()) -> None:
         self._card = card
         self._largest = sizes[-1] if sizes else LARGEST
 
@@ -34,17 +36,15 @@ class StubNetwork:
 
     def example(self) -> Known:
         """An image without content."""
-        profile = self._card.profile
-        layers = len(profile.ladder)
-        steps = profile.known_steps(profile.quality, layers)
-        values = np.zeros((len(steps), profile.blocks, profile.blocks), np.int16)
-        return Known(Decoded(values, steps, profile.quality, layers))
+        return Known.blank(self._card.profile)
 
     def warm(self) -> None:
         """Nothing to warm."""
 
     def run(self, stage: Stage, images: Sequence[Known]) -> NDArray[np.float32]:
-        """Logits float32[N, K], the same for every image."""
+        """Rows float32[N, K], the same for every image."""
+        if not isinstance(self._card, Card):
+            return np.zeros((len(images), NOTHING), np.float32)
         logits = np.zeros((len(images), len(self._card.profile.labels)), np.float32)
         logits[:, 0] = LOGIT
         return logits

@@ -115,7 +115,7 @@ def message(kind: Kind, *parts: bytes) -> bytes:
 
 def write_ticket(sent: Sent) -> bytes:
     """An image for the engine."""
-    decoded, logits = sent.known.decoded, sent.known.low_logits
+    decoded, logits = sent.known.decoded, sent.known.low_row
     head = TICKET.pack(
         sent.number,
         STAGES.index(sent.stage),

@@ -11,13 +11,25 @@ if TYPE_CHECKING:
     from overtone.edge_client import Answer as Answer
     from overtone.edge_client import AsyncClient as AsyncClient
     from overtone.edge_client import Client as Client
+    from overtone.edge_client import Detected as Detected
+    from overtone.edge_client import Detection as Detection
     from overtone.edge_client import OvertoneError as OvertoneError
     from overtone.edge_client import Result as Result
     from overtone.edge_client import Tls as Tls
 
 __version__ = "0.2.0"
 
-__all__ = ["Answer", "AsyncClient", "Client", "OvertoneError", "Result", "Tls", "__version__"]
+__all__ = [
+    "Answer",
+    "AsyncClient",
+    "Client",
+    "Detected",
+    "Detection",
+    "OvertoneError",
+    "Result",
+    "Tls",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -190,6 +190,25 @@ def average(
 
 @train_app.command(
     epilog=command.examples(
+        "overtone train join low.safetensors high.safetensors --data DIR --out both.safetensors"
+    )
+)
+@command.reporting("train join", "train")
+def join(
+    checkpoints: Annotated[list[str], CHECKPOINT], data: command.Data, out: File, workers: command.Workers = 1
+) -> None:
+    """Make one detector of networks that different runs have trained, such as --epochs 24,0 and --epochs 0,24.
+
+    Each network is taken from the first file in which it is trained; the saved state of a run, last.safetensors, will
+    also do. Operating points are chosen on the held-out pictures.
+    """
+    from overtone.training.detection.join import join
+
+    join(checkpoints, data, out, workers=workers)
+
+
+@train_app.command(
+    epilog=command.examples(
         "overtone train codec imagenette --data DIR --out tuned.safetensors --bytes 300,600,1200"
     )
 )

@@ -1,10 +1,10 @@
 """Damaged payloads for both implementations: `python -m overtone.benchmarks.codec.fuzz --count 1000000`.
 
-Bodies of real payloads of a ladder of three layers are flipped, cut, spliced and overwritten; the checksum, which
-would reject nearly all of them at the end, is left out. Both implementations must reject a body or decode it to the
-same result, and encoding that result must give the body again. A case depends on its number alone: `--start`
-continues where a run ended, and `--count 1` repeats a failure. `make fuzz` builds the C extension with
-AddressSanitizer and UBSan and runs this.
+Bodies of real payloads of a ladder of three layers, of all blocks and of some, are flipped, cut, spliced and
+overwritten; the checksum, which would reject nearly all of them at the end, is left out. Both implementations must
+reject a body or decode it to the same result, and encoding that result must give the body again. A case depends on
+its number alone: `--start` continues where a run ended, and `--count 1` repeats a failure. `make fuzz` builds the C
+extension with AddressSanitizer and UBSan and runs this.
 """
 
 import importlib.util
@@ -20,7 +20,16 @@ import typer
 from numpy.typing import NDArray
 
 from overtone.benchmarks.codec.contexts import fitted_profile, quantised
-from overtone.frequency import THREE_LAYERS, PayloadError, Profile, coder, coefficients, known_values, stream
+from overtone.frequency import (
+    THREE_LAYERS,
+    BlockMask,
+    PayloadError,
+    Profile,
+    coder,
+    coefficients,
+    known_values,
+    stream,
+)
 from overtone.frequency.channels import HIGH, LOW
 from overtone.frequency.coding_plan import CodingPlan
 
@@ -37,6 +46,7 @@ class Seed:
     body: bytes
     known: NDArray[np.int16]
     plan: CodingPlan
+    region: NDArray[np.bool_] | None = None
 
 
 class DisagreementError(Exception):
@@ -53,19 +63,25 @@ def seeds() -> list[Seed]:
     profile = fitted_profile(maps, STEPS, THREE_LAYERS, EFFORT)
     noise = np.random.default_rng(0).laplace(scale=900, size=maps[:2].shape).astype(np.float32)
     found = []
+    rng = np.random.default_rng(1)
     for quality, step in enumerate(profile.steps, 1):
         for planes in quantised(np.concatenate([maps, noise]), step[0]):
+            mask = BlockMask(rng.random(planes.shape[1:]) < rng.random())
             found += layer_seeds(planes, profile, quality)
+            found += layer_seeds(planes, profile, quality, mask)[1:]
     return found
 
 
-def layer_seeds(planes: NDArray[np.int16], profile: Profile, quality: int) -> list[Seed]:
-    """One for each layer of an image int16[C, h, w]."""
-    found, known = [], planes[:0]
+def layer_seeds(
+    planes: NDArray[np.int16], profile: Profile, quality: int, mask: BlockMask | None = None
+) -> list[Seed]:
+    """One for each layer of an image int16[C, h, w]; those after the first are of a mask's blocks."""
+    found, known, masks = [], planes[:0], (None, *[mask] * len(profile.ladder))
     for layer in range(len(profile.ladder)):
-        plan, told = profile.plan(layer, quality), known_values(planes, profile, layer + 1)
-        body = coder.encode_layer(known, told[profile.channels_of(layer)], plan, 0)
-        found.append(Seed(body, known, plan))
+        plan, told = profile.plan(layer, quality), known_values(planes, profile, layer + 1, masks)
+        region = mask.blocks if mask and layer else None
+        body = coder.encode_layer(known, told[profile.channels_of(layer)], plan, 0, region)
+        found.append(Seed(body, known, plan, region))
         known = told
     return found
 
@@ -102,7 +118,7 @@ def check(number: int, pool: list[Seed], twin: bool) -> bool:
     if isinstance(first, str):
         return False
     coded = np.frombuffer(first[0], np.int16).reshape(-1, *seed.known.shape[1:])
-    if coder.encode_layer(seed.known, coded, seed.plan, first[1]) != body:
+    if coder.encode_layer(seed.known, coded, seed.plan, first[1], seed.region) != body:
         raise DisagreementError(f"case {number}: accepted, but not what the encoder writes")
     return True
 
@@ -111,7 +127,7 @@ def outcome(implementation: str, body: bytes, seed: Seed) -> str | tuple[bytes, 
     """The message of the rejection, or the band's bytes and the check."""
     decode = coder.decode_in_c if implementation == "c" else stream.decode_layer
     try:
-        band, found = decode(body, seed.known, seed.plan)
+        band, found = decode(body, seed.known, seed.plan, seed.region)
     except PayloadError as error:
         return str(error)
     return band.tobytes(), found

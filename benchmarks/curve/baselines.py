@@ -74,21 +74,28 @@ def settings() -> list[Setting]:
 
 def send(rgb: Pixels, setting: Setting) -> tuple[int, Pixels]:
     """An image uint8[side, side, 3] through a codec: the bytes of its file, and the decoded image."""
+    file = encoded(rgb, setting)
+    if setting.codec != "cut":
+        return len(file), _decoded(file)
+    before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, True
+    try:
+        return len(file), _decoded(file)
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = before
+
+
+def encoded(rgb: Pixels, setting: Setting) -> bytes:
+    """The file of an image uint8[side, side, 3]."""
     if setting.codec == "jxl":
         import_module("pillow_jxl")  # registers the format with Pillow
     image, codec = Image.fromarray(rgb), setting.codec
     if codec not in ("jpeg", "cut"):
-        file = _encoded(image, codec.removesuffix("-slow"), setting.quality, **OPTIONS[codec])
-        return len(file), _decoded(file)
+        return _encoded(image, codec.removesuffix("-slow"), setting.quality, **OPTIONS[codec])
     progressive = _encoded(image, "jpeg", setting.quality, optimize=True, progressive=True)
-    if codec == "jpeg":  # the shorter of two that decode to the same image
-        file = min(_encoded(image, "jpeg", setting.quality, optimize=True), progressive, key=len)
-        return len(file), _decoded(file)
-    before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, True
-    try:
-        return len(progressive[: setting.kept]), _decoded(progressive[: setting.kept])
-    finally:
-        ImageFile.LOAD_TRUNCATED_IMAGES = before
+    if codec == "cut":
+        return progressive[: setting.kept]
+    # The shorter of two that decode to the same image.
+    return min(_encoded(image, "jpeg", setting.quality, optimize=True), progressive, key=len)
 
 
 def _encoded(image: Image.Image, kind: str, quality: int, **options: object) -> bytes:

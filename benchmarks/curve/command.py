@@ -24,7 +24,7 @@ from overtone.benchmarks.curve.baselines import TITLES, Setting, has_jxl, settin
 from overtone.benchmarks.curve.comparison import BEST, Entry, comparisons
 from overtone.benchmarks.curve.delta_rate import Point, frontier, thinned
 from overtone.benchmarks.curve.evaluation import Evaluation, Outcome, identity
-from overtone.benchmarks.curve.overhead import Overhead
+from overtone.benchmarks.curve.overhead import Overhead, Sizes
 from overtone.benchmarks.curve.result_cache import ResultCache, fingerprint
 from overtone.benchmarks.curve.send_again import Pair
 from overtone.benchmarks.curve.successive_elimination import eliminate, relevant
@@ -185,8 +185,10 @@ def _measure(setup: Setup, data: Path, checkpoint: str, console: Console) -> dic
     settings = list(dict.fromkeys([*best, *(s for pair in pairs for s in (pair.first, pair.second))]))
     with _timed(f"measuring {len(settings)} of them on val", console):
         found = setup.evaluation("val", exact=True).run(settings, "reporting")
-    codecs = _entries({setting: found[setting] for setting in best}, framing)
-    codecs[send_again.AGAIN] = send_again.entries(pairs, found, framing)
+    with _timed("their files without containers", console):
+        bare = setup.evaluation("val", exact=True).bare(settings)
+    codecs = _entries({setting: found[setting] for setting in best}, bare, framing)
+    codecs[send_again.AGAIN] = send_again.entries(pairs, found, bare, framing)
     everyone = {**codecs, ours.ALL_CHANNELS: plain}
     best_of_all = {BEST: [entry for entries in codecs.values() for entry in entries]}
     ratios = comparisons(mine, best_of_all | everyone)
@@ -256,12 +258,19 @@ def best_settings(tried: list[tuple[Setting, Outcome]], floor: float, ceiling: f
     return [point.settings["setting"] for point in thinned(points[: below + 1])]
 
 
-def _entries(found: Mapping[Setting, Outcome], framing: Overhead) -> dict[str, list[Entry]]:
+def _entries(
+    found: Mapping[Setting, Outcome], bare: Mapping[Setting, Sizes], framing: Overhead
+) -> dict[str, list[Entry]]:
     """By codec, the chosen settings on val."""
     entries: dict[str, list[Entry]] = {TITLES[setting.codec]: [] for setting in found}
     for setting, (sizes, correct, _) in found.items():
         sent = sizes.astype(np.float64)
-        wire, post = framing.image.wire(sent), framing.post.wire(sent)
-        entry = Entry(setting.document, correct, {"payload": sent, "wire": wire, "post": post})
+        counts = {
+            "payload": sent,
+            "bare": bare[setting].astype(np.float64),
+            "wire": framing.image.wire(sent),
+            "post": framing.post.wire(sent),
+        }
+        entry = Entry(setting.document, correct, counts)  # type: ignore[arg-type]
         entries[TITLES[setting.codec]].append(entry)
     return entries

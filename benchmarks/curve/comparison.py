@@ -11,9 +11,10 @@ from overtone.benchmarks.curve.delta_rate import CurveError, Point, compare
 
 Floats = NDArray[np.float64]
 
-# How bytes are counted. `payload`: what is sent, files and payloads whole. `wire`: in messages of Overtone's
-# session, with TCP/IP, both ways. `post`: baselines by HTTP, Overtone in its session.
-Measure = Literal["payload", "wire", "post"]
+# How bytes are counted. `payload`: what is sent, files and payloads whole. `bare`: Overtone's payloads whole, files
+# without their containers. `wire`: in messages of Overtone's session, with TCP/IP, both ways. `post`: baselines by
+# HTTP, Overtone in its session.
+Measure = Literal["payload", "bare", "wire", "post"]
 MEASURES: tuple[Measure, ...] = get_args(Measure)
 BEST = "the best of them"
 RESAMPLES = 300
@@ -33,9 +34,10 @@ class Entry:
 
     def document(self) -> dict[str, Any]:
         """Plain values for JSON: `bytes` is the payload."""
-        payload, wire, post = (self.point(measure).bytes for measure in MEASURES)
-        means = {"bytes": payload, "top1": self.point("payload").top1, "wire": wire, "post": post}
-        return means | dict(self.settings)
+        means = {measure: self.point(measure).bytes for measure in MEASURES}
+        return (
+            {"bytes": means.pop("payload"), "top1": self.point("payload").top1} | means | dict(self.settings)
+        )
 
 
 def comparisons(

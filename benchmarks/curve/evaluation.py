@@ -1,8 +1,10 @@
 """Images sent at some setting, and the answers of an RGB network to what arrives."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby, islice
 from typing import Any, NamedTuple, Self
 
@@ -12,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from overtone.benchmarks.curve.baselines import Setting, send
+from overtone.benchmarks.curve.baselines import Setting, encoded, send
+from overtone.benchmarks.curve.container import picture_bytes
 from overtone.benchmarks.curve.result_cache import ResultCache, fingerprint
 from overtone.benchmarks.json_lines import Json
 from overtone.frequency import fit, open_rgb
@@ -102,6 +105,17 @@ class Evaluation:
             for s, v in found.items()
         }
 
+    def bare(self, settings: Sequence[Setting]) -> dict[Setting, NDArray[np.int64]]:
+        """The bytes of every setting's files without their containers, int64[n], from the cache or counted."""
+        keys = {s: {"container": False} | self._key(s, 0, len(self.images)) for s in settings}
+        missing = [setting for setting in settings if keys[setting] not in self.cache]
+        # Pillow's encoders run without the interpreter's lock.
+        with ThreadPoolExecutor(max(1, self.workers)) as threads:
+            counted = threads.map(partial(_bare_sizes, self.images), missing)
+            for setting, sizes in zip(missing, tracked(counted, "containers", len(missing)), strict=True):
+                self.cache.add(keys[setting], sizes)
+        return {setting: np.array(self.cache[key]) for setting, key in keys.items()}
+
     def _measured(
         self, settings: Sequence[Setting], begin: int, end: int
     ) -> Iterator[tuple[Setting, Outcome]]:
@@ -146,6 +160,10 @@ class Evaluation:
         name = f"{self.name} {identity(self.images)}"
         # Results without a confidence, of earlier versions, had no such word in their keys.
         return {"evaluation": name, "with": "confidence", **setting.document, "from": begin, "to": end}
+
+
+def _bare_sizes(images: Images, setting: Setting) -> list[int]:
+    return [picture_bytes(encoded(fit(open_rgb(path), setting.side), setting)) for path in images.paths]
 
 
 def identity(images: Images) -> str:

@@ -118,7 +118,5 @@ def all_channels(predictions: CachedPredictions, overhead: Overhead) -> list[Ent
 
 def _entry(p: Predictions, judged: Bools, settings: dict[str, Any], overhead: Overhead) -> Entry:
     layers = taken(judged)
-    wire = overhead.cascade(p.sizes, judged)
-    return Entry(
-        settings, p.right(layers), {"payload": p.sent(layers).astype(np.float64), "wire": wire, "post": wire}
-    )
+    sent, wire = p.sent(layers).astype(np.float64), overhead.cascade(p.sizes, judged)
+    return Entry(settings, p.right(layers), {"payload": sent, "bare": sent, "wire": wire, "post": wire})

@@ -18,7 +18,12 @@ from overtone.benchmarks.curve.ours import ALL_CHANNELS
 
 Document = dict[str, Any]
 
-MEASURES = {"payload": "payload", "wire": "wire, all in the session", "post": "wire, baselines by HTTP"}
+MEASURES = {
+    "payload": "payload",
+    "bare": "payload, baselines without containers",
+    "wire": "wire, all in the session",
+    "post": "wire, baselines by HTTP",
+}
 FRAMING = {
     "image": "an image in Overtone's session, with its answer",
     "high": "in addition where more is requested",

@@ -16,7 +16,7 @@ from overtone.benchmarks.curve.baselines import TITLES, Codec, Setting
 from overtone.benchmarks.curve.comparison import Entry
 from overtone.benchmarks.curve.delta_rate import Point, frontier, thinned
 from overtone.benchmarks.curve.evaluation import Outcome
-from overtone.benchmarks.curve.overhead import Overhead
+from overtone.benchmarks.curve.overhead import Overhead, Sizes
 
 AGAIN: Final = "sent again"
 # The codecs that take the fewest bytes.
@@ -81,8 +81,13 @@ def choose(tried: Mapping[Setting, Outcome], floor: float, ceiling: float) -> li
     return [point.settings["pair"] for point in thinned(curve[: below + 1])]
 
 
-def entries(pairs: Sequence[Pair], found: Mapping[Setting, Outcome], framing: Overhead) -> list[Entry]:
-    """The chosen pairs on the images of these outcomes.
+def entries(
+    pairs: Sequence[Pair],
+    found: Mapping[Setting, Outcome],
+    bare: Mapping[Setting, Sizes],
+    framing: Overhead,
+) -> list[Entry]:
+    """The chosen pairs on the images of these outcomes; `bare` are the bytes of files without containers.
 
     On the wire, the second image is requested and sent as Overtone's further layers are.
     """
@@ -92,6 +97,7 @@ def entries(pairs: Sequence[Pair], found: Mapping[Setting, Outcome], framing: Ov
         first, second = (found[setting].bytes.astype(np.float64) for setting in (pair.first, pair.second))
         counts = {
             "payload": outcome.bytes.astype(np.float64),
+            "bare": bare[pair.first] + np.where(asks, bare[pair.second], 0.0),
             "wire": framing.image.wire(first) + np.where(asks, framing.high.wire(second), 0.0),
             "post": framing.post.wire(first) + np.where(asks, framing.post.wire(second), 0.0),
         }

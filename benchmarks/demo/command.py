@@ -17,14 +17,19 @@ from overtone.benchmarks.demo.summary import show, summarise
 from overtone.benchmarks.images import ImageSet, gather
 from overtone.benchmarks.server import Server, serving
 from overtone.command import complain
-from overtone.edge_client import Policy
+from overtone.edge_client import Policy, Task
+from overtone.edge_client.detect import write_drawn
 from overtone.edge_client.image_files import jpeg_bytes, truth
-from overtone.edge_client.output import Row
+from overtone.edge_client.output import DetectedRow, Line, Row
+from overtone.edge_client.rest_answer import detection
 from overtone.link import Link
 from overtone.link.rate import MTU_PAYLOAD, Rate, parse_duration
 
 Transport = Literal["grpc", "rest"]
 SCHEMES: dict[Transport, str] = {"grpc": "grpc", "rest": "http"}
+
+# The bundled checkpoint for each task.
+MODELS: dict[Task, str] = {"classify": "photographs", "detect": "voc2007"}
 
 IMAGE_SECONDS = 60.0
 MANY_CLASSES = 100
@@ -34,15 +39,28 @@ PLAIN_WIDTH = 110
 
 @dataclass(frozen=True)
 class Options:
-    """The options of a demo."""
+    """The options of a demo.
 
-    model: str = "photographs"
+    Attributes:
+        task: what is asked.
+        model: a checkpoint for it; empty is the bundled one.
+        out: where pictures are drawn with what a detector has found in them.
+    """
+
+    task: Task = "classify"
+    model: str = ""
+    out: Path = Path("runs/demo")
     rate: str = "1mbit"
     rtt: str = "50ms"
     policy: Policy = "on_demand"
     quality: int | None = None
     operating_point: str = ""
     transport: Transport = "grpc"
+
+    @property
+    def checkpoint(self) -> str:
+        """The model that is served."""
+        return self.model or MODELS[self.task]
 
 
 def run(
@@ -83,16 +101,17 @@ def _check(options: Options) -> None:
     Rate.parse(options.rate)
     parse_duration(options.rtt)
     for what, given, known in (
+        ("task", options.task, get_args(Task)),
         ("policy", options.policy, get_args(Policy)),
         ("transport", options.transport, get_args(Transport)),
     ):
         if given not in known:
             raise ValueError(f"no {what} {given!r}: choose from {', '.join(known)}")
-    if options.model != Options.model and not Path(options.model).is_file():
+    if options.checkpoint != MODELS["classify"] and not Path(options.checkpoint).is_file():
         # Imported only to list the known names: torch comes with it.
         from overtone.models import find
 
-        find(options.model)
+        find(options.checkpoint)
 
 
 class _Demo:
@@ -100,15 +119,17 @@ class _Demo:
         self._options = options
         self._images = images
         self._console = console
-        self._rows: list[Row] = []
+        self._rows: list[Line] = []
         self._failed = 0
 
-    async def run(self) -> tuple[list[Row], dict[str, Any]]:
+    async def run(self) -> tuple[list[Line], dict[str, Any]]:
         stop_on_signals()
         options = self._options
         async with AsyncExitStack() as stack:
-            with self._console.status(f"starting a server with {options.model} ..."):
-                server = await stack.enter_async_context(serving(options.model))
+            with self._console.status(f"starting a server with {options.checkpoint} ..."):
+                server = await stack.enter_async_context(serving(options.checkpoint))
+            if server.task != options.task:
+                raise ValueError(f"{server.name} is there to {server.task}: give --task {server.task}")
             link = await stack.enter_async_context(
                 Link(server.addresses[options.transport], up=options.rate, down=options.rate, rtt=options.rtt)
             )
@@ -131,7 +152,10 @@ class _Demo:
             "note": self._note(server),
             "transport": options.transport,
             "policy": options.policy,
+            "task": options.task,
         }
+        if options.task == "detect":
+            about["drawn"] = str(options.out)
         return self._rows, summarise(self._rows, setup, tables, self._failed, link.up, link.rtt, about)
 
     def _introduce(self, server: Server, link: Link) -> None:
@@ -145,8 +169,11 @@ class _Demo:
         self._console.print()
 
     def _note(self, server: Server) -> str:
-        """The remark about the images; one of many classes can name what is in any photograph."""
-        return self._images.note if len(server.profile.labels) < MANY_CLASSES else ""
+        """The remark about the images; a model of many classes can name what is in any photograph, and a detector has
+        something to say of any.
+        """
+        few = server.task == "classify" and len(server.profile.labels) < MANY_CLASSES
+        return self._images.note if few else ""
 
     async def _send_all(self, device: Child, link: Link, server: Server, calm: float) -> None:
         """One image at a time, so that what crosses the link belongs to one image."""
@@ -161,8 +188,22 @@ class _Demo:
                     complain(f"{path}: {reply['error']}")
                     continue
                 spent = after[0] - before[0], after[1] - before[1]
-                self._rows.append(await asyncio.to_thread(_row, path, reply, spent, server))
+                make = _row if self._options.task == "classify" else self._drawn_row
+                self._rows.append(await asyncio.to_thread(make, path, reply, spent, server))
                 board.add(self._rows[-1])
+
+    def _drawn_row(self, path: Path, reply: dict[str, Any], spent: tuple[int, int], server: Server) -> Line:
+        """The row of a picture, whose things have been drawn."""
+        place = self._options.out / f"{len(self._rows) + 1:03}-{path.stem}.png"
+        write_drawn(path, [detection(found) for found in reply["detections"]], place)
+        return DetectedRow(
+            path=str(path),
+            link_bytes_up=spent[0],
+            link_bytes_down=spent[1],
+            jpeg_bytes=jpeg_bytes(path, server.profile.size, "detect"),
+            drawn=str(place),
+            **reply,
+        )
 
 
 @asynccontextmanager
@@ -170,7 +211,7 @@ async def _device(link: Link, options: Options) -> AsyncIterator[Child]:
     """A device process with an open session, on the far side of the link."""
     address = f"{SCHEMES[options.transport]}://{link.address}"
     command = [sys.executable, "-m", "overtone.benchmarks.demo.device", address]
-    command += ["--policy", options.policy, "--timeout", str(IMAGE_SECONDS)]
+    command += ["--policy", options.policy, "--timeout", str(IMAGE_SECONDS), "--task", options.task]
     command += ["--operating-point", options.operating_point] if options.operating_point else []
     command += ["--quality", str(options.quality)] if options.quality is not None else []
     async with Child.running("the device", *command, grace=5.0) as device:
@@ -178,7 +219,7 @@ async def _device(link: Link, options: Options) -> AsyncIterator[Child]:
         yield device
 
 
-def _row(path: Path, reply: dict[str, Any], spent: tuple[int, int], server: Server) -> Row:
+def _row(path: Path, reply: dict[str, Any], spent: tuple[int, int], server: Server) -> Line:
     return Row(
         path=str(path),
         truth=truth(path, server.labels),

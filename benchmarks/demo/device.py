@@ -1,5 +1,7 @@
 """A device in a process of its own: reads the path of an image per line, writes its answer as a line of JSON.
 
+With `--task detect` it asks what is where.
+
 An empty line makes it fetch the tables of further layers now, so that their bytes can be told from those of images.
 """
 
@@ -9,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, get_args
 
-from overtone.edge_client import Client, OvertoneError, Policy
+from overtone.edge_client import Answer, Client, Detected, OvertoneError, Policy, Task
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,7 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ) as client:
             _write({"profile": client.profile.id.hex()})
             for line in sys.stdin:
-                _write(_classify(client, path) if (path := line.rstrip("\n")) else _fetch_tables(client))
+                path = line.rstrip("\n")
+                _write(_answer(client, path, options.task) if path else _fetch_tables(client))
     except OvertoneError as error:
         print(error, file=sys.stderr)
         return 1
@@ -35,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m overtone.benchmarks.demo.device", description=__doc__)
     parser.add_argument("address")
+    parser.add_argument("--task", choices=get_args(Task), default="classify")
     parser.add_argument("--policy", choices=get_args(Policy), default="auto")
     parser.add_argument("--operating-point", default="")
     parser.add_argument("--quality", type=int)
@@ -47,14 +51,24 @@ def _fetch_tables(client: Client) -> dict[str, Any]:
     return {"layers": client.profile.layers}
 
 
-def _classify(client: Client, path: str) -> dict[str, Any]:
+def _answer(client: Client, path: str, task: Task) -> dict[str, Any]:
     try:
-        answer = client.classify(path)
+        return _classified(client.classify(path)) if task == "classify" else _detected(client.detect(path))
     except OvertoneError as error:
         return {"error": str(error)}
+
+
+def _classified(answer: Answer) -> dict[str, Any]:
+    return {"label": answer.label, "confidence": answer.confidence} | _cost(answer)
+
+
+def _detected(answer: Detected) -> dict[str, Any]:
+    found = [each.to_json() for each in answer.detections]
+    return {"detections": found, "confident": answer.confident} | _cost(answer)
+
+
+def _cost(answer: Answer | Detected) -> dict[str, Any]:
     return {
-        "label": answer.label,
-        "confidence": answer.confidence,
         "stage": answer.stage,
         "layers": answer.layers,
         "payload_bytes": answer.bytes_sent,

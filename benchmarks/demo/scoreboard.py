@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from overtone.benchmarks.demo.summary import accuracy, answered_after, shares_line
-from overtone.edge_client.output import Row
+from overtone.edge_client.output import Line
 
 NUMBERS = (
     ("sure", 6),
@@ -29,7 +29,7 @@ class Scoreboard:
     def __init__(self, console: Console, total: int) -> None:
         self._console = console
         self._total = total
-        self._rows: list[Row] = []
+        self._rows: list[Line] = []
         self._live = Live("", console=console, transient=True, refresh_per_second=8)
 
     def __enter__(self) -> Self:
@@ -40,7 +40,7 @@ class Scoreboard:
     def __exit__(self, *exception: object) -> None:
         self._live.stop()
 
-    def add(self, row: Row) -> None:
+    def add(self, row: Line) -> None:
         """Print an image's line, and update the totals."""
         if not self._rows:
             self._console.print(_table(None))
@@ -60,7 +60,7 @@ class Scoreboard:
         return Text(" · ".join(parts), style="bold")
 
 
-def _table(row: Row | None) -> Table:
+def _table(row: Line | None) -> Table:
     """One line of the table, or its heading; all have the same widths."""
     table = Table(
         box=None,
@@ -80,14 +80,14 @@ def _table(row: Row | None) -> Table:
     return table
 
 
-def _cells(row: Row) -> list[str | Text]:
+def _cells(row: Line) -> list[str | Text]:
     correct = None if row.truth is None else row.truth == row.label
     mark, style = {True: ("✓", "green"), False: ("✗", "red"), None: ("", "")}[correct]
     return [
         "/".join(row.path.split("/")[-2:]),
         Text(mark, style=style),
         Text(row.label, style=style),
-        f"{row.confidence:.0%}",
+        "" if row.confidence is None else f"{row.confidence:.0%}",
         Text(*STAGES[row.stage]),
         f"{row.layers}",
         f"{row.payload_bytes:,}",

@@ -8,13 +8,13 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from overtone.edge_client.output import Row
+from overtone.edge_client.output import DetectedRow, Line
 from overtone.link.rate import Rate
 from overtone.link.tcp_overhead import on_wire
 
 
 def summarise(
-    rows: Sequence[Row],
+    rows: Sequence[Line],
     setup: tuple[int, int],
     tables: tuple[int, int],
     failed: int,
@@ -43,6 +43,7 @@ def summarise(
         "failed": failed,
         "labelled": sum(row.truth is not None for row in rows),
         "accuracy": accuracy(rows),
+        "things": things(rows),
         "exit_share": exit_share(rows),
         "answered_after": answered_after(rows),
         "mean_payload_bytes": payload,
@@ -61,18 +62,24 @@ def summarise(
     }
 
 
-def accuracy(rows: Sequence[Row]) -> float | None:
+def accuracy(rows: Sequence[Line]) -> float | None:
     """Share of correct answers among those whose truth is known; None if none is."""
     known = [row.label == row.truth for row in rows if row.truth is not None]
     return sum(known) / len(known) if known else None
 
 
-def exit_share(rows: Sequence[Row]) -> float:
+def things(rows: Sequence[Line]) -> float | None:
+    """The mean number of things in a picture; None if they were classified."""
+    counts = [len(row.detections) for row in rows if isinstance(row, DetectedRow)]
+    return sum(counts) / len(counts) if counts else None
+
+
+def exit_share(rows: Sequence[Line]) -> float:
     """Share answered from the first layer."""
     return sum(row.layers < 2 for row in rows) / len(rows)
 
 
-def answered_after(rows: Sequence[Row]) -> dict[str, float]:
+def answered_after(rows: Sequence[Line]) -> dict[str, float]:
     """Share of the answers that are made of so many layers, by their number."""
     counts = Counter(row.layers for row in rows)
     return {str(layers): counts[layers] / len(rows) for layers in range(1, max(counts) + 1)}
@@ -96,12 +103,16 @@ def show(console: Console, summary: Mapping[str, Any]) -> None:
         console.print(f"Note: {summary['note']}.", style="yellow", highlight=False, markup=False)
 
 
+def _answers(s: Mapping[str, Any]) -> str:
+    if s["things"] is not None:
+        where = f", drawn in {s['drawn']}" if s.get("drawn") else ""
+        return f"{s['things']:.1f} things a picture{where}"
+    share = s["accuracy"]
+    return "no truth known" if share is None else f"{share:.1%} of {s['labelled']} correct"
+
+
 def _lines(s: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    share, failed = s["accuracy"], f", {s['failed']} failed" if s["failed"] else ""
-    yield (
-        "answers",
-        ("no truth known" if share is None else f"{share:.1%} of {s['labelled']} correct") + failed,
-    )
+    yield "answers", _answers(s) + (f", {s['failed']} failed" if s["failed"] else "")
     yield "answered after layer", shares_line(s["answered_after"])
     yield "payload", f"{s['mean_payload_bytes']:,.0f} bytes per image"
     yield (

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self, cast
 
-from PIL import Image
-
-from overtone.frequency import fit, open_rgb
+from overtone.edge_client.image_files import scaled
+from overtone.edge_client.task import Task
 
 Codec = Literal["jpeg", "webp"]
 NAMES: dict[Codec, str] = {"jpeg": "JPEG", "webp": "WebP"}
@@ -64,10 +63,13 @@ class Baseline:
         """For its HTTP header."""
         return f"image/{self.codec}"
 
-    def encode(self, path: Path) -> tuple[bytes, float]:
-        """The file, and how many milliseconds it took from opening the image."""
+    def encode(self, path: Path, task: Task = "classify") -> tuple[bytes, float]:
+        """The file, and how many milliseconds it took from opening the image.
+
+        For a detector it is the whole picture, and the longest side is `side`.
+        """
         start = time.perf_counter()
-        image = Image.fromarray(fit(open_rgb(path, self.side), self.side))
+        image = scaled(path, self.side, task)
         buffer = io.BytesIO()
         if self.codec == "jpeg":
             image.save(buffer, "JPEG", quality=self.quality, optimize=True)

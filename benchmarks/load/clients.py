@@ -15,12 +15,23 @@ import httpx
 
 from overtone.benchmarks.load.baseline import Baseline
 from overtone.benchmarks.load.prepared import PreparedImage
-from overtone.edge_client import AsyncClient, EncodedImage, OvertoneError, Policy, ProtocolError
+from overtone.edge_client import (
+    Answer,
+    AsyncClient,
+    Detected,
+    EncodedImage,
+    OvertoneError,
+    Policy,
+    ProtocolError,
+    Task,
+)
+from overtone.edge_client.conversation import AT_ONCE
 from overtone.edge_client.errors import ConnectionLost, from_code
+from overtone.edge_client.exchange import picture_size
+from overtone.edge_client.grpc_answer import STAGES
 from overtone.edge_client.grpc_transport import CHANNEL
-from overtone.edge_client.session import STAGES, from_rpc
+from overtone.edge_client.session import from_rpc
 from overtone.edge_client.stage import Stage
-from overtone.frequency import Encoded
 from overtone.protos import overtone_pb2 as pb
 from overtone.protos import overtone_pb2_grpc as stubs
 
@@ -32,7 +43,7 @@ TIMEOUT = 60.0
 class DeviceConfig:
     """The kind of a device and its options; `policy` and `quality` do not apply to one that uploads files.
 
-    A one-shot device always sends all layers together.
+    A one-shot device always sends all layers together. `task` is what the server's model does.
     """
 
     kind: Kind = "session"
@@ -42,6 +53,7 @@ class DeviceConfig:
     baseline: Baseline | None = None
     token: str | None = field(default=None, repr=False)
     cache: Path | None = None
+    task: Task = "classify"
 
     @property
     def transport(self) -> Literal["grpc", "rest"]:
@@ -51,9 +63,12 @@ class DeviceConfig:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer: its class, its stage, its layers, the bytes sent for it, and the server's own milliseconds."""
+    """An answer: its class, its stage, its layers, the bytes sent for it, and the server's own milliseconds.
 
-    index: int
+    A detector's answer has no class.
+    """
+
+    index: int | None
     stage: Stage
     layers: int
     payload: int
@@ -96,10 +111,14 @@ class PolicyClient(AsyncClient):
     async def send(self, image: PreparedImage) -> Reply:
         """Send one image by the policy."""
         assert isinstance(image.coded, EncodedImage)
-        answer = await self.classify(image.coded)
-        by_layer, timings = _by_layer(answer.bytes_sent, image.coded.encoded), answer.timings
+        answer: Answer | Detected
+        if image.coded.task == "classify":
+            answer = await self.classify(image.coded)
+        else:
+            answer = await self.detect(image.coded)
+        by_layer, timings = _by_layer(answer.bytes_sent, image.coded), answer.timings
         return Reply(
-            answer.index,
+            answer.index if isinstance(answer, Answer) else None,
             answer.stage,
             answer.layers,
             answer.bytes_sent,
@@ -109,8 +128,12 @@ class PolicyClient(AsyncClient):
         )
 
 
-def _by_layer(sent: int, encoded: Encoded) -> list[int]:
-    """Bytes of each layer; layers are sent in order."""
+def _by_layer(sent: int, image: EncodedImage) -> list[int]:
+    """Bytes of each layer; layers are sent in order. A picture's after the first are of regions, and count as one."""
+    encoded = image.encoded
+    if image.task == "detect":
+        first = len(encoded.layers[0])
+        return [min(sent, first), max(0, sent - first)]
     ends = accumulate(map(len, encoded.layers))
     return [
         max(0, min(len(payload), sent - end + len(payload)))
@@ -145,13 +168,14 @@ class OneShotClient:
         """Send one image."""
         assert isinstance(image.coded, EncodedImage)
         layers = image.coded.encoded.layers
-        request = pb.ClassifyRequest(layers=layers, options=self._options)
+        picture = picture_size(image.coded.picture)
+        request = pb.ClassifyRequest(layers=layers, options=self._options, picture=picture)
         try:
             answer = await self._stub.Classify(request, metadata=self._metadata, timeout=TIMEOUT)
         except grpc.aio.AioRpcError as error:
             raise from_rpc(error) from error
         queue, compute, by_layer = answer.queue_us / 1e3, answer.compute_us / 1e3, [len(p) for p in layers]
-        index, stage = answer.top[0].index, STAGES[answer.stage]
+        index, stage = answer.top[0].index if answer.top else None, STAGES[answer.stage]
         return Reply(index, stage, answer.layers, sum(by_layer), by_layer, queue, compute)
 
 
@@ -163,7 +187,8 @@ class UploadClient:
         self._headers = {"content-type": config.baseline.media_type}
         if config.token:
             self._headers["authorization"] = f"Bearer {config.token}"
-        self._params = {"cropped": "true"}
+        self._path = AT_ONCE[config.task]
+        self._params = {"cropped": "true"} if config.task == "classify" else {}
         if config.operating_point:
             self._params["operating_point"] = config.operating_point
         self._http = httpx.AsyncClient(base_url=f"http://{address}", timeout=TIMEOUT, trust_env=False)
@@ -188,14 +213,14 @@ class UploadClient:
         assert isinstance(image.coded, bytes)
         try:
             response = await self._http.post(
-                "/v1/classify", content=image.coded, params=self._params, headers=self._headers
+                self._path, content=image.coded, params=self._params, headers=self._headers
             )
         except httpx.HTTPError as error:
             raise _lost(error) from error
         answer = _read(response)
         timings = answer["timings"]
         size, queue, compute = len(image.coded), timings["queue_ms"], timings["compute_ms"]
-        return Reply(answer["index"], answer["stage"], 0, size, [], queue, compute)
+        return Reply(answer.get("index"), answer["stage"], 0, size, [], queue, compute)
 
 
 def _read(response: httpx.Response) -> dict[str, Any]:

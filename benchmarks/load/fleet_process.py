@@ -22,6 +22,7 @@ from overtone.benchmarks.load.fleet import Device
 from overtone.benchmarks.load.prepared import PreparedImage, prepare
 from overtone.edge_client import AsyncClient, OvertoneError
 from overtone.edge_client.image_files import class_names
+from overtone.edge_client.task import Task, known_task
 
 MAX_LINE = 1 << 20
 Inbox = asyncio.Queue[asyncio.Future[Any] | None]
@@ -41,6 +42,7 @@ class FleetProcess:
     def __init__(self, cache: Path) -> None:
         self._cache = cache
         self._images: dict[str, list[PreparedImage]] = {}
+        self._task: Task = "classify"  # what the server's model does
         self._devices: dict[int, RunningDevice] = {}
 
     async def respond(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -65,6 +67,7 @@ class FleetProcess:
         # Fetched without a link and cached for all devices, as if they had connected before.
         async with AsyncClient(host, token=token or None, cache=self._cache, timeout=TIMEOUT) as client:
             profile, known = await client.whole_profile(), await client.labels()
+            self._task = known_task(str((await client.card()).get("task", "")))
         if quality and quality not in profile.qualities:
             raise ValueError(f"no quality {quality}: {profile.name} has {list(profile.qualities)}")
         images = await asyncio.to_thread(gather, Path(folder) if folder else None, count)
@@ -76,6 +79,7 @@ class FleetProcess:
                 images.paths,
                 quality=quality or None,
                 baseline=Baseline.parse(name) if name else None,
+                task=self._task,
             )
         note = f"; {images.note}" if images.note else ""
         return f"{len(images.paths)} images from {images.origin}{note}"
@@ -83,7 +87,7 @@ class FleetProcess:
     async def join(self, device: int, target: str, link: str, images: str, **config: Any) -> None:
         """Connect a device that sends the set `images`; `config` is for its `DeviceConfig`."""
         baseline = Baseline.parse(images) if images else None
-        configured = DeviceConfig(**config, baseline=baseline, cache=self._cache)
+        configured = DeviceConfig(**config, baseline=baseline, cache=self._cache, task=self._task)
         inbox: Inbox = asyncio.Queue()
         ready = asyncio.get_running_loop().create_future()
         run = self._run_device(configured, target, link, self._images[images], inbox, ready)

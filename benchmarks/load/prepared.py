@@ -8,6 +8,7 @@ from overtone.benchmarks.load.baseline import Baseline
 from overtone.edge_client import EncodedImage, encode_image
 from overtone.edge_client.image_files import truth
 from overtone.edge_client.stage import Stage
+from overtone.edge_client.task import Task
 from overtone.frequency import Profile
 
 
@@ -60,19 +61,21 @@ def prepare(
     *,
     quality: int | None = None,
     baseline: Baseline | None = None,
+    task: Task = "classify",
 ) -> list[PreparedImage]:
     """Encode images for a profile, or as a baseline's files, so that under load the generator only sends.
 
-    `names` are the model's labels by folder name, see `edge_client.image_files.class_names`.
+    `names` are the model's labels by folder name, see `edge_client.image_files.class_names`; they say nothing of what a
+    detector should find.
     """
     prepared = []
     for path in paths:
-        label = truth(path, names)
+        label = truth(path, names) if task == "classify" else None
         index = None if label is None else profile.labels.index(label)
         if baseline is None:
-            coded = encode_image(path, profile, quality)
+            coded = encode_image(path, profile, quality, task=task)
             prepared.append(PreparedImage(coded, index, coded.milliseconds))
         else:
-            body, milliseconds = baseline.encode(path)
+            body, milliseconds = baseline.encode(path, task)
             prepared.append(PreparedImage(body, index, milliseconds))
     return prepared

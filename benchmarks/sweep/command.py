@@ -148,7 +148,10 @@ class _Sweep:
             total = sum(run.estimated_seconds for run in left.values())
             task = progress.add_task("", total=total, now="encoding images")
             for key, run in left.items():
-                images, device = await self._prepare(run.point, server), self._device(run.point, cache)
+                images, device = (
+                    await self._prepare(run.point, server),
+                    self._device(run.point, server, cache),
+                )
                 progress.update(task, now=describe(run))
                 done = partial(progress.advance, task, run.estimated_seconds / run.images)
                 # Each round sends other images, the same ones at every point.
@@ -168,10 +171,11 @@ class _Sweep:
                 self._images.paths,
                 quality=point.quality or None,
                 baseline=Baseline.parse(point.baseline) if point.baseline else None,
+                task=server.task,
             )
         return self._prepared[which]
 
-    def _device(self, point: Point, cache: Path) -> DeviceConfig:
+    def _device(self, point: Point, server: Server, cache: Path) -> DeviceConfig:
         return DeviceConfig(
             kind=point.kind,
             policy=point.policy or "auto",
@@ -180,9 +184,12 @@ class _Sweep:
             baseline=Baseline.parse(point.baseline) if point.baseline else None,
             token=self._token,
             cache=cache,
+            task=server.task,
         )
 
     async def _trace(self, subject: str, server: Server) -> None:
+        if server.task == "detect":  # the tracer cannot send layers of regions
+            return
         for link in self._plan.timelines:
             key = json.dumps(["timeline", subject, link])
             if key in self._file.keys:

@@ -25,6 +25,7 @@ class Page {
     this._job = new AbortController();
     this._tally = { images: 0, ours: 0, jpeg: 0, webp: 0 };
     this._said = "";
+    this._declined = "";
   }
 
   async start() {
@@ -51,6 +52,8 @@ class Page {
     for (;;)
       try {
         const { card, profile } = await this._server.describe();
+        if (card.task === "detect") return this._decline(card);
+        this._declined = "";
         [this._card, this._profile] = [card, profile];
         [this._view, this._plates] = [new View(profile), new Plates(profile)];
         this._offerPoints();
@@ -59,6 +62,13 @@ class Page {
       } catch (failure) {
         await this._overcome(failure, signal);
       }
+  }
+
+  /** A detector answers with boxes, which this page does not show. */
+  _decline(card) {
+    this._declined = `${card.name} finds things in pictures, and this page shows classes only. Try “overtone detect PICTURE”.`;
+    this._state("ready", `${card.name} · ready`);
+    this._notice(this._declined);
   }
 
   /** Do what helps against a failure, so that it can be tried again; throws it where nothing does. */
@@ -102,6 +112,7 @@ class Page {
   }
 
   async _classify(rgba, signal) {
+    if (this._declined) throw new ImageProblem(this._declined);
     if (!this._profile) throw new ImageProblem("The server has not said yet what it wants; try again when it is ready.");
     const begun = performance.now();
     const others = rivals(this._codec, rgba);

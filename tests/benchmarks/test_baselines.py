@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from overtone.benchmarks.curve.baselines import SIDES, Codec, Setting, has_jxl, send, settings
+from overtone.benchmarks.curve.baselines import SIDES, Codec, Setting, encoded, has_jxl, send, settings
+from overtone.benchmarks.curve.container import picture_bytes
 from overtone.frequency import fit
 
 
@@ -28,6 +29,27 @@ def test_images_come_back_and_quality_costs_bytes(codec: Codec, image: NDArray[n
     assert good.shape == image.shape
     assert error(good, image) < min(8.0, error(bad, image))
     assert coarse < fine
+
+
+@pytest.mark.parametrize("codec", ["jpeg", "webp", "avif"])
+def test_the_container_is_the_same_for_all_images(codec: Codec, image: NDArray[np.uint8]) -> None:
+    files = [encoded(each, Setting(codec, 96, 40)) for each in (image, image[::-1], image // 2)]
+    (container,) = {len(file) - picture_bytes(file) for file in files}
+    assert 20 < container < 300
+    assert len({len(file) for file in files}) == 3
+
+
+def test_of_a_cut_jpeg_what_is_there_counts(image: NDArray[np.uint8]) -> None:
+    whole = encoded(image, Setting("cut", 96, 60, 100_000))
+    short, longer = (picture_bytes(whole[:kept]) for kept in (900, 1000))
+    # A scan's header may lie between.
+    assert 80 <= longer - short <= 100
+    assert picture_bytes(whole[:100]) == 0
+
+
+def test_a_file_of_unknown_format_has_no_known_container() -> None:
+    with pytest.raises(ValueError, match="WebP"):
+        picture_bytes(b"GIF89a and so on")
 
 
 def test_jpeg_is_the_shorter_of_two(image: NDArray[np.uint8]) -> None:

@@ -20,7 +20,7 @@ THEIRS = [entry(0.70, 300, "wire"), entry(0.80, 600, "wire")]
 
 def test_every_measure_has_its_own_ratio() -> None:
     found = {each["measure"]: each["ratio"] for each in comparisons(OURS, {"WebP": THEIRS}, resamples=3)}
-    assert found == pytest.approx({"payload": 2 / 3, "wire": 1 / 6, "post": 1 / 3})
+    assert found == pytest.approx({"payload": 2 / 3, "bare": 1 / 3, "wire": 1 / 6, "post": 1 / 3})
 
 
 def test_the_interval_contains_the_ratio() -> None:
@@ -39,5 +39,5 @@ def test_without_a_common_range_or_an_interval_there_is_no_comparison() -> None:
 
 
 def test_an_entry_as_json_has_bytes_top1_and_settings() -> None:
-    counts = {"bytes": 200, "wire": 100, "post": 100}
+    counts = {"bytes": 200, "bare": 100, "wire": 100, "post": 100}
     assert OURS[0].document() == {"top1": 0.7, "side": 64, **counts}

@@ -83,7 +83,8 @@ def test_json_tables_and_figures(
         assert 0 < row["bytes"] < row["wire"]
     assert {"quality", "threshold", "exit_share"} < set(found["ours"][0])
     webp = next(row for row in found["rivals"] if row["rival"] == "WebP")
-    assert webp["wire"] < webp["post"]
+    assert webp["bare"] < webp["bytes"] < webp["wire"] < webp["post"]
+    assert all(row["bare"] == row["bytes"] for row in found["ours"])
     assert json.loads((tmp_path / "out" / "bytes.json").read_text()) == found
     for name in ("bytes.png", "bytes-wire.png"):
         with Image.open(tmp_path / "out" / name) as figure:
@@ -129,7 +130,7 @@ def test_three_layers_and_a_baseline_that_is_a_pretrained_body(
     assert again
     for row in again:
         assert row["first"]["codec"] == row["second"]["codec"] == "webp"
-        assert row["bytes"] < row["wire"] < row["post"]
+        assert row["bare"] < row["bytes"] < row["wire"] < row["post"]
     for row in found["ours"]:
         assert len(row["thresholds"]) == len(row["all_below"]) == 2
         assert row["threshold"] == row["thresholds"][0]

@@ -5,7 +5,7 @@ import pytest
 
 from overtone.benchmarks.codec import fuzz
 from overtone.benchmarks.codec.fuzz import DisagreementError, Seed
-from overtone.frequency import THREE_LAYERS, PayloadError, Profile, coder, stream
+from overtone.frequency import THREE_LAYERS, BlockMask, PayloadError, Profile, coder, stream
 
 CASES = range(40)
 
@@ -18,6 +18,7 @@ def pool() -> list[Seed]:
     for scale in (0.4, 3, 900):
         planes = rng.laplace(scale=scale, size=(24, 4, 4)).round().astype(np.int16)
         found += fuzz.layer_seeds(planes, profile, 1)
+        found += fuzz.layer_seeds(planes, profile, 1, BlockMask(planes[0] > 0))
     return found
 
 
@@ -70,5 +71,5 @@ def test_the_seeds_are_valid(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {len(seed.known) for seed in found} == {0, 6}
     assert {(seed.plan.first, seed.plan.refines) for seed in found} == {(0, False), (0, True), (6, False)}
     for seed in found[::7]:
-        coded, check = coder.decode_layer(seed.body, seed.known, seed.plan)
-        assert coder.encode_layer(seed.known, coded, seed.plan, check) == seed.body
+        coded, check = coder.decode_layer(seed.body, seed.known, seed.plan, seed.region)
+        assert coder.encode_layer(seed.known, coded, seed.plan, check, seed.region) == seed.body

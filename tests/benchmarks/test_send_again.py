@@ -27,9 +27,11 @@ def test_both_files_count_and_the_last_answer(tried: dict[Setting, Outcome]) -> 
     found = pair.outcome(tried)
     assert found.bytes.tolist() == [2300] * 250 + [300] * 750
     assert found.correct.tolist() == [i % 50 > 0 for i in range(250)] + [True] * 750
-    (entry,) = entries([pair], tried, FRAMING)
+    bare = {SMALL: np.full(N, 270), LARGE: np.full(N, 1700)}
+    (entry,) = entries([pair], tried, bare, FRAMING)
     assert (entry.correct == found.correct).all()
     assert (entry.counts["payload"] == found.bytes).all()
+    assert entry.counts["bare"].tolist() == [1970] * 250 + [270] * 750
     one = float(FRAMING.image.wire(np.array(300)))
     assert entry.counts["wire"][-1] == pytest.approx(one)
     assert entry.counts["wire"][0] == pytest.approx(one + float(FRAMING.high.wire(np.array(2000))))

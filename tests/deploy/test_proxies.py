@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 import pytest
 
-from overtone.edge_client import AsyncClient, Result, encode_image
+from overtone.edge_client import Answer, AsyncClient, Result, encode_image
 from overtone.frequency import Profile, part_of
 from overtone.protos import overtone_pb2 as pb
 from tests.conftest import Photograph
@@ -145,7 +145,9 @@ async def _accepts(port: int, process: Process) -> None:
     pytest.fail(f"the proxy ended with {process.returncode}")
 
 
-async def load(address: str, image: Photograph, profile: Profile, over: asyncio.Event) -> list[Result]:
+async def load(
+    address: str, image: Photograph, profile: Profile, over: asyncio.Event
+) -> list[Result[Answer]]:
     """The results of a device that sends one image after the other, several in flight, until it is over."""
     coded = encode_image(image, part_of(profile))
 

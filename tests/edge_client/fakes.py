@@ -1,6 +1,7 @@
 """Servers that do what a test tells them, on real sockets: one for gRPC, one for HTTP."""
 
 import asyncio
+import base64
 import contextlib
 import json
 import threading
@@ -59,8 +60,16 @@ class Stream:
     async def fail(self, number: int, **error: Any) -> None:
         await self.say(error=pb.Error(id=number, **error))
 
-    async def need_more(self, number: int, layers: int = 2, *, again: bool = False) -> None:
-        await self.say(need_more=pb.NeedMore(id=number, layers=layers, again=again))
+    async def detect(self, number: int, *found: pb.Detection, stage: pb.Stage = pb.STAGE_LOW) -> None:
+        made_of = 2 if stage == pb.STAGE_HIGH else 1
+        answer = pb.Answer(id=number, stage=stage, confident=True, detections=found, layers=made_of)
+        answer.queue_us, answer.compute_us = 1000, 2000
+        await self.say(answer=answer)
+
+    async def need_more(
+        self, number: int, layers: int = 2, *, again: bool = False, blocks: bytes = b""
+    ) -> None:
+        await self.say(need_more=pb.NeedMore(id=number, layers=layers, again=again, blocks=blocks))
 
     async def layer(self, number: int, layer: int = 2) -> bytes:
         """Wait until a layer has come in chunks."""
@@ -124,6 +133,7 @@ class FakeCascade(stubs.CascadeServicer):
     def __init__(self, profile: Profile, *behaviours: Behaviour) -> None:
         self.profile = profile
         self.card: dict[str, Any] = CARD
+        self.task = ""
         self.behaviours = list(behaviours)
         self.credits = 4
         self.hellos: list[pb.Hello] = []
@@ -151,6 +161,7 @@ class FakeCascade(stubs.CascadeServicer):
         stream = Stream(self, context)
         self.streams.append(stream)
         welcome = pb.Welcome(profile_id=self.profile.id, credits=self.credits, model=self.profile.name)
+        welcome.task = self.task
         await stream.say(welcome=welcome)
         reader = asyncio.create_task(self._read(requests, stream, behaviour))
         reader.add_done_callback(
@@ -274,16 +285,35 @@ def rest_answer(stage: str = "low", index: int = 3, layers: int | None = None) -
     return Response(200, body)
 
 
+def rest_detected(*found: dict[str, Any], stage: str = "low") -> Response:
+    """What a detector has found."""
+    body = {
+        "task": "detect",
+        "detections": found,
+        "stage": stage,
+        "layers": 2 if stage == "high" else 1,
+        "confident": True,
+        "model": "tiny",
+        "timings": {"queue_ms": 1.0, "compute_ms": 2.0},
+    }
+    return Response(200, body)
+
+
 def rest_error(status: int, code: str, **headers: str) -> Response:
     """An error in the server's own form."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Response(status, {"error": {"code": code, "message": "as told"}}, named)
 
 
-def rest_token(token: str = "t0-k_n", layers: int = 2, known: int = 1) -> Response:
-    """A request for further layers."""
-    so_far = {"label": "class 3", "index": 3, "confidence": 0.4}
-    body = {"token": token, "layers": layers, "layers_known": known, "so_far": so_far, "expires_s": 5.0}
+def rest_token(
+    token: str = "t0-k_n", layers: int = 2, known: int = 1, blocks: bytes | None = None
+) -> Response:
+    """A request for further layers, of a detector in some blocks."""
+    body: dict[str, Any] = {"token": token, "layers": layers, "layers_known": known, "expires_s": 5.0}
+    if blocks is None:
+        body["so_far"] = {"label": "class 3", "index": 3, "confidence": 0.4}
+    else:
+        body["blocks"] = base64.b64encode(blocks).decode()
     return Response(202, body)
 
 

@@ -16,9 +16,10 @@ from typer.testing import CliRunner
 from typer.testing import Result as Finished
 
 from overtone.edge_client import AsyncClient, cli
-from overtone.edge_client.answer import Result
-from overtone.edge_client.classify import GIVE_UP, classify_files
+from overtone.edge_client.answer import Answer, Result
+from overtone.edge_client.classify import classify_files
 from overtone.edge_client.errors import OvertoneError, Refused, Unavailable
+from overtone.edge_client.inquiry import GIVE_UP
 from overtone.edge_client.output import Lines, Row
 from overtone.frequency import Profile
 from overtone.protos import overtone_pb2 as pb
@@ -97,7 +98,7 @@ class Failing:
     async def card(self) -> dict[str, Any]:
         return {}
 
-    async def stream(self, files: Sequence[Path]) -> AsyncIterator[Result]:
+    async def stream(self, files: Sequence[Path]) -> AsyncIterator[Result[Answer]]:
         for path, error in zip(files, self._errors, strict=True):
             yield Result(path, error=error)
 

@@ -163,7 +163,7 @@ async def test_over_rest_layers_that_go_together_are_one_request(
     post: Post, photograph: Photograph, encoded: Encoded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with post(fakes.rest_answer("low", layers=2)) as (app, client):
-        monkeypatch.setattr(client.plan_selector, "plan", lambda sizes: together(2))
+        monkeypatch.setattr(client.plan_selector, "plan", lambda sizes, **_: together(2))
         answer = await client.classify(photograph)
     assert split(app.posts[0].body) == encoded.layers[:2]
     assert (answer.layers, answer.plan) == (2, together(2))

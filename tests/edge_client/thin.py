@@ -154,7 +154,7 @@ def streamed(
             for image in todo:
                 plan, begun = selector.plan(image.sizes), loop.time()
                 upload = Upload(Encoded(tuple(map(bytes, image.sizes)), 1), b"", plan)
-                answer = await session.classify(upload, plan)
+                answer = await session.send(upload, plan)
                 each.append(loop.time() - begun)
                 assert answer.observation is not None
                 selector.observe(answer.observation)

@@ -99,7 +99,7 @@ def test_agree_on_anything(data: st.DataObject, profile: Profile, quality: int, 
     all_layers(planes, profile, quality, check)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.data(), PICK(PROFILES), st.integers(0, 0xFFFF))
 def test_agree_on_regions_of_anything(data: st.DataObject, profile: Profile, check: int) -> None:
     shape = (len(profile.low + profile.high), data.draw(st.integers(1, 7)), data.draw(st.integers(1, 7)))
@@ -107,12 +107,12 @@ def test_agree_on_regions_of_anything(data: st.DataObject, profile: Profile, che
     all_layers(planes, profile, 1, check, BlockMask(data.draw(arrays(np.bool_, shape[1:]))))
 
 
-@pytest.mark.parametrize("profile", PROFILES)
-@pytest.mark.parametrize("scale", [0.1, 20, 3000])
+@pytest.mark.parametrize("profile", PROFILES[:3])
+@pytest.mark.parametrize("scale", [1, 3000])
 def test_agree_on_regions_of_noise(profile: Profile, scale: float) -> None:
     rng = np.random.default_rng(7)
-    noise = rng.laplace(scale=scale, size=(len(profile.low + profile.high), 9, 8)).round().astype(np.int16)
-    for blocks in (rng.random((9, 8)) < 0.4, np.ones((9, 8), np.bool_), np.eye(9, 8, dtype=np.bool_)):
+    noise = rng.laplace(scale=scale, size=(len(profile.low + profile.high), 6, 5)).round().astype(np.int16)
+    for blocks in (rng.random((6, 5)) < 0.4, np.ones((6, 5), np.bool_), np.eye(6, 5, dtype=np.bool_)):
         all_layers(noise, profile, 1, 4711, BlockMask(blocks))
 
 

@@ -1,8 +1,9 @@
 """Bytes that must never change within a version: every implementation of the codec has to produce them.
 
 `golden/layers-v3.json` holds a profile and cases, each of which has a quality, the values (a list of integers, channel
-by channel and row by row) and the payload of each layer in hex. Run this file as a script to write the payloads of a
-new version, with a profile of random tables.
+by channel and row by row) and the payload of each layer in hex. `golden/regions-v3.json` has the payloads of the same
+values where the layers after the first are of a mask, whose rows are strings of 0 and 1. Run this file as a script to
+write the payloads of a new version, with a profile of random tables.
 """
 
 import json
@@ -14,11 +15,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from overtone.frequency import THREE_LAYERS, Profile, coder, decode, encode_values
+from overtone.frequency import THREE_LAYERS, BlockMask, Profile, coder, decode, encode_region, encode_values
 from tests.frequency.random_tables import random_tables
 
 FILE = Path(__file__).parent / "golden" / "layers-v3.json"
 GOLDEN: dict[str, Any] = json.loads(FILE.read_text()) if FILE.exists() else {"cases": []}
+MASKS = [["0000", "0110", "0110", "0000"], ["1111"] * 4, ["0000"] * 4, ["1001", "0110", "1011", "0001"]]
+REGIONS = FILE.with_name("regions-v3.json")
 NAMES = ["ordinary", "coarse", "empty", "extreme"]
 
 
@@ -34,6 +37,31 @@ def test_payloads_are_the_golden_ones(name: str, in_c: bool, monkeypatch: pytest
     assert [p.hex() for p in encode_values(values, profile, case["quality"]).layers] == case["payloads"]
     found = decode([bytes.fromhex(payload) for payload in case["payloads"]], profile)
     assert (found.values == values).all()
+
+
+@pytest.mark.parametrize("in_c", [True, False], ids=["c", "numpy"])
+@pytest.mark.parametrize("name", NAMES)
+def test_regions_are_the_golden_ones(name: str, in_c: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if in_c and not coder.accelerated:
+        pytest.skip("the C extension was not built")
+    monkeypatch.setattr(coder, "accelerated", in_c)
+    golden = json.loads(REGIONS.read_text())[name]
+    profile = Profile.from_json(json.dumps(GOLDEN["profile"]))
+    mask, payloads = _mask(golden["mask"]), golden["payloads"]
+    assert [p.hex() for p in _regions(name, profile, mask)] == payloads
+    first = GOLDEN["cases"][name]["payloads"][0]
+    assert decode([bytes.fromhex(payload) for payload in (first, *payloads)], profile).mask == mask
+
+
+def _mask(rows: list[str]) -> BlockMask:
+    return BlockMask(np.array([[bit == "1" for bit in row] for row in rows]))
+
+
+def _regions(name: str, profile: Profile, mask: BlockMask) -> tuple[bytes, ...]:
+    """The payloads after the first."""
+    case = GOLDEN["cases"][name]
+    values = np.array(case["values"], dtype=np.int16).reshape(-1, profile.blocks, profile.blocks)
+    return encode_region(encode_values(values, profile, case["quality"]), profile, mask).layers[1:]
 
 
 def _numbers(count: int, spread: int, seed: int) -> NDArray[np.int16]:
@@ -64,5 +92,15 @@ def _write() -> None:
     FILE.write_text(json.dumps({"profile": json.loads(profile.to_json()), "cases": cases}) + "\n")
 
 
+def _write_regions() -> None:
+    profile, found = Profile.from_json(json.dumps(GOLDEN["profile"])), {}
+    for name, rows in zip(NAMES, MASKS, strict=True):
+        payloads = [payload.hex() for payload in _regions(name, profile, _mask(rows))]
+        found[name] = {"mask": rows, "payloads": payloads}
+    REGIONS.write_text(json.dumps(found) + "\n")
+
+
 if __name__ == "__main__":
     _write()
+    GOLDEN = json.loads(FILE.read_text())
+    _write_regions()

@@ -29,6 +29,14 @@ def test_every_option_is_a_setting(served: list[Settings]) -> None:
     assert (settings.log_format, settings.access_log) == ("json", True)
 
 
+def test_the_model_may_be_named_without_its_option(served: list[Settings]) -> None:
+    assert CliRunner().invoke(app, ["serve", "boxes.safetensors", "--threads", "2"]).exit_code == 0
+    assert (served[0].model, served[0].threads) == ("boxes.safetensors", 2)
+    twice = CliRunner().invoke(app, ["serve", "boxes.safetensors", "--model", "m"])
+    assert twice.exit_code == 2
+    assert "once" in twice.output
+
+
 def test_options_of_several_models(served: list[Settings]) -> None:
     options = "--models d --default-model a --canary a:2=0.5 --canary b:3=1 --shadow a:4=0"
     assert CliRunner().invoke(app, ["serve", *options.split()]).exit_code == 0
@@ -56,4 +64,4 @@ def test_a_wrong_option_is_named_as_it_was_given(served: list[Settings]) -> None
 
 
 def test_help_has_examples() -> None:
-    assert "overtone serve --model" in CliRunner().invoke(app, ["serve", "--help"]).output
+    assert "overtone serve mine.safetensors" in CliRunner().invoke(app, ["serve", "--help"]).output

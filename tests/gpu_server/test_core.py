@@ -14,7 +14,8 @@ import pytest_asyncio
 import torch
 
 from overtone.frequency import Encoded, Layer, Profile, decode, dequantise, encode, fit, open_rgb
-from overtone.gpu_server.answer import Answer, NeedMore, Options, Stage, Timings, softmax
+from overtone.gpu_server.answer import Answer, NeedMore, Options, Stage, Timings
+from overtone.gpu_server.classification import softmax
 from overtone.gpu_server.core import Core
 from overtone.gpu_server.engine import Engine, Inference, Prepare, Source
 from overtone.gpu_server.errors import BadRequest, Overloaded
@@ -102,7 +103,7 @@ class Watched(Engine):
         if stage in self.full:
             raise Overloaded("full", retry_after=2.4)
         found = await self._engine.submit(stage, prepare, expires, source)
-        self.ran.append((stage, found.known.layers, found.known.low_logits is not None))
+        self.ran.append((stage, found.known.layers, found.known.low_row is not None))
         return found
 
 
@@ -143,7 +144,7 @@ async def test_the_point_of_the_quality_decides(
 async def test_a_mixed_answer_does_not_depend_on_what_was_kept(core: Core, encoded: Encoded) -> None:
     options = Options("asking", top=3)
     need = await needed(core.judge(encoded.layers[:1], options))
-    assert need.known.low_logits is not None
+    assert need.known.low_row is not None
     kept = await answered(core.judge(encoded.layers[1:], options, need))
     lost = await answered(core.judge(encoded.layers, options))
     at_once = await core.classify(encoded.layers, options)
@@ -241,7 +242,7 @@ async def test_low_runs_again_for_a_mix_only_where_its_values_became_finer(
     async with loaded(settings(model=str(mixing))) as plain:
         core, engine, _ = watched(plain, settings())
         answer = await core.classify(three.layers, Options(point, top=10))
-    known = {stage: low_logits for stage, _, low_logits in engine.ran}
+    known = {stage: low_row for stage, _, low_row in engine.ran}
     assert known == {Stage.LOW: False, Stage.HIGH: point == "third"}
     found = {score.index: score.probability for score in answer.top}
     assert found == pytest.approx(dict(enumerate(expected(mixing, three, 3))), abs=1e-4)

@@ -84,7 +84,7 @@ async def rig() -> AsyncIterator[Rig]:
 async def test_gives_each_image_its_row(rig: Rig) -> None:
     assert rig.network.warmed
     inference = await rig.submit(Stage.LOW)
-    assert inference.logits.argmax() == 1
+    assert inference.row.argmax() == 1
     assert inference.timings.compute > 0
 
 
@@ -194,7 +194,7 @@ async def test_a_single_failure_is_of_its_batch_only(rig: Rig) -> None:
     rig.network.gate.set()
     with pytest.raises(NetworkFailed):
         await held
-    assert (await later).logits.argmax() == 1
+    assert (await later).row.argmax() == 1
     assert rig.engine.failure is None
 
 
@@ -235,7 +235,7 @@ async def test_while_the_network_fails_everything_is_refused_at_once(
 
         rig.network.failing = 0
         await until(lambda: rig.engine.failure is None)
-        assert (await rig.submit(Stage.LOW)).logits.argmax() == 1
+        assert (await rig.submit(Stage.LOW)).row.argmax() == 1
         assert len(changes) == 2
 
 
@@ -249,7 +249,7 @@ async def test_a_batching_loop_that_dies_is_started_again(rig: Rig, monkeypatch:
             await rig.submit(Stage.LOW)
         await until(lambda: rig.engine.failure == "the network fails (ZeroDivisionError)")
     await until(lambda: rig.engine.failure is None)
-    assert (await rig.submit(Stage.LOW)).logits.argmax() == 1
+    assert (await rig.submit(Stage.LOW)).row.argmax() == 1
 
 
 async def test_what_prepare_raises_comes_out(rig: Rig) -> None:
@@ -292,7 +292,7 @@ async def test_stop_lets_what_waits_finish(rig: Rig) -> None:
     rig.network.gate.set()
     await stopping
     assert held.done()
-    assert (await waiting).logits.argmax() == 1
+    assert (await waiting).row.argmax() == 1
 
 
 async def test_stop_without_grace_refuses_and_never_cancels(rig: Rig) -> None:
@@ -357,7 +357,7 @@ async def test_a_device_that_fails_leaves_the_work_to_the_others() -> None:
         await until(lambda: rig.engine.failure)
         broken.failing = 0
         await until(lambda: rig.engine.failure is None)
-        assert (await rig.submit(Stage.LOW)).logits.argmax() == 1
+        assert (await rig.submit(Stage.LOW)).row.argmax() == 1
 
 
 def batches(network: FakeNetwork) -> int:

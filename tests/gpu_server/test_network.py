@@ -148,23 +148,23 @@ def test_a_mixed_answer_is_what_training_measures(mixing: Path, image: Known) ->
     network, _ = open_network(mixing, "cpu", (1, 2, 4))
     network.warm()
     first = network.run(Stage.LOW, [image])
-    known = replace(image, low_logits=first[0])
+    known = replace(image, low_row=first[0])
     np.testing.assert_allclose(network.run(Stage.HIGH, [known]), mixed, atol=1e-4)
     assert not np.allclose(mixed, alone.numpy(), atol=1e-3)
     # `training.evaluation.predictions` mixes in the same place.
     np.testing.assert_allclose(cascade.answer(low, alone).numpy(), mixed)
 
 
-def test_low_logits_that_are_known_are_used_and_others_computed(mixing: Path, image: Known) -> None:
+def test_low_rows_that_are_known_are_used_and_others_computed(mixing: Path, image: Known) -> None:
     network, _ = open_network(mixing, "cpu", (1, 2, 4))
     network.warm()
     other = rolled(image, 3)
     said = network.run(Stage.LOW, [image, other])
-    images = [replace(i, low_logits=row) for i, row in zip((image, other), said, strict=True)]
+    images = [replace(i, low_row=row) for i, row in zip((image, other), said, strict=True)]
     both = network.run(Stage.HIGH, images)
     for some in ([images[0], other], [image, images[1]], [image, other]):
         np.testing.assert_allclose(network.run(Stage.HIGH, some), both, atol=1e-4)
-    moved = [replace(image, low_logits=said[0] + np.float32(10) * np.arange(10, dtype=np.float32))]
+    moved = [replace(image, low_row=said[0] + np.float32(10) * np.arange(10, dtype=np.float32))]
     assert not np.allclose(network.run(Stage.HIGH, moved), both[:1], atol=1)
 
 

@@ -7,9 +7,9 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
-from overtone.frequency import Profile
+from overtone.frequency import LetterBox, Profile, encode, letter_boxed
 from overtone.gpu_server.errors import BadRequest, TooLarge
 from overtone.gpu_server.picture_size import dimensions
 from overtone.gpu_server.picture_worker import values_of
@@ -51,7 +51,9 @@ def png(photograph: Photograph) -> bytes:
 def decoded(decoder: PictureDecoder, encoded: bytes) -> np.ndarray:
     size = dimensions(encoded)
     assert size is not None
-    return decoder.values(encoded, size[0] * size[1], cropped=False)
+    values, letter_box = decoder.values(encoded, size[0] * size[1], cropped=False)
+    assert letter_box is None
+    return values
 
 
 def test_a_process_decodes_as_this_one_does(
@@ -114,6 +116,20 @@ def test_a_picture_that_takes_too_much_memory_is_refused(tiny_profile: Profile, 
 def test_a_picture_is_held_to_what_it_said(decoder: PictureDecoder, png: bytes) -> None:
     with pytest.raises(BadRequest, match="says that it has 10 pixels"):
         decoder.values(png, 10, cropped=False)
+
+
+def test_a_letter_boxed_picture_is_whole_and_upright(tiny_profile: Profile, photograph: Photograph) -> None:
+    decoder = PictureDecoder(tiny_profile, seconds=60, memory=256 * MIB, letter_boxed=True)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6  # to be turned by a quarter, clockwise
+    turned = file_of(Image.fromarray(photograph), "PNG", exif=exif)
+    try:
+        values, letter_box = decoder.values(turned, 96 * 128, cropped=False)
+    finally:
+        decoder.close()
+    assert letter_box == LetterBox(64, 96, 128)
+    upright = letter_boxed(Image.fromarray(np.rot90(photograph, -1)), 64)
+    np.testing.assert_array_equal(values, encode(upright, tiny_profile).values)
 
 
 @pytest.mark.parametrize(

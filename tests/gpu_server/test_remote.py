@@ -84,6 +84,16 @@ async def busy(face: Face, network: FakeNetwork) -> asyncio.Task[Inference]:
     return held
 
 
+async def test_rows_of_different_batches_may_have_different_lengths(
+    faces: tuple[Face, Face], network: FakeNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those of a detector have."""
+    lengths = iter((7, 2))
+    monkeypatch.setattr(network, "run", lambda _, images: np.ones((len(images), next(lengths)), np.float32))
+    for length in (7, 2):
+        assert len((await faces[0].submit()).row) == length
+
+
 async def test_batches_are_formed_of_all_processes(faces: tuple[Face, Face], network: FakeNetwork) -> None:
     held = await busy(faces[0], network)
     tasks = [face.submit(mark=mark) for mark, face in enumerate(faces * 2)]
@@ -91,7 +101,7 @@ async def test_batches_are_formed_of_all_processes(faces: tuple[Face, Face], net
     await asyncio.sleep(0.05)
     network.gate.set()
     for inference in await asyncio.gather(held, *tasks):
-        assert inference.logits.argmax() == 1
+        assert inference.row.argmax() == 1
         assert inference.timings.compute > 0
     assert [len(marks) for _, marks in network.batches] == [1, 4]
     assert sorted(network.batches[1][1]) == [0, 1, 2, 3]
@@ -135,7 +145,7 @@ async def test_a_process_that_ends_takes_its_images_with_it(
     await until(lambda: server.batcher.depth(Stage.LOW) == 0)
     network.gate.set()
     await held
-    assert (await faces[1].submit()).logits.argmax() == 1
+    assert (await faces[1].submit()).row.argmax() == 1
 
 
 async def test_a_failing_network_is_known_everywhere(faces: tuple[Face, Face], network: FakeNetwork) -> None:
@@ -194,5 +204,5 @@ def test_an_image_survives_the_way() -> None:
     assert (read.known.layers, read.known.decoded.quality) == (2, 5)
     assert np.array_equal(read.known.decoded.values, values)
     assert np.array_equal(read.known.decoded.steps, image.decoded.steps)
-    assert read.known.low_logits is not None
-    assert read.known.low_logits.tolist() == [1, 1, 1]
+    assert read.known.low_row is not None
+    assert read.known.low_row.tolist() == [1, 1, 1]

@@ -71,7 +71,7 @@ def test_the_oldest_entry_of_a_peer_gives_way(store: Store, metrics: Metrics) ->
 
 def test_the_result_of_low_counts_too(store: Store) -> None:
     need = pending()
-    known = replace(need.known, low_logits=np.zeros(100, np.float32))
+    known = replace(need.known, low_row=np.zeros(100, np.float32))
     store.put("a", ANN, replace(need, known=known))
     assert store.bytes == ENTRY + 400
     store.drop("a")

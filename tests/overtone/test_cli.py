@@ -130,7 +130,7 @@ def test_without_arguments_the_help_lists_the_commands_in_groups() -> None:
         for name, panel in zip(panels[::2], panels[1::2], strict=True)
     }
     assert commands == {
-        "Device": {"classify", "watch", "c-profile", "describe"},
+        "Device": {"classify", "detect", "watch", "c-profile", "describe"},
         "Server": {"serve", "token", "models"},
         "Training": {"train", "adapt", "evaluate", "calibrate"},
         "Bench": {"demo", "bench", "link"},
@@ -178,7 +178,7 @@ def test_the_client_is_imported_from_overtone_and_only_when_it_is_used() -> None
 import sys
 import overtone
 assert not any(name.startswith("overtone.") for name in sys.modules)
-from overtone import Answer, AsyncClient, Client, OvertoneError, Result, Tls
+from overtone import Answer, AsyncClient, Client, Detected, Detection, OvertoneError, Result, Tls
 assert Client.__module__ == "overtone.edge_client.sync"
 assert set(overtone.__all__) >= {"Client", "AsyncClient", "Answer"}
 """

@@ -78,7 +78,10 @@ def untrained(trained: Trained) -> str:
         return ""
     wanted = ",".join("0" if done else "N" for done in epochs)
     names = " and ".join(("low", "high")[i] for i, done in enumerate(epochs) if not done)
-    return f"{names} is not trained yet: train again with --epochs {wanted} and --start with this file"
+    return (
+        f"{names} is not trained yet: train again with --epochs {wanted} and --start with this file, or "
+        "`overtone train join` it with one that has trained it"
+    )
 
 
 def warn_of_too_few(point: DetectionPoint) -> None:

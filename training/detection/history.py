@@ -19,15 +19,15 @@ class Run:
 
 
 def whole_recipe(recipe: DetectionRecipe, classes: tuple[str, ...]) -> DetectionRecipe:
-    """The recipe as if one run had trained all networks: those that have epochs in it.
+    """The recipe with the epochs of all runs that trained its networks; a network is trained if it has some.
 
-    The epochs of a detector that it starts from count too, if its networks and classes are the same.
+    Those of a detector that it starts from count too, if its networks and classes are the same.
     """
     before = run_of(recipe.start)
     if before is None or before.recipe.network != recipe.network or before.classes not in (None, classes):
         return recipe.model_copy(update={"start": Path(recipe.start).stem})
     earlier = whole_recipe(before.recipe, classes)
-    epochs = tuple(now or then for now, then in zip(recipe.epochs, earlier.epochs, strict=True))
+    epochs = tuple(now + then for now, then in zip(recipe.epochs, earlier.epochs, strict=True))
     return recipe.model_copy(update={"start": earlier.start, "epochs": epochs})
 
 

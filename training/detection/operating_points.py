@@ -32,8 +32,8 @@ from overtone.training.detection.region_answers import Measured, RegionCascade, 
 # Name -> alpha: the most that answers may miss of what the full answer shows, in expectation.
 ALPHAS: Final = {"careful": 0.02, "balanced": 0.05, "thrifty": 0.1}
 # Scores below which a thing is surely not there, and from which it surely is.
-UNSURE: Final = (0.03, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
-SURE: Final = (NEVER, 0.97, 0.9, 0.8, 0.7, 0.6)
+UNSURE: Final = (0.05, 0.1, 0.2, 0.3, 0.4)
+SURE: Final = (NEVER, 0.9, 0.8, 0.6)
 MARGINS: Final = (1,)
 # The score from which a box is a thing.
 SHOWN: Final = 0.5

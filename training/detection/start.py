@@ -55,10 +55,21 @@ def _take_body(network: RegionNetwork, weights: dict[str, Tensor]) -> None:
 
 def _from_detector(detector: StagedDetector, path: Path) -> None:
     """Weights of the same names and shapes; what depends on the classes stays random if they differ."""
-    with safe_open(path, "pt") as file:
-        found = {k.removeprefix(resume.MODEL): file.get_tensor(k).float() for k in file.keys()}  # noqa: SIM118
+    found = weights_in(path)
     mine = detector.state_dict()
     fitting = {k: v for k, v in found.items() if k in mine and mine[k].shape == v.shape}
     if not fitting:
         raise StartError(f"{path}: nothing in it fits the recipe's networks")
     detector.load_state_dict(mine | fitting)
+
+
+def weights_in(path: Path, network: str = "") -> dict[str, Tensor]:
+    """The weights of a detector's file or of a run's saved state, or those of one of its networks by name."""
+    prefix = f"{network}." if network else ""
+    with safe_open(path, "pt") as file:
+        named = {key.removeprefix(resume.MODEL): key for key in file.keys()}  # noqa: SIM118
+        return {
+            name.removeprefix(prefix): file.get_tensor(key).float()
+            for name, key in named.items()
+            if name.startswith(prefix)
+        }

@@ -7,9 +7,11 @@ from typing import Any
 import torch
 
 from overtone.frequency import decode, split
-from overtone.gpu_server.answer import Stage, best, softmax
+from overtone.gpu_server.answer import Stage
+from overtone.gpu_server.classification import best, softmax
 from overtone.gpu_server.known import Known
 from overtone.gpu_server.network import open_network
+from overtone.models import read_card
 
 # How a peer's worker is told what to serve.
 MODEL, DEVICE, STAGE, SIZE = "PEER_MODEL", "PEER_DEVICE", "PEER_STAGE", "PEER_BATCH"
@@ -24,9 +26,10 @@ class Classifier:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
         size = int(os.environ[SIZE])
         sizes = tuple(2**i for i in range(size.bit_length()) if 2**i <= size)
-        self._network, card = open_network(os.environ[MODEL], os.environ[DEVICE], sizes)
+        self._network, _ = open_network(os.environ[MODEL], os.environ[DEVICE], sizes)
         self._network.warm()
         self._stage = Stage(os.environ[STAGE])
+        card = read_card(os.environ[MODEL])
         self._profile = card.profile
         self._temperatures = card.temperatures
 

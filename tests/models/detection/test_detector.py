@@ -123,6 +123,18 @@ def test_masks_are_pasted_where_the_boxes_are() -> None:
     assert int(rows.max()) == 39
 
 
+def test_a_mask_of_a_box_that_is_cut_off_is_cut_off_too() -> None:
+    left_half = (torch.arange(28) < 14).float().expand(2, 28, 28)
+    boxes = torch.tensor([[0.125, 0.25, 1.0, 0.75], [0.0, 0.0, 0.5, 0.5]])
+    found = Detections(boxes, torch.tensor([0, 0]), torch.tensor([0.9, 0.8]), left_half)
+    whole, cut = found.bitmaps(80, 80), found.within(0.75, 1.0).bitmaps(80, 80)
+    whole[:, :, 60:] = False
+    assert whole[0].sum() > 1200
+    assert int((whole[0] != cut[0]).sum()) <= 2 * 40  # pixels of an edge
+    assert whole[1].equal(cut[1])
+    assert not len(found.within(0.75, 1.0).above(2).bitmaps(8, 8))
+
+
 def test_bodies_without_stages_are_refused() -> None:
     with pytest.raises(BodyError, match="only timm's"):
         create_features(Body(name="resnet18", library="torchvision", pixels=4), (8,))

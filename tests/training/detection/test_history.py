@@ -42,7 +42,7 @@ def test_the_saved_state_of_a_run_counts_as_far_as_it_came(network: Detector, tm
     chosen, path = recipe((5, 9)), tmp_path / "last.safetensors"
     resume.save(path, chosen.model_dump_json(), network, ActiveStep(0, [], chosen.optimiser.build([])), 4)
     assert whole_recipe(started(recipe((0, 7)), path), CLASSES).epochs == (4, 7)
-    assert whole_recipe(started(recipe((1, 0)), path), CLASSES).epochs == (1, 0)
+    assert whole_recipe(started(recipe((1, 0)), path), CLASSES).epochs == (5, 0)
 
 
 def test_other_classes_or_networks_are_no_part_of_a_recipe(network: Detector, tmp_path: Path) -> None:

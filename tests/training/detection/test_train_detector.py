@@ -15,6 +15,7 @@ from overtone.models.detection.detector import Detector, build
 from overtone.training.data import DataError
 from overtone.training.detection import detector_file
 from overtone.training.detection.detector_file import Trained
+from overtone.training.detection.join import join
 from overtone.training.detection.pictures import read_pictures
 from overtone.training.detection.predictions import after_layers, coded
 from overtone.training.detection.train_detector import TimeLeft, train_detector
@@ -29,9 +30,18 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file of a detector with masks, hardly trained."""
-    return train_detector(recipe(masks=True), data, tmp_path_factory.mktemp("run"), workers=0, device="cpu")
+def low_alone(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a detector with masks of which low is hardly trained, and high not at all."""
+    folder = tmp_path_factory.mktemp("low")
+    return train_detector(recipe((1, 0), masks=True), data, folder, workers=0, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def trained(low_alone: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint that a second run, of high alone, has made of the state of the first one."""
+    changes = {"start": str(low_alone.parent / "last.safetensors"), "regions": 1.0}
+    chosen = recipe((0, 1), masks=True).model_copy(update=changes)
+    return train_detector(chosen, data, tmp_path_factory.mktemp("both"), workers=0, device="cpu")
 
 
 def evaluated(file: Path, data: Path, *options: str) -> dict[str, object]:
@@ -109,23 +119,35 @@ def test_the_standard_points_replace_all_others(trained: Path, data: Path, tmp_p
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
 
 
-def test_runs_of_one_network_each_end_in_a_checkpoint(data: Path, tmp_path: Path) -> None:
-    """Low is trained once, and high follows from the state of its run."""
-    first = train_detector(recipe((1, 0)), data, tmp_path / "low", workers=0, device="cpu")
-    low = detector_file.load(first).detector.networks[0].state_dict()
+def test_high_is_trained_without_low(low_alone: Path, trained: Path, data: Path) -> None:
     with pytest.raises(CheckpointError, match="no card"):
-        load_detector(first)
-    refused = CliRunner().invoke(app, ["calibrate", str(first), "--data", str(data)])
+        load_detector(low_alone)
+    refused = CliRunner().invoke(app, ["calibrate", str(low_alone), "--data", str(data)])
     assert "high is not trained yet: train again with --epochs 0,N" in refused.output.replace("\n", " ")
-    start = {"start": str(tmp_path / "low" / "last.safetensors"), "regions": 1.0}
-    second = recipe((0, 1)).model_copy(update=start)
-    path = train_detector(second, data, tmp_path / "both", workers=0, device="cpu")
-    detector, card = load_detector(path)
-    assert card.training is not None
-    assert card.training.epochs == (1, 1)
-    assert str(tmp_path) not in card.to_json()
+    detector, card = load_detector(trained)
+    assert str(low_alone.parent) not in card.to_json()
+    low = detector_file.load(low_alone).detector.networks[0].state_dict()
     for name, value in detector.low_network.state_dict().items():
         torch.testing.assert_close(value, low[name], atol=1e-3, rtol=1e-3)
+
+
+def test_networks_of_two_runs_are_joined(low_alone: Path, trained: Path, data: Path, tmp_path: Path) -> None:
+    out, high = tmp_path / "joined.safetensors", trained.parent / "last.safetensors"
+    files = [str(low_alone), str(high), "--data", str(data), "--out", str(out)]
+    result = CliRunner().invoke(app, ["train", "join", *files, "--workers", "0"])
+    assert result.exit_code == 0, result.output
+    joined, card = load_detector(out)
+    expected, other = load_detector(trained)
+    assert card == other
+    for name, value in joined.state_dict().items():
+        torch.testing.assert_close(value, expected.state_dict()[name], atol=1e-3, rtol=1e-3)
+
+
+def test_networks_that_no_run_has_trained_cannot_be_joined(
+    low_alone: Path, data: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(CheckpointError, match="network 2 is trained in none"):
+        join([str(low_alone)], data, tmp_path / "out.safetensors")
 
 
 def test_a_file_without_a_card_becomes_a_checkpoint(trained: Path, data: Path, tmp_path: Path) -> None:
