@@ -9,7 +9,11 @@ from overtone.cli import app
 from overtone.gpu_server.settings import KIB, MIB, Settings
 from website.cells import cell, kind, number
 
-HEAD = """# Settings
+HEAD = """---
+hide: [toc]
+---
+
+# Settings
 
 Every setting of `overtone serve` is an environment variable, and those in the last column are options too; an
 option wins. Times are in seconds unless the name says otherwise, sizes in bytes. Lists are separated by commas. A
