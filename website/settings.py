@@ -34,17 +34,12 @@ def page() -> str:
             f"`OVERTONE_{name.upper()}`",
             kind(schema[name], linked=False),
             _default(name, field.default),
-            cell(field.description or _named(name)),
+            cell(field.description or ""),
             options.get(name, ""),
         ]
         for name, field in Settings.model_fields.items()
     ]
     return f"{HEAD}\n{table(('variable', 'value', 'default', 'meaning', 'option'), rows, left=5)}\n"
-
-
-def _named(name: str) -> str:
-    """Where the name says everything."""
-    return name.replace("_", " ")
 
 
 def _options() -> dict[str, str]:

@@ -39,6 +39,7 @@ def test_the_command_line_has_every_command_and_option() -> None:
 def test_settings_have_every_variable_and_its_option() -> None:
     page = settings.page()
     assert len(re.findall(r"^\| `OVERTONE_", page, re.MULTILINE)) == len(Settings.model_fields)
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
     (line,) = (each for each in page.splitlines() if each.startswith("| `OVERTONE_STATE_BYTES`"))
     assert "| 64 MiB |" in line
     (line,) = (each for each in page.splitlines() if each.startswith("| `OVERTONE_TOKENS` "))
