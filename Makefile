@@ -13,7 +13,7 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv test docs demo bench lint style types unit experiments results protos wasm pictures fuzz soak clean
+.PHONY: help venv test docs demo bench lint style types unit experiments results protos wasm npm sbom aarch pictures fuzz soak clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -91,6 +91,30 @@ wasm: ## The codec for browsers and Node again, after a change of C code; needs 
 	clang --target=wasm32 -std=c11 -Wall -Wextra -Werror -O2 -mbulk-memory -msimd128 -ffreestanding -nostdlib \
 		-Wl,--no-entry -Wl,--strip-all -Wl,--stack-first $(WASM_EXPORTS:%=-Wl,--export=%) \
 		-o $(WASM) frequency/coder.c frequency/wasm/image.c
+
+# npm leaves links out, so a copy of the folder has files in their place. The version is that of the Python package.
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' overtone/__init__.py)
+NPM_OUT := dist
+npm: ## The device in JavaScript as a package for npm, in dist/
+	rm -rf build/npm && mkdir -p build $(NPM_OUT)
+	cp -RL javascript build/npm
+	cd build/npm && npm pkg set version=$(subst rc,-rc.,$(VERSION)) $(REPOSITORY:%=repository.type=git repository.url=git+%.git)
+	npm pack --silent --pack-destination $(NPM_OUT) ./build/npm
+
+BOM := build/bom
+sbom: ## What a device installs, as a bill of materials (CycloneDX) in dist/; needs the package index
+	rm -rf $(BOM) && mkdir -p dist
+	$(PYTHON) -m venv $(BOM)/device && $(PYTHON) -m venv $(BOM)/tool
+	$(BOM)/tool/bin/pip install --quiet cyclonedx-bom
+	$(BOM)/device/bin/pip install --quiet --constraint constraints.txt '.[client]'
+	$(BOM)/device/bin/pip uninstall --quiet --yes pip setuptools
+	$(BOM)/tool/bin/cyclonedx-py environment $(BOM)/device/bin/python -o dist/overtone-$(VERSION)-device.cdx.json
+
+WHEELS := --only-binary=:all: --python-version 3.11 $(addprefix --platform=,manylinux_2_28_aarch64 manylinux_2_17_aarch64 manylinux2014_aarch64)
+aarch: ## Whether everything that a device on ARM installs comes as wheels; needs the package index
+	@mkdir -p build
+	($(PYTHON) deploy/dependencies.py client; $(PYTHON) deploy/dependencies.py camera) > build/device.txt
+	$(PYTHON) -m pip install --dry-run --ignore-installed --target build/aarch64 $(WHEELS) --requirement build/device.txt
 
 pictures: $(READY) ## Pictures of the live page for docs/ again; needs Chromium and pip install '.[browser]'
 	$(BIN)/python -m tests.page.pictures

@@ -147,6 +147,59 @@ def faults(
 
 
 @bench_app.command(
+    epilog=command.examples(
+        "overtone bench cluster", "overtone bench cluster --engines 1 --engines 8 --nodes 4 --json"
+    ),
+)
+def cluster(
+    model: Model = "photographs",
+    engines: Annotated[
+        list[int] | None, typer.Option(min=1, help="How many; may be repeated (default: 1, 2 and 4).")
+    ] = None,
+    nodes: Annotated[int, typer.Option(min=1, help="Of the cluster, all on this machine.")] = 3,
+    batch_ms: Annotated[int, typer.Option(min=1, help="That an engine takes for a batch.")] = 200,
+    batch: Annotated[int, typer.Option(min=1, help="Images of the largest batch.")] = 8,
+    in_flight: Annotated[int, typer.Option(min=1, help="Images in flight.")] = 192,
+    seconds: Annotated[float, typer.Option(min=1, help="Of each measurement.")] = 10.0,
+    json: command.Json = False,
+) -> None:
+    """Serve on a Ray cluster on this machine, with more and more engines, and kill one of its nodes.
+
+    The engines are stubs that wait and compute nothing, so that one machine can have several.
+    """
+
+    def action() -> int:
+        from overtone.benchmarks.cluster.command import Options, run
+
+        counts = tuple(engines or (1, 2, 4))
+        return run(Options(model, counts, nodes, batch_ms, batch, in_flight, seconds), json)
+
+    command.finish(command.call("bench cluster", "server,bench,ray", action))
+
+
+@bench_app.command(
+    epilog=command.examples("overtone bench replicas", "overtone bench replicas --kills 10 --json")
+)
+def replicas(
+    model: Model = "photographs",
+    kills: Annotated[int, typer.Option(min=1, help="Of one server, then the other, and so on.")] = 4,
+    seconds: Annotated[float, typer.Option(min=0.5, help="Between a kill and a start.")] = 5.0,
+    json: command.Json = False,
+) -> None:
+    """Kill one of two servers behind nginx (kill -9) and start it again, in turn, and count the images lost.
+
+    The network is a stub; nginx and a checkout of the project are needed.
+    """
+
+    def action() -> int:
+        from overtone.benchmarks.replicas.command import run
+
+        return run(model, kills, seconds, json)
+
+    command.finish(command.call("bench replicas", "server,bench", action))
+
+
+@bench_app.command(
     "bytes",
     epilog=command.examples(
         "overtone bench bytes --data DIR",

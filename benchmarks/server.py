@@ -47,10 +47,11 @@ async def started(
     *arguments: str,
     before: Sequence[str] = (),
     environment: Mapping[str, str | None] = ENVIRONMENT,
+    within: float = START_SECONDS,
 ) -> AsyncIterator[tuple[Child, dict[str, str]]]:
     """`overtone serve` with these arguments on free ports of this machine: its process, and "host:port" by transport.
 
-    `before` is what the command line begins with, such as a program that sets limits.
+    `before` is what the command line begins with, such as a program that sets limits. It has `within` seconds to start.
 
     Raises:
         ChildError: it did not start; the message has its standard error.
@@ -58,7 +59,7 @@ async def started(
     ports = ("--host", "127.0.0.1", "--grpc-port", "0", "--http-port", "0")
     command = (*before, sys.executable, "-m", "overtone", "serve", "--model", model, *ports, *arguments)
     async with Child.running("the server", *command, environment=environment) as process:
-        line = await process.line(START_SECONDS)
+        line = await process.line(within)
         ready = READY.fullmatch(line)
         if ready is None:
             raise ChildError(f"the server printed {line!r} instead of its addresses")

@@ -22,6 +22,7 @@ Blocks = NDArray[np.bool_]
 # A box that ends at the edge of a block by all but rounding does not reach into the next one.
 _ROUNDING: Final = 1e-6
 _BEFORE, _AFTER = 2, 1  # blocks outside that contexts read, to the left and to the right
+_SYMBOL_BYTES: Final = 2  # that a symbol takes at most
 _STEP: Final = 4  # what a symbol adds to its count
 _MOST: Final = 255  # counts of a context are halved beyond this
 # Counts to begin with, of boxes with margins in photographs: a row that differs and one that repeats the one above;
@@ -121,11 +122,14 @@ class BlockMask:
 
     @classmethod
     def unpack(cls, packed: bytes, shape: tuple[int, int]) -> Self:
-        """The inverse of `pack`; time and memory depend on the shape and the size of `packed` alone.
+        """The inverse of `pack`; time and memory are bounded by the shape.
 
         Raises:
             PayloadError: `pack` does not write this for any mask of that shape.
         """
+        height, width = shape
+        if len(packed) > rans.STATE_BYTES + _SYMBOL_BYTES * height * (1 + width):
+            raise PayloadError("damaged block mask: too long for its picture")
         decoder = rans.Decoder(packed)
         rows = walk(shape, lambda counts, _: decoder.symbol(counts.model))
         if decoder.finish():

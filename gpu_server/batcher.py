@@ -172,10 +172,11 @@ class Batcher:
         self._finish(worker, batch, batch.compute)
         tell(self._loop, self._deliver, batch, rows, finite)
 
-    def failed(self, worker: Worker, batch: Batch) -> None:
-        """For a worker: a batch has failed."""
+    def failed(self, worker: Worker, batch: Batch, error: Exception) -> None:
+        """For a worker: a batch has failed; the network may say itself what clients are told."""
         self._finish(worker, batch, None)
-        tell(self._loop, _fail, batch.tickets, network_failed)
+        known = isinstance(error, ServiceError)
+        tell(self._loop, _fail, batch.tickets, (lambda: error) if known else network_failed)
 
     def dropped(self, worker: Worker) -> None:
         """For a worker: something is wrong with what waits."""

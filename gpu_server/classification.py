@@ -1,5 +1,6 @@
 """The task of a classifier: the most probable classes, once the first of them is probable enough."""
 
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -7,6 +8,7 @@ from numpy.typing import NDArray
 
 from overtone.gpu_server.answer import Answer, Options, Score, TaskName
 from overtone.gpu_server.inference import Inference
+from overtone.gpu_server.known import Known
 from overtone.gpu_server.task import Task, Verdict
 from overtone.models import Card, OperatingPoint
 
@@ -44,6 +46,10 @@ class Classification(Task[OperatingPoint]):
     def agree(self, one: Answer, other: Answer) -> bool:
         """Whether the most probable class is the same."""
         return one.best.index == other.best.index
+
+    def remember(self, known: Known, row: NDArray[np.float32]) -> Known:
+        """The logits, for a mix."""
+        return replace(known, low_row=row.copy())
 
     def exit_share(self, options: Options, quality: int | None) -> float | None:
         """That of the operating point."""

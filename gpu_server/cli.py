@@ -16,6 +16,7 @@ app = typer.Typer()
         "overtone serve mine.safetensors --device cuda",
         "overtone serve --host 0.0.0.0 --token SECRET",
         "overtone serve --models DIR --canary photographs:2=0.1",
+        "overtone serve --ray auto --host 0.0.0.0 --engines 2 --max-engines 8",
     )
 )
 def serve(
@@ -59,6 +60,13 @@ def serve(
     workers: Annotated[
         int | None, typer.Option(help="Processes that share the ports; 0 chooses by the machine.")
     ] = None,
+    ray: Annotated[
+        str | None, typer.Option(help="Serve on this Ray cluster: auto, or HOST:6379; see docs/deploy.md.")
+    ] = None,
+    engines: Annotated[
+        int | None, typer.Option(help="With --ray: processes that run batches, a GPU each.")
+    ] = None,
+    max_engines: Annotated[int | None, typer.Option(help="With --ray: so many under load.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of the network on a CPU.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
     log_format: Annotated[str | None, typer.Option(help="text or json.")] = None,

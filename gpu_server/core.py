@@ -237,7 +237,7 @@ class Core:
         if found.wanted == layers:
             return answer
         if stage is Stage.LOW:
-            known = replace(known, low_row=self.task.kept(inference.row))
+            known = self.task.remember(known, inference.row)
         return NeedMore(found.wanted, answer, known, blocks=found.blocks)
 
     async def _verdict(self, layers: int, inference: Inference, options: Options) -> Verdict:

@@ -1,5 +1,6 @@
 """The task of a detector: what is in a picture and where, once no box is in doubt; else more is asked for there."""
 
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -9,6 +10,7 @@ from overtone.frequency import BlockMask, Decoded, LetterBox
 from overtone.gpu_server.answer import Answer, Detection, Mask, Options, Score, TaskName
 from overtone.gpu_server.detection_rows import read_row, trimmed
 from overtone.gpu_server.inference import Inference
+from overtone.gpu_server.known import Known
 from overtone.gpu_server.run_lengths import run_lengths
 from overtone.gpu_server.task import Task, Verdict
 from overtone.models.detection.card import DetectorCard
@@ -47,11 +49,10 @@ class DetectionTask(Task[DetectionPoint]):
         known, size = inference.known, self.profile.size
         point = self.point(options, known.decoded.quality)
         where = known.letter_box or LetterBox(size, size, size)
-        low: Detections | None
-        answer = low = read_row(inference.row).within(*where.extent)
-        if len(known.decoded.values) > len(self.profile.low):  # so it was high that has found this
-            low = None if known.low_row is None else read_row(known.low_row).within(*where.extent)
-            answer = answer if low is None else joined(low, answer, point)
+        found = read_row(inference.row).within(*where.extent)
+        low, answer = self._first(known, found, where), found
+        if low is not None and self._by_high(known):
+            answer = joined(low, found, point)
         shown = self._shown(answer.above(point.shown), where)
         wanted = None if low is None else blocks_in_doubt(low, point, self.profile.blocks, where.extent)
         if layers == len(self.profile.ladder):
@@ -59,6 +60,15 @@ class DetectionTask(Task[DetectionPoint]):
         if wanted is not None and not wanted.count:
             return Verdict(layers, True, detections=shown)
         return Verdict(len(self.profile.ladder), False, detections=shown, blocks=_packed(wanted))
+
+    def _by_high(self, known: Known) -> bool:
+        return len(known.decoded.values) > len(self.profile.low)
+
+    def _first(self, known: Known, found: Detections, where: LetterBox) -> Detections | None:
+        """What low has found in the first layer, if that is known: blocks are asked for after it."""
+        if known.first_row is not None:
+            return read_row(known.first_row).within(*where.extent)
+        return None if self._by_high(known) else found
 
     def agree(self, one: Answer, other: Answer) -> bool:
         """Whether both have found the same things, which are of one class and overlap."""
@@ -70,9 +80,9 @@ class DetectionTask(Task[DetectionPoint]):
             del left[same[0]]
         return not left
 
-    def kept(self, row: NDArray[np.float32]) -> NDArray[np.float32]:
-        """A copy without what fills up the batch."""
-        return trimmed(row)
+    def remember(self, known: Known, row: NDArray[np.float32]) -> Known:
+        """What low found in the first layer, whatever it finds once its values are finer."""
+        return known if known.first_row is not None else replace(known, first_row=trimmed(row))
 
     def exit_share(self, options: Options, quality: int | None) -> float | None:
         """The share of pictures of which no blocks are asked for."""

@@ -192,7 +192,7 @@ class GrpcServer:
         self._service = service
         self._tls = tls
         self._server = grpc.aio.server(
-            options=channel_options(settings, max_connections, shared=service.face is not None)
+            options=channel_options(settings, max_connections, shared=service.shares_ports)
         )
         self._health = health.aio.HealthServicer()
         self._publishing: set[asyncio.Task[None]] = set()
@@ -269,7 +269,7 @@ class GrpcServer:
 
     def _bind(self, settings: Settings) -> int:
         # Tried here first, because gRPC only says of a taken port that it failed, and logs three lines about it.
-        if self._service.face is None:  # else another process has
+        if not self._service.shares_ports:  # else another process has
             for each in listeners(settings.host, settings.grpc_port, "gRPC"):
                 each.close()
         port = settings.grpc_port

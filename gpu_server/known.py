@@ -16,12 +16,15 @@ class Known:
 
     Attributes:
         decoded: what its first layers tell.
-        low_row: float32[K], what the low network says of the same low values, where it has run on them.
+        low_row: float32[K], what the low network says of the same low values, where it has run on them; a mixed high
+            answer needs it.
+        first_row: float32[K], what it said after the first layer, for tasks that need it to the end.
         letter_box: where the picture lies in the image; None if it fills it.
     """
 
     decoded: Decoded
     low_row: NDArray[np.float32] | None = None
+    first_row: NDArray[np.float32] | None = None
     letter_box: LetterBox | None = None
 
     @property
@@ -32,7 +35,7 @@ class Known:
     @property
     def size(self) -> int:
         """Bytes that it takes."""
-        arrays = (self.decoded.values, self.decoded.steps, self.low_row)
+        arrays = (self.decoded.values, self.decoded.steps, self.low_row, self.first_row)
         return sum(array.nbytes for array in arrays if array is not None)
 
     @classmethod
@@ -48,9 +51,9 @@ class Known:
         The letter box is told with the first layers, and stays.
         """
         if known is None:
-            return cls(decoded, None, letter_box)
+            return cls(decoded, letter_box=letter_box)
         same = all(layer.band != "low" for layer in ladder[known.layers : decoded.layers])
-        return cls(decoded, known.low_row if same else None, known.letter_box)
+        return cls(decoded, known.low_row if same else None, known.first_row, known.letter_box)
 
     @classmethod
     def blank(cls, profile: Profile) -> Self:

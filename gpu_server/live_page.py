@@ -27,6 +27,12 @@ HEADERS = {
     "cache-control": "no-cache",
 }
 INDEX = "index.html"
+# Where they lie, by the beginnings of their names: the page, the codec, and the client that is also on npm.
+FOLDERS = {
+    "": ("overtone.gpu_server", "page"),
+    "client/": ("overtone", "javascript/client"),
+    "device/": ("overtone.frequency", "wasm"),
+}
 # What a browser is given: not the C source beside the module.
 KINDS = {
     ".html": "text/html; charset=utf-8",
@@ -82,8 +88,7 @@ def add_live_page(app: FastAPI) -> None:
 
 def _files() -> Iterator[tuple[str, File]]:
     """Names below `/page/`, and their files, which are read once."""
-    folders = {"": ("overtone.gpu_server", "page"), "device/": ("overtone.frequency", "wasm")}
-    for prefix, (package, folder) in folders.items():
+    for prefix, (package, folder) in FOLDERS.items():
         for file in (resources.files(package) / folder).iterdir():
             suffix = file.name[file.name.rfind(".") :]
             if suffix in KINDS:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -15,6 +15,7 @@ from overtone.gpu_server.forwarding import Forwarded, Forwarding
 from overtone.gpu_server.grpc_server import GrpcServer
 from overtone.gpu_server.http_connections import HttpConnections
 from overtone.gpu_server.http_server import HttpServer
+from overtone.gpu_server.inference import Network
 from overtone.gpu_server.open_files import connections, raise_limit
 from overtone.gpu_server.reload import Reloader, reloading
 from overtone.gpu_server.rest_api import create_app
@@ -65,8 +66,12 @@ class Running:
 
 
 @asynccontextmanager
-async def running(settings: Settings, face: Face | None = None) -> AsyncIterator[Running]:
+async def running(
+    settings: Settings, face: Face | None = None, networks: Sequence[Network] = ()
+) -> AsyncIterator[Running]:
     """A server in this event loop, or one of its faces: ready on entering, drained and stopped on leaving.
+
+    Its batches are run by `networks`, where there are any: those of engines on other machines.
 
     Raises:
         StartError: a port, a TLS file, the model or the device cannot be used.
@@ -75,7 +80,7 @@ async def running(settings: Settings, face: Face | None = None) -> AsyncIterator
     if face is None and (warning := exposure(settings)):
         log.warning(warning)
     most = _most_connections(settings, face)
-    service = Service(settings, face)
+    service = Service(settings, face, networks)
     grpc_server = GrpcServer(service, tls, most)
     http = _Http()
     try:
@@ -117,7 +122,7 @@ class _Http:
             StartError: one cannot be used.
         """
         settings, face, api = service.settings, service.face, create_app(service)
-        shared = face is not None
+        shared = service.shares_ports
         front: ASGIApp = api
         if face is not None:
             front = self._forwarding = Forwarding(api, face, service)

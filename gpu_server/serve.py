@@ -28,7 +28,11 @@ def run(settings: Settings) -> None:
     logs.configure(settings.log_level, settings.log_format, settings.access_log)
     logging.getLogger("asyncio").addFilter(OncePerMinute())
     try:
-        if (count := worker_count(settings)) > 1:
+        if settings.ray:
+            from overtone.gpu_server.cluster.serve import run_on_ray  # Ray is optional, and slow to import
+
+            run_on_ray(settings)
+        elif (count := worker_count(settings)) > 1:
             run_workers(settings, count)
         else:
             _run_alone(settings)

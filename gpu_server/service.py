@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import logging
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
@@ -19,6 +19,7 @@ from overtone.gpu_server.choice import Choice
 from overtone.gpu_server.core import Core
 from overtone.gpu_server.engine import Engine
 from overtone.gpu_server.face import Face
+from overtone.gpu_server.inference import Network
 from overtone.gpu_server.metrics import Metrics
 from overtone.gpu_server.model_folder import ModelId
 from overtone.gpu_server.network import open_networks
@@ -47,13 +48,18 @@ class Phase(Enum):
 class Service:
     """The models, served; as a `face`, it has the network of the only one in the engine's process.
 
+    With `networks`, batches of the only model are run by these, which are on other machines.
+
     Raises:
         StartError: the file of tokens cannot be used.
     """
 
-    def __init__(self, settings: Settings, face: Face | None = None) -> None:
+    def __init__(
+        self, settings: Settings, face: Face | None = None, networks: Sequence[Network] = ()
+    ) -> None:
         self.settings = settings
         self.face = face
+        self._networks = networks
         self.metrics = Metrics()
         try:
             self.access = Access(settings, self.metrics)
@@ -99,6 +105,11 @@ class Service:
     def several(self) -> bool:
         """Whether there may be several models."""
         return self.settings.models is not None
+
+    @property
+    def shares_ports(self) -> bool:
+        """Whether other processes of this machine may serve at the same ports."""
+        return self.face is not None or bool(self._networks)
 
     def watch(self, watcher: Callable[[], None]) -> None:
         """Have a function called whenever `ready` may have changed."""
@@ -193,7 +204,11 @@ class Service:
             edition = self.face.edition
             runner = RemoteRunner(edition.socket, self.metrics, s, self._notify)
             return await asyncio.to_thread(read_any, edition.model), Engine(runner, self.metrics, s)
-        networks, card = await asyncio.to_thread(open_networks, path, s)
+        networks: Sequence[Network] = self._networks
+        if networks:
+            card = await asyncio.to_thread(read_any, path)
+        else:
+            networks, card = await asyncio.to_thread(open_networks, path, s)
         return card, Engine(Batcher(networks, self.metrics, s, self._notify), self.metrics, s)
 
     async def drain(self) -> None:

@@ -93,7 +93,15 @@ class Settings(BaseSettings):
     )
     device: str = Field(
         default="auto",
-        description="auto, cpu, cuda, cuda:1, or several, such as cuda:0,cuda:1; stub answers at once, for measuring",
+        description="auto, cpu, cuda, cuda:1, or several, such as cuda:0,cuda:1; stub answers at once and stub:20 "
+        "after 20 ms a batch, for measuring",
+    )
+    ray: str = Field(
+        default="", description="address of a Ray cluster to serve on: auto, or HOST:6379; see docs/deploy.md"
+    )
+    engines: PositiveInt = Field(default=1, description="with Ray: processes that run batches, at least")
+    max_engines: NonNegativeInt = Field(
+        default=0, description="with Ray: at most, under load; 0 is as many as `engines`"
     )
     networks: NonNegativeInt = Field(
         default=0, description="batches that run side by side on a CPU; 0 is one a core, 4 at most"

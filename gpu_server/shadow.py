@@ -78,7 +78,7 @@ class Trial:
         self._dropped = self._dropped or self._shadow.busy
         if self._dropped:
             return
-        work = self._judge(self._last, layers, replace(known, low_row=None), size, options)
+        work = self._judge(self._last, layers, replace(known, low_row=None, first_row=None), size, options)
         self._last = asyncio.create_task(work, name="overtone-shadow")
         self._shadow.tasks.add(self._last)
         self._last.add_done_callback(self._shadow.tasks.discard)
@@ -100,6 +100,8 @@ class Trial:
         self._size += size
         if self._judged is not None and layers < self._judged.layers:
             return
+        if self._judged is not None:
+            known = replace(known, first_row=self._judged.known.first_row)
         try:
             self._judged = await self._shadow.candidate.judge_known(layers, known, options)
         except ServiceError:

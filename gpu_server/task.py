@@ -11,6 +11,7 @@ from overtone.frequency import LetterBox, Profile
 from overtone.gpu_server.answer import Answer, Detection, Options, Score, TaskName
 from overtone.gpu_server.errors import BadRequest, WrongTask
 from overtone.gpu_server.inference import Inference
+from overtone.gpu_server.known import Known
 from overtone.models.common_card import CardError
 
 Point = TypeVar("Point")
@@ -105,9 +106,12 @@ class Task(ABC, Generic[Point]):
     def agree(self, one: Answer, other: Answer) -> bool:
         """Whether two answers to the same image say the same."""
 
-    def kept(self, row: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What is kept of the low network's row until further layers come: a copy, as a row keeps its whole batch."""
-        return row.copy()
+    @abstractmethod
+    def remember(self, known: Known, row: NDArray[np.float32]) -> Known:
+        """What is known, with what is needed of the low network's row once further layers come.
+
+        That is a copy, because a row would keep the rows of its whole batch.
+        """
 
     @abstractmethod
     def exit_share(self, options: Options, quality: int | None) -> float | None:

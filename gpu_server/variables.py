@@ -22,9 +22,13 @@ def check(environment: Mapping[str, str], settings: Iterable[str]) -> None:
     known = {f"{PREFIX}{name.upper()}" for name in settings}
     for name in sorted(environment):
         if name.upper().startswith(PREFIX) and not _is_known(name.upper(), environment[name], known):
-            near = get_close_matches(name.upper(), sorted(known | set(OTHERS)), 1, 0.8)
+            # The prefix would make all short names alike.
+            names = sorted(each.removeprefix(PREFIX) for each in (*known, *OTHERS))
+            near = get_close_matches(name.upper().removeprefix(PREFIX), names, 1, 0.8)
             hint = (
-                f"; did you mean {near[0]}?" if near else ", see gpu_server/settings.py for those there are"
+                f"; did you mean {PREFIX}{near[0]}?"
+                if near
+                else ", see gpu_server/settings.py for those there are"
             )
             raise ValueError(f"{name} is no setting{hint}")
 

@@ -40,7 +40,7 @@ class Employer(Protocol):
     ) -> None:
         """A batch has its rows, of which some may not be finite."""
 
-    def failed(self, worker: "Worker", batch: Batch) -> None:
+    def failed(self, worker: "Worker", batch: Batch, error: Exception) -> None:
         """A batch has none."""
 
     def dropped(self, worker: "Worker") -> None:
@@ -124,9 +124,9 @@ class Worker:
             if len(rows) != count:
                 raise ValueError(f"{len(rows)} rows for {count} images")
             finite = np.asarray(np.isfinite(rows).all(axis=1))
-        except Exception:
+        except Exception as error:
             log.exception("a batch of %d failed in the %s network", count, batch.stage)
-            self.employer.failed(self, batch)
+            self.employer.failed(self, batch, error)
             return False
         batch.compute = self.clock() - batch.began
         self.employer.done(self, batch, rows, finite)

@@ -24,7 +24,7 @@ from overtone.gpu_server.face import Face
 from overtone.gpu_server.processes import run_engine, run_face
 from overtone.gpu_server.settings import Settings
 from overtone.gpu_server.sockets import check_tls, exposure, listeners
-from overtone.gpu_server.stub_network import DEVICE as STUB
+from overtone.gpu_server.stub_network import seconds_of
 from overtone.gpu_server.told import Told
 from overtone.gpu_server.watched import Watched
 from overtone.models import choose_device, find
@@ -53,7 +53,7 @@ def worker_count(settings: Settings) -> int:
         return 1
     if settings.workers:
         return settings.workers
-    if set(settings.devices) == {STUB}:
+    if all(seconds_of(device) is not None for device in settings.devices):
         return 1
     try:
         cuda = choose_device(settings.devices[0]).type == "cuda"

@@ -40,9 +40,9 @@ async def _classify(address: str, transport: str, times: Times, seconds: float) 
     while time.monotonic() < ends:
         try:
             async with AsyncClient(f"{TRANSPORTS[transport]}://{address}", policy="on_demand") as client:
-                image = await asyncio.to_thread(encode_image, _image(), client.profile)
+                coded = await asyncio.to_thread(encode_image, image(), client.profile)
                 while time.monotonic() < ends:
-                    times.answered[transport].append(await _timed(client, image))
+                    times.answered[transport].append(await _timed(client, coded))
                     await asyncio.sleep(PAUSE)
         except OvertoneError:
             times.failed += 1
@@ -55,7 +55,7 @@ async def _timed(client: AsyncClient, image: EncodedImage) -> float:
     return 1000 * (time.perf_counter() - began)
 
 
-def _image() -> np.ndarray:
+def image() -> np.ndarray:
     """uint8[256, 256, 3]: smooth shapes with some grain. What they show does not matter."""
     y, x = np.mgrid[:256, :256] / 256
     planes = np.stack([np.sin(3 * x + 2 * y), np.cos(4 * x * y), np.sin(5 * y)], axis=-1)

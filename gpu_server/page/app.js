@@ -1,10 +1,11 @@
 // The page: images come in, layers go out, answers are shown.
 
 import { Camera } from "./camera.js";
+import { pause } from "./client/time.js";
 import { Codec } from "./device/device.js";
 import { $, element } from "./dom.js";
 import { fitted, ImageProblem, opened, rivals, sample, shown } from "./images.js";
-import { LINKS, pause } from "./link.js";
+import { LINKS } from "./link.js";
 import { watch } from "./live.js";
 import { Plates } from "./plates.js";
 import { guarantee, pointsOf } from "./points.js";

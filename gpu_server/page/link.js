@@ -1,5 +1,7 @@
 // Links to feel: what is sent is held back for as long as the link would have carried it.
 
+import { pause } from "./client/time.js";
+
 // Rates in bits a second and round trips in seconds are those of `overtone link`.
 export const LINKS = {
   "nb-iot": { name: "NB-IoT", up: 60e3, down: 60e3, rtt: 0.6, about: "meters, deep indoors" },
@@ -24,24 +26,6 @@ export async function up(link, bytes, signal, progress) {
 /** The same down. */
 export async function down(link, bytes, signal) {
   await held(link.rtt / 2 + (8 * bytes) / link.down, signal);
-}
-
-/** Wait; it ends early, with an error, when the signal does. */
-export async function pause(milliseconds, signal) {
-  signal?.throwIfAborted();
-  if (milliseconds <= 0) return;
-  await new Promise((resolve, reject) => {
-    const timer = setTimeout(done, milliseconds);
-    function done() {
-      signal?.removeEventListener("abort", abort);
-      resolve();
-    }
-    function abort() {
-      clearTimeout(timer);
-      reject(signal.reason);
-    }
-    signal?.addEventListener("abort", abort, { once: true });
-  });
 }
 
 async function held(duration, signal, progress = () => {}) {

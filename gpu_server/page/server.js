@@ -1,10 +1,10 @@
-// The server over REST, as docs/protocol.md describes it, and its refusals in sentences.
+// The server over REST, and its refusals in sentences.
 
-import { join } from "./device/payload.js";
-import { Profile } from "./device/profile.js";
+import { OvertoneError } from "./client/error.js";
+import { exchange, PAYLOADS, profileOf, read } from "./client/rest.js";
+import { pause } from "./client/time.js";
 import * as link from "./link.js";
 
-const PAYLOADS = "application/vnd.overtone";
 const TOKEN = "overtone-token";
 
 /** What went wrong, as a sentence. Its kind says what helps: "away", "busy", "token", "profile" or "refused". */
@@ -30,8 +30,7 @@ export class Server {
   /** The card and the profile of the served model. */
   async describe() {
     const [card, profile] = await Promise.all([this._get("/v1/model"), this._get("/v1/profile")]);
-    const id = /[0-9a-f]{8}/.exec(profile.headers.get("etag") ?? "")?.[0] ?? "";
-    return { card: await card.json(), profile: new Profile(await profile.json(), id) };
+    return { card: await card.json(), profile: await inSentences(profileOf(profile)) };
   }
 
   /** Metrics as text, or null if they are not for everybody. */
@@ -43,7 +42,7 @@ export class Server {
   /** Wait until the server is ready. */
   async back(signal) {
     for (let wait = 500; ; wait = Math.min(2 * wait, 5000)) {
-      await link.pause(wait, signal);
+      await pause(wait, signal);
       const response = await fetch("/readyz", { signal }).catch(() => null);
       signal.throwIfAborted();
       if (response?.ok) return;
@@ -61,24 +60,9 @@ export class Server {
   async classify(payloads, options, told) {
     const query = new URLSearchParams({ top: options.top });
     if (options.point) query.set("operating_point", options.point);
-    let [known, wanted, token, again] = [0, 1, "", false];
-    for (;;) {
-      const path = token ? `/v1/images/${encodeURIComponent(token)}/layers` : "/v1/images";
-      const parts = payloads.slice(known, wanted);
-      const response = await this._post(`${path}?${query}`, join(parts), options, (bytes, of) =>
-        told.sending([known, wanted], bytes, of),
-      );
-      if ((response.status === 404 || response.status === 410) && token && !again) {
-        [known, token, again] = [0, "", true]; // the server has forgotten what came before
-        continue;
-      }
-      const body = await read(response);
-      if (response.status !== 202) return body;
-      if (!(body.layers > wanted && body.layers <= payloads.length))
-        throw new Failure("refused", "The server asks for layers that this image does not have.");
-      [known, wanted, token] = [wanted, body.layers, body.token];
-      told.asked(body.so_far, known);
-    }
+    const post = (path, body, layers) =>
+      this._post(`${path}?${query}`, body, options, (bytes, of) => told.sending(layers, bytes, of));
+    return inSentences(exchange(payloads, post, told.asked).then(read));
   }
 
   async _post(path, body, { link: chosen, signal }, sending) {
@@ -92,7 +76,7 @@ export class Server {
 
   async _get(path) {
     const response = await fetch(path, { headers: this._headers() }).catch(unreachable);
-    if (!response.ok) await read(response);
+    if (!response.ok) await inSentences(read(response));
     return response;
   }
 
@@ -106,23 +90,29 @@ function unreachable(error, signal) {
   throw new Failure("away", "The server cannot be reached. This page tries again until it is back.");
 }
 
-async function read(response) {
-  const body = await response.json().catch(() => null);
-  if (response.ok && body) return body;
-  const said = body?.error?.message ?? `HTTP ${response.status}`;
-  const wait = Number(response.headers.get("retry-after")) || 1;
-  switch (response.status) {
+/** What the client's code gives, with its errors as failures. */
+async function inSentences(result) {
+  try {
+    return await result;
+  } catch (error) {
+    throw error instanceof OvertoneError ? failure(error) : error;
+  }
+}
+
+function failure({ status, message, retryAfter }) {
+  const wait = retryAfter ?? 1;
+  switch (status) {
     case 401:
-      throw new Failure("token", "The server does not know this token.");
+      return new Failure("token", "The server does not know this token.");
     case 409:
-      throw new Failure("profile", "The server has changed its model.");
+      return new Failure("profile", "The server has changed its model.");
     case 429:
-      throw new Failure("busy", `The server is busy, and asks to try again in ${wait} s.`, wait);
+      return new Failure("busy", `The server is busy, and asks to try again in ${wait} s.`, wait);
     case 502:
     case 503:
     case 504:
-      throw new Failure("away", `The server is not ready (${said}). This page tries again until it is.`, wait);
+      return new Failure("away", `The server is not ready (${message}). This page tries again until it is.`, wait);
     default:
-      throw new Failure("refused", `The server refuses this image: ${said}`);
+      return new Failure("refused", `The server refuses this image: ${message}`);
   }
 }

@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 import pytest
 
+from overtone.benchmarks.replicas.nginx import command
 from overtone.edge_client import Answer, AsyncClient, Result, encode_image
 from overtone.frequency import Profile, part_of
 from overtone.protos import overtone_pb2 as pb
@@ -19,15 +20,6 @@ from tests.edge_client import fakes
 from tests.waiting import until
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
-# Where nginx would otherwise need the rights of root, and what a test should not wait for.
-QUICK = """http {
-    client_body_temp_path body;
-    proxy_temp_path proxy;
-    fastcgi_temp_path fastcgi;
-    uwsgi_temp_path uwsgi;
-    scgi_temp_path scgi;
-"""
-
 NewPort = Callable[[], int]
 
 
@@ -89,17 +81,8 @@ class Loading(fakes.FakeCascade):
 
 def nginx(folder: Path, grpc_port: int, http_port: int, replicas: list[Replica]) -> list[str]:
     """The command that runs nginx with the configuration of `deploy`."""
-    text = (DEPLOY / "nginx.conf").read_text()
-    text = text.replace("http {\n", QUICK).replace("fail_timeout=2s", "fail_timeout=1s")
-    text = text.replace("listen 50051", f"listen 127.0.0.1:{grpc_port}")
-    text = text.replace("listen 8080", f"listen 127.0.0.1:{http_port}").replace("auto;", "1;")
-    for number, replica in enumerate(replicas, 1):
-        text = text.replace(f"server-{number}:50051", f"127.0.0.1:{replica.grpc_port}")
-        text = text.replace(f"server-{number}:8080", f"127.0.0.1:{replica.http_port}")
-    config = folder / "nginx.conf"
-    config.write_text(text)
-    globals_ = f"daemon off; pid {folder}/pid; error_log {folder}/error.log;"
-    return ["nginx", "-p", str(folder), "-c", str(config), "-e", f"{folder}/error.log", "-g", globals_]
+    ports = [(replica.grpc_port, replica.http_port) for replica in replicas]
+    return command(folder, (grpc_port, http_port), ports, fail_timeout="1s")
 
 
 def envoy(folder: Path, grpc_port: int, http_port: int, replicas: list[Replica]) -> list[str]:
@@ -174,8 +157,8 @@ async def test_a_rolling_restart_loses_no_image(
     for replica in replicas:
         await replica.start()
     over = asyncio.Event()
-    command = proxy(tmp_path, grpc_port, http_port, replicas)
-    async with running(command, [grpc_port, http_port]), asyncio.TaskGroup() as tasks:
+    proxied = proxy(tmp_path, grpc_port, http_port, replicas)
+    async with running(proxied, [grpc_port, http_port]), asyncio.TaskGroup() as tasks:
         addresses = [f"grpc://127.0.0.1:{grpc_port}", f"http://127.0.0.1:{http_port}"]
         loads = [
             tasks.create_task(load(address, photograph, tiny_profile, over))

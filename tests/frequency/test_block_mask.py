@@ -17,14 +17,14 @@ fractions = st.floats(-0.5, 1.5)
 boxes = st.lists(st.tuples(fractions, fractions, fractions, fractions), max_size=4)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(masks)
 def test_any_mask_survives(blocks: NDArray[np.bool_]) -> None:
     mask = BlockMask(blocks)
     assert BlockMask.unpack(mask.pack(), mask.shape) == mask
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(masks, st.integers(0, 60), st.integers(0, 4), st.binary(max_size=4))
 def test_a_damaged_mask_is_refused_or_is_one_that_is_written(
     blocks: NDArray[np.bool_], at: int, cut: int, new: bytes
@@ -53,6 +53,8 @@ def test_hostile_masks_are_refused(shape: tuple[int, int]) -> None:
     ):
         with pytest.raises(PayloadError, match="damaged"):
             BlockMask.unpack(bad, shape)
+    with pytest.raises(PayloadError, match="too long for its picture"):
+        BlockMask.unpack(good + bytes(1 << 20), shape)
 
 
 def test_a_row_that_repeats_the_one_above_must_be_marked() -> None:

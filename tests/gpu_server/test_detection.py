@@ -19,6 +19,7 @@ from PIL import Image
 from pycocotools import mask as coco
 
 from overtone.frequency import (
+    THREE_LAYERS,
     BlockMask,
     Encoded,
     LetterBox,
@@ -43,6 +44,7 @@ from overtone.protos import overtone_pb2 as pb
 from tests.conftest import Photograph
 from tests.gpu_server.conftest import SHARED_LOOP, table
 from tests.gpu_server.test_grpc_server import Device, session, stub_of
+from tests.ladders import with_ladder
 from tests.models.detection.tiny_detector import MASKS, SURE, UNSURE, write_checkpoint
 from tests.serving import Serve
 
@@ -71,20 +73,24 @@ class Detector:
     def low(self) -> bytes:
         return self.encoded.layers[0]
 
-    def region(self, blocks: bytes) -> bytes:
-        """The second layer in these blocks."""
+    def region(self, blocks: bytes) -> tuple[bytes, ...]:
+        """The layers after the first one in these blocks."""
         mask = BlockMask.unpack(blocks, (self.profile.blocks,) * 2)
-        return encode_region(self.encoded, self.profile, mask).layers[1]
+        return encode_region(self.encoded, self.profile, mask).layers[1:]
 
     def found(self, point: DetectionPoint, *payloads: bytes, where: LetterBox = BOX) -> Detections:
         """What the network says, without the server's code; boxes are fractions of the square."""
         model, card = network(self.path)
-        decoded, extents = decode(payloads, card.profile), torch.tensor([where.extent])
-        x = torch.from_numpy(dequantise(decoded.values, decoded.steps))[None]
+        extents = torch.tensor([where.extent])
+
+        def told(count: int) -> torch.Tensor:
+            decoded = decode(payloads[:count], card.profile)
+            return torch.from_numpy(dequantise(decoded.values, decoded.steps))[None]
+
         with torch.inference_mode():
-            (found,) = model.low(x[:, :6], extents)
-            if len(payloads) == 2:
-                found = joined(found, model.high(x, extents)[0], point)
+            (found,) = model.low(told(1), extents)
+            if len(payloads) > 1:
+                found = joined(found, model.high(told(len(payloads)), extents)[0], point)
         return found.above(point.shown)
 
 
@@ -114,7 +120,9 @@ def boxes(tiny_detector: Path, folder: Path, photograph: Photograph) -> Detector
 
 @pytest.fixture(scope="module")
 def masks(folder: Path, tiny_profile: Profile, photograph: Photograph) -> Detector:
-    return detector(write_checkpoint(folder / "masks.safetensors", tiny_profile, MASKS), photograph)
+    """Whose images have three layers."""
+    profile = with_ladder(tiny_profile, THREE_LAYERS)
+    return detector(write_checkpoint(folder / "masks.safetensors", profile, MASKS), photograph)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -163,7 +171,7 @@ async def test_high_is_asked_for_in_the_blocks_in_doubt(http: httpx.AsyncClient,
     mask = BlockMask.unpack(blocks, (8, 8))
     assert 0 < mask.share < 1
     assert not mask.blocks[6:].any()  # which are beside the picture
-    region = boxes.region(blocks)
+    (region,) = boxes.region(blocks)
     reply = await http.post(asked.headers["location"], params=DOUBT, content=join([region]))
     assert reply.status_code == 200, reply.text
     assert (reply.json()["stage"], reply.json()["layers"], reply.json()["confident"]) == ("high", 2, True)
@@ -234,7 +242,7 @@ async def test_a_session_asks_for_blocks(device: Device, boxes: Detector) -> Non
     need = await device.hear()
     assert (need.id, need.layers, need.again) == (7, 2, False)
     assert not need.HasField("so_far")
-    region = boxes.region(need.blocks)
+    (region,) = boxes.region(need.blocks)
     assert len(need.blocks) < 40 < len(region) < len(boxes.encoded.layers[1])
     await device.further(7, region)
     answer = await device.hear()
@@ -246,11 +254,26 @@ async def test_a_session_asks_for_blocks(device: Device, boxes: Detector) -> Non
     assert {d.score.label for d in (await device.hear()).detections} == {""}
 
 
+async def test_all_further_layers_are_asked_for_at_once(channel: grpc.aio.Channel, masks: Detector) -> None:
+    """And what low was sure of in the first layer stays, whatever it says once its values are finer."""
+    options = pb.Options(model="masks", operating_point="doubt")
+    async with session(channel, options=options) as device:
+        await device.say(**image(1, masks.low))
+        need = await device.hear()
+        assert need.layers == 3
+        regions = masks.region(need.blocks)
+        for layer, payload in enumerate(regions, 2):
+            await device.further(1, payload, layer)
+        answer = await device.hear()
+    assert (answer.stage, answer.layers, answer.confident) == (pb.STAGE_HIGH, 3, True)
+    assert_found(as_json(answer.detections), masks.found(points("doubt"), masks.low, *regions), BOX)
+
+
 async def test_a_region_answers_where_the_server_has_forgotten_the_rest(
     device: Device, boxes: Detector
 ) -> None:
     await device.say(**image(1, boxes.low))
-    region = boxes.region((await device.hear()).blocks)
+    (region,) = boxes.region((await device.hear()).blocks)
     await device.further(3, region)
     lost = await device.hear()
     assert (lost.id, lost.layers, lost.again) == (3, 2, True)
@@ -323,7 +346,7 @@ async def test_what_is_counted_adds_up(server: Running, http: httpx.AsyncClient,
     }
     escalated = table(metrics, "overtone_model_escalations_total", "model", "layer")
     asked = await http.post("/v1/images", params={**DOUBT, **SIZE}, content=join([boxes.low]))
-    region = boxes.region(base64.b64decode(asked.json()["blocks"]))
+    (region,) = boxes.region(base64.b64decode(asked.json()["blocks"]))
     assert (await http.post(asked.headers["location"], content=join([region]))).status_code == 200
     after = {name: table(metrics, f"overtone_{name}_total", "model") - before[name] for name in before}
     sent = len(boxes.low) + len(region)

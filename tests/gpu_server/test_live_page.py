@@ -12,11 +12,20 @@ FILES = [
     "/",
     "/page/app.js",
     "/page/base.css",
+    "/page/client/rest.js",
     "/page/device/device.js",
     "/page/device/overtone.wasm",
     "/page/cat.jpg",
 ]
-KINDS = ["text/html", "text/javascript", "text/css", "text/javascript", "application/wasm", "image/jpeg"]
+KINDS = [
+    "text/html",
+    "text/javascript",
+    "text/css",
+    "text/javascript",
+    "text/javascript",
+    "application/wasm",
+    "image/jpeg",
+]
 
 
 @pytest.mark.parametrize(("path", "kind"), [*zip(FILES, KINDS, strict=True)])
@@ -57,6 +66,7 @@ async def test_only_its_files_are_served(http: httpx.AsyncClient) -> None:
         "/page/",
         "/page/none.js",
         "/page/device/image.c",
+        "/page/client/index.d.ts",
         "/page/../serve.py",
         "/page/%2e%2e/serve.py",
     ):

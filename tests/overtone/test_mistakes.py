@@ -86,6 +86,10 @@ MISTAKES = {
         ["a", "b", "--data", "data", "--out", "o"],
         ["broken.jpg", "--data", "data", "--out", "o"],
     ],
+    "train join": [
+        ["nothing", "--data", "data", "--out", "o"],
+        ["imagenette", "--data", "data", "--out", "missing/o"],
+    ],
     "train codec": [
         ["nothing", "--data", "data", "--out", "o"],
         ["imagenette", "--data", "empty", "--out", "o"],

@@ -14,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from overtone import __version__
 from tests.packaging.environments import ROOT, create, environment, requirements
 
 SERVING = re.compile(r"overtone serving photographs: grpc (\S+), http (\S+)")
@@ -61,10 +62,17 @@ def test_only_overtone_is_installed_and_a_device_downloads_less_than_a_megabyte(
     tops = {name.split("/")[0] for name in zipfile.ZipFile(code).namelist()}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"overtone"}
     assert "overtone/py.typed" in zipfile.ZipFile(code).namelist()
-    page = {"gpu_server/page/index.html", "gpu_server/page/app.js", "frequency/wasm/overtone.wasm"}
+    page = {"gpu_server/page/index.html", "javascript/client/rest.js", "frequency/wasm/overtone.wasm"}
     assert {f"overtone/{name}" for name in page} <= {*zipfile.ZipFile(code).namelist()}
     roots = {name.split("/")[0].split(".")[-1] for name in zipfile.ZipFile(data).namelist()}
     assert roots == {"data", "dist-info"}
+
+
+@pytest.mark.skipif(not (shutil.which("cc") or shutil.which("gcc")), reason="no compiler")
+def test_one_wheel_serves_every_python(wheels: Path) -> None:
+    code = wheel(wheels, "overtone")
+    assert code.name.startswith(f"overtone-{__version__}-cp311-abi3-")
+    assert "overtone/frequency/_coder.abi3.so" in zipfile.ZipFile(code).namelist()
 
 
 def test_client_and_server_from_an_empty_folder(

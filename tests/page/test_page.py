@@ -6,12 +6,14 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from overtone.frequency import Profile, encode, fit, join, open_rgb
 from overtone.gpu_server.serve import Running
 from overtone.link.profiles import PROFILES
+from tests.conftest import Photograph
 from tests.page.conftest import Open
 from tests.serving import Serve
 from tests.waiting import until
@@ -96,6 +98,22 @@ async def test_the_codec_writes_the_golden_payloads_in_a_browser(server: Running
     assert payloads == list(pixels["payloads"].values())
 
 
+async def test_the_client_of_the_npm_package_runs_in_a_browser(
+    server: Running, opened: Open, photograph: Photograph, three_profile: Profile
+) -> None:
+    expected = encode(fit(open_rgb(photograph), three_profile.size), three_profile)
+    height, width, _ = photograph.shape
+    rgba = np.concatenate([photograph, np.full((height, width, 1), 255, np.uint8)], axis=-1)
+    program = """async ([rgba, width, height]) => {
+      const { Client } = await import("/page/client/index.js");
+      const data = Uint8Array.from(atob(rgba), (letter) => letter.charCodeAt(0));
+      return new Client(location.origin, { operatingPoint: "second" }).classify(data, width, height);
+    }"""
+    async with opened(server) as page:
+        answer = await page.evaluate(program, [base64.b64encode(rgba.tobytes()).decode(), width, height])
+    assert (answer["layers"], answer["bytesSent"]) == (2, sum(map(len, expected.layers[:2])))
+
+
 async def test_a_chosen_image_is_sent_byte_for_byte_as_by_a_python_device(
     server: Running, opened: Open, png: bytes, three_profile: Profile
 ) -> None:
@@ -177,7 +195,7 @@ async def test_the_camera_runs_as_a_stream_until_it_is_stopped(server: Running, 
         assert await page.get_attribute("#camera", "aria-pressed") == "false"
         await page.wait_for_selector(FINAL)
         await page.click("#camera")
-        assert await page.get_attribute("#camera", "aria-pressed") == "true"
+        await page.wait_for_selector("#camera[aria-pressed=true]")  # the camera takes a moment
         await page.click("#camera")
         assert await page.get_attribute("#camera", "aria-pressed") == "false"
         assert await page.evaluate("document.querySelector('#video').srcObject === null")

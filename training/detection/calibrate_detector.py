@@ -42,7 +42,8 @@ def calibrate_detector(
 ) -> DetectorCard:
     """Certify a detector, write it with the new card, and print the points; arguments as of `calibrate`.
 
-    The standard points replace all others, and a single one is added to them. A file without a card becomes a
+    The standard points replace all others if they are for the default quality, and are added to them if not, as a
+    single one is. A file without a card becomes a
     checkpoint. Things are what the full answer gives at least the score `shown`.
 
     Raises:
@@ -52,10 +53,12 @@ def calibrate_detector(
     """
     out, path = destination(checkpoint, out), find(checkpoint)
     trained = detector_file.load(path, stale=target is None)
-    _check(path, trained, target, layers)
     detector, profile = trained.detector, trained.profile
-    assert isinstance(detector, Detector)
-    assert profile is not None
+    if not isinstance(detector, Detector) or profile is None:
+        raise CheckpointError(f"{path}: reads pixels, so it has no operating points")
+    qualities = tuple(qualities) or (profile.quality,)
+    anew = target is None and profile.quality in qualities
+    _check(path, trained, anew, layers)
     pictures = pictures_for(trained, data, split)
     if layers is not None:
         train = pictures_for(trained, data, "train").images
@@ -64,12 +67,15 @@ def calibrate_detector(
     source = f"{data.name}/{split}"
     fresh = tuple(
         point
-        for quality in tuple(qualities) or (profile.quality,)
+        for quality in qualities
         for point in choose_points(
             detector, pictures, profile, quality, source, target, shown=shown, workers=workers
         )
     )
-    card = _card(replace(trained, profile=profile), data, fresh, target, default)
+    card = _card(replace(trained, profile=profile), data, fresh, anew)
+    if default or anew:
+        name = target.name if target else DEFAULT_POINT
+        card = card.model_copy(update={"operating_point": name, "accuracy": ()})
     if reported:
         judged = pictures_for(trained, data, reported)
         line = accuracy_of(detector, card, judged, f"{data.name}/{reported}", workers)
@@ -79,31 +85,27 @@ def calibrate_detector(
     return card
 
 
-def _check(path: Path, trained: Trained, target: RiskTarget | None, layers: int | None) -> None:
-    """Refuse what has no operating points, or would have some that are certified for something else."""
-    if not isinstance(trained.detector, Detector) or trained.profile is None:
-        raise CheckpointError(f"{path}: reads pixels, so it has no operating points")
-    if target is not None and (trained.card is None or layers is not None):
+def _check(path: Path, trained: Trained, anew: bool, layers: int | None) -> None:
+    """Refuse a detector that is not trained, and points beside others that are not there or would not hold any more."""
+    if not anew and (trained.card is None or layers is not None):
         what = "has no operating points yet" if trained.card is None else "would get a new profile"
-        raise CheckpointError(f"{path}: {what}; certify the standard points first, without a target")
+        raise CheckpointError(
+            f"{path}: {what}: certify the standard points, at the default quality among others"
+        )
+    if not anew and trained.card:
+        trained.card.check()
     if trained.card is None and (missing := untrained(trained)):
         raise CheckpointError(f"{path}: {missing}")
 
 
-def _card(
-    trained: Trained, data: Path, fresh: tuple[DetectionPoint, ...], target: RiskTarget | None, default: bool
-) -> DetectorCard:
-    """The card with fresh points; those of a target are added to the others."""
+def _card(trained: Trained, data: Path, fresh: tuple[DetectionPoint, ...], anew: bool) -> DetectorCard:
+    """The card with fresh points instead of all others, or in addition to them."""
     card = trained.card
     if card is None:
-        assert trained.recipe is not None
         counts = [len(pictures_for(trained, data, split)) for split in ("train", "calibration")]
         return new_card(trained, fresh, (counts[0], counts[1]), data.name)
-    points = replaced(card.operating_points, fresh) if target else fresh
-    changes: dict[str, object] = {"profile": trained.profile, "operating_points": points}
-    if default or target is None:
-        changes |= {"operating_point": target.name if target else DEFAULT_POINT, "accuracy": ()}
-    return card.model_copy(update=changes)
+    points = fresh if anew else replaced(card.operating_points, fresh)
+    return card.model_copy(update={"profile": trained.profile, "operating_points": points})
 
 
 def _report(card: DetectorCard, fresh: Sequence[DetectionPoint], out: str, as_json: bool) -> None:

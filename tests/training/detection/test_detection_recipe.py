@@ -43,6 +43,7 @@ def test_recipes_of_classifiers_are_none_of_detectors(tmp_path: Path) -> None:
         ({"epochs": (0, 0)}, "not all of them 0"),
         ({"size": 60}, "60 is not a multiple of 8"),
         ({"optimiser": {"distil": 0.5}}, "no distil"),
+        ({"compression": {"qualities": {"jpeg": (5, 5)}, "sides": (16,)}}, "for detectors on pixels"),
     ],
 )
 def test_what_a_recipe_cannot_say(changes: dict[str, object], message: str) -> None:

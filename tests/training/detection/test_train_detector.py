@@ -108,6 +108,16 @@ def test_a_point_is_added_and_judged(trained: Path, data: Path, tmp_path: Path) 
     assert again["block_share"] == 1
 
 
+def test_points_for_another_quality_are_added(trained: Path, data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "two.safetensors"
+    calibrated(trained, data, "--quality", "1", "--out", str(out))
+    card = read_detector_card(out)
+    assert card.certified() == dict.fromkeys(("careful", "balanced", "thrifty"), (1, 2))
+    assert card.point(quality=1).quality == 1
+    command = ["calibrate", str(out), "--data", str(data), "--quality", "1", "--layers", "3"]
+    assert "would get a new profile" in CliRunner().invoke(app, command).output.replace("\n", " ")
+
+
 def test_the_standard_points_replace_all_others(trained: Path, data: Path, tmp_path: Path) -> None:
     out = tmp_path / "again.safetensors"
     found = calibrated(trained, data, "--layers", "3", "--out", str(out))

@@ -1,0 +1,127 @@
+"""`overtone serve --ray`: serve on a cluster until told to stop."""
+
+import logging
+from multiprocessing.connection import wait
+
+from overtone.gpu_server.cluster.model_file import digest
+from overtone.gpu_server.errors import StartError
+from overtone.gpu_server.settings import Settings
+from overtone.gpu_server.sockets import check_tls, exposure, written
+from overtone.gpu_server.stub_network import seconds_of
+from overtone.gpu_server.told import Told
+from overtone.models import read_card
+
+try:
+    import ray
+    from ray import serve
+
+    from overtone.gpu_server.cluster import application
+    from overtone.gpu_server.cluster.nodes import nodes
+except ModuleNotFoundError as error:
+    raise StartError(f"--ray needs {error.name}: pip install 'overtone[ray]'") from None
+
+log = logging.getLogger(__name__)
+
+
+def run_on_ray(settings: Settings) -> None:
+    """Start engines and faces, or have those that run do as these settings say, and end them on SIGINT or SIGTERM.
+
+    If this process is killed, they go on; the same command then takes them over.
+
+    Raises:
+        StartError: there is no such cluster, or a node cannot serve.
+    """
+    _check(settings)
+    try:
+        name, found = read_card(settings.model).name, digest(settings.model)
+    except (ValueError, OSError) as error:
+        raise StartError(f"cannot serve {settings.model}: {error}") from error
+    _connect(settings.ray)
+    try:
+        chosen = settings.model_copy(update={"device": _device(settings)})
+        _deploy(chosen, found)
+        told = Told(lambda: None)
+        print(_line(chosen, name), flush=True)
+        while not told.stop:
+            wait([told.woken])
+            if told.again():
+                log.warning("nothing is read again on SIGHUP with --ray; for another model, start again")
+        _delete()
+    finally:
+        ray.shutdown()
+
+
+def _check(settings: Settings) -> None:
+    """Find what cannot be served on a cluster.
+
+    Raises:
+        StartError: something is.
+    """
+    if settings.models is not None:
+        raise StartError("several models (--models) are served by one process and not with --ray")
+    if settings.workers > 1:
+        raise StartError("--workers is for one machine; with --ray there is one face on each node")
+    if len(settings.devices) > 1:
+        raise StartError("with --ray an engine has one device: --device cuda, and --engines as many as GPUs")
+    if 0 in (settings.grpc_port, settings.http_port, settings.admin_port):
+        raise StartError("with --ray all nodes have the same ports: give --grpc-port and --http-port, not 0")
+    check_tls(settings)
+    if warning := exposure(settings):
+        log.warning(warning)
+
+
+def _connect(address: str) -> None:
+    try:
+        ray.init(address, namespace="serve", log_to_driver=False, logging_level=logging.WARNING)
+    except (ConnectionError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise StartError(f"no Ray cluster at {address}: {reason}") from error
+
+
+def _device(settings: Settings) -> str:
+    """The device of an engine.
+
+    Raises:
+        StartError: the cluster has none.
+    """
+    device, resources = settings.devices[0], ray.cluster_resources()
+    if device == "auto":
+        return "cuda" if resources.get("GPU") else "cpu"
+    if device.startswith("cuda") and not resources.get("GPU"):
+        raise StartError(f"no node of this Ray cluster has a GPU for --device {device}")
+    if device not in ("cpu", "cuda") and seconds_of(device) is None:
+        raise StartError(f"{device!r} is no device of an engine on Ray: use auto, cpu or cuda")
+    return device
+
+
+def _deploy(settings: Settings, found: str) -> None:
+    """Start everything, and wait until it serves.
+
+    Raises:
+        StartError: a replica cannot start; the message is Ray's.
+    """
+    # Faces have their own ports: Ray's proxies pass on single requests, and no sessions.
+    serve.start(proxy_location="Disabled")
+    serves = application.FACES in serve.status().applications
+    try:
+        engines = application.engines(settings, found)
+        serve.run(engines, name=application.ENGINES, route_prefix=None)
+        serve.run(application.faces(settings, found), name=application.FACES, route_prefix=None)
+    except BaseException as error:
+        if not serves:
+            _delete()
+        if isinstance(error, RuntimeError):
+            raise StartError(f"the cluster cannot serve: {error}") from error
+        raise
+
+
+def _delete() -> None:
+    """End the faces, which drain, and then the engines."""
+    for name in (application.FACES, application.ENGINES):
+        serve.delete(name)
+
+
+def _line(settings: Settings, name: str) -> str:
+    grpc, http = written(settings.host, settings.grpc_port), written(settings.host, settings.http_port)
+    where = ", ".join(nodes())
+    return f"overtone serving {name}: grpc {grpc}, http {http}\n  on each of these nodes: {where}"

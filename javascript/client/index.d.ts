@@ -1,0 +1,107 @@
+/** Bytes of pixels, four for each, row by row. `ImageData.data` is such an array, and so is a Buffer of Node. */
+export type Rgba = Uint8Array | Uint8ClampedArray;
+
+/** A class and how probable it is. */
+export interface Score {
+  label: string;
+  index: number;
+  probability: number;
+}
+
+/** The answer to one image: that of the REST interface, and how many payload bytes it took. */
+export interface Answer {
+  label: string;
+  index: number;
+  confidence: number;
+  /** Best first, as many as were asked for. */
+  top: Score[];
+  /** The network that answered; `brownout` is the best answer so far of a server that is too busy to ask for more. */
+  stage: "low" | "high" | "brownout";
+  /** How many layers the answer is made of. */
+  layers: number;
+  /** Whether the confidence reaches the threshold of the operating point. */
+  confident: boolean;
+  model: string;
+  /** From a server of several models. */
+  version?: string;
+  /** Milliseconds in the server. */
+  timings: { queue_ms: number; compute_ms: number };
+  /** Payload bytes that were sent, including any that were sent again. */
+  bytesSent: number;
+}
+
+export interface ClientOptions {
+  /** A bearer token, where the server asks for one. */
+  token?: string;
+  /** An operating point of the model's card; without it the card's default. */
+  operatingPoint?: string;
+  /** NAME or NAME:VERSION, where the server has several models. */
+  model?: string;
+  /** A quality of the profile; without it the profile's default. */
+  quality?: number;
+  /** How many classes an answer carries, 1 by default. */
+  top?: number;
+  /** Milliseconds for one image, retries included; 10,000 by default. */
+  timeout?: number;
+}
+
+export interface CallOptions {
+  signal?: AbortSignal;
+}
+
+/** Classifies images at one server. */
+export class Client {
+  constructor(url: string | URL, options?: ClientOptions);
+  /** The answer to an image, sending layers as the server asks for them. Throws `OvertoneError`. */
+  classify(rgba: Rgba, width: number, height: number, options?: CallOptions): Promise<Answer>;
+  /** The profile for which the server wants images to be encoded; it is fetched once. */
+  profile(options?: CallOptions): Promise<Profile>;
+  /** The card of the server's model. */
+  card(options?: CallOptions): Promise<Record<string, unknown>>;
+}
+
+/** What went wrong at the server or on the way to it. */
+export class OvertoneError extends Error {
+  constructor(code: string, message: string, more?: { status?: number; retryAfter?: number | null; cause?: unknown });
+  /** The name of a gRPC status, such as `UNAVAILABLE`. */
+  readonly code: string;
+  /** The HTTP status, 0 without a reply. */
+  readonly status: number;
+  /** The seconds after which the server wants to be asked again, if it said so. */
+  readonly retryAfter: number | null;
+}
+
+/** What a device must know to encode for a checkpoint. */
+export class Profile {
+  /** `fields` is the JSON of `GET /v1/profile`, and `id` its entity tag, in hexadecimal. */
+  constructor(fields: object, id: string);
+  readonly id: string;
+  readonly name: string;
+  /** Pixels of a side. */
+  readonly size: number;
+  readonly labels: string[];
+  readonly qualities: number[];
+  /** The default quality. */
+  readonly quality: number;
+  /** How many layers an image has. */
+  readonly layers: number;
+}
+
+/** The codec in WebAssembly, for those who load its module in another way than `Encoder.load`. */
+export class Codec {
+  private constructor();
+  static load(source: BufferSource | Response): Promise<Codec>;
+}
+
+/** Encodes images for one profile. */
+export class Encoder {
+  constructor(codec: Codec, profile: Profile);
+  /** An encoder with the module of this package, which is loaded once. */
+  static load(profile: Profile): Promise<Encoder>;
+  readonly profile: Profile;
+  /** The payloads of all layers, first layer first. */
+  encode(rgba: Rgba, width: number, height: number, quality?: number): Uint8Array[];
+}
+
+/** Several payloads in one piece, each after its size, as a REST request carries them. */
+export function join(payloads: Uint8Array[]): Uint8Array;

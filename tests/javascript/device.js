@@ -1,0 +1,30 @@
+// A program that uses the package as a device would. In: one JSON object on standard input; out: one object a line.
+
+import { Client, Encoder, OvertoneError, Profile } from "overtone-device";
+
+const { address, clients = [], golden, images } = JSON.parse(await new Response(process.stdin).text());
+if (golden) {
+  const encoder = await Encoder.load(new Profile(golden.profile, golden.id));
+  const { qualities } = encoder.profile;
+  tell(qualities.map((quality) => encoder.encode(...rgba(golden), quality).map((each) => Buffer.from(each).toString("hex"))));
+}
+for (const options of clients) {
+  const client = new Client(address, options);
+  for (const image of images) tell(await client.classify(...rgba(image)).catch(failed));
+}
+
+function failed(error) {
+  if (!(error instanceof OvertoneError)) throw error;
+  return { code: error.code, status: error.status, message: error.message };
+}
+
+function rgba({ rgb, width, height }) {
+  const bytes = Buffer.from(rgb, "base64");
+  const data = new Uint8ClampedArray(4 * width * height);
+  for (let i = 0; i < width * height; i++) data.set(bytes.subarray(3 * i, 3 * i + 3), 4 * i);
+  return [data, width, height];
+}
+
+function tell(result) {
+  console.log(JSON.stringify(result));
+}
