@@ -53,7 +53,9 @@ class Settings(BaseSettings):
         default=(),
         description="NAME:VERSION=SHARE: versions that judge a share of the images too, to be compared",
     )
-    host: str = "127.0.0.1"
+    host: str = Field(
+        default="127.0.0.1", description="address of both ports; 0.0.0.0 is all of the machine's"
+    )
     grpc_port: Port = Field(default=50051, description="0 means any free port")
     http_port: Port = Field(default=8080, description="0 means any free port")
     tokens: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -62,8 +64,8 @@ class Settings(BaseSettings):
     tokens_file: Path | None = Field(
         default=None, description="TOML: hashes of more tokens, with names and quotas; see docs/deploy.md"
     )
-    tls_certificate: Path | None = None
-    tls_key: Path | None = None
+    tls_certificate: Path | None = Field(default=None, description="PEM, with its chain, of both ports")
+    tls_key: Path | None = Field(default=None, description="PEM, of the certificate")
     tls_client_ca: Path | None = Field(
         default=None, description="clients must show a certificate that one of these authorities has signed"
     )
@@ -73,13 +75,15 @@ class Settings(BaseSettings):
     reflection: bool | None = Field(
         default=None, description="none: only where clients need neither a token nor a certificate"
     )
-    admin_host: str = "127.0.0.1"
+    admin_host: str = Field(default="127.0.0.1", description="address of the administrators' port")
     admin_port: Port | None = Field(
         default=None, description="of /metrics and /docs, which are then here alone; 0 means any free port"
     )
     page: bool = Field(default=True, description="the live page at / of the HTTP port")
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["text", "json"] = "text"
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="the least that is logged"
+    )
+    log_format: Literal["text", "json"] = Field(default="text", description="json: an object a line")
     access_log: bool = Field(default=False, description="a line for every image, call and session")
 
     workers: NonNegativeInt = Field(
@@ -118,10 +122,10 @@ class Settings(BaseSettings):
     max_wait_ms: float = Field(
         default=0.0, ge=0, le=10, description="how long an idle network waits for more images"
     )
-    cuda_graphs: bool = True
+    cuda_graphs: bool = Field(default=True, description="a recorded graph for each batch size, on a GPU")
 
-    low_queue: PositiveInt = 256
-    high_queue: PositiveInt = 256
+    low_queue: PositiveInt = Field(default=256, description="images that may wait for the low network")
+    high_queue: PositiveInt = Field(default=256, description="images that may wait for the high network")
     deadline: PositiveFloat = Field(default=10.0, description="limit for one stage, its queue included")
     standing_delay: NonNegativeFloat = Field(
         default=0.2,
@@ -140,9 +144,11 @@ class Settings(BaseSettings):
         default=64 * MIB,
         description="what is known of unfinished images and layers arriving, of all devices together",
     )
-    state_ttl: PositiveFloat = 30.0
+    state_ttl: PositiveFloat = Field(
+        default=30.0, description="how long an unfinished image waits for further layers"
+    )
     credits: PositiveInt = Field(default=16, description="images that one session may have in flight")
-    max_sessions: PositiveInt = 4096
+    max_sessions: PositiveInt = Field(default=4096, description="open sessions, of all devices together")
     max_connections: PositiveInt = Field(
         default=4096, description="of each of the two ports; fewer where the system allows fewer open files"
     )
@@ -168,9 +174,9 @@ class Settings(BaseSettings):
         default=30.0, description="idle devices that ping more often are disconnected"
     )
 
-    max_payload_bytes: PositiveInt = 256 * KIB
-    max_image_bytes: PositiveInt = 8 * MIB
-    max_image_pixels: PositiveInt = 24_000_000
+    max_payload_bytes: PositiveInt = Field(default=256 * KIB, description="of one layer")
+    max_image_bytes: PositiveInt = Field(default=8 * MIB, description="of one JPEG, PNG or WebP")
+    max_image_pixels: PositiveInt = Field(default=24_000_000, description="of one JPEG, PNG or WebP")
     image_pixels: PositiveInt = Field(
         default=96_000_000, description="of all pictures that are decoded or wait for it"
     )
@@ -188,7 +194,7 @@ class Settings(BaseSettings):
         default=256 * MIB, description="HTTP bodies held, of all requests together"
     )
     body_timeout: PositiveFloat = Field(default=120.0, description="limit for one HTTP body to arrive")
-    max_top: PositiveInt = 100
+    max_top: PositiveInt = Field(default=100, description="classes that an answer may carry")
 
     pause: NonNegativeFloat = Field(
         default=0.5, description="between no longer being ready and refusing, for load balancers"

@@ -26,8 +26,8 @@ def kind(schema: Mapping[str, Any], *, linked: bool = True) -> str:
     A schema that it names becomes a link to its heading; without headings it is called text, which people write it as.
     """
     if "$ref" in schema:
-        name = schema["$ref"].rpartition("/")[2]
-        return f"[{name}](#{name.lower()})" if linked else NAMES["string"]
+        name = title(schema["$ref"].rpartition("/")[2])
+        return f"[{name}](#{slug(name)})" if linked else NAMES["string"]
     if "enum" in schema or "const" in schema:
         return ", ".join(f"`{each}`" for each in schema.get("enum", [schema.get("const")]))
     if choices := schema.get("anyOf"):
@@ -37,6 +37,17 @@ def kind(schema: Mapping[str, Any], *, linked: bool = True) -> str:
     if schema.get("format") in FORMATS:
         return FORMATS[schema["format"]]
     return " ".join([NAMES.get(schema.get("type", ""), "anything"), *_bounds(schema)])
+
+
+def title(name: str) -> str:
+    """The heading of a schema: its name, and its module where several have one of that name."""
+    *modules, last = name.split("__")
+    return f"{last} of {modules[-1]}" if modules else last
+
+
+def slug(heading: str) -> str:
+    """The anchor of a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def number(value: float) -> str:

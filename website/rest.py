@@ -8,7 +8,7 @@ from overtone.benchmarks.markdown import table
 from overtone.gpu_server.rest_api import create_app
 from overtone.gpu_server.service import Service
 from overtone.gpu_server.settings import Settings
-from website.cells import cell, kind
+from website.cells import cell, kind, title
 
 HEAD = """# REST
 
@@ -17,6 +17,9 @@ A server describes this interface itself, at `/openapi.json` and, to try it out,
 protocol](../protocol.md#rest). With `--token` or `--tokens-file` every request but those for health needs the
 header `Authorization: Bearer TOKEN`.
 """
+
+# What OpenAPI calls the default response.
+OTHERWISE = "any other"
 
 Json = Mapping[str, Any]
 
@@ -55,17 +58,18 @@ def _route(title: str, described: Json) -> str:
     if body := described.get("requestBody"):
         parts.append("Body: " + ", ".join(_content(body)))
     rows = [
-        [code, cell(each["description"]), ", ".join(_content(each))]
-        for code, each in described["responses"].items()
+        [OTHERWISE if code == "default" else code, ", ".join(_content(each))]
+        for code, each in sorted(described["responses"].items())
     ]
-    parts.append(table(("response", "", "body"), rows, left=3))
+    parts.append(table(("response", "body"), rows, left=2))
     return "\n\n".join(parts)
 
 
 def _content(described: Json) -> Iterator[str]:
     for media, each in described.get("content", {}).items():
         schema = each.get("schema", {})
-        yield f"`{media}` {kind(schema)}" if "$ref" in schema else f"`{media}`"
+        named = "$ref" in schema or "anyOf" in schema
+        yield f"`{media}` {kind(schema)}" if named else f"`{media}`"
 
 
 def _body(name: str, schema: Json) -> str:
@@ -75,4 +79,4 @@ def _body(name: str, schema: Json) -> str:
         for field, each in schema.get("properties", {}).items()
     ]
     fields = table(("field", "value", "", ""), rows, left=4) if rows else ""
-    return "\n\n".join(filter(None, (f"### {name}", schema.get("description", ""), fields)))
+    return "\n\n".join(filter(None, (f"### {title(name)}", schema.get("description", ""), fields)))

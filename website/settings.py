@@ -9,7 +9,11 @@ from overtone.cli import app
 from overtone.gpu_server.settings import KIB, MIB, Settings
 from website.cells import cell, kind, number
 
-HEAD = """# Settings
+HEAD = """---
+hide: [toc]
+---
+
+# Settings
 
 Every setting of `overtone serve` is an environment variable, and those in the last column are options too; an
 option wins. Times are in seconds unless the name says otherwise, sizes in bytes. Lists are separated by commas. A
@@ -30,17 +34,12 @@ def page() -> str:
             f"`OVERTONE_{name.upper()}`",
             kind(schema[name], linked=False),
             _default(name, field.default),
-            cell(field.description or _named(name)),
+            cell(field.description or ""),
             options.get(name, ""),
         ]
         for name, field in Settings.model_fields.items()
     ]
     return f"{HEAD}\n{table(('variable', 'value', 'default', 'meaning', 'option'), rows, left=5)}\n"
-
-
-def _named(name: str) -> str:
-    """Where the name says everything."""
-    return name.replace("_", " ")
 
 
 def _options() -> dict[str, str]:

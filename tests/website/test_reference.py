@@ -15,6 +15,7 @@ from overtone.models.detection.card import DetectorCard
 from overtone.protos import overtone_pb2
 from tests.website.markdown import ROOT
 from website import card, commands, contract, links, python, rest, settings
+from website.cells import title
 
 
 def test_the_command_line_has_every_command_and_option() -> None:
@@ -38,6 +39,7 @@ def test_the_command_line_has_every_command_and_option() -> None:
 def test_settings_have_every_variable_and_its_option() -> None:
     page = settings.page()
     assert len(re.findall(r"^\| `OVERTONE_", page, re.MULTILINE)) == len(Settings.model_fields)
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
     (line,) = (each for each in page.splitlines() if each.startswith("| `OVERTONE_STATE_BYTES`"))
     assert "| 64 MiB |" in line
     (line,) = (each for each in page.splitlines() if each.startswith("| `OVERTONE_TOKENS` "))
@@ -50,7 +52,7 @@ def test_rest_has_every_route_and_body() -> None:
         for method in methods:
             assert f"\n## {method.upper()} {path}\n" in page
     for name in document["components"]["schemas"]:
-        assert f"\n### {name}\n" in page
+        assert page.count(f"\n### {title(name)}\n") == 1
 
 
 def test_grpc_has_everything_that_the_contract_has() -> None:
