@@ -1,8 +1,8 @@
 """Fixtures of the trainer's tests, made once per process; what a test changes, it copies first."""
 
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,10 +25,10 @@ def _quick_tables() -> Iterator[None]:
     """
     fitted: dict[str, Tables] = {}
 
-    def quick(images: Images, *settings: object, **named: object) -> Tables:
+    def quick(images: Images, *settings: Any, **named: Any) -> Tables:
         key = repr((images.paths, settings, named))
         if key not in fitted:
-            fitted[key] = partial(tables_for, images, effort=0.02)(*settings, **named)
+            fitted[key] = tables_for(images, *settings, effort=0.02, **named)
         return fitted[key]
 
     with pytest.MonkeyPatch.context() as patch:
