@@ -98,8 +98,8 @@ NPM_OUT := dist
 npm: ## The device in JavaScript as a package for npm, in dist/
 	rm -rf build/npm && mkdir -p build $(NPM_OUT)
 	cp -RL javascript build/npm
-	cd build/npm && npm pkg set version=$(subst rc,-rc.,$(VERSION)) $(REPOSITORY:%=repository.type=git repository.url=git+%.git)
-	npm pack --silent --pack-destination $(NPM_OUT) ./build/npm
+	cd build/npm && npm --no-update-notifier pkg set version=$(subst rc,-rc.,$(VERSION)) $(REPOSITORY:%=repository.type=git repository.url=git+%.git)
+	npm pack --silent --no-update-notifier --pack-destination $(NPM_OUT) ./build/npm
 
 BOM := build/bom
 sbom: ## What a device installs, as a bill of materials (CycloneDX) in dist/; needs the package index

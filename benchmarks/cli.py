@@ -159,7 +159,7 @@ def cluster(
     nodes: Annotated[int, typer.Option(min=1, help="Of the cluster, all on this machine.")] = 3,
     batch_ms: Annotated[int, typer.Option(min=1, help="That an engine takes for a batch.")] = 200,
     batch: Annotated[int, typer.Option(min=1, help="Images of the largest batch.")] = 8,
-    in_flight: Annotated[int, typer.Option(min=1, help="Images in flight.")] = 192,
+    in_flight: Annotated[int, typer.Option(min=1, help="Images in flight for each engine.")] = 48,
     seconds: Annotated[float, typer.Option(min=1, help="Of each measurement.")] = 10.0,
     json: command.Json = False,
 ) -> None:

@@ -51,7 +51,10 @@ class WrongTask(OvertoneError):  # noqa: N818
     """The server's model does something else than it was asked for."""
 
     code = "FAILED_PRECONDITION"
-    advice = "ask a detector with `detect` and other models with `classify`, or name another model (model=, --model)"
+    advice = (
+        "ask a detector with `detect` (watch --detect) and other models with `classify`, or name another model "
+        "(model=, --model)"
+    )
 
 
 class UnknownModel(OvertoneError):  # noqa: N818

@@ -19,6 +19,7 @@ from overtone.edge_client.errors import (
     Refused,
     ServerFailed,
     Unavailable,
+    WrongTask,
 )
 from overtone.edge_client.image_queue import ImageQueue, Waiting
 from overtone.edge_client.notes import Notes
@@ -152,6 +153,8 @@ class Watcher:
             self._on_loss(result.error)
             self._queue.pause(result.error.retry_after or PAUSE)
             self._queue.put_back(image)
+        elif isinstance(result.error, WrongTask) and not self.tally.images:  # it was so from the start
+            raise result.error
         else:
             self._on_failure(image, result.error)
 

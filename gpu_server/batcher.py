@@ -5,6 +5,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -173,10 +174,9 @@ class Batcher:
         tell(self._loop, self._deliver, batch, rows, finite)
 
     def failed(self, worker: Worker, batch: Batch, error: Exception) -> None:
-        """For a worker: a batch has failed; the network may say itself what clients are told."""
+        """For a worker: a batch has failed."""
         self._finish(worker, batch, None)
-        known = isinstance(error, ServiceError)
-        tell(self._loop, _fail, batch.tickets, (lambda: error) if known else network_failed)
+        tell(self._loop, _fail, batch.tickets, partial(_told, error))
 
     def dropped(self, worker: Worker) -> None:
         """For a worker: something is wrong with what waits."""
@@ -256,6 +256,11 @@ def _settle(future: asyncio.Future[None], problem: Exception | None) -> None:
         future.set_result(None)
     else:
         future.set_exception(problem)
+
+
+def _told(error: Exception) -> ServiceError:
+    """What clients are told of a batch that failed; a network may say itself that it is unavailable."""
+    return error if isinstance(error, ServiceError) else network_failed()
 
 
 def _fail(tickets: Iterable[Ticket], error: Callable[[], ServiceError]) -> None:

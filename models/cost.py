@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from overtone.models.cascade import Cascade
+from overtone.models.cascade import Cascade, State
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,7 @@ def _cascade_cost(model: Cascade, size: int) -> Cost:
     x6 = torch.zeros(1, a.low_channels, size // 8, size // 8)
     x18 = torch.zeros(1, a.high_channels, size // 8, size // 8)
 
-    def both() -> Tensor:
-        _, state = model.low(x6)
-        return model.high(state, x18)
-
-    return Cost(parameters(model), macs(model, both), macs(model, lambda: model.low(x6)))
+    states: list[State] = []
+    low = macs(model, lambda: states.append(model.low(x6)[1]))
+    high = macs(model, lambda: model.high(states[0], x18))
+    return Cost(parameters(model), low + high, low)

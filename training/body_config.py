@@ -1,5 +1,6 @@
 """The kinds of network that recipes call `bodies` and `rgb-body`: classifiers of timm or torchvision."""
 
+from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -152,20 +153,26 @@ def class_count(body: Body, weights: Tensors) -> int:
     Raises:
         StartError: they are of another network.
     """
-    with torch.device("meta"):
-        few, more = (create_rgb(body, n).network.state_dict() for n in (10, 11))
-    names = {name for name, value in few.items() if value.shape != more[name].shape}
+    few, more = (_shapes(body, classes) for classes in (10, 11))
+    names = {name for name, shape in few.items() if shape != more[name]}
     different = [
         name
-        for name, value in few.items()
+        for name, shape in few.items()
         if not name.endswith("num_batches_tracked")
-        and (name not in weights or (name not in names and weights[name].shape != value.shape))
+        and (name not in weights or (name not in names and weights[name].shape != shape))
     ]
     if different:
         raise StartError(
             f"the weights are not those of {body.name}: {len(different)} tensors differ, {different[0]} first"
         )
     return int(weights[next(iter(names))].shape[0])
+
+
+@lru_cache(maxsize=32)
+def _shapes(body: Body, classes: int) -> dict[str, torch.Size]:
+    """Of the weights of a body that reads images."""
+    with torch.device("meta"):
+        return {name: value.shape for name, value in create_rgb(body, classes).network.state_dict().items()}
 
 
 def _set_dropout(network: nn.Module, share: float) -> None:

@@ -31,7 +31,7 @@ from overtone.training.calibration.risk_targets import (
 from overtone.training.calibration.temperature import fit_temperatures
 from overtone.training.codec.tables import tables_for
 from overtone.training.data import Images, View
-from overtone.training.evaluation.predictions import Predictions, predict
+from overtone.training.evaluation.predictions import Predictions, predict_each
 from overtone.training.evaluation.stopping import Rule
 from overtone.training.recipe import Quality, Recipe
 
@@ -145,7 +145,7 @@ def decide(
 
     With `agreement`, points bound how often an early answer differs from the full answer, right or wrong.
     """
-    found = {q: predict(model, calibration, profile, q, workers) for q in profile.qualities}
+    found = predict_each(model, calibration, profile, profile.qualities, workers)
     profile = replace(profile, quality=choose_quality(found, tolerance))
     temperatures = fit_temperatures(found[profile.quality])
     points = tuple(

@@ -1,5 +1,6 @@
 """The networks that a recipe can name, one class per `kind`. Further kinds are added with `register`."""
 
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import torch
@@ -63,9 +64,8 @@ class NetworkConfig(Section):
 
     def of_classes(self, classes: int) -> set[str]:
         """The names of the weights whose shape depends on the number of classes."""
-        with torch.device("meta"):
-            these, others = (self.build(n).module.state_dict() for n in (classes, classes + 1))
-        return {name for name, value in these.items() if value.shape != others[name].shape}
+        these, others = (_shapes(self, n) for n in (classes, classes + 1))
+        return {name for name, shape in these.items() if shape != others[name]}
 
     def check_size(self, size: int) -> None:
         """Refuse a side in pixels that the network cannot read.
@@ -78,9 +78,21 @@ class NetworkConfig(Section):
 
     def cost_at(self, classes: int, size: int) -> Cost:
         """Its cost at size x size pixels, counted without allocating the network."""
-        with torch.device("meta"):
-            system = self.build(classes)
-            return cost(system.module, size, None if system.channels is None else len(system.channels))
+        return _cost(self, classes, size)
+
+
+# Without memory networks are slow to build, and a run asks for the same ones several times.
+@lru_cache(maxsize=32)
+def _cost(config: NetworkConfig, classes: int, size: int) -> Cost:
+    with torch.device("meta"):
+        system = config.build(classes)
+        return cost(system.module, size, None if system.channels is None else len(system.channels))
+
+
+@lru_cache(maxsize=32)
+def _shapes(config: NetworkConfig, classes: int) -> dict[str, torch.Size]:
+    with torch.device("meta"):
+        return {name: value.shape for name, value in config.build(classes).module.state_dict().items()}
 
 
 KINDS: dict[str, type[NetworkConfig]] = {}

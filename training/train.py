@@ -9,7 +9,7 @@ from rich.console import Console
 from overtone.models import choose_device, load, save
 from overtone.training import run_record, weights
 from overtone.training.data import DataSet, open_data, ordered_loader, split
-from overtone.training.evaluation.predictions import predict
+from overtone.training.evaluation.predictions import predict_each
 from overtone.training.export import accuracy_of, export
 from overtone.training.inputs import Inputs
 from overtone.training.recipe import Recipe, RecipeError
@@ -98,7 +98,7 @@ def report_cascade(checkpoint: Path, data: DataSet, workers: int, device: str) -
     if data.val is None:
         return []
     model, card = load(checkpoint, choose_device(device))
-    found = {q: predict(model, data.val, card.profile, q, workers) for q in card.profile.qualities}
+    found = predict_each(model, data.val, card.profile, card.profile.qualities, workers)
     name = f"{data.name}/val"
     line = accuracy_of(found[card.profile.quality], card, name)
     card = card.model_copy(update={"accuracy": (line,)})

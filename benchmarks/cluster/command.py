@@ -43,7 +43,7 @@ class Options:
         nodes: of the cluster.
         batch_ms: what a batch takes an engine: it waits, and computes nothing.
         batch: images of the largest batch.
-        in_flight: images in flight.
+        in_flight: images in flight for each engine.
         seconds: of each measurement.
     """
 
@@ -106,7 +106,7 @@ class _Measurement:
 
     async def _rate(self, engines: int, addresses: Mapping[str, str], workload: Path) -> list[Figure]:
         """Images a second of so many engines."""
-        found = await self._load(addresses["grpc"], workload)
+        found = await self._load(addresses["grpc"], workload, engines * self._options.in_flight)
         name = f"engines_{engines}"
         most = 1000 * engines * self._options.batch / self._options.batch_ms
         rate = found["images"] / found["seconds"]
@@ -118,11 +118,11 @@ class _Measurement:
             Figure(f"{name}.failed", found["failed"], "images"),
         ]
 
-    async def _load(self, address: str, workload: Path) -> dict[str, float]:
+    async def _load(self, address: str, workload: Path, in_flight: int) -> dict[str, float]:
         """Load the faces over gRPC sessions; `cpu` is that of everything but the load generator."""
         o = self._options
         program = (sys.executable, "-m", "overtone.benchmarks.serve.load", "session", address)
-        load = ("--workload", str(workload), "--in-flight", str(o.in_flight))
+        load = ("--workload", str(workload), "--in-flight", str(in_flight))
         times = ("--warm-up", str(WARM_UP), "--seconds", str(o.seconds))
         async with Child.running("the load generator", *program, *load, *times) as generator:
             if (line := await generator.line(START_SECONDS)) != BEGIN:

@@ -113,8 +113,8 @@ class Evaluation:
         with ThreadPoolExecutor(max(1, self.workers)) as threads:
             counted = threads.map(partial(_bare_sizes, self.images), missing)
             for setting, sizes in zip(missing, tracked(counted, "containers", len(missing)), strict=True):
-                self.cache.add(keys[setting], sizes)
-        return {setting: np.array(self.cache[key]) for setting, key in keys.items()}
+                self.cache.add(keys[setting], {"bytes": sizes})
+        return {setting: np.array(self.cache[key]["bytes"]) for setting, key in keys.items()}
 
     def _measured(
         self, settings: Sequence[Setting], begin: int, end: int

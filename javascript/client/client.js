@@ -7,6 +7,8 @@ import { Retries } from "./retries.js";
 import { within } from "./time.js";
 
 const WRONG_PROFILE = 409;
+// The task of a model that does not name one.
+const CLASSIFY = "classify";
 // Those that come from a proxy without a server, or from a server that is not ready.
 const AWAY = new Set([502, 503, 504]);
 
@@ -96,7 +98,10 @@ export class Client {
       for (const payload of payloads.slice(...layers)) sent.bytes += payload.length;
       return this._request(`${path}?${this._query}`, { method: "POST", body, headers: { "content-type": PAYLOADS } }, signal);
     };
-    return read(await exchange(payloads, post));
+    const answer = await read(await exchange(payloads, post));
+    if ((answer.task ?? CLASSIFY) !== CLASSIFY)
+      throw new OvertoneError("INVALID_ARGUMENT", `the server's model is for the task ${answer.task}, and this client classifies`);
+    return answer;
   }
 
   _get(path, signal) {

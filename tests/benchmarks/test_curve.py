@@ -1,6 +1,7 @@
 """The whole comparison on a few images: chosen on one part, reported on another, and continued."""
 
 import json
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -34,17 +35,24 @@ FEW = [Setting("webp", 32, 0), Setting("webp", 48, 70), Setting("jpeg", 32, 5), 
 SIZE = 36
 
 
-@pytest.fixture
-def folder(tmp_path: Path, photograph: NDArray[np.uint8]) -> Path:
+@pytest.fixture(scope="module")
+def flowers(tmp_path_factory: pytest.TempPathFactory, photograph: NDArray[np.uint8]) -> Path:
     """Ten classes, so that some answers of a random network are correct."""
+    root = tmp_path_factory.mktemp("data") / "flowers"
     for part, count in (("train", 10), ("val", 2)):
         for label in range(10):
-            inner = tmp_path / "flowers" / part / f"class {label}"
+            inner = root / part / f"class {label}"
             inner.mkdir(parents=True)
             for i in range(count):
                 turned = np.roll(photograph, 11 * label + 5 * i + (part == "val"), axis=1)
                 Image.fromarray(np.roll(turned, label % 3, axis=2)).save(inner / f"{i}.png")
-    return tmp_path / "flowers"
+    return root
+
+
+@pytest.fixture
+def folder(flowers: Path, tmp_path: Path) -> Path:
+    """A copy that a test may change."""
+    return Path(shutil.copytree(flowers, tmp_path / "flowers"))
 
 
 @pytest.fixture

@@ -50,7 +50,6 @@ def images(server: Server, folder: Path, baseline: Baseline | None = None) -> li
     ("kind", "point", "layers"),
     [
         ("session", "default", {1, 2}),
-        ("session", "never", {2}),
         ("one-shot", "never", {2}),
         ("rest", "never", {2}),
     ],
@@ -79,17 +78,13 @@ async def test_baselines_upload_whole_pictures(server: Server, labelled_folder: 
 
 
 @pytest.mark.usefixtures("started")
-@pytest.mark.parametrize("transport", ["grpc", "rest"])
 def test_the_demo_draws_what_is_found(
-    transport: demo.Transport,
     tiny_detector: Path,
     labelled_folder: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    options = Options(
-        task="detect", model=str(tiny_detector), out=tmp_path / "drawn", transport=transport, rtt="4ms"
-    )
+    options = Options(task="detect", model=str(tiny_detector), out=tmp_path / "drawn", rtt="4ms")
     assert demo.run(labelled_folder, count=2, as_json=True, options=options) == 0
     found = json.loads(capsys.readouterr().out)
     summary, rows = found["summary"], found["images"]

@@ -52,7 +52,7 @@ def test_the_page(file: ResultFile, tmp_path: Path) -> None:
 def test_the_page_says_where_equal_accuracy_comes_from(
     file: ResultFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report.figures, "draw", lambda *_: dict.fromkeys(FIGURES, ""))
+    monkeypatch.setattr("overtone.benchmarks.sweep.figures.draw", lambda *_: dict.fromkeys(FIGURES, ""))
     equal = {"n": 943, "theirs": 0.86, "ours": 0.864, "reached": False}
     file.add(Study(file).about | {"equal": equal})
     page = words(file, tmp_path)

@@ -338,7 +338,9 @@ async def test_another_task_is_refused_before_anything_is_sent(
         assert not cascade.images
         cascade.task = ""
     async with serve_grpc(FakeCascade(tiny_profile, confident)) as address, AsyncClient(address) as client:
-        with pytest.raises(WrongTask, match="there to classify, not to detect; ask a detector with `detect`"):
+        with pytest.raises(
+            WrongTask, match="there to classify, not to detect; ask a detector with `detect` "
+        ):
             await client.detect(photograph)
 
 

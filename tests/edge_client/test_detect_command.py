@@ -12,7 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 from typer.testing import Result as Finished
 
-from overtone.edge_client import AsyncClient, cli
+from overtone.edge_client import AsyncClient, WrongTask, cli
 from overtone.edge_client.drawing import draw
 from overtone.edge_client.folder import Folder
 from overtone.edge_client.image_files import jpeg_bytes
@@ -177,3 +177,13 @@ async def test_a_device_that_keeps_going_detects_too(picture_folder: Path, tiny_
     event = json.loads(events[0].to_json())
     assert (event["label"], event["confidence"], event["detections"]) == ("class 3", 0.75, [REST_DOG])
     assert "  class 3  75.0%  low  " in str(events[0])
+
+
+async def test_a_device_that_keeps_going_ends_if_the_model_does_something_else(
+    picture_folder: Path, tiny_profile: Profile
+) -> None:
+    async with serve_grpc(FakeCascade(tiny_profile, confident)) as address:
+        source = Folder(picture_folder / "val" / "cold", True, Notes())
+        watcher = Watcher(AsyncClient(address), source, 10, Notes(), lambda _: None, "detect")
+        with pytest.raises(WrongTask, match="watch --detect"):
+            await watcher.run()

@@ -88,7 +88,7 @@ async def test_state_the_server_had_no_room_for(
     """The first layer does not fit the store, so it comes again with the second, and that needs no store."""
     async with serve(state_bytes=600) as server:
         address = f"{scheme}://{place(server, scheme)}"
-        async with AsyncClient(address, operating_point="never", timeout=0.9) as client:
+        async with AsyncClient(address, operating_point="never", timeout=10.0) as client:
             answer = await client.classify(photograph)
     assert answer.layers == 2
     # In a session, the server may say so before the second layer has been sent alone.

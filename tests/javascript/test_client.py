@@ -96,10 +96,11 @@ async def test_what_would_come_again_is_an_error_at_once(
     photograph: Photograph, tiny_profile: Profile, device: Device
 ) -> None:
     busy = fakes.rest_error(429, "RESOURCE_EXHAUSTED")  # it does not say when it will have room
-    app = fakes.FakeRest(tiny_profile, busy, fakes.rest_token(layers=9))
-    errors = await classified(device, app, photograph, photograph)
-    assert [error["code"] for error in errors] == ["RESOURCE_EXHAUSTED", "INTERNAL"]
-    assert len(app.posts) == 2
+    detected = fakes.Response(200, {"task": "detect", "stage": "low", "layers": 1, "detections": []})
+    app = fakes.FakeRest(tiny_profile, busy, fakes.rest_token(layers=9), detected)
+    errors = await classified(device, app, photograph, photograph, photograph)
+    assert [error["code"] for error in errors] == ["RESOURCE_EXHAUSTED", "INTERNAL", "INVALID_ARGUMENT"]
+    assert len(app.posts) == 3
 
 
 async def test_a_silent_server_costs_only_the_time_allowed(

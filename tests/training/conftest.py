@@ -1,8 +1,9 @@
 """Fixtures of the trainer's tests, made once per process; what a test changes, it copies first."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,12 +24,13 @@ def _quick_tables() -> Iterator[None]:
 
     That more steps make better ones, and that fitting twice gives the same, tests of tables show.
     """
+    fit: Callable[..., Tables] = partial(tables_for, effort=0.02)
     fitted: dict[str, Tables] = {}
 
-    def quick(images: Images, *settings: object, **named: object) -> Tables:
+    def quick(images: Images, *settings: Any, **named: Any) -> Tables:
         key = repr((images.paths, settings, named))
         if key not in fitted:
-            fitted[key] = partial(tables_for, images, effort=0.02)(*settings, **named)
+            fitted[key] = fit(images, *settings, **named)
         return fitted[key]
 
     with pytest.MonkeyPatch.context() as patch:

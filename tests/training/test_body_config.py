@@ -115,11 +115,10 @@ def test_steps_without_finite_gradients_are_skipped(
 
 def test_a_resumed_run_is_the_uninterrupted_one(images: Path, tmp_path: Path) -> None:
     """AdamW's state, and a body that is frozen for the first epoch of a step."""
-    chosen = recipe(epochs=(2, 2), thaw=0.5, distil=0.4)
+    chosen = recipe(epochs=(2, 1), thaw=0.5, distil=0.4)
+    interrupt(chosen, images, tmp_path / "broken", 1)
     whole = weights_of(chosen, images, tmp_path / "whole")
-    for after in (1, 3):
-        interrupt(chosen, images, tmp_path / f"{after}", after)
-        assert_same(whole, weights_of(chosen, images, tmp_path / f"{after}"))
+    assert_same(whole, weights_of(chosen, images, tmp_path / "broken"))
 
 
 def test_adamw_spares_vectors() -> None:

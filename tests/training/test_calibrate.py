@@ -143,7 +143,7 @@ def test_stale_certificates_are_made_again(checkpoint: Path, images: Path) -> No
 def test_mistakes_are_found_before_the_work(
     arguments: list[str], message: str, checkpoint: Path, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("overtone.training.calibration.calibrate.predict", None)
+    monkeypatch.setattr("overtone.training.calibration.calibrate.predict_each", None)
     refused(arguments, message, checkpoint, images)
 
 

@@ -32,7 +32,7 @@ from overtone.training.calibration.simulation import simulate
 from overtone.training.calibration.temperature import fit_temperatures
 from overtone.training.codec.tables import tables_for
 from overtone.training.data import DataError, Images, View, read_split, split
-from overtone.training.evaluation.predictions import Predictions, predict
+from overtone.training.evaluation.predictions import Predictions, predict_each
 from overtone.training.export import accuracy_of, check_writable
 from overtone.training.teacher import Teacher, read_any, teacher_of
 
@@ -96,8 +96,7 @@ class Source:
         if self.teacher:
             images = self.teacher.answered(images, self.workers)
         self.model.mix = None
-        profile = self.card.profile
-        return {q: predict(self.model, images, profile, q, self.workers) for q in qualities}
+        return predict_each(self.model, images, self.card.profile, qualities, self.workers)
 
     def with_layers(self, layers: int) -> "Source":
         """The same checkpoint with another ladder, for which tables are fitted to the images of `train/`."""

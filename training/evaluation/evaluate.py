@@ -13,7 +13,7 @@ from overtone.models import Card, choose_device, load
 from overtone.training.data import DataError, read_split
 from overtone.training.evaluation import tables
 from overtone.training.evaluation.metrics import Measured, card_cost, measure
-from overtone.training.evaluation.predictions import predict
+from overtone.training.evaluation.predictions import predict_each
 from overtone.training.evaluation.stopping import Rule
 from overtone.training.teacher import read_any, teacher_of
 
@@ -60,10 +60,8 @@ def evaluate(
         for q in asked
     }
     try:
-        rows = {
-            q: measure(predict(model, images, card.profile, q, workers), card, q, at)
-            for q, at in used.items()
-        }
+        found = predict_each(model, images, card.profile, used, workers)
+        rows = {q: measure(p, card, q, used[q]) for q, p in found.items()}
     except ImageError as error:
         # A worker process reports a damaged image as a whole traceback, whose last line says what is wrong.
         *_, last = str(error).strip().splitlines()

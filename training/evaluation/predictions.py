@@ -1,5 +1,6 @@
 """Run a checkpoint on labelled images exactly as device and server do, and keep the logits and bytes."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -150,7 +151,6 @@ def confidence(logits: Floats, temperature: float) -> Floats:
     return top
 
 
-@torch.inference_mode()
 def predict(
     model: Cascade, images: Images, profile: Profile, quality: int, workers: int = 0, batch: int = 64
 ) -> Predictions:
@@ -158,9 +158,28 @@ def predict(
 
     If the network mixes, those of layers that high answers are mixed.
     """
+    return predict_each(model, images, profile, [quality], workers, batch)[quality]
+
+
+@torch.inference_mode()
+def predict_each(
+    model: Cascade,
+    images: Images,
+    profile: Profile,
+    qualities: Iterable[int],
+    workers: int = 0,
+    batch: int = 64,
+) -> dict[int, Predictions]:
+    """The same at several qualities."""
     device = next(model.parameters()).device
     # As the server runs it, which is also faster.
     model = fused(model, tuple(x.to(device) for x in example(profile)))
+    return {quality: _predict(model, images, profile, quality, workers, batch) for quality in qualities}
+
+
+def _predict(
+    model: Cascade, images: Images, profile: Profile, quality: int, workers: int, batch: int
+) -> Predictions:
     loader = DataLoader(EncodedSet(images, profile, quality), batch, num_workers=workers)
     columns: list[tuple[Tensor, ...]] = []
     for values, sent, target in tracked(loader, f"quality {quality}"):
