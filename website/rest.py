@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from overtone.benchmarks.markdown import table
@@ -24,6 +25,7 @@ OTHERWISE = "any other"
 Json = Mapping[str, Any]
 
 
+@cache
 def document() -> dict[str, Any]:
     """The OpenAPI document of a server with one model, without starting it."""
     found: dict[str, Any] = create_app(Service(Settings())).openapi()
