@@ -89,7 +89,7 @@ def test_mistakes_are_found_before_the_work(
     message: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("overtone.training.evaluation.evaluate.predict", None)
+    monkeypatch.setattr("overtone.training.evaluation.evaluate.predict_each", None)
     found = evaluate(tiny_checkpoint, labelled_folder, *options)
     assert found.exit_code == 1
     assert message in found.stderr
