@@ -96,9 +96,11 @@ async def hasty(target: Target, chance: random.Random) -> None:
             async with target.client(chance.choice(("grpc", "http")), "auto") as client:
                 for _ in range(chance.randint(1, IMAGES)):
                     task = asyncio.create_task(client.classify(chance.choice(target.images)))
-                    done, _ = await asyncio.wait([task], timeout=chance.uniform(0, HASTE))
-                    task.cancel()
-                    await asyncio.gather(task, return_exceptions=True)
+                    try:
+                        done, _ = await asyncio.wait([task], timeout=chance.uniform(0, HASTE))
+                    finally:  # also when the soak ends
+                        task.cancel()
+                        await asyncio.gather(task, return_exceptions=True)
                     target.counted["hasty answered" if done else "hasty gave up"] += 1
                     await _pause(chance)
         except OvertoneError:

@@ -27,6 +27,15 @@ MISTAKES = {
         ["--sever", AWAY, "broken.jpg"],
         [],
     ],
+    "detect": [
+        ["nowhere"],
+        ["empty"],
+        ["broken.jpg", "--server", AWAY],
+        ["broken.jpg", "--server", "http://127.0.0.1:1"],
+        ["broken.jpg", "--out", "drawn.txt"],
+        ["broken.jpg", "--out", "broken.jpg"],
+        [],
+    ],
     "watch": [
         ["nowhere"],
         ["broken.jpg"],
@@ -136,6 +145,8 @@ MISTAKES = {
     ],
     "bench soak": [["--minutes", "0"], ["--devices", "0"]],
     "bench faults": [["nothing"], ["--seconds", "0"]],
+    "bench cluster": [["--engines", "0"], ["--nodes", "0"]],
+    "bench replicas": [["--kills", "0"], ["--seconds", "0"]],
     "bench bytes": [
         [],
         ["--data", "nowhere"],
