@@ -96,10 +96,10 @@ wasm: ## The codec for browsers and Node again, after a change of C code; needs 
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' overtone/__init__.py)
 NPM_OUT := dist
 npm: ## The device in JavaScript as a package for npm, in dist/
-	rm -rf build/npm && mkdir -p build $(NPM_OUT)
-	cp -RL javascript build/npm
-	cd build/npm && npm --no-update-notifier pkg set version=$(subst rc,-rc.,$(VERSION)) $(REPOSITORY:%=repository.type=git repository.url=git+%.git)
-	npm pack --silent --no-update-notifier --pack-destination $(NPM_OUT) ./build/npm
+	mkdir -p build $(NPM_OUT)
+	copy=$$(mktemp -d build/npm.XXXXXX) && trap "rm -rf $$copy" EXIT && cp -RL javascript/. $$copy && \
+		(cd $$copy && npm --no-update-notifier pkg set version=$(subst rc,-rc.,$(VERSION)) $(REPOSITORY:%=repository.type=git repository.url=git+%.git)) && \
+		npm pack --silent --no-update-notifier --pack-destination $(NPM_OUT) ./$$copy
 
 BOM := build/bom
 sbom: ## What a device installs, as a bill of materials (CycloneDX) in dist/; needs the package index
