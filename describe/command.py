@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 
+from overtone import command
 from overtone.describe.description import Description, ImageDescription, describe_image
 from overtone.frequency import Profile, open_rgb
 
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from overtone.models import Card
 
 COLOURS = {"low": "blue", "high": "dark_orange3"}
-# The width of tables that go to a file or a pipe.
-PLAIN_WIDTH = 110
 
 
 def run(
@@ -53,9 +51,7 @@ def run(
     if as_json:
         print(json.dumps(_document(path, card, found, target), ensure_ascii=False))
         return
-    console = Console()
-    if not console.is_terminal:
-        console.width = PLAIN_WIDTH
+    console = command.console()
     console.print(_title(path, card, found), style="bold", highlight=False, markup=False)
     console.print(_stages(found))
     one = len(found.descriptions) == 1

@@ -12,6 +12,8 @@ from rich.console import Console
 from typer.core import TyperCommand, TyperGroup
 
 P = ParamSpec("P")
+# The width of a table that goes to a file or a pipe.
+PLAIN_WIDTH = 110
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print answers and errors, and nothing else.")]
 Data = Annotated[
@@ -108,6 +110,14 @@ def remark(message: str, console: Console | None = None, style: str = "") -> Non
     (console or Console(stderr=True)).print(
         f"overtone: {message}", style=style, highlight=False, soft_wrap=True, markup=False
     )
+
+
+def console(*, stderr: bool = False, quiet: bool = False) -> Console:
+    """A console for tables, whose width in a file or a pipe does not depend on the terminal."""
+    made = Console(stderr=stderr, quiet=quiet)
+    if not made.is_terminal:
+        made.width = PLAIN_WIDTH
+    return made
 
 
 def examples(*lines: str) -> str:

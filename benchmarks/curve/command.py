@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from rich.console import Console
 
+from overtone import command
 from overtone.benchmarks.curve import figure as bytes_figure
 from overtone.benchmarks.curve import ours, overhead, send_again
 from overtone.benchmarks.curve import report as bytes_report
@@ -28,7 +29,6 @@ from overtone.benchmarks.curve.overhead import Overhead, Sizes
 from overtone.benchmarks.curve.result_cache import ResultCache, fingerprint
 from overtone.benchmarks.curve.send_again import Pair
 from overtone.benchmarks.curve.successive_elimination import eliminate, relevant
-from overtone.benchmarks.demo.command import PLAIN_WIDTH
 from overtone.models import Card, Cascade, choose_device, cost, find, load
 from overtone.training import weights
 from overtone.training.data import DataError, Images, read_split
@@ -104,9 +104,7 @@ def run(data: Path, out: Path, options: Options, as_json: bool = False) -> None:
         ValueError: no such checkpoint, baseline or folder, or networks for different classes.
         KeyboardInterrupt: what was measured is kept in `out`; the same command continues from there.
     """
-    console = Console(stderr=as_json)
-    if not console.is_terminal:
-        console.width = PLAIN_WIDTH
+    console = command.console(stderr=as_json)
     setup = open_setup(data, out, options)
     try:
         document = _measure(setup, data, options.checkpoint, console)

@@ -11,12 +11,12 @@ from typing import Any, Literal, get_args
 
 from rich.console import Console
 
+from overtone import command
 from overtone.benchmarks.child import Child, ChildError, stop_on_signals
 from overtone.benchmarks.demo.scoreboard import Scoreboard
 from overtone.benchmarks.demo.summary import show, summarise
 from overtone.benchmarks.images import ImageSet, gather
 from overtone.benchmarks.server import Server, serving
-from overtone.command import complain
 from overtone.edge_client import Policy, Task
 from overtone.edge_client.detect import write_drawn
 from overtone.edge_client.image_files import jpeg_bytes, truth
@@ -28,13 +28,10 @@ from overtone.link.rate import MTU_PAYLOAD, Rate, parse_duration
 Transport = Literal["grpc", "rest"]
 SCHEMES: dict[Transport, str] = {"grpc": "grpc", "rest": "http"}
 
-# The bundled checkpoint for each task.
-MODELS: dict[Task, str] = {"classify": "photographs", "detect": "voc2007"}
+CLASSIFIER = "photographs"
 
 IMAGE_SECONDS = 60.0
 MANY_CLASSES = 100
-# The width of a table that goes to a file or a pipe.
-PLAIN_WIDTH = 110
 
 
 @dataclass(frozen=True)
@@ -43,7 +40,7 @@ class Options:
 
     Attributes:
         task: what is asked.
-        model: a checkpoint for it; empty is the bundled one.
+        model: a checkpoint for it; empty is the bundled classifier.
         out: where pictures are drawn with what a detector has found in them.
     """
 
@@ -60,7 +57,7 @@ class Options:
     @property
     def checkpoint(self) -> str:
         """The model that is served."""
-        return self.model or MODELS[self.task]
+        return self.model or CLASSIFIER
 
 
 def run(
@@ -81,9 +78,7 @@ def run(
         raise ValueError(f"the demo needs at least one image, not {count}")
     _check(chosen)
     images = gather(folder, count)
-    console = Console(stderr=as_json, quiet=as_json)
-    if not console.is_terminal:
-        console.width = PLAIN_WIDTH
+    console = command.console(stderr=as_json, quiet=as_json)
     try:
         rows, summary = asyncio.run(_Demo(chosen, images, console).run())
     except asyncio.CancelledError:
@@ -107,7 +102,11 @@ def _check(options: Options) -> None:
     ):
         if given not in known:
             raise ValueError(f"no {what} {given!r}: choose from {', '.join(known)}")
-    if options.checkpoint != MODELS["classify"] and not Path(options.checkpoint).is_file():
+    if options.task == "detect" and not options.model:
+        raise ValueError(
+            "no detector is bundled; give --model FILE, which `overtone train voc2007 --data DIR` makes"
+        )
+    if options.checkpoint != CLASSIFIER and not Path(options.checkpoint).is_file():
         # Imported only to list the known names: torch comes with it.
         from overtone.models import find
 
@@ -185,7 +184,7 @@ class _Demo:
                 after = await link.settled(calm)
                 if "error" in reply:
                     self._failed += 1
-                    complain(f"{path}: {reply['error']}")
+                    command.complain(f"{path}: {reply['error']}")
                     continue
                 spent = after[0] - before[0], after[1] - before[1]
                 make = _row if self._options.task == "classify" else self._drawn_row

@@ -12,14 +12,13 @@ from itertools import product
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rich.console import Console
 from rich.table import Table
 
+from overtone import command
 from overtone.benchmarks.curve.baselines import QUALITIES, TITLES, Codec, Setting
 from overtone.benchmarks.curve.comparison import BEST
 from overtone.benchmarks.curve.delta_rate import CurveError, Point, compare, frontier, thinned
 from overtone.benchmarks.curve.result_cache import ResultCache, fingerprint
-from overtone.benchmarks.demo.command import PLAIN_WIDTH
 from overtone.benchmarks.detect import ours
 from overtone.benchmarks.detect.ours import Scored, Way
 from overtone.benchmarks.detect.rivals import Answers, Pair, Rival
@@ -88,9 +87,7 @@ def run(data: Path, out: Path, options: Options, as_json: bool = False) -> None:
         ValueError: no such checkpoint, baseline or folder, or detectors of different classes.
         KeyboardInterrupt: what was measured is kept in `out`; the same command continues from there.
     """
-    console = Console(stderr=as_json)
-    if not console.is_terminal:
-        console.width = PLAIN_WIDTH
+    console = command.console(stderr=as_json)
     setup = open_setup(data, out, options)
     try:
         document = _measure(setup, data)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from overtone import command
 from overtone.benchmarks.demo import command as demo
 from overtone.benchmarks.demo.command import Options
 from overtone.benchmarks.demo.scoreboard import Scoreboard
@@ -53,7 +54,7 @@ def test_without_classes_there_is_no_accuracy() -> None:
 
 
 def test_the_table_and_the_summary() -> None:
-    console = Console(file=StringIO(), width=demo.PLAIN_WIDTH)
+    console = Console(file=StringIO(), width=command.PLAIN_WIDTH)
     with Scoreboard(console, 3) as board:
         for row in (LOW, HIGH, FLAT, replace(LOW, stage="brownout")):
             board.add(row)

@@ -125,6 +125,7 @@ MISTAKES = {
         ["--images", "nowhere"],
         ["--images", "empty"],
         ["--policy", "sometimes"],
+        ["--task", "detect"],
         ["--transport", "pigeon"],
         ["--rate", "fast"],
         ["--model", "nothing"],

@@ -43,8 +43,8 @@ def calibrate_detector(
     """Certify a detector, write it with the new card, and print the points; arguments as of `calibrate`.
 
     The standard points replace all others if they are for the default quality, and are added to them if not, as a
-    single one is. A file without a card becomes a
-    checkpoint. Things are what the full answer gives at least the score `shown`.
+    single one is. A file without a card becomes a checkpoint. Things are what the full answer gives at least the
+    score `shown`.
 
     Raises:
         CheckpointError: no file that can be written, or no detector on coefficients whose networks are trained.
