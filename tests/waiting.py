@@ -8,10 +8,16 @@ from collections.abc import Callable
 LATER = 30.0
 
 
-async def handed_over() -> None:
-    """Let a server that was just closed hand over a connection that it accepted before: on one of the next turns."""
+async def close(server: asyncio.Server) -> None:
+    """Close a server that accepts no more, once it has handed over what it accepted: on one of the loop's next turns.
+
+    If it were closed in between, asyncio would lose the connection, whose transport cannot be attached to it any more.
+    """
+    for listener in server.sockets:
+        asyncio.get_running_loop().remove_reader(listener.fileno())
     for _ in range(5):
         await asyncio.sleep(0)
+    server.close()
 
 
 async def until(condition: Callable[[], object]) -> None:

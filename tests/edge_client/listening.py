@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from tests.waiting import handed_over
+from tests.waiting import close
 
 Handle = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -22,8 +22,7 @@ async def listening(handle: Handle, port: int = 0) -> AsyncIterator[str]:
     try:
         yield "{}:{}".format(*server.sockets[0].getsockname())
     finally:
-        server.close()
-        await handed_over()
+        await close(server)
         for writer in writers:
             writer.transport.abort()
             with contextlib.suppress(OSError):

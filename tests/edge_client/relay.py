@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from typing import Self
 
-from tests.waiting import handed_over
+from tests.waiting import close
 
 
 class Relay:
@@ -22,8 +22,7 @@ class Relay:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        await handed_over()
+        await close(self._server)
         self.go_dead()
         for writer in self._writers:
             writer.transport.abort()

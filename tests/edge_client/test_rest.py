@@ -13,10 +13,6 @@ from tests.edge_client import fakes
 from tests.edge_client.conftest import Post
 from tests.waiting import until
 
-# Rarely, on a busy machine, a connection that the fake server accepted is left to the garbage collector. Which test
-# leaves it is not known, and it is no error of the last one, at whose end it is found.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
-
 
 def die(request: fakes.Request) -> fakes.Response:
     raise fakes.Die
