@@ -6,3 +6,4 @@ export { Profile } from "../device/profile.js";
 export { Client } from "./client.js";
 export { Encoder } from "./encoder.js";
 export { OvertoneError } from "./error.js";
+export { Picture } from "./picture.js";

@@ -2,15 +2,18 @@
 
 import { Client, Encoder, OvertoneError, Profile } from "overtone-device";
 
-const { address, clients = [], golden, images } = JSON.parse(await new Response(process.stdin).text());
+const { address, clients = [], detect = false, golden, images } = JSON.parse(await new Response(process.stdin).text());
 if (golden) {
   const encoder = await Encoder.load(new Profile(golden.profile, golden.id));
   const { qualities } = encoder.profile;
-  tell(qualities.map((quality) => encoder.encode(...rgba(golden), quality).map((each) => Buffer.from(each).toString("hex"))));
+  tell(qualities.map((quality) => encoder.encode(...rgba(golden), quality).map(hex)));
+  tell(qualities.map((quality) => encoder.picture(...rgba(golden), quality).layers.map(hex)));
+  const { mask, after } = golden;
+  if (mask) tell(encoder.picture(...rgba(golden)).region(Buffer.from(mask, "hex"), after).map(hex));
 }
 for (const options of clients) {
   const client = new Client(address, options);
-  for (const image of images) tell(await client.classify(...rgba(image)).catch(failed));
+  for (const image of images) tell(await client[detect ? "detect" : "classify"](...rgba(image)).catch(failed));
 }
 
 function failed(error) {
@@ -23,6 +26,10 @@ function rgba({ rgb, width, height }) {
   const data = new Uint8ClampedArray(4 * width * height);
   for (let i = 0; i < width * height; i++) data.set(bytes.subarray(3 * i, 3 * i + 3), 4 * i);
   return [data, width, height];
+}
+
+function hex(bytes) {
+  return Buffer.from(bytes).toString("hex");
 }
 
 function tell(result) {

@@ -2,13 +2,17 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from overtone.gpu_server.serve import Running
 from tests.page.conftest import Open
-from tests.page.test_page import FINAL, choose
+from tests.page.test_detector import FOUND
+from tests.page.test_page import FINAL, choose, once
+
+if TYPE_CHECKING:
+    from playwright.async_api import Page
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("browser")]
 
@@ -40,10 +44,30 @@ async def test_nothing_serious(
             if state == "problem":
                 await choose(page, b"no image", "notes.txt", "text/plain")
                 await page.wait_for_selector("#notice:visible")
-            found = await page.evaluate("axe.run().then(({ violations }) => violations)")
-            serious = [
-                (each["id"], [node["html"] for node in each["nodes"]])
-                for each in found
-                if each["impact"] in ("serious", "critical")
-            ]
-            assert serious == [], state
+            assert await serious(page) == [], state
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+async def test_nothing_serious_where_things_are_found(
+    scheme: Any, width: int, axe: str, detector: Running, opened: Open, png: bytes
+) -> None:
+    looks: dict[str, Any] = {"color_scheme": scheme, "reduced_motion": "reduce"}
+    async with opened(detector, viewport={"width": width, "height": 800}, bypass_csp=True, **looks) as page:
+        await page.evaluate(axe)
+        for answered in (True, False):
+            detections = FOUND["detections"] if answered else []
+            await once(page, "**/v1/images?*", 200, FOUND | {"detections": detections})
+            await choose(page, png)
+            await page.wait_for_selector("#things li" if answered else "#answer:has-text('Nothing found')")
+            assert await serious(page) == [], answered
+            assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+async def serious(page: "Page") -> list[Any]:
+    """What axe finds that keeps somebody out."""
+    found = await page.evaluate("axe.run().then(({ violations }) => violations)")
+    return [
+        (each["id"], [node["html"] for node in each["nodes"]])
+        for each in found
+        if each["impact"] in ("serious", "critical")
+    ]
