@@ -1,10 +1,13 @@
-// Boxes, labels and blocks, drawn on a picture.
+// Masks, boxes, labels and blocks, drawn on a picture.
+
+import { maskPixels } from "./client/mask.js";
 
 // Of classes that follow each other, as `overtone detect --out` has them (edge_client/drawing.py).
 const COLOURS = [
   "#e6194b", "#3cb44b", "#ffe119", "#4363d8", "#f58231", "#911eb4", "#42d4f4", "#f032e6", "#bfef45", "#fabed4",
   "#469990", "#dcbeff", "#9a6324", "#fffac8", "#800000", "#aaffc3", "#808000", "#ffd8b1", "#000075", "#a9a9a9",
 ];
+const OPACITY = 115; // of masks, of 255
 const BLOCK = 8; // pixels of the square
 const [BLACK, WHITE] = ["#000", "#fff"];
 // Lines and letters, as shares of a picture's longest side.
@@ -12,6 +15,13 @@ const [LINE, LETTER] = [1 / 220, 1 / 34];
 
 export function colour(index) {
   return COLOURS[index % COLOURS.length];
+}
+
+/** Tints the masks of things that have one. */
+export function drawMasks(context, things, chosen = null) {
+  const { width, height } = context.canvas;
+  for (const thing of [...things].reverse())
+    if (thing.mask && (!chosen || thing === chosen)) context.drawImage(tinted(thing), 0, 0, width, height);
 }
 
 /** Draws the boxes of things, the surest ones on top; without `chosen`, or with it alone in full. */
@@ -74,6 +84,17 @@ export function drawBlocks(context, blocks, side, width) {
   context.setLineDash([]);
 }
 
+/** A canvas with the mask of a thing in its colour. */
+function tinted({ mask, index }) {
+  const [height, width] = mask.size;
+  const canvas = new OffscreenCanvas(width, height);
+  const image = new ImageData(width, height);
+  const pixel = [...channels(colour(index)), OPACITY];
+  maskPixels(mask).forEach((inside, i) => inside && image.data.set(pixel, 4 * i));
+  canvas.getContext("2d").putImageData(image, 0, 0);
+  return canvas;
+}
+
 function drawBox(context, [left, top, right, bottom], stroke) {
   const width = Math.max(2, LINE * longest(context.canvas));
   for (const [style, wide] of [["rgb(0 0 0 / 55%)", 1.8 * width], [stroke, width]]) {
@@ -92,6 +113,10 @@ function longest({ width, height }) {
 }
 
 function isLight(hex) {
-  const [red, green, blue] = hex.match(/[0-9a-f]{2}/g).map((part) => parseInt(part, 16));
+  const [red, green, blue] = channels(hex);
   return 0.299 * red + 0.587 * green + 0.114 * blue > 140;
+}
+
+function channels(hex) {
+  return hex.match(/[0-9a-f]{2}/g).map((part) => parseInt(part, 16));
 }

@@ -1,6 +1,6 @@
 // A picture with the things that were found in it: drawn, and as a list that the keyboard and screen readers reach.
 
-import { colour, drawBlocks, drawBoxes, drawLabels } from "./boxes.js";
+import { colour, drawBlocks, drawBoxes, drawLabels, drawMasks } from "./boxes.js";
 import { $, element } from "./dom.js";
 import { percent } from "./words.js";
 
@@ -39,6 +39,7 @@ export class Scene {
     const chosen = this._things[this._pointed ?? this._pinned] ?? null;
     this._context.putImageData(this._picture, 0, 0);
     if (this._region) drawBlocks(this._context, this._region.blocks, this._side, this._width);
+    drawMasks(this._context, this._things, chosen);
     drawBoxes(this._context, this._things, chosen);
     drawLabels(this._context, this._things, named, chosen);
   }

@@ -30,6 +30,12 @@ export interface Answer {
   bytesSent: number;
 }
 
+/** The pixels of a thing: height and width, and COCO's compressed run-lengths. Stretched to the picture, it fits it. */
+export interface Mask {
+  size: [number, number];
+  counts: string;
+}
+
 /** A thing that was found. */
 export interface Detection {
   label: string;
@@ -37,8 +43,8 @@ export interface Detection {
   probability: number;
   /** Left, top, right and bottom, as fractions of the picture. */
   box: [number, number, number, number];
-  /** If the model has masks: height and width, and COCO's compressed run-lengths. Stretched to the picture, it fits it. */
-  mask?: { size: [number, number]; counts: string };
+  /** If the model has masks. */
+  mask?: Mask;
 }
 
 /** What was found in one picture. */
@@ -152,6 +158,9 @@ export class Encoder {
   /** A whole picture in a letter box, as detectors want it. */
   picture(rgba: Rgba, width: number, height: number, quality?: number): Picture;
 }
+
+/** Whether each pixel of a mask belongs to the thing, 1 or 0, row by row. Throws a `RangeError` where it is damaged. */
+export function maskPixels(mask: Mask): Uint8Array;
 
 /** Several payloads in one piece, each after its size, as a REST request carries them. */
 export function join(payloads: Uint8Array[]): Uint8Array;

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from overtone import AsyncClient, Detected
@@ -17,6 +18,7 @@ from overtone.frequency import (
     letter_boxed,
     open_rgb,
 )
+from overtone.gpu_server.run_lengths import run_lengths
 from overtone.gpu_server.serve import Running, running
 from tests.conftest import Photograph
 from tests.edge_client import fakes
@@ -134,6 +136,18 @@ async def test_a_model_for_another_task_is_an_error_before_more_is_sent(
         (error,) = await detected(device, app, photograph, detect=detect)
         assert (error["code"], len(app.posts)) == ("INVALID_ARGUMENT", 1)
         assert word in error["message"]
+
+
+async def test_masks_are_read_as_python_reads_them(device: Device) -> None:
+    rng = np.random.default_rng(3)
+    bitmaps = [rng.random((5, 9)) < share for share in (0, 0.1, 0.5, 1)] + [np.ones((300, 200), np.bool_)]
+    masks = [{"size": [*bitmap.shape], "counts": run_lengths(bitmap).decode()} for bitmap in bitmaps]
+    damaged = [masks[2] | {"size": [5, 8]}, masks[2] | {"counts": "1oo"}, masks[2] | {"counts": "\n"}]
+    *found, short, cut, unknown = await device(masks=[*masks, *damaged])
+    assert found == [bitmap.astype(int).ravel().tolist() for bitmap in bitmaps]
+    assert "do not fit" in short
+    assert "cut off" in cut
+    assert "cannot be read" in unknown
 
 
 async def test_a_real_classifier_refuses_a_picture(

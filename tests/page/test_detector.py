@@ -19,7 +19,14 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group
 FOUND: dict[str, Any] = {
     "task": "detect",
     "detections": [
-        {"label": "dog", "index": 1, "probability": 0.91, "box": [0.1, 0.1, 0.5, 0.9]},
+        # Its mask is the middle column of three.
+        {
+            "label": "dog",
+            "index": 1,
+            "probability": 0.91,
+            "box": [0.1, 0.1, 0.5, 0.9],
+            "mask": {"size": [2, 3], "counts": "222"},
+        },
         {"label": "dog", "index": 1, "probability": 0.62, "box": [0.6, 0.4, 0.9, 0.8]},
         {"label": "cat", "index": 0, "probability": 0.55, "box": [0.0, 0.0, 0.2, 0.2]},
     ],
@@ -29,6 +36,11 @@ FOUND: dict[str, Any] = {
     "model": "tiny-detector",
     "timings": {"queue_ms": 0.1, "compute_ms": 0.1},
 }
+
+
+# What is drawn at a pixel of the first thing's mask, and at one where nothing is, away from boxes and labels.
+PIXELS = """() => [[70, 60], [122, 90]].map(([x, y]) =>
+  [...document.querySelector("#found").getContext("2d").getImageData(x, y, 1, 1).data])"""
 
 
 async def drawn(page: "Page") -> str:
@@ -88,11 +100,16 @@ async def test_things_are_listed_and_reached_with_the_keyboard(
         assert "dog 91%, dog 62%, cat 55%" in (await page.get_attribute("#found", "aria-label") or "")
         assert "3 things: dog 91%" in await page.inner_text("#said")
         everything = await drawn(page)
+        masked = await page.evaluate(PIXELS)
         await page.focus("#things li:first-child button")
         alone = await drawn(page)
         assert alone != everything
         await page.keyboard.press("Tab")
         assert await drawn(page) not in (alone, everything)
+        inside, outside = await page.evaluate(PIXELS)
+        assert (masked[0] == inside, masked[1] == outside) == (False, True), (
+            "the mask of another thing is gone"
+        )
         await page.keyboard.press("Enter")
         pressed = [
             await each.get_attribute("aria-pressed") for each in await page.query_selector_all(".thing")
