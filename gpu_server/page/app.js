@@ -166,6 +166,7 @@ class Page {
         this._arrived(known, coded);
         const look = this._camera.running ? null : () => this._server.look(coded.image, known, options);
         const title = this._task.asked(coded, known, soFar, this._point, look);
+        coded.pictures.slice(known).forEach((picture, i) => this._plates.show(known + i, "", null, picture));
         if (!this._camera.running) view.headline(`After layer ${known}: not sure enough, the server asks for more`, title);
       },
     };

@@ -20,16 +20,18 @@ export class Scene {
    * @param {ImageData} picture
    * @param {number} width how many pixels of the square it is wide
    * @param {{blocks: Uint8Array} | null} region the blocks in which more was asked for
+   * @param {boolean} finished whether no more is expected
    * @param {object[]} things as far as they are known, the surest first
    * @param {string} note a sentence below
    */
-  show({ picture, width, region }, things, note) {
+  show({ picture, width, region, finished = false }, things, note) {
     [this._picture, this._width, this._region, this._things] = [picture, width, region, things];
     this._pinned = this._pointed = null;
     const { canvas } = this._context;
     if (canvas.width !== picture.width || canvas.height !== picture.height) Object.assign(canvas, { width: picture.width, height: picture.height });
     canvas.setAttribute("aria-label", things.length ? `The picture, with boxes around ${things.map(named).join(", ")}` : "The picture, without boxes");
     $("found-note").textContent = note;
+    $("nothing").textContent = finished ? "Nothing was found." : "None yet.";
     this._fill();
     this._draw();
   }

@@ -45,6 +45,7 @@ export class Things {
   }
 
   begin(coded, filming) {
+    this._current = coded;
     if (!filming) this._scene.show(coded, [], "");
   }
 
@@ -54,11 +55,13 @@ export class Things {
    */
   asked(coded, known, _, point, look) {
     const where = coded.region ? `in ${percent(this._share(coded))} of the picture` : "everywhere";
-    this._pictures(coded).forEach((picture, layer) => layer >= known && this.view.picture(layer, picture));
+    coded.pictures = this._pictures(coded);
+    coded.pictures.forEach((picture, layer) => layer >= known && this.view.picture(layer, picture));
     this.view.remark(known - 1, `in doubt ${where}`);
     if (!look) return "…";
     this._scene.show(coded, [], `The server asks for overtones ${where}.`);
     look().then(({ detections }) => {
+      if (coded !== this._current) return;
       this.view.boxes(known - 1, detections);
       this.view.remark(known - 1, `${counted(detections)} so far, in doubt ${where}`);
       if (!coded.finished) this._scene.show(coded, detections, `After layer ${known}; the server asks for overtones ${where}.`);

@@ -118,7 +118,8 @@ export class View {
 export function summary(answer, layers, total, elapsed, rival) {
   const strong = (text) => element("b", { textContent: text });
   const nodes = [strong(roughly(total)), ` in ${answer.layers} of ${layers} layers, `, strong(duration(elapsed))];
-  if (rival) nodes.push(element("br"), `${percent(total / rival)} of the JPEG’s bytes`);
+  const share = total / rival;
+  if (rival) nodes.push(element("br"), share > 1 ? `${share.toFixed(1)} times the JPEG’s bytes` : `${percent(share)} of the JPEG’s bytes`);
   return nodes;
 }
 
