@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pycocotools import mask as coco
 
 from overtone import AsyncClient, Detected
 from overtone.frequency import (
@@ -18,7 +19,6 @@ from overtone.frequency import (
     letter_boxed,
     open_rgb,
 )
-from overtone.gpu_server.run_lengths import run_lengths
 from overtone.gpu_server.serve import Running, running
 from tests.conftest import Photograph
 from tests.edge_client import fakes
@@ -138,16 +138,17 @@ async def test_a_model_for_another_task_is_an_error_before_more_is_sent(
         assert word in error["message"]
 
 
-async def test_masks_are_read_as_python_reads_them(device: Device) -> None:
+async def test_masks_of_cocos_api_are_read(device: Device) -> None:
     rng = np.random.default_rng(3)
-    bitmaps = [rng.random((5, 9)) < share for share in (0, 0.1, 0.5, 1)] + [np.ones((300, 200), np.bool_)]
-    masks = [{"size": [*bitmap.shape], "counts": run_lengths(bitmap).decode()} for bitmap in bitmaps]
-    damaged = [masks[2] | {"size": [5, 8]}, masks[2] | {"counts": "1oo"}, masks[2] | {"counts": "\n"}]
-    *found, short, cut, unknown = await device(masks=[*masks, *damaged])
-    assert found == [bitmap.astype(int).ravel().tolist() for bitmap in bitmaps]
-    assert "do not fit" in short
-    assert "cut off" in cut
-    assert "cannot be read" in unknown
+    bitmaps = [rng.random((5, 9)) < share for share in (0, 0.1, 0.5, 1)] + [rng.random((300, 200)) < 0.01]
+    packed = [coco.encode(np.asfortranarray(bitmap.astype(np.uint8))) for bitmap in bitmaps]
+    masks = [{"size": each["size"], "counts": each["counts"].decode()} for each in packed]
+    damaged = [
+        {"size": [2, 2], "counts": counts} for counts in ("", "1", "5", "Q", "0\xff", "PPPPPPPPPP1", "O5")
+    ]
+    found = await device(masks=[*masks, *damaged])
+    assert found[: len(masks)] == [bitmap.astype(int).ravel().tolist() for bitmap in bitmaps]
+    assert all("run-lengths" in message for message in found[len(masks) :])
 
 
 async def test_a_real_classifier_refuses_a_picture(
