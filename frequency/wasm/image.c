@@ -164,7 +164,8 @@ size_t overtone_letter_box_workspace(int32_t width, int32_t height, int32_t size
 }
 
 /* A whole RGBA image in the upper left corner of a grey square, as RGB of size x size: see frequency/letter_box.py. It
- * is resized as `overtone_fit` does it. */
+ * is resized byte for byte as Pillow does it, unless it is more than twice as high as wide: Pillow 13 takes the columns
+ * first then. */
 void overtone_letter_box(const uint8_t *rgba, int32_t width, int32_t height, int32_t size, unsigned char *workspace,
                          uint8_t *rgb)
 {

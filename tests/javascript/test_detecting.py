@@ -26,6 +26,7 @@ from tests.javascript.conftest import Device, pixels
 from tests.serving import Serve, quick_settings
 
 POINTS = ("always", "never", "default")
+PATIENCE = 60_000  # milliseconds: nothing here waits for longer than it has to
 RED = {"label": "red", "index": 0, "probability": 0.9, "box": [0.1, 0.2, 0.5, 1.0]}
 
 
@@ -50,7 +51,7 @@ async def detected(
 ) -> list[Any]:
     """What the device makes of the pictures with this server."""
     async with fakes.serve_rest(app) as address:
-        given = {"clients": [{"timeout": 5000}], "images": [pixels(image) for image in images]}
+        given = {"clients": [{"timeout": PATIENCE}], "images": [pixels(image) for image in images]}
         return await device(address=address, detect=detect, **given)
 
 

@@ -1,12 +1,14 @@
 """The live page where the server's model is a detector: boxes, the blocks that were asked for, and a list of things."""
 
 import base64
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from overtone.frequency import BlockMask, Profile, encode, encode_region, join, letter_boxed, open_rgb
+from overtone.frequency import BlockMask, encode, encode_region, join, letter_boxed, open_rgb
 from overtone.gpu_server.serve import Running
+from overtone.models.detection.checkpoint import read_detector_card
 from tests.conftest import Photograph
 from tests.page.conftest import Open
 from tests.page.test_page import FINAL, choose, once, point, posts, states
@@ -50,9 +52,10 @@ async def drawn(page: "Page") -> str:
 
 
 async def test_a_picture_is_sent_in_the_blocks_that_are_asked_for(
-    detector: Running, opened: Open, png: bytes, photograph: Photograph, tiny_profile: Profile
+    detector: Running, opened: Open, png: bytes, photograph: Photograph, tiny_detector: Path
 ) -> None:
-    sent = encode(letter_boxed(open_rgb(photograph), tiny_profile.size), tiny_profile)
+    profile = read_detector_card(tiny_detector).profile
+    sent = encode(letter_boxed(open_rgb(photograph), profile.size), profile)
     height, width, _ = photograph.shape
     async with opened(detector) as page:
         made = posts(page)
@@ -63,10 +66,8 @@ async def test_a_picture_is_sent_in_the_blocks_that_are_asked_for(
         assert first.post_data_buffer == join(sent.layers[:1])
         replies = [await asked.response() for asked in (first, further)]
         wanted, answer = [await reply.json() for reply in replies if reply]
-        mask = BlockMask.unpack(
-            base64.b64decode(wanted["blocks"]), (tiny_profile.blocks, tiny_profile.blocks)
-        )
-        region = encode_region(sent, tiny_profile, mask)
+        mask = BlockMask.unpack(base64.b64decode(wanted["blocks"]), (profile.blocks, profile.blocks))
+        region = encode_region(sent, profile, mask)
         assert further.post_data_buffer == join(region.layers[1:])
         assert await states(page) == ["known", "final"]
         assert f"{region.size:,} B" in await page.inner_text("#bytes")
