@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from overtone.gpu_server.threads import cores
+from overtone.gpu_server.system.threads import cores
 
 
 def about_machine() -> dict[str, Any]:

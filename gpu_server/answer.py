@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from overtone.gpu_server.known import Known
 
 if TYPE_CHECKING:
-    from overtone.gpu_server.shadow import Trial
+    from overtone.gpu_server.repository.shadow import Trial
 
 TaskName = Literal["classify", "detect"]
 # What the objects of one detection take.

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 
-from overtone.gpu_server import errors, logs, tracing
-from overtone.gpu_server.metrics import Metrics
+from overtone.gpu_server import errors
+from overtone.gpu_server.telemetry import logs, tracing
+from overtone.gpu_server.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 

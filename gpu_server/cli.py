@@ -112,8 +112,8 @@ def token(
     """
 
     def run() -> None:
-        from overtone.gpu_server.quota import Quota
-        from overtone.gpu_server.tokens import create
+        from overtone.gpu_server.limits.quota import Quota
+        from overtone.gpu_server.limits.tokens import create
 
         made, lines = create(name, Quota(images_per_second, bytes_per_second, sessions))
         typer.echo(made, err=True)

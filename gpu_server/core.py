@@ -6,21 +6,21 @@ from dataclasses import replace
 
 from overtone.frequency import Profile
 from overtone.gpu_server.answer import Answer, NeedMore, Options, Stage
-from overtone.gpu_server.cards import AnyCard
 from overtone.gpu_server.description import Description
-from overtone.gpu_server.engine import Engine, Inference
+from overtone.gpu_server.engine.engine import Engine, Inference
 from overtone.gpu_server.errors import Overloaded
 from overtone.gpu_server.known import Known
-from overtone.gpu_server.metrics import Metrics
-from overtone.gpu_server.model_counts import ModelCounts, Role
-from overtone.gpu_server.model_folder import ONLY, ModelId
-from overtone.gpu_server.pictures import PictureDecoder
-from overtone.gpu_server.room import Room
+from overtone.gpu_server.limits.room import Room
+from overtone.gpu_server.pictures.picture_decoder import PictureDecoder
+from overtone.gpu_server.repository.cards import AnyCard
+from overtone.gpu_server.repository.model_counts import ModelCounts, Role
+from overtone.gpu_server.repository.model_folder import ONLY, ModelId
+from overtone.gpu_server.repository.shadow import Shadow, Trial
 from overtone.gpu_server.sent import Payloads, Picture, Sent
 from overtone.gpu_server.settings import Settings
-from overtone.gpu_server.shadow import Shadow, Trial
-from overtone.gpu_server.task import Verdict
-from overtone.gpu_server.tasks import task_of
+from overtone.gpu_server.tasks.task import Verdict
+from overtone.gpu_server.tasks.task_of import task_of
+from overtone.gpu_server.telemetry.metrics import Metrics
 
 
 class Core:

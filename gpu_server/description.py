@@ -9,9 +9,9 @@ from typing import Any
 
 from overtone.frequency import ProfileError, pack_part, part_of
 from overtone.gpu_server.answer import Options
-from overtone.gpu_server.cards import AnyCard
 from overtone.gpu_server.errors import BadRequest
-from overtone.gpu_server.task import Task
+from overtone.gpu_server.repository.cards import AnyCard
+from overtone.gpu_server.tasks.task import Task
 
 # How many parts are kept: all layers of all qualities, for any profile that is likely.
 PARTS = 64

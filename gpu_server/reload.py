@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 
 from overtone.gpu_server.errors import StartError
 from overtone.gpu_server.service import Service
+from overtone.gpu_server.system.watched import Watched
 from overtone.gpu_server.tls import ServerTls
-from overtone.gpu_server.watched import Watched
 
 log = logging.getLogger(__name__)
 

@@ -8,21 +8,21 @@ from dataclasses import dataclass
 
 from starlette.types import ASGIApp
 
-from overtone.gpu_server.admin_api import create_admin_app
+from overtone.gpu_server.engine.inference import Network
 from overtone.gpu_server.errors import StartError
-from overtone.gpu_server.face import Face
-from overtone.gpu_server.forwarding import Forwarded, Forwarding
-from overtone.gpu_server.grpc_server import GrpcServer
-from overtone.gpu_server.http_connections import HttpConnections
-from overtone.gpu_server.http_server import HttpServer
-from overtone.gpu_server.inference import Network
-from overtone.gpu_server.open_files import connections, raise_limit
+from overtone.gpu_server.grpc.server import GrpcServer
 from overtone.gpu_server.reload import Reloader, reloading
-from overtone.gpu_server.rest_api import create_app
+from overtone.gpu_server.rest.admin import create_admin_app
+from overtone.gpu_server.rest.api import create_app
+from overtone.gpu_server.rest.connections import HttpConnections
+from overtone.gpu_server.rest.server import HttpServer
 from overtone.gpu_server.service import Phase, Service
 from overtone.gpu_server.settings import Settings
 from overtone.gpu_server.sockets import WILDCARDS, exposure, listeners, written
+from overtone.gpu_server.system.open_files import connections, raise_limit
 from overtone.gpu_server.tls import ServerTls
+from overtone.gpu_server.workers.face import Face
+from overtone.gpu_server.workers.forwarding import Forwarded, Forwarding
 
 log = logging.getLogger(__name__)
 

@@ -17,13 +17,13 @@ from overtone.frequency import (
     known_values,
     read_header,
 )
-from overtone.gpu_server.decoding import Source
+from overtone.gpu_server.engine.decoding import Source
+from overtone.gpu_server.engine.inference import Prepare
 from overtone.gpu_server.errors import BadRequest, TooLarge, UnknownMedia, WrongProfile
-from overtone.gpu_server.inference import Prepare
 from overtone.gpu_server.known import Known
-from overtone.gpu_server.metrics import Metrics
-from overtone.gpu_server.picture_size import dimensions
-from overtone.gpu_server.pictures import PictureDecoder
+from overtone.gpu_server.pictures.picture_decoder import PictureDecoder
+from overtone.gpu_server.pictures.picture_size import dimensions
+from overtone.gpu_server.telemetry.metrics import Metrics
 
 
 class Sent(Protocol):

@@ -7,14 +7,15 @@ import signal
 import sys
 from collections.abc import Callable
 
-from overtone.gpu_server import garbage, logs
-from overtone.gpu_server.ending import last_resort
 from overtone.gpu_server.errors import StartError
-from overtone.gpu_server.loops import run_loop
-from overtone.gpu_server.open_files import OncePerMinute
 from overtone.gpu_server.running import Running, running
 from overtone.gpu_server.settings import Settings
-from overtone.gpu_server.workers import run_workers, worker_count
+from overtone.gpu_server.system import garbage
+from overtone.gpu_server.system.ending import last_resort
+from overtone.gpu_server.system.loops import run_loop
+from overtone.gpu_server.system.open_files import OncePerMinute
+from overtone.gpu_server.telemetry import logs
+from overtone.gpu_server.workers.supervisor import run_workers, worker_count
 
 __all__ = ["Running", "run", "running"]
 

@@ -9,26 +9,26 @@ from enum import Enum
 from pathlib import Path
 
 from overtone.gpu_server import errors
-from overtone.gpu_server.access import Access
 from overtone.gpu_server.answer import NeedMore
 from overtone.gpu_server.arrival import Arrival, Kind
-from overtone.gpu_server.batcher import Batcher
-from overtone.gpu_server.budget import Budget
-from overtone.gpu_server.cards import AnyCard, read_any
-from overtone.gpu_server.choice import Choice
 from overtone.gpu_server.core import Core
-from overtone.gpu_server.engine import Engine
-from overtone.gpu_server.face import Face
-from overtone.gpu_server.inference import Network
-from overtone.gpu_server.metrics import Metrics
-from overtone.gpu_server.model_folder import ModelId
-from overtone.gpu_server.network import open_networks
-from overtone.gpu_server.remote import RemoteRunner
-from overtone.gpu_server.repository import Repository
-from overtone.gpu_server.room import Room
-from overtone.gpu_server.sessions import Listed, Sessions
+from overtone.gpu_server.engine.batcher import Batcher
+from overtone.gpu_server.engine.engine import Engine
+from overtone.gpu_server.engine.inference import Network
+from overtone.gpu_server.grpc.sessions import Listed, Sessions
+from overtone.gpu_server.limits.access import Access
+from overtone.gpu_server.limits.budget import Budget
+from overtone.gpu_server.limits.room import Room
+from overtone.gpu_server.networks.torch_network import open_networks
+from overtone.gpu_server.repository.cards import AnyCard, read_any
+from overtone.gpu_server.repository.choice import Choice
+from overtone.gpu_server.repository.model_folder import ModelId
+from overtone.gpu_server.repository.repository import Repository
 from overtone.gpu_server.settings import Settings
 from overtone.gpu_server.state import Store
+from overtone.gpu_server.telemetry.metrics import Metrics
+from overtone.gpu_server.workers.face import Face
+from overtone.gpu_server.workers.remote import RemoteRunner
 
 log = logging.getLogger(__name__)
 

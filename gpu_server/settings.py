@@ -18,7 +18,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from overtone.gpu_server import variables
-from overtone.gpu_server.candidate import Candidate
+from overtone.gpu_server.repository.candidate import Candidate
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Runtime = Literal["auto", "torch"]

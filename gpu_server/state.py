@@ -12,8 +12,8 @@ from collections.abc import Callable, Hashable
 
 from overtone.gpu_server.answer import NeedMore
 from overtone.gpu_server.errors import Overloaded, StateLost
-from overtone.gpu_server.fair_share import FairShare, Holding, Peer
-from overtone.gpu_server.metrics import Metrics
+from overtone.gpu_server.limits.fair_share import FairShare, Holding, Peer
+from overtone.gpu_server.telemetry.metrics import Metrics
 
 # The cost of an entry besides its arrays: keys, objects, the answer so far.
 OVERHEAD = 1024

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from overtone.gpu_server.errors import BadRequest, Overloaded, ServiceError, TooLarge
-from overtone.gpu_server.fair_share import Peer
+from overtone.gpu_server.limits.fair_share import Peer
 from overtone.gpu_server.state import Reservation, Store
 
 MAX_CHUNK = 16 * 1024

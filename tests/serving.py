@@ -5,10 +5,10 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
-from overtone.gpu_server.network import open_networks
+from overtone.gpu_server.networks.torch_network import open_networks
 from overtone.gpu_server.serve import Running
 from overtone.gpu_server.settings import Settings
-from overtone.gpu_server.watched import fingerprint
+from overtone.gpu_server.system.watched import fingerprint
 
 Serve = Callable[..., AbstractAsyncContextManager[Running]]
 # What `opened_once` has opened.

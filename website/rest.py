@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 from overtone.benchmarks.markdown import table
-from overtone.gpu_server.rest_api import create_app
+from overtone.gpu_server.rest.api import create_app
 from overtone.gpu_server.service import Service
 from overtone.gpu_server.settings import Settings
 from website.cells import cell, kind, title

@@ -17,10 +17,10 @@ import torch
 from overtone.benchmarks.serve.workload import STAGES, Workload
 from overtone.frequency import decode
 from overtone.gpu_server.answer import Stage
-from overtone.gpu_server.inference import Network
+from overtone.gpu_server.engine.inference import Network
 from overtone.gpu_server.known import Known
-from overtone.gpu_server.network import open_network
-from overtone.gpu_server.threads import cores
+from overtone.gpu_server.networks.torch_network import open_network
+from overtone.gpu_server.system.threads import cores
 from overtone.models import choose_device, read_card
 
 CPU_SIZES = (1, 4, 8, 16, 32)

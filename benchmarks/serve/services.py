@@ -17,7 +17,7 @@ from overtone.benchmarks.process_tree import end_tree
 from overtone.benchmarks.serve.peers import classifier
 from overtone.benchmarks.serve.workload import Form, Network, Stage, Workload
 from overtone.benchmarks.server import ENVIRONMENT, READY, START_SECONDS
-from overtone.gpu_server.stub_network import DEVICE as STUB
+from overtone.gpu_server.networks.stub import DEVICE as STUB
 
 POLL = 0.1
 # Seconds until a peer that was told to end is killed; nobody waits for an answer then.

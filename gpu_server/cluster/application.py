@@ -17,9 +17,9 @@ from overtone.gpu_server.cluster.engine import EngineReplica
 from overtone.gpu_server.cluster.face import FaceReplica
 from overtone.gpu_server.cluster.nodes import nodes, one_on_each
 from overtone.gpu_server.cluster.remote_network import Lost
-from overtone.gpu_server.ending import ENDING
 from overtone.gpu_server.known import Known
 from overtone.gpu_server.settings import Settings
+from overtone.gpu_server.system.ending import ENDING
 
 ENGINES, FACES = "overtone-engines", "overtone-faces"
 # Batches that an engine has at once: one is computed while the next one is on its way.

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from overtone.gpu_server import logs
 from overtone.gpu_server.answer import Stage
 from overtone.gpu_server.cluster.model_file import checked
-from overtone.gpu_server.inference import Network
+from overtone.gpu_server.engine.inference import Network
 from overtone.gpu_server.known import Known
-from overtone.gpu_server.network import open_network
+from overtone.gpu_server.networks.torch_network import open_network
 from overtone.gpu_server.settings import Settings
+from overtone.gpu_server.telemetry import logs
 
 log = logging.getLogger(__name__)
 

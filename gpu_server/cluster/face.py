@@ -3,13 +3,14 @@
 import asyncio
 from contextlib import AsyncExitStack
 
-from overtone.gpu_server import garbage, logs
 from overtone.gpu_server.cluster.model_file import checked
 from overtone.gpu_server.cluster.remote_network import RemoteNetwork, Send
-from overtone.gpu_server.network import CPU_SIZES
+from overtone.gpu_server.networks.stub import LARGEST
+from overtone.gpu_server.networks.torch_network import CPU_SIZES
 from overtone.gpu_server.running import running
 from overtone.gpu_server.settings import Settings
-from overtone.gpu_server.stub_network import LARGEST
+from overtone.gpu_server.system import garbage
+from overtone.gpu_server.telemetry import logs
 from overtone.models import read_card
 
 # Of the time that an image may take, the part for which a batch waits for engines. After twice that, with a test, the

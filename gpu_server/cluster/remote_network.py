@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from overtone.frequency import Profile
 from overtone.gpu_server.answer import Stage
+from overtone.gpu_server.engine.inference import Network
 from overtone.gpu_server.errors import Unavailable
-from overtone.gpu_server.inference import Network
 from overtone.gpu_server.known import Known
 
 log = logging.getLogger(__name__)

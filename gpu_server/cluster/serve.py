@@ -5,10 +5,10 @@ from multiprocessing.connection import wait
 
 from overtone.gpu_server.cluster.model_file import digest
 from overtone.gpu_server.errors import StartError
+from overtone.gpu_server.networks.stub import seconds_of
 from overtone.gpu_server.settings import Settings
 from overtone.gpu_server.sockets import check_tls, exposure, written
-from overtone.gpu_server.stub_network import seconds_of
-from overtone.gpu_server.told import Told
+from overtone.gpu_server.workers.told import Told
 from overtone.models import read_card
 
 try:

@@ -41,7 +41,7 @@ def recorded() -> set[str]:
 
 def metrics() -> set[str]:
     """The names of all series that a server exposes, those of histograms included."""
-    from overtone.gpu_server.metrics import Metrics
+    from overtone.gpu_server.telemetry.metrics import Metrics
 
     suffixes = {"counter": ["_total"], "gauge": [""], "histogram": ["_bucket", "_sum", "_count"]}
     return {

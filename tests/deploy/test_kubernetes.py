@@ -5,7 +5,7 @@ import httpx
 import pytest
 import yaml
 
-from overtone.gpu_server.rest_api import create_app
+from overtone.gpu_server.rest.api import create_app
 from overtone.gpu_server.service import Service
 from overtone.gpu_server.settings import Settings
 from tests.deploy.stack import DEPLOY, metrics, names, read

@@ -24,10 +24,10 @@ from prometheus_client.samples import Sample
 
 from overtone.frequency import THREE_LAYERS, Encoded, Profile, encode, fit, open_rgb
 from overtone.gpu_server.arrival import Kind, Outcome
-from overtone.gpu_server.metrics import Metrics
 from overtone.gpu_server.serve import Running
 from overtone.gpu_server.settings import Settings
 from overtone.gpu_server.state import OVERHEAD
+from overtone.gpu_server.telemetry.metrics import Metrics
 from overtone.models import OperatingPoint, read_card, rewrite
 from tests.conftest import Photograph
 from tests.ladders import with_ladder

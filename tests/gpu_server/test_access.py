@@ -11,13 +11,13 @@ import pytest
 from typer.testing import CliRunner
 
 from overtone.frequency import Encoded
-from overtone.gpu_server import tokens
-from overtone.gpu_server.access import Access
 from overtone.gpu_server.cli import app
 from overtone.gpu_server.errors import OverQuota, StartError, Unauthenticated
-from overtone.gpu_server.metrics import Metrics
-from overtone.gpu_server.quota import Account, Quota
+from overtone.gpu_server.limits import tokens
+from overtone.gpu_server.limits.access import Access
+from overtone.gpu_server.limits.quota import Account, Quota
 from overtone.gpu_server.settings import Settings
+from overtone.gpu_server.telemetry.metrics import Metrics
 from overtone.protos import overtone_pb2 as pb
 from tests.gpu_server.conftest import Clock, client_of, connected, value
 from tests.gpu_server.test_grpc_server import error_code, session, stub_of

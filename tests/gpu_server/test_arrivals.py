@@ -9,8 +9,8 @@ import pytest
 
 from overtone.frequency import Encoded
 from overtone.gpu_server.arrival import Arrival, Kind
-from overtone.gpu_server.metrics import Metrics
 from overtone.gpu_server.serve import Running
+from overtone.gpu_server.telemetry.metrics import Metrics
 from overtone.protos import overtone_pb2 as pb
 from tests.gpu_server.conftest import SHARED_LOOP, client_of, connected, table
 from tests.gpu_server.test_grpc_server import error_code, own_session, session, stub_of

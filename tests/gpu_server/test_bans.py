@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from overtone.gpu_server.bans import Bans, drop
+from overtone.gpu_server.limits.bans import Bans, drop
 from tests.waiting import until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has such filters")

@@ -1,4 +1,4 @@
-from overtone.gpu_server.bodies import PIECE, _append
+from overtone.gpu_server.rest.bodies import PIECE, _append
 
 
 def test_bytes_that_come_one_by_one_lie_together() -> None:

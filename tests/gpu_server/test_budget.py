@@ -2,8 +2,8 @@ from collections import Counter
 
 import pytest
 
-from overtone.gpu_server.budget import ALL, PEER, Budget
 from overtone.gpu_server.errors import Overloaded, OverShare
+from overtone.gpu_server.limits.budget import ALL, PEER, Budget
 
 
 def test_budget() -> None:

@@ -16,10 +16,10 @@ from overtone.gpu_server.cluster.model_file import checked, digest
 from overtone.gpu_server.cluster.remote_network import Lost, RemoteNetwork
 from overtone.gpu_server.errors import Unavailable
 from overtone.gpu_server.known import Known
-from overtone.gpu_server.network import CPU_SIZES
+from overtone.gpu_server.networks.stub import LARGEST, StubNetwork
+from overtone.gpu_server.networks.torch_network import CPU_SIZES
 from overtone.gpu_server.running import running
 from overtone.gpu_server.settings import Settings
-from overtone.gpu_server.stub_network import LARGEST, StubNetwork
 from overtone.models import read_card
 from tests.gpu_server.conftest import MakeSettings, client_of
 from tests.gpu_server.test_reload import rename

@@ -15,14 +15,14 @@ import torch
 
 from overtone.frequency import Encoded, Layer, Profile, decode, dequantise, encode, fit, open_rgb
 from overtone.gpu_server.answer import Answer, NeedMore, Options, Stage, Timings
-from overtone.gpu_server.classification import softmax
 from overtone.gpu_server.core import Core
-from overtone.gpu_server.engine import Engine, Inference, Prepare, Source
+from overtone.gpu_server.engine.engine import Engine, Inference, Prepare, Source
 from overtone.gpu_server.errors import BadRequest, Overloaded
-from overtone.gpu_server.metrics import Metrics
-from overtone.gpu_server.pictures import PictureDecoder
+from overtone.gpu_server.pictures.picture_decoder import PictureDecoder
 from overtone.gpu_server.service import Service
 from overtone.gpu_server.settings import Settings
+from overtone.gpu_server.tasks.classification import softmax
+from overtone.gpu_server.telemetry.metrics import Metrics
 from overtone.models import Mix, OperatingPoint, load, read_card, rewrite
 from tests.conftest import Photograph
 from tests.gpu_server.conftest import ALL, NONE, SHARED_LOOP, MakeSettings, value

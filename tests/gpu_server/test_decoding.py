@@ -10,10 +10,10 @@ from functools import partial
 import pytest
 
 from overtone.gpu_server.answer import Stage
-from overtone.gpu_server.batcher import Batcher
-from overtone.gpu_server.engine import Engine, Inference, Known, Source
+from overtone.gpu_server.engine.batcher import Batcher
+from overtone.gpu_server.engine.engine import Engine, Inference, Known, Source
 from overtone.gpu_server.errors import Overloaded, Stopping
-from overtone.gpu_server.metrics import Metrics
+from overtone.gpu_server.telemetry.metrics import Metrics
 from tests.gpu_server.conftest import Clock
 from tests.gpu_server.fakes import FakeNetwork, known, limits
 from tests.gpu_server.test_engine import shed, soon

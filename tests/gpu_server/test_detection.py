@@ -33,9 +33,9 @@ from overtone.frequency import (
     open_rgb,
 )
 from overtone.gpu_server.answer import Answer, Detection, Score, Stage
-from overtone.gpu_server.detection import DetectionTask
-from overtone.gpu_server.engine import Engine
+from overtone.gpu_server.engine.engine import Engine
 from overtone.gpu_server.serve import Running
+from overtone.gpu_server.tasks.detection import DetectionTask
 from overtone.models.detection.checkpoint import load_detector, read_detector_card, rewrite_detector
 from overtone.models.detection.detections import Detections
 from overtone.models.detection.operating_point import NEVER, DetectionPoint

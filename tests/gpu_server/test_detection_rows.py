@@ -5,8 +5,8 @@ import pytest
 import torch
 from pycocotools import mask as coco
 
-from overtone.gpu_server.detection_rows import read_row, trimmed, write_rows
-from overtone.gpu_server.run_lengths import run_lengths
+from overtone.gpu_server.tasks.detection_rows import read_row, trimmed, write_rows
+from overtone.gpu_server.tasks.run_lengths import run_lengths
 from overtone.models.detection.detections import Detections
 
 

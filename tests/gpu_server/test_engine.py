@@ -11,10 +11,10 @@ import pytest
 from numpy.typing import NDArray
 
 from overtone.gpu_server.answer import Stage
-from overtone.gpu_server.batcher import Batcher
-from overtone.gpu_server.engine import Engine, Inference, Known
+from overtone.gpu_server.engine.batcher import Batcher
+from overtone.gpu_server.engine.engine import Engine, Inference, Known
 from overtone.gpu_server.errors import BadRequest, Expired, NetworkFailed, Overloaded, Unavailable
-from overtone.gpu_server.metrics import Metrics
+from overtone.gpu_server.telemetry.metrics import Metrics
 from tests.gpu_server.conftest import value
 from tests.gpu_server.fakes import FakeNetwork, known, limits
 from tests.waiting import LATER, until, until_blocking

@@ -3,7 +3,7 @@ import random
 import pytest
 
 from overtone.gpu_server.errors import Overloaded
-from overtone.gpu_server.fair_share import FairShare, Holding, Peer
+from overtone.gpu_server.limits.fair_share import FairShare, Holding, Peer
 
 
 class Holder:

@@ -12,7 +12,7 @@ from grpc.aio import Channel
 from opentelemetry.trace import TracerProvider, get_current_span
 
 from overtone.frequency import Encoded
-from overtone.gpu_server import logs
+from overtone.gpu_server.telemetry import logs
 from overtone.protos import overtone_pb2 as pb
 from tests.gpu_server.conftest import SHARED_LOOP
 from tests.gpu_server.test_grpc_server import session, stub_of

@@ -12,7 +12,7 @@ import pytest
 from overtone.benchmarks.faults import http2
 from overtone.benchmarks.faults.attacks import SESSION
 from overtone.frequency import Encoded, join
-from overtone.gpu_server.grpc_server import LEAST_BURST
+from overtone.gpu_server.grpc.server import LEAST_BURST
 from overtone.gpu_server.serve import Running
 from overtone.protos import overtone_pb2 as pb
 from tests.gpu_server.conftest import SHARED_LOOP, client_of, connected, value

@@ -11,13 +11,18 @@ import pytest
 import torch
 
 from overtone.frequency import Encoded, Profile, decode, dequantise
-from overtone.gpu_server import onnx_runtime
 from overtone.gpu_server.answer import Stage
-from overtone.gpu_server.cuda_graphs import GraphPool, Inputs
 from overtone.gpu_server.known import Known
-from overtone.gpu_server.network import MOST_NETWORKS, TorchNetwork, open_network, open_networks
+from overtone.gpu_server.networks import onnx_runtime
+from overtone.gpu_server.networks.cuda_graphs import GraphPool, Inputs
+from overtone.gpu_server.networks.torch_network import (
+    MOST_NETWORKS,
+    TorchNetwork,
+    open_network,
+    open_networks,
+)
 from overtone.gpu_server.settings import Settings
-from overtone.gpu_server.threads import cores
+from overtone.gpu_server.system.threads import cores
 from overtone.models import Cascade, Mix, load, read_card, rewrite
 
 

@@ -1,6 +1,6 @@
 import logging
 
-from overtone.gpu_server.open_files import NOT_ACCEPTED, RESERVED, OncePerMinute, connections
+from overtone.gpu_server.system.open_files import NOT_ACCEPTED, RESERVED, OncePerMinute, connections
 from tests.gpu_server.conftest import Clock
 
 

@@ -17,10 +17,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from overtone.frequency import Encoded
 from overtone.gpu_server.errors import BadRequest
-from overtone.gpu_server.grpc_server import NOT_SERVING, SERVING
-from overtone.gpu_server.open_inference import OUTPUTS, SERVER_VERSION, Tensor, unpack
-from overtone.gpu_server.open_inference_rest import MAX_JSON
-from overtone.gpu_server.rest_api import create_app
+from overtone.gpu_server.grpc.server import NOT_SERVING, SERVING
+from overtone.gpu_server.open_inference.protocol import OUTPUTS, SERVER_VERSION, Tensor, unpack
+from overtone.gpu_server.open_inference.rest import MAX_JSON
+from overtone.gpu_server.rest.api import create_app
 from overtone.gpu_server.serve import Running
 from overtone.gpu_server.service import Phase, Service
 from overtone.protos import open_inference_pb2 as pb

@@ -1,6 +1,6 @@
 import pytest
 
-from overtone.gpu_server.peers import endpoint_of, peer_of
+from overtone.gpu_server.limits.peers import endpoint_of, peer_of
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from PIL import ExifTags, Image
 
 from overtone.frequency import LetterBox, Profile, encode, letter_boxed
 from overtone.gpu_server.errors import BadRequest, TooLarge
-from overtone.gpu_server.picture_size import dimensions
-from overtone.gpu_server.picture_worker import values_of
-from overtone.gpu_server.pictures import PictureDecoder
+from overtone.gpu_server.pictures.picture_decoder import PictureDecoder
+from overtone.gpu_server.pictures.picture_size import dimensions
+from overtone.gpu_server.pictures.picture_worker import values_of
 from overtone.gpu_server.settings import MIB
 from tests.conftest import Photograph
 

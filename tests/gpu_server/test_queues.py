@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from overtone.gpu_server.answer import Stage
-from overtone.gpu_server.inference import Request, Ticket
-from overtone.gpu_server.queues import BatchTimes, Queues
+from overtone.gpu_server.engine.inference import Request, Ticket
+from overtone.gpu_server.engine.queues import BatchTimes, Queues
 from tests.gpu_server.fakes import known
 
 LARGEST = 8

@@ -1,4 +1,4 @@
-from overtone.gpu_server.rates import PRUNED_FROM, Rate
+from overtone.gpu_server.limits.rates import PRUNED_FROM, Rate
 from tests.gpu_server.conftest import Clock
 
 

@@ -12,9 +12,9 @@ import grpc
 import pytest
 
 from overtone.frequency import Encoded
-from overtone.gpu_server.ending import ENDING
-from overtone.gpu_server.network import TorchNetwork
+from overtone.gpu_server.networks.torch_network import TorchNetwork
 from overtone.gpu_server.settings import Settings
+from overtone.gpu_server.system.ending import ENDING
 from overtone.models import read_card, rewrite
 from overtone.protos import overtone_pb2 as pb
 from tests.gpu_server.conftest import client_of, connected, value
@@ -108,7 +108,7 @@ def out_of_memory(_: object) -> None:
 
 SCRIPT = """
     import sys, threading
-    from overtone.gpu_server.network import TorchNetwork
+    from overtone.gpu_server.networks.torch_network import TorchNetwork
     from overtone.gpu_server.serve import run
     from overtone.gpu_server.settings import Settings
 

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from overtone.frequency import Decoded
-from overtone.gpu_server import wire
 from overtone.gpu_server.answer import Stage
-from overtone.gpu_server.engine import Engine, Inference, Known
-from overtone.gpu_server.engine_server import EngineServer
+from overtone.gpu_server.engine.engine import Engine, Inference, Known
 from overtone.gpu_server.errors import Expired, NetworkFailed, Overloaded, Unavailable
-from overtone.gpu_server.metrics import Metrics
-from overtone.gpu_server.remote import RemoteRunner
+from overtone.gpu_server.telemetry.metrics import Metrics
+from overtone.gpu_server.workers import wire
+from overtone.gpu_server.workers.engine_server import EngineServer
+from overtone.gpu_server.workers.remote import RemoteRunner
 from tests.gpu_server.conftest import value
 from tests.gpu_server.fakes import FakeNetwork, known, limits
 from tests.gpu_server.test_engine import shed, soon

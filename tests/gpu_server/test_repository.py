@@ -14,13 +14,13 @@ import pytest_asyncio
 import torch
 
 from overtone.frequency import Encoded, Profile
-from overtone.gpu_server.choice import Choice
 from overtone.gpu_server.core import Core
 from overtone.gpu_server.errors import StartError
-from overtone.gpu_server.metrics import Metrics
-from overtone.gpu_server.model_folder import ModelId
+from overtone.gpu_server.repository.choice import Choice
+from overtone.gpu_server.repository.model_folder import ModelId
 from overtone.gpu_server.serve import Running
-from overtone.gpu_server.workers import worker_count
+from overtone.gpu_server.telemetry.metrics import Metrics
+from overtone.gpu_server.workers.supervisor import worker_count
 from overtone.models import load, read_card, save
 from overtone.protos import open_inference_pb2, open_inference_pb2_grpc
 from overtone.protos import overtone_pb2 as pb

@@ -12,9 +12,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from PIL import Image
 
 from overtone.frequency import Encoded, Profile, fit, join, part_of, unpack_part
-from overtone.gpu_server.grpc_server import NOT_SERVING, SERVING
-from overtone.gpu_server.network import TorchNetwork
-from overtone.gpu_server.rest_api import create_app
+from overtone.gpu_server.grpc.server import NOT_SERVING, SERVING
+from overtone.gpu_server.networks.torch_network import TorchNetwork
+from overtone.gpu_server.rest.api import create_app
 from overtone.gpu_server.serve import Running
 from overtone.gpu_server.service import Service
 from overtone.models import Card

@@ -19,8 +19,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 import overtone.gpu_server.serve
 import overtone.gpu_server.service
 from overtone.gpu_server.errors import StartError
-from overtone.gpu_server.grpc_server import NOT_SERVING, SERVING, GrpcServer
-from overtone.gpu_server.network import TorchNetwork, open_networks
+from overtone.gpu_server.grpc.server import NOT_SERVING, SERVING, GrpcServer
+from overtone.gpu_server.networks.torch_network import TorchNetwork, open_networks
 from overtone.gpu_server.service import Phase, Service
 from overtone.gpu_server.settings import Settings
 from overtone.gpu_server.sockets import exposure

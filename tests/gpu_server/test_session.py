@@ -16,9 +16,9 @@ import pytest_asyncio
 
 from overtone.frequency import Encoded
 from overtone.gpu_server.errors import BadRequest, ClientDisconnected, Overloaded, ServiceError
-from overtone.gpu_server.fair_share import Peer
+from overtone.gpu_server.grpc.session import Session
+from overtone.gpu_server.limits.fair_share import Peer
 from overtone.gpu_server.service import Service
-from overtone.gpu_server.session import Session
 from overtone.gpu_server.settings import Settings
 from overtone.gpu_server.state import Store
 from overtone.gpu_server.upload import MAX_CHUNK, Upload

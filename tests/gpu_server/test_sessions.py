@@ -2,7 +2,7 @@ import pytest
 
 from overtone.gpu_server.core import Core
 from overtone.gpu_server.errors import Overloaded, OverShare
-from overtone.gpu_server.sessions import Sessions
+from overtone.gpu_server.grpc.sessions import Sessions
 
 
 class Open:

@@ -16,9 +16,9 @@ from overtone.gpu_server.answer import Stage
 from overtone.gpu_server.core import Core
 from overtone.gpu_server.errors import NetworkFailed
 from overtone.gpu_server.known import Known
-from overtone.gpu_server.metrics import Metrics
+from overtone.gpu_server.networks.stub import StubNetwork
 from overtone.gpu_server.serve import Running
-from overtone.gpu_server.stub_network import StubNetwork
+from overtone.gpu_server.telemetry.metrics import Metrics
 from overtone.models import OperatingPoint, read_card, rewrite
 from overtone.protos import overtone_pb2 as pb
 from tests.gpu_server.conftest import ALL, NONE, SHARED_LOOP, client_of, connected, table

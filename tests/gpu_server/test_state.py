@@ -6,10 +6,10 @@ import pytest
 from overtone.frequency import Decoded
 from overtone.gpu_server.answer import Answer, NeedMore, Score, Stage
 from overtone.gpu_server.errors import Overloaded, StateLost
-from overtone.gpu_server.fair_share import Peer
 from overtone.gpu_server.known import Known
-from overtone.gpu_server.metrics import Metrics
+from overtone.gpu_server.limits.fair_share import Peer
 from overtone.gpu_server.state import OVERHEAD, Store
+from overtone.gpu_server.telemetry.metrics import Metrics
 from tests.gpu_server.conftest import Clock, value
 
 SO_FAR = Answer(Stage.LOW, (Score(0, "cat", 0.4),), False, 1)

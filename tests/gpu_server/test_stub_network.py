@@ -8,8 +8,8 @@ import pytest
 
 from overtone.frequency import Encoded, join
 from overtone.gpu_server.answer import Stage
-from overtone.gpu_server.network import open_network
-from overtone.gpu_server.stub_network import LARGEST, StubNetwork
+from overtone.gpu_server.networks.stub import LARGEST, StubNetwork
+from overtone.gpu_server.networks.torch_network import open_network
 from tests.gpu_server.conftest import client_of
 from tests.serving import Serve
 

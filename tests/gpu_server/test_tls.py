@@ -12,9 +12,9 @@ import grpc
 import httpx
 import pytest
 
-from overtone.gpu_server import logs
 from overtone.gpu_server.errors import StartError
 from overtone.gpu_server.serve import Running
+from overtone.gpu_server.telemetry import logs
 from overtone.protos import overtone_pb2 as pb
 from tests.certificate import make_certificate
 from tests.gpu_server.test_grpc_server import stub_of

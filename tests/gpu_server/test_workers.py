@@ -24,7 +24,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from overtone.frequency import Encoded
 from overtone.gpu_server.errors import StartError
-from overtone.gpu_server.workers import run_workers, worker_count
+from overtone.gpu_server.workers.supervisor import run_workers, worker_count
 from overtone.protos import overtone_pb2 as pb
 from tests.gpu_server.conftest import SHARED_LOOP, MakeSettings
 from tests.gpu_server.test_grpc_server import Device, session

@@ -8,9 +8,9 @@ import torch
 
 from overtone.frequency import decode, split
 from overtone.gpu_server.answer import Stage
-from overtone.gpu_server.classification import best, softmax
 from overtone.gpu_server.known import Known
-from overtone.gpu_server.network import open_network
+from overtone.gpu_server.networks.torch_network import open_network
+from overtone.gpu_server.tasks.classification import best, softmax
 from overtone.models import read_card
 
 # How a peer's worker is told what to serve.

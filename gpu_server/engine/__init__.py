@@ -1,0 +1,1 @@
+"""The engine: from admission over queues and batches to a result."""

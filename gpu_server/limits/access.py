@@ -1,0 +1,94 @@
+"""Who may use a server, and how much of it."""
+
+import time
+
+from overtone.gpu_server.errors import Unauthenticated
+from overtone.gpu_server.limits import tokens
+from overtone.gpu_server.limits.quota import Account, Clock
+from overtone.gpu_server.settings import Settings
+from overtone.gpu_server.telemetry.metrics import Metrics
+
+_UNLIMITED = Account()
+
+
+class Access:
+    """The tokens and certificates that a server lets in; on an open server everybody.
+
+    A client is named by its token, else by its certificate, else by its address. That name, its owner, is whose
+    everything is that the server holds for it.
+
+    Args:
+        settings: the tokens and the file of more.
+        metrics: where refusals by quotas are counted.
+        clock: seconds, for quotas.
+
+    Raises:
+        ValueError: the file cannot be used.
+    """
+
+    def __init__(self, settings: Settings, metrics: Metrics, clock: Clock = time.monotonic) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._clock = clock
+        # By the hash of the token.
+        self._owners: dict[str, str] = {}
+        self._accounts: dict[str, Account] = {}
+        self.reload()
+
+    @property
+    def needs_token(self) -> bool:
+        """Whether clients have to show a token."""
+        return bool(self._settings.tokens) or self._settings.tokens_file is not None
+
+    @property
+    def restricted(self) -> bool:
+        """Whether somebody is not let in."""
+        return self.needs_token or self._settings.tls_client_ca is not None
+
+    def reload(self) -> None:
+        """Read the file again; what is used of quotas is remembered unless they have changed.
+
+        Raises:
+            ValueError: it cannot be used; everything stays as it was.
+        """
+        file = self._settings.tokens_file
+        entries = {} if file is None else tokens.read(file)
+        # By number rather than by hash: people choose these tokens, and logs name the owner.
+        plain = enumerate(self._settings.tokens, 1)
+        self._owners = {tokens.digest(each): f"token {tokens.UNNAMED}{number}" for number, each in plain}
+        self._owners |= {entry.sha256: f"token {name}" for name, entry in entries.items()}
+        self._accounts = {f"token {name}": self._account(f"token {name}", e) for name, e in entries.items()}
+
+    def admit(self, authorization: str | None, address: str, certificate: str | None = None) -> str:
+        """Let a client in, and name it; the connection itself has checked its certificate, if it must have one.
+
+        Raises:
+            Unauthenticated: the server has tokens, and this is none of them.
+        """
+        if not self.needs_token:
+            return f"peer {address}" if certificate is None else f"certificate {certificate}"
+        scheme, _, given = (authorization or "").partition(" ")
+        # Looked up by its hash, so the time that this takes tells nothing about tokens.
+        owner = self._owners.get(tokens.digest(given.strip()))
+        if scheme.lower() != "bearer" or owner is None:
+            raise Unauthenticated("send a known token as 'authorization: Bearer TOKEN'")
+        return owner
+
+    def knows(self, owner: str) -> bool:
+        """Whether this name, given by `admit` once, would be given now."""
+        return not owner.startswith("token ") or owner in self._owners.values()
+
+    def account(self, owner: str) -> Account:
+        """What the owner may use; all that it wants if the file sets it no quota."""
+        return self._accounts.get(owner, _UNLIMITED)
+
+    def _account(self, owner: str, entry: tokens.Entry) -> Account:
+        account = self._accounts.get(owner)
+        if account is None:
+            return Account(owner, entry.quota, self._count_refusal, self._clock)
+        if account.quota != entry.quota:
+            account.change(entry.quota)
+        return account
+
+    def _count_refusal(self, quota: str) -> None:
+        self._metrics.shed.labels("quota", quota).inc()

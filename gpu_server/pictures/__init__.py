@@ -1,0 +1,1 @@
+"""Pictures in files: decoded in processes that can be bounded and ended."""

@@ -1,0 +1,1 @@
+"""The service over HTTP: the REST API, the live page, and what operators use."""

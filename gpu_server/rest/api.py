@@ -1,0 +1,341 @@
+"""The REST API: the same core over HTTP, for devices and people without gRPC."""
+
+import asyncio
+import contextlib
+import random
+from dataclasses import replace
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
+
+from overtone.frequency import read_start
+from overtone.frequency.ladder import MAX_LAYERS
+from overtone.gpu_server import errors
+from overtone.gpu_server.answer import Answer, NeedMore, Options
+from overtone.gpu_server.arrival import Kind
+from overtone.gpu_server.core import Core
+from overtone.gpu_server.limits.fair_share import Peer
+from overtone.gpu_server.limits.peers import peer_of
+from overtone.gpu_server.open_inference.model_repository import add_index
+from overtone.gpu_server.open_inference.rest import add_open_inference, is_open_inference
+from overtone.gpu_server.rest import schemas
+from overtone.gpu_server.rest.admin import add_health, add_metrics
+from overtone.gpu_server.rest.bodies import payloads_of, received, while_connected
+from overtone.gpu_server.rest.live_page import add_live_page
+from overtone.gpu_server.sent import encoded_for, is_image, translated
+from overtone.gpu_server.service import Service
+from overtone.gpu_server.settings import MIB
+from overtone.gpu_server.telemetry import logs
+
+PAYLOADS = "application/vnd.overtone"
+PART = "application/vnd.overtone.profile"
+IMAGES = frozenset({"image/jpeg", "image/png", "image/webp"})
+# Sent by clients that name no type of their own; then the first bytes decide.
+ANY = frozenset({"", "application/octet-stream", "application/x-www-form-urlencoded", "*/*"})
+FACE = "rest"
+DEFAULT_OPTIONS = Options()
+
+
+async def options(request: Request) -> Options:
+    """Query parameters of every route that answers; FastAPI would take longer to find that there are none."""
+    if not request.scope["query_string"]:
+        return DEFAULT_OPTIONS
+    try:
+        given = schemas.Options.model_validate(dict(request.query_params))
+    except ValidationError as error:
+        raise RequestValidationError(error.errors()) from None
+    return Options(given.operating_point, given.top, model=given.model, picture=given.picture)
+
+
+RequestOptions = Annotated[Options, Depends(options)]
+Natural = Annotated[int, Query(ge=0)]
+
+
+def create_app(service: Service) -> FastAPI:
+    """The application of one service; where not everybody is let in, metrics and documentation are not in it."""
+    open_to_all = not service.access.restricted and service.settings.admin_port is None
+    app = FastAPI(
+        title="Overtone",
+        description="Image inference layer by layer: the first layers of an image, and more on request.",
+        version="2",
+        exception_handlers={
+            errors.ServiceError: _service_error,
+            HTTPException: _http_error,
+            RequestValidationError: _invalid,
+        },
+        responses={"default": {"model": schemas.Failure}},
+        openapi_url="/openapi.json" if open_to_all else None,  # without it there are no other pages either
+    )
+    app.state.service = service
+    app.add_middleware(logs.RequestIds)
+    # Every payload comes after its size as a varint.
+    most_layers = MAX_LAYERS * (service.settings.max_payload_bytes + 4)
+    _add_images(app, service, most_layers)
+    _add_calls(app, service, most_layers)
+    _add_model(app, service)
+    add_health(app, service)
+    if open_to_all:
+        add_metrics(app, service)
+        if service.several:
+            add_index(app, service.repository)
+    add_open_inference(app, service, owner)
+    if service.settings.page:
+        add_live_page(app)
+    return app
+
+
+class _EarlyResponse(JSONResponse):
+    """A response to a request whose body was not read to its end.
+
+    Closing the connection with bytes unread resets it, and the client would never see the response. So the rest
+    is read and thrown away, up to a point, before the response is declared complete.
+    """
+
+    most_bytes = 16 * MIB
+    most_seconds = 5.0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": True})
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.most_seconds):
+                await self._discard(receive)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _discard(self, receive: Receive) -> None:
+        left = self.most_bytes
+        while left > 0:
+            message = await receive()
+            left -= len(message.get("body", b""))
+            if not message.get("more_body", False):  # a disconnect has no more either
+                return
+
+
+def _add_images(app: FastAPI, service: Service, most_layers: int) -> None:
+    @app.post(
+        "/v1/images",
+        response_model=schemas.Answer | schemas.Detected,
+        responses={202: {"model": schemas.NeedMore}},
+        openapi_extra=_binary(PAYLOADS),
+    )
+    async def images(request: Request, chosen: RequestOptions) -> Response:
+        """The first layers of an image: an answer, or a token with which to send further layers.
+
+        The body has every payload after its size in bytes as a varint (LEB128).
+        """
+        with service.track_request(FACE):
+            who, choice = owner(service, request), service.choice(chosen.model)
+            request.state.account.take_image()
+            async with received(request, most_layers, who) as body:
+                payloads = payloads_of(body, choice.served)
+                core = choice.pick(encoded_for(payloads))
+                result = await while_connected(request, core.judge(payloads, chosen, peer=who))
+            if isinstance(result, Answer):
+                return _answer(service, core, result)
+            return _need_more(service, service.store.issue(who, result, core.edition), result)
+
+    @app.post(
+        "/v1/images/{token}/layers",
+        response_model=schemas.Answer | schemas.Detected,
+        responses={202: {"model": schemas.NeedMore}},
+        openapi_extra=_binary(PAYLOADS),
+    )
+    async def layers(token: str, request: Request, chosen: RequestOptions) -> Response:
+        """Further layers of the image whose first layers returned this token; 410 means: send all layers again."""
+        with service.track_request(FACE):
+            who = owner(service, request)
+            core = service.core_of(token)
+            key = (who, core.edition, token)
+            service.store.check(key)  # before the body is read, which may be large
+            async with received(request, most_layers, who) as body:
+                payloads = payloads_of(body, core)
+                need = service.find(key, sum(map(len, payloads)))
+                work = core.judge(_unknown(payloads, need), chosen, need, peer=who)
+                result = await while_connected(request, work)
+            if isinstance(result, Answer):
+                service.store.drop(key)
+                return _answer(service, core, result)
+            service.store.put(key, Peer(who), result)
+            return _need_more(service, token, result)
+
+    @app.post("/v1/images/{token}/high", include_in_schema=False)
+    async def high(token: str, request: Request) -> Response:
+        """Clients of the former protocol are told to update."""
+        with service.track_request(FACE):
+            owner(service, request)
+            raise errors.OutdatedClient
+
+
+def _add_calls(app: FastAPI, service: Service, most_layers: int) -> None:
+    """Routes that answer one image in one call, whatever has been sent of it."""
+
+    async def answered(request: Request, chosen: Options, cropped: bool = False) -> Response:
+        with service.track_request(FACE):
+            who, choice = owner(service, request), service.choice(chosen.model)
+            kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+            if kind not in {PAYLOADS, *IMAGES, *ANY}:
+                raise errors.UnknownMedia(
+                    f"cannot read {kind}; send {', '.join(sorted(IMAGES))} or {PAYLOADS}"
+                )
+            most = most_layers if kind == PAYLOADS else service.settings.max_image_bytes
+            request.state.account.take_image()
+            async with received(request, most, who) as body:
+                if kind == PAYLOADS or (kind in ANY and not is_image(body)):
+                    payloads = payloads_of(body, choice.served)
+                    core = choice.pick(encoded_for(payloads))
+                    work = core.classify(payloads, chosen, peer=who)
+                else:
+                    core = choice.pick(None)
+                    work = core.image(body, chosen, cropped=cropped, peer=who)
+                return _answer(service, core, await while_connected(request, work))
+
+    body = _binary(PAYLOADS, *sorted(IMAGES))
+
+    @app.post("/v1/classify", response_model=schemas.Answer, openapi_extra=body)
+    async def classify(request: Request, chosen: RequestOptions, cropped: bool = False) -> Response:
+        """A JPEG, PNG or WebP; or the first layers of an image, as for `/v1/images`, which are then all there are.
+
+        Of an image the centre is used: a square whose side is seven eighths of the shorter side, or all of the
+        shorter side if the sender has `cropped` the image already.
+        """
+        return await answered(request, replace(chosen, task="classify"), cropped)
+
+    @app.post("/v1/detect", response_model=schemas.Detected, openapi_extra=body)
+    async def detect(request: Request, chosen: RequestOptions) -> Response:
+        """The same for a detector, which sees the whole picture; `width` and `height` belong to layers."""
+        return await answered(request, replace(chosen, task="detect"))
+
+
+def _add_model(app: FastAPI, service: Service) -> None:
+    @app.get("/v1/model")
+    async def model(request: Request, model: str = "") -> Response:
+        """The card of a model, and the qualities for which its operating points are certified."""
+        with service.arrive(FACE, Kind.DESCRIPTION).ending():
+            owner(service, request)
+            described = service.choice(model).served.description
+            return Response(described.card, media_type="application/json")
+
+    @app.get("/v1/profile")
+    async def profile(
+        request: Request,
+        quality: int | None = None,
+        after: Natural = 0,
+        layers: Natural | None = None,
+        model: str = "",
+    ) -> Response:
+        """What a device needs to encode for the model: canonical JSON, whose ETag is the profile's id.
+
+        With `layers`, only a part in its compact form: the tables of the layers after `after` up to `layers` (0: all),
+        at `quality` or else the default one.
+        """
+        with service.arrive(FACE, Kind.DESCRIPTION).ending():
+            owner(service, request)
+            described = service.choice(model).served.description
+        headers = {"etag": f'"{described.profile_id.hex()}"', "cache-control": "no-cache"}
+        if headers["etag"] in request.headers.get("if-none-match", ""):
+            return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+        if layers is None:
+            return Response(described.profile, media_type="application/json", headers=headers)
+        part = await asyncio.to_thread(described.parts.packed, quality, after, layers)
+        return Response(part, media_type=PART, headers=headers)
+
+    @app.get("/v1/labels")
+    async def labels(request: Request, model: str = "") -> Response:
+        """The labels of the model's classes, and the folder names that the classes had in training."""
+        with service.arrive(FACE, Kind.DESCRIPTION).ending():
+            owner(service, request)
+            described = service.choice(model).served.description
+            return Response(described.labels, media_type="application/json")
+
+
+def owner(service: Service, request: Request) -> str:
+    """The name of the client; only it may use its tokens.
+
+    Raises:
+        Unauthenticated: it is not let in.
+    """
+    address = peer_of(request.client.host) if request.client else ""
+    certificate = getattr(request.state, "certificate", None)
+    name = service.admit(request.headers.get("authorization"), address, certificate)
+    request.state.account = service.access.account(name)
+    logs.name_owner(name)
+    return name
+
+
+def _unknown(payloads: tuple[bytes, ...], need: NeedMore) -> tuple[bytes, ...]:
+    """Without layers that are known, which a device sends again if it never heard that they came."""
+    with translated():
+        return tuple(each for each in payloads if read_start(each)[0] >= need.arrived)
+
+
+def _need_more(service: Service, token: str, need: NeedMore) -> Response:
+    body = schemas.need_more(token, need, service.store.ttl)
+    where = {"location": f"/v1/images/{token}/layers"}
+    return JSONResponse(body.model_dump(exclude_none=True), HTTPStatus.ACCEPTED, where)
+
+
+def _answer(service: Service, core: Core, answer: Answer) -> Response:
+    write = schemas.answer if core.task.name == "classify" else schemas.detected
+    body = write(answer, core.name, core.version if service.several else None)
+    return Response(body.model_dump_json(exclude_none=True), media_type="application/json")
+
+
+def _binary(*kinds: str) -> dict[str, Any]:
+    """For the documentation: options, and a body of bytes, of one of these types."""
+    content = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in kinds}
+    fields = schemas.Options.model_json_schema()["properties"]
+    parameters = [{"name": name, "in": "query", "required": False, "schema": fields[name]} for name in fields]
+    return {"parameters": parameters, "requestBody": {"required": True, "content": content}}
+
+
+async def _service_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, errors.ServiceError)
+    if isinstance(error, errors.OverShare):
+        # Whoever asks again at once is not served sooner; and not all at the same moment.
+        await asyncio.sleep(request.app.state.service.settings.penalty * random.uniform(0.5, 1.5))
+    headers = {}
+    if error.retry_after is not None:
+        headers["retry-after"] = str(max(1, round(error.retry_after)))
+    if error.http == HTTPStatus.UNAUTHORIZED:
+        headers["www-authenticate"] = "Bearer"
+    if error.http == HTTPStatus.UPGRADE_REQUIRED:  # which has to name what to upgrade to (RFC 9110, 15.5.22)
+        headers["upgrade"] = "overtone/2"
+    kind: type[JSONResponse] = JSONResponse
+    if request.method == "POST" and not getattr(request.state, "read", False):
+        kind, headers["connection"] = _EarlyResponse, "close"
+    return kind(_failure(request, error.code.name, error.message), error.http, headers)
+
+
+def _failure(request: Request, code: str, message: str) -> dict[str, Any]:
+    """The body of an error; the Open Inference Protocol has a form of its own."""
+    if is_open_inference(request.url.path):
+        return {"error": message}
+    return schemas.failure(code, message).model_dump()
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = "NOT_FOUND" if error.status_code == HTTPStatus.NOT_FOUND else "INVALID_ARGUMENT"
+    _never_reached_a_route(request, code)
+    body = _failure(request, code, str(error.detail))
+    return JSONResponse(body, error.status_code, error.headers)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    _never_reached_a_route(request, errors.BadRequest.code.name)
+    where, what = first["loc"][-1:], first["msg"].removeprefix("Value error, ")
+    return await _service_error(request, errors.BadRequest(": ".join(map(str, (*where, what)))))
+
+
+def _never_reached_a_route(request: Request, code: str) -> None:
+    """Routes count what arrives; this is for what was refused before it got to one."""
+    service: Service = request.app.state.service
+    service.arrive(FACE, Kind.CALL).end(code)

@@ -1,0 +1,1 @@
+"""What a model is for: how a network's result becomes an answer, and when more is asked for."""

@@ -1,0 +1,19 @@
+"""Which task a model has."""
+
+from typing import Any
+
+from overtone.gpu_server.repository.cards import AnyCard
+from overtone.gpu_server.tasks.classification import Classification
+from overtone.gpu_server.tasks.task import Task
+from overtone.models import Card
+
+
+def task_of(card: AnyCard, model: str, most: int) -> Task[Any]:
+    """The task of a model called `model`; an answer has `most` classes at most."""
+    if isinstance(card, Card):
+        return Classification(card, model, most)
+    from overtone.gpu_server.tasks.detection import DetectionTask
+    from overtone.models.detection.card import DetectorCard
+
+    assert isinstance(card, DetectorCard)
+    return DetectionTask(card, model)

@@ -1,0 +1,1 @@
+"""A server of several processes: faces that share its ports, one engine, and who keeps them running."""
