@@ -2,7 +2,7 @@
  *
  * Nothing here allocates or does input or output; C11 with GCC or Clang on a little-endian machine, and of the library
  * memcpy, memmove and memset. `overtone c-profile` writes a profile as a header with constants, for the linker to put
- * into flash. examples/c/classify.c shows all of it.
+ * into flash. examples/c/classify.c and detect.c show all of it.
  */
 
 #ifndef OVERTONE_H
