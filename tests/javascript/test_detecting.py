@@ -84,18 +84,25 @@ async def test_it_finds_what_the_python_client_finds(
 async def test_layers_are_sent_of_the_blocks_that_are_asked_for(
     photograph: Photograph, sent: Encoded, mask: BlockMask, tiny_profile: Profile, device: Device
 ) -> None:
-    app = fakes.FakeRest(
-        tiny_profile, fakes.rest_token(blocks=mask.pack()), fakes.rest_detected(RED, stage="high")
-    )
-    (answer,) = await detected(device, app, photograph)
+    """In some blocks, everywhere, and in blocks that cannot be read."""
+    answer = fakes.rest_detected(RED, stage="high")
+    asked = [fakes.rest_token(blocks=blocks) for blocks in (mask.pack(), b"", b"\xff" * 8)]
+    app = fakes.FakeRest(tiny_profile, asked[0], answer, asked[1], answer, asked[2])
+    *answers, error = await detected(device, app, photograph, photograph, photograph)
     region = encode_region(sent, tiny_profile, mask)
-    assert [post.body for post in app.posts] == [join(sent.layers[:1]), join(region.layers[1:])]
+    first, whole = join(sent.layers[:1]), join(sent.layers[1:])
+    assert [post.body for post in app.posts] == [first, join(region.layers[1:]), first, whole, first]
     height, width, _ = photograph.shape
-    assert [post.query for post in app.posts] == [
+    assert [post.query for post in app.posts[:2]] == [
         {"top": "1", "width": str(width), "height": str(height)},
         {"top": "1"},
     ]
-    assert (answer["detections"], answer["bytesSent"]) == ([RED], region.size)
+    assert [(found["detections"], found["bytesSent"]) for found in answers] == [
+        ([RED], region.size),
+        ([RED], sent.size),
+    ]
+    assert error["code"] == "INTERNAL"
+    assert "blocks" in error["message"]
 
 
 async def test_blocks_that_were_lost_are_sent_again(
@@ -108,24 +115,6 @@ async def test_blocks_that_were_lost_are_sent_again(
     assert app.posts[2].body == join(region.layers)
     assert app.posts[2].query["width"] == str(photograph.shape[1])
     assert answer["bytesSent"] == region.size + region.size
-
-
-async def test_without_blocks_whole_layers_are_sent(
-    photograph: Photograph, sent: Encoded, tiny_profile: Profile, device: Device
-) -> None:
-    app = fakes.FakeRest(tiny_profile, fakes.rest_token(blocks=b""), fakes.rest_detected(stage="high"))
-    (answer,) = await detected(device, app, photograph)
-    assert app.posts[1].body == join(sent.layers[1:])
-    assert answer["detections"] == []
-
-
-async def test_blocks_that_cannot_be_read_are_an_error(
-    photograph: Photograph, tiny_profile: Profile, device: Device
-) -> None:
-    app = fakes.FakeRest(tiny_profile, fakes.rest_token(blocks=b"\xff" * 8))
-    (error,) = await detected(device, app, photograph)
-    assert (error["code"], len(app.posts)) == ("INTERNAL", 1)
-    assert "blocks" in error["message"]
 
 
 async def test_a_model_for_another_task_is_an_error_before_more_is_sent(
