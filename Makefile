@@ -26,7 +26,7 @@ venv: $(READY) ## A virtual environment with everything in it
 INSTALL := $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt
 WARM := import overtone.gpu_server.serve, overtone.training.train, overtone.benchmarks.cli, torch._dynamo, matplotlib.figure; \
 	from overtone.models.torch_vision import timm; timm()
-$(READY): pyproject.toml setup.py frequency/_coder.c frequency/coder.c frequency/coder.h constraints.txt
+$(READY): pyproject.toml setup.py frequency/_coder.c frequency/coder.c frequency/coder.h frequency/rans.h constraints.txt
 	@test -n "$(PYTHON)" || { echo "Overtone needs Python 3.11 or newer: make PYTHON=/path/to/python3"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) setuptools
@@ -86,11 +86,12 @@ $(VENV)/.docs: $(READY)
 
 WASM := frequency/wasm/overtone.wasm
 WASM_EXPORTS := overtone_measure overtone_encode overtone_decode overtone_message \
-	overtone_fit overtone_fit_workspace overtone_quantise overtone_picture __heap_base
+	overtone_unpack_mask overtone_fit overtone_fit_workspace overtone_letter_box overtone_letter_box_workspace \
+	overtone_quantise overtone_picture __heap_base
 wasm: ## The codec for browsers and Node again, after a change of C code; needs clang and lld
 	clang --target=wasm32 -std=c11 -Wall -Wextra -Werror -O2 -mbulk-memory -msimd128 -ffreestanding -nostdlib \
 		-Wl,--no-entry -Wl,--strip-all -Wl,--stack-first $(WASM_EXPORTS:%=-Wl,--export=%) \
-		-o $(WASM) frequency/coder.c frequency/wasm/image.c
+		-o $(WASM) frequency/coder.c frequency/block_mask.c frequency/wasm/image.c
 
 # npm leaves links out, so a copy of the folder has files in their place. The version is that of the Python package.
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' overtone/__init__.py)

@@ -16,7 +16,7 @@ setup(
         Extension(
             "overtone.frequency._coder",
             ["overtone/frequency/_coder.c", "overtone/frequency/coder.c"],
-            depends=["overtone/frequency/coder.h"],
+            depends=["overtone/frequency/coder.h", "overtone/frequency/rans.h"],
             extra_link_args=["-Wl,--strip-debug"] if STRIPPED else [],
             optional=True,
             py_limited_api=True,

@@ -8,6 +8,7 @@
  */
 
 #include "coder.h"
+#include "rans.h"
 
 #if __STDC_HOSTED__
 #include <string.h>
@@ -18,8 +19,8 @@
 #endif
 
 enum {
-    BITS = 14, /* per frequency */
-    TOTAL = 1 << BITS,
+    BITS = OVERTONE_BITS,
+    TOTAL = OVERTONE_TOTAL,
     SCALE_BITS = 10, /* centres and spreads are in 1024ths of a step */
     ONE = 1 << SCALE_BITS,
     LIMIT = 1 << 24, /* keeps a centre within int16 */
@@ -58,7 +59,6 @@ enum {
     INTERVALS = 4, /* at most, for one block */
     SMALL = 64,    /* differences below this have their codes in a table */
 };
-#define START 65536u
 #define LARGEST 0x7FFFFFFF
 
 /* The spread of each level, in 1024ths of a step. */
@@ -924,64 +924,30 @@ static Status encode_value(Coder *coder, const Context *context, int16_t value)
 
 /* ---- decoding ---- */
 
-typedef struct {
-    const unsigned char *at, *end;
-    uint32_t state;
-    Status status;
-} Stream;
-
-static Status open_stream(Stream *stream, const unsigned char *body, size_t size)
-{
-    if (size < 4)
-        return OVERTONE_CUT_SHORT;
-    stream->state = (uint32_t)body[0] | (uint32_t)body[1] << 8 | (uint32_t)body[2] << 16 | (uint32_t)body[3] << 24;
-    stream->at = body + 4;
-    stream->end = body + size;
-    stream->status = OVERTONE_GOOD;
-    if (stream->state < START)
-        return OVERTONE_NO_STATE;
-    return size % 2 ? OVERTONE_HALF_WORD : OVERTONE_GOOD;
-}
-
-/* Takes the current interval out of the state. After the stream has failed, nothing more is read. */
-static void advance(Stream *stream, uint32_t start, uint32_t frequency)
-{
-    stream->state = frequency * (stream->state >> BITS) + (stream->state & (TOTAL - 1)) - start;
-    if (stream->state >= START)
-        return;
-    if (stream->at == stream->end) {
-        stream->status = OVERTONE_CUT_SHORT;
-        stream->state = START;
-        return;
-    }
-    stream->state = stream->state << 16 | (uint32_t)stream->at[0] | (uint32_t)stream->at[1] << 8;
-    stream->at += 2;
-}
-
-static uint32_t pull_bits(Stream *stream, int length)
+static uint32_t pull_bits(overtone_stream *stream, int length)
 {
     uint32_t upper = length > PIECE_BITS ? pull_bits(stream, length - PIECE_BITS) : 0;
     int piece = length > PIECE_BITS ? PIECE_BITS : length;
     if (!piece)
         return 0;
     uint32_t value = (stream->state & (TOTAL - 1)) >> (BITS - piece);
-    advance(stream, value << (BITS - piece), 1u << (BITS - piece));
+    overtone_advance(stream, value << (BITS - piece), 1u << (BITS - piece));
     return upper << piece | value;
 }
 
-static uint32_t pull_number(Stream *stream, const Table *table, int refines)
+static uint32_t pull_number(overtone_stream *stream, const Table *table, int refines)
 {
     uint32_t slot = stream->state & (TOTAL - 1), symbol = 0, last = (uint32_t)table->length - 1;
     while (slot >= table->start[symbol + 1])
         symbol++;
-    advance(stream, table->start[symbol], (uint32_t)table->start[symbol + 1] - table->start[symbol]);
+    overtone_advance(stream, table->start[symbol], (uint32_t)table->start[symbol + 1] - table->start[symbol]);
     if (symbol < last || refines)
         return symbol;
     int length = (int)pull_bits(stream, ESCAPE_BITS);
     return last + (1u << length | pull_bits(stream, length)) - 1;
 }
 
-INLINE Status decode_value(const Coder *coder, Stream *stream, const Context *context, int16_t *value)
+INLINE Status decode_value(const Coder *coder, overtone_stream *stream, const Context *context, int16_t *value)
 {
     uint32_t mapped = pull_number(stream, &coder->table[context->table], coder->refines);
     if (stream->status != OVERTONE_GOOD)
@@ -992,13 +958,6 @@ INLINE Status decode_value(const Coder *coder, Stream *stream, const Context *co
     uint32_t bits = context->nearest + (context->flipped ? 0u - residual : residual);
     *value = (int16_t)(uint16_t)bits;
     return OVERTONE_GOOD;
-}
-
-static Status close_stream(const Stream *stream)
-{
-    if (stream->at != stream->end)
-        return OVERTONE_LEFT_OVER;
-    return stream->state >> 16 == 1 ? OVERTONE_GOOD : OVERTONE_BAD_END;
 }
 
 /* ---- a channel, block by block ---- */
@@ -1060,7 +1019,7 @@ INLINE Status encode_row(Coder *coder, const Own *own, const Lane *row, const in
 
 /* Contexts are found for several blocks at once, which takes less time than one by one, and found again for those that
  * a value to their left turns out to change. */
-INLINE Status decode_row(Coder *coder, const Own *own, const Lane *row, Stream *stream, int *told, int32_t y,
+INLINE Status decode_row(Coder *coder, const Own *own, const Lane *row, overtone_stream *stream, int *told, int32_t y,
                          int32_t lanes)
 {
     int first = coder->dc[coder->channel.number] && !coder->refines;
@@ -1092,7 +1051,7 @@ INLINE Status decode_row(Coder *coder, const Own *own, const Lane *row, Stream *
 }
 
 /* Codes all blocks of a channel: encodes `values`, or where there are none, decodes the stream. */
-INLINE Status walk(Coder *coder, const int16_t *values, Stream *stream, int *told, int32_t lanes)
+INLINE Status walk(Coder *coder, const int16_t *values, overtone_stream *stream, int *told, int32_t lanes)
 {
     int32_t number = coder->channel.number;
     int dc = coder->dc[number];
@@ -1123,7 +1082,7 @@ INLINE Status walk(Coder *coder, const int16_t *values, Stream *stream, int *tol
 }
 
 /* The same for a number of hidden units that the compiler knows. */
-static Status walk_channel(Coder *coder, const int16_t *values, Stream *stream, int *told)
+static Status walk_channel(Coder *coder, const int16_t *values, overtone_stream *stream, int *told)
 {
     begin_sums(coder);
     switch (coder->channel.units / LANE) {
@@ -1190,7 +1149,7 @@ overtone_status overtone_encode(const overtone_layer *layer, const int16_t *know
     place_known(coder, known);
     size_t room = 4 + (size_t)coder->count * (2 + 2 * INTERVALS * coder->blocks);
     unsigned char *end = body + room, *begin = end;
-    uint32_t state = START | (check & 0xFFFF);
+    uint32_t state = OVERTONE_START | (check & 0xFFFF);
     for (int32_t i = 0; i < coder->count; i++)
         place(coder, coder->first + i, coded + (size_t)i * coder->blocks, 1);
     for (int32_t i = coder->count; i-- > 0;) {
@@ -1215,16 +1174,16 @@ overtone_status overtone_encode(const overtone_layer *layer, const int16_t *know
     return OVERTONE_GOOD;
 }
 
-static Status decode_channel(Coder *coder, Stream *stream, int32_t index)
+static Status decode_channel(Coder *coder, overtone_stream *stream, int32_t index)
 {
     int told = 0;
     Cursor cursor = {coder->channel_at[index], coder->end, 0};
     uint32_t empty = (uint32_t)take(&cursor, 1, TOTAL - 1);
     if ((stream->state & (TOTAL - 1)) < empty) {
-        advance(stream, 0, empty);
+        overtone_advance(stream, 0, empty);
         return stream->status;
     }
-    advance(stream, empty, TOTAL - empty);
+    overtone_advance(stream, empty, TOTAL - empty);
     begin_channel(coder, index);
     Status status = walk_channel(coder, NULL, stream, &told);
     if (status != OVERTONE_GOOD)
@@ -1237,18 +1196,18 @@ overtone_status overtone_decode(const overtone_layer *layer, const int16_t *know
                                 size_t size, void *workspace, int16_t *coded, uint32_t *check)
 {
     Coder *coder = workspace;
-    Stream stream = {0};
+    overtone_stream stream = {0};
     Status status = prepare(coder, layer);
     if (status != OVERTONE_GOOD)
         return status;
     memset(coder->activity, 0, sizeof coder->activity);
     memset(coder->plane, 0, (size_t)coder->planes * coder->padded * sizeof *coder->plane);
     place_known(coder, known);
-    status = open_stream(&stream, body, size);
+    status = overtone_open(&stream, body, size);
     for (int32_t i = 0; status == OVERTONE_GOOD && i < coder->count; i++)
         status = decode_channel(coder, &stream, i);
     if (status == OVERTONE_GOOD)
-        status = close_stream(&stream);
+        status = overtone_close(&stream);
     if (status != OVERTONE_GOOD)
         return status;
     for (int32_t i = 0; i < coder->count * coder->height; i++) {
@@ -1282,6 +1241,8 @@ const char *overtone_message(overtone_status status)
         return "the coder does not end where it began";
     case OVERTONE_TOO_LARGE:
         return "a value does not fit sixteen bits";
+    case OVERTONE_BAD_REGION:
+        return "no region of this image";
     case OVERTONE_OUTSIDE:
         return "a value outside the region is not the one that is known";
     default:

@@ -25,7 +25,8 @@ typedef enum {
     OVERTONE_BAD_END,
     OVERTONE_TOO_LARGE,
     OVERTONE_UNMARKED,
-    OVERTONE_OUTSIDE, /* encoder: a value outside the region is not the one that is known */
+    OVERTONE_OUTSIDE,    /* encoder: a value outside the region is not the one that is known */
+    OVERTONE_BAD_REGION, /* a packed block mask is damaged, or no layer is after so many */
 } overtone_status;
 
 /* A layer to be coded, as the caller describes it. */

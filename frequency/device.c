@@ -1,6 +1,7 @@
 /* A device in C; overtone.h says what each function does. */
 
 #include "overtone.h"
+#include "block_mask.h"
 #include "quantise.h"
 
 #if __STDC_HOSTED__
@@ -11,6 +12,7 @@
 
 enum {
     VERSION = 3,
+    REGION = 8, /* in the first byte */
     SHORT_HEADER = 4,
     ID = 4,
     VARINT = 4, /* bytes at most */
@@ -42,6 +44,17 @@ void overtone_analyse(const overtone_profile *profile, const uint8_t *lines, int
     }
 }
 
+/* Layers of some blocks only: a packed mask, for each block whether it is in it, and how many layers before are of all
+ * blocks. */
+typedef struct {
+    const uint8_t *packed;
+    size_t size;
+    const uint8_t *blocks;
+    int32_t after;
+} Region;
+
+static const Region EVERYWHERE = {NULL, 0, NULL, OVERTONE_MAX_LAYERS};
+
 /* The multiple of a factor that is nearest, halves upwards. */
 static int16_t nearest(int32_t value, int32_t factor)
 {
@@ -49,35 +62,43 @@ static int16_t nearest(int32_t value, int32_t factor)
     return (int16_t)(sum >= 0 ? sum / factor : -((factor - 1 - sum) / factor));
 }
 
-static int16_t *tell(const int16_t *values, size_t count, int32_t factor, int16_t *told)
+/* What the first so many layers tell of the low channels, or of the high ones; returns the end of it. In blocks outside
+ * a region that is what the last layer of all blocks tells, 0 where there was none. */
+static int16_t *tell(const overtone_profile *profile, const int16_t *values, int high, int32_t layers,
+                     const Region *region, int16_t *told)
 {
-    for (size_t i = 0; i < count; i++)
-        *told++ = nearest(values[i], factor);
+    int32_t factor = 0, everywhere = 0, blocks = blocks_of(profile);
+    for (int32_t below = 0; below < layers; below++)
+        if (profile->ladder[below].high == high) {
+            factor = profile->ladder[below].factor;
+            everywhere = below < region->after ? factor : everywhere;
+        }
+    if (!factor)
+        return told;
+    int32_t channel = high ? profile->low : 0, end = high ? profile->channels : profile->low;
+    for (values += (size_t)channel * (size_t)blocks; channel < end; channel++)
+        for (int32_t i = 0; i < blocks; i++, values++) {
+            if (!region->blocks || region->blocks[i])
+                *told++ = nearest(*values, factor);
+            else
+                *told++ = everywhere ? (int16_t)(nearest(*values, everywhere) * (everywhere / factor)) : 0;
+        }
     return told;
 }
 
 /* What the layers before a layer tell; returns the end of it. */
-static int16_t *tell_known(const overtone_profile *profile, const int16_t *values, int32_t layer, int16_t *told)
+static int16_t *tell_known(const overtone_profile *profile, const int16_t *values, int32_t layer, const Region *region,
+                           int16_t *told)
 {
-    size_t blocks = (size_t)blocks_of(profile), split = (size_t)profile->low * blocks;
-    int32_t low = 0, high = 0;
-    for (int32_t below = 0; below < layer; below++)
-        *(profile->ladder[below].high ? &high : &low) = profile->ladder[below].factor;
-    if (low)
-        told = tell(values, split, low, told);
-    if (high)
-        told = tell(values + split, overtone_values(profile) - split, high, told);
-    return told;
+    told = tell(profile, values, 0, layer, region, told);
+    return tell(profile, values, 1, layer, region, told);
 }
 
 /* What a layer tells; returns the end of it. */
-static int16_t *tell_coded(const overtone_profile *profile, const int16_t *values, int32_t layer, int16_t *told)
+static int16_t *tell_coded(const overtone_profile *profile, const int16_t *values, int32_t layer, const Region *region,
+                           int16_t *told)
 {
-    size_t split = (size_t)profile->low * (size_t)blocks_of(profile);
-    overtone_rung rung = profile->ladder[layer];
-    if (rung.high)
-        return tell(values + split, overtone_values(profile) - split, rung.factor, told);
-    return tell(values, split, rung.factor, told);
+    return tell(profile, values, profile->ladder[layer].high, layer + 1, region, told);
 }
 
 /* ---- headers ---- */
@@ -113,12 +134,12 @@ static uint32_t crc_of_values(uint32_t crc, const int16_t *values, const int16_t
     return crc;
 }
 
-/* The header of a payload without its checksum: start, id, and the sizes of further payloads or one 0. */
-static size_t write_header(const overtone_profile *profile, int32_t layer, const overtone_payload *payloads,
+/* The header of a payload without its checksum and mask: start, id, and the sizes of further payloads or one 0. */
+static size_t write_header(const overtone_profile *profile, int32_t layer, int region, const overtone_payload *payloads,
                            uint8_t header[HEADER])
 {
     uint8_t *at = header + SHORT_HEADER;
-    header[0] = (uint8_t)(VERSION << 4 | layer);
+    header[0] = (uint8_t)(VERSION << 4 | (region ? REGION : 0) | layer);
     header[1] = profile->quality;
     header[2] = header[3] = 0;
     memcpy(at, profile->id, ID);
@@ -138,10 +159,10 @@ static size_t rounded_up(size_t bytes)
     return (bytes + 15) / 16 * 16;
 }
 
-static overtone_layer layer_of(const overtone_profile *profile, int32_t number)
+static overtone_layer layer_of(const overtone_profile *profile, int32_t number, const uint8_t *blocks)
 {
     int32_t side = profile->size / OVERTONE_BLOCK;
-    return (overtone_layer){profile->plans[number], profile->plan_bytes[number], side, side, NULL};
+    return (overtone_layer){profile->plans[number], profile->plan_bytes[number], side, side, blocks};
 }
 
 /* The largest needs of all layers; `known` counts the planes coded, too. */
@@ -149,7 +170,7 @@ static overtone_status measure(const overtone_profile *profile, overtone_needs *
 {
     *most = (overtone_needs){0, 0, 0, 0};
     for (int32_t number = 0; number < profile->layers; number++) {
-        overtone_layer layer = layer_of(profile, number);
+        overtone_layer layer = layer_of(profile, number, NULL);
         overtone_needs needs;
         overtone_status status = overtone_measure(&layer, &needs);
         if (status != OVERTONE_GOOD)
@@ -168,23 +189,51 @@ static size_t told_bytes(const overtone_profile *profile, int32_t planes)
     return rounded_up((size_t)planes * (size_t)blocks_of(profile) * sizeof(int16_t));
 }
 
+/* Bytes of a region's blocks, which the workspace begins with. */
+static size_t region_bytes(const overtone_profile *profile)
+{
+    return rounded_up((size_t)blocks_of(profile));
+}
+
 size_t overtone_workspace(const overtone_profile *profile)
 {
     overtone_needs needs;
     if (measure(profile, &needs) != OVERTONE_GOOD)
         return 0;
-    return told_bytes(profile, needs.known) + rounded_up(needs.workspace) + needs.body;
+    return region_bytes(profile) + told_bytes(profile, needs.known) + rounded_up(needs.workspace) + needs.body;
+}
+
+/* The payload that has this header, check and body. */
+static overtone_status write_payload(const uint8_t *header, size_t length, const Region *region, const uint8_t *body,
+                                     size_t size, uint8_t *out, size_t room, overtone_payload *payload)
+{
+    uint8_t mask[VARINT + 1];
+    size_t varint = region->blocks ? (size_t)(write_varint(region->size, mask) - mask) : 0;
+    size_t before = length + varint + region->size, whole = before + size;
+    if (whole > room)
+        return OVERTONE_NO_ROOM;
+    memcpy(out, header, length);
+    if (region->blocks) {
+        memcpy(out + length, mask, varint);
+        memcpy(out + length + varint, region->packed, region->size);
+    }
+    memcpy(out + before, body, size);
+    *payload = (overtone_payload){out, whole};
+    return OVERTONE_GOOD;
 }
 
 /* The payload of one layer at `out`; a first layer must come last, as it holds the sizes of the others. */
 static overtone_status encode(const overtone_profile *profile, const int16_t *values, int32_t number,
-                              unsigned char *workspace, uint8_t *out, size_t room, overtone_payload *payloads)
+                              const Region *region, unsigned char *workspace, uint8_t *out, size_t room,
+                              overtone_payload *payloads)
 {
-    int16_t *known = (int16_t *)workspace, *coded = tell_known(profile, values, number, known);
-    int16_t *end = tell_coded(profile, values, number, coded);
+    int16_t *known = (int16_t *)(workspace + region_bytes(profile));
+    int16_t *coded = tell_known(profile, values, number, region, known);
+    int16_t *end = tell_coded(profile, values, number, region, coded);
     uint8_t header[HEADER];
-    size_t length = write_header(profile, number, payloads, header), size;
-    uint32_t check = ~crc_of_values(crc_of_bytes(~0u, header, length), known, end);
+    size_t length = write_header(profile, number, region->blocks != NULL, payloads, header), size;
+    uint32_t crc = crc_of_bytes(crc_of_bytes(~0u, header, length), region->packed, region->size);
+    uint32_t check = ~crc_of_values(crc, known, end);
     header[2] = (uint8_t)(check >> 16);
     header[3] = (uint8_t)(check >> 24);
     if (number)
@@ -192,33 +241,47 @@ static overtone_status encode(const overtone_profile *profile, const int16_t *va
     else if (profile->layers == 1)
         length = SHORT_HEADER + ID;
 
-    overtone_layer layer = layer_of(profile, number);
+    overtone_layer layer = layer_of(profile, number, region->blocks);
     overtone_needs needs;
     overtone_status status = overtone_measure(&layer, &needs);
     if (status != OVERTONE_GOOD)
         return status;
-    unsigned char *work = workspace + told_bytes(profile, needs.known + needs.coded);
+    unsigned char *work = (unsigned char *)known + told_bytes(profile, needs.known + needs.coded);
     unsigned char *body = work + rounded_up(needs.workspace);
     status = overtone_encode(&layer, known, coded, check & 0xFFFF, work, body, &size);
     if (status != OVERTONE_GOOD)
         return status;
-    if (length + size > room)
-        return OVERTONE_NO_ROOM;
-    memcpy(out, header, length);
-    memcpy(out + length, body, size);
-    payloads[number] = (overtone_payload){out, length + size};
-    return OVERTONE_GOOD;
+    return write_payload(header, length, region, body, size, out, room, &payloads[number]);
 }
 
 overtone_status overtone_encode_image(const overtone_profile *profile, const int16_t *values, void *workspace,
                                       uint8_t *out, size_t room, overtone_payload payloads[OVERTONE_MAX_LAYERS])
 {
     for (int32_t number = profile->layers - 1; number >= 0; number--) {
-        overtone_status status = encode(profile, values, number, workspace, out, room, payloads);
+        overtone_status status = encode(profile, values, number, &EVERYWHERE, workspace, out, room, payloads);
         if (status != OVERTONE_GOOD)
             return status;
         out += payloads[number].size;
         room -= payloads[number].size;
     }
     return OVERTONE_GOOD;
+}
+
+overtone_status overtone_encode_region(const overtone_profile *profile, const int16_t *values, const uint8_t *mask,
+                                       size_t mask_bytes, int32_t after, void *workspace, uint8_t *out, size_t room,
+                                       overtone_payload payloads[OVERTONE_MAX_LAYERS])
+{
+    int32_t side = profile->size / OVERTONE_BLOCK;
+    const Region region = {mask, mask_bytes, workspace, after};
+    if (after < 1 || after > profile->layers)
+        return OVERTONE_BAD_REGION;
+    overtone_status status = overtone_unpack_mask(mask, mask_bytes, side, side, workspace);
+    for (int32_t number = after; number < profile->layers && status == OVERTONE_GOOD; number++) {
+        status = encode(profile, values, number, &region, workspace, out, room, payloads);
+        if (status != OVERTONE_GOOD)
+            break;
+        out += payloads[number].size;
+        room -= payloads[number].size;
+    }
+    return status;
 }

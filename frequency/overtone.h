@@ -2,7 +2,7 @@
  *
  * Nothing here allocates or does input or output; C11 with GCC or Clang on a little-endian machine, and of the library
  * memcpy, memmove and memset. `overtone c-profile` writes a profile as a header with constants, for the linker to put
- * into flash. examples/c/classify.c shows all of it.
+ * into flash. examples/c/classify.c and detect.c show all of it.
  */
 
 #ifndef OVERTONE_H
@@ -44,7 +44,7 @@ size_t overtone_values(const overtone_profile *profile);
 /* Quantised coefficients of row number `row` of blocks, from its 8 lines of RGB. So a camera need not keep an image. */
 void overtone_analyse(const overtone_profile *profile, const uint8_t *lines, int32_t row, int16_t *values);
 
-/* Bytes of workspace for `overtone_encode_image`; 0 if the profile does not hold together. */
+/* Bytes of workspace for the two functions below; 0 if the profile does not hold together. */
 size_t overtone_workspace(const overtone_profile *profile);
 
 /* The payloads of all layers, in `room` bytes at `out`; the first layer goes out first, the others when they are asked
@@ -52,5 +52,13 @@ size_t overtone_workspace(const overtone_profile *profile);
  * pixels at the usual qualities, and another `room` may be tried. */
 overtone_status overtone_encode_image(const overtone_profile *profile, const int16_t *values, void *workspace,
                                       uint8_t *out, size_t room, overtone_payload payloads[OVERTONE_MAX_LAYERS]);
+
+/* The payloads of the layers after the first `after` ones, of the blocks of a mask only: what a server of a detector
+ * asks for. `mask` is the packed block mask as it came, which each payload holds; `after` is how many layers, of all
+ * blocks, the server has. Their payloads stay as `overtone_encode_image` made them, so `out` is another room than
+ * theirs. OVERTONE_BAD_REGION if the mask is damaged or of an image of another size, or if there is no such layer. */
+overtone_status overtone_encode_region(const overtone_profile *profile, const int16_t *values, const uint8_t *mask,
+                                       size_t mask_bytes, int32_t after, void *workspace, uint8_t *out, size_t room,
+                                       overtone_payload payloads[OVERTONE_MAX_LAYERS]);
 
 #endif

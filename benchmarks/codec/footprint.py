@@ -17,7 +17,7 @@ from overtone.frequency import Profile
 from overtone.frequency.c_profile import c_profile
 from overtone.models import find, read_card
 
-SOURCES = ("device.c", "coder.c")
+SOURCES = ("device.c", "block_mask.c", "coder.c")
 TARGETS = {
     "Cortex-M7 (STM32H7)": ("--target=thumbv7em-none-eabihf", "-mcpu=cortex-m7"),
     "Cortex-M33 (nRF5340)": ("--target=thumbv8m.main-none-eabihf", "-mcpu=cortex-m33"),

@@ -1,82 +1,18 @@
 /* A device in C: reads an image, sends layers over REST until the server is sure, and prints the answer.
  *
  *     overtone c-profile --server http://HOST:8080 --out profile.h
- *     cc -O2 -I. -Ifrequency examples/c/classify.c frequency/device.c frequency/coder.c frequency/wasm/image.c \
- *         -lcurl -lm -o classify
+ *     cc -O2 -I. -Ifrequency examples/c/classify.c frequency/device.c frequency/block_mask.c frequency/coder.c \
+ *         frequency/wasm/image.c -lcurl -lm -o classify
  *     ./classify http://HOST:8080 photograph.ppm
- *
- * The image is a binary PPM, which `convert photograph.jpg photograph.ppm` or `djpeg` writes.
  */
 
-#include <ctype.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <curl/curl.h>
-
 #include "profile.h"
+#include "rest.h"
 
 /* In frequency/wasm/image.c. */
 size_t overtone_fit_workspace(int32_t height, float side, int32_t size);
 void overtone_fit(const uint8_t *rgba, int32_t width, int32_t height, float left, float top, float right, float bottom,
                   int32_t size, unsigned char *workspace, uint8_t *rgb);
-
-enum { ROOM = 64 * 1024, LARGEST_SIDE = 16384 };
-
-typedef struct {
-    char text[ROOM];
-    size_t size;
-} Reply;
-
-static void fail(const char *what, const char *why)
-{
-    fprintf(stderr, "%s: %s\n", what, why);
-    exit(1);
-}
-
-static void *allocated(size_t bytes)
-{
-    void *at = malloc(bytes);
-    if (!at)
-        fail("classify", "out of memory");
-    return at;
-}
-
-/* ---- the image ---- */
-
-static int read_number(FILE *file)
-{
-    int c = fgetc(file), number = 0;
-    while (isspace(c) || c == '#') {
-        if (c == '#')
-            while (c != '\n' && c != EOF)
-                c = fgetc(file);
-        c = fgetc(file);
-    }
-    for (; isdigit(c) && number <= LARGEST_SIDE; c = fgetc(file))
-        number = 10 * number + c - '0';
-    return number;
-}
-
-/* RGBA of a binary PPM. */
-static uint8_t *read_image(const char *path, int *width, int *height)
-{
-    FILE *file = fopen(path, "rb");
-    if (!file || fgetc(file) != 'P' || fgetc(file) != '6')
-        fail(path, "not a binary PPM");
-    *width = read_number(file);
-    *height = read_number(file);
-    if (*width < 1 || *height < 1 || *width > LARGEST_SIDE || *height > LARGEST_SIDE || read_number(file) != 255)
-        fail(path, "not a PPM of 8 bits a colour and a usual size");
-    size_t count = (size_t)*width * (size_t)*height;
-    uint8_t *rgba = allocated(4 * count);
-    for (size_t i = 0; i < count; i++)
-        if (fread(rgba + 4 * i, 1, 3, file) != 3)
-            fail(path, "cut short");
-    fclose(file);
-    return rgba;
-}
 
 static int nearest(double value)
 {
@@ -102,69 +38,15 @@ static uint8_t *fitted(const uint8_t *rgba, int width, int height)
     return rgb;
 }
 
-/* ---- the server ---- */
-
-static size_t keep(char *bytes, size_t size, size_t count, void *to)
-{
-    Reply *reply = to;
-    if (size * count >= sizeof reply->text - reply->size)
-        return 0;
-    memcpy(reply->text + reply->size, bytes, size * count);
-    reply->size += size * count;
-    reply->text[reply->size] = 0;
-    return size * count;
-}
-
-/* The payloads from number `from` up to `to`, each after its size as LEB128. */
-static size_t joined(const overtone_payload *payloads, int from, int to, uint8_t *out)
-{
-    uint8_t *at = out;
-    for (int i = from; i < to; i++) {
-        size_t size = payloads[i].size;
-        for (; size > 0x7F; size >>= 7)
-            *at++ = (uint8_t)(size | 0x80);
-        *at++ = (uint8_t)size;
-        memcpy(at, payloads[i].bytes, payloads[i].size);
-        at += payloads[i].size;
-    }
-    return (size_t)(at - out);
-}
-
-static long post(CURL *curl, const char *url, const uint8_t *body, size_t size, Reply *reply)
-{
-    reply->size = 0;
-    curl_easy_setopt(curl, CURLOPT_URL, url);
-    curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
-    curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE, (long)size);
-    CURLcode problem = curl_easy_perform(curl);
-    if (problem != CURLE_OK)
-        fail(url, curl_easy_strerror(problem));
-    long status;
-    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
-    return status;
-}
-
-/* Where the value of a member of the reply begins. A device with a JSON parser would use it. */
-static const char *member(const Reply *reply, const char *name)
-{
-    const char *at = strstr(reply->text, name);
-    if (!at)
-        fail(name, reply->text);
-    return at + strlen(name);
-}
-
 static void classify(const char *server, const overtone_payload *payloads)
 {
-    CURL *curl = curl_easy_init();
-    struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/vnd.overtone");
+    struct curl_slist *headers;
     Reply *reply = allocated(sizeof *reply);
+    CURL *curl = connection(&headers, reply);
     uint8_t *body = allocated(ROOM);
     char url[1024];
     size_t sent = 0;
     int known = 0, wanted = 1;
-    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, keep);
-    curl_easy_setopt(curl, CURLOPT_WRITEDATA, reply);
     snprintf(url, sizeof url, "%s/v1/images?top=1", server);
     for (;;) {
         for (int i = known; i < wanted; i++)
@@ -175,11 +57,7 @@ static void classify(const char *server, const overtone_payload *payloads)
         if (status != 202)
             fail(server, reply->text);
         known = wanted;
-        wanted = atoi(member(reply, "\"layers\":"));
-        if (wanted <= known || wanted > profile.layers)
-            fail(server, "asks for layers that this image does not have");
-        const char *token = member(reply, "\"token\":\"");
-        snprintf(url, sizeof url, "%s/v1/images/%.*s/layers?top=1", server, (int)strcspn(token, "\""), token);
+        wanted = asked(server, reply, known, profile.layers, url, sizeof url);
     }
     int class = atoi(member(reply, "\"index\":"));
     double confidence = atof(member(reply, "\"confidence\":"));

@@ -5,8 +5,10 @@ import { checksum, concatenated, header } from "./payload.js";
 
 const GOOD = 0;
 const PAGE = 65536;
+// All layers are of all blocks.
+const EVERYWHERE = { packed: undefined, blocks: null, after: Infinity };
 
-/** The codec of coder.c and image.c, compiled to WebAssembly. */
+/** The codec of coder.c, block_mask.c and image.c, compiled to WebAssembly. */
 export class Codec {
   constructor(instance) {
     this._c = instance.exports;
@@ -34,6 +36,16 @@ export class Codec {
     return this._bytes(to, 3 * size * size).slice();
   }
 
+  /** A whole RGBA image in a letter box, as RGB of size x size; `boxed` says where it lies. */
+  letterBoxed({ data, width, height }, size) {
+    const room = this._room();
+    const from = room.put(data);
+    const work = room.take(this._c.overtone_letter_box_workspace(width, height, size));
+    const to = room.take(3 * size * size);
+    this._c.overtone_letter_box(from, width, height, size, work, to);
+    return this._bytes(to, 3 * size * size).slice();
+  }
+
   /** The quantised coefficients int16[C * h * w] of RGB of the profile's size. */
   quantised(rgb, profile, quality) {
     const { channels, size, blocks } = profile;
@@ -58,9 +70,32 @@ export class Codec {
     return [this._payload(values, 0, profile, quality, sizes), ...later];
   }
 
-  /** RGBA of the image as the first so many layers tell it. */
-  picture(values, profile, quality, layers) {
-    const known = knownValues(values, profile, layers);
+  /**
+   * Some blocks of an image, as a packed mask says which, for the layers after the first `after` ones; `blocks` has a 1
+   * for each of them.
+   *
+   * @throws {RangeError} the mask is damaged or of another size, or there is no such layer
+   */
+  region(packed, after, profile) {
+    const side = profile.blocks;
+    const room = this._room();
+    const from = room.put(packed);
+    const to = room.take(side * side);
+    const layered = after >= 1 && after <= profile.layers;
+    if (!layered || this._c.overtone_unpack_mask(from, packed.length, side, side, to) !== GOOD)
+      throw new RangeError("no region of this image");
+    return { packed, after, blocks: this._bytes(to, side * side).slice() };
+  }
+
+  /** The payloads of a region's layers. */
+  regionPayloads(values, profile, quality, region) {
+    const layers = Array.from({ length: profile.layers - region.after }, (_, i) => region.after + i);
+    return layers.map((layer) => this._payload(values, layer, profile, quality, [], region));
+  }
+
+  /** RGBA of the image as the first so many layers tell it, of which some may be of a region. */
+  picture(values, profile, quality, layers, region = EVERYWHERE) {
+    const known = knownValues(values, profile, layers, region);
     const channels = profile.channels.slice(0, profile.count(layers));
     const bytes = 4 * profile.size * profile.size;
     const room = this._room();
@@ -72,23 +107,25 @@ export class Codec {
     return new Uint8ClampedArray(this._bytes(to, bytes));
   }
 
-  _payload(values, layer, profile, quality, sizes) {
+  _payload(values, layer, profile, quality, sizes, region = EVERYWHERE) {
     const id = profile.id.match(/../g).map((hex) => parseInt(hex, 16));
-    const below = knownValues(values, profile, layer);
+    const below = knownValues(values, profile, layer, region);
     const [begin, end] = profile.channelsOf(layer).map((number) => number * profile.blocks ** 2);
-    const coded = knownValues(values, profile, layer + 1).slice(begin, end);
-    const check = checksum(layer, quality, id, sizes, [below, coded]);
-    const body = this._body(profile.plan(layer, quality), profile.blocks, below, coded, check & 0xffff);
-    return concatenated([header(layer, quality, check, id, sizes), body]);
+    const coded = knownValues(values, profile, layer + 1, region).slice(begin, end);
+    const check = checksum(layer, quality, id, sizes, [below, coded], region.packed);
+    const plan = profile.plan(layer, quality);
+    const body = this._body(plan, profile.blocks, below, coded, check & 0xffff, region.blocks);
+    return concatenated([header(layer, quality, check, id, sizes, region.packed), body]);
   }
 
-  _body(plan, side, known, coded, check) {
+  _body(plan, side, known, coded, check, blocks) {
     const room = this._room();
     const layer = room.take(20);
     const needs = room.take(16);
     const at = room.put(plan);
     const allBlocks = 0;
-    this._words(layer, 5).set([at, plan.length, side, side, allBlocks]);
+    const some = blocks ? room.put(blocks) : allBlocks;
+    this._words(layer, 5).set([at, plan.length, side, side, some]);
     this._succeed(this._c.overtone_measure(layer, needs));
     const [, , workspace, most] = this._words(needs, 4);
     const below = room.put(known);
@@ -134,13 +171,22 @@ export class Codec {
   }
 }
 
-/** What the first so many layers tell of quantised coefficients, in multiples of their factors. */
-export function knownValues(values, profile, layers) {
-  const { low, high } = profile.factors(layers);
+/**
+ * What the first so many layers tell of quantised coefficients, in multiples of their factors; in blocks outside a region
+ * that is what the layers of all blocks tell, 0 where there is none of them.
+ */
+export function knownValues(values, profile, layers, region = EVERYWHERE) {
+  const factors = profile.factors(layers);
+  const everywhere = profile.factors(Math.min(layers, region.after));
   const blocks = profile.blocks ** 2;
   const split = profile.low.length * blocks;
   const told = values.slice(0, profile.count(layers) * blocks);
-  for (let i = 0; i < told.length; i++) told[i] = nearest(told[i], i < split ? low : high);
+  for (let i = 0; i < told.length; i++) {
+    const band = i < split ? "low" : "high";
+    const inside = !region.blocks || region.blocks[i % blocks];
+    const factor = inside ? factors[band] : everywhere[band];
+    told[i] = factor && nearest(told[i], factor) * (factor / factors[band]);
+  }
   return told;
 }
 
@@ -156,6 +202,12 @@ export function box(width, height, size) {
   const high = Math.max(short, roundHalfEven(height * scale));
   const [left, top] = [(wide - size) / 2, (high - size) / 2];
   return [(left * width) / wide, (top * height) / high, ((left + size) * width) / wide, ((top + size) * height) / high];
+}
+
+/** [width, height] in pixels of a whole image in the upper left corner of a square, as `LetterBox.content`. */
+export function boxed(width, height, size) {
+  const longest = Math.max(width, height);
+  return [width, height].map((side) => Math.max(1, Math.floor((2 * side * size + longest) / (2 * longest))));
 }
 
 function roundHalfEven(value) {

@@ -10,6 +10,7 @@ enum {
     BLOCK = OVERTONE_BLOCK,
     NUMBERS = OVERTONE_NUMBERS,
     PRECISION = 32 - 8 - 2,      /* bits behind the point of a weight, as in Pillow's Resample.c */
+    NEUTRAL = 128,               /* grey, whose coefficients are zero */
 };
 #define SUPPORT 2.0 /* of the bicubic kernel */
 
@@ -85,9 +86,10 @@ typedef struct {
     size_t bytes;
 } Workspace;
 
-static Workspace divided(unsigned char *at, int32_t height, float length, int32_t size)
+/* For images this high, lines of up to `size` pixels, and so many weights for each. */
+static Workspace divided(unsigned char *at, int32_t height, int32_t weights, int32_t size)
 {
-    size_t most = (size_t)most_weights(0, length, size), count = (size_t)size;
+    size_t most = (size_t)weights, count = (size_t)size;
     Workspace work;
     unsigned char *begin = at;
     work.spans = (Span *)at;
@@ -99,10 +101,34 @@ static Workspace divided(unsigned char *at, int32_t height, float length, int32_
     return work;
 }
 
+/* A rectangle of an image, in pixels, whole or not. */
+typedef struct {
+    float left, top, right, bottom;
+} Box;
+
+/* The part of an RGBA image in a box as RGB of wide x high pixels, in lines of `pitch` bytes. */
+static void resize(const uint8_t *rgba, int32_t width, int32_t height, Box box, Workspace work, int32_t wide,
+                   int32_t high, uint8_t *rgb, size_t pitch)
+{
+    int32_t most = most_weights(box.left, box.right, wide);
+    size_t line = (size_t)wide * 3;
+    find_weights(width, box.left, box.right, wide, work.spans, work.weights, work.exact);
+    for (int32_t y = 0; y < height; y++)
+        for (int32_t x = 0; x < wide; x++)
+            resample(rgba + 4 * ((size_t)y * (size_t)width + (size_t)work.spans[x].first), 4, work.weights + x * most,
+                     work.spans[x].count, work.lines + (size_t)y * line + (size_t)x * 3);
+    most = most_weights(box.top, box.bottom, high);
+    find_weights(height, box.top, box.bottom, high, work.spans, work.weights, work.exact);
+    for (int32_t y = 0; y < high; y++)
+        for (int32_t x = 0; x < wide; x++)
+            resample(work.lines + (size_t)work.spans[y].first * line + (size_t)x * 3, line, work.weights + y * most,
+                     work.spans[y].count, rgb + (size_t)y * pitch + (size_t)x * 3);
+}
+
 /* Bytes of workspace that `overtone_fit` needs for a square of `side` pixels, whole or not, of an image this high. */
 size_t overtone_fit_workspace(int32_t height, float side, int32_t size)
 {
-    return divided(NULL, height, side + 1, size).bytes;
+    return divided(NULL, height, most_weights(0, side + 1, size), size).bytes;
 }
 
 /* The part of an RGBA image from (left, top) to (right, bottom) as RGB of size x size, byte for byte as Pillow resizes
@@ -111,20 +137,45 @@ void overtone_fit(const uint8_t *rgba, int32_t width, int32_t height, float left
                   int32_t size, unsigned char *workspace, uint8_t *rgb)
 {
     float wide = right - left, high = bottom - top;
-    Workspace work = divided(workspace, height, (wide > high ? wide : high) + 1, size);
-    int32_t most = most_weights(left, right, size);
-    size_t pitch = (size_t)size * 3;
-    find_weights(width, left, right, size, work.spans, work.weights, work.exact);
-    for (int32_t y = 0; y < height; y++)
-        for (int32_t x = 0; x < size; x++)
-            resample(rgba + 4 * ((size_t)y * (size_t)width + (size_t)work.spans[x].first), 4, work.weights + x * most,
-                     work.spans[x].count, work.lines + (size_t)y * pitch + (size_t)x * 3);
-    most = most_weights(top, bottom, size);
-    find_weights(height, top, bottom, size, work.spans, work.weights, work.exact);
-    for (int32_t y = 0; y < size; y++)
-        for (int32_t x = 0; x < size; x++)
-            resample(work.lines + (size_t)work.spans[y].first * pitch + (size_t)x * 3, pitch, work.weights + y * most,
-                     work.spans[y].count, rgb + (size_t)y * pitch + (size_t)x * 3);
+    int32_t most = most_weights(0, (wide > high ? wide : high) + 1, size);
+    Workspace work = divided(workspace, height, most, size);
+    resize(rgba, width, height, (Box){left, top, right, bottom}, work, size, size, rgb, (size_t)size * 3);
+}
+
+/* How long a side of an image is in a square, half a pixel rounded up. */
+static int32_t boxed(int32_t side, int32_t longest, int32_t size)
+{
+    int64_t found = (2 * (int64_t)side * size + longest) / (2 * (int64_t)longest);
+    return found < 1 ? 1 : (int32_t)found;
+}
+
+static Workspace divided_for_all(unsigned char *at, int32_t width, int32_t height, int32_t size)
+{
+    int32_t longest = width > height ? width : height;
+    int32_t across = most_weights(0, (float)width, boxed(width, longest, size));
+    int32_t down = most_weights(0, (float)height, boxed(height, longest, size));
+    return divided(at, height, across > down ? across : down, size);
+}
+
+/* Bytes of workspace that `overtone_letter_box` needs. */
+size_t overtone_letter_box_workspace(int32_t width, int32_t height, int32_t size)
+{
+    return divided_for_all(NULL, width, height, size).bytes;
+}
+
+/* A whole RGBA image in the upper left corner of a grey square, as RGB of size x size: see frequency/letter_box.py. It
+ * is resized byte for byte as Pillow does it, unless it is more than twice as high as wide: Pillow 13 takes the columns
+ * first then. */
+void overtone_letter_box(const uint8_t *rgba, int32_t width, int32_t height, int32_t size, unsigned char *workspace,
+                         uint8_t *rgb)
+{
+    int32_t longest = width > height ? width : height;
+    Workspace work = divided_for_all(workspace, width, height, size);
+    Box all = {0, 0, (float)width, (float)height};
+    for (size_t i = 0; i < 3 * (size_t)size * (size_t)size; i++)
+        rgb[i] = NEUTRAL;
+    resize(rgba, width, height, all, work, boxed(width, longest, size), boxed(height, longest, size), rgb,
+           (size_t)size * 3);
 }
 
 /* Quantised coefficients int16[channels, size / 8, size / 8] of an RGB image of size x size; `matrix`

@@ -1,6 +1,8 @@
 // The bytes around a layer's body: header, checksum and framing, as in frequency/header.py and framing.py.
 
 const VERSION = 3;
+const REGION = 8; // in the first byte
+const EVERYWHERE = new Uint8Array(0);
 const CRC = Uint32Array.from({ length: 256 }, (_, n) => {
   for (let bit = 0; bit < 8; bit++) n = n & 1 ? (n >>> 1) ^ 0xedb88320 : n >>> 1;
   return n;
@@ -13,16 +15,20 @@ export function varint(value) {
   return [...bytes, value];
 }
 
-/** The header of a payload with the upper half of its checksum; only that of a first layer holds id and sizes. */
-export function header(layer, quality, check, id, sizes) {
-  const start = [(VERSION << 4) | layer, quality, (check >>> 16) & 0xff, check >>> 24];
+/**
+ * The header of a payload with the upper half of its checksum; only that of a first layer holds id and sizes, and only
+ * that of a region its packed block mask.
+ */
+export function header(layer, quality, check, id, sizes, mask = EVERYWHERE) {
+  const start = [firstByte(layer, mask), quality, (check >>> 16) & 0xff, check >>> 24];
+  if (mask.length) return concatenated([Uint8Array.from([...start, ...varint(mask.length)]), mask]);
   return Uint8Array.from(layer ? start : [...start, ...id, ...sizes.flatMap(varint)]);
 }
 
 /** CRC-32 of a payload's contents; `planes` are int16 arrays, of this machine's little-endian order. */
-export function checksum(layer, quality, id, sizes, planes) {
-  const start = [(VERSION << 4) | layer, quality, 0, 0, ...id, ...(sizes.length ? sizes : [0]).flatMap(varint)];
-  let crc = crc32(start, 0);
+export function checksum(layer, quality, id, sizes, planes, mask = EVERYWHERE) {
+  const start = [firstByte(layer, mask), quality, 0, 0, ...id, ...(sizes.length ? sizes : [0]).flatMap(varint)];
+  let crc = crc32(mask, crc32(start, 0));
   for (const values of planes) crc = crc32(new Uint8Array(values.buffer, values.byteOffset, values.byteLength), crc);
   return crc;
 }
@@ -41,6 +47,10 @@ export function concatenated(parts) {
     at += part.length;
   }
   return whole;
+}
+
+function firstByte(layer, mask) {
+  return (VERSION << 4) | (mask.length && REGION) | layer;
 }
 
 function crc32(bytes, before) {

@@ -1,18 +1,20 @@
 // The page: images come in, layers go out, answers are shown.
 
 import { Camera } from "./camera.js";
+import { Classes } from "./classes.js";
 import { pause } from "./client/time.js";
 import { Codec } from "./device/device.js";
 import { $, element } from "./dom.js";
-import { fitted, ImageProblem, opened, rivals, sample, shown } from "./images.js";
+import { ImageProblem, opened, sample } from "./images.js";
 import { LINKS } from "./link.js";
 import { watch } from "./live.js";
 import { Plates } from "./plates.js";
 import { guarantee, pointsOf } from "./points.js";
 import { Failure, Server } from "./server.js";
 import { listen } from "./sources.js";
-import { bytes, duration, number, percent, roughly } from "./words.js";
-import { summary, View } from "./view.js";
+import { Things } from "./things.js";
+import { bytes, duration, number, roughly } from "./words.js";
+import { summary } from "./view.js";
 
 const TOP = 5;
 
@@ -25,7 +27,6 @@ class Page {
     this._job = new AbortController();
     this._tally = { images: 0, ours: 0, jpeg: 0, webp: 0 };
     this._said = "";
-    this._declined = "";
   }
 
   async start() {
@@ -41,7 +42,7 @@ class Page {
     watch(this._server);
   }
 
-  /** Classify what these functions bring, in place of what the camera sees. */
+  /** Send what these functions bring, in place of what the camera sees. */
   async _take(sources) {
     this._stopFilming();
     await this._run(sources);
@@ -52,23 +53,16 @@ class Page {
     for (;;)
       try {
         const { card, profile } = await this._server.describe();
-        if (card.task === "detect") return this._decline(card);
-        this._declined = "";
         [this._card, this._profile] = [card, profile];
-        [this._view, this._plates] = [new View(profile), new Plates(profile)];
+        const Task = card.task === "detect" ? Things : Classes;
+        [this._task, this._plates] = [new Task(this._codec, profile), new Plates(profile)];
+        document.body.dataset.task = card.task ?? "classify";
         this._offerPoints();
         this._state("ready", `${card.name} · ready`);
         return;
       } catch (failure) {
         await this._overcome(failure, signal);
       }
-  }
-
-  /** A detector answers with boxes, which this page does not show. */
-  _decline(card) {
-    this._declined = `${card.name} finds things in pictures, and this page shows classes only. Try “overtone detect PICTURE”.`;
-    this._state("ready", `${card.name} · ready`);
-    this._notice(this._declined);
   }
 
   /** Do what helps against a failure, so that it can be tried again; throws it where nothing does. */
@@ -94,7 +88,7 @@ class Page {
     this._server.use($("token").value.trim());
   }
 
-  /** Classify what these functions bring, one after the other; whatever was in progress is given up. */
+  /** Send what these functions bring, one after the other; whatever was in progress is given up. */
   async _run(sources) {
     this._job.abort();
     const { signal } = (this._job = new AbortController());
@@ -103,7 +97,7 @@ class Page {
         this._notice("");
         const rgba = await source();
         signal.throwIfAborted();
-        await this._classify(rgba, signal);
+        await this._send(rgba, signal);
       } catch (problem) {
         if (signal.aborted) return;
         this._notice(sentence(problem));
@@ -111,17 +105,16 @@ class Page {
     }
   }
 
-  async _classify(rgba, signal) {
-    if (this._declined) throw new ImageProblem(this._declined);
+  async _send(rgba, signal) {
     if (!this._profile) throw new ImageProblem("The server has not said yet what it wants; try again when it is ready.");
     const begun = performance.now();
-    const others = rivals(this._codec, rgba);
+    const others = this._task.rivals(rgba);
     for (;;) {
       const coded = this._code(rgba);
       try {
-        const told = this._telling(coded, await others);
         const options = { point: this._point.name, top: TOP, link: this._link, signal };
-        const answer = await this._server.classify(coded.payloads, options, told);
+        const told = this._telling(coded, await others, options);
+        const answer = await this._server.answer(coded.image, options, told);
         signal.throwIfAborted();
         this._finish(answer, coded, await others, (performance.now() - begun) / 1000);
         return;
@@ -132,34 +125,32 @@ class Page {
     }
   }
 
+  get _view() {
+    return this._task.view;
+  }
+
   /** The image as it is sent, and what the server will see of it. */
   _code(rgba) {
-    const { _codec: codec, _profile: profile } = this;
-    const rgb = fitted(codec, rgba, profile.size);
-    const values = codec.quantised(rgb, profile, profile.quality);
-    const payloads = codec.payloads(values, profile, profile.quality);
-    const pictures = profile.ladder.map(
-      (_, layer) => new ImageData(codec.picture(values, profile, profile.quality, layer + 1), profile.size, profile.size),
-    );
-    this._view.begin(shown(rgb, profile.size), pictures, this._point);
+    const coded = this._task.code(rgba);
+    this._view.begin(coded, this._point);
     if (!this._camera.running) this._begin();
-    profile.ladder.forEach((_, layer) => this._plates.show(layer, "", null, pictures[layer]));
-    return { payloads, sent: [], requests: 0 };
+    this._task.begin(coded, this._camera.running);
+    coded.pictures.forEach((picture, layer) => this._plates.show(layer, "", null, picture));
+    return coded;
   }
 
   _begin() {
     this._view.headline(`Sending the first layer${this._link === LINKS.none ? "" : ` over ${this._link.name}`}`, "…");
     this._view.sum([]);
-    this._view.top([]);
     if ($("frames").getBoundingClientRect().bottom > innerHeight) $("result").scrollIntoView({ block: "center" });
   }
 
   /** What is shown while layers leave and the server asks for more. */
-  _telling(coded, others) {
-    const { payloads, sent } = coded;
+  _telling(coded, others, options) {
     const view = this._view;
     return {
       sending: ([known, wanted], done) => {
+        const { payloads } = coded;
         let left = done;
         for (let layer = known; layer < wanted; layer++) {
           const size = payloads[layer].length;
@@ -170,10 +161,13 @@ class Page {
         const before = payloads.slice(0, known).map((payload) => payload.length);
         view.bytes([...before, done], others, this._link, 1 + coded.requests);
       },
-      asked: ({ label, confidence }, known) => {
+      asked: (soFar, known, payloads) => {
+        coded.payloads = payloads;
         this._arrived(known, coded);
-        view.thought(known - 1, label, confidence, this._point);
-        if (!this._camera.running) view.headline(`After layer ${known}: not sure enough, the server asks for more`, label);
+        const look = this._camera.running ? null : () => this._server.look(coded.image, known, options);
+        const title = this._task.asked(coded, known, soFar, this._point, look);
+        coded.pictures.slice(known).forEach((picture, i) => this._plates.show(known + i, "", null, picture));
+        if (!this._camera.running) view.headline(`After layer ${known}: not sure enough, the server asks for more`, title);
       },
     };
   }
@@ -199,10 +193,9 @@ class Page {
       view.layer(layer, "spared", "not needed");
       this._plates.show(layer, "spared");
     }
-    view.thought(answer.layers - 1, answer.label, answer.confidence, this._point);
+    this._task.finish(coded, answer, this._point);
     const network = answer.stage === "brownout" ? "the server was too busy for more" : `by the ${answer.stage} network`;
-    view.headline(`${percent(answer.confidence)} sure, after layer ${answer.layers} of ${payloads.length}, ${network}`, answer.label);
-    view.top(answer.top);
+    view.headline(`${this._task.sureness(answer)} layer ${answer.layers} of ${payloads.length}, ${network}`, this._task.title(answer));
     view.bytes(sent, others, this._link, coded.requests);
     const total = sent.reduce((sum, size) => sum + size, 0);
     view.sum(summary(answer, payloads.length, total, elapsed, others.jpeg));
@@ -212,9 +205,10 @@ class Page {
 
   /** Tell a screen reader; of a camera only what is new. */
   _say(answer, total, elapsed) {
-    if (this._camera.running && this._said === answer.label) return;
-    this._said = answer.label;
-    $("said").textContent = `${answer.label}, ${Math.round(100 * answer.confidence)} percent sure, after layer ${answer.layers}, ${total} bytes, ${duration(elapsed)}.`;
+    const title = this._task.title(answer);
+    if (this._camera.running && this._said === title) return;
+    this._said = title;
+    $("said").textContent = `${this._task.said(answer)}, after layer ${answer.layers}, ${total} bytes, ${duration(elapsed)}.`;
   }
 
   _count(image) {

@@ -1,13 +1,10 @@
 // Images from files, the clipboard and the camera, as pixels; and what they would cost as JPEG and WebP.
 
-import { box } from "./device/device.js";
-
 const MAX_BYTES = 64 * 2 ** 20;
 const MAX_PIXELS = 64e6;
 // A large image is drawn this small before it is resized exactly, as a JPEG is decoded smaller by a Python device.
 const ENOUGH = 1024;
-export const RIVAL_SIZE = 112;
-export const RIVAL_QUALITY = 0.75;
+const RIVAL_QUALITY = 0.75;
 
 /** Something that is no usable image; the message is a sentence. */
 export class ImageProblem extends Error {}
@@ -49,11 +46,6 @@ export function pixels(source, width, height) {
   return context.getImageData(0, 0, canvas.width, canvas.height);
 }
 
-/** RGB of size x size from the centre of RGBA, as every device takes it. */
-export function fitted(codec, rgba, size) {
-  return codec.resized(rgba, box(rgba.width, rgba.height, size), size);
-}
-
 /** RGB as image data. */
 export function shown(rgb, size) {
   const data = new Uint8ClampedArray(4 * size * size).fill(255);
@@ -61,11 +53,10 @@ export function shown(rgb, size) {
   return new ImageData(data, size, size);
 }
 
-/** Bytes of the same square as JPEG and as WebP; none where this browser cannot write one. */
-export async function rivals(codec, rgba) {
-  const square = shown(fitted(codec, rgba, RIVAL_SIZE), RIVAL_SIZE);
-  const canvas = new OffscreenCanvas(RIVAL_SIZE, RIVAL_SIZE);
-  canvas.getContext("2d").putImageData(square, 0, 0);
+/** Bytes of a picture as JPEG and as WebP, or of its upper left part; none where this browser cannot write one. */
+export async function rivalsOf(picture, width = picture.width, height = picture.height) {
+  const canvas = new OffscreenCanvas(width, height);
+  canvas.getContext("2d").putImageData(picture, 0, 0);
   const sizes = await Promise.all(
     ["image/jpeg", "image/webp"].map(async (type) => {
       const blob = await canvas.convertToBlob({ type, quality: RIVAL_QUALITY });

@@ -3,6 +3,7 @@
 import { OvertoneError } from "./client/error.js";
 import { exchange, PAYLOADS, profileOf, read } from "./client/rest.js";
 import { pause } from "./client/time.js";
+import { join } from "./device/payload.js";
 import * as link from "./link.js";
 
 const TOKEN = "overtone-token";
@@ -52,25 +53,37 @@ export class Server {
   /**
    * The answer to an image, sending layers as the server asks for them.
    *
-   * @param {Uint8Array[]} payloads of all layers
+   * @param {Uint8Array[] | object} image the payloads of all layers, or a picture for a detector
    * @param {{point: string, top: number, link: object, signal: AbortSignal}} options
-   * @param {{sending: Function, asked: Function}} told `sending(layers, bytes, of)` while bytes leave, and
-   *     `asked(soFar, layers)` when more is wanted
+   * @param {{sending: Function, asked: Function}} told `sending(layers, bytes)` while bytes leave, and
+   *     `asked(soFar, layers, payloads)` when more is wanted
    */
-  async classify(payloads, options, told) {
-    const query = new URLSearchParams({ top: options.top });
-    if (options.point) query.set("operating_point", options.point);
-    const post = (path, body, layers) =>
-      this._post(`${path}?${query}`, body, options, (bytes, of) => told.sending(layers, bytes, of));
-    return inSentences(exchange(payloads, post, told.asked).then(read));
+  async answer(image, options, told) {
+    const post = (path, size, payloads, known) =>
+      this._held(`${path}?${query(options, size)}`, join(payloads), options, (bytes) =>
+        told.sending([known, known + payloads.length], bytes),
+      );
+    return inSentences(exchange(image, post, told.asked));
   }
 
-  async _post(path, body, { link: chosen, signal }, sending) {
-    await link.up(chosen, body.length, signal, (bytes) => sending(bytes, body.length));
+  /** What a detector has found in the first so many layers of a picture; no link holds this back. */
+  async look({ layers, width, height }, count, options) {
+    const path = `/v1/detect?${query(options, { width, height })}`;
+    return inSentences(read(await this._post(path, join(layers.slice(0, count)), options.signal)));
+  }
+
+  async _held(path, body, { link: chosen, signal }, sending) {
+    await link.up(chosen, body.length, signal, sending);
+    const response = await this._post(path, body, signal);
+    await link.down(chosen, (await response.clone().arrayBuffer()).byteLength, signal);
+    return response;
+  }
+
+  /** A response with all of its body. */
+  async _post(path, body, signal) {
     const headers = { ...this._headers(), "content-type": PAYLOADS };
     const response = await fetch(path, { method: "POST", headers, body, signal }).catch((error) => unreachable(error, signal));
     const content = await response.arrayBuffer().catch((error) => unreachable(error, signal));
-    await link.down(chosen, content.byteLength, signal);
     return new Response(content, { status: response.status, headers: response.headers });
   }
 
@@ -83,6 +96,10 @@ export class Server {
   _headers() {
     return this._token ? { authorization: `Bearer ${this._token}` } : {};
   }
+}
+
+function query({ top, point }, size) {
+  return new URLSearchParams({ top, ...(point && { operating_point: point }), ...size });
 }
 
 function unreachable(error, signal) {

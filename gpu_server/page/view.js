@@ -1,17 +1,18 @@
 // What is seen of one image: its frames, its answer, its bytes.
 
+import { drawBoxes } from "./boxes.js";
 import { $, canvas, element } from "./dom.js";
-import { RIVAL_SIZE } from "./images.js";
 import { seconds } from "./link.js";
 import { bytes, duration, layerName, percent, roughly } from "./words.js";
 
 export class View {
-  constructor(profile) {
+  /** @param {string} part what of the original is sent */
+  constructor(profile, part) {
     this._profile = profile;
-    const original = frame("Original", profile.size, "The original, cropped to the square that is sent");
+    const original = frame("Original", profile.size, `The original, ${part}`);
     this._original = original.context;
     original.amount.textContent = `${profile.size} px`;
-    original.said.textContent = "the square that is looked at";
+    original.said.textContent = part;
     original.root.classList.add("original");
     original.bar.remove();
     this._frames = profile.ladder.map((_, layer) =>
@@ -21,17 +22,29 @@ export class View {
     $("frames").style.setProperty("--columns", profile.layers + 1);
   }
 
-  /** Begin with an image: its square, and after each layer the picture. */
-  begin(original, pictures, point) {
+  /** Begin with an image: its square, of which `extent` is shown, and after each layer the picture. */
+  begin({ original, pictures, extent }, point) {
     $("result").hidden = false;
-    this._original.putImageData(original, 0, 0);
+    this._extent = extent;
+    put(this._original, original, extent);
     this._frames.forEach((each, layer) => {
-      each.context.putImageData(pictures[layer], 0, 0);
-      this._mark(each, point.thresholds[layer]);
+      this.picture(layer, pictures[layer]);
+      each.bar.hidden = !point.thresholds;
+      this._mark(each, point.thresholds?.[layer]);
       this.layer(layer, "waiting", "");
       each.fill.style.width = "0";
       each.said.textContent = "";
     });
+  }
+
+  /** The picture after a layer. */
+  picture(layer, picture) {
+    put(this._frames[layer].context, picture, this._extent);
+  }
+
+  /** Boxes of what was found after a layer. */
+  boxes(layer, things) {
+    drawBoxes(this._frames[layer].context, things);
   }
 
   /** A layer's state ("waiting", "sending", "known", "final", "spared"), and what is said of its bytes. */
@@ -71,7 +84,7 @@ export class View {
   }
 
   /** Bytes sent, request by request, beside those of JPEG and WebP, and the time that a link takes for them. */
-  bytes(sent, { jpeg, webp }, link, requests) {
+  bytes(sent, { jpeg, webp, what }, link, requests) {
     const total = sent.reduce((sum, size) => sum + size, 0);
     const most = Math.max(total, jpeg ?? 0, webp ?? 0, 1);
     const row = (name, size, parts, className = "") => {
@@ -84,8 +97,8 @@ export class View {
     if (jpeg) rows.push(row("JPEG", jpeg, [jpeg]));
     $("bytes").replaceChildren(...rows);
     $("bytes-note").textContent =
-      `JPEG and WebP are the same square at ${RIVAL_SIZE} pixels and quality 75, written by this browser: ${RIVAL_SIZE} pixels hold ` +
-      "as much detail as all layers do. They are not chosen for equal accuracy. All are payloads, without HTTP’s headers." +
+      `JPEG and WebP are ${what} and quality 75, written by this browser: so many pixels hold as much detail as all layers ` +
+      "do. They are not chosen for equal accuracy. All are payloads, without HTTP’s headers." +
       (link.up === Infinity ? "" : ` Times are computed: bytes at the link’s rate, and a round trip for each request, of which Overtone took ${requests}.`);
   }
 
@@ -105,8 +118,16 @@ export class View {
 export function summary(answer, layers, total, elapsed, rival) {
   const strong = (text) => element("b", { textContent: text });
   const nodes = [strong(roughly(total)), ` in ${answer.layers} of ${layers} layers, `, strong(duration(elapsed))];
-  if (rival) nodes.push(element("br"), `${percent(total / rival)} of the JPEG’s bytes`);
+  const share = total / rival;
+  if (rival) nodes.push(element("br"), share > 1 ? `${share.toFixed(1)} times the JPEG’s bytes` : `${percent(share)} of the JPEG’s bytes`);
   return nodes;
+}
+
+/** Draws the part of a square that is shown. */
+function put(context, picture, [width, height]) {
+  const { canvas } = context;
+  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+  context.putImageData(picture, 0, 0);
 }
 
 function frame(name, size, label) {

@@ -1,5 +1,6 @@
 // A device: images in, answers out.
 
+import { join } from "../device/payload.js";
 import { Encoder } from "./encoder.js";
 import { OvertoneError } from "./error.js";
 import { exchange, PAYLOADS, profileOf, read } from "./rest.js";
@@ -7,12 +8,10 @@ import { Retries } from "./retries.js";
 import { within } from "./time.js";
 
 const WRONG_PROFILE = 409;
-// The task of a model that does not name one.
-const CLASSIFY = "classify";
 // Those that come from a proxy without a server, or from a server that is not ready.
 const AWAY = new Set([502, 503, 504]);
 
-/** Classifies images at one server. */
+/** Classifies images, or finds things in pictures, at one server. */
 export class Client {
   /**
    * @param {string | URL} url http:// or https://, with host and port
@@ -55,20 +54,36 @@ export class Client {
    * @throws {OvertoneError} there was no answer in time, or the server refuses the image
    */
   async classify(rgba, width, height, { signal } = {}) {
-    return within(this._timeout, signal, (limit, deadline) =>
-      this._classify((encoder) => encoder.encode(rgba, width, height, this._quality), new Retries(deadline), limit),
-    );
+    return this._within(signal, (encoder) => encoder.encode(rgba, width, height, this._quality));
   }
 
-  async _classify(encode, retries, signal) {
-    let [encoder, payloads, problem, renewed] = [null, [], null, false];
+  /**
+   * What is in a picture and where, of a server whose model is a detector; it asks for further layers in some blocks only.
+   *
+   * It is sent again as `classify` does it.
+   *
+   * @param {Uint8Array | Uint8ClampedArray} rgba four bytes a pixel, row by row
+   * @param {{signal?: AbortSignal}} options
+   * @throws {OvertoneError} there was no answer in time, or the server refuses the picture
+   */
+  async detect(rgba, width, height, { signal } = {}) {
+    return this._within(signal, (encoder) => encoder.picture(rgba, width, height, this._quality));
+  }
+
+  _within(signal, encode) {
+    return within(this._timeout, signal, (limit, deadline) => this._answer(encode, new Retries(deadline), limit));
+  }
+
+  /** The answer to what an encoder makes of an image: a list of payloads, or a picture for a detector. */
+  async _answer(encode, retries, signal) {
+    let [encoder, image, problem, renewed] = [null, null, null, false];
     const sent = { bytes: 0 };
     for (;;)
       try {
         if (problem?.code === "UNAVAILABLE") await this._probe(signal);
         const current = await this._current(signal);
-        if (current !== encoder) [encoder, payloads] = [current, encode(current)];
-        return { ...(await this._send(payloads, sent, signal)), bytesSent: sent.bytes };
+        if (current !== encoder) [encoder, image] = [current, encode(current)];
+        return { ...(await this._send(image, sent, signal)), bytesSent: sent.bytes };
       } catch (error) {
         problem = error;
         if (error.status === WRONG_PROFILE && !renewed) {
@@ -93,15 +108,14 @@ export class Client {
     return this._encoder;
   }
 
-  async _send(payloads, sent, signal) {
-    const post = (path, body, layers) => {
-      for (const payload of payloads.slice(...layers)) sent.bytes += payload.length;
-      return this._request(`${path}?${this._query}`, { method: "POST", body, headers: { "content-type": PAYLOADS } }, signal);
+  _send(image, sent, signal) {
+    const post = (path, size, payloads) => {
+      for (const payload of payloads) sent.bytes += payload.length;
+      const query = new URLSearchParams([...this._query, ...Object.entries(size)]);
+      const options = { method: "POST", body: join(payloads), headers: { "content-type": PAYLOADS } };
+      return this._request(`${path}?${query}`, options, signal);
     };
-    const answer = await read(await exchange(payloads, post));
-    if ((answer.task ?? CLASSIFY) !== CLASSIFY)
-      throw new OvertoneError("INVALID_ARGUMENT", `the server's model is for the task ${answer.task}, and this client classifies`);
-    return answer;
+    return exchange(image, post);
   }
 
   _get(path, signal) {

@@ -1,6 +1,7 @@
 // Pixels to the payloads of layers.
 
 import { box, Codec } from "../device/device.js";
+import { Picture } from "./picture.js";
 
 const MODULE = new URL("../device/overtone.wasm", import.meta.url);
 let loading = null;
@@ -33,11 +34,28 @@ export class Encoder {
    */
   encode(rgba, width, height, quality = this.profile.quality) {
     const { _codec: codec, profile } = this;
-    if (!(width > 0 && height > 0 && rgba.length === 4 * width * height))
-      throw new RangeError(`an image of ${width} by ${height} pixels has ${4 * width * height} bytes, not ${rgba.length}`);
-    const rgb = codec.resized({ data: rgba, width, height }, box(width, height, profile.size), profile.size);
+    const image = checked(rgba, width, height);
+    const rgb = codec.resized(image, box(width, height, profile.size), profile.size);
     return codec.payloads(codec.quantised(rgb, profile, quality), profile, quality);
   }
+
+  /**
+   * A whole picture in a letter box, as detectors want it.
+   *
+   * @param {Uint8Array | Uint8ClampedArray} rgba as for `encode`
+   * @returns {Picture}
+   */
+  picture(rgba, width, height, quality = this.profile.quality) {
+    const { _codec: codec, profile } = this;
+    const rgb = codec.letterBoxed(checked(rgba, width, height), profile.size);
+    return new Picture(codec, profile, quality, codec.quantised(rgb, profile, quality), width, height);
+  }
+}
+
+function checked(data, width, height) {
+  if (!(width > 0 && height > 0 && data.length === 4 * width * height))
+    throw new RangeError(`an image of ${width} by ${height} pixels has ${4 * width * height} bytes, not ${data.length}`);
+  return { data, width, height };
 }
 
 async function codec() {

@@ -30,6 +30,43 @@ export interface Answer {
   bytesSent: number;
 }
 
+/** The pixels of a thing: height and width, and COCO's compressed run-lengths. Stretched to the picture, it fits it. */
+export interface Mask {
+  size: [number, number];
+  counts: string;
+}
+
+/** A thing that was found. */
+export interface Detection {
+  label: string;
+  index: number;
+  probability: number;
+  /** Left, top, right and bottom, as fractions of the picture. */
+  box: [number, number, number, number];
+  /** If the model has masks. */
+  mask?: Mask;
+}
+
+/** What was found in one picture. */
+export interface Detected {
+  task: "detect";
+  /** By falling probability; there may be none. */
+  detections: Detection[];
+  /** The network that answered; `brownout` is the best answer so far of a server that is too busy to ask for more. */
+  stage: "low" | "high" | "brownout";
+  /** How many layers the answer is made of. */
+  layers: number;
+  /** Whether nothing was left in doubt. */
+  confident: boolean;
+  model: string;
+  /** From a server of several models. */
+  version?: string;
+  /** Milliseconds in the server. */
+  timings: { queue_ms: number; compute_ms: number };
+  /** Payload bytes that were sent, including any that were sent again. */
+  bytesSent: number;
+}
+
 export interface ClientOptions {
   /** A bearer token, where the server asks for one. */
   token?: string;
@@ -49,11 +86,13 @@ export interface CallOptions {
   signal?: AbortSignal;
 }
 
-/** Classifies images at one server. */
+/** Classifies images, or finds things in pictures, at one server. */
 export class Client {
   constructor(url: string | URL, options?: ClientOptions);
   /** The answer to an image, sending layers as the server asks for them. Throws `OvertoneError`. */
   classify(rgba: Rgba, width: number, height: number, options?: CallOptions): Promise<Answer>;
+  /** What is in a picture and where, of a server whose model is a detector. Throws `OvertoneError`. */
+  detect(rgba: Rgba, width: number, height: number, options?: CallOptions): Promise<Detected>;
   /** The profile for which the server wants images to be encoded; it is fetched once. */
   profile(options?: CallOptions): Promise<Profile>;
   /** The card of the server's model. */
@@ -93,6 +132,21 @@ export class Codec {
   static load(source: BufferSource | Response): Promise<Codec>;
 }
 
+/** A whole picture at one quality, for detectors. */
+export class Picture {
+  private constructor();
+  /** The payloads of all layers, of all blocks; first layer first. */
+  readonly layers: Uint8Array[];
+  /** Pixels of the picture. */
+  readonly width: number;
+  readonly height: number;
+  /**
+   * The payloads of all layers, those after the first `after` ones of some blocks only: `mask` is a packed block mask, as
+   * the server sends it. Throws a `RangeError` where it is damaged.
+   */
+  region(mask: Uint8Array, after?: number): Uint8Array[];
+}
+
 /** Encodes images for one profile. */
 export class Encoder {
   constructor(codec: Codec, profile: Profile);
@@ -101,7 +155,12 @@ export class Encoder {
   readonly profile: Profile;
   /** The payloads of all layers, first layer first. */
   encode(rgba: Rgba, width: number, height: number, quality?: number): Uint8Array[];
+  /** A whole picture in a letter box, as detectors want it. */
+  picture(rgba: Rgba, width: number, height: number, quality?: number): Picture;
 }
+
+/** Whether each pixel of a mask belongs to the thing, 1 or 0, row by row. Throws a `RangeError` where it is damaged. */
+export function maskPixels(mask: Mask): Uint8Array;
 
 /** Several payloads in one piece, each after its size, as a REST request carries them. */
 export function join(payloads: Uint8Array[]): Uint8Array;

@@ -6,3 +6,5 @@ export { Profile } from "../device/profile.js";
 export { Client } from "./client.js";
 export { Encoder } from "./encoder.js";
 export { OvertoneError } from "./error.js";
+export { maskPixels } from "./mask.js";
+export { Picture } from "./picture.js";

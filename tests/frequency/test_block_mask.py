@@ -60,10 +60,10 @@ def test_hostile_masks_are_refused(shape: tuple[int, int]) -> None:
 def test_a_row_that_repeats_the_one_above_must_be_marked() -> None:
     """Otherwise one mask could be written in several ways."""
     with pytest.raises(PayloadError, match="not marked"):
-        BlockMask.unpack(_rows_spelt_out([[0, 1], [0, 1]]), (2, 2))
+        BlockMask.unpack(rows_spelt_out([[0, 1], [0, 1]]), (2, 2))
 
 
-def _rows_spelt_out(rows: list[list[int]]) -> bytes:
+def rows_spelt_out(rows: list[list[int]]) -> bytes:
     from overtone.frequency import block_mask, rans
 
     bits, intervals = iter([bit for row in rows for bit in (0, *row)]), []

@@ -32,10 +32,10 @@ def test_payloads_are_the_golden_ones(name: str, in_c: bool, monkeypatch: pytest
         pytest.skip("the C extension was not built")
     monkeypatch.setattr(coder, "accelerated", in_c)
     profile = Profile.from_json(json.dumps(GOLDEN["profile"]))
-    case = GOLDEN["cases"][name]
-    values = np.array(case["values"], dtype=np.int16).reshape(-1, profile.blocks, profile.blocks)
-    assert [p.hex() for p in encode_values(values, profile, case["quality"]).layers] == case["payloads"]
-    found = decode([bytes.fromhex(payload) for payload in case["payloads"]], profile)
+    payloads = GOLDEN["cases"][name]["payloads"]
+    values, quality = values_of(name, profile)
+    assert [p.hex() for p in encode_values(values, profile, quality).layers] == payloads
+    found = decode([bytes.fromhex(payload) for payload in payloads], profile)
     assert (found.values == values).all()
 
 
@@ -47,21 +47,27 @@ def test_regions_are_the_golden_ones(name: str, in_c: bool, monkeypatch: pytest.
     monkeypatch.setattr(coder, "accelerated", in_c)
     golden = json.loads(REGIONS.read_text())[name]
     profile = Profile.from_json(json.dumps(GOLDEN["profile"]))
-    mask, payloads = _mask(golden["mask"]), golden["payloads"]
+    mask, payloads = mask_of(golden["mask"]), golden["payloads"]
     assert [p.hex() for p in _regions(name, profile, mask)] == payloads
     first = GOLDEN["cases"][name]["payloads"][0]
     assert decode([bytes.fromhex(payload) for payload in (first, *payloads)], profile).mask == mask
 
 
-def _mask(rows: list[str]) -> BlockMask:
+def mask_of(rows: list[str]) -> BlockMask:
+    """The mask of rows of 0 and 1."""
     return BlockMask(np.array([[bit == "1" for bit in row] for row in rows]))
 
 
 def _regions(name: str, profile: Profile, mask: BlockMask) -> tuple[bytes, ...]:
     """The payloads after the first."""
+    values, quality = values_of(name, profile)
+    return encode_region(encode_values(values, profile, quality), profile, mask).layers[1:]
+
+
+def values_of(name: str, profile: Profile) -> tuple[NDArray[np.int16], int]:
+    """The values int16[C, h, w] of a case, and its quality."""
     case = GOLDEN["cases"][name]
-    values = np.array(case["values"], dtype=np.int16).reshape(-1, profile.blocks, profile.blocks)
-    return encode_region(encode_values(values, profile, case["quality"]), profile, mask).layers[1:]
+    return np.array(case["values"], np.int16).reshape(-1, profile.blocks, profile.blocks), case["quality"]
 
 
 def _numbers(count: int, spread: int, seed: int) -> NDArray[np.int16]:
@@ -95,7 +101,7 @@ def _write() -> None:
 def _write_regions() -> None:
     profile, found = Profile.from_json(json.dumps(GOLDEN["profile"])), {}
     for name, rows in zip(NAMES, MASKS, strict=True):
-        payloads = [payload.hex() for payload in _regions(name, profile, _mask(rows))]
+        payloads = [payload.hex() for payload in _regions(name, profile, mask_of(rows))]
         found[name] = {"mask": rows, "payloads": payloads}
     REGIONS.write_text(json.dumps(found) + "\n")
 

@@ -14,10 +14,24 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from overtone.frequency import Profile, decode, dequantise, encode, fit, image
+from overtone.frequency import (
+    LetterBox,
+    Profile,
+    decode,
+    dequantise,
+    encode,
+    encode_region,
+    encode_values,
+    fit,
+    image,
+    letter_boxed,
+)
 from overtone.models import find, read_card
 from tests.frequency.test_golden import GOLDEN as LAYERS
+from tests.frequency.test_golden import NAMES, REGIONS, mask_of
+from tests.frequency.test_golden_pixels import BOXED
 from tests.frequency.test_golden_pixels import FILE as PIXELS
+from tests.frequency.test_regions import MASK, PROFILES, VALUES
 
 ROOT = Path(__file__).parents[2]
 MODULE = ROOT / "frequency" / "wasm" / "overtone.wasm"
@@ -32,9 +46,11 @@ def ask(
     profile: Profile,
     images: Sequence[NDArray[np.uint8]] = (),
     values: Iterable[Any] = (),
+    regions: Iterable[Any] = (),
+    masks: Iterable[bytes] = (),
     module: Path = MODULE,
 ) -> Any:
-    """What the JavaScript device makes of images uint8[H, W, 3], and of quantised values."""
+    """What the JavaScript device makes of images uint8[H, W, 3], of quantised values, regions of them, and masks."""
     coded = [
         {"rgb": base64.b64encode(each.tobytes()).decode(), "width": each.shape[1], "height": each.shape[0]}
         for each in images
@@ -44,6 +60,8 @@ def ask(
         "id": profile.id.hex(),
         "images": coded,
         "values": [*values],
+        "regions": [*regions],
+        "masks": [mask.hex() for mask in masks],
     }
     command = [str(NODE), str(SCRIPT), str(module)]
     done = subprocess.run(command, input=json.dumps(given), capture_output=True, text=True, check=False)
@@ -87,6 +105,54 @@ def test_it_writes_the_golden_payloads(which: str, request: pytest.FixtureReques
     (found,) = ask(profile, [pixels.reshape(golden["height"], golden["width"], 3)], module=module)["images"]
     assert found["fitted"] == golden["fitted"]
     assert found["payloads"] == list(golden["payloads"].values())
+
+
+@needs_node
+def test_regions_become_the_golden_payloads() -> None:
+    golden, profile = json.loads(REGIONS.read_text()), Profile.from_json(json.dumps(LAYERS["profile"]))
+    cases = [
+        LAYERS["cases"][name] | {"mask": mask_of(golden[name]["mask"]).pack().hex(), "after": 1}
+        for name in NAMES
+    ]
+    good = mask_of(golden["ordinary"]["mask"]).pack()
+    hostile = [b"", bytes(4), good[:-2], good + bytes(2), good * 99]
+    found = ask(profile, regions=cases, masks=[good, *hostile])
+    assert found["regions"] == [golden[name]["payloads"] for name in NAMES]
+    assert found["refused"] == [None, *["no region of this image"] * len(hostile)]
+
+
+@needs_node
+def test_a_region_after_any_layer_of_a_long_ladder() -> None:
+    profile, values = PROFILES[5], VALUES * 31
+    whole = encode_values(values, profile, 2)
+    given = {"values": values.ravel().tolist(), "quality": 2, "mask": MASK.pack().hex()}
+    found = ask(profile, regions=[given | {"after": after} for after in range(1, 6)])["regions"]
+    for after, payloads in enumerate(found, 1):
+        expected = encode_region(whole, profile, MASK, after).layers[after:]
+        assert payloads == [payload.hex() for payload in expected]
+
+
+@needs_node
+def test_whole_pictures_lie_in_a_letter_box_as_in_python(photograph: NDArray[np.uint8]) -> None:
+    """Of any shape, shrunk, enlarged and left as they are; the golden one is wider than high."""
+    golden = json.loads(BOXED.read_text())
+    profile = Profile.from_json(json.dumps(golden["profile"]))
+    pixels = np.frombuffer(base64.b64decode(golden["rgb"]), np.uint8)
+    first = pixels.reshape(golden["height"], golden["width"], 3)
+    rng = np.random.default_rng(2)
+    shapes = [(20, 32), (7, 11), (3, 400), (53, 33), (90, 5), (32, 32), (1, 1)]
+    noise = [rng.integers(0, 256, (*shape, 3), dtype=np.uint8) for shape in shapes]
+    images = [first, photograph, *noise]
+    found = ask(profile, images)["images"]
+    assert found[0]["letterBoxed"] == golden["letter_boxed"]
+    for rgb, got in zip(images, found, strict=True):
+        square = np.frombuffer(base64.b64decode(got["letterBoxed"]), np.uint8)
+        expected = letter_boxed(Image.fromarray(rgb), profile.size)
+        assert got["boxed"] == [*LetterBox(profile.size, rgb.shape[1], rgb.shape[0]).content]
+        # Pillow 13 shrinks those that are more than twice as high as wide in the other order, which rounds elsewhere.
+        if rgb.shape[0] <= 2 * rgb.shape[1]:
+            np.testing.assert_array_equal(square.reshape(expected.shape), expected)
+        assert np.abs(square.reshape(expected.shape).astype(int) - expected).mean() < 1
 
 
 @needs_node

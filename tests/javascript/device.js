@@ -1,16 +1,20 @@
 // A program that uses the package as a device would. In: one JSON object on standard input; out: one object a line.
 
-import { Client, Encoder, OvertoneError, Profile } from "overtone-device";
+import { Client, Encoder, maskPixels, OvertoneError, Profile } from "overtone-device";
 
-const { address, clients = [], golden, images } = JSON.parse(await new Response(process.stdin).text());
+const { address, clients = [], detect = false, golden, images, masks = [] } = JSON.parse(await new Response(process.stdin).text());
 if (golden) {
   const encoder = await Encoder.load(new Profile(golden.profile, golden.id));
   const { qualities } = encoder.profile;
-  tell(qualities.map((quality) => encoder.encode(...rgba(golden), quality).map((each) => Buffer.from(each).toString("hex"))));
+  tell(qualities.map((quality) => encoder.encode(...rgba(golden), quality).map(hex)));
+  tell(qualities.map((quality) => encoder.picture(...rgba(golden), quality).layers.map(hex)));
+  const { mask, after } = golden;
+  if (mask) tell(encoder.picture(...rgba(golden)).region(Buffer.from(mask, "hex"), after).map(hex));
 }
+for (const mask of masks) tell(pixelsOf(mask));
 for (const options of clients) {
   const client = new Client(address, options);
-  for (const image of images) tell(await client.classify(...rgba(image)).catch(failed));
+  for (const image of images) tell(await client[detect ? "detect" : "classify"](...rgba(image)).catch(failed));
 }
 
 function failed(error) {
@@ -23,6 +27,19 @@ function rgba({ rgb, width, height }) {
   const data = new Uint8ClampedArray(4 * width * height);
   for (let i = 0; i < width * height; i++) data.set(bytes.subarray(3 * i, 3 * i + 3), 4 * i);
   return [data, width, height];
+}
+
+function pixelsOf(mask) {
+  try {
+    return [...maskPixels(mask)];
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return error.message;
+  }
+}
+
+function hex(bytes) {
+  return Buffer.from(bytes).toString("hex");
 }
 
 function tell(result) {

@@ -1,5 +1,6 @@
 """The package for npm: what is in it, and that it works where it is installed."""
 
+import base64
 import json
 import re
 import shutil
@@ -7,12 +8,15 @@ import subprocess
 import tarfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from overtone import __version__
+from overtone.frequency import Profile, encode, encode_region
+from tests.frequency.test_regions import MASK
 from tests.javascript.conftest import NODE, PACKAGE, ROOT, project, run
 
-GOLDEN = ROOT / "tests" / "frequency" / "golden" / "pixels-v3.json"
+GOLDEN = ROOT / "tests" / "frequency" / "golden"
 CODEC = ROOT / "frequency" / "wasm"
 
 
@@ -39,9 +43,16 @@ def test_it_holds_the_client_the_codec_and_its_licence(packed: Path) -> None:
 
 
 async def test_installed_it_writes_the_golden_payloads(packed: Path, tmp_path: Path) -> None:
-    golden = json.loads(GOLDEN.read_text())
-    (payloads,) = await run(project(tmp_path, packed), golden=golden)
-    assert payloads == list(golden["payloads"].values())
+    squares, pictures = (json.loads((GOLDEN / f"{n}-v3.json").read_text()) for n in ("pixels", "letter-box"))
+    packed_mask = MASK.pack().hex()
+    given = squares | {"mask": packed_mask, "after": 2}
+    payloads, boxed, region = await run(project(tmp_path, packed), golden=given)
+    assert payloads == list(squares["payloads"].values())
+    assert boxed == list(pictures["payloads"].values())
+    profile = Profile.from_json(json.dumps(pictures["profile"]))
+    square = np.frombuffer(base64.b64decode(pictures["letter_boxed"]), np.uint8)
+    sent = encode(square.reshape(profile.size, profile.size, 3), profile)
+    assert region == [payload.hex() for payload in encode_region(sent, profile, MASK, 2).layers]
 
 
 def test_everything_that_it_exports_has_a_type() -> None:

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -52,6 +53,13 @@ async def browser() -> AsyncIterator["Browser"]:
 async def server(serve: Serve, three_checkpoint: Any) -> AsyncIterator[Running]:
     """A server of three layers that the tests share; its operating points say which layers answer."""
     async with serve(model=str(three_checkpoint)) as shared:
+        yield shared
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def detector(serve: Serve, tiny_detector: Path) -> AsyncIterator[Running]:
+    """A server whose model is a detector."""
+    async with serve(model=str(tiny_detector)) as shared:
         yield shared
 
 

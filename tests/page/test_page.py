@@ -328,17 +328,6 @@ async def test_a_token_is_asked_for_and_kept(
         await page.wait_for_selector("#server[data-state=ready]")
 
 
-async def test_a_detector_is_declined_and_gets_nothing(
-    serve: Serve, opened: Open, tiny_detector: Path, png: bytes
-) -> None:
-    async with serve(model=str(tiny_detector)) as detector, opened(detector) as page:
-        await page.wait_for_selector("#notice:has-text('shows classes only')")
-        made = posts(page)
-        await choose(page, png)
-        await page.wait_for_selector("#notice:has-text('overtone detect')")
-        assert made == []
-
-
 async def test_the_server_is_shown_live(server: Running, opened: Open, png: bytes) -> None:
     async with opened(server) as page:
         await page.wait_for_selector("#live dd")

@@ -1,7 +1,7 @@
 // Asks the JavaScript device for what a Python test wants to compare. In: one JSON object on standard input.
 
 import { readFile } from "node:fs/promises";
-import { box, Codec } from "../../../frequency/wasm/device.js";
+import { box, boxed, Codec } from "../../../frequency/wasm/device.js";
 import { Profile } from "../../../frequency/wasm/profile.js";
 
 const [module] = process.argv.slice(2);
@@ -12,7 +12,11 @@ const found = given.images.map(({ rgb, width, height }) => image(Buffer.from(rgb
 const layers = given.values.map(({ values, quality }) =>
   codec.payloads(Int16Array.from(values), profile, quality).map(hex),
 );
-console.log(JSON.stringify({ images: found, layers }));
+const regions = given.regions.map(({ values, quality, mask, after }) => {
+  const region = codec.region(Buffer.from(mask, "hex"), after, profile);
+  return codec.regionPayloads(Int16Array.from(values), profile, quality, region).map(hex);
+});
+console.log(JSON.stringify({ images: found, layers, regions, refused: given.masks.map(refused) }));
 
 function image(rgb, width, height) {
   const data = new Uint8Array(4 * width * height);
@@ -25,7 +29,17 @@ function image(rgb, width, height) {
   const pictures = profile.ladder.map((_, layer) =>
     Buffer.from(codec.picture(values, profile, profile.quality, layer + 1)).toString("base64"),
   );
-  return { fitted: Buffer.from(fitted).toString("base64"), payloads, pictures };
+  const letterBoxed = Buffer.from(codec.letterBoxed({ data, width, height }, profile.size)).toString("base64");
+  const boxes = boxed(width, height, profile.size);
+  return { fitted: Buffer.from(fitted).toString("base64"), payloads, pictures, letterBoxed, boxed: boxes };
+}
+
+function refused(mask) {
+  try {
+    codec.region(Buffer.from(mask, "hex"), 1, profile);
+  } catch (error) {
+    return error.message;
+  }
 }
 
 function hex(bytes) {
