@@ -53,6 +53,11 @@ class Setting:
     kept: int = 0
 
     @property
+    def family(self) -> str:
+        """Its codec."""
+        return self.codec
+
+    @property
     def document(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {name: value for name, value in asdict(self).items() if name != "kept" or value}

@@ -127,8 +127,8 @@ def _line(
 ) -> list[tuple[float, float]]:
     """Draw the frontier by a column of bytes; its points."""
     curve = frontier(Point(row[column], row["top1"]) for row in rows)
-    axes.plot([p.bytes for p in curve], [p.top1 for p in curve], color=colour, **style)
-    return [(p.bytes, p.top1) for p in curve]
+    axes.plot([p.bytes for p in curve], [p.accuracy for p in curve], color=colour, **style)
+    return [(p.bytes, p.accuracy) for p in curve]
 
 
 def _labels(axes: Axes, ends: Mapping[str, tuple[float, float]]) -> None:

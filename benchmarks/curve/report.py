@@ -157,7 +157,7 @@ def _points(found: Document) -> Columns:
     """The frontier of each, a line per setting."""
     lines = [*(("Overtone", row) for row in found["ours"]), *((r["rival"], r) for r in found["rivals"])]
     rows: list[Sequence[str]] = [
-        (who, _setting(point.settings), f"{point.top1:.2%}", *_counts(point.settings, who))
+        (who, _setting(point.settings), f"{point.accuracy:.2%}", *_counts(point.settings, who))
         for who in dict.fromkeys(name for name, _ in lines)
         for point in frontier(Point(row["bytes"], row["top1"], row) for name, row in lines if name == who)
     ]
