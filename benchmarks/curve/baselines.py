@@ -81,10 +81,10 @@ def send(rgb: Pixels, setting: Setting) -> tuple[int, Pixels]:
     """An image uint8[side, side, 3] through a codec: the bytes of its file, and the decoded image."""
     file = encoded(rgb, setting)
     if setting.codec != "cut":
-        return len(file), _decoded(file)
+        return len(file), decoded(file)
     before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, True
     try:
-        return len(file), _decoded(file)
+        return len(file), decoded(file)
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = before
 
@@ -109,6 +109,7 @@ def _encoded(image: Image.Image, kind: str, quality: int, **options: object) -> 
     return file.getvalue()
 
 
-def _decoded(file: bytes) -> Pixels:
+def decoded(file: bytes) -> Pixels:
+    """The image uint8[height, width, 3] of a file that is whole."""
     with Image.open(io.BytesIO(file)) as image:
         return np.asarray(image.convert("RGB"))

@@ -7,10 +7,8 @@ all reported numbers are of `val/`.
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -28,6 +26,7 @@ from overtone.benchmarks.curve.overhead import Overhead, Sizes
 from overtone.benchmarks.curve.result_cache import ResultCache, fingerprint
 from overtone.benchmarks.curve.send_again import Pair
 from overtone.benchmarks.curve.successive_elimination import best_of_each, eliminate
+from overtone.benchmarks.timed import timed
 from overtone.models import Card, Cascade, choose_device, cost, find, load
 from overtone.training import weights
 from overtone.training.data import DataError, Images, read_split
@@ -110,12 +109,12 @@ def run(data: Path, out: Path, options: Options, as_json: bool = False) -> None:
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"interrupted; the same command continues from what is in {out}") from None
     (out / "bytes.json").write_text(json.dumps(document, indent=1) + "\n", "utf-8")
-    (out / "bytes.md").write_text(bytes_report.markdown(document), "utf-8")
+    (out / "bytes.md").write_text(bytes_report.markdown(bytes_report.tables(document)), "utf-8")
     bytes_figure.draw_both(document, out / "bytes.png")
     if as_json:
         print(json.dumps(document))
     else:
-        bytes_report.show(document, console)
+        bytes_report.show(bytes_report.tables(document), console)
         console.print(f"wrote bytes.json, bytes.md, bytes.png and bytes-wire.png in {out}", soft_wrap=True)
 
 
@@ -167,22 +166,22 @@ def warnings(macs: Mapping[str, float]) -> Iterator[str]:
 
 
 def _measure(setup: Setup, data: Path, checkpoint: str, console: Console) -> dict[str, Any]:
-    with _timed("framing", console):
+    with timed("framing", console):
         framing = overhead.measure(checkpoint, _some(setup.parts["val"], OVERHEAD_IMAGES).paths)
-    with _timed("Overtone", console):
+    with timed("Overtone", console):
         macs = setup.macs()
         for warning in warnings(macs):
             console.print(warning, style="yellow", markup=False)
         chosen = ours.choose(setup.predictions("calibration"))
         val = setup.predictions("val")
         mine, plain = ours.entries(chosen, val, framing), ours.all_channels(val, framing)
-    with _timed("choosing the baselines' settings", console):
+    with timed("choosing the baselines' settings", console):
         calibration = setup.evaluation("calibration", exact=False)
         best, pairs = choose(calibration, chosen[0].accuracy, chosen[-1].accuracy, setup.slow)
     settings = list(dict.fromkeys([*best, *(s for pair in pairs for s in (pair.first, pair.second))]))
-    with _timed(f"measuring {len(settings)} of them on val", console):
+    with timed(f"measuring {len(settings)} of them on val", console):
         found = setup.evaluation("val", exact=True).run(settings, "reporting")
-    with _timed("their files without containers", console):
+    with timed("their files without containers", console):
         bare = setup.evaluation("val", exact=True).bare(settings)
     codecs = _entries({setting: found[setting] for setting in best}, bare, framing)
     codecs[send_again.AGAIN] = send_again.entries(pairs, found, bare, framing)
@@ -205,13 +204,6 @@ def _measure(setup: Setup, data: Path, checkpoint: str, console: Console) -> dic
         "overhead": asdict(framing),
         "macs": macs,
     }
-
-
-@contextmanager
-def _timed(what: str, console: Console) -> Iterator[None]:
-    began = perf_counter()
-    yield
-    console.print(f"{what}: {perf_counter() - began:.0f} s", style="dim", highlight=False)
 
 
 def choose(
