@@ -148,7 +148,7 @@ def test_the_framing_of_a_detector_is_measured_over_sockets(
 ) -> None:
     forced = tmp_path / "forced.safetensors"
     entries.force(tiny_detector, forced)
-    with in_thread(running(quick_settings(forced, batch_sizes=(1,)))) as server:
+    with in_thread(running(quick_settings(forced, batch_sizes=(1,), deadline=60))) as server:
         addresses = {"grpc": f"{server.host}:{server.grpc_port}", "rest": f"{server.host}:{server.http_port}"}
         known = asyncio.run(inspect(addresses))
         found = asyncio.run(overhead.over_links(known, sorted((data / "val").iterdir())[:2]))
