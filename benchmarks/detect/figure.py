@@ -6,9 +6,10 @@ from typing import Any
 
 from overtone.benchmarks.curve.figure import PAYLOAD, WIRE, View, baselines, line
 from overtone.benchmarks.detect.ours import Kind
-from overtone.describe.figure_style import BOTH, CASCADE, LOW
+from overtone.describe.figure_style import CASCADE
 
-COLOURS: dict[Kind, str] = {"first layer": LOW, "regions": CASCADE, "all layers": BOTH}
+# Shades of one colour, as the others are the baselines'.
+COLOURS: dict[Kind, str] = {"first layer": "#7FCFB5", "regions": CASCADE, "all layers": "#004D3A"}
 NAMES: dict[Kind, str] = {
     "first layer": "first layer",
     "regions": "first, then regions",
