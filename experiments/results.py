@@ -1,6 +1,7 @@
 """Render the tables of docs/results.md from the logs in docs/runs: `python -m experiments.results`.
 
 A table stands between `<!-- NAME -->` and `<!-- end of NAME -->`. Everything else on the page is written by hand.
+Tables of detectors are left as they are where their logs do not exist.
 """
 
 import json
@@ -10,7 +11,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from experiments import paper_results
+from experiments import detection_results, paper_results
 from experiments.gate import HeatMap
 from experiments.paper_results import Published
 from experiments.select import select, shared
@@ -245,7 +246,8 @@ def render(page: Path, folder: Path) -> str:
     """
     runs = read_runs(folder)
     tables = {name: make(runs) for name, make in FROM_RUNS.items()}
-    return filled(page, tables | {name: make(_read(folder / log)) for name, (log, make) in FROM_LOGS.items()})
+    tables |= {name: make(_read(folder / log)) for name, (log, make) in FROM_LOGS.items()}
+    return filled(page, tables | detection_results.tables(folder, _read))
 
 
 def main(docs: Path = DOCS) -> None:

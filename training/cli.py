@@ -264,6 +264,12 @@ def evaluate(
     weights: Annotated[
         Path | None, typer.Option(help="File of the teacher's weights, if they are not published.")
     ] = None,
+    unquantised: Annotated[
+        bool,
+        typer.Option(
+            "--unquantised", help="Of a detector: also high on coefficients that are not quantised."
+        ),
+    ] = False,
     json: command.Json = False,
     workers: command.Workers = 1,
     device: command.Device = "auto",
@@ -281,7 +287,8 @@ def evaluate(
 
         if threshold is not None or full or agreement or weights:
             raise ValueError(
-                "a detector is measured by --quality, --every-quality, --operating-point and --split alone"
+                "a detector is measured by --quality, --every-quality, --operating-point, --split and "
+                "--unquantised alone"
             )
         evaluate_detector(
             find(checkpoint),
@@ -290,11 +297,14 @@ def evaluate(
             every_quality=every_quality,
             operating_point=operating_point,
             split_name=split,
+            unquantised=unquantised,
             as_json=json,
             workers=workers,
             device=device,
         )
         return
+    if unquantised:
+        raise ValueError("--unquantised is for detectors")
 
     evaluate(
         checkpoint,

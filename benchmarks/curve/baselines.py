@@ -53,6 +53,11 @@ class Setting:
     kept: int = 0
 
     @property
+    def family(self) -> str:
+        """Its codec."""
+        return self.codec
+
+    @property
     def document(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {name: value for name, value in asdict(self).items() if name != "kept" or value}
@@ -76,10 +81,10 @@ def send(rgb: Pixels, setting: Setting) -> tuple[int, Pixels]:
     """An image uint8[side, side, 3] through a codec: the bytes of its file, and the decoded image."""
     file = encoded(rgb, setting)
     if setting.codec != "cut":
-        return len(file), _decoded(file)
+        return len(file), decoded(file)
     before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, True
     try:
-        return len(file), _decoded(file)
+        return len(file), decoded(file)
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = before
 
@@ -104,6 +109,7 @@ def _encoded(image: Image.Image, kind: str, quality: int, **options: object) -> 
     return file.getvalue()
 
 
-def _decoded(file: bytes) -> Pixels:
+def decoded(file: bytes) -> Pixels:
+    """The image uint8[height, width, 3] of a file that is whole."""
     with Image.open(io.BytesIO(file)) as image:
         return np.asarray(image.convert("RGB"))

@@ -7,10 +7,8 @@ all reported numbers are of `val/`.
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -23,12 +21,12 @@ from overtone.benchmarks.curve import ours, overhead, send_again
 from overtone.benchmarks.curve import report as bytes_report
 from overtone.benchmarks.curve.baselines import TITLES, Setting, has_jxl, settings
 from overtone.benchmarks.curve.comparison import BEST, Entry, comparisons
-from overtone.benchmarks.curve.delta_rate import Point, frontier, thinned
 from overtone.benchmarks.curve.evaluation import Evaluation, Outcome, identity
 from overtone.benchmarks.curve.overhead import Overhead, Sizes
 from overtone.benchmarks.curve.result_cache import ResultCache, fingerprint
 from overtone.benchmarks.curve.send_again import Pair
-from overtone.benchmarks.curve.successive_elimination import eliminate, relevant
+from overtone.benchmarks.curve.successive_elimination import best_of_each, eliminate
+from overtone.benchmarks.timed import timed
 from overtone.models import Card, Cascade, choose_device, cost, find, load
 from overtone.training import weights
 from overtone.training.data import DataError, Images, read_split
@@ -111,12 +109,12 @@ def run(data: Path, out: Path, options: Options, as_json: bool = False) -> None:
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"interrupted; the same command continues from what is in {out}") from None
     (out / "bytes.json").write_text(json.dumps(document, indent=1) + "\n", "utf-8")
-    (out / "bytes.md").write_text(bytes_report.markdown(document), "utf-8")
+    (out / "bytes.md").write_text(bytes_report.markdown(bytes_report.tables(document)), "utf-8")
     bytes_figure.draw_both(document, out / "bytes.png")
     if as_json:
         print(json.dumps(document))
     else:
-        bytes_report.show(document, console)
+        bytes_report.show(bytes_report.tables(document), console)
         console.print(f"wrote bytes.json, bytes.md, bytes.png and bytes-wire.png in {out}", soft_wrap=True)
 
 
@@ -168,22 +166,22 @@ def warnings(macs: Mapping[str, float]) -> Iterator[str]:
 
 
 def _measure(setup: Setup, data: Path, checkpoint: str, console: Console) -> dict[str, Any]:
-    with _timed("framing", console):
+    with timed("framing", console):
         framing = overhead.measure(checkpoint, _some(setup.parts["val"], OVERHEAD_IMAGES).paths)
-    with _timed("Overtone", console):
+    with timed("Overtone", console):
         macs = setup.macs()
         for warning in warnings(macs):
             console.print(warning, style="yellow", markup=False)
         chosen = ours.choose(setup.predictions("calibration"))
         val = setup.predictions("val")
         mine, plain = ours.entries(chosen, val, framing), ours.all_channels(val, framing)
-    with _timed("choosing the baselines' settings", console):
+    with timed("choosing the baselines' settings", console):
         calibration = setup.evaluation("calibration", exact=False)
-        best, pairs = choose(calibration, chosen[0].top1, chosen[-1].top1, setup.slow)
+        best, pairs = choose(calibration, chosen[0].accuracy, chosen[-1].accuracy, setup.slow)
     settings = list(dict.fromkeys([*best, *(s for pair in pairs for s in (pair.first, pair.second))]))
-    with _timed(f"measuring {len(settings)} of them on val", console):
+    with timed(f"measuring {len(settings)} of them on val", console):
         found = setup.evaluation("val", exact=True).run(settings, "reporting")
-    with _timed("their files without containers", console):
+    with timed("their files without containers", console):
         bare = setup.evaluation("val", exact=True).bare(settings)
     codecs = _entries({setting: found[setting] for setting in best}, bare, framing)
     codecs[send_again.AGAIN] = send_again.entries(pairs, found, bare, framing)
@@ -208,13 +206,6 @@ def _measure(setup: Setup, data: Path, checkpoint: str, console: Console) -> dic
     }
 
 
-@contextmanager
-def _timed(what: str, console: Console) -> Iterator[None]:
-    began = perf_counter()
-    yield
-    console.print(f"{what}: {perf_counter() - began:.0f} s", style="dim", highlight=False)
-
-
 def choose(
     evaluation: Evaluation, lowest: float, highest: float, slow: bool = True
 ) -> tuple[list[Setting], list[Pair]]:
@@ -229,31 +220,11 @@ def choose(
     # What is sent first may be poor, if it is small.
     tried = eliminate(evaluation, again, lowest - send_again.FIRST_BELOW)
     pairs = send_again.choose(tried, floor, ceiling)
-    best = _best(eliminate(evaluation, others, floor) | tried, floor, ceiling)
+    best = best_of_each(eliminate(evaluation, others, floor) | tried, floor, ceiling)
     if slow:
         slowest = [Setting("avif-slow", s.side, s.quality) for s in best if s.codec == "avif"]
-        best += _best(eliminate(evaluation, slowest, floor), floor, ceiling)
+        best += best_of_each(eliminate(evaluation, slowest, floor), floor, ceiling)
     return best, pairs
-
-
-def _best(tried: Mapping[Setting, Outcome], floor: float, ceiling: float) -> list[Setting]:
-    """Of every codec, the best settings."""
-    by_codec: dict[str, list[tuple[Setting, Outcome]]] = {}
-    for setting, outcome in tried.items():
-        by_codec.setdefault(setting.codec, []).append((setting, outcome))
-    return [setting for each in by_codec.values() for setting in best_settings(each, floor, ceiling)]
-
-
-def best_settings(tried: list[tuple[Setting, Outcome]], floor: float, ceiling: float) -> list[Setting]:
-    """Of one codec: those on the frontier, from the floor to the first that reaches the ceiling."""
-    least = relevant(floor, [outcome.top1 for _, outcome in tried])
-    points = frontier(
-        Point(float(outcome.bytes.mean()), outcome.top1, {"setting": setting})
-        for setting, outcome in tried
-        if outcome.top1 >= least
-    )
-    below = sum(point.top1 < ceiling for point in points)
-    return [point.settings["setting"] for point in thinned(points[: below + 1])]
 
 
 def _entries(
@@ -269,6 +240,6 @@ def _entries(
             "wire": framing.image.wire(sent),
             "post": framing.post.wire(sent),
         }
-        entry = Entry(setting.document, correct, counts)  # type: ignore[arg-type]
+        entry = Entry(setting.document, counts, correct)  # type: ignore[arg-type]
         entries[TITLES[setting.codec]].append(entry)
     return entries

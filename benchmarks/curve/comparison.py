@@ -1,8 +1,9 @@
 """Overtone against baselines: what each way of sending cost and gave, image by image, and the ratios."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from overtone.benchmarks.curve.delta_rate import CurveError, Point, compare
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 # How bytes are counted. `payload`: what is sent, files and payloads whole. `bare`: Overtone's payloads whole, files
 # without their containers. `wire`: in messages of Overtone's session, with TCP/IP, both ways. `post`: baselines by
@@ -21,71 +23,129 @@ RESAMPLES = 300
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One way of sending some images: correct answers bool[n], and bytes float64[n] by measure."""
+class SentImages(ABC):
+    """One way of sending some images: what it is, and bytes float64[n] by measure.
+
+    Attributes:
+        name: of the accuracy, in JSON.
+    """
 
     settings: Mapping[str, Any]
-    correct: NDArray[np.bool_]
     counts: Mapping[Measure, Floats]
+    name: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def accuracy(self) -> float:
+        """On the images, a fraction."""
+
+    @abstractmethod
+    def resampled(self, times: Ints) -> Floats:
+        """The accuracy float64[m] on m samples, in which the images occur so many times, int64[m, n]."""
+
+    @property
+    def n(self) -> int:
+        """How many images there are."""
+        return len(self.counts["payload"])
 
     def point(self, measure: Measure) -> Point:
         """Means over the images."""
-        return Point(float(self.counts[measure].mean()), float(self.correct.mean()), self.settings)
+        return Point(float(self.counts[measure].mean()), self.accuracy, self.settings)
 
     def document(self) -> dict[str, Any]:
         """Plain values for JSON: `bytes` is the payload."""
-        means = {measure: self.point(measure).bytes for measure in MEASURES}
-        return (
-            {"bytes": means.pop("payload"), "top1": self.point("payload").top1} | means | dict(self.settings)
-        )
+        means = {measure: float(self.counts[measure].mean()) for measure in MEASURES}
+        return {"bytes": means.pop("payload"), self.name: self.accuracy} | means | dict(self.settings)
+
+
+@dataclass(frozen=True)
+class Entry(SentImages):
+    """One way of sending some images that are classified: correct answers bool[n]."""
+
+    correct: NDArray[np.bool_]
+    name: ClassVar[str] = "top1"
+
+    @property
+    def accuracy(self) -> float:
+        """Top-1."""
+        return float(self.correct.mean())
+
+    def resampled(self, times: Ints) -> Floats:
+        """Top-1 on samples."""
+        found: Floats = times @ self.correct / self.n
+        return found
 
 
 def comparisons(
-    ours: Sequence[Entry], baselines: Mapping[str, Sequence[Entry]], resamples: int = RESAMPLES
+    ours: Sequence[SentImages], baselines: Mapping[str, Sequence[SentImages]], resamples: int = RESAMPLES
 ) -> list[dict[str, Any]]:
     """Overtone's bytes over every baseline's by every measure, with 95 % bootstrap intervals over images.
 
-    Curves that reach no top-1 in common are left out.
+    Curves that reach no accuracy in common are left out.
     """
+    if not ours:
+        return []
+    drawn = Drawn(draw(ours[0].n, resamples))
     found = (
-        _compared(name, measure, ours, theirs, resamples)
+        _compared(name, measure, ours, theirs, drawn)
         for name, theirs in baselines.items()
         for measure in MEASURES
     )
     return [each for each in found if each]
 
 
+def draw(n: int, resamples: int) -> Ints:
+    """How often each of n images is drawn, with replacement, in samples of as many, int64[resamples, n]."""
+    return np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=resamples)
+
+
+class Drawn:
+    """Samples of images, the same ones for all ways of sending them, each of which is judged on them once."""
+
+    def __init__(self, times: Ints) -> None:
+        self.times = times
+        self._accuracies: dict[int, Floats] = {}
+
+    def points(self, entry: SentImages, measure: Measure) -> list[Point]:
+        """One for each sample."""
+        if id(entry) not in self._accuracies:
+            self._accuracies[id(entry)] = entry.resampled(self.times)
+        sizes = self.times @ entry.counts[measure] / entry.n
+        return [
+            Point(*pair) for pair in zip(sizes.tolist(), self._accuracies[id(entry)].tolist(), strict=True)
+        ]
+
+
 def _compared(
-    name: str, measure: Measure, ours: Sequence[Entry], theirs: Sequence[Entry], resamples: int
+    name: str, measure: Measure, ours: Sequence[SentImages], theirs: Sequence[SentImages], drawn: Drawn
 ) -> dict[str, Any] | None:
     try:
         found = compare(*([entry.point(measure) for entry in side] for side in (ours, theirs)))
     except CurveError:
         return None
-    drawn = list(_resampled(measure, ours, theirs, resamples))
-    if not drawn:
+    ratios = list(_resampled(measure, ours, theirs, drawn))
+    if not ratios:
         return None
-    lower, upper = map(float, np.quantile(drawn, (0.025, 0.975)))
-    interval = {"ratio": found.ratio, "lower": lower, "upper": upper}
+    lower, upper = map(float, np.quantile(ratios, (0.025, 0.975)))
     return {
         "rival": name,
         "measure": measure,
-        **interval,
-        "from_top1": found.lowest,
-        "to_top1": found.highest,
+        "ratio": found.ratio,
+        "lower": lower,
+        "upper": upper,
+        f"from_{ours[0].name}": found.lowest,
+        f"to_{ours[0].name}": found.highest,
     }
 
 
 def _resampled(
-    measure: Measure, ours: Sequence[Entry], theirs: Sequence[Entry], resamples: int
+    measure: Measure, ours: Sequence[SentImages], theirs: Sequence[SentImages], drawn: Drawn
 ) -> Iterator[float]:
-    """Ratios on images drawn with replacement, the same ones for both sides."""
-    n = len(ours[0].correct)
-    weights = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=resamples) / n
-    # (bytes, top-1) by side, entry and resample.
-    sides = [[(weights @ e.counts[measure], weights @ e.correct) for e in side] for side in (ours, theirs)]
-    for i in range(resamples):
+    """Ratios on the samples, the same ones for both sides."""
+    # Points by side, entry and sample.
+    sides = [[drawn.points(entry, measure) for entry in side] for side in (ours, theirs)]
+    for i in range(len(drawn.times)):
         try:
-            yield compare(*([Point(float(b[i]), float(t[i])) for b, t in side] for side in sides)).ratio
+            yield compare(*([points[i] for points in side] for side in sides)).ratio
         except CurveError:
             continue

@@ -1,7 +1,7 @@
 """Accuracy against bytes: the frontier of measured points, and one number for two frontiers.
 
 The number is Bjontegaard's delta rate (VCEG-M33, 2001): the mean difference of the logarithm of bytes at equal
-top-1, over the range of top-1 that both reach. Points are joined piecewise-cubic and monotone (PCHIP, Fritsch
+accuracy, over the range of accuracy that both reach. Points are joined piecewise-cubic and monotone (PCHIP, Fritsch
 and Carlson 1980), as in the common test conditions of JVET and AOM, because a single cubic through all points
 oscillates where they are close.
 """
@@ -20,16 +20,19 @@ class CurveError(ValueError):
 
 @dataclass(frozen=True)
 class Point:
-    """Mean bytes per image and top-1 (a fraction) of one way to send images, and what that way is."""
+    """Mean bytes per image and accuracy of one way to send images, and what that way is.
+
+    Accuracy is a fraction: top-1, or AP50 of detectors.
+    """
 
     bytes: float
-    top1: float
+    accuracy: float
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """One frontier's bytes over another's at equal top-1, and the range of top-1 that it is a mean over."""
+    """One frontier's bytes over another's at equal accuracy, and the range of accuracy that it is a mean over."""
 
     ratio: float
     lowest: float
@@ -37,10 +40,10 @@ class Ratio:
 
 
 def frontier(points: Iterable[Point]) -> list[Point]:
-    """The points that no other beats in both; bytes and top-1 strictly ascend."""
+    """The points that no other beats in both; bytes and accuracy strictly ascend."""
     kept: list[Point] = []
-    for point in sorted(points, key=lambda p: (p.bytes, -p.top1)):
-        if not kept or point.top1 > kept[-1].top1:
+    for point in sorted(points, key=lambda p: (p.bytes, -p.accuracy)):
+        if not kept or point.accuracy > kept[-1].accuracy:
             kept.append(point)
     return kept
 
@@ -58,7 +61,7 @@ def thinned(curve: Sequence[Point], apart: float = 0.15) -> list[Point]:
 
 
 def compare(ours: Sequence[Point], theirs: Sequence[Point]) -> Ratio:
-    """Geometric mean of our bytes over theirs, over the range of top-1 that both frontiers reach.
+    """Geometric mean of our bytes over theirs, over the range of accuracy that both frontiers reach.
 
     Raises:
         CurveError: one of them has fewer than two points, or they have no range in common.
@@ -66,13 +69,13 @@ def compare(ours: Sequence[Point], theirs: Sequence[Point]) -> Ratio:
     curves = frontier(ours), frontier(theirs)
     if min(map(len, curves)) < 2:
         raise CurveError("a curve of fewer than two points cannot be compared")
-    lowest = max(curve[0].top1 for curve in curves)
-    highest = min(curve[-1].top1 for curve in curves)
+    lowest = max(curve[0].accuracy for curve in curves)
+    highest = min(curve[-1].accuracy for curve in curves)
     if not lowest < highest:
-        raise CurveError("the curves reach no top-1 in common")
+        raise CurveError("the curves reach no accuracy in common")
     mine, other = (float(_log_bytes(curve).integrate(lowest, highest)) for curve in curves)
     return Ratio(float(np.exp((mine - other) / (highest - lowest))), lowest, highest)
 
 
 def _log_bytes(curve: Sequence[Point]) -> PchipInterpolator:
-    return PchipInterpolator([p.top1 for p in curve], np.log([p.bytes for p in curve]), extrapolate=False)
+    return PchipInterpolator([p.accuracy for p in curve], np.log([p.bytes for p in curve]), extrapolate=False)

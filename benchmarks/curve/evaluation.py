@@ -28,6 +28,8 @@ from overtone.training.weights import Trained
 BATCH = 32
 # Of confidences in the cache; close to 1 they have to be told apart.
 DIGITS = 8
+# Standard errors of a mean difference, image by image, that are hardly chance.
+SIGNIFICANT = 1.5
 
 
 class Outcome(NamedTuple):
@@ -41,9 +43,17 @@ class Outcome(NamedTuple):
     confidence: NDArray[np.float64]
 
     @property
-    def top1(self) -> float:
-        """A fraction."""
+    def accuracy(self) -> float:
+        """Top-1, a fraction."""
         return float(self.correct.mean())
+
+    def surely_beats(self, other: "Outcome") -> bool:
+        """Whether it is more accurate than another one on the same images, hardly by chance."""
+        return surely_positive(self.correct.astype(float) - other.correct)
+
+    def surely_below(self, accuracy: float) -> bool:
+        """Whether its accuracy is less than this, hardly by chance."""
+        return surely_positive(accuracy - self.correct)
 
     @classmethod
     def join(cls, parts: Iterable[Self]) -> Self:
@@ -164,6 +174,12 @@ class Evaluation:
 
 def _bare_sizes(images: Images, setting: Setting) -> list[int]:
     return [picture_bytes(encoded(fit(open_rgb(path), setting.side), setting)) for path in images.paths]
+
+
+def surely_positive(difference: NDArray[np.floating]) -> bool:
+    """Whether the mean over images is significantly above zero."""
+    error = difference.std() / np.sqrt(len(difference))
+    return bool(difference.mean() > SIGNIFICANT * error)
 
 
 def identity(images: Images) -> str:

@@ -1,10 +1,11 @@
-"""The figures of `overtone bench bytes`: top-1 against bytes, for payloads and for bytes on the wire.
+"""The figures of `overtone bench bytes`: accuracy against bytes, for payloads and for bytes on the wire.
 
-Every line is labelled on the right, in its colour. The band is the range of top-1 over which the ratio is
+Every line is labelled on the right, in its colour. The band is the range of accuracy over which the ratio is
 averaged. On the wire, baselines have a second, dashed line: posted over HTTP.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,22 +25,26 @@ COLOURS = {
     "AVIF": "#D55E00",
     "AVIF, slowest": "#F0A070",
     "sent again": "#222222",
+    "regions sent again": "#222222",
     "JPEG XL": "#CC79A7",
     "progressive JPEG, cut": "#8A8A8A",
     "24 channels at once": "#56B4E9",
 }
 # Those whose second line is drawn; the others' would tell nothing more.
 DASHED = ("JPEG", "WebP", "AVIF")
-TICKS = (150, 200, 300, 400, 500, 700, 1000, 1500, 2000, 3000, 4000, 6000)
+TICKS = (150, 200, 300, 400, 500, 700, 1000, 1500, 2000, 3000, 4000, 6000, 10000, 15000, 20000)
 WIDTH, HEIGHT = 8.0, 5.2
 # The least distance of two labels, of the height.
 APART = 0.055
-# Of top-1, above the highest point and below Overtone's lowest.
+# Of the accuracy, above the highest point and below Overtone's lowest.
 ABOVE, BELOW = 0.01, 0.05
 
 
 class View(NamedTuple):
-    """A figure: its measure, the columns of the solid and of the dashed lines, and its texts."""
+    """A figure: its measure, the columns of the solid and of the dashed lines, and its texts.
+
+    `accuracy` is the column of what is shown against bytes, and `label` what it is called.
+    """
 
     measure: str
     column: str
@@ -47,6 +52,8 @@ class View(NamedTuple):
     what: str
     axis: str
     note: str
+    accuracy: str = "top1"
+    label: str = "top-1"
 
 
 PAYLOAD = View("payload", "bytes", None, "bytes", "mean payload bytes per image", "")
@@ -70,34 +77,43 @@ def draw_both(found: Document, path: Path) -> list[Path]:
 
 def draw(found: Document, view: View, path: Path) -> None:
     """One view, on a logarithmic axis of bytes."""
+    with baselines(found, view, path) as axes:
+        _overtone(axes, found["ours"], view)
+
+
+@contextmanager
+def baselines(found: Document, view: View, path: Path) -> Iterator[Axes]:
+    """A view without Overtone's line, which the block draws; then it is written."""
     rows = [r for r in found["ratios"] if (r["rival"], r["measure"]) == (BEST, view.measure)]
-    title = f"{found['checkpoint']}: accuracy against bytes"
+    title = f"{found['checkpoint']}: {'accuracy' if view.accuracy == 'top1' else view.label} against bytes"
     for row in rows:
         ratio = f"{row['ratio']:.2f} times the best baseline's {view.what}"
-        title = f"At equal top-1: {ratio} ({row['lower']:.2f} to {row['upper']:.2f})"
+        title = f"At equal {view.label}: {ratio} ({row['lower']:.2f} to {row['upper']:.2f})"
     images = (
         f"{found['n']:,} images of {found['data']}; settings were chosen on {found['calibrated_on']:,} others. "
-        "Band: the top-1 that both reach."
+        f"Band: the {view.label} that both reach."
     )
     with figure(path, WIDTH, HEIGHT, title, f"{images}\n{view.note}".strip()) as drawn:
         axes = drawn.subplots()
-        lines = {name: [r for r in found["rivals"] if r["rival"] == name] for name in COLOURS}
+        each = {name: [r for r in found["rivals"] if r["rival"] == name] for name in COLOURS}
         _limit(axes, found, view)
         for row in rows:
-            axes.axhspan(row["from_top1"], row["to_top1"], color=CASCADE, alpha=0.06, linewidth=0)
-        ends = {name: _baseline(axes, name, line, view) for name, line in lines.items() if line}
-        _overtone(axes, found["ours"], view)
+            low, high = (row[f"{end}_{view.accuracy}"] for end in ("from", "to"))
+            axes.axhspan(low, high, color=CASCADE, alpha=0.06, linewidth=0)
+        ends = {name: _baseline(axes, name, own, view) for name, own in each.items() if own}
+        yield axes
         _labels(axes, ends)
 
 
 def _limit(axes: Axes, found: Document, view: View) -> None:
     """Axes that hold Overtone's points, and baselines from a little below them."""
     everyone = [*found["ours"], *found["rivals"]]
-    low = min(row["top1"] for row in found["ours"]) - BELOW
+    low = min(row[view.accuracy] for row in found["ours"]) - BELOW
     columns = filter(None, (view.column, view.dashed))
-    shown = [row[column] for column in columns for row in everyone if row["top1"] >= low]
-    axes.set(xscale="log", xlabel=view.axis, ylabel="top-1")
-    axes.set(xlim=(0.85 * min(shown), 1.1 * max(shown)), ylim=(low, max(r["top1"] for r in everyone) + ABOVE))
+    shown = [row[column] for column in columns for row in everyone if row[view.accuracy] >= low]
+    high = max(row[view.accuracy] for row in everyone) + ABOVE
+    axes.set(xscale="log", xlabel=view.axis, ylabel=view.label)
+    axes.set(xlim=(0.85 * min(shown), 1.1 * max(shown)), ylim=(low, high))
     axes.xaxis.set_major_locator(FixedLocator(TICKS))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
@@ -107,14 +123,15 @@ def _limit(axes: Axes, found: Document, view: View) -> None:
 def _baseline(axes: Axes, name: str, rows: Sequence[Document], view: View) -> tuple[float, float]:
     """Draw a baseline; where its line ends, in data coordinates."""
     if view.dashed and name in DASHED:
-        _line(axes, rows, view.dashed, COLOURS[name], linestyle=(0, (4, 3)), linewidth=0.9)
-    return _line(axes, rows, view.column, COLOURS[name], marker="o", markersize=3.5, linewidth=1.5)[-1]
+        dashed = view._replace(column=view.dashed)
+        line(axes, rows, dashed, COLOURS[name], linestyle=(0, (4, 3)), linewidth=0.9)
+    return line(axes, rows, view, COLOURS[name], marker="o", markersize=3.5, linewidth=1.5)[-1]
 
 
 def _overtone(axes: Axes, rows: Sequence[Document], view: View) -> None:
     """Overtone's line, with each quality's number where it begins."""
-    points = _line(axes, rows, view.column, CASCADE, marker="o", markersize=5.5, linewidth=2.8, zorder=5)
-    qualities = {(row[view.column], row["top1"]): row["quality"] for row in rows}
+    points = line(axes, rows, view, CASCADE, marker="o", markersize=5.5, linewidth=2.8, zorder=5)
+    qualities = {(row[view.column], row[view.accuracy]): row["quality"] for row in rows}
     style: dict[str, Any] = {"textcoords": "offset points", "color": CASCADE, "ha": "right", "zorder": 6}
     for quality, at in {qualities[at]: at for at in reversed(points)}.items():
         axes.annotate(str(quality), at, (-5, 4), fontsize=9, **style)
@@ -122,19 +139,19 @@ def _overtone(axes: Axes, rows: Sequence[Document], view: View) -> None:
     axes.annotate("Overtone,\nby quality", middle, (-18, 12), fontsize=11, fontweight="bold", **style)
 
 
-def _line(
-    axes: Axes, rows: Sequence[Document], column: str, colour: str, **style: Any
+def line(
+    axes: Axes, rows: Sequence[Document], view: View, colour: str, **style: Any
 ) -> list[tuple[float, float]]:
-    """Draw the frontier by a column of bytes; its points."""
-    curve = frontier(Point(row[column], row["top1"]) for row in rows)
-    axes.plot([p.bytes for p in curve], [p.top1 for p in curve], color=colour, **style)
-    return [(p.bytes, p.top1) for p in curve]
+    """Draw the frontier by the view's columns; its points."""
+    curve = frontier(Point(row[view.column], row[view.accuracy]) for row in rows)
+    axes.plot([p.bytes for p in curve], [p.accuracy for p in curve], color=colour, **style)
+    return [(p.bytes, p.accuracy) for p in curve]
 
 
 def _labels(axes: Axes, ends: Mapping[str, tuple[float, float]]) -> None:
     """Names in a column on the right, near the height where their lines end, with leaders to them."""
     low, high = axes.get_ylim()
-    heights = apart([(top1 - low) / (high - low) for _, top1 in ends.values()], APART)
+    heights = apart([(accuracy - low) / (high - low) for _, accuracy in ends.values()], APART)
     for (name, end), height in zip(ends.items(), heights, strict=True):
         axes.annotate(
             name,

@@ -119,4 +119,4 @@ def all_channels(predictions: CachedPredictions, overhead: Overhead) -> list[Ent
 def _entry(p: Predictions, judged: Bools, settings: dict[str, Any], overhead: Overhead) -> Entry:
     layers = taken(judged)
     sent, wire = p.sent(layers).astype(np.float64), overhead.cascade(p.sizes, judged)
-    return Entry(settings, p.right(layers), {"payload": sent, "bare": sent, "wire": wire, "post": wire})
+    return Entry(settings, {"payload": sent, "bare": sent, "wire": wire, "post": wire}, p.right(layers))

@@ -12,6 +12,7 @@ import asyncio
 import io
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -20,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from overtone.benchmarks.server import serving
+from overtone.benchmarks.server import Server, serving
 from overtone.edge_client import AsyncClient
-from overtone.frequency import fit, open_rgb
+from overtone.frequency import LetterBox, fit, open_rgb
 from overtone.link import Link
 from overtone.link.rate import MTU_PAYLOAD
 from overtone.link.tcp_overhead import HEADER
@@ -43,15 +44,16 @@ class Framing:
     up: float
     down: float
 
-    def wire(self, payload: Sizes) -> NDArray[np.float64]:
+    def wire(self, payload: Sizes, told: Sizes | float = 0.0) -> NDArray[np.float64]:
         """Bytes on the wire both ways, headers and acknowledgements included, float64 like the payloads.
 
-        Two segments share an acknowledgement; the last one is the answer, which gets an empty one itself.
+        `told` are bytes that the server says besides. Two segments share an acknowledgement; the last one is the
+        answer, which gets an empty one itself.
         """
-        up = np.asarray(payload, dtype=np.float64) + self.up
-        there, back = np.ceil(up / MTU_PAYLOAD), np.ceil(self.down / MTU_PAYLOAD)
+        up, down = np.asarray(payload, dtype=np.float64) + self.up, np.asarray(told) + self.down
+        there, back = np.ceil(up / MTU_PAYLOAD), np.ceil(down / MTU_PAYLOAD)
         empty = np.ceil(there / 2) - 1 + np.ceil(back / 2)
-        found: NDArray[np.float64] = up + self.down + HEADER * (there + back + empty)
+        found: NDArray[np.float64] = up + down + HEADER * (there + back + empty)
         return found
 
 
@@ -83,51 +85,75 @@ def measure(checkpoint: str, paths: Sequence[Path]) -> Overhead:
         CheckpointError: no such checkpoint.
         ChildError: the server did not start.
     """
+    return measure_forced(partial(force, find(checkpoint)), paths)
+
+
+def force(source: Path, out: Path) -> None:
+    """Write a checkpoint with two operating points more, `ALWAYS_LOW` and `ALWAYS_HIGH`."""
+    card, thresholds = read_card(source), {ALWAYS_LOW: 0.0, ALWAYS_HIGH: 2.0}
+    later = len(card.profile.ladder) - 1
+    points = (
+        OperatingPoint(name=name, thresholds=(value,) * later, all_below=(value,) * later)
+        for name, value in thresholds.items()
+    )
+    rewrite(source, card.model_copy(update={"operating_points": (*card.operating_points, *points)}), out)
+
+
+def measure_forced(write: Callable[[Path], None], paths: Sequence[Path]) -> Overhead:
+    """As `measure`, of a checkpoint that is written for it, and has the operating points of `force`."""
     with TemporaryDirectory() as folder:
         forced = Path(folder) / "forced.safetensors"
-        card, thresholds = read_card(find(checkpoint)), {ALWAYS_LOW: 0.0, ALWAYS_HIGH: 2.0}
-        later = len(card.profile.ladder) - 1
-        points = (
-            OperatingPoint(name=name, thresholds=(value,) * later, all_below=(value,) * later)
-            for name, value in thresholds.items()
-        )
-        changed = card.model_copy(update={"operating_points": (*card.operating_points, *points)})
-        rewrite(find(checkpoint), changed, forced)
+        write(forced)
         return asyncio.run(_measure(str(forced), paths))
 
 
 async def _measure(checkpoint: str, paths: Sequence[Path]) -> Overhead:
     async with serving(checkpoint) as server:
-        image = await _session(server.addresses["grpc"], ALWAYS_LOW, paths)
-        both = await _session(server.addresses["grpc"], ALWAYS_HIGH, paths)
-        post = await _posts(server.addresses["rest"], paths)
+        return await over_links(server, paths)
+
+
+async def over_links(server: Server, paths: Sequence[Path]) -> Overhead:
+    """What a server whose checkpoint has the operating points of `force` and a device exchange."""
+    image = await _session(server, ALWAYS_LOW, paths)
+    both = await _session(server, ALWAYS_HIGH, paths)
+    post = await _posts(server, paths)
     return Overhead(image, Framing(both.up - image.up, both.down - image.down), post)
 
 
-async def _session(target: str, point: str, paths: Sequence[Path]) -> Framing:
-    async with Link(target) as link:
+async def _session(server: Server, point: str, paths: Sequence[Path]) -> Framing:
+    async with Link(server.addresses["grpc"]) as link:
         address = f"grpc://{link.address}"
         async with AsyncClient(address, policy="on_demand", operating_point=point, timeout=TIMEOUT) as client:
+            ask = client.detect if server.task == "detect" else client.classify
 
             async def send(path: Path) -> int:
-                return (await client.classify(path)).bytes_sent
+                return (await ask(path)).bytes_sent
 
             return await _framing(link, send, paths)
 
 
-async def _posts(target: str, paths: Sequence[Path]) -> Framing:
+async def _posts(server: Server, paths: Sequence[Path]) -> Framing:
+    target = server.addresses["rest"]
     async with Link(target) as link, httpx.AsyncClient(trust_env=False, timeout=TIMEOUT) as http:
         # A device that saves bytes would not send httpx's default headers.
         http.headers.clear()
 
         async def send(path: Path) -> int:
             file = io.BytesIO()
-            Image.fromarray(fit(open_rgb(path), SIDE)).save(file, "webp", quality=QUALITY)
-            url, headers = f"http://{link.address}/v1/classify", {"content-type": "image/webp"}
+            _posted(server, path).save(file, "webp", quality=QUALITY)
+            url, headers = f"http://{link.address}/v1/{server.task}", {"content-type": "image/webp"}
             (await http.post(url, content=file.getvalue(), headers=headers)).raise_for_status()
             return file.tell()
 
         return await _framing(link, send, paths)
+
+
+def _posted(server: Server, path: Path) -> Image.Image:
+    """What is posted: a small square, or of what a detector is asked, the whole picture, in which it finds things."""
+    image = open_rgb(path)
+    if server.task == "classify":
+        return Image.fromarray(fit(image, SIDE))
+    return image.resize(LetterBox(server.profile.size, *image.size).content)
 
 
 async def _framing(link: Link, send: Callable[[Path], Awaitable[int]], paths: Sequence[Path]) -> Framing:

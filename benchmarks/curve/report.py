@@ -1,7 +1,7 @@
 """The results of `overtone bench bytes` as tables: on the console, in Markdown, and in docs/bytes.md."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,15 +55,15 @@ def tables(found: Document) -> dict[str, Columns]:
     """All tables of a document, by name."""
     return {
         "setup": _setup(found),
-        "ratios": _ratios(found),
-        "points": _points(found),
-        "framing": _framing(found),
+        "ratios": ratios(found),
+        "points": points(found),
+        "framing": framing(found),
     }
 
 
-def show(found: Document, console: Console) -> None:
-    """Print all tables."""
-    for title, head, rows, left in tables(found).values():
+def show(shown: Mapping[str, Columns], console: Console) -> None:
+    """Print tables."""
+    for title, head, rows, left in shown.values():
         drawn = Table(title=title, title_justify="left")
         for i, name in enumerate(head):
             drawn.add_column(name, justify="left" if i < left else "right")
@@ -72,17 +72,18 @@ def show(found: Document, console: Console) -> None:
         console.print(drawn)
 
 
-def markdown(found: Document) -> str:
-    """All tables in Markdown, under their titles."""
-    return "\n".join(f"{table.title}\n\n{_in_markdown(table)}\n" for table in tables(found).values())
+def markdown(shown: Mapping[str, Columns]) -> str:
+    """Tables in Markdown, under their titles."""
+    return "\n".join(f"{table.title}\n\n{in_markdown(table)}\n" for table in shown.values())
 
 
 def page_tables(found: Document, log: str) -> dict[str, str]:
     """All tables in Markdown, by the names that they have in docs/bytes.md: the log's, and their own."""
-    return {f"{log} {name}": _in_markdown(table) for name, table in tables(found).items()}
+    return {f"{log} {name}": in_markdown(table) for name, table in tables(found).items()}
 
 
-def _in_markdown(table: Columns) -> str:
+def in_markdown(table: Columns) -> str:
+    """A table in Markdown, without its title."""
     return training_markdown.table(table.head, table.rows, table.left)
 
 
@@ -135,40 +136,49 @@ def _setup(found: Document) -> Columns:
     return Columns("Setup", (found["checkpoint"], ""), rows)
 
 
-def _framing(found: Document) -> Columns:
+def framing(found: Document) -> Columns:
+    """Bytes besides payloads."""
     each = ((what, found["overhead"][name]) for name, what in FRAMING.items())
     rows: list[Sequence[str]] = [(what, f"{f['up']:.0f}", f"{f['down']:.0f}") for what, f in each]
     return Columns("Bytes of TCP payload besides a payload", ("besides the payload", "up", "down"), rows)
 
 
-def _ratios(found: Document) -> Columns:
-    """A line per baseline, a column per measure."""
+def ratios(found: Document, what: str = "top-1") -> Columns:
+    """A line per baseline, a column per measure; `what` is the accuracy."""
     cells = {
         (row["rival"], row["measure"]): f"{row['ratio']:.2f} ({row['lower']:.2f} to {row['upper']:.2f})"
         for row in found["ratios"]
     }
-    names = [BEST, *dict.fromkeys(row["rival"] for row in found["rivals"])]
+    names = dict.fromkeys([BEST, *(row["rival"] for row in [*found["rivals"], *found["ratios"]])])
     rows: list[Sequence[str]] = [[n, *(cells.get((n, measure), "") for measure in MEASURES)] for n in names]
-    title = "Overtone's bytes over theirs at equal top-1, and 95 % intervals"
+    title = f"Overtone's bytes over theirs at equal {what}, and 95 % intervals"
     return Columns(title, ("Overtone over", *MEASURES.values()), rows)
 
 
-def _points(found: Document) -> Columns:
+def points(found: Document) -> Columns:
     """The frontier of each, a line per setting."""
     lines = [*(("Overtone", row) for row in found["ours"]), *((r["rival"], r) for r in found["rivals"])]
+    return frontiers(lines, "top1", "top-1", _setting)
+
+
+def frontiers(
+    lines: Sequence[tuple[str, Document]], accuracy: str, what: str, setting: Callable[[Any], str]
+) -> Columns:
+    """The frontier of everyone who has lines; `accuracy` is the column of what is called `what`."""
     rows: list[Sequence[str]] = [
-        (who, _setting(point.settings), f"{point.top1:.2%}", *_counts(point.settings, who))
+        (who, setting(point.settings), f"{point.accuracy:.2%}", *_counts(point.settings, who))
         for who in dict.fromkeys(name for name, _ in lines)
-        for point in frontier(Point(row["bytes"], row["top1"], row) for name, row in lines if name == who)
+        for point in frontier(Point(row["bytes"], row[accuracy], row) for name, row in lines if name == who)
     ]
-    head = "who", "setting", "top-1", "payload", "wire", "wire by HTTP"
-    return Columns("Top-1 and mean bytes per image on the frontiers", head, rows, left=2)
+    head = "who", "setting", what, "payload", "wire", "wire by HTTP"
+    title = f"{what[0].upper()}{what[1:]} and mean bytes per image on the frontiers"
+    return Columns(title, head, rows, left=2)
 
 
 def _counts(row: Any, who: str) -> Iterator[str]:
     yield f"{row['bytes']:.0f}"
     yield f"{row['wire']:.0f}"
-    yield "" if who in ("Overtone", ALL_CHANNELS) else f"{row['post']:.0f}"
+    yield "" if who.startswith("Overtone") or who == ALL_CHANNELS else f"{row['post']:.0f}"
 
 
 def _setting(row: Any) -> str:

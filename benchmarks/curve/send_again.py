@@ -61,7 +61,7 @@ class Pair:
 def candidates(tried: Mapping[Setting, Outcome]) -> list[Setting]:
     """The settings that pairs are made of: the frontier of these codecs together, thinned."""
     points = (
-        Point(float(outcome.bytes.mean()), outcome.top1, {"setting": setting})
+        Point(float(outcome.bytes.mean()), outcome.accuracy, {"setting": setting})
         for setting, outcome in tried.items()
         if setting.codec in CODECS
     )
@@ -71,13 +71,13 @@ def candidates(tried: Mapping[Setting, Outcome]) -> list[Setting]:
 def choose(tried: Mapping[Setting, Outcome], floor: float, ceiling: float) -> list[Pair]:
     """The pairs on the frontier, from the floor to the first that reaches the ceiling."""
     points = [
-        Point(float(outcome.bytes.mean()), outcome.top1, {"pair": pair})
+        Point(float(outcome.bytes.mean()), outcome.accuracy, {"pair": pair})
         for first, second in combinations(candidates(tried), 2)
         for pair in _pairs(first, second, tried)
-        if (outcome := pair.outcome(tried)).top1 >= floor
+        if (outcome := pair.outcome(tried)).accuracy >= floor
     ]
     curve = frontier(points)
-    below = sum(point.top1 < ceiling for point in curve)
+    below = sum(point.accuracy < ceiling for point in curve)
     return [point.settings["pair"] for point in thinned(curve[: below + 1])]
 
 
@@ -102,7 +102,7 @@ def entries(
             "post": framing.post.wire(first) + np.where(asks, framing.post.wire(second), 0.0),
         }
         settings = pair.document | {"again": float(asks.mean())}
-        made.append(Entry(settings, outcome.correct, counts))  # type: ignore[arg-type]
+        made.append(Entry(settings, counts, outcome.correct))  # type: ignore[arg-type]
     return made
 
 

@@ -1,63 +1,121 @@
 """Choosing settings by successive elimination: those that are clearly worse on some images are dropped early.
 
-All settings start on a few images. Between rounds a setting is dropped if another of its codec takes no more
+All settings start on a few images. Between rounds a setting is dropped if another of its family takes no more
 bytes and is significantly more accurate; or if it is irrelevant to the comparison, because it is significantly
 less accurate than everything compared, or takes too many bytes for a thin link.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from overtone.benchmarks.curve.baselines import Setting
-from overtone.benchmarks.curve.evaluation import Evaluation, Outcome
+from overtone.benchmarks.curve.delta_rate import Point, frontier, thinned
 
 # Images that the remaining settings have seen after each round; the last round is on all there are.
 ROUNDS = (60, 180, 450)
-# Standard errors of the mean difference, image by image. A wrong elimination costs little: the other setting
-# takes no more bytes and is then nearly as accurate.
-SIGNIFICANT = 1.5
 # Mean bytes above which a setting is of no interest on a thin link.
 MOST_BYTES = 4500.0
-# Of top-1: how far below its best a codec that never reaches the floor is followed.
+# Of the accuracy: how far below its best a family that never reaches the floor is followed.
 NEAR = 0.05
 
 
-def eliminate(evaluation: Evaluation, settings: Sequence[Setting], floor: float) -> dict[Setting, Outcome]:
-    """The settings that remain, on all images; `floor` is the top-1 from which they are compared."""
+class Family(Protocol):
+    """A setting, which is compared with those of its family alone, such as those of a codec."""
+
+    @property
+    def family(self) -> str:
+        """Its name."""
+
+    def __hash__(self) -> int: ...
+
+
+class Result(Protocol):
+    """What a setting did to some images. A wrong elimination costs little: the other one takes no more bytes."""
+
+    @property
+    def bytes(self) -> NDArray[np.int64]:
+        """Of every image."""
+
+    @property
+    def accuracy(self) -> float:
+        """A fraction."""
+
+    def surely_beats(self, other: Any) -> bool:
+        """Whether it is more accurate than another one on the same images, hardly by chance."""
+
+    def surely_below(self, accuracy: float) -> bool:
+        """Whether its accuracy is less than this, hardly by chance."""
+
+    @classmethod
+    def join(cls, parts: Iterable[Self]) -> Self:
+        """Parts, in order, as one."""
+
+
+S = TypeVar("S", bound=Family)
+R = TypeVar("R", bound=Result)
+
+
+class Evaluating(Protocol[S, R]):
+    """Whatever tries settings on images."""
+
+    @property
+    def images(self) -> Any:
+        """All images there are, which have a length."""
+
+    def run(self, settings: Sequence[S], what: str, begin: int = 0, end: int | None = None) -> dict[S, R]:
+        """Every setting on the images from `begin` to `end`."""
+
+
+def eliminate(
+    evaluation: Evaluating[S, R], settings: Sequence[S], floor: float, most_bytes: float = MOST_BYTES
+) -> dict[S, R]:
+    """The settings that remain, on all images; `floor` is the accuracy from which they are compared."""
     n = len(evaluation.images)
-    found: dict[Setting, Outcome] = {}
+    found: dict[S, R] = {}
     for begin, end in pairwise([0, *(count for count in ROUNDS if count < n), n]):
-        left = survivors(found, floor) if found else list(settings)
+        left = survivors(found, floor, most_bytes) if found else list(settings)
         more = evaluation.run(left, f"choosing among {len(left)} settings", begin, end)
-        found = {s: Outcome.join([found[s], more[s]]) if begin else more[s] for s in left}
+        found = {s: more[s].join([found[s], more[s]]) if begin else more[s] for s in left}
     return found
 
 
-def survivors(found: Mapping[Setting, Outcome], floor: float) -> list[Setting]:
-    """The settings that are neither beaten by another of their codec nor irrelevant."""
+def survivors(found: Mapping[S, R], floor: float, most_bytes: float = MOST_BYTES) -> list[S]:
+    """The settings that are neither beaten by another of their family nor irrelevant."""
     kept = []
-    for setting, outcome in found.items():
-        rivals = [other for key, other in found.items() if key.codec == setting.codec]
-        least = relevant(floor, [other.top1 for other in rivals])
+    for setting, result in found.items():
+        rivals = [other for key, other in found.items() if key.family == setting.family]
+        least = relevant(floor, [other.accuracy for other in rivals])
         beaten = any(
-            other.bytes.mean() <= outcome.bytes.mean()
-            and _is_positive(other.correct.astype(float) - outcome.correct)
-            for other in rivals
+            other.bytes.mean() <= result.bytes.mean() and other.surely_beats(result) for other in rivals
         )
-        if not (beaten or outcome.bytes.mean() > MOST_BYTES or _is_positive(least - outcome.correct)):
+        if not (beaten or result.bytes.mean() > most_bytes or result.surely_below(least)):
             kept.append(setting)
     return kept
 
 
-def relevant(floor: float, top1: Sequence[float]) -> float:
-    """`floor`, or less if a codec does not reach it."""
-    return min(floor, max(top1) - NEAR)
+def relevant(floor: float, accuracies: Sequence[float]) -> float:
+    """`floor`, or less if a family does not reach it."""
+    return min(floor, max(accuracies) - NEAR)
 
 
-def _is_positive(difference: NDArray[np.floating]) -> bool:
-    """Whether a mean is significantly above zero."""
-    error = difference.std() / np.sqrt(len(difference))
-    return bool(difference.mean() > SIGNIFICANT * error)
+def best_of_each(tried: Mapping[S, R], floor: float, ceiling: float) -> list[S]:
+    """Of every family, the best settings."""
+    by_family: dict[str, list[tuple[S, R]]] = {}
+    for setting, result in tried.items():
+        by_family.setdefault(setting.family, []).append((setting, result))
+    return [setting for each in by_family.values() for setting in best_settings(each, floor, ceiling)]
+
+
+def best_settings(tried: list[tuple[S, R]], floor: float, ceiling: float) -> list[S]:
+    """Of one family: those on the frontier, from the floor to the first that reaches the ceiling."""
+    least = relevant(floor, [result.accuracy for _, result in tried])
+    points = frontier(
+        Point(float(result.bytes.mean()), result.accuracy, {"setting": setting})
+        for setting, result in tried
+        if result.accuracy >= least
+    )
+    below = sum(point.accuracy < ceiling for point in points)
+    return [point.settings["setting"] for point in thinned(points[: below + 1])]

@@ -1,94 +1,158 @@
-"""Overtone's side: a detector's checkpoint after its layers, and with regions, at every quality."""
+"""Overtone's side: a detector's checkpoint after its first layer, with regions, and with all layers, by quality."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
 
-from overtone.frequency import Profile
+from overtone.benchmarks.detect.evaluation import Evaluation
+from overtone.benchmarks.detect.matches import Ints
+from overtone.benchmarks.detect.outcome import Found, Outcome, Sent
+from overtone.frequency import BlockMask, LetterBox, Profile, letter_boxed
 from overtone.models.detection.detections import Detections
 from overtone.models.detection.detector import Detector
 from overtone.models.detection.operating_point import NEVER, DetectionPoint
-from overtone.training.detection.average_precision import measure
+from overtone.models.detection.regions import blocks_in_doubt
 from overtone.training.detection.pictures import Pictures
-from overtone.training.detection.predictions import coded, in_pictures
+from overtone.training.detection.predictions import BATCH, Coded, run
 from overtone.training.detection.region_answers import RegionCascade
+from overtone.training.evaluation.predictions import EncodedSet, maps
 
-# Scores of boxes in doubt that are tried.
+Kind = Literal["first layer", "regions", "all layers"]
+# Scores of boxes in doubt that are tried, and the fewer that are tried in a hurry.
 DOUBTS = ((0.05, NEVER), (0.1, NEVER), (0.1, 0.8), (0.2, NEVER), (0.2, 0.8), (0.3, 0.6))
+FAST_DOUBTS = ((0.1, NEVER), (0.2, 0.8))
 
 
 @dataclass(frozen=True)
-class Way:
-    """One way of sending: so many layers of all blocks, or after the first one all layers of blocks in doubt."""
+class CascadeWay:
+    """The first layer alone, all layers at once, or after the first one all others of the blocks in doubt."""
 
+    kind: Kind
     quality: int
-    layers: int
     rule: DetectionPoint | None = None
+
+    @property
+    def family(self) -> str:
+        """Its kind."""
+        return self.kind
 
     @property
     def document(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        found: dict[str, Any] = {"quality": self.quality, "layers": self.layers}
-        if self.rule is None:
-            return found
-        return found | {"unsure": self.rule.unsure, "sure": self.rule.sure, "margin": self.rule.margin}
+        return {"kind": self.kind, "quality": self.quality} | doubt(self.rule)
 
 
-@dataclass(frozen=True)
-class Scored:
-    """Mean payload bytes per picture, AP50, and the mean share of blocks that were asked for."""
-
-    sent: float
-    ap50: float
-    blocks: float
+def doubt(rule: DetectionPoint | None) -> dict[str, Any]:
+    """Which boxes are in doubt, as plain values for JSON."""
+    return {} if rule is None else {"unsure": rule.unsure, "sure": rule.sure, "margin": rule.margin}
 
 
-def ways(profile: Profile) -> list[Way]:
-    """Everything that is tried."""
-    layers = range(1, len(profile.ladder) + 1)
-    rules = [DetectionPoint(name="tried", unsure=unsure, sure=sure) for unsure, sure in DOUBTS]
+def ways(profile: Profile, fast: bool = False) -> list[CascadeWay]:
+    """Everything that is tried; in a hurry every other quality, from the finest down, and fewer rules."""
+    rules = [
+        DetectionPoint(name="tried", unsure=low, sure=high) for low, high in (FAST_DOUBTS if fast else DOUBTS)
+    ]
+    qualities = profile.qualities[::-2][::-1] if fast else profile.qualities
     return [
         way
-        for quality in profile.qualities
+        for quality in qualities
         for way in (
-            *(Way(quality, number) for number in layers),
-            *(Way(quality, len(profile.ladder), rule) for rule in rules),
+            CascadeWay("first layer", quality),
+            *(CascadeWay("regions", quality, rule) for rule in rules),
+            CascadeWay("all layers", quality),
         )
     ]
 
 
-def score(
-    detector: Detector, profile: Profile, pictures: Pictures, tried: Sequence[Way], workers: int
-) -> dict[Way, Scored]:
-    """The scores of ways on some pictures; those of one quality share what they can."""
-    found: dict[Way, Scored] = {}
-    for quality in dict.fromkeys(way.quality for way in tried):
-        own = [way for way in tried if way.quality == quality]
-        found |= _at_quality(RegionCascade(detector, profile, quality), pictures, own, workers)
-    return found
+class CascadeEvaluation(Evaluation[CascadeWay]):
+    """A detector of two networks on coefficients; each way runs the one network that it needs, once a picture."""
+
+    def __init__(
+        self,
+        detector: Detector,
+        profile: Profile,
+        pictures: Pictures,
+        folder: Path,
+        name: str,
+        workers: int = 0,
+    ) -> None:
+        super().__init__(pictures, profile.size, folder, name)
+        self._detector, self._profile, self._workers = detector, profile, workers
+
+    def measure(self, way: CascadeWay, begin: int, end: int) -> Outcome:
+        """The outcome of a way on the pictures from `begin` to `end`."""
+        pictures = self.part(begin, end)
+        if way.rule is None:
+            layers = 1 if way.kind == "first layer" else len(self._profile.ladder)
+            sent, found = self._whole(pictures, way.quality, layers)
+        else:
+            # What is in doubt follows from low's answer, which is known or has a use of its own.
+            low = self.piece(CascadeWay("first layer", way.quality), begin, end).found
+            device = next(self._detector.parameters()).device
+            sent, found = self._regions(pictures, way.quality, way.rule, low.detections(device))
+        return Outcome(pictures, self.size, sent, Found.of(found))
+
+    def _whole(self, pictures: Pictures, quality: int, layers: int) -> tuple[Sent, list[Detections]]:
+        found, sizes = list[Detections](), list[Tensor]()
+        for values, each, extents in self._encoded(pictures, quality):
+            found += self._said(values, extents, quality, layers)
+            sizes.append(each[:, :layers].sum(1))
+        first = torch.cat(sizes).numpy()
+        none = np.zeros_like(first)
+        return Sent(first, none, first, none, np.full(len(first), float(layers > 1))), found
+
+    def _regions(
+        self, pictures: Pictures, quality: int, rule: DetectionPoint, low: list[Detections]
+    ) -> tuple[Sent, list[Detections]]:
+        cascade, given = RegionCascade(self._detector, self._profile, quality), iter(low)
+        found, columns = list[Detections](), list[Ints]()
+        shares = list[float]()
+        for values, sizes, extents in self._encoded(pictures, quality):
+            own = [next(given) for _ in values]
+            masks = [
+                blocks_in_doubt(each, rule, self._profile.blocks, (width, height))
+                for each, (width, height) in zip(own, extents.tolist(), strict=True)
+            ]
+            full = self._full(values, extents, quality, own, masks)
+            answers = [a for (a,) in cascade.answers(Coded(values, sizes, extents, (own, full)), [rule])]
+            found += [answer.found for answer in answers]
+            shares += [answer.share for answer in answers]
+            first = sizes[:, 0].numpy()
+            more = np.array([answer.sent for answer in answers]) - first
+            columns.append(np.stack([first, more, first + more, np.array([_packed(m) for m in masks])]))
+        firsts, further, totals, packed = np.concatenate(columns, axis=1)
+        return Sent(firsts, further, totals, packed, np.array(shares)), found
+
+    def _full(
+        self, values: Tensor, extents: Tensor, quality: int, low: list[Detections], masks: list[BlockMask]
+    ) -> list[Detections]:
+        """The full answers to pictures of which all blocks are in doubt; of others nobody needs them."""
+        found, whole = list(low), [i for i, mask in enumerate(masks) if mask.everything]
+        if whole:
+            answers = self._said(values[whole], extents[whole], quality, len(self._profile.ladder))
+            for place, answer in zip(whole, answers, strict=True):
+                found[place] = answer
+        return found
+
+    def _encoded(self, pictures: Pictures, quality: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Batches of quantised coefficients int16[N, C, h, w], bytes of layers int64[N, layers], extents."""
+        images = EncodedSet(pictures.images, self._profile, quality, letter_boxed)
+        extents = torch.tensor([LetterBox(self.size, t.width, t.height).extent for t in pictures.things])
+        loader = DataLoader(images, BATCH, num_workers=self._workers)
+        for (values, sizes, _), some in zip(loader, extents.split(BATCH), strict=True):
+            yield values, sizes, some
+
+    @torch.inference_mode()
+    def _said(self, values: Tensor, extents: Tensor, quality: int, layers: int) -> list[Detections]:
+        return run(self._detector, maps(values, self._profile, quality, layers), extents)
 
 
-def _at_quality(
-    cascade: RegionCascade, pictures: Pictures, tried: Sequence[Way], workers: int
-) -> dict[Way, Scored]:
-    answers: dict[Way, list[tuple[Detections, int, float]]] = {way: [] for way in tried}
-    rules = [way.rule for way in tried if way.rule is not None]
-    for batch in coded(cascade.detector, pictures, cascade.profile, cascade.quality, workers):
-        regions = iter(zip(*cascade.answers(batch, rules), strict=True))
-        sent = batch.sizes.cumsum(1)
-        for way, answer in answers.items():
-            if way.rule is not None:
-                answer += [(each.found, each.sent, each.share) for each in next(regions)]
-                continue
-            share = float(way.layers > 1)
-            number = way.layers - 1
-            answer += [(d, int(n), share) for d, n in zip(batch.found[number], sent[:, number], strict=True)]
-    return {way: _scored(answer, pictures, cascade.profile.size) for way, answer in answers.items()}
-
-
-def _scored(answers: Sequence[tuple[Detections, int, float]], pictures: Pictures, size: int) -> Scored:
-    found, sent, shares = zip(*answers, strict=True)
-    ap50 = measure(pictures, in_pictures(list(found), pictures, size)).ap50
-    return Scored(float(np.mean(sent)), ap50, float(np.mean(shares)))
+def _packed(mask: BlockMask) -> int:
+    """Bytes of the mask in a server's message: none if nothing is asked for, or everything."""
+    return len(mask.pack()) if mask.count and not mask.everything else 0

@@ -2,11 +2,15 @@
 
 The second way is that of DDS (Du et al., SIGCOMM 2020): a coarse picture; then, where the server's detector is in
 doubt, the doubtful regions again in fine quality. Here the fine picture is neutral grey outside of the regions, which
-codecs code in few bytes, and the detector reads it pasted into the coarse one, which the original does not.
+codecs code in few bytes, and the detector reads it pasted into the coarse one, which the original does not. The server
+says with a block mask where it is in doubt, as Overtone's does.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,25 +18,28 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from overtone.benchmarks.curve.baselines import Pixels, Setting, send
+from overtone.benchmarks.curve.baselines import QUALITIES, Codec, Pixels, Setting, decoded, encoded
+from overtone.benchmarks.curve.container import picture_bytes
+from overtone.benchmarks.detect.evaluation import Evaluation
+from overtone.benchmarks.detect.matches import Bools
+from overtone.benchmarks.detect.ours import doubt
+from overtone.benchmarks.detect.outcome import Found, Outcome, Sent
 from overtone.frequency import BlockMask, LetterBox, open_rgb
 from overtone.frequency.letter_box import NEUTRAL
 from overtone.models.detection.detections import Detections
 from overtone.models.detection.detector import PixelDetector
-from overtone.models.detection.operating_point import DetectionPoint
+from overtone.models.detection.operating_point import NEVER, DetectionPoint
 from overtone.models.detection.regions import in_doubt, joined
-from overtone.training.detection.average_precision import measure
 from overtone.training.detection.pictures import Pictures
-from overtone.training.detection.predictions import BATCH, in_pictures
-from overtone.training.progress import tracked
+from overtone.training.detection.predictions import BATCH
 
-
-@dataclass(frozen=True)
-class Answers:
-    """Bytes int64[n] of pictures, and what a detector says of them; boxes are fractions of its square."""
-
-    sent: NDArray[np.int64]
-    found: list[Detections]
+AGAIN = "regions sent again"
+CODECS: tuple[Codec, ...] = ("jpeg", "webp", "avif")
+# Longest sides of pictures that are sent, as shares of the detector's square.
+SIDES = (0.4, 0.55, 0.75, 1.0)
+# The pairs that are tried are made of so many first and second pictures, and of these doubts.
+FIRSTS, SECONDS = 3, 3
+RULES = ((0.1, NEVER), (0.1, 0.8), (0.2, 0.8))
 
 
 @dataclass(frozen=True)
@@ -44,64 +51,153 @@ class Pair:
     rule: DetectionPoint
 
     @property
+    def family(self) -> str:
+        """The same of all pairs."""
+        return AGAIN
+
+    @property
     def document(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        doubt = {"unsure": self.rule.unsure, "sure": self.rule.sure, "margin": self.rule.margin}
-        return {"first": self.first.document, "second": self.second.document} | doubt
+        return {"first": self.first.document, "second": self.second.document} | doubt(self.rule)
+
+
+def settings(size: int, fast: bool = False) -> list[Setting]:
+    """All ways to send a whole picture that are tried; in a hurry every other quality, from the best down."""
+    sides = [round(share * size) for share in SIDES]
+    return [
+        Setting(codec, side, quality)
+        for codec in CODECS
+        for side in sides
+        for quality in (QUALITIES[codec][::-2] if fast else QUALITIES[codec])
+    ]
+
+
+def pairs(curve: Sequence[Setting]) -> list[Pair]:
+    """Pairs of settings on a frontier: the coarsest first, the finest again."""
+    rules = [DetectionPoint(name="tried", unsure=unsure, sure=sure) for unsure, sure in RULES]
+    return [
+        Pair(curve[i], curve[j], rule)
+        for i, j, rule in product(
+            range(min(FIRSTS, len(curve))), range(max(0, len(curve) - SECONDS), len(curve)), rules
+        )
+        if i < j
+    ]
 
 
 @dataclass(frozen=True)
-class Rival:
-    """A detector on pixels, in front of which pictures are sent."""
+class Arrived:
+    """What a server has of a picture: a square uint8[size, size, 3], and the bytes it came in, whole and bare."""
 
-    detector: PixelDetector
-    size: int
-    pictures: Pictures
+    square: Pixels
+    bytes: int
+    bare: int
+    mask: int = 0
+    blocks: float = 1.0
 
-    def once(self, setting: Setting) -> Answers:
+
+class RivalEvaluation(Evaluation[Setting | Pair]):
+    """A detector on pixels, in front of which pictures are sent; threads encode and decode them."""
+
+    def __init__(
+        self,
+        detector: PixelDetector,
+        size: int,
+        pictures: Pictures,
+        folder: Path,
+        name: str,
+        workers: int = 0,
+    ) -> None:
+        super().__init__(pictures, size, folder, name)
+        self._detector, self._workers = detector, workers
+
+    def measure(self, way: Setting | Pair, begin: int, end: int) -> Outcome:
+        """The outcome of a way on the pictures from `begin` to `end`."""
+        if isinstance(way, Setting):
+            return self._once(way, self.part(begin, end))
+        return self._again(way, self.piece(way.first, begin, end))
+
+    def _once(self, setting: Setting, pictures: Pictures) -> Outcome:
         """Every picture sent as a whole."""
-        sent = [send(self._shrunk(i, setting.side), setting) for i in range(len(self.pictures))]
-        squares = (self._placed(i, decoded) for i, (_, decoded) in enumerate(sent))
-        return Answers(np.array([size for size, _ in sent]), self._detected(squares, range(len(sent))))
+        sender = Sender(pictures, self.size)
+        arrived, found = self._detected(range(len(pictures)), pictures, lambda i: sender.whole(i, setting))
+        sizes, bare = (np.array([getattr(a, name) for a in arrived], np.int64) for name in ("bytes", "bare"))
+        none = np.zeros_like(sizes)
+        return Outcome(
+            pictures, self.size, Sent(sizes, none, bare, none, np.ones(len(sizes))), Found.of(found)
+        )
 
-    def again(self, pair: Pair, first: Answers) -> Answers:
+    def _again(self, pair: Pair, first: Outcome) -> Outcome:
         """The regions in doubt sent again, given the answers to the coarse pictures."""
-        sent, found, squares, asked = first.sent.copy(), list(first.found), list[Pixels](), list[int]()
-        for i, low in enumerate(first.found):
-            doubtful = in_doubt(low, pair.rule).boxes.double().cpu().numpy()
-            if len(doubtful):
-                size, square = self._composed(i, pair, doubtful)
-                sent[i] += size
-                squares.append(square)
-                asked.append(i)
-        for i, high in zip(asked, self._detected(squares, asked), strict=True):
-            found[i] = joined(first.found[i], high, pair.rule)
-        return Answers(sent, found)
+        sender, found = Sender(first.pictures, self.size), first.found.detections()
+        doubts = [in_doubt(low, pair.rule).boxes.double().numpy() for low in found]
+        asked = [i for i, boxes in enumerate(doubts) if len(boxes)]
+        arrived, answers = self._detected(
+            asked, first.pictures, lambda i: sender.composed(i, pair, doubts[i])
+        )
+        more, mask = np.zeros_like(first.sent.more), np.zeros_like(first.sent.mask)
+        bare, blocks = first.sent.bare.copy(), np.zeros(len(found))
+        for i, came, high in zip(asked, arrived, answers, strict=True):
+            found[i] = joined(found[i], high, pair.rule)
+            more[i], mask[i], blocks[i] = came.bytes, came.mask, came.blocks
+            bare[i] += came.bare
+        sent = Sent(first.sent.first, more, bare, mask, blocks)
+        return Outcome(first.pictures, self.size, sent, Found.of(found))
 
-    def ap50(self, answers: Answers) -> float:
-        """Their AP50."""
-        return measure(self.pictures, in_pictures(answers.found, self.pictures, self.size)).ap50
+    @torch.inference_mode()
+    def _detected(
+        self, numbers: Sequence[int], pictures: Pictures, sent: Callable[[int], Arrived]
+    ) -> tuple[list[Arrived], list[Detections]]:
+        """What has arrived of the pictures of these numbers, and what the detector says of it."""
+        device, found = next(self._detector.parameters()).device, list[Detections]()
+        # Pillow's codecs run without the interpreter's lock.
+        with ThreadPoolExecutor(max(1, self._workers)) as threads:
+            coming = threads.map(sent, numbers)
+            arrived = list[Arrived]()
+            for at in range(0, len(numbers), BATCH):
+                some = numbers[at : at + BATCH]
+                batch = [next(coming) for _ in some]
+                rgb = np.stack([each.square for each in batch]).transpose(0, 3, 1, 2)
+                x = torch.from_numpy(rgb.copy()).to(device).float()
+                sizes = [(pictures.things[i].width, pictures.things[i].height) for i in some]
+                extents = torch.tensor([LetterBox(self.size, *each).extent for each in sizes])
+                answers = self._detector(x.contiguous(memory_format=torch.channels_last), extents)
+                found += [Detections(d.boxes.cpu(), d.labels.cpu(), d.scores.cpu()) for d in answers]
+                arrived += batch
+        return arrived, found
 
-    def _composed(self, number: int, pair: Pair, boxes: NDArray[np.float64]) -> tuple[int, Pixels]:
-        """Bytes of the regions in fine quality, and the square in which they lie on the coarse picture."""
+
+@dataclass(frozen=True)
+class Sender:
+    """Pictures, sent to a detector that reads squares of `size` pixels."""
+
+    pictures: Pictures
+    size: int
+
+    def whole(self, number: int, setting: Setting) -> Arrived:
+        """A picture sent as a whole."""
+        file = encoded(self._shrunk(number, setting.side), setting)
+        return Arrived(self._placed(number, decoded(file)), len(file), picture_bytes(file))
+
+    def composed(self, number: int, pair: Pair, boxes: NDArray[np.float64]) -> Arrived:
+        """The regions of boxes, fractions of the square, in fine quality on the coarse picture."""
         fine = self._shrunk(number, pair.second.side)
-        region = self._region(number, boxes, fine.shape[1], fine.shape[0], pair.rule.margin)
-        masked = np.where(region[..., None], fine, np.uint8(NEUTRAL))
-        size, decoded = send(masked, pair.second)
-        _, coarse = send(self._shrunk(number, pair.first.side), pair.first)
+        mask = self._mask(number, boxes, fine.shape[1], fine.shape[0], pair.rule.margin)
+        region = _in_pixels(mask.blocks, fine.shape)
+        file = encoded(np.where(region, fine, np.uint8(NEUTRAL)), pair.second)
+        coarse = decoded(encoded(self._shrunk(number, pair.first.side), pair.first))
         under = np.asarray(Image.fromarray(coarse).resize(fine.shape[1::-1], Image.Resampling.BICUBIC))
-        return size, self._placed(number, np.where(region[..., None], decoded, under))
+        square = self._placed(number, np.where(region, decoded(file), under))
+        return Arrived(square, len(file), picture_bytes(file), len(mask.pack()), mask.share)
 
-    def _region(
+    def _mask(
         self, number: int, boxes: NDArray[np.float64], width: int, height: int, margin: int
-    ) -> NDArray[np.bool_]:
-        """Blocks of 8x8 pixels of a picture of this size that boxes in the square touch, bool[height, width]."""
+    ) -> BlockMask:
+        """Blocks of 8x8 pixels of a picture of this size that boxes in the square touch."""
         things = self.pictures.things[number]
         inside = LetterBox(self.size, things.width, things.height).to_picture(boxes)
         shape = -(-height // 8), -(-width // 8)
         scale = np.array([width / (8 * shape[1]), height / (8 * shape[0])] * 2)
-        blocks = BlockMask.covering(inside * scale, shape, margin).blocks
-        return np.repeat(np.repeat(blocks, 8, axis=0), 8, axis=1)[:height, :width]
+        return BlockMask.covering(inside * scale, shape, margin)
 
     def _shrunk(self, number: int, side: int) -> Pixels:
         """A picture whose longest side is this, as it is sent."""
@@ -109,27 +205,17 @@ class Rival:
         content = LetterBox(side, *image.size).content
         return np.asarray(image.resize(content, Image.Resampling.BICUBIC))
 
-    def _placed(self, number: int, decoded: Pixels) -> Pixels:
+    def _placed(self, number: int, rgb: Pixels) -> Pixels:
         """A decoded picture in the detector's square uint8[size, size, 3]."""
         things = self.pictures.things[number]
         width, height = LetterBox(self.size, things.width, things.height).content
         square = np.full((self.size, self.size, 3), NEUTRAL, np.uint8)
         square[:height, :width] = np.asarray(
-            Image.fromarray(decoded).resize((width, height), Image.Resampling.LANCZOS)
+            Image.fromarray(rgb).resize((width, height), Image.Resampling.LANCZOS)
         )
         return square
 
-    @torch.inference_mode()
-    def _detected(
-        self, squares: Iterator[Pixels] | Sequence[Pixels], numbers: Sequence[int]
-    ) -> list[Detections]:
-        """What the detector says of squares, which are those of the pictures of these numbers."""
-        device, given, found = next(self.detector.parameters()).device, iter(squares), list[Detections]()
-        for at in tracked(range(0, len(numbers), BATCH), "detecting"):
-            some = numbers[at : at + BATCH]
-            rgb = np.stack([next(given) for _ in some]).transpose(0, 3, 1, 2)
-            x = torch.from_numpy(rgb.copy()).to(device).float().contiguous(memory_format=torch.channels_last)
-            sizes = [(self.pictures.things[i].width, self.pictures.things[i].height) for i in some]
-            extents = torch.tensor([LetterBox(self.size, *each).extent for each in sizes])
-            found += self.detector(x, extents)
-        return found
+
+def _in_pixels(blocks: Bools, shape: tuple[int, ...]) -> Bools:
+    """Blocks of 8x8 as pixels, bool[height, width, 1] of an image of this shape."""
+    return np.repeat(np.repeat(blocks, 8, axis=0), 8, axis=1)[: shape[0], : shape[1], None]

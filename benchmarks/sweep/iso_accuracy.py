@@ -105,7 +105,7 @@ def find(data: Path, checkpoint: str, baseline: str, codec: Codec, count: int | 
 
     def measured(setting: Setting) -> tuple[Baseline, float, float]:
         outcome = evaluation.run([setting], f"{setting.side} px")[setting]
-        return Baseline(codec, setting.side, setting.quality), outcome.top1, float(outcome.bytes.mean())
+        return Baseline(codec, setting.side, setting.quality), outcome.accuracy, float(outcome.bytes.mean())
 
     def top1(setting: Setting) -> float:
         name, share, size = measured(setting)

@@ -11,7 +11,7 @@ N = 400
 def entry(share: float, size: float, double: Measure = "payload") -> Entry:
     """The first images are answered correctly; by the measure `double`, bytes count twice."""
     counts = {m: np.full(N, size * (1 + (m == double))) for m in MEASURES}
-    return Entry({"side": 64}, np.arange(N) < share * N, counts)
+    return Entry({"side": 64}, counts, np.arange(N) < share * N)
 
 
 OURS = [entry(0.70, 100), entry(0.80, 200)]
@@ -26,7 +26,7 @@ def test_every_measure_has_its_own_ratio() -> None:
 def test_the_interval_contains_the_ratio() -> None:
     rng = np.random.default_rng(0)
     noisy = [
-        Entry({}, rng.permutation(e.correct), {m: c * rng.uniform(0.5, 1.5, N) for m, c in e.counts.items()})
+        Entry({}, {m: c * rng.uniform(0.5, 1.5, N) for m, c in e.counts.items()}, rng.permutation(e.correct))
         for e in THEIRS
     ]
     for each in comparisons(OURS, {"WebP": noisy}, resamples=100):

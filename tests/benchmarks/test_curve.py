@@ -17,6 +17,7 @@ from overtone.benchmarks.curve import overhead, send_again
 from overtone.benchmarks.curve.baselines import Setting, send
 from overtone.benchmarks.curve.evaluation import Evaluation, Outcome
 from overtone.benchmarks.curve.overhead import Framing, Overhead
+from overtone.benchmarks.curve.successive_elimination import best_settings
 from overtone.frequency import THREE_LAYERS, fit, open_rgb
 from overtone.models import Architecture, OperatingPoint, load, read_card, rewrite
 from overtone.training import weights
@@ -188,11 +189,11 @@ def test_the_best_settings_are_on_a_frontier_between_floor_and_ceiling() -> None
     good, large, larger, poor = FEW
     measured = [outcome(300, 0.8), outcome(400, 0.7), outcome(500, 0.79), outcome(100, 0.3)]
     tried = list(zip(FEW, measured, strict=True))
-    assert curve.best_settings(tried, floor=0.6, ceiling=1.0) == [good]
-    assert curve.best_settings(tried, floor=0.2, ceiling=1.0) == [poor, good]
-    assert curve.best_settings(tried[:1], floor=0.95, ceiling=1.0) == [good]
+    assert best_settings(tried, floor=0.6, ceiling=1.0) == [good]
+    assert best_settings(tried, floor=0.2, ceiling=1.0) == [poor, good]
+    assert best_settings(tried[:1], floor=0.95, ceiling=1.0) == [good]
     climbing = [(setting, outcome(300 * 2**i, 0.5 + 0.1 * i)) for i, setting in enumerate(FEW)]
-    assert curve.best_settings(climbing, floor=0.45, ceiling=0.65) == [good, large, larger]
+    assert best_settings(climbing, floor=0.45, ceiling=0.65) == [good, large, larger]
 
 
 def test_the_network_answers_what_arrives(

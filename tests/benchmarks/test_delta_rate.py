@@ -8,7 +8,7 @@ WAVY = [Point(300, 0.80), Point(420, 0.83), Point(900, 0.85), Point(1500, 0.86),
 
 
 def scaled(points: list[Point], factor: float) -> list[Point]:
-    return [Point(factor * p.bytes, p.top1) for p in points]
+    return [Point(factor * p.bytes, p.accuracy) for p in points]
 
 
 def test_the_frontier_keeps_what_nothing_beats() -> None:

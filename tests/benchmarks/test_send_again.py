@@ -54,15 +54,15 @@ def test_sending_again_beats_sending_once(tried: dict[Setting, Outcome]) -> None
     pairs = choose(tried, 0.7, 1.0)
     assert pairs
     found = [pair.outcome(tried) for pair in pairs]
-    best = max(found, key=lambda outcome: outcome.top1)
-    assert best.top1 > tried[LARGE].top1
+    best = max(found, key=lambda outcome: outcome.accuracy)
+    assert best.accuracy > tried[LARGE].accuracy
     assert best.bytes.mean() < 0.5 * tried[LARGE].bytes.mean()
     sizes = [outcome.bytes.mean() for outcome in found]
     assert sizes == sorted(sizes)
 
 
 def test_the_floor_and_the_ceiling_bound_what_is_reported(tried: dict[Setting, Outcome]) -> None:
-    assert all(pair.outcome(tried).top1 >= 0.9 for pair in choose(tried, 0.9, 1.0))
-    below = [pair for pair in choose(tried, 0.0, 0.85) if pair.outcome(tried).top1 >= 0.85]
+    assert all(pair.outcome(tried).accuracy >= 0.9 for pair in choose(tried, 0.9, 1.0))
+    below = [pair for pair in choose(tried, 0.0, 0.85) if pair.outcome(tried).accuracy >= 0.85]
     assert len(below) == 1
     assert choose(tried, 1.1, 1.2) == []

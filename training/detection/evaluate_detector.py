@@ -1,7 +1,7 @@
 """What `overtone evaluate` does with a detector."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +19,7 @@ from overtone.models.detection.card import DetectorAccuracy, DetectorCard
 from overtone.models.detection.detections import Detections
 from overtone.models.detection.detector import Detector, PixelDetector
 from overtone.models.detection.operating_point import DetectionPoint
+from overtone.models.detection.region_network import RegionNetwork
 from overtone.training.data import DataError
 from overtone.training.detection import detector_file
 from overtone.training.detection.average_precision import Scores, measure
@@ -32,6 +33,7 @@ from overtone.training.detection.predictions import (
     predict_squares,
 )
 from overtone.training.detection.region_answers import RegionCascade, missed
+from overtone.training.transform import BlockDCT
 
 Json = dict[str, Any]
 # Average precisions as tables call them.
@@ -56,27 +58,32 @@ def evaluate_detector(
     every_quality: bool = False,
     operating_point: str | None = None,
     split_name: str = "val",
+    unquantised: bool = False,
     as_json: bool = False,
     workers: int = 0,
     device: str = "auto",
 ) -> None:
     """Measure a detector on a split, at one quality or several, and show the results.
 
-    There is an answer after every layer; and that of the cascade, at an operating point, if the file is a checkpoint.
+    There is an answer after every layer; that of the cascade, at an operating point, if the file is a checkpoint; and
+    if `unquantised`, that of high to coefficients as they are, which no payload could hold.
 
     Raises:
-        CardError: no such operating point, or a file that has none.
+        CardError: no such operating point, or a file that has none; or `unquantised` asked of a detector on pixels.
         DataError: no such split, or pictures of other classes.
         ProfileError: no such quality.
     """
     trained = detector_file.load(file)
     if operating_point and trained.card is None:
         raise CardError(f"{file}: has no operating points; `overtone calibrate` gives it some")
+    if unquantised and isinstance(trained.detector, PixelDetector):
+        raise CardError(f"{file}: reads pixels, which are never quantised")
     pictures = pictures_for(trained, data, split_name)
     trained.detector.to(choose_device(device), memory_format=torch.channels_last)  # type: ignore[call-overload]
     head: Json = {"checkpoint": trained.name, "n": len(pictures), "size": trained.size}
     if isinstance(trained.detector, PixelDetector) or trained.profile is None:
-        rows = [_of_pixels(trained.detector, pictures, trained.size, workers)]
+        found = _of_squares(trained.detector.networks[-1], Tensor.float, pictures, trained.size, workers)
+        rows: list[Json] = [{"quality": None, "both": found}]
     else:
         profile = trained.profile
         asked = profile.qualities if every_quality else tuple(qualities) or (profile.quality,)
@@ -87,6 +94,10 @@ def evaluate_detector(
             _at_quality(trained.detector, pictures, profile, quality, point, workers)
             for quality, point in zip(asked, points, strict=True)
         ]
+        if unquantised:
+            dct = BlockDCT(profile.low + profile.high).to(choose_device(device))
+            high = trained.detector.networks[-1]
+            rows[0]["unquantised"] = _of_squares(high, dct, pictures, profile.size, workers)
     if as_json:
         print(json.dumps(head | rows[0] | ({"qualities": rows} if len(rows) > 1 else {})))
     else:
@@ -170,16 +181,17 @@ def _of_cascade(
     }
 
 
-def _of_pixels(detector: Detector | PixelDetector, pictures: Pictures, size: int, workers: int) -> Json:
-    """The scores of a network that reads whole pictures as they are."""
-    device = next(detector.parameters()).device
+def _of_squares(
+    network: RegionNetwork, read: Callable[[Tensor], Tensor], pictures: Pictures, size: int, workers: int
+) -> Json:
+    """The scores of a network on what it reads of whole squares uint8[N, 3, size, size]."""
+    device = next(network.parameters()).device
 
     def run(rgb: Tensor, extents: Tensor) -> list[Detections]:
-        x = rgb.to(device).float().contiguous(memory_format=torch.channels_last)
-        return list(detector.networks[-1](x, extents))
+        x = read(rgb.to(device)).contiguous(memory_format=torch.channels_last)
+        return list(network(x, extents))
 
-    found = predict_squares(run, pictures, size, workers)
-    return {"quality": None, "both": _entry(_scores(found, pictures), None)}
+    return _entry(_scores(predict_squares(run, pictures, size, workers), pictures), None)
 
 
 def _scores(found: Sequence[Detections], pictures: Pictures) -> Scores:
@@ -218,4 +230,6 @@ def _named(row: Json) -> list[tuple[str, Json]]:
     if cascade := row.get("cascade"):
         share = f"{cascade['block_share']:.0%} of the blocks"
         found.append((f"{cascade['operating_point']}: {share}", cascade))
+    if exact := row.get("unquantised"):
+        found.append(("not quantised", exact))
     return found

@@ -2,16 +2,19 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
 
 from overtone.cli import app
-from overtone.frequency import decode, encode, letter_boxed, open_rgb
+from overtone.frequency import coefficients, decode, encode, letter_boxed, open_rgb
 from overtone.models import CheckpointError
 from overtone.models.detection.checkpoint import load_detector, read_detector_card
 from overtone.models.detection.detector import Detector, build
+from overtone.models.detection.region_network import RegionNetwork
 from overtone.training.data import DataError
 from overtone.training.detection import detector_file
 from overtone.training.detection.detector_file import Trained
@@ -207,6 +210,25 @@ def test_a_detector_is_asked_what_a_server_would_ask_it(trained: Path, data: Pat
         (expected,) = file.detector.high(x, torch.tensor([[48 / 64, 1.0]]))
     torch.testing.assert_close(both.found[0].scores, expected.scores)
     torch.testing.assert_close(both.found[0].boxes, expected.boxes / torch.tensor([0.75, 1, 0.75, 1]))
+
+
+def test_high_also_reads_what_is_not_quantised(
+    trained: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, forward = list[torch.Tensor](), RegionNetwork.forward
+
+    def watched(network: RegionNetwork, x: torch.Tensor, *more: Any) -> Any:
+        seen.append(x)
+        return forward(network, x, *more)
+
+    monkeypatch.setattr(RegionNetwork, "forward", watched)
+    found = evaluated(trained, data, "--unquantised")["unquantised"]
+    assert isinstance(found, dict)
+    assert found["mean_payload_bytes"] is None
+    profile = read_detector_card(trained).profile
+    squares = [letter_boxed(open_rgb(path), 64) for path in read_pictures(data, "val").paths]
+    exact = np.stack([coefficients(square, profile.low + profile.high) for square in squares])
+    np.testing.assert_allclose(seen[-1].numpy(), exact, atol=1e-2)
 
 
 def test_the_twin_is_measured_without_bytes(data: Path, tmp_path: Path) -> None:
