@@ -66,7 +66,7 @@ def _check(settings: Settings) -> None:
     if 0 in (settings.grpc_port, settings.http_port, settings.admin_port):
         raise StartError("with --ray all nodes have the same ports: give --grpc-port and --http-port, not 0")
     check_tls(settings)
-    if warning := exposure(settings):
+    for warning in exposure(settings):
         log.warning(warning)
 
 
