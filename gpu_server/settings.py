@@ -117,6 +117,10 @@ class Settings(BaseSettings):
         default="auto",
         description="of networks on a CPU: auto measures torch and ONNX Runtime when it starts",
     )
+    cache: Path | None = Field(
+        default=None,
+        description="folder in which exports of networks for ONNX Runtime are kept; none: that of the user's caches",
+    )
     decoders: PositiveInt = Field(default=2, description="threads that decode payloads")
     image_decoders: PositiveInt = Field(default=1, description="processes that decode JPEG, PNG and WebP")
     image_queue: PositiveInt = Field(default=16, description="images that may be decoded or wait for it")
