@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 from pathlib import Path
 
+from overtone.cache_folder import cache_folder
 from overtone.edge_client.image_files import find
 
 DATA_VARIABLE = "OVERTONE_DATA"
@@ -91,11 +92,6 @@ def _from_folder(folder: Path, count: int | None) -> tuple[Path, ...]:
     if not paths:
         raise NoImagesError(f"{folder}: no images in it; give a folder that holds some")
     return paths
-
-
-def cache_folder() -> Path:
-    """Where downloads are kept, by the XDG base directory convention."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "overtone"
 
 
 def _imagenette() -> Path:

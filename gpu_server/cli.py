@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from overtone import command
+from overtone.gpu_server.limits.role import Role
 
 app = typer.Typer()
 
@@ -97,10 +98,18 @@ def serve(
     epilog=command.examples(
         "overtone token camera-7 >> tokens.toml",
         "overtone token camera-7 --images-per-second 20 --bytes-per-second 100000 --sessions 4",
+        "overtone token prometheus --role monitor >> tokens.toml",
     )
 )
 def token(
     name: Annotated[str, typer.Argument(help="Of the client; logs and refusals name it.")],
+    role: Annotated[
+        Role,
+        typer.Option(
+            help="device: the API. At the administrators' port, monitor: what can be read; admin: also loading and "
+            "unloading models."
+        ),
+    ] = Role.DEVICE,
     images_per_second: Annotated[float | None, typer.Option(help="Images that it may send.")] = None,
     bytes_per_second: Annotated[float | None, typer.Option(help="Payload bytes that it may send.")] = None,
     sessions: Annotated[int | None, typer.Option(help="Sessions that it may have open.")] = None,
@@ -115,7 +124,7 @@ def token(
         from overtone.gpu_server.limits.quota import Quota
         from overtone.gpu_server.limits.tokens import create
 
-        made, lines = create(name, Quota(images_per_second, bytes_per_second, sessions))
+        made, lines = create(name, Quota(images_per_second, bytes_per_second, sessions), role)
         typer.echo(made, err=True)
         typer.echo(f"\n{lines}", nl=False)
 

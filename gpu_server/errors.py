@@ -129,6 +129,13 @@ class Unauthenticated(ServiceError):  # noqa: N818
     http = 401
 
 
+class Forbidden(ServiceError):  # noqa: N818
+    """A known token, which is for something else."""
+
+    code = StatusCode.PERMISSION_DENIED
+    http = 403
+
+
 class ClientDisconnected(ServiceError):  # noqa: N818
     """The client has disconnected; the error only ends its request."""
 

@@ -77,7 +77,7 @@ async def running(
         StartError: a port, a TLS file, the model or the device cannot be used.
     """
     tls = ServerTls(settings) if settings.tls_certificate is not None else None
-    if face is None and (warning := exposure(settings)):
+    for warning in exposure(settings) if face is None else ():
         log.warning(warning)
     most = _most_connections(settings, face)
     service = Service(settings, face, networks)

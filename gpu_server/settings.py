@@ -62,7 +62,8 @@ class Settings(BaseSettings):
         default=(), description="clients must send one of these; without any, all clients are let in"
     )
     tokens_file: Path | None = Field(
-        default=None, description="TOML: hashes of more tokens, with names and quotas; see docs/deploy.md"
+        default=None,
+        description="TOML: hashes of more tokens, with names, roles and quotas; see docs/deploy.md",
     )
     tls_certificate: Path | None = Field(default=None, description="PEM, with its chain, of both ports")
     tls_key: Path | None = Field(default=None, description="PEM, of the certificate")
@@ -75,7 +76,10 @@ class Settings(BaseSettings):
     reflection: bool | None = Field(
         default=None, description="none: only where clients need neither a token nor a certificate"
     )
-    admin_host: str = Field(default="127.0.0.1", description="address of the administrators' port")
+    admin_host: str = Field(
+        default="127.0.0.1",
+        description="address of the administrators' port, which asks for a token where there is a file of them",
+    )
     admin_port: Port | None = Field(
         default=None, description="of /metrics and /docs, which are then here alone; 0 means any free port"
     )
@@ -112,6 +116,10 @@ class Settings(BaseSettings):
     runtime: Runtime = Field(
         default="auto",
         description="of networks on a CPU: auto measures torch and ONNX Runtime when it starts",
+    )
+    cache: Path | None = Field(
+        default=None,
+        description="folder in which exports of networks for ONNX Runtime are kept; none: that of the user's caches",
     )
     decoders: PositiveInt = Field(default=2, description="threads that decode payloads")
     image_decoders: PositiveInt = Field(default=1, description="processes that decode JPEG, PNG and WebP")

@@ -62,8 +62,12 @@ def _listener(address: str, port: int, protocol: str, shared: bool) -> socket.so
         raise StartError(f"cannot listen on {written(address, port)} for {protocol}: {why}") from error
 
 
-def exposure(settings: Settings) -> str | None:
-    """A warning if other machines can reach the server and it does not protect itself; else None."""
+def exposure(settings: Settings) -> list[str]:
+    """Warnings if other machines can reach a port of the server that does not protect itself."""
+    return [warning for warning in (_exposed_api(settings), _exposed_administration(settings)) if warning]
+
+
+def _exposed_api(settings: Settings) -> str | None:
     if _is_loopback(settings.host):
         return None
     if not (settings.tokens or settings.tokens_file or settings.tls_client_ca):
@@ -77,6 +81,16 @@ def exposure(settings: Settings) -> str | None:
             "or put a proxy with TLS in front"
         )
     return None
+
+
+def _exposed_administration(settings: Settings) -> str | None:
+    if settings.admin_port is None or _is_loopback(settings.admin_host) or settings.tokens_file is not None:
+        return None
+    may = "read metrics" if settings.models is None else "read metrics, and load and unload models"
+    return (
+        f"everybody who can reach {written(settings.admin_host, settings.admin_port)} may {may}; "
+        "set OVERTONE_TOKENS_FILE to let in only tokens of administrators (overtone token NAME --role monitor)"
+    )
 
 
 def check_tls(settings: Settings) -> None:

@@ -13,17 +13,16 @@ from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import RayServeException
 
 from overtone.gpu_server.answer import Stage
+from overtone.gpu_server.cluster import batches
 from overtone.gpu_server.cluster.engine import EngineReplica
 from overtone.gpu_server.cluster.face import FaceReplica
-from overtone.gpu_server.cluster.nodes import nodes, one_on_each
+from overtone.gpu_server.cluster.nodes import number_of_nodes, one_on_each
 from overtone.gpu_server.cluster.remote_network import Lost
 from overtone.gpu_server.known import Known
 from overtone.gpu_server.settings import Settings
 from overtone.gpu_server.system.ending import ENDING
 
 ENGINES, FACES = "overtone-engines", "overtone-faces"
-# Batches that an engine has at once: one is computed while the next one is on its way.
-BATCHES = 2
 # An engine is added when more batches than this are with each, for so many seconds.
 BUSY, UPSCALE = 1.2, 5.0
 # Seconds for which the load is averaged, and until an engine is no longer needed.
@@ -80,7 +79,7 @@ def engines(settings: Settings, digest: str) -> Application:
             "downscale_delay_s": DOWNSCALE,
             "look_back_period_s": LOOK_BACK,
         },
-        max_ongoing_requests=BATCHES,
+        max_ongoing_requests=batches.of_an_engine(settings, number_of_nodes()),
         ray_actor_options={"num_cpus": max(1, settings.threads), "num_gpus": gpus},
         health_check_period_s=HEALTH_PERIOD,
         health_check_timeout_s=HEALTH_TIMEOUT,
@@ -92,10 +91,8 @@ def engines(settings: Settings, digest: str) -> Application:
 
 def faces(settings: Settings, digest: str) -> Application:
     """The application of the faces, one on every node, all at the same ports."""
-    count = max(1, len(nodes()))
-    # As many batches as the engines can have, whatever becomes of some of the faces.
-    share = -(-BATCHES * max(settings.engines, settings.max_engines) // count)
-    own = settings.model_copy(update={"networks": settings.networks or max(BATCHES, share)})
+    count = number_of_nodes()
+    own = settings.model_copy(update={"networks": batches.of_a_face(settings, count)})
     deployment = serve.deployment(
         FaceReplica,
         name="face",

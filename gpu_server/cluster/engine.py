@@ -10,7 +10,7 @@ from overtone.gpu_server.answer import Stage
 from overtone.gpu_server.cluster.model_file import checked
 from overtone.gpu_server.engine.inference import Network
 from overtone.gpu_server.known import Known
-from overtone.gpu_server.networks.torch_network import open_network
+from overtone.gpu_server.networks.torch_network import cache_of, open_network
 from overtone.gpu_server.settings import Settings
 from overtone.gpu_server.telemetry import logs
 
@@ -28,7 +28,7 @@ class EngineReplica:
         logs.configure(settings.log_level, settings.log_format, settings.access_log)
         s, path = settings, checked(settings.model, digest)
         options = (s.batch_sizes, s.threads or 1, s.cuda_graphs, s.runtime)
-        self._network: Network = open_network(path, s.devices[0], *options)[0]
+        self._network: Network = open_network(path, s.devices[0], *options, cache_of(s))[0]
         self._network.warm()
         self._failed = False
 

@@ -13,8 +13,9 @@ from overtone.gpu_server.system import garbage
 from overtone.gpu_server.telemetry import logs
 from overtone.models import read_card
 
-# Of the time that an image may take, the part for which a batch waits for engines. After twice that, with a test, the
-# face says that it is not ready, and images that wait are sent away in time to be tried elsewhere.
+# Of the time that an image may take, the part for which a batch waits for engines, if they are not known to be slow.
+# After about twice that, with a test, the face says that it is not ready, and images that wait are sent away in time to
+# be tried elsewhere.
 PATIENCE = 0.25
 
 
@@ -31,7 +32,7 @@ class FaceReplica:
         logs.configure(s.log_level, s.log_format, s.access_log)
         model = await asyncio.to_thread(checked, s.model, digest)
         profile = (await asyncio.to_thread(read_card, model)).profile
-        network = RemoteNetwork(send, profile, batch_sizes(s), PATIENCE * s.deadline)
+        network = RemoteNetwork(send, profile, batch_sizes(s), PATIENCE * s.deadline, s.deadline)
         self._stack = AsyncExitStack()
         await self._stack.enter_async_context(running(s, networks=[network] * s.networks))
         garbage.collect_and_keep()

@@ -18,10 +18,15 @@ def nodes() -> list[str]:
     ]
 
 
+def number_of_nodes() -> int:
+    """How many nodes have room for a face; one, if that is still to be found out."""
+    return max(1, len(nodes()))
+
+
 def one_on_each(context: Any) -> tuple[int, dict[str, float]]:
     """A policy of Ray Serve: how many faces there should be, and what it wants to be told the next time."""
     state, now = context.policy_state or {}, time.monotonic()
     if now - state.get("asked", -FRESH) < FRESH:
         return int(state["nodes"]), state
-    count = max(1, len(nodes()))
+    count = number_of_nodes()
     return count, {**state, "nodes": count, "asked": now}

@@ -3,11 +3,12 @@
 import logging
 from multiprocessing.connection import wait
 
+from overtone.gpu_server.cluster.check import check
 from overtone.gpu_server.cluster.model_file import digest
 from overtone.gpu_server.errors import StartError
 from overtone.gpu_server.networks.stub import seconds_of
 from overtone.gpu_server.settings import Settings
-from overtone.gpu_server.sockets import check_tls, exposure, written
+from overtone.gpu_server.sockets import written
 from overtone.gpu_server.workers.told import Told
 from overtone.models import read_card
 
@@ -31,7 +32,7 @@ def run_on_ray(settings: Settings) -> None:
     Raises:
         StartError: there is no such cluster, or a node cannot serve.
     """
-    _check(settings)
+    check(settings)
     try:
         name, found = read_card(settings.model).name, digest(settings.model)
     except (ValueError, OSError) as error:
@@ -45,29 +46,13 @@ def run_on_ray(settings: Settings) -> None:
         while not told.stop:
             wait([told.woken])
             if told.again():
-                log.warning("nothing is read again on SIGHUP with --ray; for another model, start again")
+                log.warning(
+                    "SIGHUP does nothing with --ray: faces see by themselves when tokens and certificates change, "
+                    "and another model needs a new start"
+                )
         _delete()
     finally:
         ray.shutdown()
-
-
-def _check(settings: Settings) -> None:
-    """Find what cannot be served on a cluster.
-
-    Raises:
-        StartError: something is.
-    """
-    if settings.models is not None:
-        raise StartError("several models (--models) are served by one process and not with --ray")
-    if settings.workers > 1:
-        raise StartError("--workers is for one machine; with --ray there is one face on each node")
-    if len(settings.devices) > 1:
-        raise StartError("with --ray an engine has one device: --device cuda, and --engines as many as GPUs")
-    if 0 in (settings.grpc_port, settings.http_port, settings.admin_port):
-        raise StartError("with --ray all nodes have the same ports: give --grpc-port and --http-port, not 0")
-    check_tls(settings)
-    if warning := exposure(settings):
-        log.warning(warning)
 
 
 def _connect(address: str) -> None:

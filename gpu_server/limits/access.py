@@ -2,9 +2,10 @@
 
 import time
 
-from overtone.gpu_server.errors import Unauthenticated
+from overtone.gpu_server.errors import Forbidden, Unauthenticated
 from overtone.gpu_server.limits import tokens
 from overtone.gpu_server.limits.quota import Account, Clock
+from overtone.gpu_server.limits.role import Role
 from overtone.gpu_server.settings import Settings
 from overtone.gpu_server.telemetry.metrics import Metrics
 
@@ -30,8 +31,8 @@ class Access:
         self._settings = settings
         self._metrics = metrics
         self._clock = clock
-        # By the hash of the token.
-        self._owners: dict[str, str] = {}
+        # Names and roles, by the hash of the token.
+        self._owners: dict[str, tuple[str, Role]] = {}
         self._accounts: dict[str, Account] = {}
         self.reload()
 
@@ -55,8 +56,10 @@ class Access:
         entries = {} if file is None else tokens.read(file)
         # By number rather than by hash: people choose these tokens, and logs name the owner.
         plain = enumerate(self._settings.tokens, 1)
-        self._owners = {tokens.digest(each): f"token {tokens.UNNAMED}{number}" for number, each in plain}
-        self._owners |= {entry.sha256: f"token {name}" for name, entry in entries.items()}
+        self._owners = {
+            tokens.digest(each): (f"token {tokens.UNNAMED}{number}", Role.DEVICE) for number, each in plain
+        }
+        self._owners |= {entry.sha256: (f"token {name}", entry.role) for name, entry in entries.items()}
         self._accounts = {f"token {name}": self._account(f"token {name}", e) for name, e in entries.items()}
 
     def admit(self, authorization: str | None, address: str, certificate: str | None = None) -> str:
@@ -64,23 +67,41 @@ class Access:
 
         Raises:
             Unauthenticated: the server has tokens, and this is none of them.
+            Forbidden: it is a token of administrators.
         """
         if not self.needs_token:
             return f"peer {address}" if certificate is None else f"certificate {certificate}"
-        scheme, _, given = (authorization or "").partition(" ")
-        # Looked up by its hash, so the time that this takes tells nothing about tokens.
-        owner = self._owners.get(tokens.digest(given.strip()))
-        if scheme.lower() != "bearer" or owner is None:
-            raise Unauthenticated("send a known token as 'authorization: Bearer TOKEN'")
-        return owner
+        return self._holder(authorization, Role.DEVICE)
+
+    def admit_administrator(self, authorization: str | None, address: str, needed: Role) -> str:
+        """Let somebody in at the administrators' port, and name them; where there is no file of tokens, everybody.
+
+        Raises:
+            Unauthenticated: there is a file, and this is no token of it.
+            Forbidden: it is one with another role than is needed.
+        """
+        if self._settings.tokens_file is None:
+            return f"peer {address}"
+        return self._holder(authorization, needed)
 
     def knows(self, owner: str) -> bool:
         """Whether this name, given by `admit` once, would be given now."""
-        return not owner.startswith("token ") or owner in self._owners.values()
+        return not owner.startswith("token ") or (owner, Role.DEVICE) in self._owners.values()
 
     def account(self, owner: str) -> Account:
         """What the owner may use; all that it wants if the file sets it no quota."""
         return self._accounts.get(owner, _UNLIMITED)
+
+    def _holder(self, authorization: str | None, needed: Role) -> str:
+        scheme, _, given = (authorization or "").partition(" ")
+        # Looked up by its hash, so the time that this takes tells nothing about tokens.
+        found = self._owners.get(tokens.digest(given.strip()))
+        if scheme.lower() != "bearer" or found is None:
+            raise Unauthenticated("send a known token as 'authorization: Bearer TOKEN'")
+        owner, role = found
+        if not role.may(needed):
+            raise Forbidden(f"{owner} has the role {role}, and this needs {needed}")
+        return owner
 
     def _account(self, owner: str, entry: tokens.Entry) -> Account:
         account = self._accounts.get(owner)

@@ -1,4 +1,4 @@
-"""The file of tokens: their hashes, names and quotas."""
+"""The file of tokens: their hashes, names, roles and quotas."""
 
 import hashlib
 import json
@@ -10,9 +10,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
 from overtone.gpu_server.limits.quota import Quota
+from overtone.gpu_server.limits.role import Role
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 LONGEST_NAME = 64
@@ -27,6 +36,7 @@ class Entry(BaseModel):
 
     # Tokens are 24 random bytes, which nobody can guess, so a fast hash hides them as well as a slow one would.
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    role: Role = Role.DEVICE
     images_per_second: PositiveFloat | None = None
     bytes_per_second: PositiveFloat | None = None
     sessions: PositiveInt | None = None
@@ -36,21 +46,28 @@ class Entry(BaseModel):
         """The limits alone."""
         return Quota(self.images_per_second, self.bytes_per_second, self.sessions)
 
+    @model_validator(mode="after")
+    def _only_devices_have_quotas(self) -> "Entry":
+        if self.role is not Role.DEVICE and self.quota != Quota():
+            raise ValueError(f"quotas are for devices, and the role is {self.role}")
+        return self
+
 
 def digest(token: str) -> str:
     """The hash of a token, as the file has it."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def create(name: str, quota: Quota) -> tuple[str, str]:
+def create(name: str, quota: Quota, role: Role = Role.DEVICE) -> tuple[str, str]:
     """A new token, and its lines for the file.
 
     Raises:
         ValueError: the name or a limit cannot be used.
     """
     token = f"ovt_{secrets.token_urlsafe(24)}"
-    _entry(name, {"sha256": digest(token), **asdict(quota)})
+    _entry(name, {"sha256": digest(token), "role": role, **asdict(quota)})
     lines = [f"[{name if _BARE_KEY.fullmatch(name) else json.dumps(name)}]", f'sha256 = "{digest(token)}"']
+    lines += [f'role = "{role}"'] if role is not Role.DEVICE else []
     lines += [f"{key} = {value:g}" for key, value in asdict(quota).items() if value is not None]
     return token, "\n".join(lines) + "\n"
 
@@ -94,7 +111,7 @@ def _entry(name: str, table: Any) -> Entry:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join((name, *map(str, first["loc"])))
-        raise ValueError(f"{where}: {first['msg']}") from None
+        raise ValueError(f"{where}: {first['msg'].removeprefix('Value error, ')}") from None
 
 
 def _check_different(entries: Mapping[str, Entry]) -> None:

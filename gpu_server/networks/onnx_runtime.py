@@ -1,16 +1,20 @@
 """Stages of a cascade in ONNX Runtime, which takes about half of torch's time on a CPU."""
 
+import hashlib
 import importlib.util
 import io
 import logging
 import statistics
 import time
 import warnings
+from importlib.metadata import version
 
 import torch
 from torch import Tensor, nn
 
+from overtone import __version__
 from overtone.gpu_server.networks.cuda_graphs import Forward, Inputs
+from overtone.gpu_server.networks.export_cache import ExportCache
 
 log = logging.getLogger(__name__)
 
@@ -40,21 +44,28 @@ class Export(nn.Module):
         return self._forward(inputs)
 
 
-def export(network: nn.Module, forward: Forward, inputs: Inputs, threads: int) -> Forward:
-    """The same function in ONNX Runtime, for batches of any size; it may be called in several threads at once.
+def key_of(of: str, network: nn.Module, inputs: Inputs, name: str) -> str:
+    """What an export depends on, as hexadecimal digits: the model, the layers made of it, and what exports them.
+
+    The code of `forward` is not among it, so an export that was kept is still compared with what torch says.
+    """
+    made_by = (__version__, [version(each) for each in ("torch", "onnx", "onnxruntime")], OPSET)
+    shapes = [(str(each.dtype), tuple(each.shape[1:])) for each in inputs]
+    return hashlib.sha256(repr((made_by, of, name, shapes, str(network))).encode()).hexdigest()
+
+
+def export(network: nn.Module, forward: Forward, inputs: Inputs) -> bytes:
+    """The same function as a model of ONNX, for batches of any size.
 
     Args:
         network: what `forward` computes with, in eval mode.
         forward: a function of tensors whose first axis is the batch.
         inputs: an example.
-        threads: that compute one batch.
 
     Raises:
-        Exception: whatever the exporter or the runtime cannot do.
+        Exception: whatever the exporter cannot do.
     """
-    import onnxruntime
-
-    names = [f"input{number}" for number in range(len(inputs))]
+    names = _names(inputs)
     model = io.BytesIO()
     with warnings.catch_warnings(), torch.no_grad():
         # They are about the exporter's future, and about shapes that are the same for all images.
@@ -68,32 +79,66 @@ def export(network: nn.Module, forward: Forward, inputs: Inputs, threads: int) -
             input_names=names,
             dynamic_axes={name: {0: "batch"} for name in names},
         )
+    return model.getvalue()
+
+
+def session(model: bytes, inputs: Inputs, threads: int) -> Forward:
+    """An export as ONNX Runtime computes it; it may be called in several threads at once.
+
+    Args:
+        model: what `export` returned.
+        inputs: an example.
+        threads: that compute one batch.
+
+    Raises:
+        Exception: whatever the runtime cannot do.
+    """
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
     # Threads that wait for the next batch leave the core to others.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = onnxruntime.InferenceSession(model.getvalue(), options, providers=["CPUExecutionProvider"])
+    opened = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    names = _names(inputs)
 
     def run(fresh: Inputs) -> Tensor:
-        (logits,) = session.run(None, {n: x.numpy() for n, x in zip(names, fresh, strict=True)})
+        (logits,) = opened.run(None, {n: x.numpy() for n, x in zip(names, fresh, strict=True)})
         return torch.from_numpy(logits)
 
     return run
 
 
-def faster(network: nn.Module, forward: Forward, inputs: Inputs, name: str) -> Forward:
-    """The function as torch or as ONNX Runtime computes it, whichever is faster here; torch where in doubt."""
+def _names(inputs: Inputs) -> list[str]:
+    return [f"input{number}" for number in range(len(inputs))]
+
+
+class Differs(Exception):  # noqa: N818 - named after what happened
+    """ONNX Runtime does not say what torch says."""
+
+
+def faster(
+    network: nn.Module, forward: Forward, inputs: Inputs, name: str, of: str, cache: ExportCache
+) -> Forward:
+    """The function as torch or as ONNX Runtime computes it, whichever is faster here; torch where in doubt.
+
+    Args:
+        network: as of `export`.
+        forward: as of `export`.
+        inputs: as of `export`.
+        name: of the function, among those of the network.
+        of: a digest of the model.
+        cache: has exports of former starts.
+    """
     try:
-        exported = export(network, forward, inputs, torch.get_num_threads())
-        difference = float((exported(inputs) - forward(inputs)).abs().max())
+        key = key_of(of, network, inputs, name)
+        exported = _exported(network, forward, inputs, name, key, cache)
+    except Differs as error:
+        log.warning("the %s network stays with torch, from which ONNX Runtime differs by %s", name, error)
+        return forward
     except Exception as error:
         log.warning("the %s network stays with torch, ONNX Runtime cannot run it: %s", name, error)
-        return forward
-    if not difference < TOLERANCE:
-        log.warning(
-            "the %s network stays with torch, from which ONNX Runtime differs by %g", name, difference
-        )
         return forward
     torch_seconds, seconds = _seconds(forward, inputs), _seconds(exported, inputs)
     chosen = "ONNX Runtime" if seconds < torch_seconds else "torch"
@@ -105,6 +150,37 @@ def faster(network: nn.Module, forward: Forward, inputs: Inputs, name: str) -> F
         1000 * seconds / len(inputs[0]),
     )
     return exported if seconds < torch_seconds else forward
+
+
+def _exported(
+    network: nn.Module, forward: Forward, inputs: Inputs, name: str, key: str, cache: ExportCache
+) -> Forward:
+    """The function in ONNX Runtime, from the cache or else made anew.
+
+    Raises:
+        Differs: it is another function.
+        Exception: whatever the exporter or the runtime cannot do.
+    """
+    if (kept := cache.get(key)) is not None:
+        try:
+            return _same(kept, forward, inputs)
+        except Exception as error:
+            log.warning("the export of the %s network that was kept is of no use: %s", name, error)
+    began = time.thread_time()
+    model = export(network, forward, inputs)
+    log.info("exporting the %s network took %.1f s of processor time", name, time.thread_time() - began)
+    made = _same(model, forward, inputs)
+    cache.put(key, model)
+    return made
+
+
+def _same(model: bytes, forward: Forward, inputs: Inputs) -> Forward:
+    """An export in ONNX Runtime, compared with what it was made from; raises as `_exported`."""
+    found = session(model, inputs, torch.get_num_threads())
+    difference = float((found(inputs) - forward(inputs)).abs().max())
+    if not difference < TOLERANCE:
+        raise Differs(f"{difference:g}")
+    return found
 
 
 def _seconds(forward: Forward, inputs: Inputs) -> float:

@@ -14,11 +14,13 @@ from overtone.gpu_server.engine.inference import Network
 from overtone.gpu_server.known import Known
 from overtone.gpu_server.networks import onnx_runtime
 from overtone.gpu_server.networks.cuda_graphs import Forward, GraphPool, Inputs
+from overtone.gpu_server.networks.export_cache import ExportCache
 from overtone.gpu_server.networks.stub import StubNetwork, seconds_of
 from overtone.gpu_server.repository.cards import AnyCard, read_any
 from overtone.gpu_server.settings import Runtime, Settings
 from overtone.gpu_server.system.threads import cores
 from overtone.models import Card, Cascade, choose_device, load, task_of
+from overtone.models.checkpoint import digest
 from overtone.models.fusion import example, fused
 
 log = logging.getLogger(__name__)
@@ -41,16 +43,22 @@ def open_networks(name_or_path: str | os.PathLike[str], settings: Settings) -> t
     Raises:
         ValueError: no such device, or (as `models.CheckpointError`) no such checkpoint.
     """
-    s, devices = settings, settings.devices
+    s, devices, cache = settings, settings.devices, cache_of(settings)
     stub = seconds_of(devices[0]) is not None
     if len(devices) > 1 or stub or choose_device(devices[0]).type != "cpu":
         options = (s.batch_sizes, s.threads, s.cuda_graphs, s.runtime)
-        opened = [open_network(name_or_path, device, *options) for device in devices]
+        opened = [open_network(name_or_path, device, *options, cache) for device in devices]
         return [network for network, _ in opened], opened[0][1]
     count = s.networks or min(cores(), MOST_NETWORKS)
     threads = s.threads or max(1, cores() // count)
-    network, card = open_network(name_or_path, devices[0], s.batch_sizes, threads, runtime=s.runtime)
+    options = (s.batch_sizes, threads, s.cuda_graphs, s.runtime)
+    network, card = open_network(name_or_path, devices[0], *options, cache)
     return [network] * count, card
+
+
+def cache_of(settings: Settings) -> ExportCache:
+    """Where a server keeps exports of networks."""
+    return ExportCache.of_user() if settings.cache is None else ExportCache(settings.cache)
 
 
 def open_network(
@@ -60,6 +68,7 @@ def open_network(
     threads: int = 0,
     graphs: bool = True,
     runtime: Runtime = "auto",
+    cache: ExportCache | None = None,
 ) -> tuple[Network, AnyCard]:
     """Load a checkpoint and prepare it. This is slow, so do not call it on the event loop.
 
@@ -78,7 +87,7 @@ def open_network(
     if task_of(name_or_path) == "detect":
         return _open_detector(name_or_path, chosen, sizes)
     cascade, card = load(name_or_path)
-    return TorchNetwork(cascade, card, chosen, sizes, graphs, runtime), card
+    return TorchNetwork(cascade, card, chosen, sizes, graphs, runtime, cache), card
 
 
 def _open_detector(
@@ -102,6 +111,7 @@ class TorchNetwork:
         sizes: batch sizes to warm, ascending from 1; by default those of the device.
         graphs: on CUDA, replay a captured graph for each stage and size.
         runtime: on a CPU, "auto" runs each stage in torch or in ONNX Runtime, whichever is faster, if it is there.
+        cache: where exports for ONNX Runtime are kept, if anywhere.
     """
 
     def __init__(
@@ -112,12 +122,16 @@ class TorchNetwork:
         sizes: tuple[int, ...] = (),
         graphs: bool = True,
         runtime: Runtime = "auto",
+        cache: ExportCache | None = None,
     ) -> None:
         self.device = device
         self.cuda = device.type == "cuda"
         self.sizes = sizes or (CUDA_SIZES if self.cuda else CPU_SIZES)
         self._graphs = GraphPool() if graphs and self.cuda else None
+        self._cache = cache or ExportCache()
         self._compares = runtime == "auto" and device.type == "cpu" and onnx_runtime.installed()
+        # Of the weights before they are fused, which not every processor does with the same rounding.
+        self._of = f"{digest(cascade.state_dict())} {card.mix}" if self._compares else ""
         self._cascade = fused(cascade, example(card.profile)).to(device)
         self._card = card
         # Each stage for batches of any size, and as prepared for the sizes that are warm.
@@ -147,7 +161,9 @@ class TorchNetwork:
         if self._compares:
             for stage, forward in self._stages.items():
                 sample = self._sample(stage, min(onnx_runtime.SIZE, self.sizes[-1]))
-                self._stages[stage] = onnx_runtime.faster(self._cascade, forward, sample, stage)
+                self._stages[stage] = onnx_runtime.faster(
+                    self._cascade, forward, sample, stage, self._of, self._cache
+                )
         for size in reversed(self.sizes):
             for stage in STAGES:
                 inputs = tuple(t.to(self.device) for t in self._empty(stage, size))

@@ -1,23 +1,38 @@
 """The model repository extension of the Open Inference Protocol over REST: what there is, loading and unloading."""
 
-from fastapi import APIRouter, FastAPI
+import logging
+from collections.abc import Callable
 
+from fastapi import APIRouter, FastAPI, Request
+from pydantic import ValidationError
+
+from overtone.gpu_server.errors import BadRequest
 from overtone.gpu_server.open_inference import schemas
-from overtone.gpu_server.repository.repository import Repository
+from overtone.gpu_server.rest.bodies import received
+from overtone.gpu_server.service import Service
+
+log = logging.getLogger(__name__)
 
 # The name of the extension.
 REPOSITORY = "model_repository"
 PREFIX = "/v2/repository"
+# Bytes of what is asked of the list.
+MAX_JSON = 1024
+BODY = {"content": {"application/json": {"schema": schemas.IndexRequest.model_json_schema()}}}
+
+Owner = Callable[[Service, Request], str]
 
 
-def add_index(app: FastAPI, repository: Repository) -> None:
-    """Add the list of all models."""
+def add_index(app: FastAPI, service: Service, owner: Owner) -> None:
+    """Add the list of all models; `owner` lets a client in."""
     router = APIRouter(prefix=PREFIX)
 
-    @router.post("/index")
-    async def index(asked: schemas.IndexRequest | None = None) -> list[schemas.IndexEntry]:
+    # The body is read here and not by FastAPI, which would take one of any size, from anybody.
+    @router.post("/index", openapi_extra={"requestBody": BODY})
+    async def index(request: Request) -> list[schemas.IndexEntry]:
         """The versions that there are, or only those that are ready, and why others are not."""
-        only_ready = asked is not None and asked.ready
+        async with received(request, MAX_JSON, owner(service, request)) as body:
+            only_ready = _asked(body).ready
         return [
             schemas.IndexEntry(
                 name=entry.model.name,
@@ -25,25 +40,41 @@ def add_index(app: FastAPI, repository: Repository) -> None:
                 state=entry.state,
                 reason=entry.reason,
             )
-            for entry in repository.entries
+            for entry in service.repository.entries
             if entry.state == "READY" or not only_ready
         ]
 
     app.include_router(router)
 
 
-def add_loading(app: FastAPI, repository: Repository) -> None:
-    """Add loading and unloading, for administrators."""
+def add_loading(app: FastAPI, service: Service, owner: Owner) -> None:
+    """Add loading and unloading, for administrators; `owner` lets them in."""
     router = APIRouter(prefix=f"{PREFIX}/models", responses={"default": {"model": schemas.InferenceError}})
 
     @router.post("/{name}/load")
-    async def load(name: str) -> None:
+    async def load(request: Request, name: str) -> None:
         """Load the versions of a model that are new or have changed, and let go of those that are gone."""
-        await repository.load_by_name(name)
+        who = owner(service, request)
+        await service.repository.load_by_name(name)
+        log.info("%s has loaded %s", who, name)
 
     @router.post("/{name}/unload")
-    async def unload(name: str) -> None:
+    async def unload(request: Request, name: str) -> None:
         """Let go of a model; sessions finish on it. It comes back when it is loaded, or the folder is read again."""
-        await repository.unload_by_name(name)
+        who = owner(service, request)
+        await service.repository.unload_by_name(name)
+        log.info("%s has unloaded %s", who, name)
 
     app.include_router(router)
+
+
+def _asked(body: bytes) -> schemas.IndexRequest:
+    """What is asked of the list; nothing is like nothing in particular.
+
+    Raises:
+        BadRequest: it is no such JSON.
+    """
+    try:
+        return schemas.IndexRequest.model_validate_json(body or b"{}")
+    except ValidationError as error:
+        raise BadRequest(error.errors()[0]["msg"]) from None

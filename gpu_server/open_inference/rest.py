@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -14,7 +14,7 @@ from overtone.frequency.ladder import MAX_LAYERS
 from overtone.gpu_server import errors
 from overtone.gpu_server.core import Core
 from overtone.gpu_server.open_inference import protocol, schemas
-from overtone.gpu_server.open_inference.model_repository import REPOSITORY
+from overtone.gpu_server.open_inference.model_repository import REPOSITORY, Owner
 from overtone.gpu_server.open_inference.protocol import Input, Tensor
 from overtone.gpu_server.rest.bodies import received, while_connected
 from overtone.gpu_server.service import Service
@@ -34,8 +34,6 @@ BODY = {
     },
 }
 FACE = "rest"
-
-Owner = Callable[[Service, Request], str]
 
 
 def add_open_inference(app: FastAPI, service: Service, owner: Owner) -> None:

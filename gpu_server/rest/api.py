@@ -81,9 +81,9 @@ def create_app(service: Service) -> FastAPI:
     _add_model(app, service)
     add_health(app, service)
     if open_to_all:
-        add_metrics(app, service)
+        add_metrics(app, service, owner)
         if service.several:
-            add_index(app, service.repository)
+            add_index(app, service, owner)
     add_open_inference(app, service, owner)
     if service.settings.page:
         add_live_page(app)

@@ -78,7 +78,7 @@ def run_workers(settings: Settings, count: int) -> None:
             tokens.read(settings.tokens_file)
     except ValueError as error:
         raise StartError(f"OVERTONE_TOKENS_FILE {error}") from error
-    if warning := exposure(settings):
+    for warning in exposure(settings):
         log.warning(warning)
     with tempfile.TemporaryDirectory(prefix="overtone-") as name, _ports(settings) as bound:
         directory = Path(name)

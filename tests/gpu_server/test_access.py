@@ -16,6 +16,7 @@ from overtone.gpu_server.errors import OverQuota, StartError, Unauthenticated
 from overtone.gpu_server.limits import tokens
 from overtone.gpu_server.limits.access import Access
 from overtone.gpu_server.limits.quota import Account, Quota
+from overtone.gpu_server.limits.role import Role
 from overtone.gpu_server.settings import Settings
 from overtone.gpu_server.telemetry.metrics import Metrics
 from overtone.protos import overtone_pb2 as pb
@@ -64,6 +65,17 @@ def test_what_the_command_prints_is_a_line_of_the_file(tmp_path: Path) -> None:
     assert access.account("token front door").quota == Quota(20, 100_000, 4)
 
 
+def test_the_command_makes_tokens_of_each_role(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["token", "prometheus", "--role", "monitor"])
+    assert done.exit_code == 0, done.output
+    file = tmp_path / "tokens.toml"
+    file.write_text(done.stdout)
+    assert tokens.read(file)["prometheus"].role is Role.MONITOR
+    refused = CliRunner().invoke(app, ["token", "prometheus", "--role", "monitor", "--sessions", "2"])
+    assert refused.exit_code != 0
+    assert "quotas are for devices" in refused.output
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
@@ -74,6 +86,11 @@ def test_what_the_command_prints_is_a_line_of_the_file(tmp_path: Path) -> None:
         ('[a]\nsha256 = "{0}"\nimages_per_second = inf', r"a\.images_per_second: .*finite"),
         ('[a]\nsha256 = "{0}"\nsessions = 0', r"a\.sessions: .*greater than 0"),
         ('[a]\nsha256 = "{0}"\n[b]\nsha256 = "{0}"', "a and b are the same token"),
+        ('[a]\nsha256 = "{0}"\nrole = "king"', r"a\.role: .*'device', 'monitor' or 'admin'"),
+        (
+            '[a]\nsha256 = "{0}"\nrole = "admin"\nsessions = 1',
+            "a: quotas are for devices, and the role is admin",
+        ),
         ('["a\\n"]\nsha256 = "{0}"', "printable characters"),
         ('["#1"]\nsha256 = "{0}"', "does not begin with #"),
         ("a = 3", "a: Input should be a valid dictionary"),
@@ -252,7 +269,9 @@ async def test_an_admin_port_has_them_instead(serve: Serve) -> None:
             assert f", admin 127.0.0.1:{server.admin_port}" in str(server)
             address = f"http://127.0.0.1:{server.admin_port}"
             async with httpx.AsyncClient(base_url=address, trust_env=False) as admin:
-                assert "overtone_arrived_total" in (await admin.get("/metrics")).text
+                # Prometheus sends this where its file of a token is empty.
+                found = await admin.get("/metrics", headers={"authorization": "Bearer"})
+                assert "overtone_arrived_total" in found.text
                 assert "/openapi.json" in (await admin.get("/docs")).text
                 assert "/v1/images" in (await admin.get("/openapi.json")).json()["paths"]
                 assert (await admin.get("/readyz")).text == "ready"

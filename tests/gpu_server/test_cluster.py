@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from overtone.frequency import Encoded, Profile, join
 from overtone.gpu_server.answer import Stage
+from overtone.gpu_server.cluster import batches
+from overtone.gpu_server.cluster.check import check
 from overtone.gpu_server.cluster.engine import EngineReplica
 from overtone.gpu_server.cluster.face import batch_sizes
 from overtone.gpu_server.cluster.model_file import checked, digest
 from overtone.gpu_server.cluster.remote_network import Lost, RemoteNetwork
-from overtone.gpu_server.errors import Unavailable
+from overtone.gpu_server.errors import StartError, Unavailable
 from overtone.gpu_server.known import Known
 from overtone.gpu_server.networks.stub import LARGEST, StubNetwork
 from overtone.gpu_server.networks.torch_network import CPU_SIZES
@@ -47,14 +49,16 @@ class Engines:
 
 def test_a_batch_that_is_lost_is_sent_again(tiny_checkpoint: Path, tiny_profile: Profile) -> None:
     engines = Engines(tiny_checkpoint, lost=2)
-    network = RemoteNetwork(engines, tiny_profile, (1, 2, 4), patience=30)
+    network = RemoteNetwork(engines, tiny_profile, (1, 2, 4), patience=30, most=30)
     rows = network.run(Stage.LOW, [network.example()] * 2)
     assert rows.argmax(axis=1).tolist() == [0, 0]
     assert engines.sent == [2, 2, 2]
 
 
 def test_nobody_waits_forever_for_a_batch(tiny_checkpoint: Path, tiny_profile: Profile) -> None:
-    network = RemoteNetwork(Engines(tiny_checkpoint, lost=float("inf")), tiny_profile, (1,), patience=0.1)
+    network = RemoteNetwork(
+        Engines(tiny_checkpoint, lost=float("inf")), tiny_profile, (1,), patience=0.1, most=0.1
+    )
     with pytest.raises(Unavailable, match="no engine answers"):
         network.run(Stage.LOW, [network.example()])
 
@@ -63,15 +67,95 @@ def test_what_the_network_itself_says_is_not_asked_twice(
     tiny_checkpoint: Path, tiny_profile: Profile
 ) -> None:
     engines = Engines(tiny_checkpoint, error=RuntimeError("out of memory"))
-    network = RemoteNetwork(engines, tiny_profile, (1,), patience=30)
+    network = RemoteNetwork(engines, tiny_profile, (1,), patience=30, most=30)
     with pytest.raises(RuntimeError, match="out of memory"):
         network.run(Stage.LOW, [network.example()])
     assert engines.sent == [1]
 
 
+@pytest.mark.parametrize(
+    ("faces", "engines", "max_engines"), [(1, 1, 0), (3, 1, 0), (3, 4, 0), (10, 1, 8), (10, 16, 0)]
+)
+def test_batches_wait_at_engines_and_not_in_faces(
+    settings: MakeSettings, faces: int, engines: int, max_engines: int
+) -> None:
+    given = settings(engines=engines, max_engines=max_engines)
+    most = faces * batches.of_a_face(given, faces)
+    assert batches.of_an_engine(given, faces) * engines >= most >= batches.EACH * max(engines, max_engines)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"http_port": 0}, "all nodes have the same ports"),
+        ({"device": "cpu,cpu"}, "an engine has one device"),
+        ({"workers": 2}, "one face on each node"),
+        ({"models": "."}, r"several models \(--models\) are served by one process and not with --ray"),
+        ({"tls_certificate": "none", "tls_key": "none"}, "OVERTONE_TLS_CERTIFICATE none"),
+    ],
+)
+def test_what_is_not_to_be_had_on_a_cluster_is_said(
+    settings: MakeSettings, changes: dict[str, object], reason: str
+) -> None:
+    given = {"ray": "auto", "grpc_port": 1024, "http_port": 1025, "workers": 1}
+    check(settings(**given))
+    with pytest.raises(StartError, match=reason) as refused:
+        check(settings(**given | changes))
+    assert "\n" not in str(refused.value)
+
+
+class Busy:
+    """Answers each batch after more and more seconds of a clock of its own, if it is waited for so long."""
+
+    def __init__(self, network: StubNetwork, seconds: Sequence[float]) -> None:
+        self.network = network
+        self.seconds = list(seconds)
+        self.now = 0.0
+        self.lost = 0
+
+    def __call__(self, stage: Stage, images: Sequence[Known], seconds: float) -> NDArray[np.float32]:
+        takes = self.seconds.pop(0) if len(self.seconds) > 1 else self.seconds[0]
+        self.now += min(takes, seconds)
+        if takes > seconds:
+            self.lost += 1
+            raise Lost("it takes too long")
+        return self.network.run(stage, images)
+
+
+def busy(checkpoint: Path, profile: Profile, *seconds: float) -> tuple[Busy, RemoteNetwork]:
+    engines = Busy(StubNetwork(read_card(checkpoint)), seconds)
+    return engines, RemoteNetwork(engines, profile, (1,), patience=2, most=10, clock=lambda: engines.now)
+
+
+def test_an_engine_that_has_more_and_more_to_do_is_waited_for(
+    tiny_checkpoint: Path, tiny_profile: Profile
+) -> None:
+    engines, network = busy(tiny_checkpoint, tiny_profile, *(0.5 + 0.05 * number for number in range(70)))
+    for _ in range(70):
+        network.run(Stage.LOW, [network.example()])
+    assert engines.lost == 0  # though the last ones took four times as long as one that idles is waited for
+
+
+def test_busy_engines_are_found_out_from_what_is_lost(tiny_checkpoint: Path, tiny_profile: Profile) -> None:
+    engines, network = busy(tiny_checkpoint, tiny_profile, 2.5)
+    with pytest.raises(Unavailable):
+        network.run(Stage.LOW, [network.example()])
+    network.run(Stage.LOW, [network.example()])
+    assert engines.lost == 2
+
+
+def test_nobody_waits_longer_than_an_image_may_take(tiny_checkpoint: Path, tiny_profile: Profile) -> None:
+    engines, network = busy(tiny_checkpoint, tiny_profile, 100.0)
+    for _ in range(20):
+        began = engines.now
+        with pytest.raises(Unavailable):
+            network.run(Stage.LOW, [network.example()])
+        assert engines.now - began <= 10
+
+
 def test_a_face_waits_for_the_first_engine(tiny_checkpoint: Path, tiny_profile: Profile) -> None:
     engines = Engines(tiny_checkpoint, lost=3)
-    RemoteNetwork(engines, tiny_profile, (1,), patience=0.01).warm()
+    RemoteNetwork(engines, tiny_profile, (1,), patience=0.01, most=0.01).warm()
     assert engines.sent == [1] * 4
 
 
@@ -98,7 +182,7 @@ async def test_faces_share_their_ports_and_answer(
     unused_tcp_port: int,
 ) -> None:
     engines = Engines(tiny_checkpoint)
-    network = RemoteNetwork(engines, tiny_profile, (1, 2), patience=30)
+    network = RemoteNetwork(engines, tiny_profile, (1, 2), patience=30, most=30)
     given: Settings = settings(http_port=unused_tcp_port)
     async with running(given, networks=[network] * 2) as first, running(given, networks=[network]) as second:
         assert first.http_port == second.http_port == unused_tcp_port
@@ -115,7 +199,7 @@ async def test_without_engines_clients_are_told_to_try_again(
     settings: MakeSettings, tiny_checkpoint: Path, tiny_profile: Profile, encoded: Encoded
 ) -> None:
     engines = Engines(tiny_checkpoint)
-    network = RemoteNetwork(engines, tiny_profile, (1,), patience=0.1)
+    network = RemoteNetwork(engines, tiny_profile, (1,), patience=0.1, most=0.1)
     given: Settings = settings(probe_interval=0.01)
     async with running(given, networks=[network]) as server, client_of(server) as http:
         engines.lost = float("inf")

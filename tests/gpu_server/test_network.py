@@ -15,6 +15,7 @@ from overtone.gpu_server.answer import Stage
 from overtone.gpu_server.known import Known
 from overtone.gpu_server.networks import onnx_runtime
 from overtone.gpu_server.networks.cuda_graphs import GraphPool, Inputs
+from overtone.gpu_server.networks.export_cache import ExportCache
 from overtone.gpu_server.networks.torch_network import (
     MOST_NETWORKS,
     TorchNetwork,
@@ -273,6 +274,48 @@ def test_onnx_runtime_says_what_torch_says(
     assert caplog.text.count("runs in ONNX Runtime") == 2
     images = [rolled(image, by) for by in range(3)]  # a size that was not warmed, too
     np.testing.assert_allclose(network.run(stage, images), torch_network.run(stage, images), atol=1e-4)
+
+
+@pytest.mark.usefixtures("both_runtimes")
+def test_an_export_is_made_once(
+    mixing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    made: list[bytes] = []
+    export = onnx_runtime.export
+
+    def counted(*given: Any) -> bytes:
+        made.append(export(*given))
+        return made[-1]
+
+    monkeypatch.setattr(onnx_runtime, "_seconds", lambda forward, inputs: 1.0)
+    monkeypatch.setattr(onnx_runtime, "export", counted)
+    cache = ExportCache(tmp_path / "new" / "folder")
+
+    def start() -> int:
+        """How many exports there have been after another start."""
+        open_network(mixing, "cpu", (1,), cache=cache)[0].warm()
+        return len(made)
+
+    assert [start(), start()] == [2, 2]
+    low, high = sorted(tmp_path.glob("new/folder/*"), key=lambda path: path.stat().st_size)
+    high.write_bytes(high.read_bytes()[:-1])
+    assert [start(), start()] == [3, 3]
+    assert "is damaged and is made anew" in caplog.text
+    high.write_bytes(low.read_bytes())  # whole, but of another network
+    assert [start(), start()] == [4, 4]
+    assert "that was kept is of no use" in caplog.text
+
+
+@pytest.mark.usefixtures("both_runtimes")
+def test_what_an_export_depends_on(tiny_checkpoint: Path) -> None:
+    cascade = load(tiny_checkpoint)[0]
+    inputs: Inputs = (torch.zeros(4, 6, 8, 8),)
+    given = [("a", "low"), ("a", "low"), ("b", "low"), ("a", "high")]
+    keys = [onnx_runtime.key_of(of, cascade, inputs, name) for of, name in given]
+    keys.append(onnx_runtime.key_of("a", cascade, (torch.zeros(4, 6, 9, 9),), "low"))
+    keys.append(onnx_runtime.key_of("a", torch.nn.Identity(), inputs, "low"))
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 5
 
 
 @pytest.mark.usefixtures("both_runtimes")

@@ -97,10 +97,8 @@ async def test_engines_follow_the_load_killed_nodes_lose_no_image_and_a_new_node
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"http_port": 0}, "all nodes have the same ports"),
         ({"device": "cuda"}, "has a GPU for --device cuda"),
         ({"device": "toaster"}, "'toaster' is no device of an engine"),
-        ({"device": "cpu,cpu"}, "an engine has one device"),
         ({"workers": 2}, "one face on each node"),
         ({"model": "nothing"}, "cannot serve nothing"),
     ],

@@ -1,11 +1,11 @@
 """Data sets: a folder with a sub-folder per class, or a set that torchvision downloads by its name."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from overtone.cache_folder import cache_folder
 from overtone.models.torch_vision import torchvision
 from overtone.training.data.downloads import DownloadError, download
 from overtone.training.data.images import DataError, Images, read_folder
@@ -42,11 +42,6 @@ SOURCES = {
     "oxfordiiitpet": Source("OxfordIIITPet", "oxford-iiit-pet", ("trainval",), "test"),
     "food101": Source("Food101", "food-101", ("train",), "test"),
 }
-
-
-def cache_folder() -> Path:
-    """Where downloaded sets are kept, by the XDG base directory convention."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "overtone"
 
 
 def is_data(name_or_folder: str | Path) -> bool:
