@@ -83,7 +83,9 @@ def demo(
     )
 )
 def sweep(
-    plan: Annotated[str, typer.Argument(help="A TOML file, or the name of a bundled plan: short, full.")],
+    plan: Annotated[
+        str, typer.Argument(help="A TOML file, or the name of one: short, full, stream, detect.")
+    ],
     data: MaybeData = None,
     out: Annotated[
         Path, typer.Option(help="Folder of results and report; what is in it is not measured again.")
