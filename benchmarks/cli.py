@@ -24,7 +24,7 @@ MaybeData = Annotated[
     epilog=command.examples(
         "overtone demo --images DIR --count 20",
         "overtone demo --rate 300kbit --rtt 120ms --policy auto --json",
-        "overtone demo --task detect --model FILE --images DIR",
+        "overtone demo --task detect --images DIR",
     )
 )
 def demo(
@@ -39,7 +39,7 @@ def demo(
     model: Annotated[
         str,
         typer.Option(
-            help="A .safetensors file, or the name of a bundled checkpoint (default: photographs, a classifier)."
+            help="A .safetensors file, or the name of a bundled checkpoint (default: photographs, or voc2007)."
         ),
     ] = "",
     rate: Annotated[str, typer.Option(help="Of the link, both directions.")] = "1mbit",
@@ -83,7 +83,9 @@ def demo(
     )
 )
 def sweep(
-    plan: Annotated[str, typer.Argument(help="A TOML file, or the name of a bundled plan: short, full.")],
+    plan: Annotated[
+        str, typer.Argument(help="A TOML file, or the name of one: short, full, stream, detect.")
+    ],
     data: MaybeData = None,
     out: Annotated[
         Path, typer.Option(help="Folder of results and report; what is in it is not measured again.")

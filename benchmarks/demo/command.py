@@ -28,7 +28,7 @@ from overtone.link.rate import MTU_PAYLOAD, Rate, parse_duration
 Transport = Literal["grpc", "rest"]
 SCHEMES: dict[Transport, str] = {"grpc": "grpc", "rest": "http"}
 
-CLASSIFIER = "photographs"
+MODELS: dict[Task, str] = {"classify": "photographs", "detect": "voc2007"}
 
 IMAGE_SECONDS = 60.0
 MANY_CLASSES = 100
@@ -40,7 +40,7 @@ class Options:
 
     Attributes:
         task: what is asked.
-        model: a checkpoint for it; empty is the bundled classifier.
+        model: a checkpoint for it; empty is the bundled one.
         out: where pictures are drawn with what a detector has found in them.
     """
 
@@ -57,7 +57,7 @@ class Options:
     @property
     def checkpoint(self) -> str:
         """The model that is served."""
-        return self.model or CLASSIFIER
+        return self.model or MODELS[self.task]
 
 
 def run(
@@ -102,11 +102,7 @@ def _check(options: Options) -> None:
     ):
         if given not in known:
             raise ValueError(f"no {what} {given!r}: choose from {', '.join(known)}")
-    if options.task == "detect" and not options.model:
-        raise ValueError(
-            "no detector is bundled; give --model FILE, which `overtone train voc2007 --data DIR` makes"
-        )
-    if options.checkpoint != CLASSIFIER and not Path(options.checkpoint).is_file():
+    if options.checkpoint not in MODELS.values() and not Path(options.checkpoint).is_file():
         # Imported only to list the known names: torch comes with it.
         from overtone.models import find
 

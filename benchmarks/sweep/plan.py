@@ -208,7 +208,7 @@ class Plan(BaseModel):
 
 
 def read(name: str) -> Plan:
-    """A plan from a TOML file, or one of those that come with Overtone (`short`, `full`, `stream`).
+    """A plan from a TOML file, or one of those that come with Overtone (`short`, `full`, `stream`, `detect`).
 
     Raises:
         PlanError: there is none, or it cannot be used.

@@ -105,7 +105,8 @@ def test_a_plan_may_have_radios_of_its_own(tmp_path: Path) -> None:
 
 
 def test_the_bundled_plans_can_be_read() -> None:
-    assert sorted(path.stem for path in PLANS.glob("*.toml")) == ["full", "short", "stream"]
+    assert sorted(path.stem for path in PLANS.glob("*.toml")) == ["detect", "full", "short", "stream"]
     assert read("full").equal == read("short").equal == read("stream").equal
-    with pytest.raises(PlanError, match="give a TOML file, or one of full, short, stream"):
+    assert read("detect").model == "voc2007"
+    with pytest.raises(PlanError, match="give a TOML file, or one of detect, full, short, stream"):
         read("medium")

@@ -6,8 +6,11 @@ import pytest
 import torch
 
 from overtone.models import bundled, cost, load, read_card
+from overtone.models.checkpoint import task_of
+from overtone.models.detection.checkpoint import load_detector
 
-NAMES = sorted(bundled())
+NAMES = sorted(name for name in bundled() if task_of(name) == "classify")
+DETECTORS = sorted(bundled().keys() - set(NAMES))
 DECISIONS = Path(__file__).parents[2] / "docs" / "decisions.md"
 
 
@@ -29,6 +32,17 @@ def test_card_fits_the_weights(name: str) -> None:
     assert all(torch.isfinite(v).all() for v in model.state_dict().values())
     assert {p.name for p in card.operating_points} >= {"careful", "balanced", "thrifty"}
     assert bundled()[name].stat().st_size <= 25e6
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_a_detectors_card_fits_its_weights(name: str) -> None:
+    detector, card = load_detector(name)
+    assert card.name == name
+    assert card.classes == card.profile.labels
+    assert detector.architecture.classes == len(card.classes)
+    assert all(torch.isfinite(v).all() for v in detector.state_dict().values())
+    assert {p.name for p in card.operating_points} >= {"careful", "balanced", "thrifty"}
+    assert bundled()[name].stat().st_size <= 40e6
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -125,7 +125,7 @@ MISTAKES = {
         ["--images", "nowhere"],
         ["--images", "empty"],
         ["--policy", "sometimes"],
-        ["--task", "detect"],
+        ["--task", "guess"],
         ["--transport", "pigeon"],
         ["--rate", "fast"],
         ["--model", "nothing"],

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from tests.website.markdown import PAGES, ROOT, Page
 PATIENCE = 300
 
 # These end by themselves, those until they are interrupted.
-ENDING = ("classify", "describe", "models", "token", "c-profile")
+ENDING = ("classify", "detect", "describe", "models", "token", "c-profile")
 LASTING = ("serve", "link", "watch")
 RUN = (*ENDING, *LASTING)
 REASONS = {
@@ -30,7 +31,6 @@ REASONS = {
     "train": "trains for an hour and more, on a data set",
     "adapt": "trains for an hour and more, on images",
     "evaluate": "needs a data set",
-    "detect": "needs a server of a detector, which is not bundled",
     "calibrate": "needs a data set",
     "bench": "measures for minutes to hours",
 }
@@ -91,7 +91,7 @@ class Sandbox:
     def words(self, command: Sequence[str]) -> list[str]:
         """A command with this server's addresses in place of the documentation's."""
         found = [self.text(word) for word in command[1:]]
-        if found[0] in ("classify", "watch") and "--server" not in found:
+        if found[0] in ("classify", "detect", "watch") and "--server" not in found:
             found += ["--server", f"grpc://{self.grpc}"]
         if found[0] == "watch" and "--existing" not in found:  # so that there is something to say
             found.append("--existing")
@@ -139,7 +139,8 @@ class Sandbox:
 
 
 @pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the files that commands name."""
     folder = tmp_path_factory.mktemp("reader")
     picture = ROOT / "gpu_server" / "page" / "cat.jpg"
     for name in ("photograph.jpg", "FOLDER/0.jpg", "FOLDER/1.jpg", "gpu_server/page/cat.jpg"):
@@ -148,8 +149,14 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     (folder / "pictures").mkdir()
     shutil.copy(picture, folder / "pictures")
     shutil.copy(ROOT / "models" / "checkpoints" / "photographs.safetensors", folder / "FILE")
+    return folder
+
+
+@contextmanager
+def served(folder: Path, model: str) -> Iterator[Sandbox]:
+    """The folder, with a server of a model."""
     made = Sandbox(folder, "", "")
-    command = [sys.executable, "-m", "overtone", "serve"]
+    command = [sys.executable, "-m", "overtone", "serve", "--model", model]
     with subprocess.Popen(command, env=made.environment, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -160,12 +167,25 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     assert process.returncode == 0
 
 
+@pytest.fixture(scope="module")
+def sandbox(folder: Path) -> Iterator[Sandbox]:
+    with served(folder, "photographs") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def detecting(folder: Path) -> Iterator[Sandbox]:
+    with served(folder, "voc2007") as found:
+        yield found
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(3 * PATIENCE)
 @pytest.mark.parametrize("words", [words for _, words in documented()], ids=" ".join)
-def test_commands_run(words: list[str], sandbox: Sandbox) -> None:
+def test_commands_run(words: list[str], request: pytest.FixtureRequest) -> None:
     if reason := why_not(words):
         pytest.skip(reason)
+    sandbox: Sandbox = request.getfixturevalue("detecting" if words[1] == "detect" else "sandbox")
     command = sandbox.words(words)
     lasting = words[1] in LASTING and "--list" not in words
     (sandbox.run_until_it_speaks if lasting else sandbox.run)(command)
