@@ -8,9 +8,9 @@ of their own.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import numpy as np
 import torch
@@ -30,6 +30,8 @@ from overtone.training.evaluation.predictions import EncodedSet, maps
 from overtone.training.progress import tracked
 
 Scores = NDArray[np.float64]
+# Coefficients int16[N, C, h, w], bytes of each layer int64[N, layers], and classes int64[N].
+Batches: TypeAlias = Iterable[tuple[Tensor, Tensor, Tensor]]
 WAYS = ("class activation", "centre", "least active")
 
 
@@ -47,8 +49,8 @@ class Activation:
     def __init__(self, model: BodyCascade) -> None:
         self.network = model.low_network
         body = self.network.network
-        self.weight: Tensor = body.classifier.weight
-        body.global_pool.register_forward_hook(self._keep)
+        self.weight = body.get_submodule("classifier").get_parameter("weight")
+        body.get_submodule("global_pool").register_forward_hook(self._keep)
 
     def _keep(self, _: object, inputs: tuple[Tensor, ...], __: object) -> None:
         self.map = inputs[0]
@@ -87,7 +89,8 @@ class Regions:
     def classes(self, values: Tensor, masks: list[BlockMask]) -> Tensor:
         """High's classes int64[N] for coefficients int16[N, C, h, w] of which so much was sent."""
         x = torch.stack([self._known(v, m) for v, m in zip(values.numpy(), masks, strict=True)])
-        return self.model.high_network(x.contiguous(memory_format=torch.channels_last)).argmax(1)
+        logits: Tensor = self.model.high_network(x.contiguous(memory_format=torch.channels_last))
+        return logits.argmax(1)
 
     def sent(self, values: NDArray[np.int16], mask: BlockMask) -> int:
         """Bytes of the layers after the first."""
@@ -100,9 +103,7 @@ class Regions:
 
 
 @torch.inference_mode()
-def answered(
-    regions: Regions, batches: DataLoader[tuple[Tensor, int]], shares: list[float]
-) -> Iterator[tuple[str, Answered]]:
+def answered(regions: Regions, batches: Batches, shares: list[float]) -> Iterator[tuple[str, Answered]]:
     """The way, and what became of an image, for every way and image."""
     profile, activation = regions.profile, Activation(regions.model)
     for values, sizes, targets in tracked(batches, f"quality {regions.quality}"):
@@ -112,7 +113,8 @@ def answered(
         right = regions.classes(values, everything) == targets
         yield from _each("all blocks", right, sizes[:, 1:].sum(1).tolist())
         for share in shares:
-            ranked = (scores, [centrality(profile.blocks)] * len(values), -scores)
+            centre = np.broadcast_to(centrality(profile.blocks), scores.shape)
+            ranked = (scores, centre, -scores)
             for way, ranking in zip(WAYS, ranked, strict=True):
                 masks = [most(each, share) for each in ranking]
                 right = regions.classes(values, masks) == targets
@@ -141,7 +143,7 @@ def main(
     for name in ("quality", "further layers of", "top-1", "their bytes"):
         table.add_column(name, justify="left" if name.startswith("further") else "right")
     for each in quality or [card.profile.quality]:
-        batches = DataLoader(EncodedSet(chosen, card.profile, each), 32)
+        batches: Batches = DataLoader(EncodedSet(chosen, card.profile, each), 32)
         found = defaultdict[str, list[Answered]](list)
         for way, one in answered(Regions(model, card.profile, each), batches, share or [0.25, 0.5, 0.75]):
             found[way].append(one)
