@@ -12,7 +12,6 @@ from importlib.metadata import version
 import torch
 from torch import Tensor, nn
 
-from overtone import __version__
 from overtone.gpu_server.networks.cuda_graphs import Forward, Inputs
 from overtone.gpu_server.networks.export_cache import ExportCache
 
@@ -49,7 +48,7 @@ def key_of(of: str, network: nn.Module, inputs: Inputs, name: str) -> str:
 
     The code of `forward` is not among it, so an export that was kept is still compared with what torch says.
     """
-    made_by = (__version__, [version(each) for each in ("torch", "onnx", "onnxruntime")], OPSET)
+    made_by = ([version(each) for each in ("overtone", "torch", "onnx", "onnxruntime")], OPSET)
     shapes = [(str(each.dtype), tuple(each.shape[1:])) for each in inputs]
     return hashlib.sha256(repr((made_by, of, name, shapes, str(network))).encode()).hexdigest()
 
