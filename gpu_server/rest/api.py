@@ -1,8 +1,6 @@
 """The REST API: the same core over HTTP, for devices and people without gRPC."""
 
 import asyncio
-import contextlib
-import random
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -12,7 +10,6 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
-from starlette.types import Receive, Scope, Send
 
 from overtone.frequency import read_start
 from overtone.frequency.ladder import MAX_LAYERS
@@ -23,14 +20,14 @@ from overtone.gpu_server.core import Core
 from overtone.gpu_server.limits.fair_share import Peer
 from overtone.gpu_server.limits.peers import peer_of
 from overtone.gpu_server.open_inference.model_repository import add_index
-from overtone.gpu_server.open_inference.rest import add_open_inference, is_open_inference
+from overtone.gpu_server.open_inference.rest import add_open_inference
 from overtone.gpu_server.rest import schemas
 from overtone.gpu_server.rest.admin import add_health, add_metrics
 from overtone.gpu_server.rest.bodies import payloads_of, received, while_connected
+from overtone.gpu_server.rest.error_responses import FACE, http_error, invalid, service_error
 from overtone.gpu_server.rest.live_page import add_live_page
 from overtone.gpu_server.sent import encoded_for, is_image, translated
 from overtone.gpu_server.service import Service
-from overtone.gpu_server.settings import MIB
 from overtone.gpu_server.telemetry import logs
 
 PAYLOADS = "application/vnd.overtone"
@@ -38,7 +35,6 @@ PART = "application/vnd.overtone.profile"
 IMAGES = frozenset({"image/jpeg", "image/png", "image/webp"})
 # Sent by clients that name no type of their own; then the first bytes decide.
 ANY = frozenset({"", "application/octet-stream", "application/x-www-form-urlencoded", "*/*"})
-FACE = "rest"
 DEFAULT_OPTIONS = Options()
 
 
@@ -65,9 +61,9 @@ def create_app(service: Service) -> FastAPI:
         description="Image inference layer by layer: the first layers of an image, and more on request.",
         version="2",
         exception_handlers={
-            errors.ServiceError: _service_error,
-            HTTPException: _http_error,
-            RequestValidationError: _invalid,
+            errors.ServiceError: service_error,
+            HTTPException: http_error,
+            RequestValidationError: invalid,
         },
         responses={"default": {"model": schemas.Failure}},
         openapi_url="/openapi.json" if open_to_all else None,  # without it there are no other pages either
@@ -88,33 +84,6 @@ def create_app(service: Service) -> FastAPI:
     if service.settings.page:
         add_live_page(app)
     return app
-
-
-class _EarlyResponse(JSONResponse):
-    """A response to a request whose body was not read to its end.
-
-    Closing the connection with bytes unread resets it, and the client would never see the response. So the rest
-    is read and thrown away, up to a point, before the response is declared complete.
-    """
-
-    most_bytes = 16 * MIB
-    most_seconds = 5.0
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        await send({"type": "http.response.body", "body": self.body, "more_body": True})
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self.most_seconds):
-                await self._discard(receive)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    async def _discard(self, receive: Receive) -> None:
-        left = self.most_bytes
-        while left > 0:
-            message = await receive()
-            left -= len(message.get("body", b""))
-            if not message.get("more_body", False):  # a disconnect has no more either
-                return
 
 
 def _add_images(app: FastAPI, service: Service, most_layers: int) -> None:
@@ -292,50 +261,3 @@ def _binary(*kinds: str) -> dict[str, Any]:
     fields = schemas.Options.model_json_schema()["properties"]
     parameters = [{"name": name, "in": "query", "required": False, "schema": fields[name]} for name in fields]
     return {"parameters": parameters, "requestBody": {"required": True, "content": content}}
-
-
-async def _service_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, errors.ServiceError)
-    if isinstance(error, errors.OverShare):
-        # Whoever asks again at once is not served sooner; and not all at the same moment.
-        await asyncio.sleep(request.app.state.service.settings.penalty * random.uniform(0.5, 1.5))
-    headers = {}
-    if error.retry_after is not None:
-        headers["retry-after"] = str(max(1, round(error.retry_after)))
-    if error.http == HTTPStatus.UNAUTHORIZED:
-        headers["www-authenticate"] = "Bearer"
-    if error.http == HTTPStatus.UPGRADE_REQUIRED:  # which has to name what to upgrade to (RFC 9110, 15.5.22)
-        headers["upgrade"] = "overtone/2"
-    kind: type[JSONResponse] = JSONResponse
-    if request.method == "POST" and not getattr(request.state, "read", False):
-        kind, headers["connection"] = _EarlyResponse, "close"
-    return kind(_failure(request, error.code.name, error.message), error.http, headers)
-
-
-def _failure(request: Request, code: str, message: str) -> dict[str, Any]:
-    """The body of an error; the Open Inference Protocol has a form of its own."""
-    if is_open_inference(request.url.path):
-        return {"error": message}
-    return schemas.failure(code, message).model_dump()
-
-
-async def _http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    code = "NOT_FOUND" if error.status_code == HTTPStatus.NOT_FOUND else "INVALID_ARGUMENT"
-    _never_reached_a_route(request, code)
-    body = _failure(request, code, str(error.detail))
-    return JSONResponse(body, error.status_code, error.headers)
-
-
-async def _invalid(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    _never_reached_a_route(request, errors.BadRequest.code.name)
-    where, what = first["loc"][-1:], first["msg"].removeprefix("Value error, ")
-    return await _service_error(request, errors.BadRequest(": ".join(map(str, (*where, what)))))
-
-
-def _never_reached_a_route(request: Request, code: str) -> None:
-    """Routes count what arrives; this is for what was refused before it got to one."""
-    service: Service = request.app.state.service
-    service.arrive(FACE, Kind.CALL).end(code)
