@@ -41,12 +41,14 @@ async def test_every_image_of_a_session(serve: Serve, encoded: Encoded) -> None:
         await device.say(cancel=pb.Cancel(id=2))
         await device.further(1, encoded.layers[1])
         assert isinstance(await device.hear(), pb.Answer)
-        await device.image(4, low)  # cancelled before its first step
+        await device.image(4, low)  # cancelled before its first step, or on a busy machine after it
         await device.say(cancel=pb.Cancel(id=4))
         await device.image(5, low, promised=2)  # its further layers never come
         await device.say(end=pb.End())
         await device.image(6, low)
-        assert error_code(await device.hear()) == 14
+        while isinstance(message := await device.hear(), pb.NeedMore):
+            assert message.id == 4
+        assert error_code(message) == 14
         device.call.cancel()
         await until(lambda: sum(ended(server, "stream").values()))
         assert ended(server, "image") == {
