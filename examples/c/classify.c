@@ -6,7 +6,7 @@
  *     ./classify http://HOST:8080 photograph.ppm
  */
 
-#include "profile.h"
+#include "encode.h"
 #include "rest.h"
 
 /* In frequency/wasm/image.c. */
@@ -40,32 +40,13 @@ static uint8_t *fitted(const uint8_t *rgba, int width, int height)
 
 static void classify(const char *server, const overtone_payload *payloads)
 {
-    struct curl_slist *headers;
     Reply *reply = allocated(sizeof *reply);
-    CURL *curl = connection(&headers, reply);
-    uint8_t *body = allocated(ROOM);
-    char url[1024];
-    size_t sent = 0;
-    int known = 0, wanted = 1;
-    snprintf(url, sizeof url, "%s/v1/images?top=1", server);
-    for (;;) {
-        for (int i = known; i < wanted; i++)
-            sent += payloads[i].size;
-        long status = post(curl, url, body, joined(payloads, known, wanted, body), reply);
-        if (status == 200)
-            break;
-        if (status != 202)
-            fail(server, reply->text);
-        known = wanted;
-        wanted = asked(server, reply, known, profile.layers, url, sizeof url);
-    }
+    size_t sent;
+    int layers = converse(server, "top=1", payloads, profile.layers, NULL, NULL, reply, &sent);
     int class = atoi(member(reply, "\"index\":"));
     double confidence = atof(member(reply, "\"confidence\":"));
-    printf("%s %.3f, %d of %d layers, %zu payload bytes\n", labels[class], confidence, wanted, profile.layers, sent);
-    curl_slist_free_all(headers);
-    curl_easy_cleanup(curl);
+    printf("%s %.3f, %d of %d layers, %zu payload bytes\n", labels[class], confidence, layers, profile.layers, sent);
     free(reply);
-    free(body);
 }
 
 int main(int count, char **arguments)
@@ -75,22 +56,9 @@ int main(int count, char **arguments)
     int width, height;
     uint8_t *rgba = read_image(arguments[2], &width, &height);
     uint8_t *rgb = fitted(rgba, width, height);
-    int16_t *values = allocated(overtone_values(&profile) * sizeof *values);
-    for (int32_t row = 0; row < profile.size / 8; row++)
-        overtone_analyse(&profile, rgb + (size_t)row * 8 * 3 * (size_t)profile.size, row, values);
-    size_t bytes = overtone_workspace(&profile);
-    if (!bytes)
-        fail("profile.h", "does not hold together");
-    void *workspace = allocated(bytes);
-    uint8_t *out = allocated(ROOM / 2);
-    overtone_payload payloads[OVERTONE_MAX_LAYERS];
-    overtone_status status = overtone_encode_image(&profile, values, workspace, out, ROOM / 2, payloads);
-    if (status != OVERTONE_GOOD)
-        fail(arguments[2], overtone_message(status));
-    classify(arguments[1], payloads);
-    free(out);
-    free(workspace);
-    free(values);
+    Encoded image = encoded(rgb, arguments[2]);
+    classify(arguments[1], image.payloads);
+    release(&image);
     free(rgb);
     free(rgba);
     return 0;

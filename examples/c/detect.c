@@ -7,7 +7,7 @@
  *     ./detect http://HOST:8080 photograph.ppm
  */
 
-#include "profile.h"
+#include "encode.h"
 #include "rest.h"
 
 /* In frequency/wasm/image.c. */
@@ -15,22 +15,14 @@ size_t overtone_letter_box_workspace(int32_t width, int32_t height, int32_t size
 void overtone_letter_box(const uint8_t *rgba, int32_t width, int32_t height, int32_t size, unsigned char *workspace,
                          uint8_t *rgb);
 
-/* A picture as it is sent: its coefficients, its payloads, and what they need. */
+/* A picture as it is sent, and the room for payloads of some blocks. */
 typedef struct {
     int width, height;
-    int16_t *values;
-    void *workspace;
-    uint8_t *whole, *region; /* rooms for payloads of all blocks and of some */
-    overtone_payload payloads[OVERTONE_MAX_LAYERS];
+    Encoded image;
+    uint8_t *region;
 } Picture;
 
-static void must(overtone_status status, const char *what)
-{
-    if (status != OVERTONE_GOOD)
-        fail(what, overtone_message(status));
-}
-
-static Picture encoded(const char *path)
+static Picture opened(const char *path)
 {
     Picture picture;
     int size = profile.size;
@@ -38,17 +30,8 @@ static Picture encoded(const char *path)
     uint8_t *rgb = allocated(3 * (size_t)size * (size_t)size);
     unsigned char *room = allocated(overtone_letter_box_workspace(picture.width, picture.height, size));
     overtone_letter_box(rgba, picture.width, picture.height, size, room, rgb);
-    picture.values = allocated(overtone_values(&profile) * sizeof *picture.values);
-    for (int32_t row = 0; row < size / 8; row++)
-        overtone_analyse(&profile, rgb + (size_t)row * 8 * 3 * (size_t)size, row, picture.values);
-    size_t bytes = overtone_workspace(&profile);
-    if (!bytes)
-        fail("profile.h", "does not hold together");
-    picture.workspace = allocated(bytes);
-    picture.whole = allocated(ROOM / 2);
-    picture.region = allocated(ROOM / 2);
-    must(overtone_encode_image(&profile, picture.values, picture.workspace, picture.whole, ROOM / 2, picture.payloads),
-         path);
+    picture.image = encoded(rgb, path);
+    picture.region = allocated(PAYLOAD_ROOM);
     free(room);
     free(rgb);
     free(rgba);
@@ -74,15 +57,17 @@ static size_t decoded(const char *text, uint8_t *out, size_t room)
 }
 
 /* Encodes the layers after the known ones anew, if the server wants some blocks of them only. */
-static void narrow(Picture *picture, const Reply *reply, int known)
+static void narrow(void *device, const Reply *reply, int known)
 {
     static uint8_t mask[ROOM];
+    Picture *picture = device;
+    Encoded *image = &picture->image;
     const char *blocks = strstr(reply->text, "\"blocks\":\"");
     if (!blocks)
         return;
     size_t size = decoded(blocks + strlen("\"blocks\":\""), mask, sizeof mask);
-    must(overtone_encode_region(&profile, picture->values, mask, size, known, picture->workspace, picture->region,
-                                ROOM / 2, picture->payloads),
+    must(overtone_encode_region(&profile, image->values, mask, size, known, image->workspace, picture->region,
+                                PAYLOAD_ROOM, image->payloads),
          "blocks");
 }
 
@@ -105,43 +90,23 @@ static void print_things(const Reply *reply, const Picture *picture)
 
 static void detect(const char *server, Picture *picture)
 {
-    struct curl_slist *headers;
     Reply *reply = allocated(sizeof *reply);
-    CURL *curl = connection(&headers, reply);
-    uint8_t *body = allocated(ROOM);
-    char url[1024];
-    size_t sent = 0;
-    int known = 0, wanted = 1;
-    snprintf(url, sizeof url, "%s/v1/images?width=%d&height=%d", server, picture->width, picture->height);
-    for (;;) {
-        for (int i = known; i < wanted; i++)
-            sent += picture->payloads[i].size;
-        long status = post(curl, url, body, joined(picture->payloads, known, wanted, body), reply);
-        if (status == 200)
-            break;
-        if (status != 202)
-            fail(server, reply->text);
-        known = wanted;
-        wanted = asked(server, reply, known, profile.layers, url, sizeof url);
-        narrow(picture, reply, known);
-    }
+    char query[64];
+    size_t sent;
+    snprintf(query, sizeof query, "width=%d&height=%d", picture->width, picture->height);
+    int layers = converse(server, query, picture->image.payloads, profile.layers, narrow, picture, reply, &sent);
     print_things(reply, picture);
-    printf("%d of %d layers, %zu payload bytes\n", wanted, profile.layers, sent);
-    curl_slist_free_all(headers);
-    curl_easy_cleanup(curl);
+    printf("%d of %d layers, %zu payload bytes\n", layers, profile.layers, sent);
     free(reply);
-    free(body);
 }
 
 int main(int count, char **arguments)
 {
     if (count != 3)
         fail("usage", "detect http://HOST:8080 IMAGE.ppm");
-    Picture picture = encoded(arguments[2]);
+    Picture picture = opened(arguments[2]);
     detect(arguments[1], &picture);
     free(picture.region);
-    free(picture.whole);
-    free(picture.workspace);
-    free(picture.values);
+    release(&picture.image);
     return 0;
 }

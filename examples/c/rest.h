@@ -90,4 +90,38 @@ static int asked(const char *server, const Reply *reply, int known, int layers, 
     return wanted;
 }
 
+/* What a device does before it sends the layers from number `known` on that a reply asks for, if anything. */
+typedef void Prepare(void *device, const Reply *reply, int known);
+
+/* Sends layers until the server answers, which `reply` then holds, and returns how many it took. `query` is that of the
+ * first request, and `sent` the payload bytes. */
+static int converse(const char *server, const char *query, const overtone_payload *payloads, int layers,
+                    Prepare *prepare, void *device, Reply *reply, size_t *sent)
+{
+    struct curl_slist *headers;
+    CURL *curl = connection(&headers, reply);
+    uint8_t *body = allocated(ROOM);
+    char url[1024];
+    int known = 0, wanted = 1;
+    *sent = 0;
+    snprintf(url, sizeof url, "%s/v1/images?%s", server, query);
+    for (;;) {
+        for (int i = known; i < wanted; i++)
+            *sent += payloads[i].size;
+        long status = post(curl, url, body, joined(payloads, known, wanted, body), reply);
+        if (status == 200)
+            break;
+        if (status != 202)
+            fail(server, reply->text);
+        known = wanted;
+        wanted = asked(server, reply, known, layers, url, sizeof url);
+        if (prepare)
+            prepare(device, reply, known);
+    }
+    curl_slist_free_all(headers);
+    curl_easy_cleanup(curl);
+    free(body);
+    return wanted;
+}
+
 #endif

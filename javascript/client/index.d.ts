@@ -8,19 +8,12 @@ export interface Score {
   probability: number;
 }
 
-/** The answer to one image: that of the REST interface, and how many payload bytes it took. */
-export interface Answer {
-  label: string;
-  index: number;
-  confidence: number;
-  /** Best first, as many as were asked for. */
-  top: Score[];
+/** What the server says of any image: who answered, and what it took. */
+export interface Result {
   /** The network that answered; `brownout` is the best answer so far of a server that is too busy to ask for more. */
   stage: "low" | "high" | "brownout";
   /** How many layers the answer is made of. */
   layers: number;
-  /** Whether the confidence reaches the threshold of the operating point. */
-  confident: boolean;
   model: string;
   /** From a server of several models. */
   version?: string;
@@ -28,6 +21,17 @@ export interface Answer {
   timings: { queue_ms: number; compute_ms: number };
   /** Payload bytes that were sent, including any that were sent again. */
   bytesSent: number;
+}
+
+/** The answer to one image: that of the REST interface, and how many payload bytes it took. */
+export interface Answer extends Result {
+  label: string;
+  index: number;
+  confidence: number;
+  /** Best first, as many as were asked for. */
+  top: Score[];
+  /** Whether the confidence reaches the threshold of the operating point. */
+  confident: boolean;
 }
 
 /** The pixels of a thing: height and width, and COCO's compressed run-lengths. Stretched to the picture, it fits it. */
@@ -48,23 +52,12 @@ export interface Detection {
 }
 
 /** What was found in one picture. */
-export interface Detected {
+export interface Detected extends Result {
   task: "detect";
   /** By falling probability; there may be none. */
   detections: Detection[];
-  /** The network that answered; `brownout` is the best answer so far of a server that is too busy to ask for more. */
-  stage: "low" | "high" | "brownout";
-  /** How many layers the answer is made of. */
-  layers: number;
   /** Whether nothing was left in doubt. */
   confident: boolean;
-  model: string;
-  /** From a server of several models. */
-  version?: string;
-  /** Milliseconds in the server. */
-  timings: { queue_ms: number; compute_ms: number };
-  /** Payload bytes that were sent, including any that were sent again. */
-  bytesSent: number;
 }
 
 export interface ClientOptions {
