@@ -239,7 +239,8 @@ def bench_bytes(
     ] = True,
     json: command.Json = False,
     workers: Annotated[
-        int | None, typer.Option(min=0, help="Processes that encode images (default: one per core).")
+        int | None,
+        typer.Option(min=0, help="Processes that encode images (default: one per core; of detectors, none)."),
     ] = None,
     device: command.Device = "auto",
 ) -> None:

@@ -21,6 +21,7 @@ from overtone.benchmarks.detect import entry as entries
 from overtone.benchmarks.detect import figure, report
 from overtone.benchmarks.detect.choosing import choose_ours, choose_rivals
 from overtone.benchmarks.detect.entry import DetectionEntry, entry
+from overtone.benchmarks.detect.ours import CascadeWay
 from overtone.benchmarks.detect.outcome import Outcome
 from overtone.benchmarks.detect.rivals import AGAIN, Pair
 from overtone.benchmarks.detect.setup import Options, Setup, open_setup
@@ -70,10 +71,7 @@ def _measure(setup: Setup, data: Path, options: Options, console: Console) -> di
         mine = setup.ours("val").run(ways, "reporting Overtone")
     with timed(f"measuring {len(best)} of the baselines' on val", console):
         theirs = setup.rival("val").run(best, "reporting baselines")
-    made = {
-        way: entry(way.document | {"compared": way in chosen.compared}, outcome, framing, ours=True)
-        for way, outcome in mine.items()
-    }
+    made = {way: _ours(way, outcome, way in chosen.compared, framing, setup) for way, outcome in mine.items()}
     with timed("comparing", console):
         rivals = _rivals(theirs, framing)
         whole = [each for way, each in made.items() if way.kind == "all layers"]
@@ -85,6 +83,13 @@ def _measure(setup: Setup, data: Path, options: Options, console: Console) -> di
         "ours": [each.document() for each in made.values()],
         "rivals": [{"rival": name} | each.document() for name, own in rivals.items() for each in own],
     }
+
+
+def _ours(
+    way: CascadeWay, outcome: Outcome, compared: bool, framing: Overhead, setup: Setup
+) -> DetectionEntry:
+    layers = len(setup.card.profile.ladder) if way.kind == "all layers" else 1
+    return entry(way.document | {"compared": compared}, outcome, framing, ours=True, layers=layers)
 
 
 def _rivals(found: Mapping[Setting | Pair, Outcome], framing: Overhead) -> dict[str, list[DetectionEntry]]:

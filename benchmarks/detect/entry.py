@@ -18,6 +18,8 @@ from overtone.models.detection.operating_point import NEVER, DetectionPoint
 
 # A field of a message has its number and its length before it, which takes a byte more from this length on.
 LONG = 128
+# What a layer costs besides its payload, where several are sent in one message.
+FIELD = 3
 
 
 @dataclass(frozen=True)
@@ -37,10 +39,15 @@ class DetectionEntry(SentImages):
         return self.outcome.matches.ap50(times)
 
 
-def entry(settings: dict[str, Any], outcome: Outcome, framing: Overhead, ours: bool) -> DetectionEntry:
-    """A way of sending, with its bytes; Overtone is never posted, but compared with what is."""
+def entry(
+    settings: dict[str, Any], outcome: Outcome, framing: Overhead, ours: bool, layers: int = 1
+) -> DetectionEntry:
+    """A way of sending, with its bytes; Overtone is never posted, but compared with what is.
+
+    `layers` is how many payloads the first message holds.
+    """
     sent = outcome.sent
-    wire = _wire(outcome, framing.image, framing.high)
+    wire = _wire(outcome, framing.image, framing.high, FIELD * (layers - 1))
     counts = {
         "payload": outcome.bytes.astype(np.float64),
         "bare": sent.bare.astype(np.float64),
@@ -51,11 +58,13 @@ def entry(settings: dict[str, Any], outcome: Outcome, framing: Overhead, ours: b
     return DetectionEntry(settings | asked, counts, outcome)  # type: ignore[arg-type]
 
 
-def _wire(outcome: Outcome, first: Framing, second: Framing) -> Floats:
-    """Bytes on the wire if both messages are framed so; the server says in between which blocks it wants."""
+def _wire(outcome: Outcome, first: Framing, second: Framing, fields: int = 0) -> Floats:
+    """Bytes on the wire if both messages are framed so, the first with further fields; the server says in between which
+    blocks it wants.
+    """
     sent = outcome.sent
     told = np.where(sent.mask > 0, sent.mask + 2 + (sent.mask >= LONG), 0)
-    return first.wire(sent.first) + np.where(sent.more > 0, second.wire(sent.more, told), 0.0)
+    return first.wire(sent.first + fields) + np.where(sent.more > 0, second.wire(sent.more, told), 0.0)
 
 
 def measure_overhead(checkpoint: str, paths: Sequence[Path]) -> Overhead:

@@ -143,6 +143,12 @@ def test_a_block_mask_costs_bytes_on_the_wire(rival: RivalEvaluation) -> None:
     )
 
 
+def test_each_layer_of_a_message_costs_bytes_on_the_wire(rival: RivalEvaluation) -> None:
+    outcome = rival.run([COARSE], "test")[COARSE]
+    one, three = (entries.entry({}, outcome, FRAMING, ours=True, layers=n).counts["wire"] for n in (1, 3))
+    assert (three - one == 2 * entries.FIELD).all()
+
+
 def test_the_framing_of_a_detector_is_measured_over_sockets(
     tiny_detector: Path, data: Path, tmp_path: Path
 ) -> None:
