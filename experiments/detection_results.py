@@ -5,20 +5,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from overtone.benchmarks.markdown import table
+from overtone.training.detection.evaluate_detector import COLUMNS
 
 Json = Any
 
 VOC, TWIN, NUCLEI = "detect-voc2007.json", "detect-voc2007-rgb.json", "detect-nuclei.json"
-BOXES: Final = {
-    "ap": "AP",
-    "ap50": "AP50",
-    "ap75": "AP75",
-    "ap_small": "small",
-    "ap_medium": "medium",
-    "ap_large": "large",
-}
-MASKS: Final = {"mask_ap": "mask AP", "mask_ap50": "mask AP50", "ap50": "AP50 of boxes"}
-SEEN: Final = {"ap": "AP", "ap50": "AP50", "ap75": "AP75", "voc50": "VOC50"}
+BOXES: Final = {key: COLUMNS[key] for key in ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")}
+MASKS: Final = {key: COLUMNS[key] for key in ("mask_ap", "mask_ap50")} | {"ap50": "AP50 of boxes"}
+SEEN: Final = {key: COLUMNS[key] for key in ("ap", "ap50", "ap75", "voc50")}
 
 
 def tables(folder: Path, read: Callable[[Path], Json]) -> dict[str, str]:
