@@ -13,11 +13,11 @@ from website.cells import cell, kind
 
 HEAD = """# The card
 
-A checkpoint is one safetensors file: tensors, and as metadata its card in JSON, which says everything else about
-it. `overtone models FILE` prints a card, `overtone models FILE --json` all of it, and over REST `GET /v1/model` has
-it. In the file the profile is a string of its own canonical JSON, of which its id is computed ([The
-protocol](../protocol.md#payload)). What the certificate of an operating point promises is in
-[Calibration](../calibration.md#what-can-be-guaranteed).
+A checkpoint is one safetensors file. It holds tensors and, as metadata in JSON, its card, which describes everything
+else. `overtone models FILE` prints a summary of the card, `overtone models FILE --json` all of it; over REST it is
+`GET /v1/model`. In the file the profile is a string, its canonical JSON, from which its id is computed ([The
+protocol](../protocol.md#payload)). [Calibration](../calibration.md#what-can-be-guaranteed) says what the certificate
+of an operating point promises.
 """
 # An entry of the section "Attributes:" of a docstring, with its continuation lines.
 ENTRY = re.compile(r"^    (?P<name>\w+): (?P<text>.*(?:\n {8,}.*)*)", re.MULTILINE)

@@ -5,10 +5,10 @@ from importlib import resources
 
 HEAD = """# gRPC
 
-The contract is `protos/overtone.proto`, of which `make protos` generates the stubs. [The
+The contract is `protos/overtone.proto`; `make protos` generates the stubs from it. [The
 protocol](../protocol.md#grpc) says in which order messages are sent, and when. A server also has `grpc.health.v1`,
 the Open Inference Protocol's `inference.GRPCInferenceService` ([which
-calls](../protocol.md#open-inference-protocol)), and reflection where everybody is let in.
+calls](../protocol.md#open-inference-protocol)) and, unless it asks for tokens or certificates, reflection.
 """
 
 # A service, message or enumeration at the left edge, with the comment above it.

@@ -14,9 +14,9 @@ from website.cells import cell, kind, title
 HEAD = """# REST
 
 A server describes this interface itself, at `/openapi.json` and, to try it out, `/docs`;
-[openapi.json](openapi.json) is the same document. How a device goes about it, and what the bodies hold, is in [The
-protocol](../protocol.md#rest). With `--token` or `--tokens-file` every request but those for health needs the
-header `Authorization: Bearer TOKEN`.
+[openapi.json](openapi.json) is the same document. [The protocol](../protocol.md#rest) says how a device uses it, and
+what the bodies hold. With `--token` or `--tokens-file` every request except those for health needs the header
+`Authorization: Bearer TOKEN`.
 """
 
 # What OpenAPI calls the default response.

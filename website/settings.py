@@ -15,13 +15,13 @@ hide: [toc]
 
 # Settings
 
-Every setting of `overtone serve` is an environment variable, and those in the last column are options too; an
-option wins. Times are in seconds unless the name says otherwise, sizes in bytes. Lists are separated by commas. A
-variable that begins with `OVERTONE_` and is no setting ends the server when it starts, with the nearest name there
-is.
+Every setting of `overtone serve` is an environment variable. Those with an entry in the last column are options too;
+the option takes precedence. Times are in seconds unless the name says otherwise, sizes in bytes. Lists are separated
+by commas. If a variable begins with `OVERTONE_` but is not a setting, the server exits at the start and names the
+nearest setting.
 
-[Running it in containers](../deploy.md) has them in context, [Security](../security.md#limits) what each limit
-protects.
+[Running it in containers](../deploy.md) shows the settings in context, and [Security](../security.md#limits) what each
+limit protects.
 """
 
 

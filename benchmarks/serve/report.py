@@ -94,12 +94,12 @@ def ratio_lines(found: Json) -> list[str]:
     lines = []
     for prefix, name in (("", "Overtone's sessions"), ("rest_", "Overtone's REST")):
         against = {
-            "ratio_bare": "the bare network's images/s",
-            "ratio_peers": "those of the best other server",
-            "ratio_peers_stub": "those of the best other server, with the stub",
+            "ratio_bare": "{} times the bare network's images/s",
+            "ratio_peers": "{} times the best other server's",
+            "ratio_peers_stub": "with the stub {} times the best other server's",
         }
         known = [
-            f"{found[prefix + key]:.2f} times {what}"
+            what.format(f"{found[prefix + key]:.2f}")
             for key, what in against.items()
             if found[prefix + key] is not None
         ]

@@ -37,9 +37,9 @@ ECONOMY = """### What bytes buy
 
 {table}
 
-Values{against}; explained below. Measured with the checkpoint `{model}` on {processor}, {cores} cores,
-load {load} before the sweep, {when}: {images} images answered, {failed} failed. Energy is computed, see
-`link/radio.py`.
+{against}[How to read the report](#how-to-read-the-report) explains the lines. Energy is computed, see `link/radio.py`.
+Measured with the checkpoint `{model}` on {processor}, {cores} cores, load {load} before the sweep, {when}:
+{images} images answered, {failed} failed.
 
 ![What bytes buy, by link](images/load-economy.png)"""
 
@@ -170,10 +170,10 @@ def _economy(study: Study) -> str:
         for each in found
         for i, measure in enumerate(each.measures)
     ]
-    machine, rivals = study.about["machine"], " and over ".join(found[-1].rivals)
+    machine, rivals = study.about["machine"], " and by that of ".join(found[-1].rivals)
     return ECONOMY.format(
         table=table(("link", "", *contenders), rows, left=2),
-        against=f", and in brackets over {rivals}" if rivals else "",
+        against=f"In brackets: the value divided by that of {rivals}. " if rivals else "",
         images=f"{study.images:,}",
         failed=f"{study.failed:,}",
         model=study.about["model"],
