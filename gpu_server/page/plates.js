@@ -18,7 +18,8 @@ export class Plates {
   show(layer, state, size = null, picture = null) {
     const { root, amount, context } = this._plates[layer];
     root.dataset.state = state;
-    amount.textContent = state === "spared" ? "not needed" : size === null ? "" : bytes(size);
+    const said = size === null ? [] : [bytes(size)];
+    amount.textContent = [...said, ...(state === "spared" ? ["not needed"] : [])].join(", ");
     if (picture) context.putImageData(picture, 0, 0);
   }
 }
