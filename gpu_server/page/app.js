@@ -147,7 +147,7 @@ class Page {
     this._view.why(coded.why);
     if (!this._camera.running) this._begin(coded);
     this._task.begin(coded, this._camera.running);
-    coded.pictures.forEach((picture, layer) => this._plates.show(layer, "", null, picture));
+    coded.pictures.forEach((picture, layer) => this._plates.show(layer, "", "", picture));
     return coded;
   }
 
@@ -169,7 +169,7 @@ class Page {
         let left = done;
         for (let layer = known; layer < wanted; layer++) {
           view.layer(layer, "sending", `${number(Math.min(left, sizes[layer]))} of ${bytes(sizes[layer])}`);
-          this._plates.show(layer, "sending", sizes[layer]);
+          this._plates.show(layer, "sending", bytes(sizes[layer]));
           left = Math.max(0, left - sizes[layer]);
         }
         view.bytes([...sizes.slice(0, known), done], others, this._link, 1 + coded.requests);
@@ -178,7 +178,7 @@ class Page {
         this._arrived(known, coded);
         const look = this._camera.running ? null : () => this._server.look(upload, known, options);
         const title = this._task.asked(coded, known, soFar, this._point, look);
-        coded.pictures.slice(known).forEach((picture, i) => this._plates.show(known + i, "", null, picture));
+        coded.pictures.slice(known).forEach((picture, i) => this._plates.show(known + i, "", "", picture));
         if (!this._camera.running) view.headline(`After layer ${known}: not sure enough, the server asks for more`, title);
       },
     };
@@ -191,7 +191,7 @@ class Page {
     for (; coded.arrived < layers; coded.arrived++) {
       const layer = coded.arrived;
       this._view.layer(layer, "known", bytes(sizes[layer]));
-      this._plates.show(layer, "sent", sizes[layer]);
+      this._plates.show(layer, "sent", bytes(sizes[layer]));
       if (layer < layers - 1) this._view.remark(layer, layer < coded.conversation.together ? "not sure enough; the next one was there" : "asked for with the next one");
     }
   }
@@ -202,17 +202,19 @@ class Page {
     const view = this._view;
     this._arrived(layers, coded);
     view.layer(layers - 1, "final", bytes(upload.sizes[layers - 1]));
+    // A server that is too busy may answer without layers that it has asked for.
+    const idle = answer.stage === "brownout" ? "not used" : "not needed";
     for (let layer = layers; layer < upload.count; layer++) {
-      const sent = layer < coded.sent ? upload.sizes[layer] : null;
-      view.layer(layer, "spared", sent === null ? "not needed" : `${bytes(sent)}, not needed`);
-      this._plates.show(layer, "spared", sent);
+      const amount = layer < coded.sent ? `${bytes(upload.sizes[layer])}, ${idle}` : idle;
+      view.layer(layer, "spared", amount);
+      this._plates.show(layer, "spared", amount);
     }
     this._task.finish(coded, answer, this._point);
     const network = answer.stage === "brownout" ? "the server was too busy for more" : `by the ${answer.stage} network`;
     view.headline(`${this._task.sureness(answer)} layer ${layers} of ${upload.count}, ${network}`, this._task.title(answer));
     const sizes = upload.sizes.slice(0, coded.sent);
     view.bytes(sizes, others, this._link, coded.requests);
-    view.sum(summary(sizes, layers, upload.count, elapsed, others.jpeg));
+    view.sum(summary(sizes, answer, upload.count, elapsed, others.jpeg));
     this._count({ ours: sum(sizes), ...others });
     this._say(answer, sum(sizes), elapsed);
   }

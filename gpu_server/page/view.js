@@ -119,13 +119,13 @@ export class View {
   }
 }
 
-/** What a finished image took, as nodes for `sum`: the bytes of each layer that was sent, of which some were needed. */
-export function summary(sent, needed, layers, elapsed, rival) {
+/** What a finished image took, as nodes for `sum`: the bytes of each layer that was sent, of which the answer used some. */
+export function summary(sent, { layers: used, stage }, layers, elapsed, rival) {
   const strong = (text) => element("b", { textContent: text });
   const total = sum(sent);
-  const wasted = sum(sent.slice(needed));
+  const idle = sum(sent.slice(used));
   const nodes = [strong(roughly(total)), ` in ${sent.length} of ${layers} layers, `, strong(duration(elapsed))];
-  if (wasted) nodes.push(element("br"), `${roughly(wasted)} of them were not needed`);
+  if (idle) nodes.push(element("br"), `${roughly(idle)} of them were not ${stage === "brownout" ? "used" : "needed"}`);
   const share = total / rival;
   if (rival) nodes.push(element("br"), share > 1 ? `${share.toFixed(1)} times the JPEG’s bytes` : `${percent(share)} of the JPEG’s bytes`);
   return nodes;
