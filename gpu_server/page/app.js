@@ -166,13 +166,14 @@ class Page {
       sending: ([known, wanted], done) => {
         const { sizes } = upload;
         coded.sent = wanted;
-        let left = done;
+        const gone = Math.min(done, sum(sizes.slice(known, wanted))); // the body has the size of each payload, too
+        let left = gone;
         for (let layer = known; layer < wanted; layer++) {
           view.layer(layer, "sending", `${number(Math.min(left, sizes[layer]))} of ${bytes(sizes[layer])}`);
           this._plates.show(layer, "sending", bytes(sizes[layer]));
           left = Math.max(0, left - sizes[layer]);
         }
-        view.bytes([...sizes.slice(0, known), done], others, this._link, 1 + coded.requests);
+        view.bytes([...sizes.slice(0, known), gone], others, this._link, 1 + coded.requests);
       },
       asked: (soFar, known) => {
         this._arrived(known, coded);
