@@ -175,6 +175,9 @@ class Page {
         }
         view.bytes([...sizes.slice(0, known), gone], others, this._link, 1 + coded.requests);
       },
+      fetching: (known) => {
+        if (!this._camera.running) view.headline(`After layer ${known}: the server asks for more, and the tables for that come first`, "…");
+      },
       asked: (soFar, known) => {
         this._arrived(known, coded);
         const look = this._camera.running ? null : () => this._server.look(upload, known, options);

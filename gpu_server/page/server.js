@@ -63,15 +63,15 @@ export class Server {
    *
    * @param {import("./client/conversation.js").Conversation} conversation
    * @param {{point: string, top: number, link: object, signal: AbortSignal}} options
-   * @param {{sending: Function, asked: Function}} told `sending(layers, bytes)` while bytes leave, and `asked(soFar, layers)`
-   *     when more is wanted
+   * @param {{sending: Function, fetching: Function, asked: Function}} told `sending(layers, bytes)` while bytes leave,
+   *     `fetching(layers)` when tables have to come for what is wanted after so many layers, and `asked(soFar, layers)`
    */
   async answer(conversation, options, told) {
     const post = (path, size, payloads, known) =>
       this._held(`${path}?${query(options, size)}`, join(payloads), options, (bytes) =>
         told.sending([known, known + payloads.length], bytes),
       );
-    return inSentences(exchange(conversation, post, { signal: options.signal, asked: told.asked }));
+    return inSentences(exchange(conversation, post, { signal: options.signal, ...told }));
   }
 
   /** What a detector has found in the first so many layers of a picture; no link holds this back. */

@@ -30,12 +30,13 @@ const CODES = {
  * @param {import("./conversation.js").Conversation} conversation
  * @param {(path: string, size: object, payloads: Uint8Array[], known: number) => Promise<Response>} post sends the
  *     payloads after so many known ones
- * @param {{signal?: AbortSignal, asked?: (soFar: object, layers: number) => void}} options `asked` is told when more is
- *     wanted after so many layers, and has been coded
+ * @param {{signal?: AbortSignal, fetching?: (layers: number) => void, asked?: (soFar: object, layers: number) => void}} options
+ *     `fetching` is told when more is wanted after so many layers, and tables have to come for it; `asked` is told when it
+ *     has been coded
  * @returns {Promise<object>} the answer
  * @throws {OvertoneError} there is none, or the model is for another task
  */
-export async function exchange(conversation, post, { signal, asked = () => {} } = {}) {
+export async function exchange(conversation, post, { signal, fetching = () => {}, asked = () => {} } = {}) {
   const { upload, together } = conversation;
   let [known, wanted, token] = [0, together, ""];
   await upload.need(together, signal);
@@ -56,6 +57,7 @@ export async function exchange(conversation, post, { signal, asked = () => {} } 
       throw new OvertoneError("INTERNAL", "the server asks for layers that there are not", { status: ACCEPTED });
     conversation.asked(body.layers);
     [known, wanted, token] = [wanted, body.layers, body.token];
+    if (upload.lacks(wanted)) fetching(known);
     await (body.blocks ? needBlocks(upload, body, known, signal) : upload.need(wanted, signal));
     asked(body.so_far, known);
   }

@@ -30,6 +30,11 @@ export class Upload {
     return this.payloads.map((payload) => payload.length);
   }
 
+  /** Whether tables have to come before the layers up to this number can be coded. */
+  lacks(layers) {
+    return layers > this._current.profile.encodable;
+  }
+
   /** Code the layers up to this number; tables may have to come for them. */
   async need(layers, signal) {
     if (layers > this.payloads.length) this._code(await this._current.grow(layers, signal), this.payloads.length);
