@@ -67,7 +67,9 @@ def played(
     """What was sent and observed, what was chosen, and the selector in the end."""
     link = Recording()
     selector = PlanSelector("auto", exit_share=0.5, can_stop=False, link=link)
-    world, images, chosen = World(rate * KBIT, rtt, 0.006), [], []
+    world = World(rate * KBIT, rtt, 0.006)
+    images: list[dict[str, Any]] = []
+    chosen: list[int] = []
     for image in simulated_images(IMAGES, shares, means):
         plan = selector.plan(image.sizes)
         link.messages, link.offsets = [], []
