@@ -61,13 +61,17 @@ export class Codec {
     return new Int16Array(this._c.memory.buffer, to, channels.length * blocks * blocks).slice();
   }
 
-  /** The payloads of all layers of quantised coefficients. */
+  /** The payloads of quantised coefficients, of all layers that the profile has tables for. */
   payloads(values, profile, quality) {
-    const later = [];
-    for (let layer = 1; layer < profile.layers; layer++)
-      later.push(this._payload(values, layer, profile, quality, []));
-    const sizes = later.map((payload) => payload.length);
+    const later = this.furtherPayloads(values, profile, quality, 1);
+    const sizes = Array.from({ length: profile.layers - 1 }, (_, i) => later[i]?.length ?? 0);
     return [this._payload(values, 0, profile, quality, sizes), ...later];
+  }
+
+  /** Those after the first so many layers, which may be of a region. */
+  furtherPayloads(values, profile, quality, after, region) {
+    const layers = Array.from({ length: Math.max(0, profile.encodable - after) }, (_, i) => after + i);
+    return layers.map((layer) => this._payload(values, layer, profile, quality, [], region));
   }
 
   /**
@@ -85,12 +89,6 @@ export class Codec {
     if (!layered || this._c.overtone_unpack_mask(from, packed.length, side, side, to) !== GOOD)
       throw new RangeError("no region of this image");
     return { packed, after, blocks: this._bytes(to, side * side).slice() };
-  }
-
-  /** The payloads of a region's layers. */
-  regionPayloads(values, profile, quality, region) {
-    const layers = Array.from({ length: profile.layers - region.after }, (_, i) => region.after + i);
-    return layers.map((layer) => this._payload(values, layer, profile, quality, [], region));
   }
 
   /** RGBA of the image as the first so many layers tell it, of which some may be of a region. */

@@ -30,12 +30,23 @@ export class Profile {
     this.blocks = fields.size / 8;
     this._steps = fields.steps;
     this._thresholds = fields.thresholds ?? [];
-    this._tables = fields.tables.layers;
+    /** How layers are coded; of a part of a profile only the first ones. */
+    this.tables = fields.tables.layers;
     this._plans = new Map();
   }
 
   get layers() {
     return this.ladder.length;
+  }
+
+  /** How many layers there are tables for. */
+  get encodable() {
+    return this.tables.length;
+  }
+
+  /** The same with the tables of the first so many layers alone. */
+  upTo(layers) {
+    return Object.assign(Object.create(Profile.prototype), this, { tables: this.tables.slice(0, layers) });
   }
 
   /** The steps of all channels, low and high, at a quality. */
@@ -89,7 +100,7 @@ export class Profile {
   }
 
   _pack(layer, index) {
-    const { bank, contexts, networks, empty } = this._tables[layer];
+    const { bank, contexts, networks, empty } = this.tables[layer];
     const [first] = this.channelsOf(layer);
     const steps = this.knownSteps(this.qualities[index], layer + 1);
     const known = this.count(layer);

@@ -9,12 +9,13 @@ import { ImageProblem, opened, sample } from "./images.js";
 import { LINKS } from "./link.js";
 import { watch } from "./live.js";
 import { Plates } from "./plates.js";
-import { guarantee, pointsOf } from "./points.js";
+import { first, Sending } from "./sending.js";
 import { Failure, Server } from "./server.js";
+import { Settings } from "./settings.js";
 import { listen } from "./sources.js";
 import { Things } from "./things.js";
+import { sum, summary } from "./view.js";
 import { bytes, duration, number, roughly } from "./words.js";
-import { summary } from "./view.js";
 
 const TOP = 5;
 
@@ -23,20 +24,19 @@ class Page {
     this._codec = codec;
     this._server = new Server();
     this._camera = new Camera($("video"));
-    this._link = LINKS.none;
+    this._sending = new Sending();
+    this._settings = new Settings(this._sending);
     this._job = new AbortController();
     this._tally = { images: 0, ours: 0, jpeg: 0, webp: 0 };
     this._said = "";
   }
 
   async start() {
-    this._offerLinks();
     listen({
       files: (files) => this._take(files.map((file) => () => opened(file))),
       sample: (url) => this._take([() => sample(url)]),
       camera: () => this._film(),
     });
-    $("point").addEventListener("input", () => this._choosePoint());
     $("reset").addEventListener("click", () => this._count(null));
     await this._connect(new AbortController().signal);
     watch(this._server);
@@ -52,12 +52,13 @@ class Page {
   async _connect(signal) {
     for (;;)
       try {
-        const { card, profile } = await this._server.describe();
-        [this._card, this._profile] = [card, profile];
+        const { card, cardBytes, current } = await this._server.describe();
+        [this._card, this._cardBytes, this._current] = [card, cardBytes, current];
         const Task = card.task === "detect" ? Things : Classes;
-        [this._task, this._plates] = [new Task(this._codec, profile), new Plates(profile)];
+        [this._task, this._plates] = [new Task(this._codec, current), new Plates(current.profile)];
+        this._sending.forget();
         document.body.dataset.task = card.task ?? "classify";
-        this._offerPoints();
+        this._settings.offerPoints(card, current.profile.quality);
         this._state("ready", `${card.name} · ready`);
         return;
       } catch (failure) {
@@ -106,15 +107,15 @@ class Page {
   }
 
   async _send(rgba, signal) {
-    if (!this._profile) throw new ImageProblem("The server has not said yet what it wants; try again when it is ready.");
+    if (!this._current) throw new ImageProblem("The server has not said yet what it wants; try again when it is ready.");
     const begun = performance.now();
     const others = this._task.rivals(rgba);
-    for (;;) {
-      const coded = this._code(rgba);
+    for (;;)
       try {
+        const coded = await this._code(rgba, signal);
         const options = { point: this._point.name, top: TOP, link: this._link, signal };
         const told = this._telling(coded, await others, options);
-        const answer = await this._server.answer(coded.image, options, told);
+        const answer = await this._server.answer(coded.conversation, options, told);
         signal.throwIfAborted();
         this._finish(answer, coded, await others, (performance.now() - begun) / 1000);
         return;
@@ -122,7 +123,14 @@ class Page {
         signal.throwIfAborted();
         await this._overcome(failure, signal);
       }
-    }
+  }
+
+  get _link() {
+    return this._settings.link;
+  }
+
+  get _point() {
+    return this._settings.point;
   }
 
   get _view() {
@@ -130,17 +138,22 @@ class Page {
   }
 
   /** The image as it is sent, and what the server will see of it. */
-  _code(rgba) {
-    const coded = this._task.code(rgba);
+  async _code(rgba, signal) {
+    const layers = this._sending.layersAtFirst(this._current.profile);
+    await this._server.fetchTables(this._current, layers, signal);
+    const coded = { ...this._task.code(rgba, layers), arrived: 0, sent: 0, requests: 0 };
+    Object.assign(coded, this._sending.conversation(coded.upload, this._link));
     this._view.begin(coded, this._point);
-    if (!this._camera.running) this._begin();
+    this._view.why(coded.why);
+    if (!this._camera.running) this._begin(coded);
     this._task.begin(coded, this._camera.running);
-    coded.pictures.forEach((picture, layer) => this._plates.show(layer, "", null, picture));
+    coded.pictures.forEach((picture, layer) => this._plates.show(layer, "", "", picture));
     return coded;
   }
 
-  _begin() {
-    this._view.headline(`Sending the first layer${this._link === LINKS.none ? "" : ` over ${this._link.name}`}`, "…");
+  _begin({ conversation: { together }, upload: { count } }) {
+    const what = first(together, count).replace(/^./, (letter) => letter.toLowerCase());
+    this._view.headline(`Sending ${what}${this._link === LINKS.none ? "" : ` over ${this._link.name}`}`, "…");
     this._view.sum([]);
     if ($("frames").getBoundingClientRect().bottom > innerHeight) $("result").scrollIntoView({ block: "center" });
   }
@@ -148,59 +161,66 @@ class Page {
   /** What is shown while layers leave and the server asks for more. */
   _telling(coded, others, options) {
     const view = this._view;
+    const { upload } = coded;
     return {
       sending: ([known, wanted], done) => {
-        const { payloads } = coded;
-        let left = done;
+        const { sizes } = upload;
+        coded.sent = wanted;
+        const gone = Math.min(done, sum(sizes.slice(known, wanted))); // the body has the size of each payload, too
+        let left = gone;
         for (let layer = known; layer < wanted; layer++) {
-          const size = payloads[layer].length;
-          view.layer(layer, "sending", `${number(Math.min(left, size))} of ${bytes(size)}`);
-          this._plates.show(layer, "sending", size);
-          left = Math.max(0, left - size);
+          view.layer(layer, "sending", `${number(Math.min(left, sizes[layer]))} of ${bytes(sizes[layer])}`);
+          this._plates.show(layer, "sending", bytes(sizes[layer]));
+          left = Math.max(0, left - sizes[layer]);
         }
-        const before = payloads.slice(0, known).map((payload) => payload.length);
-        view.bytes([...before, done], others, this._link, 1 + coded.requests);
+        view.bytes([...sizes.slice(0, known), gone], others, this._link, 1 + coded.requests);
       },
-      asked: (soFar, known, payloads) => {
-        coded.payloads = payloads;
+      fetching: (known) => {
+        if (!this._camera.running) view.headline(`After layer ${known}: the server asks for more, and the tables for that come first`, "…");
+      },
+      asked: (soFar, known) => {
         this._arrived(known, coded);
-        const look = this._camera.running ? null : () => this._server.look(coded.image, known, options);
+        const look = this._camera.running ? null : () => this._server.look(upload, known, options);
         const title = this._task.asked(coded, known, soFar, this._point, look);
-        coded.pictures.slice(known).forEach((picture, i) => this._plates.show(known + i, "", null, picture));
+        coded.pictures.slice(known).forEach((picture, i) => this._plates.show(known + i, "", "", picture));
         if (!this._camera.running) view.headline(`After layer ${known}: not sure enough, the server asks for more`, title);
       },
     };
   }
 
-  /** Layers up to this number have arrived; the server judged the image after the last of them. */
+  /** Layers up to this number were judged; the server was not sure before the last of them. */
   _arrived(layers, coded) {
-    const { payloads, sent } = coded;
+    const { sizes } = coded.upload;
     coded.requests++;
-    for (let layer = sent.length; layer < layers; layer++) {
-      sent.push(payloads[layer].length);
-      this._view.layer(layer, "known", bytes(payloads[layer].length));
-      this._plates.show(layer, "sent", payloads[layer].length);
-      if (layer < layers - 1) this._view.remark(layer, "asked for with the next one");
+    for (; coded.arrived < layers; coded.arrived++) {
+      const layer = coded.arrived;
+      this._view.layer(layer, "known", bytes(sizes[layer]));
+      this._plates.show(layer, "sent", bytes(sizes[layer]));
+      if (layer < layers - 1) this._view.remark(layer, layer < coded.conversation.together ? "not sure enough; the next one was there" : "asked for with the next one");
     }
   }
 
   _finish(answer, coded, others, elapsed) {
-    const { payloads, sent } = coded;
+    const { upload } = coded;
+    const { layers } = answer;
     const view = this._view;
-    this._arrived(answer.layers, coded);
-    view.layer(answer.layers - 1, "final", bytes(payloads[answer.layers - 1].length));
-    for (let layer = answer.layers; layer < payloads.length; layer++) {
-      view.layer(layer, "spared", "not needed");
-      this._plates.show(layer, "spared");
+    this._arrived(layers, coded);
+    view.layer(layers - 1, "final", bytes(upload.sizes[layers - 1]));
+    // A server that is too busy may answer without layers that it has asked for.
+    const idle = answer.stage === "brownout" ? "not used" : "not needed";
+    for (let layer = layers; layer < upload.count; layer++) {
+      const amount = layer < coded.sent ? `${bytes(upload.sizes[layer])}, ${idle}` : idle;
+      view.layer(layer, "spared", amount);
+      this._plates.show(layer, "spared", amount);
     }
     this._task.finish(coded, answer, this._point);
     const network = answer.stage === "brownout" ? "the server was too busy for more" : `by the ${answer.stage} network`;
-    view.headline(`${this._task.sureness(answer)} layer ${answer.layers} of ${payloads.length}, ${network}`, this._task.title(answer));
-    view.bytes(sent, others, this._link, coded.requests);
-    const total = sent.reduce((sum, size) => sum + size, 0);
-    view.sum(summary(answer, payloads.length, total, elapsed, others.jpeg));
-    this._count({ ours: total, ...others });
-    this._say(answer, total, elapsed);
+    view.headline(`${this._task.sureness(answer)} layer ${layers} of ${upload.count}, ${network}`, this._task.title(answer));
+    const sizes = upload.sizes.slice(0, coded.sent);
+    view.bytes(sizes, others, this._link, coded.requests);
+    view.sum(summary(sizes, answer, upload.count, elapsed, others.jpeg));
+    this._count({ ours: sum(sizes), ...others });
+    this._say(answer, sum(sizes), elapsed);
   }
 
   /** Tell a screen reader; of a camera only what is new. */
@@ -222,7 +242,8 @@ class Page {
     $("tally").hidden = !images;
     const strong = element("em", { textContent: roughly(ours) });
     $("tally-text").replaceChildren(`${number(images)} ${images === 1 ? "image" : "images"}, `, strong, `; as JPEG ${roughly(jpeg)}`, webp ? `, as WebP ${roughly(webp)}` : "");
-    $("tally-note").textContent = "Payloads, at the settings above. The model’s tables came once, before the first image.";
+    const model = `${roughly(this._current.bytes)} of tables to code with, as far as they were needed, and ${roughly(this._cardBytes)} of its card`;
+    $("tally-note").textContent = `Payloads, at the settings above. What is known of the model came once and is not in there: ${model}.`;
   }
 
   async _film() {
@@ -251,38 +272,6 @@ class Page {
     this._job.abort();
     $("camera").textContent = "Use the camera";
     $("camera").setAttribute("aria-pressed", "false");
-  }
-
-  _offerLinks() {
-    const choices = Object.entries(LINKS).map(([id, link]) => {
-      const input = element("input", { type: "radio", name: "link", value: id, checked: id === "none" });
-      input.addEventListener("change", () => this._chooseLink(link));
-      return element("label", {}, input, element("span", { textContent: link.name }));
-    });
-    $("links").replaceChildren(...choices);
-    this._chooseLink(LINKS.none);
-  }
-
-  _chooseLink(link) {
-    this._link = link;
-    $("link-note").textContent =
-      link.up === Infinity
-        ? "Nothing is held back. Choose a link to feel what a device on it would."
-        : `${link.about}: ${link.up / 1000} kbit/s and ${1000 * link.rtt} ms there and back. Each layer is held back for as long as this link would have carried it.`;
-  }
-
-  _offerPoints() {
-    this._points = pointsOf(this._card, this._profile.quality);
-    const start = this._points.findIndex(({ name }) => name === this._card.operating_point);
-    Object.assign($("point"), { max: this._points.length - 1, value: Math.max(0, start), disabled: this._points.length < 2 });
-    this._choosePoint();
-  }
-
-  _choosePoint() {
-    this._point = this._points[Number($("point").value)];
-    $("point-name").textContent = this._point.name;
-    $("point").setAttribute("aria-valuetext", this._point.name);
-    $("point-note").textContent = guarantee(this._point, this._card);
   }
 
   _notice(text) {

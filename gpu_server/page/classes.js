@@ -1,5 +1,6 @@
 // The task of a classifier on the page: the square in the middle of an image, and what it shows.
 
+import { Upload } from "./client/upload.js";
 import { box } from "./device/device.js";
 import { $ } from "./dom.js";
 import { rivalsOf, shown } from "./images.js";
@@ -9,8 +10,9 @@ import { View } from "./view.js";
 const RIVAL_SIZE = 112;
 
 export class Classes {
-  constructor(codec, profile) {
-    [this._codec, this._profile] = [codec, profile];
+  constructor(codec, current) {
+    const { profile } = current;
+    [this._codec, this._current, this._profile] = [codec, current, profile];
     this.view = new View(profile, "the square that is looked at");
     [$("best").hidden, $("scene").hidden] = [false, true];
   }
@@ -20,12 +22,12 @@ export class Classes {
     const { _codec: codec, _profile: profile } = this;
     const rgb = this._fitted(rgba, profile.size);
     const values = codec.quantised(rgb, profile, profile.quality);
-    const payloads = codec.payloads(values, profile, profile.quality);
+    const upload = new Upload(codec, this._current, profile.quality, values);
     const pictures = profile.ladder.map(
       (_, layer) => new ImageData(codec.picture(values, profile, profile.quality, layer + 1), profile.size, profile.size),
     );
     const original = shown(rgb, profile.size);
-    return { image: payloads, payloads, original, pictures, extent: [profile.size, profile.size], sent: [], requests: 0 };
+    return { upload, original, pictures, extent: [profile.size, profile.size] };
   }
 
   /** Bytes of the same square as other formats. */

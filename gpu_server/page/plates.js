@@ -2,7 +2,7 @@
 
 import { basis } from "./device/dct.js";
 import { $, canvas, element } from "./dom.js";
-import { bytes, layerMeaning, layerName } from "./words.js";
+import { layerMeaning, layerName } from "./words.js";
 
 const PARTS = { 0: [1, 1, 1], 1: [0.35, 0.5, 1], 2: [1, 0.55, 0.4] }; // how Y, Cb and Cr are tinted
 
@@ -14,11 +14,11 @@ export class Plates {
     this._plates.forEach((each, layer) => drawFrequencies(each.context, channelsOf(profile, layer), profile.ladder[layer].factor));
   }
 
-  /** A layer's state ("", "sending", "sent", "spared"), its bytes, and the picture up to it. */
-  show(layer, state, size = null, picture = null) {
+  /** A layer's state ("", "sending", "sent", "spared"), what is said of its bytes, and the picture up to it. */
+  show(layer, state, said, picture = null) {
     const { root, amount, context } = this._plates[layer];
     root.dataset.state = state;
-    amount.textContent = state === "spared" ? "not needed" : size === null ? "" : bytes(size);
+    amount.textContent = said;
     if (picture) context.putImageData(picture, 0, 0);
   }
 }

@@ -17,10 +17,15 @@ function sum(numbers) {
   return numbers.reduce((total, number) => total + number, 0);
 }
 
+/** The share of images that the first layer answers; null where the card does not tell. */
+export function exitShare(point) {
+  return point.exit_share ?? (point.escalation_share != null ? 1 - point.escalation_share : null);
+}
+
 /** What a point guarantees, and what it takes. */
 export function guarantee(point, card) {
   const sentences = [bound(point, lost(card))];
-  const early = point.exit_share ?? (point.escalation_share != null ? 1 - point.escalation_share : null);
+  const early = exitShare(point);
   if (early != null) sentences.push(`The first layer answers ${percent(early)} of images`);
   if (point.block_share != null) sentences.push(`more is asked for in ${percent(point.block_share)} of the blocks in the mean`);
   if (point.mean_bytes != null) sentences.push(`an image takes ${Math.round(point.mean_bytes)} bytes in the mean`);

@@ -18,13 +18,13 @@ export class Scene {
    * Show a picture.
    *
    * @param {ImageData} picture
-   * @param {number} width how many pixels of the square it is wide
-   * @param {{blocks: Uint8Array} | null} region the blocks in which more was asked for
+   * @param {number[]} extent how many pixels of the square it is wide and high
+   * @param {{region: {blocks: Uint8Array} | null}} upload the blocks in which more was asked for
    * @param {boolean} finished whether no more is expected
    * @param {object[]} things as far as they are known, the surest first
    * @param {string} note a sentence below
    */
-  show({ picture, width, region, finished = false }, things, note) {
+  show({ picture, extent: [width], upload: { region }, finished = false }, things, note) {
     [this._picture, this._width, this._region, this._things] = [picture, width, region, things];
     this._pinned = this._pointed = null;
     const { canvas } = this._context;

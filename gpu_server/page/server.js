@@ -1,7 +1,8 @@
 // The server over REST, and its refusals in sentences.
 
+import { CurrentProfile } from "./client/current_profile.js";
 import { OvertoneError } from "./client/error.js";
-import { exchange, PAYLOADS, profileOf, read } from "./client/rest.js";
+import { exchange, PAYLOADS, read } from "./client/rest.js";
 import { pause } from "./client/time.js";
 import { join } from "./device/payload.js";
 import * as link from "./link.js";
@@ -28,10 +29,17 @@ export class Server {
     sessionStorage.setItem(TOKEN, token);
   }
 
-  /** The card and the profile of the served model. */
+  /** The card of the served model, its bytes, and as much of its profile as the first layer takes. */
   async describe() {
-    const [card, profile] = await Promise.all([this._get("/v1/model"), this._get("/v1/profile")]);
-    return { card: await card.json(), profile: await inSentences(profileOf(profile)) };
+    const profile = new CurrentProfile((query) => this._get(`/v1/profile?${new URLSearchParams(query)}`));
+    const [card, current] = await Promise.all([this._get("/v1/model"), inSentences(profile.open(1))]);
+    const text = await card.text();
+    return { card: JSON.parse(text), cardBytes: new TextEncoder().encode(text).length, current };
+  }
+
+  /** Fetch the tables of so many layers, as far as they are missing. */
+  async fetchTables(current, layers, signal) {
+    return inSentences(current.grow(layers, signal));
   }
 
   /** Metrics as text, or null if they are not for everybody. */
@@ -51,25 +59,25 @@ export class Server {
   }
 
   /**
-   * The answer to an image, sending layers as the server asks for them.
+   * The answer to an image, sending layers as planned and as the server asks for them.
    *
-   * @param {Uint8Array[] | object} image the payloads of all layers, or a picture for a detector
+   * @param {import("./client/conversation.js").Conversation} conversation
    * @param {{point: string, top: number, link: object, signal: AbortSignal}} options
-   * @param {{sending: Function, asked: Function}} told `sending(layers, bytes)` while bytes leave, and
-   *     `asked(soFar, layers, payloads)` when more is wanted
+   * @param {{sending: Function, fetching: Function, asked: Function}} told `sending(layers, bytes)` while bytes leave,
+   *     `fetching(layers)` when tables have to come for what is wanted after so many layers, and `asked(soFar, layers)`
    */
-  async answer(image, options, told) {
+  async answer(conversation, options, told) {
     const post = (path, size, payloads, known) =>
       this._held(`${path}?${query(options, size)}`, join(payloads), options, (bytes) =>
         told.sending([known, known + payloads.length], bytes),
       );
-    return inSentences(exchange(image, post, told.asked));
+    return inSentences(exchange(conversation, post, { signal: options.signal, ...told }));
   }
 
   /** What a detector has found in the first so many layers of a picture; no link holds this back. */
-  async look({ layers, width, height }, count, options) {
-    const path = `/v1/detect?${query(options, { width, height })}`;
-    return inSentences(read(await this._post(path, join(layers.slice(0, count)), options.signal)));
+  async look({ payloads, picture }, count, options) {
+    const path = `/v1/detect?${query(options, picture)}`;
+    return inSentences(read(await this._post(path, join(payloads.slice(0, count)), options.signal)));
   }
 
   async _held(path, body, { link: chosen, signal }, sending) {

@@ -1,6 +1,6 @@
 // The task of a detector on the page: the whole picture in a letter box, and the things in it.
 
-import { Picture } from "./client/picture.js";
+import { Upload } from "./client/upload.js";
 import { boxed } from "./device/device.js";
 import { $ } from "./dom.js";
 import { rivalsOf, shown } from "./images.js";
@@ -9,29 +9,23 @@ import { percent } from "./words.js";
 import { View } from "./view.js";
 
 export class Things {
-  constructor(codec, profile) {
-    [this._codec, this._profile] = [codec, profile];
+  constructor(codec, current) {
+    const { profile } = current;
+    [this._codec, this._current, this._profile] = [codec, current, profile];
     this.view = new View(profile, "the whole picture");
     this._scene = new Scene(profile);
     [$("best").hidden, $("scene").hidden] = [true, false];
   }
 
-  /** A picture as it is sent, and what the server will see of it. */
-  code(rgba) {
+  /** A picture as it is sent, of which so many layers are coded at first, and what the server will see of it. */
+  code(rgba, layers) {
     const { _codec: codec, _profile: profile } = this;
     const { width, height } = rgba;
     const rgb = codec.letterBoxed(rgba, profile.size);
     const values = codec.quantised(rgb, profile, profile.quality);
-    const picture = new Picture(codec, profile, profile.quality, values, width, height);
+    const upload = new Upload(codec, this._current, profile.quality, values, { width, height }, layers);
     const extent = boxed(width, height, profile.size);
-    const coded = { payloads: picture.layers, original: shown(rgb, profile.size), extent, sent: [], requests: 0, values, region: null };
-    const region = (mask, after) => {
-      coded.region = codec.region(mask, after, profile);
-      return picture.region(mask, after);
-    };
-    coded.image = { layers: picture.layers, width, height, region };
-    coded.picture = rgba;
-    coded.width = extent[0];
+    const coded = { upload, original: shown(rgb, profile.size), extent, values, picture: rgba };
     coded.pictures = this._pictures(coded);
     return coded;
   }
@@ -45,7 +39,7 @@ export class Things {
   }
 
   begin(coded, filming) {
-    this._current = coded;
+    this._latest = coded;
     if (!filming) this._scene.show(coded, [], "");
   }
 
@@ -54,14 +48,14 @@ export class Things {
    * has found so far; `look` asks for that.
    */
   asked(coded, known, _, point, look) {
-    const where = coded.region ? `in ${percent(this._share(coded))} of the picture` : "everywhere";
+    const where = coded.upload.region ? `in ${percent(this._share(coded))} of the picture` : "everywhere";
     coded.pictures = this._pictures(coded);
     coded.pictures.forEach((picture, layer) => layer >= known && this.view.picture(layer, picture));
     this.view.remark(known - 1, `in doubt ${where}`);
     if (!look) return "…";
     this._scene.show(coded, [], `The server asks for overtones ${where}.`);
     look().then(({ detections }) => {
-      if (coded !== this._current) return;
+      if (coded !== this._latest) return;
       this.view.boxes(known - 1, detections);
       this.view.remark(known - 1, `${counted(detections)} so far, in doubt ${where}`);
       if (!coded.finished) this._scene.show(coded, detections, `After layer ${known}; the server asks for overtones ${where}.`);
@@ -95,17 +89,17 @@ export class Things {
   _note(coded, { layers, stage }) {
     if (stage === "brownout") return "The server was too busy to ask for overtones.";
     if (layers === 1) return "No box was in doubt after the first layer.";
-    if (!coded.region) return "Overtones were sent of the whole picture.";
+    if (!coded.upload.region) return "Overtones were sent of the whole picture.";
     return `Overtones were sent of the blocks that are outlined, ${percent(this._share(coded))} of the picture.`;
   }
 
   /** The share of the picture's blocks that are wanted. */
-  _share({ region, extent: [width, height] }) {
+  _share({ upload: { region }, extent: [width, height] }) {
     const blocks = Math.ceil(width / 8) * Math.ceil(height / 8);
     return Math.min(1, region.blocks.reduce((sum, block) => sum + block, 0) / blocks);
   }
 
-  _pictures({ values, region }) {
+  _pictures({ values, upload: { region } }) {
     const { _codec: codec, _profile: profile } = this;
     return profile.ladder.map(
       (_, layer) => new ImageData(codec.picture(values, profile, profile.quality, layer + 1, region ?? undefined), profile.size, profile.size),

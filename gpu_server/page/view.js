@@ -85,7 +85,7 @@ export class View {
 
   /** Bytes sent, request by request, beside those of JPEG and WebP, and the time that a link takes for them. */
   bytes(sent, { jpeg, webp, what }, link, requests) {
-    const total = sent.reduce((sum, size) => sum + size, 0);
+    const total = sum(sent);
     const most = Math.max(total, jpeg ?? 0, webp ?? 0, 1);
     const row = (name, size, parts, className = "") => {
       const time = link.up === Infinity ? "" : `, ${duration(seconds(link, size, className ? requests : 1))} on ${link.name}`;
@@ -107,6 +107,11 @@ export class View {
     $("sum").replaceChildren(...html);
   }
 
+  /** Why layers are sent as they are. */
+  why(text) {
+    $("why").textContent = text;
+  }
+
   _mark(each, threshold) {
     each.mark.hidden = threshold === undefined || threshold > 1;
     each.mark.style.left = `calc(${100 * Math.min(threshold ?? 1, 1)}% - 1px)`;
@@ -114,10 +119,13 @@ export class View {
   }
 }
 
-/** What a finished image took, as nodes for `sum`. */
-export function summary(answer, layers, total, elapsed, rival) {
+/** What a finished image took, as nodes for `sum`: the bytes of each layer that was sent, of which the answer used some. */
+export function summary(sent, { layers: used, stage }, layers, elapsed, rival) {
   const strong = (text) => element("b", { textContent: text });
-  const nodes = [strong(roughly(total)), ` in ${answer.layers} of ${layers} layers, `, strong(duration(elapsed))];
+  const total = sum(sent);
+  const idle = sum(sent.slice(used));
+  const nodes = [strong(roughly(total)), ` in ${sent.length} of ${layers} layers, `, strong(duration(elapsed))];
+  if (idle) nodes.push(element("br"), `${roughly(idle)} of them were not ${stage === "brownout" ? "used" : "needed"}`);
   const share = total / rival;
   if (rival) nodes.push(element("br"), share > 1 ? `${share.toFixed(1)} times the JPEG’s bytes` : `${percent(share)} of the JPEG’s bytes`);
   return nodes;
@@ -139,6 +147,10 @@ function frame(name, size, label) {
   const head = element("span", { className: "name" }, element("span", { textContent: name }), amount);
   const root = element("figure", { className: "frame" }, drawn, element("figcaption", {}, head, bar, said));
   return { root, context: drawn.getContext("2d"), amount, bar, fill, mark, said };
+}
+
+export function sum(sizes) {
+  return sizes.reduce((total, size) => total + size, 0);
 }
 
 function track(shares) {

@@ -6,6 +6,15 @@ import { Picture } from "./picture.js";
 const MODULE = new URL("../device/overtone.wasm", import.meta.url);
 let loading = null;
 
+/** The codec with the module that comes with this package, which is loaded once. */
+export async function loadedCodec() {
+  loading ??= codec().catch((error) => {
+    loading = null;
+    throw error;
+  });
+  return loading;
+}
+
 /** Encodes images for one profile. */
 export class Encoder {
   /**
@@ -19,11 +28,7 @@ export class Encoder {
 
   /** An encoder with the module that comes with this package, which is loaded once. */
   static async load(profile) {
-    loading ??= codec().catch((error) => {
-      loading = null;
-      throw error;
-    });
-    return new Encoder(await loading, profile);
+    return new Encoder(await loadedCodec(), profile);
   }
 
   /**
@@ -33,10 +38,7 @@ export class Encoder {
    * @returns {Uint8Array[]}
    */
   encode(rgba, width, height, quality = this.profile.quality) {
-    const { _codec: codec, profile } = this;
-    const image = checked(rgba, width, height);
-    const rgb = codec.resized(image, box(width, height, profile.size), profile.size);
-    return codec.payloads(codec.quantised(rgb, profile, quality), profile, quality);
+    return this._codec.payloads(quantised(this._codec, this.profile, quality, rgba, width, height), this.profile, quality);
   }
 
   /**
@@ -46,10 +48,20 @@ export class Encoder {
    * @returns {Picture}
    */
   picture(rgba, width, height, quality = this.profile.quality) {
-    const { _codec: codec, profile } = this;
-    const rgb = codec.letterBoxed(checked(rgba, width, height), profile.size);
-    return new Picture(codec, profile, quality, codec.quantised(rgb, profile, quality), width, height);
+    const values = quantisedPicture(this._codec, this.profile, quality, rgba, width, height);
+    return new Picture(this._codec, this.profile, quality, values, width, height);
   }
+}
+
+/** The quantised coefficients of an image's centre. */
+export function quantised(codec, profile, quality, rgba, width, height) {
+  const rgb = codec.resized(checked(rgba, width, height), box(width, height, profile.size), profile.size);
+  return codec.quantised(rgb, profile, quality);
+}
+
+/** Those of a whole picture in a letter box. */
+export function quantisedPicture(codec, profile, quality, rgba, width, height) {
+  return codec.quantised(codec.letterBoxed(checked(rgba, width, height), profile.size), profile, quality);
 }
 
 function checked(data, width, height) {

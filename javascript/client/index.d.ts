@@ -73,7 +73,15 @@ export interface ClientOptions {
   top?: number;
   /** Milliseconds for one image, retries included; 10,000 by default. */
   timeout?: number;
+  /** How many layers go together in the first request; `auto` by default. */
+  policy?: Policy;
 }
+
+/**
+ * How many layers are sent before the server asks: `auto` measures the link and the server, and chooses for each image what
+ * is worth it, `on_demand` sends the first one alone, and `at_once` all of them.
+ */
+export type Policy = "auto" | "on_demand" | "at_once";
 
 export interface CallOptions {
   signal?: AbortSignal;
@@ -86,7 +94,12 @@ export class Client {
   classify(rgba: Rgba, width: number, height: number, options?: CallOptions): Promise<Answer>;
   /** What is in a picture and where, of a server whose model is a detector. Throws `OvertoneError`. */
   detect(rgba: Rgba, width: number, height: number, options?: CallOptions): Promise<Detected>;
-  /** The profile for which the server wants images to be encoded; it is fetched once. */
+  /**
+   * Fetch what is missing to encode the first so many layers, or all, while the link is good for example. Otherwise it comes
+   * when the server first asks for them.
+   */
+  fetchTables(layers?: number, options?: CallOptions): Promise<void>;
+  /** The whole profile for which the server wants images to be encoded, with its labels; it is fetched with each call. */
   profile(options?: CallOptions): Promise<Profile>;
   /** The card of the server's model. */
   card(options?: CallOptions): Promise<Record<string, unknown>>;
@@ -117,6 +130,8 @@ export class Profile {
   readonly quality: number;
   /** How many layers an image has. */
   readonly layers: number;
+  /** For how many of them there are tables. */
+  readonly encodable: number;
 }
 
 /** The codec in WebAssembly, for those who load its module in another way than `Encoder.load`. */

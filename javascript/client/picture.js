@@ -28,7 +28,7 @@ export class Picture {
    */
   region(mask, after = 1) {
     const region = this._codec.region(mask, after, this._profile);
-    const further = this._codec.regionPayloads(this._values, this._profile, this._quality, region);
+    const further = this._codec.furtherPayloads(this._values, this._profile, this._quality, after, region);
     return [...this.layers.slice(0, after), ...further];
   }
 }

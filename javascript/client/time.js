@@ -35,3 +35,18 @@ export async function within(milliseconds, outer, work) {
     outer?.removeEventListener("abort", abort);
   }
 }
+
+/** What a promise gives; it ends early, with an error, when the signal does, and whatever it is of goes on. */
+export async function raced(promise, signal) {
+  signal?.throwIfAborted();
+  let abort;
+  const aborted = new Promise((_, reject) => {
+    abort = () => reject(signal.reason);
+    signal?.addEventListener("abort", abort, { once: true });
+  });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal?.removeEventListener("abort", abort);
+  }
+}

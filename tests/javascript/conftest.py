@@ -46,6 +46,13 @@ async def run(program: Path, **given: Any) -> list[Any]:
     return [json.loads(line) for line in said.splitlines()]
 
 
+async def script(name: str, **given: Any) -> list[Any]:
+    """What another program of this folder prints, which looks into files of the package."""
+    if NODE is None:
+        pytest.skip("no node")
+    return await run(PROGRAM.with_name(name), **given)
+
+
 def pixels(image: Photograph) -> dict[str, Any]:
     """An image as the program takes it."""
     height, width, _ = image.shape

@@ -2,7 +2,7 @@
 
 import { Client, Encoder, maskPixels, OvertoneError, Profile } from "overtone-device";
 
-const { address, clients = [], detect = false, golden, images, masks = [] } = JSON.parse(await new Response(process.stdin).text());
+const { address, clients = [], detect = false, fetched = [], golden, images, masks = [] } = JSON.parse(await new Response(process.stdin).text());
 if (golden) {
   const encoder = await Encoder.load(new Profile(golden.profile, golden.id));
   const { qualities } = encoder.profile;
@@ -14,6 +14,7 @@ if (golden) {
 for (const mask of masks) tell(pixelsOf(mask));
 for (const options of clients) {
   const client = new Client(address, options);
+  for (const layers of fetched) await client.fetchTables(layers ?? undefined);
   for (const image of images) tell(await client[detect ? "detect" : "classify"](...rgba(image)).catch(failed));
 }
 

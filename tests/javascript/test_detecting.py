@@ -14,10 +14,12 @@ from overtone.frequency import (
     Encoded,
     Profile,
     encode,
+    encode_further,
     encode_region,
     join,
     letter_boxed,
     open_rgb,
+    part_of,
 )
 from overtone.gpu_server.serve import Running, running
 from tests.conftest import Photograph
@@ -38,7 +40,9 @@ def server(tiny_detector: Path) -> Iterator[Running]:
 
 @pytest.fixture
 def sent(photograph: Photograph, tiny_profile: Profile) -> Encoded:
-    return encode(letter_boxed(open_rgb(photograph), tiny_profile.size), tiny_profile)
+    """As a device codes it, which makes the further layers when they are asked for."""
+    square = letter_boxed(open_rgb(photograph), tiny_profile.size)
+    return encode_further(encode(square, part_of(tiny_profile, layers=1)), tiny_profile)
 
 
 @pytest.fixture

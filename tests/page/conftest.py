@@ -29,14 +29,14 @@ SWITCHES = ["--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui
 Open = Callable[..., AbstractAsyncContextManager["Page"]]
 
 
-def chromium() -> str:
-    """The browser: OVERTONE_CHROMIUM, or one on the path."""
-    named = os.environ.get("OVERTONE_CHROMIUM")
+def chromium(own: str) -> str:
+    """The browser: OVERTONE_CHROMIUM, Playwright's own if `playwright install` has put it there, or one on the path."""
+    named = os.environ.get("OVERTONE_CHROMIUM") or (own if Path(own).is_file() else None)
     found = (
         named or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     )
     if not found:
-        pytest.skip("no Chromium: install it, or name it in OVERTONE_CHROMIUM")
+        pytest.skip("no Chromium: playwright install chromium, or name one in OVERTONE_CHROMIUM")
     return found
 
 
@@ -46,7 +46,8 @@ async def browser() -> AsyncIterator["Browser"]:
         "playwright.async_api", reason="no playwright: pip install 'overtone[browser]'"
     )
     async with playwright.async_playwright() as started:
-        yield await started.chromium.launch(executable_path=chromium(), args=SWITCHES)
+        own = started.chromium.executable_path
+        yield await started.chromium.launch(executable_path=chromium(own), args=SWITCHES)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from overtone.frequency import BlockMask, encode, encode_region, join, letter_boxed, open_rgb
+from overtone.frequency import (
+    BlockMask,
+    encode,
+    encode_further,
+    encode_region,
+    join,
+    letter_boxed,
+    open_rgb,
+    part_of,
+)
 from overtone.gpu_server.serve import Running
 from overtone.models.detection.checkpoint import read_detector_card
 from tests.conftest import Photograph
@@ -55,7 +64,8 @@ async def test_a_picture_is_sent_in_the_blocks_that_are_asked_for(
     detector: Running, opened: Open, png: bytes, photograph: Photograph, tiny_detector: Path
 ) -> None:
     profile = read_detector_card(tiny_detector).profile
-    sent = encode(letter_boxed(open_rgb(photograph), profile.size), profile)
+    square = letter_boxed(open_rgb(photograph), profile.size)
+    sent = encode_further(encode(square, part_of(profile, layers=1)), profile)
     height, width, _ = photograph.shape
     async with opened(detector) as page:
         made = posts(page)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from overtone.frequency import Profile, encode, fit, join, open_rgb
+from overtone.frequency import Profile, encode, encode_further, fit, join, open_rgb, part_of
 from overtone.gpu_server.serve import Running
 from overtone.link.profiles import PROFILES
 from tests.conftest import Photograph
@@ -65,6 +65,12 @@ def posts(page: "Page") -> list["Request"]:
     return made
 
 
+def of_a_device(image: bytes, profile: Profile) -> tuple[bytes, ...]:
+    """The layers of a Python device, which has tables for the first one, and for others when they are wanted."""
+    at_first = encode(fit(open_rgb(image), profile.size), part_of(profile, layers=1))
+    return encode_further(at_first, profile).layers
+
+
 async def states(page: "Page") -> list[str]:
     return [
         await each.get_attribute("data-state") or ""
@@ -117,7 +123,7 @@ async def test_the_client_of_the_npm_package_runs_in_a_browser(
 async def test_a_chosen_image_is_sent_byte_for_byte_as_by_a_python_device(
     server: Running, opened: Open, png: bytes, three_profile: Profile
 ) -> None:
-    expected = encode(fit(open_rgb(png), three_profile.size), three_profile).layers
+    expected = of_a_device(png, three_profile)
     async with opened(server) as page:
         made = posts(page)
         await point(page, "third")
@@ -148,6 +154,38 @@ async def test_the_operating_point_decides_how_many_layers_are_sent(
         assert (await page.inner_text("#tally-text")).startswith("2 images, ")
         await page.click("#reset")
         assert not await page.is_visible("#tally")
+
+
+async def test_layers_go_together_where_asking_takes_longer_and_tables_come_when_they_are_wanted(
+    server: Running, opened: Open, png: bytes, three_profile: Profile
+) -> None:
+    layers = encode(fit(open_rgb(png), three_profile.size), three_profile).layers
+    fetched: list[str] = []
+    async with opened(server) as page:
+        page.on("request", lambda asked: fetched.append(asked.url) if "/v1/profile" in asked.url else None)
+        made = posts(page)
+        await page.check("[name=link][value=lte-m]", force=True)
+        await point(page, "jump")
+        await choose(page, png)
+        await page.wait_for_selector(FINAL)
+        assert "the tables for others come" in await page.inner_text("#why")
+        assert [url.partition("?")[2] for url in fetched] == ["after=1&layers=3"]
+        await point(page, "first")
+        await choose(page, png)
+        await page.wait_for_selector(".frame:nth-child(2)[data-state=final]")
+        assert "/v1/classify" in made[2].url
+        assert made[2].post_data_buffer == join(layers)
+        assert await states(page) == ["final", "spared", "spared"]
+        assert "15% of images need layer 3, and asking takes 120 ms" in await page.inner_text("#why")
+        assert f"{len(layers[1])} B, not needed" in await page.inner_text(".frame:nth-child(3)")
+        wasted = sum(map(len, layers[1:]))
+        assert f"{wasted} bytes of them were not needed" in await page.inner_text("#sum")
+        await page.check("[name=policy][value=on_demand]", force=True)
+        await choose(page, png)
+        await page.wait_for_selector("#tally-text:has-text('3 images')")
+        assert [asked.post_data_buffer for asked in made[3:]] == [join(layers[:1])]
+        assert len(fetched) == 1
+        assert "of tables" in await page.inner_text("#tally-note")
 
 
 @pytest.mark.parametrize("how", ["drop", "paste"])
@@ -274,7 +312,7 @@ async def test_another_model_is_described_again(server: Running, opened: Open, p
     changed = {"error": {"code": "FAILED_PRECONDITION", "message": "another profile"}}
     async with opened(server) as page:
         await once(page, "**/v1/images?*", 409, changed)
-        async with page.expect_request("**/v1/profile"):
+        async with page.expect_request("**/v1/profile?*"):
             await choose(page, png)
         await page.wait_for_selector(FINAL)
 
@@ -282,7 +320,7 @@ async def test_another_model_is_described_again(server: Running, opened: Open, p
 async def test_a_server_that_forgot_the_first_layers_gets_them_again(
     server: Running, opened: Open, png: bytes, three_profile: Profile
 ) -> None:
-    layers = encode(fit(open_rgb(png), three_profile.size), three_profile).layers
+    layers = of_a_device(png, three_profile)
     lost = {"error": {"code": "NOT_FOUND", "message": "lost"}}
     async with opened(server) as page:
         made = posts(page)

@@ -63,7 +63,8 @@ def test_a_browser_asks_no_other_host(site: Path) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, playwright.sync_playwright() as started:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         here = f"http://127.0.0.1:{server.server_port}/"
-        page = started.chromium.launch(executable_path=chromium(), args=SWITCHES).new_page()
+        own = started.chromium.executable_path
+        page = started.chromium.launch(executable_path=chromium(own), args=SWITCHES).new_page()
         page.on("request", lambda request: asked.add(request.url))
         for name in ("index.html", "reference/python/client.html"):
             page.goto(here + name, wait_until="networkidle")

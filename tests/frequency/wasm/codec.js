@@ -14,7 +14,7 @@ const layers = given.values.map(({ values, quality }) =>
 );
 const regions = given.regions.map(({ values, quality, mask, after }) => {
   const region = codec.region(Buffer.from(mask, "hex"), after, profile);
-  return codec.regionPayloads(Int16Array.from(values), profile, quality, region).map(hex);
+  return codec.furtherPayloads(Int16Array.from(values), profile, quality, after, region).map(hex);
 });
 console.log(JSON.stringify({ images: found, layers, regions, refused: given.masks.map(refused) }));
 
