@@ -13,7 +13,7 @@ from overtone.models.detection.detector import (
     PixelArchitecture,
 )
 from overtone.models.detection.features import FeatureConfig
-from overtone.models.detection.region_network import Head
+from overtone.models.detection.region_network import HeadConfig
 from overtone.training.compression import Compression
 from overtone.training.detection.augmentation import SceneAugmentation
 from overtone.training.recipe import Experiment, Optimiser, Quality, RecipeError, load, read_toml, recipe_file
@@ -29,7 +29,7 @@ class DetectorConfig(Section):
     steps: ClassVar[int] = 2
     low: FeatureConfig
     high: FeatureConfig
-    head: Head = Head()
+    head: HeadConfig = HeadConfig()
 
     @property
     def channels(self) -> tuple[Channels | None, ...]:
@@ -47,7 +47,7 @@ class PixelDetectorConfig(Section):
     kind: Literal["pixel-detector"] = "pixel-detector"
     steps: ClassVar[int] = 1
     features: FeatureConfig
-    head: Head = Head()
+    head: HeadConfig = HeadConfig()
 
     @property
     def channels(self) -> tuple[Channels | None, ...]:
