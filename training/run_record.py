@@ -1,4 +1,4 @@
-"""`run.json`: everything about a finished run that a table of results may need."""
+"""`run.json`: the record of a finished run, for tables of results."""
 
 import json
 import os
@@ -54,7 +54,7 @@ def write(
 
 
 def machine(device: torch.device) -> Json:
-    """What the run ran on."""
+    """The machine of the run: processor, cores and device."""
     affinity = getattr(os, "sched_getaffinity", None)
     return {
         "processor": _processor(),

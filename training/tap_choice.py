@@ -1,4 +1,4 @@
-"""Which places a channel's network reads: a fixed rule, by how near channels are to each other in frequency."""
+"""The taps of a channel's context network, chosen by a fixed rule from distances in space and frequency."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -45,14 +45,14 @@ def taps(channels: Sequence[int], number: int, at: Coded) -> list[Tap]:
 
 
 def activities(channels: Sequence[int], number: int, at: Coded) -> Ints:
-    """The planes whose activity in the whole image is read."""
+    """The planes whose activity in the whole image the network reads."""
     ranked = sorted((distance(channels, number, s), -s, s) for s in _others(number, at))
     own = (number,) if at.refines else ()
     return (*own, *(source for _, _, source in ranked[:7]))
 
 
 def distance(channels: Sequence[int], number: int, source: int) -> int:
-    """How far two channels are apart: in frequency, and one or two more for another component."""
+    """The distance of two channels in frequency, and one or two more if their colour components differ."""
     one, other = channels[number], channels[source]
     apart = abs(one % 64 // 8 - other % 64 // 8) + abs(one % 8 - other % 8)
     across = 0 if one // 64 == other // 64 else 1 if not apart else 2

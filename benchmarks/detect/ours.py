@@ -19,7 +19,7 @@ from overtone.models.detection.detector import Detector
 from overtone.models.detection.operating_point import NEVER, DetectionPoint
 from overtone.models.detection.regions import blocks_in_doubt
 from overtone.training.detection.pictures import Pictures
-from overtone.training.detection.predictions import BATCH, Coded, run
+from overtone.training.detection.predictions import BATCH, CodedBatch, run
 from overtone.training.detection.region_answers import RegionCascade
 from overtone.training.evaluation.predictions import EncodedSet, maps
 
@@ -120,7 +120,7 @@ class CascadeEvaluation(Evaluation[CascadeWay]):
                 for each, (width, height) in zip(own, extents.tolist(), strict=True)
             ]
             full = self._full(values, extents, quality, own, masks)
-            answers = [a for (a,) in cascade.answers(Coded(values, sizes, extents, (own, full)), [rule])]
+            answers = [a for (a,) in cascade.answers(CodedBatch(values, sizes, extents, (own, full)), [rule])]
             found += [answer.found for answer in answers]
             shares += [answer.share for answer in answers]
             first = sizes[:, 0].numpy()

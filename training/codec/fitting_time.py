@@ -1,4 +1,4 @@
-"""How long fitting the entropy coder's tables will take."""
+"""An estimate of the time that fitting the entropy coder's tables will take."""
 
 import time
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ from overtone.training.codec.tables import TABLES_ON
 from overtone.training.context_network import BATCH, Mixture, Observations, train
 from overtone.training.table_fitting import OBSERVED, UNITS, kind_of, training_steps
 
-# The neighbours and further numbers that a typical network reads.
+# The numbers of neighbouring coefficients and of other inputs that a typical network reads.
 _FEATURES, _OTHERS = 12, 8
 _TIMED_STEPS: Final = 8
-# Images are observed and contexts counted beside the training of networks.
+# Reading images and counting contexts makes the whole take longer than the training of networks, by this factor.
 _BESIDE: Final = 1.6
 
 
