@@ -114,10 +114,10 @@ def _served(
         ValueError: it did not say; the message says why.
     """
     from overtone.edge_client import Tls
-    from overtone.edge_client.asking import asking
+    from overtone.edge_client.open_client import open_client
 
     tls = Tls.of(authority, certificate, key)
-    with asking(server, model=model, token=token, tls=tls, timeout=timeout) as client:
+    with open_client(server, model=model, token=token, tls=tls, timeout=timeout) as client:
         return Entry(client.card(), client.whole_profile(), server)
 
 

@@ -29,8 +29,8 @@ from overtone.edge_client.conversation import AT_ONCE
 from overtone.edge_client.errors import ConnectionLost, from_code
 from overtone.edge_client.exchange import picture_size
 from overtone.edge_client.grpc_answer import STAGES
+from overtone.edge_client.grpc_errors import from_rpc
 from overtone.edge_client.grpc_transport import CHANNEL
-from overtone.edge_client.session import from_rpc
 from overtone.edge_client.stage import Stage
 from overtone.protos import overtone_pb2 as pb
 from overtone.protos import overtone_pb2_grpc as stubs
