@@ -29,7 +29,15 @@ from overtone.frequency.features import ONE, activity, code, code_of, predicted
 from overtone.frequency.frequency_tables import MAX_LENGTH, Counts
 from overtone.frequency.ladder import NEST, TWO_LAYERS, Layer, coarsened
 from overtone.frequency.network import LETTERS, write_weights
-from overtone.frequency.tables import EMPTY_BITS, MAX_CENTRE, Coded, LayerTables, Network, Tables, coded
+from overtone.frequency.tables import (
+    EMPTY_BITS,
+    MAX_CENTRE,
+    CodedChannels,
+    LayerTables,
+    Network,
+    Tables,
+    coded_channels,
+)
 from overtone.training.context_network import BATCH, Mixture, Observations, rounded, train
 from overtone.training.progress import tracked
 from overtone.training.table_bank import fit_bank
@@ -86,7 +94,7 @@ def fit_tables(
     return Tables(tuple(fit.tables() for fit in tracked(fits, "counting tables")))
 
 
-def kind_of(at: Coded, layer: Layer) -> str:
+def kind_of(at: CodedChannels, layer: Layer) -> str:
     """The kind of a layer: `low` or `high` if it codes a band for the first time, otherwise `refined`."""
     return "refined" if at.refines else layer.band
 
@@ -111,9 +119,9 @@ class _LayerFit:
     ) -> None:
         self.samples, self.steps, self.channels = samples, steps, channels
         self.dc = tuple(c in DC for c in channels)
-        self.at, self.before = coded(ladder, number, split, len(channels)), None
+        self.at, self.before = coded_channels(ladder, number, split, len(channels)), None
         if number:
-            self.before = coded(ladder, number - 1, split, len(channels))
+            self.before = coded_channels(ladder, number - 1, split, len(channels))
         self.kind = kind_of(self.at, ladder[number])
         self.mixture = Mixture()
         self.networks: dict[int, Network] = {}
@@ -182,7 +190,7 @@ class _LayerFit:
             found[:, number] = coarsened(sample[:, number], factor)
         return found
 
-    def _values(self, sample: Planes, at: Coded) -> Planes:
+    def _values(self, sample: Planes, at: CodedChannels) -> Planes:
         return coarsened(sample[:, at.band.start : at.band.stop], at.factors[at.band.start])
 
     def _units(self, quality: int) -> Ints:

@@ -5,7 +5,7 @@ from typing import Final
 
 from overtone.frequency.channels import DC
 from overtone.frequency.features import CENTRE_PLACE, PLACES, Tap
-from overtone.frequency.tables import Coded
+from overtone.frequency.tables import CodedChannels
 
 Ints = tuple[int, ...]
 
@@ -26,7 +26,7 @@ _NEAR: Final = 2
 _FAR: Final = 4
 
 
-def taps(channels: Sequence[int], number: int, at: Coded) -> list[Tap]:
+def taps(channels: Sequence[int], number: int, at: CodedChannels) -> list[Tap]:
     """The taps of a channel of a layer, the more useful ones first."""
     low = at.band.start == 0
     own = (*_CROSS, *_CORNERS, *_AHEAD) if at.refines else _CAUSAL if low else _CAUSAL[:8]
@@ -44,7 +44,7 @@ def taps(channels: Sequence[int], number: int, at: Coded) -> list[Tap]:
     return found[: _MOST["low" if low else "high"]]
 
 
-def activities(channels: Sequence[int], number: int, at: Coded) -> Ints:
+def activities(channels: Sequence[int], number: int, at: CodedChannels) -> Ints:
     """The planes whose activity in the whole image the network reads."""
     ranked = sorted((distance(channels, number, s), -s, s) for s in _others(number, at))
     own = (number,) if at.refines else ()
@@ -59,5 +59,5 @@ def distance(channels: Sequence[int], number: int, source: int) -> int:
     return apart + across
 
 
-def _others(number: int, at: Coded) -> list[int]:
+def _others(number: int, at: CodedChannels) -> list[int]:
     return [s for s in range(max(number, at.known)) if s != number]

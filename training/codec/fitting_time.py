@@ -8,7 +8,7 @@ import numpy as np
 
 from overtone.frequency import Layer
 from overtone.frequency.channels import HIGH, LOW
-from overtone.frequency.tables import coded
+from overtone.frequency.tables import coded_channels
 from overtone.training.codec.tables import TABLES_ON
 from overtone.training.context_network import BATCH, Mixture, Observations, train
 from overtone.training.table_fitting import OBSERVED, UNITS, kind_of, training_steps
@@ -26,7 +26,7 @@ def fitting_seconds(images: int, size: int, qualities: int, ladder: Sequence[Lay
     seconds = {units: _seconds_a_step(units) for units in set(UNITS.values())}
     total = 0.0
     for number, layer in enumerate(ladder):
-        at = coded(ladder, number, len(LOW), len(LOW + HIGH))
+        at = coded_channels(ladder, number, len(LOW), len(LOW + HIGH))
         kind = kind_of(at, layer)
         total += len(at.band) * training_steps(kind, observations) * seconds[UNITS[kind]]
     return _BESIDE * total
