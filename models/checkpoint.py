@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from overtone.models.architectures import build
 from overtone.models.card import Card
 from overtone.models.cascade import Cascade
-from overtone.models.common_card import STALE, CommonCard, one_line
+from overtone.models.common_card import STALE, CommonCard
+from overtone.validation import one_line
 
 # The folder of bundled checkpoints in the repository; an installation has them in a distribution of their own.
 SOURCE = Path(__file__).parent / "checkpoints"

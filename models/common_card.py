@@ -6,7 +6,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    ValidationError,
     ValidationInfo,
     field_serializer,
     field_validator,
@@ -22,15 +21,6 @@ STALE = "stale certificates"
 
 class CardError(ValueError):
     """A card that contradicts itself, or a request for something that the card does not have."""
-
-
-def one_line(error: ValidationError) -> str:
-    """The fields that pydantic refuses, with the reasons, on one line."""
-    lines = []
-    for each in error.errors(include_url=False):
-        field = ".".join(str(part) for part in each["loc"])
-        lines.append(": ".join(filter(None, (field, each["msg"].removeprefix("Value error, ")))))
-    return "; ".join(lines)
 
 
 class Section(BaseModel):

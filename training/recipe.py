@@ -8,7 +8,6 @@ import torch
 from pydantic import Field, ValidationError, model_validator
 
 from overtone.frequency import fit
-from overtone.models.common_card import one_line
 from overtone.training import body_config  # noqa: F401 (registers a kind of network)
 from overtone.training.compression import Compressed, Compression
 from overtone.training.data import Augment, Augmentation, View
@@ -16,6 +15,7 @@ from overtone.training.network_configs import CascadeConfig, Network
 from overtone.training.optimiser import Optimiser
 from overtone.training.quality import Quality
 from overtone.training.section import Section
+from overtone.validation import one_line
 
 RECIPES = Path(__file__).parent / "recipes"
 
