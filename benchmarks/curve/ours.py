@@ -1,4 +1,4 @@
-"""Overtone's side of the comparison: a checkpoint over its qualities and rules."""
+"""Overtone's side of the comparison: a checkpoint at all its qualities and many stopping rules."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -63,12 +63,12 @@ class CachedPredictions:
         return self._known[quality]
 
     def judged(self, setting: OperatingSetting) -> Bools:
-        """After which layers the images are judged at a setting, bool[layers, n]."""
+        """Whether the server judges each image after each layer at a setting, bool[layers, n]."""
         return self[setting.quality].judged(self.card.temperatures, setting.rule)
 
 
 def rules(p: Predictions, temperatures: tuple[float, ...]) -> list[Rule]:
-    """The rules to choose from: of two layers one for every share, of more one for every price of an error."""
+    """The stopping rules to choose from: for two layers one per share of exits, for more one per price of an error."""
     if p.layers == 2:
         scores = np.sort(p.confidences(temperatures)[0])[::-1]
         counts = [round(share * len(scores)) for share in SHARES]
@@ -94,7 +94,7 @@ def choose(calibration: CachedPredictions) -> list[Point]:
 
 
 def entries(chosen: Sequence[Point], predictions: CachedPredictions, overhead: Overhead) -> list[Entry]:
-    """The chosen settings on other images."""
+    """The entries of the chosen settings on other images, for the comparison."""
     found = []
     for point in chosen:
         setting: OperatingSetting = point.settings["setting"]

@@ -73,7 +73,7 @@ class Device:
         )
 
     def _count(self) -> tuple[int, int, int, int]:
-        """What the link has carried: TCP payload up and down, then bytes on the wire."""
+        """Bytes that the link has carried: TCP payload up and down, then on the wire up and down."""
         total = self._link.total
         return total.up, total.down, total.upwards.wire, total.downwards.wire
 
@@ -149,7 +149,7 @@ async def run_fleet(
 
 
 class _Fleet:
-    """What the devices of one fleet share."""
+    """The state that the devices of one fleet share."""
 
     def __init__(
         self,
