@@ -108,10 +108,10 @@ def _served(
     key: Path | None,
     timeout: float,
 ) -> Entry:
-    """What a server has.
+    """The entry of the model that a server serves.
 
     Raises:
-        ValueError: it did not say; the message says why.
+        ValueError: the server did not answer; the message says why.
     """
     from overtone.edge_client import Tls
     from overtone.edge_client.open_client import open_client
