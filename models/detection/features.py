@@ -108,7 +108,7 @@ def create(config: FeatureConfig, channels: Sequence[int] | None) -> Features:
     if isinstance(config, BodyFeatures):
         return _of_body(config.body, channels)
     if channels is None:
-        raise ValueError("the report's ResNet reads coefficients; give a body for pixels")
+        raise ValueError("this ResNet reads coefficients; give a body for pixels")
     return _of_resnet(config, len(channels))
 
 
