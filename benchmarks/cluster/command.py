@@ -57,12 +57,12 @@ class Options:
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """Of `overtone serve`."""
+        """The arguments of `overtone serve`."""
         return ("--device", f"stub:{self.batch_ms}")
 
     @property
     def environment(self) -> dict[str, str | None]:
-        """Of `overtone serve`."""
+        """The environment variables of `overtone serve`."""
         return PATIENT | {"OVERTONE_BATCH_SIZES": ",".join(map(str, range(1, self.batch + 1)))}
 
 

@@ -1,4 +1,4 @@
-"""What an image costs on the wire besides its payload, measured over real sockets.
+"""The framing of an image: bytes on the wire besides its payload, measured over real sockets.
 
 A `overtone.link.Link` between a device and a server counts TCP payload in both directions, one image
 after another on a connection that stays open. TCP/IP headers and acknowledgements are estimated, see

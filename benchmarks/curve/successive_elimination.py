@@ -27,7 +27,7 @@ class Family(Protocol):
 
     @property
     def family(self) -> str:
-        """Its name."""
+        """The name of its family."""
 
     def __hash__(self) -> int: ...
 

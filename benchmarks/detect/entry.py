@@ -69,7 +69,7 @@ def _wire(outcome: Outcome, first: Framing, second: Framing, fields: int = 0) ->
 
 
 def measure_overhead(checkpoint: str, paths: Sequence[Path]) -> Overhead:
-    """What a server with this detector and a device exchange over these pictures besides payloads and block masks.
+    """Measure the framing between a server with this detector and a device, over these pictures, without block masks.
 
     Raises:
         CheckpointError: no such checkpoint.

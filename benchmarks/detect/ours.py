@@ -39,7 +39,7 @@ class CascadeWay:
 
     @property
     def family(self) -> str:
-        """Its kind."""
+        """The kind: settings are eliminated in favour of others of the same kind alone."""
         return self.kind
 
     @property

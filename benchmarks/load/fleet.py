@@ -107,7 +107,7 @@ class FleetConfig:
 
 @dataclass(frozen=True)
 class FleetResult:
-    """What a fleet measured: samples of the answered images, in order, and the errors of the others.
+    """The measurement of a fleet: samples of the answered images, in order, and the errors of the others.
 
     Attributes:
         seconds: from the first counted image to the last answer.

@@ -41,7 +41,7 @@ def _entry(name: str, network: str, runs: Sequence[Json]) -> Json:
 
 
 def _ratios(found: Json) -> dict[str, float | None]:
-    """Of our sessions, and of our REST, to the bare network and to the best peer."""
+    """Ratios of our sessions, and of our REST, to the bare network and to the best peer."""
     ratios: dict[str, float | None] = {}
     for prefix, name in (("", "gRPC sessions"), ("rest_", "REST")):
         real, stub = (_rate(found["ours"], network, name) for network in ("real", "stub"))

@@ -68,7 +68,7 @@ class Headline:
 
 
 def headlines(study: Study) -> list[Headline]:
-    """Of the links that matter most, those on which both sides were measured."""
+    """The headlines of those links that matter most on which both sides were measured."""
     chosen = [link for link in HEADLINE_LINKS if link in study.links] or study.links[:2]
     return [found for link in chosen if (found := headline(study, link))]
 
