@@ -34,7 +34,7 @@ def demo(
     ] = None,
     count: Annotated[int, typer.Option(help="At most so many images.")] = 50,
     task: Annotated[
-        str, typer.Option(help="classify, or detect: say what is where, and draw it.")
+        str, typer.Option(help="classify, or detect: find objects and draw their boxes.")
     ] = "classify",
     model: Annotated[
         str,

@@ -1,4 +1,4 @@
-"""Devices that send one image after the other, and note what became of each."""
+"""Devices that send images without pause, and count answers and losses."""
 
 import asyncio
 import time
@@ -53,7 +53,7 @@ def _endless(coded: EncodedImage, over: asyncio.Event) -> Iterator[Any]:
 
 
 def figures(name: str, devices: Sequence[Device]) -> list[Figure]:
-    """What became of their images, by transport."""
+    """Answered and lost images and the longest pause of any device, by transport; at most 0 may be lost."""
     found = []
     for transport in TRANSPORTS:
         chosen = [device for device in devices if device.transport == transport]
@@ -67,7 +67,7 @@ def figures(name: str, devices: Sequence[Device]) -> list[Figure]:
 
 
 def print_figures(found: Sequence[Figure]) -> None:
-    """As a table."""
+    """Print figures as a table."""
     table = Table("figure", "value", "unit")
     for figure in found:
         table.add_row(figure.name, f"{figure.value:,.4g}", figure.unit)

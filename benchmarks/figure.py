@@ -1,11 +1,11 @@
-"""A measured number and what it may be."""
+"""A measured number and its bound."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured number, and what it may be at most."""
+    """A measured number, and its upper bound if it has one."""
 
     name: str
     value: float
@@ -14,5 +14,5 @@ class Figure:
 
     @property
     def good(self) -> bool:
-        """Whether it keeps its bound."""
+        """Whether the number keeps to its bound."""
         return self.bound is None or self.value <= self.bound

@@ -1,4 +1,4 @@
-"""Markdown for pages that are made, not written."""
+"""Tables in Markdown."""
 
 from collections.abc import Iterable, Sequence
 

@@ -104,7 +104,7 @@ def milliseconds(value: float) -> str:
 
 
 def colour(title: str) -> str:
-    """Of a contender, the same everywhere."""
+    """The colour of a contender, the same in all figures."""
     if title.startswith("Overtone"):
         return OURS
     return WEBP if title.startswith("WebP") else JPEG

@@ -1,4 +1,4 @@
-"""What a service takes: its process, those it has started, and those they have."""
+"""Processor time and memory of a process and all its descendants."""
 
 import contextlib
 
@@ -40,12 +40,12 @@ def end_tree(pid: int, grace: float) -> None:
 
 
 def descendants(pid: int) -> list[psutil.Process]:
-    """The processes that a process has started, and those that they have."""
+    """The ids of the processes that a process has started, and of those that these have."""
     return tree(pid)[1:]
 
 
 def tree(pid: int) -> list[psutil.Process]:
-    """The process first, then its descendants; none if it has ended."""
+    """The ids of a process and then of its descendants; none if it has ended."""
     with contextlib.suppress(psutil.NoSuchProcess):
         root = psutil.Process(pid)
         return [root, *root.children(recursive=True)]

@@ -1,4 +1,4 @@
-"""The server that is measured: one that runs already, or a process started on this machine."""
+"""The server under test: one that runs already, or a process started on this machine."""
 
 import re
 import sys

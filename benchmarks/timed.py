@@ -1,4 +1,4 @@
-"""How long the parts of a measurement take."""
+"""Time the parts of a measurement."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,1 +1,1 @@
-"""`overtone describe`: what the server sees of an image at each stage, and what every channel costs."""
+"""`overtone describe`: an image as a server decodes it from each layer, and the bits that every channel takes."""

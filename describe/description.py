@@ -1,4 +1,4 @@
-"""An image after each layer: what the server decodes, and what every channel costs.
+"""The description of an image: its pixels as decoded after each layer, and the bits that every channel takes.
 
 The bits of a channel are those of the actual stream: for each interval that the rANS coder encodes, -log2 of
 its share. The rest of a payload is the header and the coder's end, which is its final state and the rounding
@@ -37,8 +37,8 @@ RGB = NDArray[np.uint8]
 class Channel:
     """One channel of the image; energies are mean squares of coefficients.
 
-    `energy` is the original's, `lost` that of the quantisation error after all layers, `values` how many quantised
-    coefficients are not zero, `layer_bits` what the channel takes in the stream of each layer.
+    `energy` is the original's, `lost` that of the quantisation error after all layers, `values` the number of quantised
+    coefficients that are not zero, `layer_bits` the bits of the channel in the stream of each layer.
     """
 
     channel: int
@@ -91,12 +91,12 @@ class Description:
 
     @property
     def payload_bytes(self) -> tuple[int, ...]:
-        """Of the first layer, of the first two, and so on."""
+        """The bytes of the first layer, of the first two, and so on."""
         return tuple(np.cumsum([layer.payload_bytes for layer in self.layers]).tolist())
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the first, the first two, ... layers are called."""
+        """The names of the first layer, of the first two, and so on."""
         names = [layer.name for layer in self.layers]
         return tuple(f"+ {name}" if number else name for number, name in enumerate(names))
 

@@ -1,4 +1,4 @@
-"""The figure of `overtone describe`: what the server sees, and what every channel holds and costs."""
+"""The figure of `overtone describe`: the decoded images, and the energy and bits of every channel."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,7 +46,7 @@ def draw(title: str, image: ImageDescription, path: Path) -> None:
 
 
 def _stages(drawn: SubFigure, image: ImageDescription) -> None:
-    """What is decoded after each layer, and the original, in a row."""
+    """The images that are decoded after each layer, and the original, in a row."""
     found, side = image.descriptions[0], len(image.original)
     quarter, half, full = image.jpeg_bytes
     seen = _seen(found)
@@ -73,7 +73,7 @@ def _stages(drawn: SubFigure, image: ImageDescription) -> None:
 
 
 def _seen(found: Description) -> list[tuple[str, RGB, str, int]]:
-    """After each layer: what the layers are called, the image, its colour, and their bytes."""
+    """For the layers up to each one: their name, the decoded image, its colour, and their bytes."""
     high = [any(layer.band == "high" for layer in found.layers[: n + 1]) for n in range(len(found.layers))]
     colours = [BOTH if known else LOW for known in high]
     return list(zip(found.names, found.seen, colours, found.payload_bytes, strict=True))
@@ -107,7 +107,7 @@ def _view(axes: Axes, rgb: RGB, colour: str) -> None:
 
 
 def _energies(axes: Axes, descriptions: Sequence[Description]) -> None:
-    """Mean squares on a logarithmic axis; a line across each bar shows what quantisation took of it."""
+    """Mean squares on a logarithmic axis; a line across each bar shows the part that is lost to quantisation."""
     channels, shades = descriptions[0].channels, _shades(descriptions)
     energy = [max(c.energy, FLOOR) for c in channels]
     axes.bar(range(len(channels)), energy, 0.75, color=_colours(channels), alpha=0.55 if shades else 1)

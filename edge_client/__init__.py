@@ -4,7 +4,7 @@ with Client("grpc://host:50051") as client:
     answer = client.classify("photograph.jpg")
     print(answer.label, answer.confidence, answer.layers, answer.bytes_sent)
 
-With a detector behind the server, `client.detect("photograph.jpg").detections` says what is where.
+If the server has a detector, `client.detect("photograph.jpg").detections` has the objects in a picture.
 """
 
 from overtone.edge_client.address import Address, Tls

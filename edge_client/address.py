@@ -34,7 +34,7 @@ class Tls:
         return cls(authority, certificate, key) if authority or certificate else None
 
     def context(self) -> ssl.SSLContext:
-        """What HTTP needs.
+        """The context that HTTP clients take.
 
         Raises:
             UsageError: a file cannot be used.
@@ -53,7 +53,7 @@ class Tls:
         return context
 
     def credentials(self) -> "grpc.ChannelCredentials":
-        """What gRPC needs.
+        """The credentials that gRPC channels take.
 
         Raises:
             UsageError: a file cannot be used.

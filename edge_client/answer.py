@@ -13,7 +13,7 @@ AnswerT = TypeVar("AnswerT", covariant=True)
 
 @dataclass(frozen=True)
 class Score:
-    """A class and how probable it is."""
+    """A class and its probability."""
 
     label: str
     index: int
@@ -22,11 +22,11 @@ class Score:
 
 @dataclass(frozen=True)
 class Timings:
-    """Where the time of an image went, in milliseconds.
+    """The times that an image took, in milliseconds.
 
     Attributes:
         encode_ms: encoding on the device.
-        total_ms: everything, from the call of `classify` or `detect` to the answer.
+        total_ms: from the call of `classify` or `detect` to the answer.
         queue_ms: waiting at the server.
         compute_ms: computing at the server.
     """
@@ -51,7 +51,7 @@ class Answer:
         layers: how many layers the answer is made of.
         confident: whether the confidence reaches the threshold of the operating point.
         bytes_sent: payload bytes that were sent for this image, including any that were sent again.
-        timings: where the time went.
+        timings: the times that the image took.
         model: the name of the model.
         plan: which layers were to be sent without being asked for.
     """

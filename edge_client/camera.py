@@ -32,7 +32,7 @@ class Camera:
     Args:
         name: a device file, or an address: rtsp://, or http:// for Motion JPEG.
         every: the seconds between two pictures; 0 takes all.
-        notes: are told when the camera goes and comes.
+        notes: print when the camera goes and comes.
 
     Raises:
         UsageError: PyAV, which reads cameras, is not installed.
@@ -85,7 +85,7 @@ class Camera:
         )
 
     def _due(self, container: Any) -> Iterator[NDArray[np.uint8]]:
-        """Every so often the newest picture, uint8 [H, W, 3]; damaged ones are left out."""
+        """The newest picture, uint8[H, W, 3], every `every` seconds; damaged ones are left out."""
         for packet in container.demux(video=0):
             for picture in self._decoded(packet):
                 now = time.monotonic()

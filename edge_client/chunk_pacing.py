@@ -1,4 +1,4 @@
-"""How fast to send what may not be needed: no faster than the link carries it.
+"""The pace of chunks that may not be needed: no faster than the link carries them.
 
 Bytes that were handed to a socket cannot be taken back, and a socket takes far more than a thin link carries before
 the answer comes. So chunks that nobody has asked for stay here until the link should have room for them.
@@ -13,7 +13,7 @@ TICK = 1e-3
 
 
 class ChunkPacer:
-    """When to send the next chunk, and how large it may be."""
+    """Tells when to send the next chunk, and how large it may be."""
 
     def __init__(self, selector: PlanSelector) -> None:
         self._selector = selector

@@ -1,4 +1,4 @@
-"""What `overtone classify` does: send image files to a server and print the answers."""
+"""`overtone classify`: send image files to a server and print the answers."""
 
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path

@@ -193,7 +193,7 @@ def watch(
     timeout: Timeout = 10.0,
     cache: Cache = None,
     detections: Annotated[
-        bool, typer.Option("--detect", help="Say what is where; the server has to have a detector.")
+        bool, typer.Option("--detect", help="Detect objects; the server has to have a detector.")
     ] = False,
     least: Least = 0.0,
     json: Annotated[
@@ -260,11 +260,11 @@ def c_profile(
 
     def run() -> None:
         from overtone.edge_client.address import Tls
-        from overtone.edge_client.asking import asking
+        from overtone.edge_client.open_client import open_client
         from overtone.frequency.c_profile import c_profile as header
 
         tls = Tls.of(authority, certificate, key)
-        with asking(server, model=model, token=token, tls=tls, timeout=timeout) as client:
+        with open_client(server, model=model, token=token, tls=tls, timeout=timeout) as client:
             profile = client.whole_profile()
         out.write_text(header(profile, quality or profile.quality), "utf-8")
 
@@ -272,10 +272,10 @@ def c_profile(
 
 
 def _printing(as_json: bool, quiet: bool, verbose: bool) -> "Printing":
-    """What the options say is printed.
+    """The choice of what is printed, from the options.
 
     Raises:
-        ValueError: they contradict each other.
+        ValueError: the options contradict each other.
     """
     from overtone.edge_client.inquiry import Printing
 

@@ -12,7 +12,7 @@ from overtone.edge_client.answer import Answer, Result, Timings
 from overtone.edge_client.current_profile import CurrentProfile
 from overtone.edge_client.detection import Detected
 from overtone.edge_client.encoding import EncodedImage, encode_image
-from overtone.edge_client.labelled import Reply
+from overtone.edge_client.labelled import LabelledAnswer
 from overtone.edge_client.plan import Policy
 from overtone.edge_client.policy import PlanSelector
 from overtone.edge_client.profile_cache import ProfileCache
@@ -31,7 +31,7 @@ DEFAULT_ADDRESS = "grpc://127.0.0.1:50051"
 
 
 class Options(TypedDict, total=False):
-    """What `AsyncClient` takes in addition to the address."""
+    """The arguments of `AsyncClient` in addition to the address."""
 
     token: str | None
     tls: Tls | None
@@ -63,8 +63,8 @@ class AsyncClient:
         cache: a folder to keep profiles in, so that connecting again costs fewer bytes.
         model: NAME or NAME:VERSION, where the server has several models; empty is its default.
 
-    What is fetched of a profile is for one quality. With `auto` and `on_demand` it is for the first layer at first, and
-    for others when the server asks for them for the first time; `fetch_tables` fetches them at once.
+    Only the part of a profile for one quality is fetched. With `auto` and `on_demand` it has the first layer at first;
+    tables of others are fetched when the server first asks for these layers, or by `fetch_tables`.
 
     Attributes:
         plan_selector: selects when layers are sent, and has estimates of the link.
@@ -161,12 +161,12 @@ class AsyncClient:
             return await self._open.labels()
 
     async def fetch_tables(self, layers: int | None = None) -> None:
-        """Fetch what is missing to encode the first so many layers (None: all), while the link is good for example.
+        """Fetch the missing tables of the first `layers` layers (None: all), for example while the link is good.
 
-        It is done once for all who need it, and goes on if one of them no longer waits.
+        Concurrent calls share one request, which goes on if one of them is cancelled.
 
         Raises:
-            OvertoneError: it did not come.
+            OvertoneError: the tables did not come.
         """
         await self._known.grow(len(self.profile.ladder) if layers is None else layers)
 
@@ -175,8 +175,8 @@ class AsyncClient:
 
         Args:
             image: a path, encoded bytes, a uint8 array [H, W], [H, W, 3] or [H, W, 4], or a Pillow image. It is
-                turned upright, converted to RGB, and its centre is cropped as the profile wants it. Or what
-                `encode_image` made of one of these.
+                turned upright, converted to RGB, and cropped to its centre at the profile's size. Or the result of
+                `encode_image` for one of these.
             timeout: seconds for this image, instead of the client's.
 
         Raises:
@@ -186,15 +186,15 @@ class AsyncClient:
         return (await self._ask(image, "classify", timeout)).answer()
 
     async def detect(self, picture: Source | EncodedImage, *, timeout: float | None = None) -> Detected:
-        """Say what is where in a picture; the server's model has to be a detector.
+        """Find the objects in a picture; the server's model has to be a detector.
 
-        Further layers are sent when the server asks for them, and only of the parts of the picture that it asks for. So
-        the policy `auto` is `on_demand` here, as what comes unasked is of the whole picture.
+        Further layers are sent when the server asks for them, and only of the blocks that it asks for. Layers that are
+        sent unasked are of the whole picture, so the policy `auto` is `on_demand` here.
 
         Args:
             picture: a path, encoded bytes, a uint8 array [H, W], [H, W, 3] or [H, W, 4], or a Pillow image. It is
-                turned upright, converted to RGB, and sent as a whole, whatever its shape. Or what
-                `encode_image(..., task="detect")` made of one of these.
+                turned upright, converted to RGB, and sent as a whole, whatever its shape. Or the result of
+                `encode_image(..., task="detect")` for one of these.
             timeout: seconds for this picture, instead of the client's.
 
         Raises:
@@ -265,7 +265,7 @@ class AsyncClient:
             raise errors.OvertoneError("the client is not open: use it in a with statement")
         return self._current
 
-    async def _ask(self, image: Source | EncodedImage, task: Task, timeout: float | None) -> Reply:
+    async def _ask(self, image: Source | EncodedImage, task: Task, timeout: float | None) -> LabelledAnswer:
         limit = self._config.timeout if timeout is None else timeout
         start = asyncio.get_running_loop().time()
         retries = Retries(start + limit)
@@ -274,7 +274,7 @@ class AsyncClient:
 
     async def _send(
         self, image: Source | EncodedImage, task: Task, start: float, limit: float, retries: Retries
-    ) -> Reply:
+    ) -> LabelledAnswer:
         profile, coded, upload = await self._encode(image, task, limit)
         renewed = False
         while True:
@@ -299,7 +299,7 @@ class AsyncClient:
         if raw.observation is not None:
             self.plan_selector.observe(raw.observation)
         timings = Timings(coded.milliseconds, 1e3 * total, raw.queue_ms, raw.compute_ms)
-        return Reply(raw, profile.labels, upload, timings)
+        return LabelledAnswer(raw, profile.labels, upload, timings)
 
     async def _encode(
         self, image: Source | EncodedImage, task: Task, limit: float

@@ -1,4 +1,4 @@
-"""The profile that a client encodes for: fetched when it is needed, as much of it as is needed."""
+"""The profile that a client encodes for, of which parts are fetched when they are needed."""
 
 import asyncio
 
@@ -21,10 +21,10 @@ class CurrentProfile:
     """The profile of a server, or a part of it.
 
     Args:
-        transport: fetches it.
-        cache: has those that were fetched before.
-        config: of the client.
-        first: the first profile, see `open`.
+        transport: fetches the profile.
+        cache: has profiles that were fetched before.
+        config: the client's.
+        first: the first profile or part; see `open`.
     """
 
     def __init__(
@@ -40,11 +40,11 @@ class CurrentProfile:
 
     @classmethod
     async def open(cls, transport: Transport, cache: ProfileCache, config: ClientConfig) -> "CurrentProfile":
-        """Fetch what is needed at first; unless nothing is there, the server is asked as long as there is time.
+        """Fetch the part that is needed first, trying until the time is up unless nothing takes a connection.
 
         Raises:
-            UsageError: it has no such quality.
-            OvertoneError: it did not come.
+            UsageError: the profile has no such quality.
+            OvertoneError: the profile did not come.
         """
         retries = Retries(asyncio.get_running_loop().time() + config.timeout)
         while True:
@@ -67,7 +67,7 @@ class CurrentProfile:
 
     @property
     def first_layer(self) -> Profile:
-        """The part for the first layer, where others are encoded only when the server says in which blocks."""
+        """The part for the first layer alone, for pictures whose further layers are encoded in requested blocks."""
         if self._first_layer is None or self._first_layer.id != self.value.id:
             self._first_layer = part_of(self.value, self._config.quality, 1)
         return self._first_layer
@@ -78,7 +78,11 @@ class CurrentProfile:
             self._growing.cancel()
 
     async def renew(self, stale: Profile) -> bool:
-        """Fetch the profile again, once for all images whose profile turned out to be wrong; whether this call did."""
+        """Fetch the profile again, once for all images that were encoded for `stale`.
+
+        Returns:
+            Whether this call fetched it.
+        """
         async with self._renewing:
             if self.value.id != stale.id:
                 return False
@@ -96,10 +100,10 @@ class CurrentProfile:
         return profile
 
     async def grow(self, layers: int) -> None:
-        """Fetch the tables of layers up to this number, once for all who need them, whether or not they still wait.
+        """Fetch the tables of the layers up to this number; concurrent calls share a request, which outlives them.
 
         Raises:
-            OvertoneError: they did not come.
+            OvertoneError: the tables did not come.
         """
         while self.value.layers < layers:
             if self._growing is None or self._growing.done():
@@ -113,9 +117,9 @@ class CurrentProfile:
     async def encode_further(
         self, encoded: Encoded, profile: Profile, layers: int, blocks: bytes = b""
     ) -> Encoded:
-        """An image that was encoded with a part of this profile, with its layers up to this number.
+        """An image that was encoded with a part of this profile, now with its layers up to this number.
 
-        Where there are `blocks`, a packed block mask, the layers that it has not yet are encoded for these alone.
+        With `blocks`, a packed block mask, the missing layers are encoded for these blocks alone.
 
         Raises:
             WrongProfile: the server has another profile now.

@@ -1,4 +1,4 @@
-"""The answer to a picture, of a model that says what is where."""
+"""The answer of a detector to a picture: its objects, with boxes and masks."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
@@ -11,7 +11,7 @@ from overtone.edge_client.stage import Stage
 
 
 class Box(NamedTuple):
-    """Corners as fractions of the picture, from its left and upper edge."""
+    """A box, whose edges are fractions of the picture, from its left and upper edge."""
 
     left: float
     top: float
@@ -23,7 +23,7 @@ class Box(NamedTuple):
         """A box of a server's answer.
 
         Raises:
-            ProtocolError: it is none, or lies outside the picture.
+            ProtocolError: the edges are no box, or lie outside the picture.
         """
         if not (0 <= left <= right <= 1 and 0 <= top <= bottom <= 1):
             raise ProtocolError(
@@ -34,15 +34,14 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True)
 class Detection:
-    """A thing that was found.
+    """An object that was found.
 
     Attributes:
         label: its class.
         index: the index of that class in the profile's labels.
-        probability: how probable it is that it is there and of this class.
-        box: where it is.
-        mask: the part of the picture that belongs to it, in the pixels of the square that the picture was sent in;
-            None if the model has no masks.
+        probability: that there is an object of this class in this box.
+        box: around the object.
+        mask: the pixels of the object, in the square that the picture was sent in; None if the model has no masks.
     """
 
     label: str
@@ -52,24 +51,24 @@ class Detection:
     mask: Mask | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """For a program: `label`, `index`, `probability`, `box` and, where there is one, `mask`."""
-        found = {"label": self.label, "index": self.index, "probability": self.probability}
+        """A JSON object with `label`, `index`, `probability`, `box` and, where there is one, `mask`."""
+        fields = {"label": self.label, "index": self.index, "probability": self.probability}
         mask = {} if self.mask is None else {"mask": self.mask.to_json()}
-        return found | {"box": list(self.box)} | mask
+        return fields | {"box": list(self.box)} | mask
 
 
 @dataclass(frozen=True)
 class Detected:
-    """What was found in one picture.
+    """The answer to one picture.
 
     Attributes:
-        detections: the things, by falling probability; there may be none.
+        detections: the objects, by falling probability; there may be none.
         stage: the network that answered, `low` or `high`; `brownout` is the best answer so far, from a server that was
             too busy to ask for more.
         layers: how many layers the answer is made of.
-        confident: whether nothing was left in doubt.
+        confident: whether no object was left in doubt.
         bytes_sent: payload bytes that were sent for this picture, including any that were sent again.
-        timings: where the time went.
+        timings: the times that the picture took.
         model: the name of the model.
         plan: which layers were to be sent without being asked for.
     """
@@ -84,5 +83,5 @@ class Detected:
     plan: Plan
 
     def above(self, probability: float) -> tuple[Detection, ...]:
-        """The things that are at least this probable."""
+        """The objects that are at least this probable."""
         return tuple(each for each in self.detections if each.probability >= probability)

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 from overtone.edge_client.detection import Detection
 from overtone.frequency import Source, open_rgb
 
-# Of classes that follow each other: colours that most people can tell apart, the most distinct ones first
+# Colours of the classes in turn: colours that most people can tell apart, the most distinct ones first
 # (Sasha Trubetskoy, "List of 20 Simple, Distinct Colors", 2017).
 COLOURS = (
     "#e6194b", "#3cb44b", "#ffe119", "#4363d8", "#f58231", "#911eb4", "#42d4f4", "#f032e6", "#bfef45", "#fabed4",
@@ -19,14 +19,14 @@ LEAST_SIDE = 640
 # The height of letters, and the width of lines, as shares of the longest side.
 LETTERS, LINES = 1 / 45, 1 / 250
 MASK_OPACITY = 0.45
-# How many labels may be below one another where things crowd.
+# The number of further rows below a box in which a label is placed where boxes crowd.
 FURTHER = 6
 
 Corners = tuple[float, float, float, float]
 
 
 def draw(picture: Source, detections: Sequence[Detection]) -> Image.Image:
-    """The picture as RGB with a box for each thing, its label and its probability; the surest things lie on top.
+    """The picture as RGB with a box for each object, its label and its probability; the most probable lie on top.
 
     Raises:
         ImageError: the picture cannot be read.
@@ -50,7 +50,7 @@ def colour(index: int) -> str:
 
 
 class _Canvas:
-    """Draws into an image, and knows where labels are."""
+    """Draws boxes and labels into an image, so that labels hide one another as little as possible."""
 
     def __init__(self, image: Image.Image) -> None:
         self._size = image.size
@@ -67,21 +67,21 @@ class _Canvas:
         self._draw.rectangle((left, top, right, bottom), outline=own, width=self._width)
 
     def label(self, found: Detection) -> None:
-        """Class and probability on the class's colour, where it hides no other label if there is such a place."""
+        """Class and probability on the class's colour, at the first of some places where no other label is hidden."""
         text, own = f"{found.label} {found.probability:.0%}", colour(found.index)
         begin_x, begin_y, end_x, end_y = self._draw.textbbox((0, 0), text, self._font)
         pad = self._width
         width, height = end_x - begin_x + 2 * pad, end_y - begin_y + 2 * pad
-        places = [self._placed(x, y, width, height) for x, y in self._spots(found, width, height)]
+        places = [self._clamped(x, y, width, height) for x, y in self._candidates(found, width, height)]
         place = next(
-            (each for each in places if not any(_meet(each, taken) for taken in self._taken)), places[0]
+            (each for each in places if not any(_overlap(each, taken) for taken in self._taken)), places[0]
         )
         self._taken.append(place)
         self._draw.rectangle(place, fill=own)
-        where = (place[0] + pad - begin_x, place[1] + pad - begin_y)
-        self._draw.text(where, text, fill=_contrast(own), font=self._font)
+        origin = (place[0] + pad - begin_x, place[1] + pad - begin_y)
+        self._draw.text(origin, text, fill=_contrast(own), font=self._font)
 
-    def _spots(self, found: Detection, width: float, height: float) -> Iterator[tuple[float, float]]:
+    def _candidates(self, found: Detection, width: float, height: float) -> Iterator[tuple[float, float]]:
         """Left upper corners for a label: on top of the box, in it, below it; at its left, then at its right.
 
         Where all of these are taken, further and further below.
@@ -94,7 +94,7 @@ class _Canvas:
         for step in range(1, FURTHER + 1):
             yield left, bottom + step * height
 
-    def _placed(self, x: float, y: float, width: float, height: float) -> Corners:
+    def _clamped(self, x: float, y: float, width: float, height: float) -> Corners:
         """A label's corners, moved into the image."""
         x = max(0.0, min(x, self._size[0] - 1 - width))
         y = max(0.0, min(y, self._size[1] - 1 - height))
@@ -128,6 +128,6 @@ def _contrast(background: str) -> str:
     return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else "white"
 
 
-def _meet(one: Corners, other: Corners) -> bool:
+def _overlap(one: Corners, other: Corners) -> bool:
     """Whether two rectangles overlap."""
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]

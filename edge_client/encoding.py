@@ -37,7 +37,7 @@ class EncodedImage:
 
     @property
     def task(self) -> Task:
-        """What it was encoded for."""
+        """The task of the models that the image was encoded for."""
         return "classify" if self.picture is None else "detect"
 
 
@@ -61,7 +61,7 @@ def encode_image(
 
 
 def _square(source: Source, size: int, task: Task) -> tuple[NDArray[np.uint8], PictureSize | None]:
-    """What is encoded, uint8[size, size, 3], and the picture's size if where things are depends on it."""
+    """The square to encode, uint8[size, size, 3], and for a detector the size of the picture in it."""
     if task == "classify":
         return fit(open_rgb(source, size), size), None
     image = open_rgb(source)  # not shrunk by the decoder, which would round its size

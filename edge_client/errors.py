@@ -8,7 +8,7 @@ class OvertoneError(Exception):
 
     Attributes:
         code: the name of the gRPC status that the error stands for.
-        what: what happened, without the advice.
+        what: the message without the advice.
         retry_after: the seconds after which the server wants to be asked again, if it said so.
     """
 
@@ -48,7 +48,7 @@ class WrongProfile(OvertoneError):  # noqa: N818
 
 
 class WrongTask(OvertoneError):  # noqa: N818
-    """The server's model does something else than it was asked for."""
+    """The server's model has another task than the request."""
 
     code = "FAILED_PRECONDITION"
     advice = (

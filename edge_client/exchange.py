@@ -1,4 +1,4 @@
-"""The messages about one image on a session, and their times."""
+"""The messages about one image on a gRPC session, and their times."""
 
 import asyncio
 
@@ -27,7 +27,7 @@ class Exchange:
         sent: whether the image has been handed to the transport.
         settled: whether the server has answered, or has refused the image.
         sent_again: whether the server has asked for the image again.
-        made: how many layers are in messages that have been made.
+        made: number of layers that are in messages already.
     """
 
     def __init__(self, number: int, upload: Upload, plan: Plan, pacer: ChunkPacer) -> None:
@@ -94,9 +94,11 @@ class Exchange:
         self.inbox.put_nowait(message)
 
     def observation(self, stage: Stage, server: float) -> Observation | None:
-        """What can be learned from this image; None if it was sent twice.
+        """The measurements of this image; None if it was sent twice.
 
-        `stage` and `server`, the seconds of queue and compute, are those of the answer.
+        Args:
+            stage: of the answer.
+            server: the seconds of queue and compute in the answer.
         """
         if not self._replies or self.sent_again:
             return None

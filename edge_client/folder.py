@@ -1,4 +1,4 @@
-"""The new images of a folder, for a device that keeps going."""
+"""The new images of a folder, for `overtone watch`."""
 
 import asyncio
 import contextlib
@@ -23,9 +23,9 @@ class Folder:
     """Complete images that appear below a folder, or are written anew there.
 
     Args:
-        path: of the folder.
-        existing: whether the images that are there already count too.
-        notes: are told when the folder goes and comes.
+        path: the folder's.
+        existing: whether images that are in the folder at the start count too.
+        notes: print when the folder goes and comes.
     """
 
     def __init__(self, path: Path, existing: bool, notes: Notes) -> None:
@@ -91,7 +91,7 @@ class Folder:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """What tells a folder from another one of the same name; None if there is none."""
+    """The device and the inode of a folder, which another folder of the same name does not share; None without one."""
     try:
         status = path.stat()
     except OSError:

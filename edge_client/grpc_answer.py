@@ -1,4 +1,4 @@
-"""The answer of a message, before the client has looked up the labels."""
+"""From the protobuf message of an answer to `RawAnswer`, which may lack labels yet."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -16,11 +16,12 @@ import grpc
 
 from overtone.edge_client import errors
 from overtone.edge_client.chunk_pacing import ChunkPacer
+from overtone.edge_client.grpc_errors import from_rpc, raises_connection_lost
 from overtone.edge_client.plan import Plan, at_once
 from overtone.edge_client.policy import PlanSelector, exit_share
 from overtone.edge_client.profile_cache import ProfileCache
 from overtone.edge_client.retry import FIRST_PAUSES, PAUSES
-from overtone.edge_client.session import Metadata, Session, SessionClosing, from_rpc, raises_connection_lost
+from overtone.edge_client.session import Metadata, Session, SessionClosing
 from overtone.edge_client.transport import ClientConfig, Labels, RawAnswer, Upload
 from overtone.edge_client.trust import hint
 from overtone.frequency import Profile, ProfileError, unpack_part
@@ -48,7 +49,7 @@ CHANNEL = (
 
 
 class GrpcTransport:
-    """Talks to `overtone.v2.Cascade`."""
+    """The transport that speaks the gRPC service `overtone.v2.Cascade`."""
 
     def __init__(self, config: ClientConfig, selector: PlanSelector) -> None:
         self._config = config

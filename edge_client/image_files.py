@@ -1,4 +1,4 @@
-"""Files of images, for commands: find them, tell their class by their folder, and compare them with JPEG."""
+"""Image files for commands: finding them, their classes by folder names, and their size as JPEG."""
 
 import io
 from collections.abc import Iterable, Iterator, Mapping
@@ -29,7 +29,7 @@ def find(paths: Iterable[str | Path]) -> Iterator[Path]:
 
 
 def class_names(labels: Iterable[str], folders: Iterable[str] = ()) -> dict[str, str]:
-    """The label for the name of a folder: a label of the profile, or one of the card's classes in the same order."""
+    """The label for each folder name: the labels themselves, and the names of class folders in the same order."""
     labels = list(labels)
     return dict(zip(folders, labels, strict=False)) | {label: label for label in labels}
 
@@ -57,9 +57,9 @@ def jpeg_bytes(source: Source, size: int, task: Task = "classify") -> int:
 
 
 def scaled(source: Source, side: int, task: Task) -> Image.Image:
-    """What a device would send of an image as a file: its centre, `side` pixels square, for a classifier.
+    """The image that a device without this codec would send: for a classifier its centre, `side` pixels square.
 
-    For a detector it is the whole picture, whose longest side is `side`.
+    For a detector it is the whole picture, with a longest side of `side` pixels.
 
     Raises:
         ImageError: the image cannot be read.

@@ -13,11 +13,11 @@ from overtone.frequency import Source
 
 @dataclass(order=True)
 class Waiting:
-    """An image of a device that keeps going.
+    """An image in the queue.
 
     Attributes:
-        number: its place in the order in which images came.
-        name: what people call it: the path of its file, or the address of its camera.
+        number: its position in the order in which images came.
+        name: the path of its file, or the address of its camera.
         source: the image.
         again: whether it has been sent before, without an answer.
     """
@@ -36,7 +36,7 @@ class ImageQueue:
         on_drop: called for each that is dropped.
 
     Attributes:
-        taken: what the stream has taken and has no result of yet, in the order in which results come.
+        taken: the images that the stream has taken and has no result of yet, in the order in which results come.
     """
 
     def __init__(self, capacity: int, on_drop: Callable[[], None]) -> None:
@@ -62,11 +62,11 @@ class ImageQueue:
         self._insert(image)
 
     async def room(self) -> None:
-        """Wait until the queue is half empty, for those who can; the other half is for images that are new."""
+        """Wait until the queue is half empty; feeders of old images leave the other half to new ones."""
         await self._until(lambda: len(self._waiting) <= self._capacity // 2)
 
     def pause(self, seconds: float) -> None:
-        """Hand out no image for so long."""
+        """Hand out no image for so many seconds."""
         self._not_before = asyncio.get_running_loop().time() + seconds
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What commands that send image files have in common: the files go to a server, and the answers are printed."""
+"""The shared part of `overtone classify` and `detect`: image files go to a server, and the answers are printed."""
 
 import asyncio
 import json
@@ -29,12 +29,12 @@ AnswerT = TypeVar("AnswerT", Answer, Detected)
 
 @dataclass(frozen=True)
 class Printing:
-    """What is printed.
+    """The choice of what is printed.
 
     Attributes:
         as_json: one JSON object after all answers, and no table.
         quiet: answers and errors alone.
-        verbose: on standard error, what the server has, and where the time of each image went.
+        verbose: on standard error, also the server's model, and the times of each image.
     """
 
     as_json: bool = False
@@ -43,13 +43,13 @@ class Printing:
 
 
 class Inquiry(ABC, Generic[AnswerT]):
-    """What is asked about image files, and what becomes of the answers."""
+    """A question about image files, and the printed form of its answers."""
 
     async def begin(self, client: AsyncClient, files: Sequence[Path]) -> None:
         """Get ready, with a client that is open.
 
         Raises:
-            OvertoneError: it is of no use to go on.
+            OvertoneError: the inquiry cannot go on.
         """
 
     @abstractmethod
@@ -58,10 +58,10 @@ class Inquiry(ABC, Generic[AnswerT]):
 
     @abstractmethod
     def line(self, path: Path, answer: AnswerT, size: int) -> Line:
-        """What is printed of an answer; it is made in a thread. `size` is the profile's.
+        """The line that is printed for an answer, computed in a thread; `size` is the profile's.
 
         Raises:
-            OvertoneError: it cannot be made.
+            OvertoneError: there can be no line, as the file can no longer be read.
         """
 
 
@@ -153,7 +153,7 @@ def _described(profile: Profile) -> str:
 
 
 def _spent(answer: Answer | Detected) -> str:
-    """Where the time of an image went, and what was sent unasked."""
+    """The layers and times of an image, as text."""
     timings, plan = answer.timings, answer.plan
     elsewhere = timings.total_ms - timings.encode_ms - timings.queue_ms - timings.compute_ms
     return (

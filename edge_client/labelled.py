@@ -1,4 +1,4 @@
-"""The server's answer with the labels of its classes, which it sends only to devices that have none."""
+"""The server's answer with labels, which come from the profile or, if that has none, from the server."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,8 +13,8 @@ FoundT = TypeVar("FoundT", Score, Detection)
 
 
 @dataclass(frozen=True)
-class Reply:
-    """The server's answer to an upload, the labels of the profile (none, if it has none), and where the time went."""
+class LabelledAnswer:
+    """The server's answer to an upload, with the labels of the profile (empty if it has none) and the timings."""
 
     raw: RawAnswer
     labels: Sequence[str]
@@ -25,7 +25,7 @@ class Reply:
         """A classifier's answer.
 
         Raises:
-            ProtocolError: the server answered with a class that there is not.
+            ProtocolError: the answer has a class that the profile does not have.
         """
         raw, top = self.raw, tuple(map(self._labelled, self.raw.top))
         best = top[0]
@@ -47,7 +47,7 @@ class Reply:
         """A detector's answer.
 
         Raises:
-            ProtocolError: the server answered with a class that there is not.
+            ProtocolError: the answer has a class that the profile does not have.
         """
         raw = self.raw
         return Detected(

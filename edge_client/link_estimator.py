@@ -1,4 +1,4 @@
-"""What a device learns about its link: its rate, its round trip, and how many bytes are still queued on it.
+"""An estimate of a device's link: its rate, its round trip, and the bytes that are still queued on it.
 
 The link is a queue, first in first out. If a byte takes it p seconds, what is sent at t_1, t_2, ... has left the
 queue at

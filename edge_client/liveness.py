@@ -10,6 +10,7 @@ again on a new one.
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from overtone.edge_client.clock import loop_time
 from overtone.edge_client.link_estimator import LinkEstimator
 
 # The fraction of an image's time limit after which a silent server is probed.
@@ -45,33 +46,33 @@ class Liveness:
     def begin(self, number: int, time_limit: float) -> None:
         """Record that an image waits from now on."""
         if not self._limits:
-            self._since = _now()
+            self._since = loop_time()
         self._limits[number] = time_limit
         self._waiting.set()
 
     def end(self, number: int) -> None:
         """Record that an image no longer waits."""
         self._before = self.silence
-        self._since = _now()
+        self._since = loop_time()
         del self._limits[number]
         if not self._limits:
             self._waiting.clear()
 
     def heard(self) -> None:
         """Record that the server has sent something."""
-        self._before, self._since = 0.0, _now()
+        self._before, self._since = 0.0, loop_time()
 
     @property
     def silence(self) -> float:
         """The seconds during which images have waited since the server last sent something."""
-        return self._before + (_now() - self._since if self._limits else 0.0)
+        return self._before + (loop_time() - self._since if self._limits else 0.0)
 
     async def dead(self) -> None:
         """Return when the connection is dead."""
         while True:
             await self._waiting.wait()
             patience = max(SHORTEST, OPENINGS * self._opening, FRACTION * min(self._limits.values()))
-            left = max(patience - self.silence, self._link.queued_seconds(_now()))
+            left = max(patience - self.silence, self._link.queued_seconds(loop_time()))
             if left > TICK:
                 await asyncio.sleep(left)
             elif not await self._replies(PROBE * patience):
@@ -86,7 +87,3 @@ class Liveness:
             return self.silence < silence  # it may have sent something else
         self.heard()
         return True
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

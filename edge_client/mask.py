@@ -1,4 +1,4 @@
-"""Masks: which pixels of a picture belong to a thing, in the run-lengths of COCO's API.
+"""Masks of objects in a picture, in the run-lengths of COCO's API.
 
 The pixels of the columns, from the left one on, are counted in runs: of pixels outside, inside, outside, and so on.
 From the fourth run on, the difference to the run before the last one is written. A number is written in groups of
@@ -28,7 +28,7 @@ class Mask:
     counts: bytes
 
     def pixels(self) -> NDArray[np.bool_]:
-        """bool[height, width].
+        """The mask as bool[height, width].
 
         Raises:
             ValueError: the counts are damaged.

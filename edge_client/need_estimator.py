@@ -1,4 +1,4 @@
-"""What a device learns about its images: how many of their layers the server needs.
+"""An estimate of the number of layers that the server needs of a device's images.
 
 The share of images that need more than i layers is the product of the shares that went on after 1, 2, ..., i layers,
 each among the images that were judged after so many (the product-limit estimate, Kaplan and Meier 1958). The server
@@ -23,25 +23,25 @@ MEMORY: Final = 200.0
 
 
 class Share:
-    """The share of images for which something is so; older images count for less."""
+    """The share of images with some property; older images count for less."""
 
     def __init__(self, share: float, weight: float) -> None:
-        self._images, self._so = weight, weight * share
+        self._images, self._positive = weight, weight * share
 
     @property
     def value(self) -> float:
         """From 0 to 1."""
-        return self._so / self._images
+        return self._positive / self._images
 
-    def count(self, so: bool) -> None:
-        """Count an image."""
+    def count(self, positive: bool) -> None:
+        """Count an image, and whether it has the property."""
         fade = min(1.0, MEMORY / (self._images + 1))
         self._images = fade * (self._images + 1)
-        self._so = fade * (self._so + so)
+        self._positive = fade * (self._positive + positive)
 
 
 class NeedEstimator:
-    """Estimates how many images need more than so many layers.
+    """Estimates the shares of images that need more than 1, 2, ... layers.
 
     Args:
         exit_share: the share of images that the first layer answers, as the model's card gives it.

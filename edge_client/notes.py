@@ -1,4 +1,4 @@
-"""What a device that keeps going says on standard error: little enough to fill no log in months."""
+"""The messages of `overtone watch` on standard error: so few that they fill no log in months."""
 
 import time
 from collections.abc import Callable
@@ -11,7 +11,10 @@ LONGEST_PAUSE = 300.0
 
 
 class Seldom:
-    """Trouble that may happen again and again: told at once, then less and less often, until all was well for long."""
+    """Limits messages about a recurring error: the first is printed, further ones less and less often.
+
+    After a long time without the error, the next message is a first one again.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -20,7 +23,11 @@ class Seldom:
         self.count = 0
 
     def happens(self) -> int:
-        """Count it once more; how often it has happened since it was last told, or 0 if it is not to be told now."""
+        """Count an occurrence.
+
+        Returns:
+            The number of occurrences since the last message if one is due now, or else 0.
+        """
         self.count += 1
         now = self._clock()
         if self._pause and now - self._told < self._pause:
@@ -43,14 +50,17 @@ class Notes:
         self._trouble: dict[str, Seldom] = {}
 
     def say(self, what: str) -> None:
-        """Something worth knowing."""
+        """Print a remark."""
         if not self._quiet:
             remark(what)
 
     def error(self, what: str, kind: str = "") -> bool:
-        """Something that went wrong; whether it was printed.
+        """Print an error.
 
-        Of one kind only some are: at most one every few seconds, which says how many there were in between.
+        Errors of the same `kind` are printed at most every few seconds, with the number of those in between.
+
+        Returns:
+            Whether the error was printed.
         """
         count = self._trouble.setdefault(kind, Seldom()).happens() if kind else 1
         if count:

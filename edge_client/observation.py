@@ -1,4 +1,4 @@
-"""What a device has measured of one image."""
+"""The measurements of one image that was answered: layers, bytes and times."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -73,7 +73,7 @@ class Observation:
         return self.answered if self.plan.unasked > 1 else len(self.replies)
 
     def trips(self, compute: float, rate: float | None) -> Iterator[tuple[int, float]]:
-        """Messages that the server replied to, and when, less server time: what tells of the link.
+        """Pairs for the link's estimator: the offset at which a message ends, and its reply's time less server time.
 
         Args:
             compute: the server's usual seconds for one judgement.

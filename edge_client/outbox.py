@@ -5,6 +5,7 @@ import contextlib
 from collections import deque
 
 from overtone.edge_client.chunk_pacing import ChunkPacer
+from overtone.edge_client.clock import loop_time
 from overtone.edge_client.exchange import Exchange
 from overtone.edge_client.policy import LARGEST_CHUNK
 from overtone.protos import overtone_pb2 as pb
@@ -46,7 +47,7 @@ class Outbox:
             if message is not None:
                 return message
             self._changed.clear()
-            pause = self._pacer.pause(_now()) if self._ahead else None
+            pause = self._pacer.pause(loop_time()) if self._ahead else None
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._changed.wait()
@@ -57,19 +58,15 @@ class Outbox:
             if exchange is None:
                 return message
             if not exchange.over:
-                exchange.on_sent(message, _now())
+                exchange.on_sent(message, loop_time())
                 return message
         return None
 
     def _next_ahead(self) -> pb.Upstream | None:
         while self._ahead and (self._ahead[0].over or self._ahead[0].made >= self._ahead[0].plan.unasked):
             self._ahead.popleft()
-        if not self._ahead or self._pacer.pause(_now()) > 0:
+        if not self._ahead or self._pacer.pause(loop_time()) > 0:
             return None
         message = self._ahead[0].chunk(self._pacer.chunk)
-        self._ahead[0].on_sent(message, _now())
+        self._ahead[0].on_sent(message, loop_time())
         return message
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -1,4 +1,4 @@
-"""What commands print of each image: for people a line of a table that grows, for programs JSON."""
+"""The output of commands for each image: a row of a growing table for people, JSON for programs."""
 
 import json
 from collections import Counter
@@ -19,7 +19,7 @@ from overtone.edge_client.image_files import jpeg_bytes, truth
 
 @dataclass(frozen=True)
 class Row:
-    """What is printed of one image; the names of the fields are the keys of the JSON.
+    """The printed row of one image; the names of the fields are the keys of the JSON.
 
     `truth` is None where the folder does not tell it. The bytes of the link are None where nobody counted them.
     """
@@ -63,7 +63,7 @@ def row(
 
 @dataclass(frozen=True)
 class DetectedRow:
-    """What is printed of one picture and what is in it; the names of the fields are the keys of the JSON.
+    """The printed row of one picture and its objects; the names of the fields are the keys of the JSON.
 
     `detections` are as in `Detection.to_json`. `drawn` is the file with the boxes, if one was written. The bytes of the
     link are None where nobody counted them.
@@ -83,17 +83,17 @@ class DetectedRow:
 
     @property
     def label(self) -> str:
-        """What there is, in few words: "2 person, dog"."""
+        """The objects by class, such as "2 person, dog"."""
         return _counted(self.detections)
 
     @property
     def confidence(self) -> float | None:
-        """The probability of the surest thing; None if there is none."""
+        """The largest probability of an object; None if there is none."""
         return _surest(self.detections)
 
     @property
     def truth(self) -> None:
-        """No folder tells what is in its pictures."""
+        """Always None, as folders do not name the objects in their pictures."""
         return None
 
 
@@ -112,7 +112,7 @@ Line: TypeAlias = Row | DetectedRow
 def detected_row(
     path: Path, answer: Detected, size: int, least: float = 0.0, drawn: Path | None = None
 ) -> DetectedRow:
-    """The row of a picture file that was answered, with the things that are at least so probable.
+    """The row of a picture file that was answered, with the objects whose probability is at least `least`.
 
     Raises:
         BadImage: the file can no longer be read.
@@ -134,11 +134,11 @@ def detected_row(
 
 @dataclass(frozen=True)
 class Event:
-    """What `overtone watch` prints of each image; the names of the fields are the keys of the JSON.
+    """The line that `overtone watch` prints for each image; the names of the fields are the keys of the JSON.
 
-    `time` is that of the answer (UTC, ISO 8601); `path` is the address of the camera where there is no file. Of a
-    detector's answer, `detections` has the things (see `Detection.to_json`), `label` counts them, and `confidence` is
-    that of the surest; otherwise there is no key of that name.
+    `time` is that of the answer (UTC, ISO 8601); `path` is the address of the camera where there is no file. For a
+    detector, `detections` has the objects (see `Detection.to_json`), `label` counts them by class, and `confidence` is
+    the largest probability; for a classifier the key `detections` is missing.
     """
 
     time: str
@@ -153,7 +153,7 @@ class Event:
 
     @classmethod
     def of(cls, path: str, answer: Answer | Detected, least: float = 0.0) -> Self:
-        """An image that was answered just now, with the things that are at least so probable."""
+        """The line of an image that was answered just now, with the objects whose probability is at least `least`."""
         found = None if isinstance(answer, Answer) else [each.to_json() for each in answer.above(least)]
         return cls(
             time=datetime.now(UTC).isoformat(timespec="milliseconds"),

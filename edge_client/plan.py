@@ -9,7 +9,7 @@ PlanName = Literal["on_demand", "together", "ahead", "at_once"]
 
 @dataclass(frozen=True)
 class Plan:
-    """What is sent of one image before the server has said anything.
+    """The layers of one image that are sent before the server has replied.
 
     Attributes:
         together: how many layers the first message holds.
@@ -24,7 +24,7 @@ class Plan:
 
     @property
     def name(self) -> PlanName:
-        """In a word; `together` if the only layers that are sent unasked are in the first message."""
+        """The plan's name; `together` if the only layers that are sent unasked are in the first message."""
         if self.unasked > self.together:
             return "at_once" if self.promised else "ahead"
         return "together" if self.together > 1 else "on_demand"

@@ -1,4 +1,4 @@
-"""Which layers to send without being asked for, as arithmetic: no transport, no clock.
+"""The choice of the layers that are sent without being asked for, as arithmetic: no transport, no clock.
 
 An image has n layers of s_1, ..., s_n bytes, and needs the first j of them. Only the server finds out, which judges an
 image after each layer in turn, even where more have come. p_i is the probability that an image needs more than i
@@ -85,7 +85,7 @@ def chunk_bytes(rate: float, answer_seconds: float) -> int:
 
 @dataclass(frozen=True)
 class Costs:
-    """What an image is expected to cost; the letters are those of the module's docstring.
+    """The expected time and bytes of an image; the letters are those of the module's docstring.
 
     Attributes:
         sizes: s_1, ..., s_n.
@@ -118,7 +118,7 @@ class Costs:
         return [Plan(k, m, promised=0 < ends[m] - ends[k] <= self._wait) for k, m in pairs]
 
     def price(self, plan: Plan, debt: float = 0.0) -> float:
-        """What `auto` makes least, in seconds, at a debt in bytes."""
+        """The price of a plan that `auto` minimises, in seconds, at a debt in bytes."""
         dear = BYTE_SECONDS * exp(min(MAX_EXPONENT, debt / sum(self.sizes)))
         framing, waste = self.framing(plan) * (1 / self.rate + BYTE_SECONDS), self.wasted(plan)
         return self.seconds(plan) + framing + waste * (1 / self.rate + dear)
@@ -150,7 +150,7 @@ class Costs:
         return CHUNK_BYTES * chunks + ask * self._expected([max(0, j - plan.unasked) for j in self._needs])
 
     def _carried(self, plan: Plan) -> list[float]:
-        """How much of what is sent unasked, in seconds, if 1, ..., n layers are needed."""
+        """The time, in seconds, that the link carries unasked layers if 1, ..., n layers are needed."""
         ends, done = self._ends, self._done(plan)
         if plan.promised or plan.unasked == plan.together:
             return [ends[plan.unasked]] * len(self.sizes)
@@ -165,7 +165,7 @@ class Costs:
         return done
 
     def _expected(self, values: Sequence[float]) -> float:
-        """The mean of what is given for j = 1, ..., n."""
+        """The expectation of values given for j = 1, ..., n needed layers."""
         more = (*self.shares[1:], 0.0)
         return sum((p - q) * value for p, q, value in zip(self.shares, more, values, strict=True))
 

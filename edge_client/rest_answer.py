@@ -1,4 +1,4 @@
-"""The answers of REST, which are JSON, before the client has looked up the labels."""
+"""From the JSON of REST's answers to `RawAnswer`, which may lack labels yet."""
 
 import json
 from base64 import b64decode
@@ -15,8 +15,14 @@ from overtone.edge_client.transport import RawAnswer, Upload
 
 
 @dataclass(frozen=True)
-class Asked:
-    """The token for further layers, up to which the server asks, and in which blocks; empty means all."""
+class LayerRequest:
+    """A server's request for further layers.
+
+    Attributes:
+        token: names the image in the next request.
+        layers: the number of layers that are needed in all.
+        blocks: the packed mask of the blocks that are needed; empty for all.
+    """
 
     token: str
     layers: int
@@ -27,8 +33,8 @@ def raw_answer(body: Mapping[str, Any], upload: Upload) -> RawAnswer:
     """The answer to an upload.
 
     Raises:
-        WrongTask: it is of a model that does something else.
-        ProtocolError: it is incomplete.
+        WrongTask: the model has another task.
+        ProtocolError: the answer is incomplete.
     """
     try:
         model = str(body["model"])
@@ -46,11 +52,11 @@ def raw_answer(body: Mapping[str, Any], upload: Upload) -> RawAnswer:
         raise errors.ProtocolError(f"the server's answer is incomplete ({error!r})") from error
 
 
-def asked(body: Mapping[str, Any], sent: int, count: int) -> Asked:
-    """What the server asks for, when so many of `count` layers were sent.
+def layer_request(body: Mapping[str, Any], sent: int, count: int) -> LayerRequest:
+    """The server's request, after `sent` of the image's `count` layers were sent.
 
     Raises:
-        ProtocolError: it cannot be sent.
+        ProtocolError: the request is incomplete, or for layers that the image does not have.
     """
     token, layers = body.get("token"), body.get("layers")
     if "layers" not in body and "token" in body:
@@ -60,7 +66,7 @@ def asked(body: Mapping[str, Any], sent: int, count: int) -> Asked:
     if not isinstance(layers, int) or not sent < layers <= count:
         raise errors.ProtocolError("the server asks for layers that there are not")
     try:
-        return Asked(token, layers, b64decode(body.get("blocks") or "", validate=True))
+        return LayerRequest(token, layers, b64decode(body.get("blocks") or "", validate=True))
     except (TypeError, ValueError) as error:
         raise errors.ProtocolError("the server asks for blocks that cannot be read") from error
 
@@ -70,10 +76,10 @@ def _score(score: Mapping[str, Any]) -> Score:
 
 
 def detection(found: Mapping[str, Any]) -> Detection:
-    """A thing, from what `Detection.to_json` writes.
+    """A detection, from the JSON object that `Detection.to_json` writes.
 
     Raises:
-        ProtocolError: its box is none.
+        ProtocolError: its edges are no box.
         LookupError, TypeError, ValueError: it is incomplete.
     """
     score, mask = _score(found), found.get("mask")

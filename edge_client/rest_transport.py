@@ -11,7 +11,7 @@ from overtone.edge_client.address import Tls
 from overtone.edge_client.conversation import Conversation
 from overtone.edge_client.link_estimator import LinkEstimator
 from overtone.edge_client.profile_cache import ProfileCache
-from overtone.edge_client.rest_answer import asked, raw_answer
+from overtone.edge_client.rest_answer import layer_request, raw_answer
 from overtone.edge_client.retry import FIRST_PAUSES, PAUSES
 from overtone.edge_client.transport import ClientConfig, Labels, RawAnswer, Upload
 from overtone.edge_client.trust import hint, problem_of
@@ -43,7 +43,7 @@ LOST = frozenset({404, 410})
 
 
 class RestTransport:
-    """Talks to `/v1`."""
+    """The transport that speaks the server's REST API, `/v1`."""
 
     credits = 8
     exit_share = None  # it does not come with anything else
@@ -141,18 +141,18 @@ class RestTransport:
                 return await self._again(conversation, wanted)
             if response.status_code != httpx.codes.ACCEPTED:
                 return conversation.answered(_raw_answer(response, upload))
-            more = asked(_json(response), wanted, count)
+            more = layer_request(_json(response), wanted, count)
             conversation.asked(more.layers)
             await upload.need_blocks(more.blocks, more.layers, conversation.sent)
             wanted, token = more.layers, more.token
 
     async def _again(self, conversation: Conversation, layers: int) -> RawAnswer:
-        """Send so many layers from the first on; should the server ask for more yet, all of them."""
+        """Send the first `layers` layers again; if the server asks for more, send all."""
         upload, count = conversation.upload, conversation.count
         await upload.need(layers)
         response = await self._post(conversation.path(layers), upload, conversation.first(layers))
         if response.status_code == httpx.codes.ACCEPTED and layers < count:
-            more = asked(_json(response), layers, count)
+            more = layer_request(_json(response), layers, count)
             await upload.need_blocks(more.blocks, count, layers)
             response = await self._post(conversation.path(count), upload, conversation.first(count))
         return _raw_answer(response, upload)
@@ -187,7 +187,7 @@ class RestTransport:
             raise errors.ProtocolError(f"the server's answer cannot be decoded ({error})") from error
 
     def _part(self, after: int, layers: int) -> dict[str, int | str]:
-        """The query for a part of the profile."""
+        """The query parameters for a part of the profile."""
         quality = self._config.quality
         part: dict[str, int | str] = {"after": after, "layers": layers, **self._model}
         return part if quality is None else part | {"quality": quality}
@@ -265,7 +265,7 @@ def _raw_answer(response: httpx.Response, upload: Upload) -> RawAnswer:
 
 
 def _size(upload: Upload) -> dict[str, int | str]:
-    """The query about the size of a picture for a detector."""
+    """The query parameters with the size of a picture for a detector."""
     return {} if upload.picture is None else dict(zip(("width", "height"), upload.picture, strict=True))
 
 

@@ -36,12 +36,12 @@ async def within(seconds: float, what: str, retries: "Retries | None" = None) ->
 
 
 class Retries:
-    """When one thing is tried again, until a deadline by the event loop's clock.
+    """The pauses between attempts at one thing, until a deadline by the event loop's clock.
 
-    What failed because no server could be reached, or because one was starting, stopping or busy, is tried as long as
-    there is time: after the pause that the server or a proxy asked for, else after pauses that double and are drawn at
-    random (exponential backoff with jitter), so that the devices of a server that comes back do not all come at once. A
-    busy server is asked again only if it said when, and less and less often, as each time costs a payload.
+    An attempt that failed because no server could be reached, or because one was starting, stopping or busy, is
+    repeated as long as there is time: after the pause that the server or a proxy asked for, or else after exponential
+    backoff with jitter, so that devices do not all return to a server at once. A busy server is asked again only if it
+    said when, and less and less often, as each attempt costs a payload.
 
     Attributes:
         last: the error after which it was tried again last.

@@ -1,4 +1,4 @@
-"""Where `overtone classify` prints: answers, errors, and on a terminal a bar below them."""
+"""The consoles of `overtone classify` and `detect`: answers, errors, and on a terminal a bar below them."""
 
 import contextlib
 import sys
@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 @dataclass(frozen=True)
 class Screen:
-    """Two consoles, and what is to be called after each image."""
+    """The consoles for answers and for errors, and the function to call after each image."""
 
     answers: Console
     errors: Console

@@ -11,7 +11,7 @@ SETTLED = 1.0
 
 @dataclass
 class _State:
-    """What a file was like when it was seen to have changed, and when that was."""
+    """Size and time of modification of a file when it was last seen to have changed, and the time of that look."""
 
     size: int
     modified: int

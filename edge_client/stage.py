@@ -1,4 +1,4 @@
-"""Which network an answer comes from."""
+"""The stage of an answer: the network that it comes from."""
 
 from typing import Literal, get_args
 

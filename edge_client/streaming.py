@@ -15,7 +15,7 @@ T = TypeVar("T")
 async def in_order(
     images: Iterable[S] | AsyncIterable[S], ask: Callable[[S], Awaitable[T]], in_flight: int
 ) -> AsyncGenerator[T, None]:
-    """What `ask` returns for each image, in their order; at most so many are asked at a time.
+    """The results of `ask` for each image, in the order of the images, with at most `in_flight` calls at a time.
 
     An image is taken from the iterable only when there is room for it. An exception of the iterable is raised after
     the results of the images before it.

@@ -76,7 +76,7 @@ class Client:
         return self._open.call(classify)
 
     def detect(self, picture: Source | EncodedImage, *, timeout: float | None = None) -> Detected:
-        """Say what is where in a picture; see `AsyncClient.detect`.
+        """Find the objects in a picture; see `AsyncClient.detect`.
 
         Raises:
             OvertoneError: there was no answer in time; the message says why.

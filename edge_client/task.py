@@ -1,4 +1,4 @@
-"""What a model does, and what its answers are therefore."""
+"""The tasks of models: to classify images, or to detect objects in them."""
 
 from typing import Literal, cast, get_args
 
@@ -11,7 +11,7 @@ def known_task(name: str) -> Task:
     """The task that a server or a card names; an earlier version names none, and classifies.
 
     Raises:
-        ProtocolError: this client does not know it.
+        ProtocolError: this client does not know the task.
     """
     if (name or "classify") not in get_args(Task):
         raise ProtocolError(f"the server's model does what this client does not know: {name[:40]!r}")

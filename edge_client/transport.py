@@ -1,4 +1,4 @@
-"""What the client needs of a transport: it takes payloads to a server and brings back the answer."""
+"""The interface of transports, which take payloads to a server and bring back the answer."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ from overtone.frequency import Encoded, Profile
 
 @dataclass(frozen=True)
 class ClientConfig:
-    """What holds for all images of a client; `AsyncClient` explains the options."""
+    """The options that hold for all images of a client; `AsyncClient` explains them."""
 
     address: Address
     token: str | None = None
@@ -32,10 +32,10 @@ class ClientConfig:
     model: str = ""
 
     def check(self, model: str) -> None:
-        """Make sure that the server has the model that was named; an earlier version ignores names.
+        """Make sure that the server has the model that was named; servers of an earlier version ignore names.
 
         Raises:
-            UnknownModel: it does not.
+            UnknownModel: the server has another model.
         """
         if self.model and self.model.partition(":")[0] != model:
             raise UnknownModel(f"the server has only {model!r}, not {self.model!r}")
@@ -68,16 +68,16 @@ class Upload:
 
     Attributes:
         encoded: its payloads; those of further layers may still be missing.
-        profile_id: what it was encoded for.
-        plan: which layers are sent without being asked for.
+        profile_id: the id of the profile that it was encoded for.
+        plan: the layers that are sent without being asked for.
         time_limit: in seconds.
         bytes_sent: payload bytes so far.
-        layers: how many layers there are to an image; 0 means those that are encoded.
-        encode: the same image with its layers up to this number, of a picture only these blocks of those that it does
-            not have yet (empty: all blocks); tables may have to be fetched for them.
+        layers: the number of layers of the image; 0 means those that are encoded.
+        encode: adds layers up to a number to an encoded image, for a detector in some blocks alone (a packed mask,
+            empty for all); it may have to fetch tables for them.
         picture: the size (width, height) of a picture for a detector, None for a classifier.
-        asked: up to which layer the server has asked.
-        in_regions: whether some of the layers are only of some blocks.
+        asked: the number of layers that the server has asked for.
+        in_regions: whether some of the layers have only some blocks.
     """
 
     encoded: Encoded
@@ -93,7 +93,7 @@ class Upload:
 
     @property
     def task(self) -> Task:
-        """What the server's model has to do."""
+        """The task that the server's model must have."""
         return "classify" if self.picture is None else "detect"
 
     @property
@@ -109,17 +109,17 @@ class Upload:
 
     @property
     def together(self) -> int:
-        """How many layers are sent where everything is sent once more, because it was lost.
+        """The number of layers that are sent together if an image has to be sent again.
 
-        A picture's are those that were asked for, as the others are of the whole picture.
+        For a detector these are the layers that were asked for or planned, as others would be of the whole picture.
         """
         return len(self.encoded.layers) if self.picture is None else max(self.plan.unasked, self.asked)
 
     def check(self, model: str, task: str) -> None:
-        """Make sure that the server's model does what it is asked for.
+        """Make sure that the server's model has the task of the upload.
 
         Raises:
-            WrongTask: it does something else.
+            WrongTask: the model has another task.
         """
         if (does := known_task(task)) != self.task:
             raise WrongTask(f"the server's model {model!r} is there to {does}, not to {self.task}")

@@ -1,4 +1,4 @@
-"""What a failed TLS handshake was about, from the messages of gRPC and of OpenSSL."""
+"""The reasons of failed TLS handshakes, found in the messages of gRPC and of OpenSSL."""
 
 from overtone.edge_client import errors
 from overtone.edge_client.transport import ClientConfig
@@ -8,7 +8,7 @@ _ASKED_FOR = ("CERTIFICATE_REQUIRED", "ALERT_UNKNOWN_CA", "PEER_DID_NOT_RETURN_A
 
 
 def problem_of(message: str) -> errors.OvertoneError | None:
-    """The error that says what to do about a certificate; None if the message is about something else."""
+    """The client's error for a message about certificates; None if the message is about something else."""
     if any(each in message for each in _UNTRUSTED):
         _, _, why = message.partition("CERTIFICATE_VERIFY_FAILED")
         why = why.removeprefix("]").partition("(_ssl")[0].strip(" :').").removesuffix(": OK")
@@ -21,9 +21,9 @@ def problem_of(message: str) -> errors.OvertoneError | None:
 
 
 def hint(config: ClientConfig, message: str) -> str:
-    """What to add to the message about a connection that the server closed during the handshake without a word.
+    """A hint for the message about a connection that the server closed during the handshake without a reason.
 
-    That is what it does with TLS 1.3 if it wants a certificate of the client.
+    A server with TLS 1.3 does so if it requires a certificate of the client.
     """
     asked = config.address.secure and (config.tls is None or config.tls.certificate is None)
     closed = any(each in message for each in ("Socket closed", "RemoteProtocolError", "ReadError"))

@@ -1,4 +1,4 @@
-"""What `overtone watch` does: send the images of a folder or a camera as they come, and print the answers."""
+"""`overtone watch`: send the images of a folder or a camera as they come, and print the answers."""
 
 import asyncio
 from pathlib import Path
@@ -40,8 +40,8 @@ def watch_for_ever(
         capacity: how many images may wait.
         as_json: print each answer as a JSON object on a line.
         quiet: print nothing but answers and errors.
-        task: what the server's model is asked.
-        least: the probability from which a thing that a detector has found is printed.
+        task: of the server's model.
+        least: the probability from which an object of a detector's answer is printed.
 
     Returns:
         The exit code: zero if it was stopped.

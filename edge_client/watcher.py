@@ -1,4 +1,4 @@
-"""A device that keeps going: images are sent as they come, for days."""
+"""The loop of `overtone watch`: images are sent as they come, for days, whatever happens to the server."""
 
 import asyncio
 import contextlib
@@ -33,12 +33,12 @@ LONGEST_PAUSE = 30.0
 PAUSE = 1.0
 # Seconds for images in flight to be answered when the device is stopped.
 LAST = 2.0
-# What passes by itself, perhaps.
+# Errors that may pass by themselves.
 PASSING = (Unavailable, Refused, DeadlineExceeded)
 
 
 class ImageSource(Protocol):
-    """Where images come from."""
+    """A source of images, such as a folder or a camera."""
 
     async def feed(self, queue: ImageQueue) -> None:
         """Put images into the queue for ever."""
@@ -46,7 +46,7 @@ class ImageSource(Protocol):
 
 @dataclass
 class Tally:
-    """What became of the images: answered with so many payload bytes, dropped from the queue, or failed."""
+    """Counts of images that were answered, their payload bytes, and images that were dropped or failed."""
 
     images: int = 0
     bytes: int = 0
@@ -67,13 +67,13 @@ class Watcher:
         client: not opened yet.
         source: of the images.
         capacity: how many images may wait; when one more comes, the oldest is dropped.
-        notes: are told what goes wrong.
+        notes: print errors.
         show: is called with each answer.
-        task: what the server's model is asked.
-        least: the probability from which a thing that a detector has found is shown.
+        task: of the server's model.
+        least: the probability from which an object of a detector's answer is shown.
 
     Attributes:
-        tally: what became of the images so far.
+        tally: the counts so far.
     """
 
     def __init__(

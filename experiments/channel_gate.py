@@ -37,14 +37,14 @@ class ChannelGate(nn.Module):
         self.reset()
 
     def reset(self) -> None:
-        """Open almost all channels, for any image."""
+        """Initialise the last layer so that almost all channels are open, for any image."""
         nn.init.normal_(self.decide.weight, std=SPREAD)
         assert self.decide.bias is not None
         with torch.no_grad():
             self.decide.bias.view(-1, 2).copy_(torch.tensor([OFF, ON]))
 
     def logits(self, x: Tensor) -> Tensor:
-        """Off and on, float32[N, channels, 2]; never in bfloat16, whose rounding would decide."""
+        """Logits of off and on, float32[N, channels, 2]; never in bfloat16, whose rounding would decide."""
         with _without_autocast(x.device.type):
             pooled = x.float().mean(dim=(2, 3), keepdim=True)
             decided: Tensor = self.decide(torch.relu(self.norm(self.squeeze(pooled))))

@@ -1,10 +1,10 @@
 """Further layers only where a class is seen: `python -m experiments.class_activation --data DIR`.
 
-Low's class activation map (Zhou et al., CVPR 2016, equation 2) tells which blocks speak for its most probable class.
-Every image of val/ is answered by high four ways: with all layers of all blocks; with the further layers of the blocks
-that speak most for the class; of as many blocks around the centre of the image; and of those that speak least. Bytes
-are whole payloads, masks included. High was trained on whole images, so this says what regions give without a training
-of their own.
+Low's class activation map (Zhou et al., CVPR 2016, equation 2) tells how much each block contributes to its most
+probable class. Every image of val/ is answered by high four ways: with all layers of all blocks; with the further
+layers of the blocks that contribute most; of as many blocks around the centre of the image; and of those that
+contribute least. Bytes are whole payloads, masks included. High was trained on whole images, so this says what
+regions give without a training of their own.
 """
 
 from collections import defaultdict
@@ -37,7 +37,7 @@ WAYS = ("class activation", "centre", "least active")
 
 @dataclass(frozen=True)
 class Answered:
-    """One image answered one way: whether it was right, and the bytes of the layers after the first."""
+    """The outcome of one image: whether the answer was right, and the bytes of the layers after the first."""
 
     right: bool
     sent: int
@@ -56,7 +56,7 @@ class Activation:
         self.map = inputs[0]
 
     def __call__(self, x6: Tensor) -> tuple[Tensor, Scores]:
-        """Classes int64[N], and how much each block speaks for them, float64[N, h, w]."""
+        """Classes int64[N], and their class activation maps float64[N, h, w]."""
         classes = self.network(x6).argmax(1)
         spoken = torch.einsum("nc,nchw->nhw", self.weight[classes], self.map)
         found = functional.interpolate(spoken[:, None], x6.shape[2:], mode="bilinear")
@@ -64,7 +64,7 @@ class Activation:
 
 
 def most(scores: Scores, share: float) -> BlockMask:
-    """The blocks with the highest scores float64[h, w], so large a share of all."""
+    """The mask of the blocks with the highest scores float64[h, w], a `share` of all blocks."""
     chosen = np.argsort(-scores, axis=None, kind="stable")[: round(share * scores.size)]
     blocks = np.zeros(scores.size, bool)
     blocks[chosen] = True
@@ -87,7 +87,7 @@ class Regions:
         self.steps = torch.from_numpy(profile.known_steps(quality, layers))[:, None, None]
 
     def classes(self, values: Tensor, masks: list[BlockMask]) -> Tensor:
-        """High's classes int64[N] for coefficients int16[N, C, h, w] of which so much was sent."""
+        """High's classes int64[N] for coefficients int16[N, C, h, w] that were sent in part."""
         x = torch.stack([self._known(v, m) for v, m in zip(values.numpy(), masks, strict=True)])
         logits: Tensor = self.model.high_network(x.contiguous(memory_format=torch.channels_last))
         return logits.argmax(1)
@@ -104,7 +104,7 @@ class Regions:
 
 @torch.inference_mode()
 def answered(regions: Regions, batches: Batches, shares: list[float]) -> Iterator[tuple[str, Answered]]:
-    """The way, and what became of an image, for every way and image."""
+    """Each way to choose blocks and its outcome, for every image."""
     profile, activation = regions.profile, Activation(regions.model)
     for values, sizes, targets in tracked(batches, f"quality {regions.quality}"):
         low, scores = activation(maps(values, profile, regions.quality, 1))

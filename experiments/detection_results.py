@@ -1,4 +1,4 @@
-"""The tables of detectors in docs/results.md, from what `overtone evaluate` says of them."""
+"""The tables of detectors in docs/results.md, from documents that `overtone evaluate --json` printed."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ SEEN: Final = {key: COLUMNS[key] for key in ("ap", "ap50", "ap75", "voc50")}
 
 
 def tables(folder: Path, read: Callable[[Path], Json]) -> dict[str, str]:
-    """By name, the tables whose logs are in a folder; there may be none."""
+    """The tables whose logs are in a folder, by name; there may be none."""
     there = {
         name: [folder / log for log in logs]
         for name, (logs, _) in TABLES.items()
@@ -31,7 +31,7 @@ def boxes(found: Json) -> str:
 
 
 def masks(found: Json) -> str:
-    """The same by those of masks."""
+    """The first layer, the cascade and all layers at every quality, by COCO's measures of masks."""
     return _answers(found, MASKS)
 
 
@@ -64,7 +64,7 @@ def _answers(found: Json, columns: dict[str, str]) -> str:
 
 
 def _qualities(found: Json) -> list[Json]:
-    """With a single quality the object itself is the only entry."""
+    """The entries of all qualities; with a single one the document itself is the entry."""
     qualities: list[Json] = found.get("qualities", [found])
     return qualities
 
@@ -77,12 +77,12 @@ def _named(row: Json) -> Iterator[tuple[str, Json]]:
 
 
 def percent(value: float | None) -> str:
-    """An average precision; COCO says -1 where there is nothing to find."""
+    """An average precision in percent; COCO has -1 where there are no objects."""
     return "" if value is None or value < 0 else f"{100 * value:.1f}"
 
 
 def sent(value: float | None) -> str:
-    """Bytes, if any are counted."""
+    """Mean bytes for a table, or nothing if none were counted."""
     return "" if value is None else f"{value:.0f}"
 
 

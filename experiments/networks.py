@@ -110,12 +110,12 @@ class _WithInput(NetworkConfig):
 
     @property
     def inputs(self) -> int | None:
-        """Number of channels; None for RGB."""
+        """The number of input channels; None for RGB."""
         return None if self.channels is None else len(self.channels)
 
     @property
     def rgb(self) -> bool:
-        """As the input says."""
+        """Whether the network reads RGB images."""
         return self.channels is None
 
     def system(self, network: nn.Module) -> SingleSystem:

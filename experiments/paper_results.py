@@ -16,7 +16,7 @@ class Published:
 
     @property
     def percent(self) -> str:
-        """The published top-1, or nothing."""
+        """The published top-1 for a table, empty if none was published."""
         return "" if self.top1 is None else f"{self.top1:.2f}"
 
 

@@ -93,7 +93,7 @@ def costs(_: Runs) -> str:
 
 
 def systems(lines: Sequence[Published]) -> Callable[[Runs], str]:
-    """Single networks beside the published numbers."""
+    """The table of single networks beside the published numbers."""
 
     def render(runs: Runs) -> str:
         rows = []
@@ -108,7 +108,7 @@ def systems(lines: Sequence[Published]) -> Callable[[Runs], str]:
 
 
 def structures(runs: Runs) -> str:
-    """The cascades: low only, always both, and the cascade."""
+    """The table of cascades: low only, always both, and the cascade."""
     keys = ("low", "top1"), ("both", "top1"), ("cascade", "top1"), ("exit_share",)
     rows = [
         (line.what, line.percent, *(mean(points(ours, *key)) for key in keys), str(len(ours)))
@@ -135,7 +135,7 @@ def order(runs: Runs) -> str:
 
 
 def gates(runs: Runs) -> str:
-    """A line per lambda of the gate's sweep."""
+    """The table of the gate's sweep, a row per lambda."""
     rows = []
     for run in (run for name in runs if name.startswith("gate-") for run in runs[name]):
         val, *_, calibration = [HeatMap.model_validate(each) for each in run["heatmaps"]]
@@ -178,7 +178,7 @@ def qualities(found: Json) -> str:
 
 
 def thresholds(found: Json) -> str:
-    """The default quality by threshold, operating points among them."""
+    """The table of the default quality by threshold, operating points among them."""
     rows = [
         (
             f"{row['threshold']:.3f}",
@@ -194,18 +194,18 @@ def thresholds(found: Json) -> str:
 
 
 def guarantees(found: Json) -> str:
-    """What was guaranteed, and what came out over random splits."""
+    """The table of guarantees: each bound, and the value found over random splits."""
     rows = []
     for trial in found:
         name, delta = trial["target"]["name"], trial["target"]["delta"]
-        what = "in expectation" if delta is None else "how often alpha is exceeded"
+        quantity = "in expectation" if delta is None else "how often alpha is exceeded"
         holds = "yes" if trial["holds"] else "**no**"
-        rows.append((name, what, f"{trial['bound']:.2%}", f"{trial['found']:.3%}", holds))
+        rows.append((name, quantity, f"{trial['bound']:.2%}", f"{trial['found']:.3%}", holds))
     return table(("point", "bound on", "bound", "found", "holds"), rows, left=2)
 
 
 def mixes(found: Json) -> str:
-    """High alone and mixes, on every split that was measured."""
+    """The table of high alone and mixes of low and high, on every split that was measured."""
     rows = []
     for data, ways in found["on"].items():
         for name, way in ways.items():

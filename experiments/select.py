@@ -42,7 +42,7 @@ def _frequency(channel: int) -> int:
 
 
 def shared(channels: Channels) -> dict[int, int]:
-    """How many channels of each of the paper's sets are among these, by the size of the set."""
+    """How many of these channels each of the paper's sets has, by the size of the set."""
     return {size: len(set(named) & set(channels)) for size, named in SETS.items() if size < COUNT}
 
 

@@ -1,4 +1,4 @@
-"""Pixels to DCT coefficients to bytes, and back. Needs numpy and Pillow; no torch, no network.
+"""The codec: pixels to DCT coefficients to payloads, and back. Needs numpy and Pillow; no torch, no network.
 
 The entropy coder is written twice, in C and in numpy, and both write the same bytes. `accelerated` says whether
 the C extension was built and is used.

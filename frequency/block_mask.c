@@ -9,12 +9,12 @@ enum {
     MOST = 255,    /* counts of a context are halved beyond this */
 };
 
-/* How often a binary symbol has been 0 and 1, which is its probability. */
+/* An adaptive model of a binary symbol: the numbers of zeros and ones so far. */
 typedef struct {
     uint32_t seen[2];
 } Counts;
 
-/* What they begin with: of whether a row repeats the one above, and of blocks, by their neighbours. */
+/* Initial counts: for the flag that a row repeats the one above, and for blocks by their neighbours. */
 static const uint8_t REPEATS[2] = {8, 72};
 static const uint8_t PRIOR[CONTEXTS][2] = {
     {29, 1}, {29, 1}, {1, 30}, {2, 28}, {30, 1}, {14, 1}, {1, 2},  {20, 10}, {1, 1},   {1, 1},  {1, 1},
@@ -46,7 +46,7 @@ static uint32_t at(const uint8_t *row, int32_t x, int32_t width)
     return row && x >= 0 && x < width ? row[x] : 0;
 }
 
-/* A row that is another than the one above; returns whether it is. */
+/* Decodes a row; returns whether it differs from the one above. */
 static int pull_row(overtone_stream *stream, Counts *models, const uint8_t *above, int32_t width, uint8_t *row)
 {
     int differs = 0;

@@ -1,8 +1,8 @@
-"""A block mask: which blocks of a picture a layer codes, and its compact form.
+"""Block masks: the set of a picture's blocks that a layer codes, and its compact form.
 
 Rows are predicted from the row above. A row that repeats it takes one binary symbol; of any other, every block is
-coded in a context of five neighbours: two to its left and three above it. Probabilities begin where masks of boxes
-have them and adapt. `docs/protocol.md` has it to the byte.
+coded in a context of five neighbours: two to its left and three above it. Probabilities start from those of typical
+masks, and adapt. `docs/protocol.md` specifies the bytes.
 """
 
 from collections.abc import Callable, Sequence
@@ -38,7 +38,7 @@ _PRIOR: Final = (
 
 @dataclass(frozen=True, eq=False)
 class BlockMask:
-    """Some blocks of a picture: `blocks` bool[h, w] says of each whether it is one of them.
+    """A set of a picture's blocks: `blocks` bool[h, w] is true for those in the set.
 
     Raises:
         ValueError: `blocks` is no array of two dimensions.
@@ -47,11 +47,11 @@ class BlockMask:
     blocks: Blocks
 
     def __post_init__(self) -> None:
-        found = np.array(self.blocks, np.bool_)
-        if found.ndim != 2 or not found.size:
-            raise ValueError(f"need bool[h, w], got {list(found.shape)}")
-        found.flags.writeable = False
-        object.__setattr__(self, "blocks", found)
+        blocks = np.array(self.blocks, np.bool_)
+        if blocks.ndim != 2 or not blocks.size:
+            raise ValueError(f"need bool[h, w], got {list(blocks.shape)}")
+        blocks.flags.writeable = False
+        object.__setattr__(self, "blocks", blocks)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, BlockMask) and np.array_equal(self.blocks, other.blocks)
@@ -67,21 +67,21 @@ class BlockMask:
 
     @property
     def count(self) -> int:
-        """How many blocks it holds."""
+        """The number of blocks in the mask."""
         return int(self.blocks.sum())
 
     @property
     def share(self) -> float:
-        """The fraction of the picture's blocks that it holds."""
+        """The fraction of the picture's blocks that are in the mask."""
         return self.count / self.blocks.size
 
     @property
     def everything(self) -> bool:
-        """Whether it holds all blocks."""
+        """Whether all blocks are in the mask."""
         return bool(self.blocks.all())
 
     def covers(self, other: Self) -> bool:
-        """Whether it holds every block of another mask of the same shape."""
+        """Whether every block of another mask of the same shape is in this one."""
         return self.shape == other.shape and not bool((other.blocks & ~self.blocks).any())
 
     @classmethod
@@ -102,13 +102,13 @@ class BlockMask:
         left, top, right, bottom = np.clip(corners, 0, 1).T * [[width], [height], [width], [height]]
         begins = np.floor(np.stack([left, top]) + _ROUNDING).astype(int) - margin
         ends = np.ceil(np.stack([right, bottom]) - _ROUNDING).astype(int) + margin
-        some = (left < right) & (top < bottom)
-        for (x, y), (x_end, y_end) in zip(np.maximum(begins, 0).T[some], ends.T[some], strict=True):
+        nonempty = (left < right) & (top < bottom)
+        for (x, y), (x_end, y_end) in zip(np.maximum(begins, 0).T[nonempty], ends.T[nonempty], strict=True):
             blocks[y:y_end, x:x_end] = True
         return cls(blocks)
 
     def pack(self) -> bytes:
-        """The mask in few bytes; whoever unpacks it has to know its shape."""
+        """The mask in its compact form, which does not include the shape."""
         intervals: list[tuple[int, int]] = []
 
         def push(counts: Counts, bit: int) -> int:
@@ -125,7 +125,7 @@ class BlockMask:
         """The inverse of `pack`; time and memory are bounded by the shape.
 
         Raises:
-            PayloadError: `pack` does not write this for any mask of that shape.
+            PayloadError: these bytes are not the packed form of a mask of that shape.
         """
         height, width = shape
         if len(packed) > rans.STATE_BYTES + _SYMBOL_BYTES * height * (1 + width):
@@ -138,7 +138,7 @@ class BlockMask:
 
 
 class Counts:
-    """How often a binary symbol has been 0 and 1, which is its probability."""
+    """An adaptive model of a binary symbol: the numbers of zeros and ones so far."""
 
     def __init__(self, zeros: int, ones: int) -> None:
         self._seen = [zeros, ones]
@@ -151,7 +151,7 @@ class Counts:
         return Model((least, TOTAL - least), (0, least))
 
     def learn(self, bit: int) -> None:
-        """It was this once more."""
+        """Count another occurrence of this symbol."""
         self._seen[bit] += _STEP
         if sum(self._seen) > _MOST:
             self._seen = [count + 1 >> 1 for count in self._seen]
@@ -160,9 +160,9 @@ class Counts:
 def walk(
     shape: tuple[int, int], code: Callable[[Counts, int], int], rows: Sequence[Sequence[int]] = ()
 ) -> list[list[int]]:
-    """Code the rows of a mask one after the other, or where there are none, find out what they are.
+    """Encode the rows of a mask one after the other, or decode them if none are given; returns the rows.
 
-    `code` is given the symbol to be coded, or 0 where it finds out itself, and returns it.
+    `code` encodes the symbol that it is given and returns it; a decoder ignores its argument and returns the symbol.
     """
     height, width = shape
     repeats, models = Counts(*_REPEATS), [Counts(*counts) for counts in _PRIOR]

@@ -60,7 +60,7 @@ def _array(declaration: str, values: Iterable[object]) -> str:
 
 
 def _float(value: float | np.floating) -> str:
-    """As C reads it, exactly: every float32 has nine significant digits at most."""
+    """A C literal of exactly this float32, for which nine significant digits suffice."""
     text = f"{np.float32(value):.9g}"
     return text + ("f" if any(c in text for c in ".e") else ".0f")
 

@@ -1,4 +1,4 @@
-"""Decoding of one channel, block by block, in numpy."""
+"""Decoding of one channel block by block, in numpy: the inverse of `stream.channel_intervals`."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,9 +37,9 @@ _CODES = code(np.arange(MAX_FEATURE + 1) << SCALE_BITS).tolist()
 class ChannelDecoder:
     """Decodes one channel into its plane of int16[P, h, w].
 
-    What other channels say, and what is known of a channel that is refined, is added up for whole rows at once. What
-    depends on the blocks to the left is added block by block, as they are decoded. Blocks outside the region, where
-    there is one, stay as they are.
+    The contributions of other channels, and of a refined channel's coarse values, are added up for whole rows at once.
+    Those of the blocks to the left are added block by block, as these are decoded. Blocks outside the region, where
+    there is one, keep their values.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class ChannelDecoder:
             raise PayloadError("damaged payload: an empty channel is not marked as one")
 
     def _row(self, y: int, seen: int) -> tuple[Wide, Wide]:
-        """What a row's early features say: the centre int64[w], and the hidden units int64[w, H]."""
+        """The sums of a row's early features: the centre int64[w], and the hidden units int64[w, H]."""
         width = self.plane.shape[1]
         hidden = self.others[y]
         if self.coarse is None and y:
@@ -144,7 +144,7 @@ class ChannelDecoder:
         return int(med(w, above[REACH + x], above[REACH + x - 1])) if y else int(w)
 
     def _late(self, y: int, x: int, reference: int, sums: Wide) -> tuple[int, Wide]:
-        """What the late features add to the centre, and the sums with what they add to those."""
+        """The contribution of the late features to the centre, and the hidden units' sums with theirs."""
         centre = 0
         for down, right, weight, (positive, negative) in self.late_taps:
             if self.coarse is None and y + down < 0:

@@ -1,4 +1,4 @@
-"""The named channel sets of Xu et al., "Learning in the Frequency Domain" (CVPR 2020), written out.
+"""The channel sets of Xu et al., "Learning in the Frequency Domain" (CVPR 2020), and the bands low and high.
 
 A channel is one frequency of one component over all blocks of an image. Its index is
 ``64 * component + 8 * v + u``, where the components Y, Cb, Cr are 0, 1, 2, and v and u are the vertical and

@@ -1,4 +1,4 @@
-"""An image to the payloads of its layers, and payloads back to quantised coefficients."""
+"""The codec of an image: from pixels to the payloads of its layers, and back to quantised coefficients."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -26,9 +26,12 @@ HEADER_BYTES = 8 + 7 * MAX_BYTES
 class Encoded:
     """The payloads of one image, and the quality they were made at.
 
-    There is one for each layer of the profile's ladder, or for each that a part of a profile has tables for;
-    `encode_further` makes the others from `values`, the quantised coefficients int16[C, h, w], and `encode_region`
-    makes them anew for some blocks; then `masks` says for each layer which ones, None standing for all.
+    Attributes:
+        layers: a payload for each layer of the profile's ladder, or for each that a part of a profile has tables for;
+            `encode_further` adds the others, and `encode_region` codes layers in some blocks alone.
+        quality: the quality of the profile.
+        values: the quantised coefficients int16[C, h, w], from which further layers are coded.
+        masks: the blocks that each layer codes, None for all; empty if all layers code all blocks.
     """
 
     layers: tuple[bytes, ...]
@@ -44,15 +47,15 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Decoded:
-    """What the first layers of an image tell.
+    """The coefficients of an image as decoded from its first layers.
 
     Attributes:
         values: quantised coefficients int16[C, h, w] of the low channels, followed by the high ones once a layer
-            has told them. Outside the mask they are what the layers below tell: high channels are 0 there, and low
+            has coded them. Outside the mask they are those of the layers below: high channels are 0 there, and low
             ones coarser.
-        steps: float32[C]: what the values are multiples of.
+        steps: float32[C], the quantiser step of each channel; its values are multiples of it.
         quality: the quality of the payloads.
-        layers: how many layers these are.
+        layers: the number of layers.
         mask: the blocks for which the last layer was sent; None stands for all.
     """
 
@@ -104,10 +107,10 @@ def encode_further(encoded: Encoded, profile: Profile) -> Encoded:
 
 
 def encode_region(encoded: Encoded, profile: Profile, mask: BlockMask, after: int = 1) -> Encoded:
-    """The same image with the layers after the first so many for the blocks of a mask only.
+    """The same image with the layers after the first `after` ones coded in the blocks of a mask only.
 
-    Each payload holds its mask, and is decoded like any other. The first payload still tells the sizes that those
-    layers have for all blocks.
+    Each payload holds its mask, and is decoded like any other. The first payload keeps the sizes that those layers
+    have for all blocks.
 
     Raises:
         ValueError: the image was made without `values`, `after` is not one of its layers, or the mask is of another
@@ -121,7 +124,7 @@ def encode_region(encoded: Encoded, profile: Profile, mask: BlockMask, after: in
 
 
 def _encode_after(encoded: Encoded, profile: Profile, mask: BlockMask | None, after: int) -> Encoded:
-    """The same image with its first so many layers as they are, and the others for a mask, or for all blocks."""
+    """The same image with its first `after` layers as they are, and the others coded in a mask, or in all blocks."""
     if encoded.values is None:
         raise ValueError("no values to encode further layers from")
     masks = (encoded.masks + (None,) * after)[:after]
@@ -134,15 +137,19 @@ def _encode_after(encoded: Encoded, profile: Profile, mask: BlockMask | None, af
 
 
 def known_values(values: Values, profile: Profile, layers: int, masks: Masks = ()) -> Values:
-    """What the first so many layers tell of coefficients int16[C, h, w], as `Decoded.values`.
+    """The values that a decoder knows after the first `layers` layers, as `Decoded.values`.
 
-    `masks` says for each layer for which blocks it was sent, None standing for all.
+    Args:
+        values: the quantised coefficients int16[C, h, w] after all layers.
+        profile: whose ladder the layers are of.
+        layers: the number of layers.
+        masks: the blocks for which each layer was sent, None for all.
     """
     found, count = np.zeros_like(values), len(profile.low) if layers else 0
     for number, layer in enumerate(profile.ladder[:layers]):
         channels, mask = profile.channels_of(number), masks[number] if number < len(masks) else None
-        told = coarsened(values[channels], layer.factor)
-        found[channels] = told if mask is None else np.where(mask.blocks, told, NEST * found[channels])
+        coded = coarsened(values[channels], layer.factor)
+        found[channels] = coded if mask is None else np.where(mask.blocks, coded, NEST * found[channels])
         count = len(values) if layer.band == "high" else count
     return found[:count]
 

@@ -162,7 +162,7 @@ typedef struct {
     uint16_t start, frequency;
 } Interval;
 
-/* How a block is coded: by which table, relative to what (modulo 2^16), and whether its sign is flipped. */
+/* The context of a block: its table, the value that residuals count from (modulo 2^16), and if signs are flipped. */
 typedef struct {
     uint16_t nearest;
     uint8_t table, flipped;
@@ -507,7 +507,7 @@ static int32_t magnitude(int32_t value)
     return value < 0 ? -value : value;
 }
 
-/* How much is going on in a row: magnitudes; in a DC channel, of horizontal differences. */
+/* The activity of a row: the sum of magnitudes, in a DC channel of horizontal differences. */
 static int64_t row_activity(const int16_t *row, int32_t width, int dc)
 {
     int64_t sum = 0;
@@ -661,7 +661,7 @@ INLINE void gather_row(const Coder *coder, Span taps, const Codes *codes, int32_
         gather(coder, taps, codes, row + x, row[x], (size_t)y * (size_t)coder->width + (size_t)x, lanes);
 }
 
-/* What position and whole image say, for every block. */
+/* Begins the sums of every block with the contributions of its column and of the whole image. */
 static void begin_sums(Coder *coder)
 {
     const Channel *channel = &coder->channel;
@@ -684,7 +684,7 @@ static void begin_sums(Coder *coder)
     memset(coder->centre, 0, coder->blocks * sizeof *coder->centre);
 }
 
-/* What other channels say, and coarse values. */
+/* Adds the contributions of other channels and of coarse values. */
 INLINE void add_others(const Coder *coder, int32_t lanes)
 {
     const Channel *channel = &coder->channel;
@@ -731,7 +731,7 @@ static Span visible(Span taps, int32_t y)
     return taps;
 }
 
-/* Tells the blocks after this one that its value is another than they took it for. */
+/* Corrects the sums of the blocks after this one once its value is known. */
 INLINE void tell(const Coder *coder, const Own *own, int32_t y, int32_t x, int32_t was, int32_t value, int32_t lanes)
 {
     int32_t last = coder->width - 1;
@@ -768,7 +768,7 @@ INLINE void tell_difference(const Coder *coder, const Own *own, int32_t y, int32
     }
 }
 
-/* What the row says, and the activity of so many blocks that are coded in the rows above. */
+/* The contributions of the row number, and of the activity of so many blocks that are coded in the rows above. */
 static void begin_row(const Coder *coder, Lane *sum, int32_t y, int64_t activity, int32_t blocks)
 {
     const Channel *channel = &coder->channel;
@@ -786,7 +786,7 @@ static int32_t median(int32_t w, int32_t n, int32_t nw)
     return sum < low ? low : sum > high ? high : sum;
 }
 
-/* What a network says, within bounds. */
+/* The outputs of a network, clamped to bounds. */
 typedef struct {
     int32_t shift, spread, shape;
 } Outputs;
@@ -905,7 +905,7 @@ static Status push_number(Coder *coder, const Table *table, uint32_t number)
     return OVERTONE_GOOD;
 }
 
-/* Whether a layer says nothing about a channel: the values are those that are in the plane already. */
+/* Whether a layer codes nothing of a channel: the values are those that are in the plane already. */
 static int is_empty(const Coder *coder, int32_t number, const int16_t *values)
 {
     for (int32_t y = 0; y < coder->height; y++)
@@ -962,7 +962,7 @@ INLINE Status decode_value(const Coder *coder, overtone_stream *stream, const Co
 
 /* ---- a channel, block by block ---- */
 
-/* What the values of a row are counted from, as far as that is known before the row is coded. */
+/* The values that residuals of a row count from, as far as they are known before the row is coded. */
 static void begin_base(Coder *coder, const int16_t *blocks)
 {
     for (int32_t x = 0; x < coder->width; x++)

@@ -24,11 +24,11 @@ class Model(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ChannelPlan:
-    """How one channel is coded; H is the number of hidden units.
+    """The numbers that one channel is coded with; H is the number of hidden units.
 
     Attributes:
-        empty: the probability, in 16384ths, that the layer says nothing about the channel: all values are 0, or none
-            is refined away from the middle.
+        empty: the probability, in 16384ths, that the layer codes nothing of the channel: all values are 0, or none
+            differs from its coarse value.
         ratios: for each plane, 1024 times its unit over the channel's.
         taps: the T features.
         centre: the weight of each feature in the centre, in 1024ths.
@@ -55,7 +55,7 @@ class ChannelPlan:
 
     @property
     def units(self) -> int:
-        """H."""
+        """The number of hidden units, H."""
         return len(self.bias)
 
     @property
@@ -67,11 +67,16 @@ class ChannelPlan:
 
 @dataclass(frozen=True, eq=False)
 class CodingPlan:
-    """How the channels from number `first` on are coded.
+    """The numbers that a layer is coded with.
 
-    `known` is how many planes are known before; where the layer refines, those of the channels that it codes are
-    among them. `dc` says of every plane, known or coded, whether it is a DC channel. `contexts` holds, for each
-    context, the number of a table in the bank.
+    Attributes:
+        first: the number of the first channel that the layer codes.
+        known: how many planes are known before; where the layer refines, those of its own channels are among them.
+        refines: whether the layer refines known values.
+        dc: for every plane, known or coded, whether it is a DC channel.
+        channels: a plan for each channel that the layer codes.
+        contexts: for each context, the number of a table in the bank.
+        bank: the frequency tables.
     """
 
     first: int
@@ -84,7 +89,7 @@ class CodingPlan:
 
     @property
     def planes(self) -> int:
-        """How many planes there are, known or coded."""
+        """The number of planes, known or coded."""
         return len(self.dc)
 
     @cached_property

@@ -1,8 +1,8 @@
-"""Contexts: what a channel's network says of a block before it is coded, and which table that selects.
+"""Contexts: the outputs of a channel's network for a block before it is coded, and the table that they select.
 
 A weighted sum of the features (see `features`) predicts the value: it is the linear part of the `centre`, in 1024ths
 of a step. A small network reads the codes of all features and of that sum, and has three outputs: a `shift` of the
-centre, in units of the spread; the logarithm of the `spread`, which says how far from the centre the value will be;
+centre, in units of the spread; the logarithm of the `spread`, the expected distance of the value from the centre;
 and the `shape` of the distribution. Its hidden units are max(0, sum), in 16-bit arithmetic that wraps around.
 
 What is coded is the residual, the difference from the integer nearest to the centre. Where the centre lies below that
@@ -55,7 +55,7 @@ Region = NDArray[np.bool_]
 
 
 class Context(NamedTuple):
-    """Of each block: the number of its context, the integer nearest to the centre, and if signs are flipped."""
+    """For each block: the number of its context, the integer nearest to the centre, and whether signs are flipped."""
 
     number: Wide
     nearest: Wide
@@ -63,7 +63,7 @@ class Context(NamedTuple):
 
 
 def contexts(refines: bool) -> int:
-    """How many contexts there are."""
+    """The number of contexts of a layer, which refines known values or not."""
     return LEVELS * SHAPES * (REFINED_OFFSET_LEVELS if refines else OFFSET_LEVELS)
 
 
@@ -125,7 +125,7 @@ def linear_centre(found: Sequence[Wide], weights: Sequence[int]) -> Wide:
 
 
 def tap_sums(found: Sequence[Wide], ratios: Sequence[int], weights: NDArray[np.int16]) -> Wide:
-    """What T features int64[...] add to the hidden units: int64[..., H]; weights are int16[T, 2, H]."""
+    """The contributions of T features int64[...] to the hidden units, int64[..., H]; weights are int16[T, 2, H]."""
     codes = [signed_code(feature, ratio) for feature, ratio in zip(found, ratios, strict=True)]
     return split_product(np.stack(codes, -1), weights)
 
@@ -151,7 +151,7 @@ def other_sums(
     coarse: Planes | None,
     region: Region | None = None,
 ) -> Wide:
-    """What position and activity add to the hidden units, bias included: int64[..., h, w, H]."""
+    """The contributions of position and activity to the hidden units, and their bias: int64[..., h, w, H]."""
     *leading, _, height, width = planes.shape
     own = planes[..., number, :, :]
     row, column, above, *seen = plan.other_weights.astype(np.int64)
@@ -170,7 +170,7 @@ def other_sums(
 
 
 def blocks_above(height: int, width: int, region: Region | None) -> Wide:
-    """int64[h]: how many blocks are coded in the rows above each."""
+    """int64[h]: the number of blocks that are coded in the rows above each row."""
     rows = np.full(height, width) if region is None else region.sum(axis=1)
     above: Wide = np.cumsum(rows) - rows
     return above
@@ -217,7 +217,7 @@ def decide(centre: Wide, hidden: Wide, base: Wide, plan: ChannelPlan, refines: b
 def decide_one(
     centre: int, hidden: Wide, base: int, plan: ChannelPlan, refines: bool
 ) -> tuple[int, int, bool]:
-    """`decide` for one block, faster: the number of the context, the integer nearest, and if signs are flipped."""
+    """`decide` for one block, faster: the context's number, the nearest integer, and whether signs are flipped."""
     seen = code_of(abs(centre)) * plan.centre_weights[0 if centre > 0 else 1].astype(np.int64)
     units = np.maximum((hidden + seen).astype(np.int16), 0).astype(np.int64)
     shift, spread, shape = (

@@ -1,4 +1,4 @@
-"""Pixels to DCT coefficients and back: JFIF YCbCr, orthonormal 8x8 DCT-II, chroma at full resolution.
+"""The block DCT and its inverse: JFIF YCbCr, orthonormal 8x8 DCT-II, chroma at full resolution.
 
 The colour transform and the DCT are both linear, so one matrix turns the 192 numbers of an RGB block into the
 coefficients that are wanted. The others are never computed.

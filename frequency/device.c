@@ -1,4 +1,4 @@
-/* A device in C; overtone.h says what each function does. */
+/* The encoder of a device in C; overtone.h documents each function. */
 
 #include "overtone.h"
 #include "block_mask.h"
@@ -62,8 +62,8 @@ static int16_t nearest(int32_t value, int32_t factor)
     return (int16_t)(sum >= 0 ? sum / factor : -((factor - 1 - sum) / factor));
 }
 
-/* What the first so many layers tell of the low channels, or of the high ones; returns the end of it. In blocks outside
- * a region that is what the last layer of all blocks tells, 0 where there was none. */
+/* Writes the values that are known of the low or the high channels after the first so many layers; returns their end.
+ * Outside a region they are those after the last layer of all blocks, 0 where there was none. */
 static int16_t *tell(const overtone_profile *profile, const int16_t *values, int high, int32_t layers,
                      const Region *region, int16_t *told)
 {
@@ -86,7 +86,7 @@ static int16_t *tell(const overtone_profile *profile, const int16_t *values, int
     return told;
 }
 
-/* What the layers before a layer tell; returns the end of it. */
+/* Writes the values that are known before a layer; returns their end. */
 static int16_t *tell_known(const overtone_profile *profile, const int16_t *values, int32_t layer, const Region *region,
                            int16_t *told)
 {
@@ -94,7 +94,7 @@ static int16_t *tell_known(const overtone_profile *profile, const int16_t *value
     return tell(profile, values, 1, layer, region, told);
 }
 
-/* What a layer tells; returns the end of it. */
+/* Writes the values that a layer codes; returns their end. */
 static int16_t *tell_coded(const overtone_profile *profile, const int16_t *values, int32_t layer, const Region *region,
                            int16_t *told)
 {

@@ -1,4 +1,4 @@
-"""Features: what the entropy coder reads around a block before it codes the block.
+"""Features: the known values around a block that the entropy coder reads before it codes the block.
 
 A tap is a place of a plane, up to two blocks away in each direction. Its feature is the value there; in a DC channel,
 where the brightness itself should not matter, it is the difference from a reference. In the channel that is being
@@ -71,7 +71,7 @@ def surrounding(plane: NDArray[np.integer]) -> Callable[[int], Wide]:
 
 
 def causal(plane: NDArray[np.integer]) -> Callable[[int], Wide]:
-    """The same for places before the block, in a plane that is being coded."""
+    """As `surrounding`, for places before the block, in a plane that is being coded."""
     padded = padded_plane(plane)
     same_row = padded.copy()
     same_row[..., REACH + 1 : -REACH, :REACH] = plane[..., :-1, :1]
@@ -81,7 +81,7 @@ def causal(plane: NDArray[np.integer]) -> Callable[[int], Wide]:
 
 
 def refined(coarse: NDArray[np.integer], fine: NDArray[np.integer]) -> Callable[[int], Wide]:
-    """The same for all places, in a plane that is being refined."""
+    """As `surrounding`, in a plane that is being refined."""
     padded = padded_plane(coarse)
     mixed = padded.copy()
     mixed[..., REACH:-REACH, REACH:-REACH] = fine
@@ -98,10 +98,10 @@ def predicted(plane: NDArray[np.integer]) -> Wide:
 
 
 def activity(plane: NDArray[np.integer], dc: bool) -> Wide:
-    """How much is going on in each row [..., h]: the sum of magnitudes, in a DC channel of horizontal differences."""
+    """The activity of each row [..., h]: the sum of magnitudes, in a DC channel of horizontal differences."""
     wide = plane.astype(np.int64)
-    found: Wide = np.abs(np.diff(wide, axis=-1) if dc else wide).sum(axis=-1)
-    return found
+    sums: Wide = np.abs(np.diff(wide, axis=-1) if dc else wide).sum(axis=-1)
+    return sums
 
 
 def padded_plane(plane: NDArray[np.integer]) -> Wide:

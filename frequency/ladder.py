@@ -1,8 +1,8 @@
 """The ladder: the layers in which an image is sent.
 
 Each layer adds the channels of a band, or makes values finer that are known already. Quantisers of successive layers
-nest: after a layer of factor 3, a value k that the last layer will tell exactly is known as 3 * m, where m is the
-integer nearest to k / 3. So a finer layer only has to say which of three values it is.
+nest: after a layer of factor 3, a value k is known as 3 * m, where m is the integer nearest to k / 3. So a finer layer
+codes only which of three values it is.
 """
 
 from itertools import pairwise
@@ -20,19 +20,19 @@ MAX_LAYERS: Final = 8
 
 
 class Layer(NamedTuple):
-    """After this layer, the values of the band's channels are known as multiples of `factor` steps."""
+    """A layer, after which the values of the band's channels are known as multiples of `factor` steps."""
 
     band: Band
     factor: int
 
 
-# The cascade of the report: six channels, then eighteen more.
+# Six channels, then eighteen more.
 TWO_LAYERS: Final = (Layer("low", 1), Layer("high", 1))
 THREE_LAYERS: Final = (Layer("low", NEST), *TWO_LAYERS)
 
 
 def coarsened(values: NDArray[np.int16], factor: int) -> NDArray[np.int16]:
-    """Of integers int16[...], the nearest multiples of an odd factor, counted in factors."""
+    """The multiples of an odd factor that are nearest to integers int16[...], divided by the factor."""
     nearest: NDArray[np.int16] = ((values.astype(np.int32) + factor // 2) // factor).astype(np.int16)
     return nearest
 

@@ -1,4 +1,4 @@
-"""Letter-boxing: a whole picture in a square, for tasks that say where things are.
+"""Letter-boxing: a whole picture in a square, for detectors.
 
 The longest side becomes the side of the square, the other one follows, and the picture lies in the upper left corner,
 so that its blocks begin where the square's do. The rest is neutral grey, whose coefficients are all zero.
@@ -18,7 +18,7 @@ Boxes = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class LetterBox:
-    """Where a picture of `width` x `height` pixels lies in a square of `size` x `size`.
+    """The position of a picture of `width` x `height` pixels in a square of `size` x `size`.
 
     Boxes are float64[..., 4] of left, top, right, bottom, as fractions: of the picture, or of the square.
     """
@@ -47,18 +47,18 @@ class LetterBox:
         return width / self.size, height / self.size
 
     def to_square(self, boxes: Boxes) -> Boxes:
-        """Fractions of the picture as fractions of the square."""
+        """Boxes as fractions of the square, from fractions of the picture."""
         found: Boxes = np.asarray(boxes, np.float64) * (self.extent * 2)
         return found
 
     def to_picture(self, boxes: Boxes) -> Boxes:
-        """Fractions of the square as fractions of the picture, within it."""
+        """Boxes as fractions of the picture, clipped to it, from fractions of the square."""
         found: Boxes = np.clip(np.asarray(boxes, np.float64) / (self.extent * 2), 0, 1)
         return found
 
 
 def letter_boxed(image: Image.Image, size: int) -> NDArray[np.uint8]:
-    """A whole RGB image as uint8[size, size, 3]; `LetterBox` says where it lies."""
+    """A whole RGB image in a square uint8[size, size, 3], at the position that `LetterBox` computes."""
     square = np.full((size, size, 3), NEUTRAL, np.uint8)
     width, height = LetterBox(size, *image.size).content
     square[:height, :width] = np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))

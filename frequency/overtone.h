@@ -12,13 +12,13 @@
 
 enum { OVERTONE_MAX_LAYERS = 8 };
 
-/* One layer of a ladder: which channels it tells, and in multiples of how many steps. */
+/* One layer of a ladder: the channels that it codes, and the factor of their steps. */
 typedef struct {
     uint8_t high; /* 0: the low channels, 1: the high ones */
     uint8_t factor;
 } overtone_rung;
 
-/* What a device must know of a model to encode for one quality. */
+/* Everything that a device must know of a model to encode at one quality. */
 typedef struct {
     uint8_t id[4], quality;
     int32_t size;          /* side of an image in pixels, a multiple of 8 */
@@ -53,8 +53,8 @@ size_t overtone_workspace(const overtone_profile *profile);
 overtone_status overtone_encode_image(const overtone_profile *profile, const int16_t *values, void *workspace,
                                       uint8_t *out, size_t room, overtone_payload payloads[OVERTONE_MAX_LAYERS]);
 
-/* The payloads of the layers after the first `after` ones, of the blocks of a mask only: what a server of a detector
- * asks for. `mask` is the packed block mask as it came, which each payload holds; `after` is how many layers, of all
+/* The payloads of the layers after the first `after` ones in the blocks of a mask, as a detector's server asks for
+ * them. `mask` is the packed block mask as it came, which each payload holds; `after` is how many layers, of all
  * blocks, the server has. Their payloads stay as `overtone_encode_image` made them, so `out` is another room than
  * theirs. OVERTONE_BAD_REGION if the mask is damaged or of an image of another size, or if there is no such layer. */
 overtone_status overtone_encode_region(const overtone_profile *profile, const int16_t *values, const uint8_t *mask,

@@ -29,8 +29,8 @@ def open_rgb(source: Source, size: int | None = None) -> Image.Image:
 
     Args:
         source: the image.
-        size: give it where nothing but `fit` to this size follows. A large JPEG is then shrunk by 2, 4 or 8 while
-            it is decoded, which takes a fraction of the time.
+        size: the size that `fit` will be called with, if nothing else is done with the image. A large JPEG is then
+            shrunk by 2, 4 or 8 while it is decoded, which takes a fraction of the time.
 
     Raises:
         ImageError: the source is not an image, is truncated or empty, or has more than `MAX_PIXELS`.
@@ -93,7 +93,7 @@ def _short_side(size: int) -> int:
 
 
 def _shrink(image: Image.Image, size: int) -> None:
-    """Tell the decoder of a JPEG how small its result may be; other formats are decoded whole."""
+    """Let the decoder of a JPEG shrink it to what `fit` needs; other formats are decoded whole."""
     scale = GAP * _short_side(size) / min(image.size)
     if scale < 1:
         image.draft(None, (round(image.width * scale), round(image.height * scale)))

@@ -1,4 +1,4 @@
-"""Plausible tables where there are no images to fit them to, for tests and first trials."""
+"""Tables that need no images to be fitted to, for tests and first trials."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -11,7 +11,7 @@ from overtone.frequency.features import ONE, PLACES
 from overtone.frequency.frequency_tables import Table, best_table, freeze
 from overtone.frequency.ladder import Layer
 from overtone.frequency.network import LETTERS, MAX_WEIGHT, write_weights
-from overtone.frequency.tables import LayerTables, Network, Tables, coded
+from overtone.frequency.tables import LayerTables, Network, Tables, coded_channels
 
 _TAPS: Final = tuple(PLACES.index(place) for place in ((0, -1), (-1, 0), (-1, -1), (-1, 1)))
 _UNITS: Final = 8
@@ -33,7 +33,7 @@ def prior_tables(channels: Sequence[int], split: int, ladder: Sequence[Layer], q
 def _layer(
     channels: Sequence[int], split: int, ladder: Sequence[Layer], number: int, qualities: int
 ) -> LayerTables:
-    at = coded(ladder, number, split, len(channels))
+    at = coded_channels(ladder, number, split, len(channels))
     each = contexts(at.refines) // LEVELS
     return LayerTables(
         bank=tuple(_ternary(s) if at.refines else best_table(_geometric(s)) for s in SPREADS),

@@ -1,4 +1,4 @@
-"""The profile: everything a device must know to encode for a checkpoint."""
+"""The profile: everything that a device must know of a checkpoint to encode images for it."""
 
 import hashlib
 import json
@@ -96,7 +96,7 @@ class Profile:
 
     @property
     def layers(self) -> int:
-        """How many layers it has tables for: all of the ladder, unless it is a part."""
+        """The number of layers that it has tables for: all of the ladder, unless it is a part."""
         return len(self.tables.layers)
 
     @cached_property
@@ -131,7 +131,7 @@ class Profile:
         return slice(split) if self.ladder[layer].band == "low" else slice(split, split + len(self.high))
 
     def known_steps(self, quality: int, layers: int) -> NDArray[np.float32]:
-        """float32[C]: the steps of what the first so many layers tell; C is that of low, or of low + high."""
+        """The steps float32[C] of the values after the first `layers` layers; C is that of low, or of low + high."""
         found = np.array(self.steps[self.index(quality)], dtype=np.float32)
         count = len(self.low)
         for number, layer in enumerate(self.ladder[:layers]):
@@ -142,7 +142,7 @@ class Profile:
         return found[:count]
 
     def plan(self, layer: int, quality: int) -> CodingPlan:
-        """How to code a layer at a quality; made once and cached.
+        """The coding plan of a layer at a quality, computed once and cached.
 
         Raises:
             ProfileError: this is a part without such a layer or quality.

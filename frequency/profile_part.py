@@ -1,4 +1,4 @@
-"""A part of a profile: what a device must know to encode the first layers at one quality, in a compact form.
+"""A part of a profile: the tables that a device needs for the first layers at one quality, in a compact form.
 
 It is the LZMA2 stream, raw and with `FILTERS`, of a header and of columns, in which like stands beside like. The header
 is a JSON object of the profile's fields but for tables, after its size as LEB128. Then, for one layer after the other,
@@ -21,7 +21,7 @@ from overtone.frequency.frequency_tables import TOTAL
 from overtone.frequency.ladder import check_ladder
 from overtone.frequency.network import OUTPUTS
 from overtone.frequency.profile import Profile, frozen
-from overtone.frequency.tables import Coded, LayerTables, Network, Tables, coded
+from overtone.frequency.tables import CodedChannels, LayerTables, Network, Tables, coded_channels
 from overtone.frequency.varint import read_varint, write_varint
 
 # The dictionary is as large as the data at most, so that a small device can hold it.
@@ -89,7 +89,7 @@ def unpack_part(packed: bytes, before: Profile | None = None) -> Profile:
             raise ProfileError("the part of a profile does not belong to what is known of it")
         tables, layers = list(known), len(values["qualities"])
         while reader.left:
-            at = coded(ladder, len(tables), len(values["low"]), len(values["low"] + values["high"]))
+            at = coded_channels(ladder, len(tables), len(values["low"]), len(values["low"] + values["high"]))
             tables.append(_Columns.read(reader, at, layers).tables())
         return Profile(**values, ladder=ladder, tables=Tables(tuple(tables)))
     except (ValueError, LookupError, TypeError) as error:
@@ -177,7 +177,7 @@ class _Columns:
         )
 
     @classmethod
-    def read(cls, reader: _Reader, at: Coded, qualities: int) -> "_Columns":
+    def read(cls, reader: _Reader, at: CodedChannels, qualities: int) -> "_Columns":
         channels = len(at.band)
         lengths = reader.take(reader.take(1)[0])
         sizes = [(*reader.take(3),) for _ in range(channels)]

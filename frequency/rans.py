@@ -55,7 +55,7 @@ def escape(excess: int) -> list[tuple[int, int]]:
 
 
 class Decoder:
-    """Reads symbols from a stream; the caller says by which model the next symbol was coded.
+    """Reads symbols from a stream; the caller gives the model by which the next symbol was coded.
 
     Raises:
         PayloadError: from any method, if the stream is cut short or damaged.

@@ -1,7 +1,7 @@
-"""The body of a payload: the channels of a layer, one after another, as rANS intervals. In numpy.
+"""The body of a payload in numpy: the channels of a layer, one after another, as rANS intervals.
 
-Each channel begins with a flag that says whether it is empty, that is, whether it holds nothing but zeros, or whether
-nothing is refined away from the coarse values. If it is not empty, all its blocks follow in raster order, or those of a
+Each channel begins with a flag for the case that it is empty: that it holds nothing but zeros, or nothing but its
+coarse values. If it is not empty, all its blocks follow in raster order, or those of a
 region, bool[h, w]: outside of it, values stay 0, or coarse. `coder.c` does the same in C.
 """
 
@@ -58,7 +58,7 @@ def decode_layer(
 
 
 def max_body_bytes(channels: int, blocks: int) -> int:
-    """The most bytes that `encode_layer` can write for so many channels of so many blocks."""
+    """The largest number of bytes that `encode_layer` can write for so many channels and blocks."""
     return rans.STATE_BYTES + 2 * channels + _MAX_BYTES_PER_BLOCK * channels * blocks
 
 
@@ -84,11 +84,11 @@ def channel_intervals(
     channel = plan.channels[index]
     planes, coarse = all_planes(known, coded, plan)
     base = None if coarse is None else coarse[index]
-    told = coded[index] != (0 if base is None else base)
-    if not told.any():
+    changed = coded[index] != (0 if base is None else base)
+    if not changed.any():
         return np.array([[channel.empty, 0]])
-    inside = np.ones_like(told) if region is None else region
-    if (told & ~inside).any():
+    inside = np.ones_like(changed) if region is None else region
+    if (changed & ~inside).any():
         raise ValueError("a value outside the region is not the one that is known")
     # A channel sees those that follow it in the layer as they were before.
     seen = _while_coding(planes, coarse, plan, index)
@@ -125,7 +125,7 @@ def _while_coding(planes: Planes, coarse: Planes | None, plan: CodingPlan, index
 
 
 def _with_escapes(intervals: Intervals, numbers: NDArray[np.int64], escapes: NDArray[np.int64]) -> Intervals:
-    """With the excess of every number that is coded by its table's escape, whose number `escapes` holds."""
+    """The intervals with the excess of every number after its escape; `escapes` has the escape's symbol for each."""
     at = np.flatnonzero(numbers >= escapes)
     excesses = [rans.escape(int(numbers[i] - escapes[i])) for i in at]
     after = np.repeat(at + 1, [len(e) for e in excesses])

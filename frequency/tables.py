@@ -1,4 +1,4 @@
-"""Tables: everything that the entropy coder has learned from images, as integers in the profile."""
+"""Tables: the parameters of the entropy coder that were fitted to images, as integers in the profile."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -26,7 +26,7 @@ _MAX_SCALED: Final = 1 << 20
 
 @dataclass(frozen=True)
 class Network:
-    """How one channel of one layer is predicted. See `context` for what the parts mean.
+    """The network that predicts one channel of one layer; `context` explains its parts.
 
     Attributes:
         taps: pairs (plane, place) one after another.
@@ -51,11 +51,11 @@ class Network:
 
     @property
     def inputs(self) -> int:
-        """How many inputs a hidden unit has."""
+        """The number of inputs of a hidden unit."""
         return len(self.taps) + 2 + 4 + len(self.globals)
 
     def plan(self, number: int, units: Ints, empty: int) -> ChannelPlan:
-        """Prepared for planes with these units."""
+        """The channel's plan for planes with these units, that is, steps times factors."""
         own, count, taps = units[number], len(self.bias), len(self.taps) // 2
         ratios = tuple(max(1, min(MAX_RATIO, 1024 * unit // own)) for unit in units)
         hidden = read_weights(self.hidden, count)
@@ -79,13 +79,13 @@ class Network:
 
 @dataclass(frozen=True)
 class LayerTables:
-    """What is needed to code one layer of the ladder.
+    """The tables of one layer of the ladder.
 
     Attributes:
         bank: the frequency tables.
         contexts: a letter for each context, which names its table in the bank.
         networks: for each channel that the layer codes.
-        empty: for each quality and channel, how often the layer says nothing about the channel, in 256ths.
+        empty: for each quality and channel, the probability that the layer codes nothing of the channel, in 256ths.
     """
 
     bank: tuple[Table, ...]
@@ -118,7 +118,7 @@ class Tables:
         return cls(tuple(found))
 
     def to_json(self) -> dict[str, Any]:
-        """The tables as `json` writes them."""
+        """The tables as an object for `json`."""
         return asdict(self)
 
     def check(
@@ -136,13 +136,13 @@ class Tables:
         _require(good, "layers: need one for each layer of the ladder")
         for number, layer in enumerate(self.layers):
             _require(isinstance(layer, LayerTables), "layers: not tables")
-            _check_layer(layer, coded(ladder, number, split, len(channels)), qualities)
+            _check_layer(layer, coded_channels(ladder, number, split, len(channels)), qualities)
 
     def plan(
         self, channels: Ints, split: int, ladder: Sequence[Layer], number: int, steps: Ints, quality: int
     ) -> CodingPlan:
-        """How to code a layer; `steps` are those of all channels, `quality` is an index that counts from 0."""
-        layer, at = self.layers[number], coded(ladder, number, split, len(channels))
+        """The coding plan of a layer; `steps` are those of all channels, `quality` is an index from 0 on."""
+        layer, at = self.layers[number], coded_channels(ladder, number, split, len(channels))
         units = tuple(step * factor for step, factor in zip(steps, at.factors, strict=False))
         empty = layer.empty[quality]
         return CodingPlan(
@@ -160,8 +160,15 @@ class Tables:
 
 
 @dataclass(frozen=True)
-class Coded:
-    """What a layer codes: the numbers of its channels, how many planes are known before, and all planes' factors."""
+class CodedChannels:
+    """The channels that a layer codes, among the planes that are known after it.
+
+    Attributes:
+        band: the numbers of the channels that it codes.
+        known: how many planes are known before.
+        refines: whether its channels are among these.
+        factors: the factors of all planes after the layer.
+    """
 
     band: range
     known: int
@@ -169,18 +176,18 @@ class Coded:
     factors: Ints
 
 
-def coded(ladder: Sequence[Layer], number: int, split: int, count: int) -> Coded:
-    """What layer `number` of a ladder codes, for `split` low channels of `count`."""
+def coded_channels(ladder: Sequence[Layer], number: int, split: int, count: int) -> CodedChannels:
+    """The channels that layer `number` of a ladder codes, for `split` low channels of `count`."""
     layer = ladder[number]
     before: dict[str, int] = dict(ladder[:number])
     after = before | {layer.band: layer.factor}
     factors = (after["low"],) * split + (after.get("high", 0),) * (count - split if "high" in after else 0)
     known = (count if "high" in before else split) if before else 0
     band = range(split) if layer.band == "low" else range(split, count)
-    return Coded(band, known, layer.band in before, factors)
+    return CodedChannels(band, known, layer.band in before, factors)
 
 
-def _check_layer(layer: LayerTables, at: Coded, qualities: int) -> None:
+def _check_layer(layer: LayerTables, at: CodedChannels, qualities: int) -> None:
     _check_bank(layer.bank, at.refines)
     good = _is_letters(layer.contexts, contexts(at.refines))
     good = good and max(map(LETTERS.index, layer.contexts)) < len(layer.bank)
@@ -202,7 +209,7 @@ def _check_bank(bank: object, refines: bool) -> None:
         _require(good, f"bank: {least} to {most} positive integers each, summing to {TOTAL}")
 
 
-def _check_network(network: Network, number: int, at: Coded) -> None:
+def _check_network(network: Network, number: int, at: CodedChannels) -> None:
     good = isinstance(network, Network) and all(map(_is_tuple, (network.taps, network.globals)))
     _require(good, "networks: not a network")
     flat = network.taps
@@ -223,13 +230,13 @@ def _check_network(network: Network, number: int, at: Coded) -> None:
     _require(good, f"output_bias: need {OUTPUTS}")
 
 
-def _good_tap(source: object, place: object, number: int, at: Coded) -> bool:
+def _good_tap(source: object, place: object, number: int, at: CodedChannels) -> bool:
     causal = source == number and not at.refines
     places = CAUSAL_PLACES if causal else len(PLACES)
     return _is_int(place, 0, places - 1) and (causal or _is_readable(source, number, at))
 
 
-def _is_readable(source: object, number: int, at: Coded) -> bool:
+def _is_readable(source: object, number: int, at: CodedChannels) -> bool:
     """Whether a plane is known everywhere when a channel is coded."""
     return _is_int(source, 0, max(number, at.known) - 1)
 

@@ -24,7 +24,7 @@ def read_varint(data: bytes, at: int) -> tuple[int, int]:
     """The value at an offset, and the offset after it.
 
     Raises:
-        PayloadError: it is cut short, longer than four bytes, or not the shortest encoding.
+        PayloadError: the number is cut short, longer than four bytes, or not the shortest encoding.
     """
     value = 0
     for index, byte in enumerate(data[at : at + MAX_BYTES]):

@@ -22,18 +22,18 @@ class CpuMeter:
         self._begun = self._last = time.process_time(), time.perf_counter()
 
     def lately(self) -> float:
-        """Since the last call."""
+        """The share since the last call."""
         before, self._last = self._last, (time.process_time(), time.perf_counter())
         return (self._last[0] - before[0]) / max(self._last[1] - before[1], 1e-9)
 
     def overall(self) -> float:
-        """Since the beginning."""
+        """The share since the beginning."""
         self._last = self._begun
         return self.lately()
 
 
 def heading(link: Link) -> str:
-    """One line: where the link listens, where it leads and its properties."""
+    """One line with the link's address, its target and its properties."""
     details = [
         "a trace" if link.trace else str(link.profile),
         "a modem for each connection" if link.per_connection else "",
@@ -44,7 +44,7 @@ def heading(link: Link) -> str:
 
 
 def counters(link: Link, busy: float) -> str:
-    """One line: what the link has carried, and how well this machine kept up."""
+    """One line with the bytes that the link has carried, and with how busy and late this machine was."""
     total = link.total
     line = (
         f"{total.up:,} bytes up, {total.down:,} down of TCP payload; about {total.upwards.wire:,} and "

@@ -10,14 +10,14 @@ from overtone.link.tcp_overhead import HEADER, Acks, Count, on_wire, segments
 
 
 class Segment(NamedTuple):
-    """Bytes in transit and when they arrive; empty is the end of the stream, an error is a reset."""
+    """Bytes in transit and the time of their arrival; empty is the end of the stream, an error is a reset."""
 
     data: bytes | OSError
     arrives: float
 
 
 class Flow:
-    """From `source` to `sink` through `shaper`; its acknowledgements travel with the `reverse` flow."""
+    """Carries bytes from `source` to `sink` through `shaper`; acknowledgements travel with the `reverse` flow."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Flow:
             return error
 
     def _arrival(self, transit: Transit) -> float:
-        """With jitter, but never before the segment ahead."""
+        """The time of arrival with jitter, but never before the segment ahead."""
         due = max(self._last_arrival, transit.left, transit.arrives + self._jitter.draw())
         self._last_arrival = due
         return due
@@ -90,7 +90,7 @@ class Flow:
             self.reverse._send_empty(1, at)
 
     def _send_empty(self, acknowledgements: int, at: float) -> None:
-        """Nobody waits for segments without payload, but they occupy the wire."""
+        """Send segments without payload, which nobody waits for but which occupy the wire."""
         if acknowledgements:
             self._shaper.push(self._count_wire(acknowledgements * HEADER), at)
 

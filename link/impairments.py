@@ -1,4 +1,4 @@
-"""What makes a link unsteady: jitter and outages."""
+"""Impairments of a link: jitter and outages."""
 
 import random
 from dataclasses import dataclass

@@ -129,12 +129,12 @@ class Link:
 
     @property
     def open(self) -> int:
-        """How many connections are open now."""
+        """The number of connections that are open now."""
         return len(self._open)
 
     @property
     def late(self) -> float:
-        """The most seconds by which anything was late because this machine was busy."""
+        """The largest delay in seconds of any event because this machine was busy."""
         return self._clock.late
 
     async def settled(self, calm: float) -> tuple[int, int]:
@@ -159,7 +159,7 @@ class Link:
         self._clock.resume()
 
     def _modem(self) -> tuple[Shaper, Shaper]:
-        """Both directions of a new one, up and down."""
+        """Both directions of a new modem, up and down."""
         if self.trace is None:
             return Shaper(self.up, self.rtt / 2, self._clock), Shaper(self.down, self.rtt / 2, self._clock)
         return self._recorded(self.trace, "up"), self._recorded(self.trace, "down")
@@ -230,7 +230,7 @@ class Link:
         return Jitter(self.profile.jitter, seed)
 
     async def _shake_hands(self, modem: tuple[Shaper, Shaper], traffic: Traffic) -> None:
-        """SYN, SYN+ACK and ACK, before the device can send anything else."""
+        """Carry SYN, SYN+ACK and ACK, before the device can send anything else."""
         up, down = modem
         for each in (traffic, self.total):
             each.upwards.wire += SYN + HEADER

@@ -36,9 +36,9 @@ class LinkProfile:
     about: str = ""
 
     def __post_init__(self) -> None:
-        for what, seconds in (("round trip", self.rtt), ("jitter", self.jitter)):
+        for figure, seconds in (("round trip", self.rtt), ("jitter", self.jitter)):
             if not 0 <= seconds < math.inf:
-                raise UnitError(f"the {what} must be zero or more seconds, got {seconds}")
+                raise UnitError(f"the {figure} must be zero or more seconds, got {seconds}")
 
     def changed(
         self,
@@ -92,11 +92,11 @@ def link_profile(name: str) -> LinkProfile:
 
 
 def table() -> Table:
-    """The profiles for people."""
-    made = Table("profile", box=None, header_style="bold")
+    """A table of all profiles."""
+    rows = Table("profile", box=None, header_style="bold")
     for heading in ("up", "down", "round trip"):
-        made.add_column(heading, justify="right")
-    made.add_column("stands for")
+        rows.add_column(heading, justify="right")
+    rows.add_column("stands for")
     for p in PROFILES.values():
-        made.add_row(p.name, str(p.up), str(p.down), f"{p.rtt * 1e3:g} ms", p.about)
-    return made
+        rows.add_row(p.name, str(p.up), str(p.down), f"{p.rtt * 1e3:g} ms", p.about)
+    return rows

@@ -1,4 +1,4 @@
-"""Energy of a device's radio, computed from how long it sends, receives, listens and lingers: a model, no measurement.
+"""A model of the energy of a device's radio, from the times that it sends, receives, listens and waits for its timer.
 
 While an exchange lasts, the radio is connected: it sends, receives, or listens for the reply. After the last byte it
 stays connected, the *tail*, until the network's inactivity timer releases it. Discontinuous reception is off (neither
@@ -30,7 +30,7 @@ from overtone.link.rate import UnitError
 
 @dataclass(frozen=True)
 class Exchange:
-    """What one image occupies its radio with, in seconds.
+    """The times that one image occupies the radio, in seconds.
 
     Attributes:
         sending, receiving: the time that the bytes on the wire take at the link's rates.
@@ -43,7 +43,7 @@ class Exchange:
 
     @classmethod
     def over(cls, link: LinkProfile, up: float, down: float, seconds: float) -> Self:
-        """Of `up` and `down` bytes on the wire, headers and acknowledgements included."""
+        """The exchange of `up` and `down` bytes on the wire, headers and acknowledgements included."""
         return cls(up / link.up.bytes, down / link.down.bytes, seconds)
 
     @property

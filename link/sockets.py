@@ -54,11 +54,11 @@ def reset(connection: socket.socket) -> None:
 
 async def bind(address: tuple[str, int]) -> socket.socket:
     """A listening socket, non-blocking."""
-    family, place = await _resolved(address)
+    family, resolved = await _resolved(address)
     listener = _socket(family)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(place)
+        listener.bind(resolved)
         listener.listen(4096)
     except OSError:
         listener.close()
@@ -68,10 +68,10 @@ async def bind(address: tuple[str, int]) -> socket.socket:
 
 async def connect(address: tuple[str, int]) -> socket.socket:
     """A connected socket, non-blocking."""
-    family, place = await _resolved(address)
+    family, resolved = await _resolved(address)
     connection = _socket(family)
     try:
-        await asyncio.get_running_loop().sock_connect(connection, place)
+        await asyncio.get_running_loop().sock_connect(connection, resolved)
     except BaseException:
         connection.close()
         raise
@@ -84,14 +84,14 @@ async def _resolved(address: tuple[str, int]) -> tuple[int, Any]:
         found = socket.getaddrinfo(*address, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except socket.gaierror:
         found = await asyncio.get_running_loop().getaddrinfo(*address, type=socket.SOCK_STREAM)
-    family, _, _, _, place = found[0]
-    return family, place
+    family, _, _, _, resolved = found[0]
+    return family, resolved
 
 
 def _socket(family: int) -> socket.socket:
-    """Non-blocking, without Nagle's delay, with a small receive buffer."""
-    made = socket.socket(family, socket.SOCK_STREAM)
-    made.setblocking(False)
-    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-    return made
+    """A new socket: non-blocking, without Nagle's delay, with a small receive buffer."""
+    new = socket.socket(family, socket.SOCK_STREAM)
+    new.setblocking(False)
+    new.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    new.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+    return new

@@ -45,7 +45,7 @@ class Count:
 
 @dataclass
 class Traffic:
-    """What one connection, or all of them, carried: `upwards` to the target, `downwards` to the clients."""
+    """The bytes that one connection, or all of them, carried: `upwards` to the target, `downwards` to the clients."""
 
     peer: str = ""
     upwards: Count = field(default_factory=Count)
@@ -71,14 +71,17 @@ class Acks:
         self._quick = QUICK_ACKS
 
     def expired(self, now: float) -> float | None:
-        """When the delayed acknowledgement was sent, if its timer has run out by `now`; call this first."""
+        """The time at which the delayed acknowledgement was sent; None if its timer has not run out by `now`.
+
+        This is to be called before `arrived`.
+        """
         if not self._unacknowledged or now <= self._since + DELAYED_ACK:
             return None
         self._unacknowledged = 0
         return self._since + DELAYED_ACK
 
     def arrived(self, now: float, count: int) -> int:
-        """Note `count` segments; how many empty acknowledgements are sent at once."""
+        """Note `count` segments; returns the number of empty acknowledgements that are sent at once."""
         quick = min(count, self._quick)
         self._quick -= quick
         immediate, self._unacknowledged = divmod(self._unacknowledged + count - quick, 2)

@@ -75,12 +75,12 @@ class Trace:
 
     @property
     def times(self) -> list[float]:
-        """When each moment begins, in seconds."""
+        """The times at which the moments begin, in seconds."""
         return [moment.time for moment in self.moments]
 
     @property
     def period(self) -> float:
-        """Seconds after which it begins again."""
+        """The length of the trace in seconds, after which it begins again."""
         return self.times[-1] + (self.times[-1] - self.times[-2] if len(self.times) > 1 else 1.0)
 
     @property
@@ -110,7 +110,7 @@ class RecordedRate:
 
     @property
     def mean(self) -> Rate:
-        """Over a period."""
+        """The mean rate over a period."""
         return Rate(8 * self._sums[-1] / self._period)
 
     def finish(self, start: float, size: int) -> float:

@@ -1,4 +1,7 @@
-"""The networks, their cost, their checkpoints."""
+"""The networks that classify or detect from DCT coefficients, their cost, and their checkpoint files.
+
+`overtone.training` makes the checkpoints, `overtone.gpu_server` serves them. Detectors are in `models.detection`.
+"""
 
 from overtone.models.architectures import AnyArchitecture, build
 from overtone.models.bodies import Body

@@ -1,4 +1,4 @@
-"""Every architecture a card can name, and the cascade it describes."""
+"""The union of all architectures that a classifier's card can hold, and the cascade that each describes."""
 
 from overtone.models.body_cascade import BodyArchitecture, BodyCascade
 from overtone.models.cascade import Cascade

@@ -1,4 +1,8 @@
-"""Bodies: image classifiers with an RGB stem, by name from timm and torchvision."""
+"""Bodies: image classifiers of timm and torchvision by name, read through pixels or through coefficients.
+
+A body was published for RGB images. `create` puts a linear decoder before it (`models.coefficient_stem`), so that it
+reads DCT coefficients; `create_rgb` leaves it as it is, and `create_features` takes its stages alone, for a detector.
+"""
 
 import contextlib
 from collections.abc import Sequence
@@ -12,7 +16,7 @@ from torch import Tensor, nn
 from overtone.models.coefficient_stem import CoefficientNetwork, Decode
 from overtone.models.torch_vision import timm, torchvision
 
-# What most networks were trained with (R, G, B in units of 0 to 255); timm says where it is otherwise.
+# Mean and standard deviation that most networks were trained with (R, G, B from 0 to 255); timm lists the exceptions.
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
 # TensorFlow's EfficientNet-Lite subtracts 127 and divides by 128; timm says 127.5 for both.
@@ -21,7 +25,7 @@ LITE_MEAN, LITE_STD = (127.0,) * 3, (128.0,) * 3
 
 
 class BodyError(ValueError):
-    """No such body, or one that cannot read coefficients; the message says what can be had."""
+    """The library has no such body, or one that cannot be used here; the message says which can be had."""
 
 
 class Body(BaseModel):
@@ -37,47 +41,53 @@ class Body(BaseModel):
 
 
 @dataclass(frozen=True)
-class Source:
-    """How a network wants its input (units of 0 to 255), and the name of its first convolution."""
+class InputSpec:
+    """The input that a network was trained on.
+
+    Attributes:
+        mean: of R, G and B, from 0 to 255, which is subtracted from an image.
+        std: the standard deviations by which the difference is divided.
+        first_conv: name of the module that reads the image, the network's first convolution.
+    """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    first: str
+    first_conv: str
 
 
 def names() -> dict[str, Literal["timm", "torchvision"]]:
-    """All bodies that can be named here, with the library they come from; timm's before torchvision's."""
-    found: dict[str, Literal["timm", "torchvision"]] = {}
-    found.update(dict.fromkeys(torchvision().models.list_models(torchvision().models), "torchvision"))
+    """The library of every body, by the body's name; timm's where both libraries have one of that name."""
+    libraries: dict[str, Literal["timm", "torchvision"]] = {}
+    libraries.update(dict.fromkeys(torchvision().models.list_models(torchvision().models), "torchvision"))
     with contextlib.suppress(ModuleNotFoundError):
-        found.update(dict.fromkeys(timm().list_models(), "timm"))
-    return found
+        libraries.update(dict.fromkeys(timm().list_models(), "timm"))
+    return libraries
 
 
 def create(body: Body, channels: Sequence[int], classes: int) -> CoefficientNetwork:
-    """The network with new weights, reading these channels.
+    """The network with random weights, reading coefficients float[N, len(channels), h, w].
 
     Raises:
         BodyError: the library has no network of that name, or its input is not an RGB image.
     """
-    network, source = _build(body, classes)
-    return CoefficientNetwork(Decode(channels, body.pixels, source.mean, source.std), network, source.first)
+    network, spec = _build(body, classes)
+    return CoefficientNetwork(Decode(channels, body.pixels, spec.mean, spec.std), network, spec.first_conv)
 
 
 def create_rgb(body: Body, classes: int) -> "RGBNetwork":
-    """The network with new weights, reading images; `body.pixels` does not matter.
+    """The network with random weights, reading images; `body.pixels` does not matter.
 
     Raises:
         BodyError: as in `create`.
     """
-    network, source = _build(body, classes)
-    return RGBNetwork(network, source)
+    return RGBNetwork(*_build(body, classes))
 
 
-def create_features(body: Body, strides: Sequence[int]) -> tuple[nn.Module, Source, tuple[int, ...]]:
-    """The stages of a network with new weights: normalised images -> a list of maps, one for each stride.
+def create_features(body: Body, strides: Sequence[int]) -> tuple[nn.Module, InputSpec, tuple[int, ...]]:
+    """The stages of a network with random weights: normalised images -> a list of feature maps, one for each stride.
 
-    Also how the network wants its input, and the channels of the maps. The weights have the names of the classifier's.
+    Returns:
+        The stages, whose weights are named as in the classifier; the input they expect; the channels of each map.
 
     Raises:
         BodyError: the library has no such network, or it has no maps of these strides.
@@ -86,53 +96,62 @@ def create_features(body: Body, strides: Sequence[int]) -> tuple[nn.Module, Sour
         raise BodyError(f"{body.name}: only timm's networks give their stages")
     try:
         whole = timm().create_model(body.name, features_only=True)
-        found = dict(zip(whole.feature_info.reduction(), range(len(whole.feature_info)), strict=True))
-        wanted = tuple(found[stride] for stride in strides)
-        network = timm().create_model(body.name, features_only=True, out_indices=wanted)
+        by_stride = dict(zip(whole.feature_info.reduction(), range(len(whole.feature_info)), strict=True))
+        indices = tuple(by_stride[stride] for stride in strides)
+        network = timm().create_model(body.name, features_only=True, out_indices=indices)
     except (RuntimeError, ValueError, AttributeError) as error:
         raise BodyError(f"timm has no body {body.name!r} with stages ({error})") from None
     except KeyError as error:
         raise BodyError(f"{body.name}: has no maps of stride {error}") from None
-    source = _timm_source(body.name, network.default_cfg)
-    return network, source, tuple(network.feature_info.channels())
+    return network, _timm_input(body.name, network.default_cfg), tuple(network.feature_info.channels())
+
+
+class PixelNormalise(nn.Module):
+    """RGB images [N, 3, H, W] of 0 to 255 -> the float32 images that a network was trained on."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, spec: InputSpec) -> None:
+        super().__init__()
+        for name, values in (("mean", spec.mean), ("std", spec.std)):
+            self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        """Normalised images of the same shape."""
+        return (rgb.float() - self.mean) / self.std
 
 
 class RGBNetwork(nn.Module):
     """A body that reads RGB images [N, 3, H, W] of 0 to 255."""
 
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, network: nn.Module, source: Source) -> None:
+    def __init__(self, network: nn.Module, spec: InputSpec) -> None:
         super().__init__()
-        self.network = network
-        for name, values in (("mean", source.mean), ("std", source.std)):
-            self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
+        self.network, self.normalise = network, PixelNormalise(spec)
 
     def forward(self, rgb: Tensor) -> Tensor:
         """Logits [N, classes]."""
-        normalised = (rgb.float() - self.mean) / self.std
-        logits: Tensor = self.network(normalised.contiguous(memory_format=torch.channels_last))
+        logits: Tensor = self.network(self.normalise(rgb).contiguous(memory_format=torch.channels_last))
         return logits
 
 
-def _build(body: Body, classes: int) -> tuple[nn.Module, Source]:
+def _build(body: Body, classes: int) -> tuple[nn.Module, InputSpec]:
     try:
         if body.library == "timm":
             network = timm().create_model(body.name, num_classes=classes)
-            return network, _timm_source(body.name, network.default_cfg)
+            return network, _timm_input(body.name, network.default_cfg)
         network = torchvision().models.get_model(body.name, weights=None, num_classes=classes)
     except (RuntimeError, ValueError, KeyError) as error:
         raise BodyError(f"{body.library} has no body {body.name!r} ({error})") from None
-    return network, Source(IMAGENET_MEAN, IMAGENET_STD, _first_convolution(network))
+    return network, InputSpec(IMAGENET_MEAN, IMAGENET_STD, _first_convolution(network))
 
 
-def _timm_source(name: str, config: dict[str, Any]) -> Source:
-    first = str(config["first_conv"])
+def _timm_input(name: str, config: dict[str, Any]) -> InputSpec:
+    first_conv = str(config["first_conv"])
     if name.startswith(LITE):
-        return Source(LITE_MEAN, LITE_STD, first)
+        return InputSpec(LITE_MEAN, LITE_STD, first_conv)
     mean, std = (tuple(255 * value for value in config[key]) for key in ("mean", "std"))
-    return Source(mean, std, first)
+    return InputSpec(mean, std, first_conv)
 
 
 def _first_convolution(network: nn.Module) -> str:

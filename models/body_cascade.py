@@ -1,4 +1,7 @@
-"""A cascade of pretrained bodies: one reads what the low channels decode to, the other what all channels do."""
+"""A cascade of two pretrained bodies.
+
+The low body reads the image that the low channels alone decode to, the high body the image of all 24 channels.
+"""
 
 from typing import Literal
 
@@ -13,7 +16,7 @@ from overtone.models.mix import Mix
 
 
 class BodyArchitecture(BaseModel):
-    """Everything needed to build a cascade of bodies without its weights."""
+    """The bodies of a cascade and its number of classes: all that is needed to build it, except the weights."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     kind: Literal["bodies"] = "bodies"
@@ -33,7 +36,7 @@ class BodyArchitecture(BaseModel):
 
 
 class BodyCascade(Cascade):
-    """Two bodies; the state that high needs of low is the low coefficients themselves."""
+    """Two bodies without common weights; the state that `high` takes is the low coefficients themselves."""
 
     def __init__(self, architecture: BodyArchitecture, mix: Mix | None = None) -> None:
         super().__init__(architecture, mix)
@@ -45,7 +48,7 @@ class BodyCascade(Cascade):
         return self.low_network(x6), (x6,)
 
     def state(self, x6: Tensor) -> State:
-        """The low coefficients: high reads them again."""
+        """The low coefficients, which the high body reads again."""
         return (x6,)
 
     def high(self, state: State, x18: Tensor) -> Tensor:
@@ -55,7 +58,7 @@ class BodyCascade(Cascade):
 
     @property
     def order(self) -> tuple[Band, Band]:
-        """High first: low then learns from its answers."""
+        """High first, so that low can learn from its answers."""
         return "high", "low"
 
     def steps(self) -> tuple[tuple[nn.Module, ...], tuple[nn.Module, ...]]:

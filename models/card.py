@@ -1,4 +1,7 @@
-"""The card: what a checkpoint says about itself, stored as JSON in the metadata of its safetensors file."""
+"""The card of a classifier: everything about a checkpoint except its weights.
+
+It is stored as JSON in the metadata of the safetensors file; `models.checkpoint` reads and writes it.
+"""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -11,14 +14,14 @@ from overtone.models.operating_point import OperatingPoint
 
 
 class Accuracy(Section):
-    """Top-1 (fractions) on `n` images of `data`, at one quality and the thresholds of one operating point.
+    """Top-1 accuracy on `n` images of the split `data`, at one quality and the thresholds of one operating point.
 
     Attributes:
         thresholds: as in `OperatingPoint`.
-        top1: of the answer after each layer.
+        top1: accuracy of the answer after each layer, as a fraction.
         sizes: mean payload bytes of each layer.
-        shares: of the images, how many the cascade answers after each layer.
-        cascade: top-1 of the cascade.
+        shares: fraction of the images that the cascade answers after each layer.
+        cascade: accuracy of the cascade, as a fraction.
         mean_bytes: mean payload bytes of the cascade.
     """
 
@@ -35,7 +38,7 @@ class Accuracy(Section):
     @model_validator(mode="before")
     @classmethod
     def _read_two_layers(cls, value: Any) -> Any:
-        # Cards of ladders of two layers named each of them.
+        # Older cards have two layers and a field for each of them.
         if not isinstance(value, dict) or "low" not in value:
             return value
         two = {name: value[name] for name in ("data", "n", "quality", "cascade", "mean_bytes")}
@@ -48,7 +51,7 @@ class Accuracy(Section):
 
 
 class Training(Section):
-    """Where the weights come from."""
+    """The run that trained the weights: recipe (as JSON), data set, image counts, epochs of each step, seed, torch."""
 
     recipe: str
     data: str
@@ -104,7 +107,7 @@ class Card(CommonCard[OperatingPoint]):
     @model_validator(mode="before")
     @classmethod
     def _read_two_temperatures(cls, value: Any) -> Any:
-        # Cards of ladders of two layers were written with a `temperature` of low and high.
+        # Older cards have two layers, with a `temperature` of low and high.
         if isinstance(value, dict) and isinstance(two := value.get("temperature"), dict):
             rest = {key: entry for key, entry in value.items() if key != "temperature"}
             return rest | {"temperatures": (two.get("low", 1.0), two.get("high", 1.0))}

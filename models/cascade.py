@@ -1,4 +1,4 @@
-"""What every cascade of two networks can do, whatever the networks are."""
+"""The interface of a cascade: a low network, and a high network for the images of which low is unsure."""
 
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Literal

@@ -1,4 +1,7 @@
-"""Checkpoints: safetensors files with a card. Nothing is ever unpickled."""
+"""Checkpoints: safetensors files whose metadata hold a card and a digest of the weights. Nothing is unpickled.
+
+This module has what checkpoints of all tasks share, and the classifiers'; `models.detection.checkpoint` has detectors'.
+"""
 
 import hashlib
 import os
@@ -16,9 +19,10 @@ from torch import Tensor, nn
 from overtone.models.architectures import build
 from overtone.models.card import Card
 from overtone.models.cascade import Cascade
-from overtone.models.common_card import STALE, CommonCard, one_line
+from overtone.models.common_card import STALE, CommonCard
+from overtone.validation import one_line
 
-# In the repository; once installed, the files belong to a distribution of their own.
+# The folder of bundled checkpoints in the repository; an installation has them in a distribution of their own.
 SOURCE = Path(__file__).parent / "checkpoints"
 DISTRIBUTION = "overtone-checkpoints"
 CARD_KEY = "card"
@@ -72,7 +76,7 @@ def find(name_or_path: str | os.PathLike[str]) -> Path:
 
 
 def task_of(name_or_path: str | os.PathLike[str]) -> Task:
-    """What a checkpoint does; one of a detector is read by `models.detection.checkpoint`.
+    """Whether a checkpoint is a classifier's or a detector's, by the card that it has.
 
     Raises:
         CheckpointError: missing, damaged, or without a card.
@@ -92,7 +96,7 @@ def read_card(name_or_path: str | os.PathLike[str], *, stale: bool = False) -> C
     """The card of a classifier alone, without reading the weights.
 
     Args:
-        name_or_path: of the checkpoint.
+        name_or_path: name of a bundled checkpoint, or path of a file.
         stale: accept certificates of another profile, in order to replace them.
 
     Raises:
@@ -104,12 +108,12 @@ def read_card(name_or_path: str | os.PathLike[str], *, stale: bool = False) -> C
 def read_card_of(
     task: Task, kind: type[AnyCard], name_or_path: str | os.PathLike[str], stale: bool
 ) -> AnyCard:
-    """The card of a checkpoint for a task; see `read_card`."""
+    """The card, of the class `kind`, of a checkpoint for a task; see `read_card`."""
     path = find(name_or_path)
     meta = metadata_of(path)
-    if (found := _task(path, meta)) != task:
+    if (actual := _task(path, meta)) != task:
         raise CheckpointError(
-            f"{path}: its task is {found}, but this takes a checkpoint whose task is {task}"
+            f"{path}: its task is {actual}, but this takes a checkpoint whose task is {task}"
         )
     try:
         return kind.model_validate_json(meta[KEYS[task]], context={STALE: stale})
@@ -120,10 +124,10 @@ def read_card_of(
 
 
 def metadata_of(path: Path) -> dict[str, str]:
-    """What a safetensors file says besides its weights.
+    """The metadata of a safetensors file, by key.
 
     Raises:
-        CheckpointError: it cannot be read.
+        CheckpointError: the file cannot be read.
     """
     try:
         with safe_open(path, "pt") as file:
@@ -166,25 +170,25 @@ def rewrite(source: str | os.PathLike[str], card: Card, out: str | os.PathLike[s
     Raises:
         CheckpointError: `source` cannot be read.
     """
-    write(Path(out), copied(source), {CARD_KEY: card.to_json()})
+    write(Path(out), cloned_weights(source), {CARD_KEY: card.to_json()})
 
 
-def copied(source: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """The weights of a checkpoint, bit for bit, which stay when its file is replaced."""
+def cloned_weights(source: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """The weights of a checkpoint, bit for bit, in memory of their own: the file may then be replaced."""
     return {key: value.clone() for key, value in tensors_of(find(source)).items()}
 
 
 def weights_of(model: nn.Module, half: bool) -> dict[str, Tensor]:
-    """A network's weights and statistics as `save` stores them."""
+    """The weights and running statistics of a network as `save` stores them, by name."""
     state = model.state_dict().items()
     return {k: stored(v, half) for k, v in state if not k.endswith("num_batches_tracked")}
 
 
 def tensors_of(path: Path) -> dict[str, Tensor]:
-    """The weights as they are stored.
+    """The weights in a file, with the types that they are stored in.
 
     Raises:
-        CheckpointError: they cannot be read, or are not those whose digest the file has; older files have none.
+        CheckpointError: the file cannot be read, or its weights do not match its digest (older files have none).
     """
     try:
         with safe_open(path, "pt") as file:
@@ -199,24 +203,29 @@ def tensors_of(path: Path) -> dict[str, Tensor]:
 
 def digest(tensors: Mapping[str, Tensor]) -> str:
     """SHA-256 of names, types, shapes and values, in the order of the names, as "sha256:" and hex digits."""
-    found = hashlib.sha256()
+    sha = hashlib.sha256()
     for name in sorted(tensors):
         value = tensors[name].contiguous()
-        found.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
-        found.update(value.reshape(-1).view(torch.uint8).numpy().data)
-    return f"sha256:{found.hexdigest()}"
+        sha.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        sha.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return f"sha256:{sha.hexdigest()}"
 
 
 def write(path: Path, tensors: dict[str, Tensor], card: dict[str, str]) -> None:
     """Write weights, their digest, and the card (its JSON under its key) to a file, atomically."""
+    write_tensors(path, tensors, card | {DIGEST_KEY: digest(tensors)})
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file atomically: its place holds either the old file or the whole new one."""
     temporary = path.with_suffix(".part")
-    save_file(tensors, temporary, card | {DIGEST_KEY: digest(tensors)})
+    save_file(tensors, temporary, metadata)
     # safetensors makes files readable by their owner alone, but a server usually runs as another user.
     temporary.chmod(0o644)
     temporary.replace(path)
 
 
 def stored(value: Tensor, half: bool) -> Tensor:
-    """A value as a file stores it: on the CPU, and with `half` float16 for convolutions and linear layers."""
+    """A tensor as a file stores it: on the CPU, and with `half` float16 for convolutions and linear layers."""
     value = value.detach().cpu().contiguous()
     return value.half() if half and value.ndim in (2, 4) else value

@@ -26,8 +26,8 @@ def synthesis(channels: Sequence[int], n: int) -> NDArray[np.float64]:
     d = np.zeros((BLOCK, n))
     d[:n] = dct_matrix(n) * (n / BLOCK) ** 0.5
     blocks = np.einsum("rc,vy,ux->cvuryx", np.linalg.inv(RGB_TO_YCC), d, d)
-    found: NDArray[np.float64] = blocks.reshape(COUNT, 3, n, n)[list(channels)]
-    return found
+    basis: NDArray[np.float64] = blocks.reshape(COUNT, 3, n, n)[list(channels)]
+    return basis
 
 
 class Decode(nn.Module):
@@ -36,8 +36,8 @@ class Decode(nn.Module):
     Args:
         channels: indices of the C channels; all three DC channels (0, 64, 128) among them.
         n: pixels a block, 1 to 8 a side.
-        mean: what the network subtracts from R, G and B, in units of 0 to 255.
-        std: what it divides by.
+        mean: the means of R, G and B, from 0 to 255, that the network expects to be subtracted.
+        std: the standard deviations that it expects pixels to be divided by.
     """
 
     weight: Tensor
@@ -60,10 +60,10 @@ class Decode(nn.Module):
 
 
 class FoldedConv(nn.Module):
-    """`Decode` and the convolution after it as one: coefficients -> the convolution's output.
+    """`Decode` and the convolution after it as one convolution over blocks.
 
-    The stride of the convolution divides the pixels a block has, so that each block yields m x m outputs: a
-    convolution over blocks with m * m times as many channels, and a pixel shuffle.
+    The stride of the convolution divides a block's side of n pixels, so each block yields m x m outputs. They are
+    computed by a convolution over blocks with m * m times as many channels, and a pixel shuffle.
     """
 
     offset: Tensor
@@ -86,15 +86,15 @@ class FoldedConv(nn.Module):
             self.conv.bias = nn.Parameter(conv.bias.detach().repeat_interleave(self.m**2))
 
     def forward(self, x: Tensor) -> Tensor:
-        """What the convolution says of the decoded image."""
+        """The output of the convolution for the decoded image."""
         y: Tensor = self.conv(functional.pad(x + self.offset, self.pad))
         return functional.pixel_shuffle(y, self.m) if self.m > 1 else y
 
 
 def padding(conv: nn.Conv2d) -> tuple[int, int]:
-    """Zeros before the first and after the last pixel, where the stride divides the side.
+    """The zeros that a convolution reads before the first and after the last pixel, if its stride divides the side.
 
-    After the last pixel it may be fewer than the convolution says, as its last outputs may not reach them.
+    After the last pixel they may be fewer than its `padding`, as the last output may not reach all of them.
     """
     (kernel, _), (stride, _) = conv.kernel_size, conv.stride
     # timm's Conv2dSame pads as TensorFlow does: what is missing, the odd one after.
@@ -104,7 +104,7 @@ def padding(conv: nn.Conv2d) -> tuple[int, int]:
 
 
 def can_fold(decode: Decode, conv: nn.Module) -> bool:
-    """Whether `FoldedConv` is the same as the two."""
+    """Whether `FoldedConv` computes the same as decoder and convolution one after the other."""
     return (
         isinstance(conv, nn.Conv2d)
         and conv.stride[0] == conv.stride[1]
@@ -116,7 +116,7 @@ def can_fold(decode: Decode, conv: nn.Module) -> bool:
 
 
 def _is_same(conv: nn.Conv2d) -> bool:
-    """Whether an input of a multiple of the stride gives as many outputs as the stride goes into it."""
+    """Whether a side of k strides gives exactly k outputs."""
     before, _ = padding(conv)
     missing = conv.kernel_size[0] - 2 * before
     return (
@@ -126,7 +126,7 @@ def _is_same(conv: nn.Conv2d) -> bool:
 
 @torch.no_grad()
 def _responses(decode: Decode, conv: nn.Conv2d, reach: int, pads: tuple[int, int]) -> Tensor:
-    """Kernel [O * m * m, C, 2 reach + 1, 2 reach + 1] over blocks: the outputs that each coefficient causes."""
+    """The kernel over blocks [O * m * m, C, 2 reach + 1, 2 reach + 1], found as the responses to unit coefficients."""
     n, m, span = decode.n, decode.n // conv.stride[0], 2 * reach + 1
     channels = len(decode.weight)
     canvas = torch.zeros(channels, 3, span * n, span * n, dtype=torch.float64)
@@ -134,21 +134,27 @@ def _responses(decode: Decode, conv: nn.Conv2d, reach: int, pads: tuple[int, int
     canvas[:, :, middle, middle] = decode.weight.double()
     padded = functional.pad(canvas, pads * 2)
     y = functional.conv2d(padded, conv.weight.double(), stride=conv.stride)
-    # An output in the block `reach + d` hears the middle block from -d blocks away.
+    # Seen from an output in the block `reach + d`, the middle block lies at the offset -d.
     blocks = y.unflatten(3, (span, m)).unflatten(2, (span, m)).flip(2, 4)
     kernel: Tensor = blocks.permute(1, 3, 5, 0, 2, 4).flatten(0, 2).float()
     return kernel
 
 
 class CoefficientNetwork(nn.Module):
-    """A network on RGB images that reads coefficients: `network(decode(x))`."""
+    """A network on RGB images that reads coefficients: `network(decode(x))`.
 
-    def __init__(self, decode: Decode, network: nn.Module, first: str) -> None:
+    Args:
+        decode: from coefficients to the images that the network reads.
+        network: whose output is returned.
+        first_conv: name of the network's first convolution, into which `folded` folds the decoder.
+    """
+
+    def __init__(self, decode: Decode, network: nn.Module, first_conv: str) -> None:
         super().__init__()
-        self.decode, self.network, self.first = decode, network, first
+        self.decode, self.network, self.first_conv = decode, network, first_conv
 
     def forward(self, x: Tensor) -> Tensor:
-        """What the network says of the decoded images."""
+        """The output of the network for the decoded images."""
         y: Tensor = self.network(self.decode(x))
         return y
 
@@ -157,10 +163,10 @@ class CoefficientNetwork(nn.Module):
 
         For inference: the copy's first convolution is over blocks.
         """
-        conv = self.network.get_submodule(self.first)
+        conv = self.network.get_submodule(self.first_conv)
         if not can_fold(self.decode, conv):
             return self
         network = copy.deepcopy(self.network)
-        parent, _, name = self.first.rpartition(".")
+        parent, _, name = self.first_conv.rpartition(".")
         setattr(network.get_submodule(parent), name, FoldedConv(self.decode, conv))  # type: ignore[arg-type]
         return network.train(self.training)

@@ -1,4 +1,4 @@
-"""What the cards of checkpoints have in common, whatever their task."""
+"""The fields and checks that the cards of all checkpoints share, whatever their task."""
 
 from typing import Generic, Self, TypeVar
 
@@ -6,7 +6,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    ValidationError,
     ValidationInfo,
     field_serializer,
     field_validator,
@@ -24,15 +23,6 @@ class CardError(ValueError):
     """A card that contradicts itself, or a request for something that the card does not have."""
 
 
-def one_line(error: ValidationError) -> str:
-    """What pydantic found wrong and where, on one line."""
-    found = []
-    for each in error.errors(include_url=False):
-        where = ".".join(str(part) for part in each["loc"])
-        found.append(": ".join(filter(None, (where, each["msg"].removeprefix("Value error, ")))))
-    return "; ".join(found)
-
-
 class Section(BaseModel):
     """A part of a card."""
 
@@ -46,10 +36,10 @@ class CommonCard(Section, Generic[Point]):
     """A name, a profile, and operating points.
 
     Attributes:
-        name: of the checkpoint; answers carry it.
+        name: the checkpoint's, which a server's answers carry.
         profile: everything a device must know to encode for the checkpoint.
         classes: names of the class folders, or categories, of the training data, in the order of the profile's labels.
-        operating_points: one may occur several times, certified for a different quality each time.
+        operating_points: a name may occur several times, each time certified for another quality.
         operating_point: the name of the default one.
     """
 
@@ -75,7 +65,7 @@ class CommonCard(Section, Generic[Point]):
         return self
 
     def check(self) -> None:
-        """Refuse certificates of another profile, under which bytes and logits were different.
+        """Refuse certificates of another profile, under which payloads and logits were different.
 
         Raises:
             CardError: the card has such certificates; the message says which and what to do.
@@ -92,30 +82,30 @@ class CommonCard(Section, Generic[Point]):
     def point(self, name: str | None = None, quality: int | None = None) -> Point:
         """An operating point by name (or the default one) for a quality (or the profile's default).
 
-        If it was not certified for that quality, the point of the default quality is returned, which
-        guarantees nothing at other qualities.
+        A point that was not certified for that quality is returned as it is for the default quality; its guarantee
+        does not hold at others.
 
         Raises:
             CardError: the card has no such point; the message lists those it has.
         """
-        wanted = name or self.operating_point
-        found = [p for p in self.operating_points if p.name == wanted]
-        if not found:
+        name = name or self.operating_point
+        points = [p for p in self.operating_points if p.name == name]
+        if not points:
             known = list(dict.fromkeys(p.name for p in self.operating_points))
-            raise CardError(f"no operating point {wanted!r}; this checkpoint has {known}")
+            raise CardError(f"no operating point {name!r}; this checkpoint has {known}")
         for choice in (quality, self.profile.quality):
-            for point in found:
+            for point in points:
                 if choice is not None and point.quality == choice:
                     return point
-        return found[0]
+        return points[0]
 
     def certified(self) -> dict[str, tuple[int, ...]]:
-        """By operating point, the qualities for which it is certified."""
-        found: dict[str, tuple[int, ...]] = {p.name: () for p in self.operating_points}
+        """The qualities for which each operating point is certified, by the point's name."""
+        qualities: dict[str, tuple[int, ...]] = {p.name: () for p in self.operating_points}
         for p in self.operating_points:
             if p.method is not None and p.quality is not None:
-                found[p.name] += (p.quality,)
-        return found
+                qualities[p.name] += (p.quality,)
+        return qualities
 
     def to_json(self) -> str:
         """The card as JSON, in which the profile is a string of its own canonical JSON."""

@@ -1,4 +1,4 @@
-"""What a network costs: its parameters, and its multiply-adds, counted while an image of zeros runs through it."""
+"""The cost of a network: its parameters, and its multiply-adds, counted while an image of zeros runs through it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ def macs(module: nn.Module, run: Callable[[], object]) -> int:
 
 
 def cost(model: nn.Module, size: int, channels: int | None = None) -> Cost:
-    """Cost at size x size pixels.
+    """The cost of a network per image of size x size pixels.
 
     A cascade is counted as low followed by high. Any other network takes `channels` coefficient maps of
     size/8 x size/8, or an RGB image if `channels` is None.

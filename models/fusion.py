@@ -1,4 +1,4 @@
-"""Networks prepared for inference: normalisations folded into convolutions, decoding into the first of them."""
+"""Fusion for inference: batch normalisations become part of convolutions, and so does decoding of coefficients."""
 
 import copy
 import logging
@@ -32,7 +32,7 @@ def fused(model: M, inputs: tuple[Tensor, ...]) -> M:
         for (name, conv), (after, norm) in pairwise(list(parent.named_children())):
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 setattr(parent, name, fuse_conv_bn_eval(conv, norm))
-                setattr(parent, after, _rest(norm))
+                setattr(parent, after, _activation(norm))
     for parent, name, network in list(_coefficient_networks(changed)):
         setattr(parent, name, network.folded())
     _fix_padding(changed, inputs)
@@ -60,8 +60,8 @@ def _outputs(model: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]
     return (model.low(inputs[0])[0], both) if isinstance(model, Cascade) else (both,)
 
 
-def _rest(norm: nn.BatchNorm2d) -> nn.Module:
-    """What is left of a normalisation that was folded; timm's carry an activation with them."""
+def _activation(norm: nn.BatchNorm2d) -> nn.Module:
+    """The activation that timm's normalisations include, which remains when they are folded; identity for others."""
     act = getattr(norm, "act", None)
     return act if isinstance(act, nn.Module) else nn.Identity()
 
@@ -74,18 +74,19 @@ def _coefficient_networks(model: nn.Module) -> Iterator[tuple[nn.Module, str, Co
 
 
 def _fix_padding(model: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-    """Make TensorFlow's SAME padding, which depends on the size of the input, the convolution's own.
+    """Replace convolutions with TensorFlow's SAME padding by ordinary ones, which pad equally for any input.
 
-    Where it is uneven, one more pixel after than before, the kernel grows by a first row and column of zeros. On
-    a CPU core EfficientNet-Lite takes 10 to 20 % less time without padding as a step of its own.
+    The padding is right for the size of `inputs`. Where it is uneven, one more pixel after than before, the kernel
+    grows by a first row and column of zeros. On a CPU core EfficientNet-Lite takes 10 to 20 % less time without
+    padding as a step of its own.
     """
     sizes: dict[str, int] = {}
 
-    def remember(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+    def record_size(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         return lambda _, inputs: sizes.__setitem__(name, inputs[0].shape[-1])
 
     same = {n: m for n, m in model.named_modules() if type(m).__name__ == "Conv2dSame"}
-    hooks = [module.register_forward_pre_hook(remember(name)) for name, module in same.items()]
+    hooks = [module.register_forward_pre_hook(record_size(name)) for name, module in same.items()]
     with torch.inference_mode():
         _outputs(model, inputs)
     for hook in hooks:
@@ -96,14 +97,14 @@ def _fix_padding(model: nn.Module, inputs: tuple[Tensor, ...]) -> None:
 
 
 def _padded(conv: nn.Conv2d, size: int) -> nn.Conv2d:
-    """The convolution for square inputs of this side, with padding of its own."""
+    """The convolution for square inputs of `size` pixels, with the same padding on all sides."""
     kernel, stride = conv.kernel_size[0], conv.stride[0]
     total = max((ceil(size / stride) - 1) * stride + kernel - size, 0)
     before, after = total // 2, total - total // 2
     grow = after - before
     weight = functional.pad(conv.weight.detach(), (grow, 0, grow, 0))
-    made = nn.Conv2d(
+    padded = nn.Conv2d(
         conv.in_channels, conv.out_channels, kernel + grow, stride, after, groups=conv.groups, bias=False
     )
-    made.weight, made.bias = nn.Parameter(weight.contiguous()), conv.bias
-    return made
+    padded.weight, padded.bias = nn.Parameter(weight.contiguous()), conv.bias
+    return padded

@@ -1,4 +1,4 @@
-"""An operating point: from which confidence on an answer is final, and what is guaranteed of it."""
+"""Operating points of a classifier: the confidence from which an answer is final, and what that guarantees."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -8,7 +8,7 @@ Method = Literal["risk control", "high probability", "share", "bytes"]
 
 
 class Certificate(BaseModel):
-    """What operating points of every task say of themselves; see `OperatingPoint`."""
+    """The fields that operating points of all tasks share; `OperatingPoint` describes them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -61,7 +61,7 @@ class OperatingPoint(Certificate):
     @model_validator(mode="before")
     @classmethod
     def _read_one_threshold(cls, value: Any) -> Any:
-        # Cards of ladders of two layers were written with one `threshold`, and a `rule` that is always empty.
+        # Older cards have two layers: one `threshold`, and a `rule` that is always empty.
         if isinstance(value, dict) and "threshold" in value:
             rest = {k: v for k, v in value.items() if k != "threshold" and (k, v) != ("rule", None)}
             return rest | {"thresholds": (value["threshold"],)}
@@ -74,9 +74,9 @@ class OperatingPoint(Certificate):
         return self
 
     def wanted(self, confidence: float, layers: int) -> int:
-        """How many layers the answer takes, given its confidence after the first `layers` of them.
+        """How many layers are needed in all, given the confidence of the answer to the first `layers` of them.
 
-        As many as there are already if the answer is final.
+        The result is `layers` itself if the answer is final.
         """
         if layers > len(self.thresholds) or confidence >= self.thresholds[layers - 1]:
             return layers
@@ -84,5 +84,8 @@ class OperatingPoint(Certificate):
         return len(self.thresholds) + 1 if at_once else layers + 1
 
     def confident(self, confidence: float, layers: int) -> bool:
-        """Whether an answer after so many layers reaches its threshold; after the last one, that of the one before."""
+        """Whether the answer to the first `layers` layers reaches its threshold.
+
+        The last layer has no threshold of its own; that of the layer before it counts.
+        """
         return confidence >= self.thresholds[min(layers, len(self.thresholds)) - 1]

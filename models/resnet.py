@@ -1,4 +1,4 @@
-"""ResNet bodies: the four residual stages of ResNet-50 at any width, on any number of input channels.
+"""The four residual stages of ResNet-50 at any width, on any number of input channels.
 
 He et al., "Deep Residual Learning" (CVPR 2016), with the stride on the 3x3 convolution as in torchvision.
 As in Xu et al. (CVPR 2020), nothing stands before the first residual block, which reads the maps directly.
@@ -52,8 +52,8 @@ def stage_channels(width: float) -> tuple[int, ...]:
 class Body(nn.Module):
     """The four residual stages.
 
-    In structure 2 the caller runs the stages one by one and concatenates `extra[i]` channels to the output of
-    stage i; the next stage is built for that many more inputs.
+    In structure 2 of `models.resnet_cascade` the caller runs the stages one by one and concatenates `extra[i]`
+    channels to the output of stage i; the next stage is built for that many more inputs.
     """
 
     def __init__(

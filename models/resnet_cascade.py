@@ -1,4 +1,4 @@
-"""The high/low separation of ResNets: a low network that answers if it is confident, and a high network fused with it.
+"""A cascade of two ResNets: a low network that answers if it is confident, and a high network fused with it.
 
 Low reads the 6 low channels. High reads the 18 high channels together with features of low:
 

@@ -1,7 +1,7 @@
-"""torchvision beside any torch.
+"""Imports of torchvision and timm that also work beside a CPU-only torch.
 
-torchvision's Linux x86-64 wheel is linked against CUDA; beside a CPU-only torch its C++ operators are not
-there, and its import stops at registering their fake kernels unless the operators have been declared first.
+torchvision's Linux x86-64 wheel is linked against CUDA. Beside a CPU-only torch its C++ operators do not load, and
+its import fails when it registers their fake kernels, unless the operators have been declared first.
 """
 
 import contextlib

@@ -52,7 +52,7 @@ class Entry:
 
     @property
     def accuracy(self) -> Mapping[str, Any] | None:
-        """What was measured of the cascade at the default quality and operating point, if that is in the card."""
+        """The measurements of the cascade at the default quality and operating point, if the card has them."""
         default = self.card["operating_point"]
         thresholds = [list(p["thresholds"]) for p in self.points if p["name"] == default and not self.detects]
         for measured in self.card.get("accuracy", ()):
@@ -80,7 +80,7 @@ class Entry:
         return f"{origin['licence']}: {origin['weights']}" if origin else "trained from the beginning"
 
     def summary(self) -> dict[str, Any]:
-        """What the list shows, and the keys of its JSON."""
+        """The values that a list of models shows, under the keys of its JSON."""
         origin = self.card.get("origin") or {}
         measured = self.accuracy["cascade"] if self.accuracy else None
         return {
@@ -231,7 +231,7 @@ def _thresholds(point: Mapping[str, Any]) -> str:
 
 
 def _guarantee(point: Mapping[str, Any]) -> str:
-    """What is certified of an operating point, as `OperatingPoint` and `DetectionPoint` define it."""
+    """The guarantee of an operating point in words, as `OperatingPoint` and `DetectionPoint` define it."""
     lose = "early answers lose" if "thresholds" in point else "answers miss"
     match point.get("method"):
         case "risk control":

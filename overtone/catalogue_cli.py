@@ -108,16 +108,16 @@ def _served(
     key: Path | None,
     timeout: float,
 ) -> Entry:
-    """What a server has.
+    """The entry of the model that a server serves.
 
     Raises:
-        ValueError: it did not say; the message says why.
+        ValueError: the server did not answer; the message says why.
     """
     from overtone.edge_client import Tls
-    from overtone.edge_client.asking import asking
+    from overtone.edge_client.open_client import open_client
 
     tls = Tls.of(authority, certificate, key)
-    with asking(server, model=model, token=token, tls=tls, timeout=timeout) as client:
+    with open_client(server, model=model, token=token, tls=tls, timeout=timeout) as client:
         return Entry(client.card(), client.whole_profile(), server)
 
 

@@ -1,4 +1,4 @@
-"""What the commands of all packages share: options, examples, and how an error ends a command."""
+"""The part that the commands of all packages share: options, examples, and how an error ends a command."""
 
 from collections.abc import Callable
 from copy import copy

@@ -1,4 +1,4 @@
-"""What `overtone adapt BODY` does: a published classifier and unlabelled images become a cascade."""
+"""`overtone adapt BODY`: distil a published classifier into a cascade, on unlabelled images."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from overtone.training.export import export
 from overtone.training.pretrained import PretrainedError
 from overtone.training.progress import duration
 from overtone.training.recipe import Recipe, load_recipe
-from overtone.training.schedule import Schedule, planned, scheduled
+from overtone.training.schedule import Schedule, choose_schedule, schedule_of
 from overtone.training.teacher import Teacher, read_labels
 from overtone.training.train import check_folder, interrupted
 from overtone.training.trainer import Trainer
@@ -25,8 +25,7 @@ from overtone.training.trainer import Trainer
 RECIPE = "adapt"
 # Pixels a block of the low body: its 2 x 2 coefficients a block fill 2 pixels, and larger images suit the networks.
 LOW_PIXELS, LOW_LITE_PIXELS, HIGH_PIXELS = 4, 5, 8
-CPU_MINUTES = 50.0
-# Fewer images are warned about.
+# With fewer images a warning is printed.
 FEW_IMAGES = 1000
 
 
@@ -61,7 +60,7 @@ def adapt(
         high_pixels: pixels a block that the high body sees.
         labels: a file with a label for each class, if they are not ImageNet's.
         size: side of the images in pixels.
-        epochs: of each step; by default, what `schedule.planned` finds.
+        epochs: of each step; by default chosen by `schedule.plan_schedule`.
         start: checkpoint of the same bodies and classes to begin with, instead of the published weights.
         seed: instead of the recipe's.
         minutes: the most time to train for; by default 50 on a CPU and without a limit on a GPU.
@@ -80,7 +79,7 @@ def adapt(
     check_folder(folder, resume)
     base = load_recipe(RECIPE)
     teacher = Teacher.load(teacher_body, size or base.size, file, on)
-    classes, read = _classes(teacher, labels)
+    classes, class_labels = _classes(teacher, labels)
     training, calibration = split(replace(found, classes=classes))
     if not len(calibration):
         raise DataError(f"{images}: {len(training)} images; at least 6 are needed, and thousands are better")
@@ -114,7 +113,7 @@ def adapt(
         images.resolve().name,
         workers,
         origin=teacher.origin,
-        labels=read,
+        labels=class_labels,
     )
     counts = len(training), len(calibration)
     run_record.write(folder, recipe, images.resolve().name, counts, len(classes), on, [])
@@ -144,11 +143,10 @@ def _low_body(low: str | None, pixels: int | None, high: Body) -> Body:
 
 
 def _classes(teacher: Teacher, labels: Path | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The names of the classes, and the labels that people read."""
+    """The names of the classes, and their labels for people."""
     if labels:
-        read = read_labels(labels, teacher.classes)
-        names_ = imagenet.classes_of(teacher.classes) if teacher.classes == imagenet.COUNT else read
-        return names_, read
+        given = read_labels(labels, teacher.classes)
+        return imagenet.wordnet_ids() if teacher.classes == imagenet.COUNT else given, given
     if teacher.classes != imagenet.COUNT:
         raise DataError(
             f"{teacher.name} has {teacher.classes} classes, which are not ImageNet's: "
@@ -171,12 +169,10 @@ def _schedule(
     counts, n = (len(training), len(calibration)), teacher.classes
     saved = resuming.recipe_of(folder / "last.safetensors") if resume else None
     if saved:
-        return scheduled(Recipe.model_validate_json(saved), *counts, n, device, teacher.network)
-    limit = minutes or (CPU_MINUTES if device.type == "cpu" else None)
-    found = planned(recipe, *counts, n, device, limit, teacher.network)
-    if epochs:
-        found.recipe = found.recipe.changed(epochs=epochs)
-    return found
+        return schedule_of(Recipe.model_validate_json(saved), *counts, n, device, teacher.network)
+    return choose_schedule(
+        recipe, *counts, n, device, minutes=minutes, epochs=epochs, teacher=teacher.network
+    )
 
 
 def _announce(teacher: Teacher, schedule: Schedule, training: Images) -> None:

@@ -1,4 +1,4 @@
-"""What `overtone train average` does: one checkpoint from the weights of several.
+"""`overtone train average`: one checkpoint whose weights are the mean of several.
 
 Checkpoints of which one started from the other's weights lie in the same valley of the loss, and their mean is
 often lower: Izmailov et al., "Averaging Weights Leads to Wider Optima and Better Generalization", UAI 2018;
@@ -19,9 +19,9 @@ from overtone.training.codec.codec_training import TOLERANCE, exact_coefficients
 from overtone.training.data import Images, read_split, split
 from overtone.training.export import check_writable, decide, write
 from overtone.training.progress import tracked
-from overtone.training.recipe import Quality
+from overtone.training.quality import Quality
 from overtone.training.systems import autocast
-from overtone.training.transform import Quantiser, spread_factors
+from overtone.training.transform import Quantiser, channel_factors
 
 STATISTICS_ON = 2000
 BATCH = 64
@@ -88,9 +88,9 @@ def compute_statistics(model: Cascade, train: Images, profile: Profile) -> None:
 
 def _rounded(values: Tensor, profile: Profile, band: Band) -> Tensor:
     """Coefficients [N, C, h, w], as known after each layer that a band's network answers, at each quality in turn."""
-    known = Quality(ladder=profile.ladder).known(band)
+    known = Quality(ladder=profile.ladder).known_factors(band)
     turn = [turn for turn, _ in zip(cycle(product(profile.qualities, known)), values, strict=False)]
     steps = torch.tensor([profile.steps[profile.index(q)] for q, _ in turn], dtype=torch.float32)
     thresholds = torch.tensor([profile.threshold(q) for q, _ in turn], dtype=torch.float32)
-    factors = spread_factors(torch.tensor([factors for _, factors in turn]).float())
+    factors = channel_factors(torch.tensor([factors for _, factors in turn]).float())
     return Quantiser(steps[:, :, None, None], thresholds[:, None, None, None], factors)(values)

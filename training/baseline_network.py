@@ -1,9 +1,9 @@
-"""The baseline: one half-width ResNet-50 that reads RGB images in patches of 4x4 pixels.
+"""The baseline of ResNet cascades: one half-width ResNet-50 that reads RGB images in patches of 4x4 pixels.
 
-It is our high network with a different first layer. The 24 channels at N x N pixels are the 4x4 DCT (4x4
+It is the cascade's high network with a different first layer. The 24 channels at N x N pixels are the 4x4 DCT (4x4
 frequencies of luma, 2x2 of chroma) of the image at N/2 x N/2 pixels, so one 4x4 convolution of stride 4 can
 compute colour transform, DCT, normalisation and both stems. `from_cascade` builds that convolution, so a
-baseline starts from everything that our network has learned.
+baseline starts from everything that the cascade has learned.
 """
 
 from collections.abc import Sequence
@@ -63,13 +63,13 @@ def from_cascade(cascade: Cascade) -> PatchResNet:
     a = cascade.architecture
     if a.structure != 3:
         raise ValueError(f"a baseline is made of structure 3; this cascade has structure {a.structure}")
-    made = PatchResNet(a.classes, a.high_width, 2 * a.stem, a.strides, a.layers)
-    made.norm.mean.fill_(MEAN)
-    made.norm.std.fill_(STD)
+    baseline = PatchResNet(a.classes, a.high_width, 2 * a.stem, a.strides, a.layers)
+    baseline.norm.mean.fill_(MEAN)
+    baseline.norm.std.fill_(STD)
     # The high body reads concat(high stem, low stem).
     stems = (cascade.high_stem, cascade.high_norm, HIGH), (cascade.low_stem, cascade.low_norm, LOW)
     weights, biases = zip(*(_patches(*stem) for stem in stems), strict=True)
-    conv, norm = made.stem[0], made.stem[1]
+    conv, norm = baseline.stem[0], baseline.stem[1]
     assert isinstance(conv, nn.Conv2d)
     assert conv.bias is not None
     conv.weight.copy_(torch.cat(weights))
@@ -77,9 +77,9 @@ def from_cascade(cascade: Cascade) -> PatchResNet:
     for key, value in norm.state_dict().items():
         both = [stem[1].state_dict()[key] for stem, _, _ in stems]
         value.copy_(torch.cat(both) if value.ndim else both[0])
-    made.body.load_state_dict(cascade.high_body.state_dict())
-    made.head.load_state_dict(cascade.high_head.state_dict())
-    return made.train(cascade.training)
+    baseline.body.load_state_dict(cascade.high_body.state_dict())
+    baseline.head.load_state_dict(cascade.high_head.state_dict())
+    return baseline.train(cascade.training)
 
 
 def _patches(stem: Stem, norm: Normalise, channels: tuple[int, ...]) -> tuple[Tensor, Tensor]:

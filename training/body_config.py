@@ -1,4 +1,4 @@
-"""The kinds of network that recipes call `bodies` and `rgb-body`: classifiers of timm or torchvision."""
+"""Recipes' network kinds `bodies` (a cascade) and `rgb-body` (its baseline): classifiers of timm or torchvision."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -40,7 +40,7 @@ class BodiesConfig(NetworkConfig):
 
     @property
     def trains_high_first(self) -> bool:
-        """It does."""
+        """Always true for bodies."""
         return True
 
     def architecture(self, classes: int) -> BodyArchitecture:
@@ -93,7 +93,7 @@ class BodiesConfig(NetworkConfig):
         return low, high
 
     def origin(self, start: str = "") -> Origin | None:
-        """Where the weights come from that a run begins with."""
+        """The weights that a run begins with: a checkpoint's origin, or the published ones; None for random weights."""
         if start:
             card = read_card(start)
             return card.origin or Origin(weights=f"checkpoint {card.name}", licence="not stated")
@@ -124,7 +124,7 @@ class RGBBodyConfig(NetworkConfig):
 
     @property
     def rgb(self) -> bool:
-        """It does."""
+        """Always true."""
         return True
 
     def build(self, classes: int) -> SingleSystem:
@@ -170,7 +170,7 @@ def class_count(body: Body, weights: Tensors) -> int:
 
 @lru_cache(maxsize=32)
 def _shapes(body: Body, classes: int) -> dict[str, torch.Size]:
-    """Of the weights of a body that reads images."""
+    """The shapes of the weights of a body that reads images, by name."""
     with torch.device("meta"):
         return {name: value.shape for name, value in create_rgb(body, classes).network.state_dict().items()}
 

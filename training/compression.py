@@ -1,4 +1,4 @@
-"""Images as an ordinary codec leaves them, to train an RGB network for a thin link.
+"""Images degraded by an ordinary codec, to train an RGB network for a thin link.
 
 Each training image is cropped and flipped, shrunk to a side at which it might be sent, encoded and decoded at
 some quality, and resized to the network's input. All of this is drawn from the image's seed, like its crop.
@@ -29,7 +29,7 @@ FAST: Mapping[Codec, Mapping[str, int]] = {
 }
 
 
-def through(rgb: NDArray[np.uint8], codec: Codec, quality: int) -> NDArray[np.uint8]:
+def transcoded(rgb: NDArray[np.uint8], codec: Codec, quality: int) -> NDArray[np.uint8]:
     """The image uint8[H, W, 3], encoded with a codec's fast setting and decoded."""
     file = io.BytesIO()
     Image.fromarray(rgb).save(file, codec, quality=quality, **FAST[codec])
@@ -44,9 +44,9 @@ def resized(rgb: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(rgb).resize((size, size), Image.Resampling.LANCZOS))
 
 
-def arrived(rgb: NDArray[np.uint8], setting: "Setting", size: int) -> NDArray[np.uint8]:
-    """A square image uint8[H, H, 3], shrunk, sent with a setting, and at size x size pixels again."""
-    return resized(through(resized(rgb, setting.side), setting.codec, setting.quality), size)
+def transmitted(rgb: NDArray[np.uint8], setting: "Setting", size: int) -> NDArray[np.uint8]:
+    """A square image uint8[H, H, 3] as a server receives it: shrunk, coded and decoded, resized to size x size."""
+    return resized(transcoded(resized(rgb, setting.side), setting.codec, setting.quality), size)
 
 
 class Setting(BaseModel):
@@ -90,7 +90,7 @@ class Compression(BaseModel):
 
     def view(self, image: Image.Image, size: int) -> NDArray[np.uint8]:
         """An image as the network is scored on it: cropped, sent at `middle`, uint8[size, size, 3]."""
-        sent = through(fit(image, self.middle.side), self.middle.codec, self.middle.quality)
+        sent = transcoded(fit(image, self.middle.side), self.middle.codec, self.middle.quality)
         return resized(sent, size)
 
 
@@ -104,4 +104,4 @@ class Compressed:
         """A random crop of an image uint8[H, W, 3], sent with a random setting, as uint8[3, size, size]."""
         setting = self.compression.draw(rng)
         crop = self.augment(image, setting.side, rng).permute(1, 2, 0).contiguous().numpy()
-        return torch.from_numpy(arrived(crop, setting, size).copy()).permute(2, 0, 1)
+        return torch.from_numpy(transmitted(crop, setting, size).copy()).permute(2, 0, 1)

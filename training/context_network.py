@@ -31,12 +31,12 @@ class Observations:
     """Blocks of one channel at all qualities.
 
     Attributes:
-        features: float32[n, T], in steps of the channel.
-        codes: int8[n, T], with the features' signs.
+        features: the T taps float32[n, T], in steps of the channel.
+        codes: the same taps as signed logarithmic codes, int8[n, T].
         others: int8[n, E]: codes of the channel's step, row, column, activity above, activities of planes.
-        target: float32[n], in steps and relative to what the centre is relative to.
-        centred: float32[n]: what the linear part of the centre is relative to, where features do not know it.
-        quality: int64[n], an index.
+        target: float32[n], the value to be coded in steps, minus its prediction or its coarse value.
+        centred: float32[n], what is subtracted from the linear part of the centre.
+        quality: int64[n], the index of the quality.
     """
 
     features: Floats
@@ -48,7 +48,7 @@ class Observations:
 
 
 class Mixture(nn.Module):
-    """Bits of integers under a mixture of three logistic distributions, as float32[n]."""
+    """A mixture of three logistic distributions, whose scales and weights are learned."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class Mixture(nn.Module):
         self.tilts = nn.Parameter(torch.tensor([0.5, 0.0, -0.5]))
 
     def likelihood(self, away: Tensor, log_spread: Tensor, shape: Tensor) -> Tensor:
-        """Of integers that are so far from the centre."""
+        """The probability float32[n] of integers at a distance `away` float32[n] from the centre."""
         inverse = torch.exp(-(log_spread[:, None] + self.scales))
         above = torch.sigmoid((away[:, None] + 0.5) * inverse)
         below = torch.sigmoid((away[:, None] - 0.5) * inverse)
@@ -80,7 +80,7 @@ class ContextNetwork(nn.Module):
     def forward(
         self, features: Tensor, codes: Tensor, others: Tensor, centred: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Centre, logarithm of the spread, and shape."""
+        """Centre, logarithm of the spread, and shape, each float32[n]; the inputs are those of `Observations`."""
         linear = features @ self.centre - centred
         scale = torch.log2(1 + 4 * linear.abs()).clamp(max=16) / 2
         positive, sign = codes.clamp(min=0), linear > 0
@@ -95,7 +95,7 @@ class ContextNetwork(nn.Module):
         return linear + moved, log_spread, found[:, 2].clamp(0, 3)
 
     def clip(self) -> None:
-        """Keep the weights within what a letter can say."""
+        """Clamp the weights to the range that the profile's letters can express."""
         with torch.no_grad():
             for weight in (self.hidden.weight, self.output.weight):
                 weight.clamp_(-_LARGEST, _LARGEST)
@@ -131,7 +131,19 @@ def train(
     steps: int,
     learn_mixture: bool,
 ) -> ContextNetwork:
-    """A network that codes the observations in few bits; qualities of few bits count for more than their share."""
+    """Train a network to code the observations in few bits.
+
+    Qualities whose values take few bits count for more than their share.
+
+    Args:
+        seen: the observations.
+        centre: float32[T], the weights that the linear part of the centre starts from.
+        units: number of hidden units.
+        mixture: the distribution around the centre, which is trained too if `learn_mixture`.
+        refines: whether the values refine coarser ones, so that each is -1, 0 or 1.
+        steps: number of steps of the optimiser.
+        learn_mixture: whether to train the mixture.
+    """
     generator = torch.Generator().manual_seed(0)
     torch.manual_seed(0)
     network = ContextNetwork(centre, seen.others.shape[1], units)
@@ -150,8 +162,8 @@ def train(
     ]
     means = torch.ones(int(seen.quality.max()) + 1)
     for _ in range(steps):
-        some = torch.randint(len(seen.target), (BATCH,), generator=generator)
-        features, codes, others, centred, target, quality = (part[some] for part in parts)
+        drawn = torch.randint(len(seen.target), (BATCH,), generator=generator)
+        features, codes, others, centred, target, quality = (part[drawn] for part in parts)
         outputs = network(features, codes.float() / 16, others.float() / 16, centred)
         cost = bits(mixture, outputs, target, refines)
         with torch.no_grad():
@@ -168,7 +180,7 @@ def train(
 
 
 def rounded(network: ContextNetwork) -> dict[str, Any]:
-    """The fields of `frequency.tables.Network` that were trained, but for the centre: integers and letters."""
+    """The trained fields of `frequency.tables.Network`, except the centre, as integers and letters."""
     hidden, output = (
         _integers(layer.weight.T * 32, MAX_WEIGHT) for layer in (network.hidden, network.output)
     )

@@ -33,11 +33,12 @@ from overtone.training.codec.tables import tables_for
 from overtone.training.data import Images, View
 from overtone.training.evaluation.predictions import Predictions, predict_each
 from overtone.training.evaluation.stopping import Rule
-from overtone.training.recipe import Quality, Recipe
+from overtone.training.quality import Quality
+from overtone.training.recipe import Recipe
 
 
 def fit_profile(recipe: Recipe, train: Images, labels: Sequence[str] = ()) -> Profile:
-    """The profile of a recipe: its steps and ladder, and tables counted on training images."""
+    """The profile of a recipe: its steps and ladder, and tables fitted to training images."""
     named = tuple(labels) or tuple(recipe.labels.get(c, c) for c in train.classes)
     return profile_of(recipe.name, recipe.size, recipe.quality, train, named)
 
@@ -45,7 +46,7 @@ def fit_profile(recipe: Recipe, train: Images, labels: Sequence[str] = ()) -> Pr
 def profile_of(
     name: str, size: int, quality: Quality, train: Images, labels: tuple[str, ...], view: View = fit
 ) -> Profile:
-    """The profile of a recipe's settings, with tables counted on training images; `view` prepares them."""
+    """The profile of a recipe's settings, with tables fitted to training images; `view` prepares them."""
     steps, table = quality.rows, quality.table
     thresholds = table.thresholds if table else ()
     return Profile(
@@ -75,9 +76,9 @@ def export(
     origin: Origin | None = None,
     labels: Sequence[str] = (),
 ) -> Card:
-    """Choose on the calibration split whatever is left to choose, and write the checkpoint.
+    """Fit the profile, choose quality, temperatures and operating points on the calibration split, and write.
 
-    If the origin has a teacher, the targets of the calibration split are its answers.
+    If the origin has a teacher, the targets of the calibration split are the teacher's answers.
     """
     Console().print(
         "fitting the entropy coder's tables, then choosing quality and thresholds on held-out images",
@@ -115,7 +116,7 @@ def export(
 
 
 def write(out: Path, model: Cascade, card: Card) -> None:
-    """Save a checkpoint and say so."""
+    """Save a checkpoint, and print its file, its threshold, and a warning if there were too few images."""
     save(out, model, card)
     point = card.point()
     thresholds = ", ".join(f"{threshold:.3f}" for threshold in point.thresholds)
@@ -141,7 +142,7 @@ def decide(
     *,
     agreement: bool = False,
 ) -> dict[str, Any]:
-    """The fields of a card that predictions on the calibration split of `data` decide, for every quality.
+    """The fields of a card that are chosen from predictions on the calibration split of `data`, at every quality.
 
     With `agreement`, points bound how often an early answer differs from the full answer, right or wrong.
     """
@@ -165,14 +166,14 @@ def decide(
 
 def choose_quality(found: dict[int, Predictions], tolerance: float) -> int:
     """The quality with the fewest bytes whose cascade is at most `tolerance` of top-1 below the best."""
-    modes = {}
+    results = {}
     for quality, p in found.items():
         temperatures = fit_temperatures(p)
         rule = Certifier.of(p, temperatures).rule(RiskTarget(DEFAULT_POINT, ALPHAS[DEFAULT_POINT]))
-        modes[quality] = p.modes(p.taken(temperatures, rule))
-    best = max(m.cascade for m in modes.values())
-    good = [q for q, m in modes.items() if m.cascade >= best - tolerance]
-    return min(good, key=lambda q: modes[q].mean_bytes)
+        results[quality] = p.summary(p.layers_taken(temperatures, rule))
+    best = max(result.cascade for result in results.values())
+    good = [q for q, result in results.items() if result.cascade >= best - tolerance]
+    return min(good, key=lambda q: results[q].mean_bytes)
 
 
 def accuracy_of(p: Predictions, card: Card, data: str) -> Accuracy:
@@ -184,12 +185,12 @@ def accuracy_of(p: Predictions, card: Card, data: str) -> Accuracy:
         quality=card.profile.quality,
         thresholds=rule.thresholds,
         sizes=tuple(p.sizes.mean(axis=1).tolist()),
-        **asdict(p.modes(p.taken(card.temperatures, rule))),
+        **asdict(p.summary(p.layers_taken(card.temperatures, rule))),
     )
 
 
 def check_writable(out: Path) -> None:
-    """Fail before the work rather than after it.
+    """Refuse, before the work begins, a file that could not be written after it.
 
     Raises:
         CheckpointError: the folder of `out` does not exist, or `out` is a folder.

@@ -1,4 +1,4 @@
-"""The thousand classes of ImageNet: WordNet ids, as its folders are named, and what people read."""
+"""The thousand classes of ImageNet: their WordNet ids, which name its folders, and their labels for people."""
 
 from overtone.models.torch_vision import timm, torchvision
 

@@ -1,4 +1,4 @@
-"""From decoded images to the inputs of a system, on its device."""
+"""Inputs of networks: decoded images become quantised coefficients, or pixels, on the device of the training."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from overtone.frequency.channels import Channels
-from overtone.training.recipe import FINEST, Quality
+from overtone.training.quality import FINEST, Quality
 from overtone.training.systems import RGB
 from overtone.training.transform import (
     BlockDCT,
@@ -57,10 +57,10 @@ class Inputs:
         """
         if self.dct is None:
             return None
-        found = self._draw(count, generator)
+        quantiser = self._draw(count, generator)
         if tuple(known) == FINEST:
-            return found
-        return replace(found, factors=draw_factors(count, known, generator))
+            return quantiser
+        return replace(quantiser, factors=draw_factors(count, known, generator))
 
     def _draw(self, count: int, generator: torch.Generator) -> Quantiser:
         q = self.quality

@@ -1,4 +1,4 @@
-"""The networks that a recipe can name, one class per `kind`. Further kinds are added with `register`."""
+"""The kinds of network that a recipe can name, a class for each. Further kinds are added with `register`."""
 
 from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
@@ -22,7 +22,7 @@ class StartError(ValueError):
 
 
 class NetworkConfig(Section):
-    """A network without what the data decides: its number of classes and its weights."""
+    """The table `network` of a recipe: a network but for its number of classes and its weights."""
 
     kind: str
     # Number of training steps.
@@ -55,14 +55,14 @@ class NetworkConfig(Section):
         raise StartError(f"{checkpoint}: a network of kind {self.kind} cannot start from a checkpoint")
 
     def pretrained(self) -> tuple[Tensors, tuple[str, ...]] | None:
-        """Published weights by the names of the network's, and their classes; None if it begins at random."""
+        """Published weights by the network's names, and their classes; None if training begins with random weights."""
         return None
 
     def origin(self, start: str = "") -> Origin | None:
-        """Where the weights come from that a run begins with; None if it begins at random."""
+        """The published weights that a run begins with; None if it begins with random ones."""
         return None
 
-    def of_classes(self, classes: int) -> set[str]:
+    def class_weights(self, classes: int) -> set[str]:
         """The names of the weights whose shape depends on the number of classes."""
         these, others = (_shapes(self, n) for n in (classes, classes + 1))
         return {name for name, shape in these.items() if shape != others[name]}
@@ -120,7 +120,7 @@ Network = Annotated[SerializeAsAny[NetworkConfig], BeforeValidator(_by_kind)]
 
 @register
 class CascadeConfig(NetworkConfig):
-    """Low and high network; see `models.Architecture`."""
+    """A cascade of two ResNets; see `models.Architecture`."""
 
     kind: Literal["cascade"] = "cascade"
     steps: ClassVar[int] = 2
@@ -135,7 +135,7 @@ class CascadeConfig(NetworkConfig):
 
     @property
     def trains_high_first(self) -> bool:
-        """Structure 3 does."""
+        """True for structure 3."""
         return self.structure == 3
 
     def architecture(self, classes: int) -> Architecture:
@@ -167,7 +167,7 @@ class BaselineConfig(NetworkConfig):
 
     @property
     def rgb(self) -> bool:
-        """It does."""
+        """Always true."""
         return True
 
     def build(self, classes: int) -> SingleSystem:

@@ -1,29 +1,22 @@
 """A recipe: everything that decides a training run, in one small TOML file."""
 
-import math
 import tomllib
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 import torch
 from pydantic import Field, ValidationError, model_validator
-from torch import nn
 
-from overtone.frequency import TWO_LAYERS, Layer, fit
-from overtone.frequency.channels import HIGH, LOW
-from overtone.frequency.ladder import Band, check_ladder
-from overtone.models.common_card import one_line
+from overtone.frequency import fit
 from overtone.training import body_config  # noqa: F401 (registers a kind of network)
 from overtone.training.compression import Compressed, Compression
 from overtone.training.data import Augment, Augmentation, View
 from overtone.training.network_configs import CascadeConfig, Network
+from overtone.training.optimiser import Optimiser
+from overtone.training.quality import Quality
 from overtone.training.section import Section
-from overtone.training.step_table import StepTable
+from overtone.validation import one_line
 
-ADAM_BETAS = (0.9, 0.98)
-# The factors of low and high after all layers.
-FINEST = ((1, 1),)
 RECIPES = Path(__file__).parent / "recipes"
 
 
@@ -31,122 +24,8 @@ class RecipeError(ValueError):
     """A recipe that does not exist or is not valid."""
 
 
-class Optimiser(Section):
-    """SGD with Nesterov momentum, or AdamW; linear warm-up, and a cosine to zero.
-
-    During the share `thaw` of a step's epochs only classifiers and normalisations are trained, at the rate
-    `frozen_lr` (default: `lr`); then all weights are, with warm-up and cosine of their own.
-    """
-
-    kind: Literal["sgd", "adamw"] = "sgd"
-    lr: float = Field(default=0.5, gt=0)
-    momentum: float = 0.9
-    # AdamW spares parameters of one dimension (biases, scales) from it.
-    weight_decay: float = 1e-4
-    batch: int = Field(default=128, gt=0)
-    # Number of parts that a batch is computed in, if it does not fit into memory as a whole.
-    accumulate: int = Field(default=1, gt=0)
-    warmup: float = Field(default=5, ge=0, description="epochs")
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    # Share of the low network's target that is the high network's answer (Hinton et al. 2015); structure 3.
-    distil: float = Field(default=0.0, ge=0, lt=1)
-    # The largest norm of the gradient, longer ones are shortened; 0 leaves all as they are.
-    clip: float = Field(default=0.0, ge=0)
-    thaw: float = Field(default=0.0, ge=0, lt=1)
-    frozen_lr: float | None = Field(default=None, gt=0)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _ignore_ema(cls, value: Any) -> Any:
-        # The bundled baseline's recipe says that it has no moving average of the weights.
-        if isinstance(value, dict) and value.get("ema") == 0:
-            return {key: entry for key, entry in value.items() if key != "ema"}
-        return value
-
-    @model_validator(mode="after")
-    def _divisible(self) -> "Optimiser":
-        if self.accumulate > self.batch:
-            raise ValueError(f"a batch of {self.batch} cannot be computed in {self.accumulate} parts")
-        return self
-
-    def rate(self, epoch: float, epochs: int) -> float:
-        """The learning rate after this many of the epochs."""
-        frozen = self.frozen_epochs(epochs)
-        if epoch < frozen:
-            return self.frozen_lr or self.lr
-        epoch, epochs = epoch - frozen, epochs - frozen
-        if epoch < self.warmup:
-            return self.lr * (epoch + 0.01) / self.warmup
-        done = (epoch - self.warmup) / max(epochs - self.warmup, 1e-9)
-        return self.lr * 0.5 * (1 + math.cos(math.pi * done))
-
-    def frozen_epochs(self, epochs: int) -> int:
-        """How many of a step's epochs train classifiers and normalisations alone."""
-        return round(self.thaw * epochs)
-
-    def build(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
-        """The optimiser of these parameters."""
-        if self.kind == "sgd":
-            return torch.optim.SGD(
-                parameters, self.lr, self.momentum, weight_decay=self.weight_decay, nesterov=self.momentum > 0
-            )
-        matrices = [p for p in parameters if p.ndim > 1]
-        vectors = [p for p in parameters if p.ndim <= 1]
-        groups: list[dict[str, Any]] = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
-        return torch.optim.AdamW(groups, self.lr, ADAM_BETAS, weight_decay=self.weight_decay)
-
-
-class Quality(Section):
-    """Quantiser steps: `steps` are the qualities that a device may choose, coarsest first.
-
-    Training draws a step per image, log-uniform from the finest to the coarsest. With `jitter`, each channel's
-    step is drawn around it, log-normal with that standard deviation. With a `dead_zone` above 0.5, the part of
-    a step from which a value is rounded up is drawn from 0.5 to `dead_zone`. A network trained with both
-    copes with the steps that `overtone train codec` chooses. A `table` of steps takes the place of all of these.
-    The default quality is the one with the fewest
-    bytes that loses at most `tolerance` of top-1 on the calibration split. `ladder` lists the layers of payloads,
-    each a band and a factor, as in `frequency.ladder`; networks are trained on what is known after each of them.
-    """
-
-    steps: tuple[int, ...] = (160, 112, 80, 64, 48, 32)
-    jitter: float = Field(default=0.0, ge=0, le=1)
-    dead_zone: float = Field(default=0.5, ge=0.5, lt=1)
-    tolerance: float = Field(default=0.005, ge=0, lt=1)
-    table: StepTable | None = None
-    ladder: tuple[Layer, ...] = TWO_LAYERS
-
-    def known(self, band: Band | None) -> tuple[tuple[int, int], ...]:
-        """The factors of low and high after each layer that the network of a band answers.
-
-        High counts as finest as long as it is not known. A network without a band always knows everything.
-        """
-        if band is None:
-            return FINEST
-        factors, found = {"low": 1, "high": 1}, []
-        for number, layer in enumerate(self.ladder, 1):
-            factors[layer.band] = layer.factor
-            answers = "high" if any(each.band == "high" for each in self.ladder[:number]) else "low"
-            if answers == band:
-                found.append((factors["low"], factors["high"]))
-        return tuple(found)
-
-    @property
-    def rows(self) -> tuple[tuple[int, ...], ...]:
-        """The steps of the low and high channels at every quality."""
-        if self.table:
-            return self.table.steps
-        return tuple((step,) * len(LOW + HIGH) for step in self.steps)
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "Quality":
-        if sorted(self.steps, reverse=True) != list(self.steps) or min(self.steps) < 1:
-            raise ValueError("steps must be positive and run from coarse to fine")
-        check_ladder(self.ladder)
-        return self
-
-
 class Experiment(Section):
-    """What recipes of all tasks have. Sizes are sides in pixels."""
+    """The settings that recipes of all tasks share. Sizes are sides in pixels."""
 
     name: str
     size: int = Field(default=448, gt=0)
@@ -159,7 +38,7 @@ class Experiment(Section):
 
     @classmethod
     def validated(cls, raw: dict[str, Any], name: str) -> Self:
-        """The recipe of these values; `name` stands in errors.
+        """The recipe with these values; errors begin with `name`.
 
         Raises:
             RecipeError: not valid; the message is one line.
@@ -185,24 +64,24 @@ class Experiment(Section):
         return torch.Generator().manual_seed(seed)
 
     def changed(self, **changes: Any) -> Self:
-        """The recipe with other values; those that are None stay. One number of epochs applies to every step.
+        """The recipe with changes, of which those that are None are left out; one number of epochs is for all steps.
 
         Raises:
             RecipeError: the result is not valid.
         """
-        given = {key: value for key, value in changes.items() if value is not None}
-        if "size" in given:
-            given["progressive"] = ()
-        if len(given.get("epochs", ())) == 1:
-            given["epochs"] *= self.steps
-        return self.validated(self.model_dump() | given, self.name)
+        updates = {key: value for key, value in changes.items() if value is not None}
+        if "size" in updates:
+            updates["progressive"] = ()
+        if len(updates.get("epochs", ())) == 1:
+            updates["epochs"] *= self.steps
+        return self.validated(self.model_dump() | updates, self.name)
 
 
 E = TypeVar("E", bound=Experiment)
 
 
 class Recipe(Experiment):
-    """One experiment on classes."""
+    """The recipe of a classifier."""
 
     network: Network = CascadeConfig()
     optimiser: Optimiser = Optimiser()
@@ -242,11 +121,11 @@ class Recipe(Experiment):
 
     @property
     def steps(self) -> int:
-        """As its network is trained."""
+        """The number of training steps of the network."""
         return self.network.steps
 
 
-def known(folder: Path = RECIPES) -> list[str]:
+def recipe_names(folder: Path = RECIPES) -> list[str]:
     """Names of the recipes in a folder, by default of those that come with the package."""
     return sorted(path.stem for path in folder.glob("*.toml"))
 
@@ -282,7 +161,9 @@ def load(name_or_path: str, kind: type[E], folder: Path) -> E:
     """
     path = recipe_file(name_or_path, folder)
     if not path.is_file():
-        raise RecipeError(f"{name_or_path}: no such recipe; give a .toml file or one of {known(folder)}")
+        raise RecipeError(
+            f"{name_or_path}: no such recipe; give a .toml file or one of {recipe_names(folder)}"
+        )
     return kind.validated(read_toml(path), str(path))
 
 

@@ -75,7 +75,7 @@ class Progress:
 
 
 def progress(path: Path) -> Progress | None:
-    """How far the run came whose saved state a file is; None if it is none."""
+    """How far the run with this saved state has come; None if the file is not a saved state."""
     try:
         with safe_open(path, "pt") as file:
             meta = file.metadata() or {}
@@ -92,17 +92,22 @@ def recipe_of(path: Path) -> str | None:
         return str(file.metadata()["recipe"])
 
 
-def read(path: Path, recipe: str, told: Callable[[str], str] = str) -> Saved | None:
-    """The saved state, or None if there is none; recipes are the same if what they are `told` as is.
+def read(path: Path, recipe: str, essential: Callable[[str], str] = str) -> Saved | None:
+    """The saved state, or None if there is no file.
+
+    Args:
+        path: of the saved state.
+        recipe: of the run that is to be resumed, as JSON.
+        essential: from a recipe to the part of it that must not change, by default all of it.
 
     Raises:
-        ResumeError: it was saved by a different recipe.
+        ResumeError: the state was saved by a run of another recipe.
     """
     if not path.exists():
         return None
     with safe_open(path, "pt") as file:
         meta = file.metadata()
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    if told(meta["recipe"]) != told(recipe):
+    if essential(meta["recipe"]) != essential(recipe):
         raise ResumeError(f"{path} was written by another recipe; choose another --out")
     return Saved(int(meta["step"]), int(meta["epoch"]), tensors)

@@ -19,7 +19,7 @@ class Line:
     epoch: int
 
     def scalars(self) -> dict[str, float | None]:
-        """The points on TensorBoard's curves; None where there is none."""
+        """TensorBoard's scalars of the epoch by tag; None if it was not measured."""
         raise NotImplementedError
 
 

@@ -1,9 +1,7 @@
-"""`run.json`: everything about a finished run that a table of results may need."""
+"""`run.json`: the record of a finished run, for tables of results."""
 
 import json
 import os
-import platform
-import re
 import shlex
 import sys
 from dataclasses import asdict
@@ -13,6 +11,7 @@ from typing import Any
 import torch
 
 from overtone.models import Card
+from overtone.processor import processor_name
 from overtone.training.evaluation.metrics import measure
 from overtone.training.evaluation.predictions import Predictions
 from overtone.training.evaluation.stopping import Rule
@@ -54,19 +53,13 @@ def write(
 
 
 def machine(device: torch.device) -> Json:
-    """What the run ran on."""
+    """The machine of the run: processor, cores and device."""
     affinity = getattr(os, "sched_getaffinity", None)
     return {
-        "processor": _processor(),
+        "processor": processor_name(),
         "cores": len(affinity(0)) if affinity else os.cpu_count(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
     }
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    found = re.search(r"model name\s*: (.*)", info.read_text("utf-8")) if info.exists() else None
-    return found[1] if found else platform.processor() or platform.machine()
 
 
 def cascade_result(found: Predictions, card: Card, quality: int, data: str) -> Json:

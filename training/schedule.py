@@ -16,12 +16,14 @@ from overtone.training.recipe import Recipe
 from overtone.training.run_log import Epoch
 from overtone.training.systems import autocast
 
+# By default, training on a CPU ends within an hour.
+CPU_MINUTES = 50.0
 # Views of images that each network learns from, if time allows.
 VIEWS = {"cpu": 30_000, "cuda": 120_000}
 MOST_EPOCHS, FEWEST_EPOCHS = 60, 3
 # Fewer images make smaller batches: an epoch then still has this many of them.
 BATCHES, SMALLEST_BATCH = 8, 8
-# What a run on a CPU takes beyond the network itself, as a factor: images are decoded and cut beside it.
+# On a CPU images are decoded and cropped beside the training, which takes longer by this factor.
 BESIDE = 1.3
 # A forward pass takes about a third of a training step.
 FORWARD = 1 / 3
@@ -30,13 +32,13 @@ TIMED_BATCH = 8
 
 @dataclass
 class Schedule:
-    """Seconds that each step takes an image at full size, and the images that are measured at the end.
+    """The epochs of a run and the time that they should take.
 
     Attributes:
         recipe: the recipe, with its epochs.
         per_image: seconds to train one image, for each step.
         images: number of training images.
-        measured: how often both networks run on an image after training: for every quality of every image.
+        measured: number of times that both networks run after training: once for every held-out image and quality.
         fitting: seconds to fit the entropy coder's tables.
     """
 
@@ -71,7 +73,26 @@ class Schedule:
         Console().print(f"  {duration(actual * self.after(line.step, line.epoch))} left")
 
 
-def planned(
+def choose_schedule(
+    recipe: Recipe,
+    images: int,
+    held_out: int,
+    classes: int,
+    device: torch.device,
+    *,
+    minutes: float | None = None,
+    epochs: tuple[int, ...] | None = None,
+    teacher: nn.Module | None = None,
+) -> Schedule:
+    """`plan_schedule` with the limit of `CPU_MINUTES` on a CPU, unless `minutes` or `epochs` are given."""
+    limit = minutes or (CPU_MINUTES if device.type == "cpu" else None)
+    schedule = plan_schedule(recipe, images, held_out, classes, device, limit, teacher)
+    if epochs:
+        schedule.recipe = schedule.recipe.changed(epochs=epochs)
+    return schedule
+
+
+def plan_schedule(
     recipe: Recipe,
     images: int,
     held_out: int,
@@ -97,13 +118,13 @@ def planned(
     most = max(FEWEST_EPOCHS, min(MOST_EPOCHS, wanted))
     measured, fitting = held_out * len(recipe.quality.rows), _fitting(recipe, images)
     for epochs in range(most, FEWEST_EPOCHS - 1, -1):
-        found = Schedule(recipe.changed(epochs=(epochs,)), per_image, images, measured, fitting)
-        if minutes is None or found.seconds <= 60 * minutes:
+        schedule = Schedule(recipe.changed(epochs=(epochs,)), per_image, images, measured, fitting)
+        if minutes is None or schedule.seconds <= 60 * minutes:
             break
-    return found
+    return schedule
 
 
-def scheduled(
+def schedule_of(
     recipe: Recipe, images: int, held_out: int, classes: int, device: torch.device, teacher: nn.Module | None
 ) -> Schedule:
     """The schedule of a recipe whose epochs are given."""

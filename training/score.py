@@ -1,4 +1,4 @@
-"""The accuracy of a system."""
+"""Top-1 and top-5 accuracy of a network in training."""
 
 from collections.abc import Iterable
 from typing import NamedTuple

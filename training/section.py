@@ -1,9 +1,9 @@
-"""A table of a recipe."""
+"""The base class of tables in a recipe."""
 
 from pydantic import BaseModel, ConfigDict
 
 
 class Section(BaseModel):
-    """Immutable, and unknown keys are errors."""
+    """A table of a recipe: immutable, and without unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

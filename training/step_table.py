@@ -13,9 +13,9 @@ DEAD_ZONES = (0.5, 0.95)
 
 
 class StepTable(Section):
-    """A row of steps for every quality, coarsest first, and where values are rounded up in hundredths of a step.
+    """A row of steps for every quality, coarsest first, with rounding thresholds in hundredths of a step.
 
-    Training draws a place between the rows for each image; `coarse` above 1 draws coarse ones more often.
+    Training draws a position between the rows for each image; with `coarse` above 1 it draws coarse ones more often.
     """
 
     steps: tuple[tuple[int, ...], ...] = Field(min_length=2)
@@ -35,10 +35,10 @@ class StepTable(Section):
         span = BEYOND_COARSE + len(self.steps) - 1 + BEYOND_FINE
         return self.at(span * torch.rand(count, generator=generator) ** self.coarse - BEYOND_COARSE)
 
-    def at(self, place: torch.Tensor) -> Quantiser:
-        """Steps and thresholds at places float32[N] in the table: 0 is its first row, 0.5 is between two rows."""
-        row = place.floor().clamp(0, len(self.steps) - 2).long()
-        between = place - row
+    def at(self, position: torch.Tensor) -> Quantiser:
+        """Steps and thresholds at positions float32[N] in the table: 0 is its first row, 0.5 is between two rows."""
+        row = position.floor().clamp(0, len(self.steps) - 2).long()
+        between = position - row
         logs, thresholds = torch.tensor(self.steps).float().log(), torch.tensor(self.thresholds).float() / 100
         steps = torch.lerp(logs[row], logs[row + 1], between[:, None]).exp()
         rounded = torch.lerp(thresholds[row], thresholds[row + 1], between).clamp(*DEAD_ZONES)

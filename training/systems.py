@@ -1,4 +1,4 @@
-"""What the trainer trains: a network with its inputs and training steps, whatever kind of network it is."""
+"""Systems: networks of any kind, with the channels they read and the steps in which the trainer trains them."""
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -72,7 +72,7 @@ class CascadeSystem(SingleSystem):
         return self.module.low(x6)[0]
 
     def band(self, step: int) -> Band:
-        """As the cascade orders them."""
+        """The band whose network a step trains, in the cascade's order."""
         return self.module.order[step]
 
     def normalise(self, mean: Tensor, std: Tensor) -> None:
@@ -90,7 +90,7 @@ def set_normalisation(norm: Normalise, mean: Tensor, std: Tensor) -> None:
 
 
 def autocast(device: torch.device, system: SingleSystem | None = None) -> AbstractContextManager[object]:
-    """bfloat16 if the device computes it in hardware, otherwise float32; bodies on a CPU keep to float32.
+    """Autocast to bfloat16 if the device computes it in hardware; bodies on a CPU stay in float32.
 
     Their depthwise convolutions gain nothing from bfloat16 on a CPU: EfficientNet-Lite trained 10 to 50 % faster
     without it.

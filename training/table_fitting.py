@@ -26,21 +26,21 @@ from overtone.frequency.context import (
     signed_code,
 )
 from overtone.frequency.features import ONE, activity, code, code_of, predicted
-from overtone.frequency.frequency_tables import (
-    BITS,
-    MAX_LENGTH,
-    MAX_TABLES,
-    Counts,
-    Table,
-    best_table,
-    code_lengths,
-    freeze,
-)
+from overtone.frequency.frequency_tables import MAX_LENGTH, Counts
 from overtone.frequency.ladder import NEST, TWO_LAYERS, Layer, coarsened
 from overtone.frequency.network import LETTERS, write_weights
-from overtone.frequency.tables import EMPTY_BITS, MAX_CENTRE, Coded, LayerTables, Network, Tables, coded
+from overtone.frequency.tables import (
+    EMPTY_BITS,
+    MAX_CENTRE,
+    CodedChannels,
+    LayerTables,
+    Network,
+    Tables,
+    coded_channels,
+)
 from overtone.training.context_network import BATCH, Mixture, Observations, rounded, train
 from overtone.training.progress import tracked
+from overtone.training.table_bank import fit_bank
 from overtone.training.table_regression import centre_weights
 from overtone.training.tap_choice import activities, taps
 
@@ -49,13 +49,13 @@ Planes = NDArray[np.int16]
 
 UNITS: Final = {"low": 32, "high": 16, "refined": 16}
 STEPS: Final = {"low": 2500, "high": 1500, "refined": 2000}
-# Few images are not looked at more often than this.
+# With few images, training ends after so many passes over them.
 MOST_EPOCHS: Final = 6
 FEWEST_STEPS: Final = 10
 OBSERVED: Final = 120  # images for each quality that networks are trained on
 COUNTED: Final = 120  # images for each quality that tables are counted on
 _REGRESSED: Final = 60_000
-_SIZE: Final = 1024  # all numbers from here on are counted as this one
+_SIZE: Final = 1024  # size of a histogram; larger numbers count as its last one
 
 
 def fit_tables(
@@ -94,8 +94,8 @@ def fit_tables(
     return Tables(tuple(fit.tables() for fit in tracked(fits, "counting tables")))
 
 
-def kind_of(at: Coded, layer: Layer) -> str:
-    """What a layer codes: `low` or `high` channels for the first time, or `refined` ones."""
+def kind_of(at: CodedChannels, layer: Layer) -> str:
+    """The kind of a layer: `low` or `high` if it codes a band for the first time, otherwise `refined`."""
     return "refined" if at.refines else layer.band
 
 
@@ -106,7 +106,7 @@ def training_steps(kind: str, observations: int, effort: float = 1.0) -> int:
 
 
 class _LayerFit:
-    """What is found for one layer, channel by channel."""
+    """The networks and tables of one layer while they are fitted, channel by channel."""
 
     def __init__(
         self,
@@ -119,9 +119,9 @@ class _LayerFit:
     ) -> None:
         self.samples, self.steps, self.channels = samples, steps, channels
         self.dc = tuple(c in DC for c in channels)
-        self.at, self.before = coded(ladder, number, split, len(channels)), None
+        self.at, self.before = coded_channels(ladder, number, split, len(channels)), None
         if number:
-            self.before = coded(ladder, number - 1, split, len(channels))
+            self.before = coded_channels(ladder, number - 1, split, len(channels))
         self.kind = kind_of(self.at, ladder[number])
         self.mixture = Mixture()
         self.networks: dict[int, Network] = {}
@@ -165,12 +165,12 @@ class _LayerFit:
         """The layer's tables, once all networks are trained."""
         networks = tuple(self.networks[index] for index in range(len(self.at.band)))
         filled = _filled(self._count(networks), contexts(self.at.refines))
-        bank, chosen = share(filled, length=NEST if self.at.refines else None)
+        bank, chosen = fit_bank(filled, length=NEST if self.at.refines else None)
         letters = "".join(LETTERS[i] for i in chosen)
         return LayerTables(bank, letters, networks, tuple(self._empty(q) for q in range(len(self.steps))))
 
     def _views(self, quality: int, index: int, most: int) -> tuple[Planes, Planes | None, Planes]:
-        """Up to so many images in which a channel is not empty: all planes, its coarse values, and its values."""
+        """Up to `most` images in which a channel is not empty: all planes, the channel's coarse values, its values."""
         sample = self.samples[quality]
         sample = sample[:: max(1, len(sample) // most)][:most]
         known, values = self._known(sample), self._values(sample, self.at)
@@ -181,8 +181,8 @@ class _LayerFit:
         coarse = planes[:, band][:, index].copy()
         planes[:, band][:, :index] = values[:, :index]
         planes[:, band][:, index] = own
-        told = (own != coarse).any(axis=(1, 2))
-        return planes[told], coarse[told] if self.at.refines else None, own[told]
+        coded = (own != coarse).any(axis=(1, 2))
+        return planes[coded], coarse[coded] if self.at.refines else None, own[coded]
 
     def _known(self, sample: Planes) -> Planes:
         found = sample[:, : self.at.known].copy()
@@ -190,7 +190,7 @@ class _LayerFit:
             found[:, number] = coarsened(sample[:, number], factor)
         return found
 
-    def _values(self, sample: Planes, at: Coded) -> Planes:
+    def _values(self, sample: Planes, at: CodedChannels) -> Planes:
         return coarsened(sample[:, at.band.start : at.band.stop], at.factors[at.band.start])
 
     def _units(self, quality: int) -> Ints:
@@ -259,15 +259,15 @@ class _LayerFit:
                 planes, coarse, own = self._views(quality, index, COUNTED)
                 plan = network.plan(self.at.band[index], self._units(quality), 1)
                 for at in range(0, len(own), 20):
-                    some = slice(at, at + 20)
-                    base = None if coarse is None else coarse[some]
-                    known = context(planes[some], self.at.band[index], plan, self.dc, base)
-                    numbers = np.minimum(map_residual(own[some], known), _SIZE - 1)
+                    part = slice(at, at + 20)
+                    base = None if coarse is None else coarse[part]
+                    known = context(planes[part], self.at.band[index], plan, self.dc, base)
+                    numbers = np.minimum(map_residual(own[part], known), _SIZE - 1)
                     counts += np.bincount((known.number * _SIZE + numbers).ravel(), minlength=size * _SIZE)
         return counts.reshape(size, _SIZE)
 
     def _empty(self, quality: int) -> Ints:
-        """How often the layer says nothing about each channel, in 256ths."""
+        """The share of images, in 256ths, in which the layer codes nothing of each channel."""
         sample = self.samples[quality]
         values: NDArray[np.integer] = self._values(sample, self.at)
         if self.at.refines:
@@ -278,7 +278,7 @@ class _LayerFit:
 
 
 def _filled(histograms: Counts, count: int) -> Counts:
-    """With half an observation in each context, spread as in all contexts of the same level of spread.
+    """The histograms with half an observation more in each context, spread as in all contexts of its spread level.
 
     A context that was hardly ever seen then gets a plausible table.
     """
@@ -287,52 +287,3 @@ def _filled(histograms: Counts, count: int) -> Counts:
     pools += 1e-3 * pools.sum(axis=0) / max(1.0, pools.sum()) + 1e-6 * (np.arange(_SIZE) < MAX_LENGTH)
     filled: Counts = histograms + 0.5 * (pools / pools.sum(axis=1, keepdims=True))[levels]
     return filled
-
-
-def share(
-    histograms: Counts, tables: int = MAX_TABLES, rounds: int = 12, length: int | None = None
-) -> tuple[tuple[Table, ...], list[int]]:
-    """A bank for many histograms float[n, size], and the number of the table that serves each histogram.
-
-    This is Lloyd's algorithm with code length as the distance: the bank takes the fewest bits, up to a local
-    optimum. Tables of a fixed length have no escape.
-    """
-    last = length or MAX_LENGTH - 1
-    heads = histograms[:, :last]
-    if length is None:
-        heads = np.append(heads, histograms[:, last:].sum(axis=1, keepdims=True), axis=1)
-    chosen = _by_mean(histograms, tables)
-    for _ in range(rounds):
-        better = (heads @ _ideal_bits(heads, chosen).T).argmin(axis=1)
-        if (better == chosen).all():
-            break
-        chosen = np.unique(better, return_inverse=True)[1].reshape(-1)
-    sums = [histograms[chosen == k].sum(axis=0) for k in range(int(chosen.max()) + 1)]
-    if length is None:
-        bank = [best_table(s) for s in sums]
-        bits = np.stack([code_lengths(t, histograms.shape[1]) for t in bank])
-        cost = histograms @ bits.T
-    else:
-        bank = [freeze(s[:length] + 0.5) for s in sums]
-        cost = heads @ (BITS - np.log2(np.array(bank))).T
-    used, renumbered = np.unique(cost.argmin(axis=1), return_inverse=True)
-    return tuple(bank[i] for i in used), renumbered.reshape(-1).tolist()
-
-
-def _ideal_bits(heads: Counts, chosen: NDArray[np.int64]) -> Counts:
-    """float64[tables, symbols]: the bits of each symbol, coded with the mean of the histograms of each table."""
-    sums = np.zeros((int(chosen.max()) + 1, heads.shape[1]))
-    np.add.at(sums, chosen, heads)
-    sums += 1e-4 * sums.sum(axis=1, keepdims=True) + 1e-9
-    return np.asarray(np.log2(sums.sum(axis=1, keepdims=True)) - np.log2(sums))
-
-
-def _by_mean(histograms: Counts, tables: int) -> NDArray[np.int64]:
-    """A first partition: histograms in the order of their means, cut into parts of about as many bits each."""
-    total = histograms.sum(axis=1)
-    mean = histograms @ np.arange(histograms.shape[1]) / np.maximum(total, 1e-9)
-    order = np.argsort(mean, kind="stable")
-    weight = np.sqrt(total * (mean + 0.01))[order].cumsum()
-    chosen = np.empty(len(histograms), dtype=np.int64)
-    chosen[order] = np.minimum((weight * tables / weight[-1]).astype(np.int64), tables - 1)
-    return np.unique(chosen, return_inverse=True)[1].reshape(-1)

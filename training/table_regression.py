@@ -1,4 +1,4 @@
-"""Least squares for the linear part of a centre."""
+"""Weighted least squares for the linear part of a context network's centre."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,11 +1,11 @@
-"""Which places a channel's network reads: a fixed rule, by how near channels are to each other in frequency."""
+"""The taps of a channel's context network, chosen by a fixed rule from distances in space and frequency."""
 
 from collections.abc import Sequence
 from typing import Final
 
 from overtone.frequency.channels import DC
 from overtone.frequency.features import CENTRE_PLACE, PLACES, Tap
-from overtone.frequency.tables import Coded
+from overtone.frequency.tables import CodedChannels
 
 Ints = tuple[int, ...]
 
@@ -26,7 +26,7 @@ _NEAR: Final = 2
 _FAR: Final = 4
 
 
-def taps(channels: Sequence[int], number: int, at: Coded) -> list[Tap]:
+def taps(channels: Sequence[int], number: int, at: CodedChannels) -> list[Tap]:
     """The taps of a channel of a layer, the more useful ones first."""
     low = at.band.start == 0
     own = (*_CROSS, *_CORNERS, *_AHEAD) if at.refines else _CAUSAL if low else _CAUSAL[:8]
@@ -44,20 +44,20 @@ def taps(channels: Sequence[int], number: int, at: Coded) -> list[Tap]:
     return found[: _MOST["low" if low else "high"]]
 
 
-def activities(channels: Sequence[int], number: int, at: Coded) -> Ints:
-    """The planes whose activity in the whole image is read."""
+def activities(channels: Sequence[int], number: int, at: CodedChannels) -> Ints:
+    """The planes whose activity in the whole image the network reads."""
     ranked = sorted((distance(channels, number, s), -s, s) for s in _others(number, at))
     own = (number,) if at.refines else ()
     return (*own, *(source for _, _, source in ranked[:7]))
 
 
 def distance(channels: Sequence[int], number: int, source: int) -> int:
-    """How far two channels are apart: in frequency, and one or two more for another component."""
+    """The distance of two channels in frequency, and one or two more if their colour components differ."""
     one, other = channels[number], channels[source]
     apart = abs(one % 64 // 8 - other % 64 // 8) + abs(one % 8 - other % 8)
     across = 0 if one // 64 == other // 64 else 1 if not apart else 2
     return apart + across
 
 
-def _others(number: int, at: Coded) -> list[int]:
+def _others(number: int, at: CodedChannels) -> list[int]:
     return [s for s in range(max(number, at.known)) if s != number]

@@ -46,8 +46,8 @@ class Teacher:
 
     @torch.inference_mode()
     def answered(self, images: Images, workers: int = 0) -> Images:
-        """The images with the teacher's answers, of their centres as a device crops them, as targets."""
-        device = self.network.mean.device
+        """The images with the teacher's answers as targets; it sees them cropped as on a device."""
+        device = self.network.normalise.mean.device
         loader = ordered_loader(images, self.size, BATCH, workers)
         answers: list[int] = []
         for rgb, _ in tracked(loader, f"answers of {self.name}", len(loader)):

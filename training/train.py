@@ -1,4 +1,4 @@
-"""What `overtone train RECIPE` does."""
+"""`overtone train RECIPE`: train, calibrate, report, and write the run's files."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -74,7 +74,7 @@ def check_folder(folder: Path, resume: bool) -> None:
 
 
 def interrupted(resume: bool) -> KeyboardInterrupt:
-    """What an interrupt tells the user; `resume` if --resume was given."""
+    """The exception whose message tells how to continue; `resume` if --resume was given already."""
     how = "" if resume else " with --resume"
     return KeyboardInterrupt(f"interrupted; the same command{how} continues after the last finished epoch")
 

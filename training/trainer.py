@@ -1,4 +1,4 @@
-"""Training in steps (the report, 3.2.3), resumable after every epoch."""
+"""Training of a classifier step by step, resumable after every epoch."""
 
 import time
 from collections.abc import Callable
@@ -102,7 +102,7 @@ class Trainer:
         known = {name: i for i, name in enumerate(classes)}
         rows = [(i, known[name]) for i, name in enumerate(self.train.classes) if name in known]
         if classes != self.train.classes:
-            for name in self.recipe.network.of_classes(len(self.train.classes)):
+            for name in self.recipe.network.class_weights(len(self.train.classes)):
                 # Large logits of classes that are still unknown would disturb what the network knows.
                 value = torch.zeros_like(mine[name])
                 if value.ndim > 1:
@@ -131,7 +131,7 @@ class Trainer:
             self.on_epoch(line)
 
     def _activate(self, step: int) -> ActiveStep:
-        """Set up a step: what it does not train is frozen."""
+        """Set up a step, and freeze all parameters that it does not train."""
         parameters = [p for part in self.system.steps()[step] for p in part.parameters()]
         self.system.module.requires_grad_(False)
         for parameter in parameters:
@@ -142,10 +142,10 @@ class Trainer:
         """Leave only classifiers and one-dimensional parameters, such as those of normalisations, to train."""
         if not self.recipe.optimiser.thaw:
             return
-        of_classes = self.recipe.network.of_classes(len(self.train.classes))
+        class_weights = self.recipe.network.class_weights(len(self.train.classes))
         names = {id(p): name for name, p in self.system.module.named_parameters()}
         for parameter in active.parameters:
-            free = parameter.ndim <= 1 or names[id(parameter)] in of_classes
+            free = parameter.ndim <= 1 or names[id(parameter)] in class_weights
             parameter.requires_grad_(free or not frozen)
 
     def _loader(self, step: int) -> tuple[EpochSampler, DataLoader[tuple[Tensor, int]]]:
@@ -169,7 +169,7 @@ class Trainer:
         # A loader draws from torch's generator when it starts, so it has to start before the seeds are set.
         batches = iter(loader)
         generator = self.recipe.generator(active.step, epoch)
-        known = self.recipe.quality.known(self.system.band(active.step))
+        known = self.recipe.quality.known_factors(self.system.band(active.step))
         distils = self.teacher is None and self.recipe.optimiser.distil > 0
         epochs, started = self.recipe.epochs[active.step], time.perf_counter()
         # Sums over the images so far, on the device: loss, correct answers, images.
@@ -182,7 +182,7 @@ class Trainer:
             quantiser = self.inputs.draw(len(rgb), generator, known)
             x = full = self.inputs.quantised(rgb, quantiser)
             if quantiser is not None and quantiser.factors is not None and active.step and distils:
-                # High teaches what it says of all layers.
+                # The high network teaches with its answers to all layers.
                 full = self.inputs.quantised(rgb, quantiser.finest)
             sums += self._update(active, lr, x, target.to(self.device), rgb, full)
         if self.skipped:
@@ -201,7 +201,7 @@ class Trainer:
     ) -> Tensor:
         """One step of the optimiser on a batch; the sums of loss, correct answers and images.
 
-        `full` is what is known of the batch after all layers.
+        `full` has the inputs of the batch after all layers, for the network that teaches.
         """
         for group in active.optimiser.param_groups:
             group["lr"] = lr

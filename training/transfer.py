@@ -1,4 +1,4 @@
-"""What `overtone train DATA` does: a pretrained cascade learns the classes of a folder."""
+"""`overtone train DATA`: fine-tune a pretrained cascade on the classes of a folder."""
 
 from pathlib import Path
 
@@ -10,14 +10,12 @@ from overtone.training.body_config import BodiesConfig
 from overtone.training.data import DataError, is_data, open_data, split
 from overtone.training.progress import duration
 from overtone.training.recipe import Recipe, RecipeError, is_recipe, load_recipe
-from overtone.training.schedule import Schedule, planned, scheduled
+from overtone.training.schedule import Schedule, choose_schedule, schedule_of
 from overtone.training.train import check_folder, train
 
 RECIPE = "transfer"
 # The bundled checkpoint whose bodies have learned to read quantised coefficients of all kinds of photographs.
 ADAPTED = "photographs"
-# By default, training on a CPU ends within an hour.
-CPU_MINUTES = 50.0
 
 
 def transfer(
@@ -41,7 +39,7 @@ def transfer(
         out: folder of the run; by default named after the data.
         recipe: instead of the bundled recipe `transfer`; it names bodies.
         size: side in pixels instead of the recipe's.
-        epochs: of each step; by default, what `schedule.planned` finds.
+        epochs: of each step; by default chosen by `schedule.plan_schedule`.
         start: checkpoint to begin with; by default the bundled `photographs` if it has the recipe's bodies,
             otherwise their published weights.
         seed: instead of the recipe's.
@@ -67,17 +65,14 @@ def transfer(
     counts = len(training), len(calibration) + len(found.val or ())
     saved = resuming.recipe_of(folder / "last.safetensors") if resume else None
     if saved:
-        schedule = scheduled(Recipe.model_validate_json(saved), *counts, len(training.classes), on, None)
+        schedule = schedule_of(Recipe.model_validate_json(saved), *counts, len(training.classes), on, None)
     else:
         chosen = recipe or load_recipe(RECIPE)
         begin = _start(chosen) if start is None else start
         chosen = chosen.changed(name=found.name, size=size, start=begin, seed=seed)
         # Missing weights are found before anything is measured.
         chosen.network.origin(chosen.start)
-        limit = minutes or (CPU_MINUTES if on.type == "cpu" else None)
-        schedule = planned(chosen, *counts, len(training.classes), on, limit)
-        if epochs:
-            schedule.recipe = schedule.recipe.changed(epochs=epochs)
+        schedule = choose_schedule(chosen, *counts, len(training.classes), on, minutes=minutes, epochs=epochs)
     _announce(schedule, len(training), len(training.classes))
     path = train(
         schedule.recipe,

@@ -1,4 +1,4 @@
-"""DCT and quantisation of a batch, on the device of the batch."""
+"""Block DCT and quantisation of a batch in torch, on the device of the batch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -35,7 +35,7 @@ class BlockDCT(nn.Module):
 
 @dataclass(frozen=True)
 class Quantiser:
-    """How each image of a batch is rounded.
+    """The quantisation of a batch, with settings for each image.
 
     `steps` is float32[N, 1 or C, 1, 1]. `thresholds` float32[N, 1, 1, 1] is the fraction of a step from which
     a value is rounded away from zero: 0.5 is plain rounding, more is a dead zone. With `factors`, float32[N, C, 1, 1]
@@ -47,7 +47,7 @@ class Quantiser:
     factors: Tensor | None = None
 
     def __call__(self, coefficients: Tensor) -> Tensor:
-        """What a decoder restores of coefficients float32[N, C, h, w]."""
+        """The coefficients float32[N, C, h, w] that a decoder restores."""
         steps, thresholds = self.steps.to(coefficients.device), self.thresholds.to(coefficients.device)
         scaled = coefficients / steps
         values = torch.copysign(torch.floor(scaled.abs() + (1 - thresholds)), scaled)
@@ -82,7 +82,7 @@ def draw_thresholds(count: int, most: float, generator: torch.Generator) -> Tens
     return 0.5 + (most - 0.5) * torch.rand(count, 1, 1, 1, generator=generator)
 
 
-def spread_factors(factors: Tensor) -> Tensor:
+def channel_factors(factors: Tensor) -> Tensor:
     """Factors of low and high float32[N, 2] for all their channels, float32[N, C, 1, 1]."""
     return factors.repeat_interleave(torch.tensor([len(LOW), len(HIGH)]), dim=1)[:, :, None, None]
 
@@ -90,9 +90,9 @@ def spread_factors(factors: Tensor) -> Tensor:
 def draw_factors(count: int, known: Sequence[tuple[int, int]], generator: torch.Generator) -> Tensor:
     """One of these pairs of factors of low and high for each image, float32[count, C, 1, 1]."""
     chosen = torch.randint(len(known), (count,), generator=generator)
-    return spread_factors(torch.tensor(known).float()[chosen])
+    return channel_factors(torch.tensor(known).float()[chosen])
 
 
 def requantise(coefficients: Tensor, steps: Tensor) -> Tensor:
-    """What a decoder restores: coefficients rounded to multiples of the step."""
+    """Coefficients rounded to multiples of the step, as a decoder restores them."""
     return torch.round(coefficients / steps) * steps

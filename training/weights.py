@@ -6,9 +6,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
-from overtone.models.checkpoint import BASELINE, bundled_files, stored
+from overtone.models.checkpoint import BASELINE, bundled_files, stored, write_tensors
 from overtone.training.recipe import Recipe
 from overtone.training.systems import SingleSystem
 
@@ -27,7 +26,7 @@ class Trained:
 
 
 def find_baseline(name_or_path: str) -> Path:
-    """The file of a baseline, or the bundled one that was trained to compare with the checkpoint of that name.
+    """The file of a baseline: a path, or the name of the bundled checkpoint that the baseline is compared with.
 
     Raises:
         WeightsError: neither a file nor such a name.
@@ -51,9 +50,7 @@ def save(
     With `half`, weights of convolutions and linear layers are stored as float16, as in a checkpoint.
     """
     tensors = {k: stored(v, half) for k, v in system.module.state_dict().items()}
-    temporary = path.with_suffix(".part")
-    save_file(tensors, temporary, {"recipe": recipe.model_dump_json(), "classes": json.dumps(classes)})
-    temporary.replace(path)
+    write_tensors(path, tensors, {"recipe": recipe.model_dump_json(), "classes": json.dumps(classes)})
 
 
 def load(path: Path) -> Trained:

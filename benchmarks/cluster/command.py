@@ -1,4 +1,4 @@
-"""`overtone bench cluster`: images a second with several numbers of engines, and what a node that is killed costs."""
+"""`overtone bench cluster`: images a second by the number of engines, and images lost when a node is killed."""
 
 import asyncio
 import json
@@ -35,16 +35,16 @@ PATIENT: dict[str, str | None] = {"OVERTONE_STANDING_DELAY": "0", "OVERTONE_BROW
 
 @dataclass(frozen=True)
 class Options:
-    """What is measured.
+    """The options of the command.
 
     Attributes:
         model: the checkpoint.
-        engines: how many there are, one measurement each.
-        nodes: of the cluster.
-        batch_ms: what a batch takes an engine: it waits, and computes nothing.
-        batch: images of the largest batch.
+        engines: the numbers of engines to measure, one measurement each.
+        nodes: how many nodes the cluster has.
+        batch_ms: milliseconds that a batch takes a stub engine, which waits and computes nothing.
+        batch: images in the largest batch.
         in_flight: images in flight for each engine.
-        seconds: of each measurement.
+        seconds: how long each measurement lasts.
     """
 
     model: str
@@ -57,12 +57,12 @@ class Options:
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """Of `overtone serve`."""
+        """The arguments of `overtone serve`."""
         return ("--device", f"stub:{self.batch_ms}")
 
     @property
     def environment(self) -> dict[str, str | None]:
-        """Of `overtone serve`."""
+        """The environment variables of `overtone serve`."""
         return PATIENT | {"OVERTONE_BATCH_SIZES": ",".join(map(str, range(1, self.batch + 1)))}
 
 

@@ -21,7 +21,7 @@ ALONE = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
 
 @contextmanager
 def local_cluster(nodes: int) -> Iterator[Cluster]:
-    """So many nodes; the first is the head, and the others may be removed."""
+    """Start a cluster of so many nodes; the first is the head, and the others may be removed."""
     os.environ.update(ALONE)
     head = {"num_cpus": CORES, "include_dashboard": False, "_system_config": NO_SPARE_PROCESSES}
     cluster = Cluster(initialize_head=True, head_node_args=head)

@@ -1,1 +1,1 @@
-"""The codec alone: what contexts save, its speed, and damaged payloads."""
+"""Measurements of the codec alone: compression by contexts, cost of layers and regions, speed, damaged payloads."""

@@ -1,4 +1,4 @@
-"""What contexts save: `python -m overtone.benchmarks.codec.contexts --data DIR`.
+"""Compression gain of contexts: `python -m overtone.benchmarks.codec.contexts --data DIR`.
 
 Payload bytes with context-dependent tables beside those with static ones. Tables are fitted to images of train/
 and bytes counted on images of val/. Static is version 1 of the codec: DC by MED prediction, then one table for

@@ -1,4 +1,4 @@
-"""What the device in C takes of a microcontroller: `python -m overtone.benchmarks.codec.footprint`.
+"""Code and memory of the C encoder on microcontrollers: `python -m overtone.benchmarks.codec.footprint`.
 
 Needs clang, which compiles for all of them, and readelf. Memory is what the functions of overtone.h ask for on this
 machine, whose pointers are at least as large.

@@ -1,4 +1,4 @@
-"""What layers cost: `python -m overtone.benchmarks.codec.layers --data DIR`.
+"""Cost of layers in bytes: `python -m overtone.benchmarks.codec.layers --data DIR`.
 
 Bytes of each layer of a ladder beside one piece of the same final values, that is, low and high in one layer each.
 Steps, thresholds and qualities are those of a checkpoint's profile. Tables of both ladders are fitted to images of
@@ -26,7 +26,7 @@ LADDERS = {"one piece": TWO_LAYERS, "ladder": THREE_LAYERS}
 
 
 def values(maps: NDArray[np.float32], profile: Profile, quality: int) -> NDArray[np.int16]:
-    """Coefficients float32[N, C, h, w], quantised as the last layer tells them."""
+    """Coefficients float32[N, C, h, w], quantised with the steps of the last layer."""
     steps, threshold = profile.steps[profile.index(quality)], profile.threshold(quality)
     return np.stack([quantise(image, steps, threshold) for image in maps])
 

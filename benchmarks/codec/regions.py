@@ -1,4 +1,4 @@
-"""What layers of some blocks cost: `python -m overtone.benchmarks.codec.regions --data DIR`.
+"""Cost of layers in regions, in bytes: `python -m overtone.benchmarks.codec.regions --data DIR`.
 
 DIR is a folder in COCO's format. Each picture of val/ is letter-boxed and encoded with a checkpoint's profile: the
 first layers for all blocks, the others once for all blocks and once for those that some of its boxes cover, drawn from
@@ -35,8 +35,12 @@ SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one picture: the shares of the square's blocks and of those with pixels of the picture that its mask holds,
-    and bytes of the mask and of layers, masked and whole.
+    """The cost of one picture.
+
+    Attributes:
+        share, shown: the mask's share of the square's blocks, and of those with pixels of the picture.
+        mask: bytes of the mask.
+        region, whole: bytes of the layers for the mask's blocks, and for all.
     """
 
     share: float
@@ -47,7 +51,7 @@ class Cost:
 
 
 def some_boxes(things: Things, rng: np.random.Generator) -> NDArray[np.float64]:
-    """float64[k, 4]: the boxes of one to all things."""
+    """Boxes float64[k, 4] of randomly chosen objects, one to all."""
     count = len(things.boxes)
     return things.boxes[rng.permutation(count)[: rng.integers(1, count + 1)]]
 
@@ -55,7 +59,7 @@ def some_boxes(things: Things, rng: np.random.Generator) -> NDArray[np.float64]:
 def costs(
     pictures: Pictures, profile: Profile, quality: int, after: int, margin: int, seed: int = 0
 ) -> list[Cost]:
-    """What the layers after the first so many cost of every picture that has things in it."""
+    """The cost, for every picture with objects in it, of the layers after the first so many."""
     rng, found = np.random.default_rng(seed), []
     shape = (profile.blocks, profile.blocks)
     for path, things in tracked(list(zip(pictures.paths, pictures.things, strict=True)), "pictures"):

@@ -28,7 +28,7 @@ Task = Callable[[], object]
 
 
 def images(folder: Path | None, count: int = 4) -> list[Image.Image]:
-    """Some images of a folder, or those that come with scikit-image."""
+    """So many images of a folder, or those that come with scikit-image."""
     if folder is not None:
         paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
         return [open_rgb(path) for path in paths[:: max(1, len(paths) // count)][:count]]
@@ -38,7 +38,7 @@ def images(folder: Path | None, count: int = 4) -> list[Image.Image]:
 
 
 def tasks(rgb: NDArray[np.uint8], profile: Profile, quality: int) -> dict[str, Task]:
-    """What is timed for one image uint8[S, S, 3], by name."""
+    """The functions that are timed for one image uint8[S, S, 3], by name."""
     half = Image.fromarray(rgb).resize((profile.size // 2,) * 2, Image.Resampling.BICUBIC)
     sent = encode(rgb, profile, quality).layers
     known = [None, *(decode(sent[:count], profile) for count in range(1, len(sent)))]

@@ -1,4 +1,4 @@
-"""What a device could send without Overtone: an image, shrunk, as JPEG, WebP, AVIF or JPEG XL.
+"""Baselines for classification: an image, scaled down, as JPEG, WebP, AVIF or JPEG XL.
 
 JPEG and WebP use their slowest settings, AVIF speed 6 and JPEG XL effort 7, their encoders' defaults, which already
 take several times as long as Overtone's encoder. AVIF's slowest speed, 0, takes up to seconds an image, so it is tried
@@ -54,7 +54,7 @@ class Setting:
 
     @property
     def family(self) -> str:
-        """Its codec."""
+        """The codec: settings are eliminated in favour of others of the same codec alone."""
         return self.codec
 
     @property
@@ -78,7 +78,7 @@ def settings() -> list[Setting]:
 
 
 def send(rgb: Pixels, setting: Setting) -> tuple[int, Pixels]:
-    """An image uint8[side, side, 3] through a codec: the bytes of its file, and the decoded image."""
+    """Encode and decode an image uint8[side, side, 3]: how many bytes its file has, and the decoded image."""
     file = encoded(rgb, setting)
     if setting.codec != "cut":
         return len(file), decoded(file)
@@ -90,7 +90,7 @@ def send(rgb: Pixels, setting: Setting) -> tuple[int, Pixels]:
 
 
 def encoded(rgb: Pixels, setting: Setting) -> bytes:
-    """The file of an image uint8[side, side, 3]."""
+    """Encode an image uint8[side, side, 3] as a file."""
     if setting.codec == "jxl":
         import_module("pillow_jxl")  # registers the format with Pillow
     image, codec = Image.fromarray(rgb), setting.codec
@@ -110,6 +110,6 @@ def _encoded(image: Image.Image, kind: str, quality: int, **options: object) -> 
 
 
 def decoded(file: bytes) -> Pixels:
-    """The image uint8[height, width, 3] of a file that is whole."""
+    """Decode a file that is not cut off to uint8[height, width, 3]."""
     with Image.open(io.BytesIO(file)) as image:
         return np.asarray(image.convert("RGB"))

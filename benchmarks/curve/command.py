@@ -26,6 +26,7 @@ from overtone.benchmarks.curve.overhead import Overhead, Sizes
 from overtone.benchmarks.curve.result_cache import ResultCache, fingerprint
 from overtone.benchmarks.curve.send_again import Pair
 from overtone.benchmarks.curve.successive_elimination import best_of_each, eliminate
+from overtone.benchmarks.evenly import evenly_spread
 from overtone.benchmarks.timed import timed
 from overtone.models import Card, Cascade, choose_device, cost, find, load
 from overtone.training import weights
@@ -132,10 +133,10 @@ def open_setup(data: Path, out: Path, options: Options) -> Setup:
         raise weights.WeightsError(f"{files[1]}: a baseline reads RGB images, this network channels")
     if baseline.classes != card.classes:
         raise weights.WeightsError(f"{files[1]}: trained for other classes than {options.checkpoint}")
-    parts = {
-        name: _some(read_split(data, name, card.classes, card.profile.labels), options.images)
-        for name in ("calibration", "val")
+    read = {
+        name: read_split(data, name, card.classes, card.profile.labels) for name in ("calibration", "val")
     }
+    parts = {name: part.take(evenly_spread(len(part), options.images)) for name, part in read.items()}
     count = len(parts["calibration"])
     if not count:
         raise DataError(f"{data}: settings are chosen on a tenth of train/, which has too few images")
@@ -147,15 +148,8 @@ def open_setup(data: Path, out: Path, options: Options) -> Setup:
     )
 
 
-def _some(images: Images, count: int | None) -> Images:
-    """So many, evenly spread over the classes; all when None."""
-    if count is None or count >= len(images):
-        return images
-    return images.take([i * len(images) // count for i in range(count)])
-
-
 def warnings(macs: Mapping[str, float]) -> Iterator[str]:
-    """What limits the comparison."""
+    """Warnings for people about limits of the comparison."""
     if not has_jxl():
         yield "no JPEG XL: install it with pip install 'overtone[baselines]'"
     if not EQUAL_MACS[0] <= macs["rival"] / macs["ours"] <= EQUAL_MACS[1]:
@@ -167,7 +161,9 @@ def warnings(macs: Mapping[str, float]) -> Iterator[str]:
 
 def _measure(setup: Setup, data: Path, checkpoint: str, console: Console) -> dict[str, Any]:
     with timed("framing", console):
-        framing = overhead.measure(checkpoint, _some(setup.parts["val"], OVERHEAD_IMAGES).paths)
+        paths = setup.parts["val"].paths
+        sample = [paths[i] for i in evenly_spread(len(paths), OVERHEAD_IMAGES)]
+        framing = overhead.measure(checkpoint, sample)
     with timed("Overtone", console):
         macs = setup.macs()
         for warning in warnings(macs):
@@ -230,7 +226,7 @@ def choose(
 def _entries(
     found: Mapping[Setting, Outcome], bare: Mapping[Setting, Sizes], framing: Overhead
 ) -> dict[str, list[Entry]]:
-    """By codec, the chosen settings on val."""
+    """The entries of the chosen settings on val, by codec."""
     entries: dict[str, list[Entry]] = {TITLES[setting.codec]: [] for setting in found}
     for setting, (sizes, correct, _) in found.items():
         sent = sizes.astype(np.float64)

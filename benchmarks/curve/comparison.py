@@ -1,4 +1,4 @@
-"""Overtone against baselines: what each way of sending cost and gave, image by image, and the ratios."""
+"""Overtone against baselines: bytes and correct answers of each setting, image by image, and the ratios of bytes."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,10 +24,10 @@ RESAMPLES = 300
 
 @dataclass(frozen=True)
 class SentImages(ABC):
-    """One way of sending some images: what it is, and bytes float64[n] by measure.
+    """One setting on n images: what the setting is, and bytes float64[n] by measure.
 
     Attributes:
-        name: of the accuracy, in JSON.
+        name: the accuracy's key in JSON.
     """
 
     settings: Mapping[str, Any]
@@ -37,7 +37,7 @@ class SentImages(ABC):
     @property
     @abstractmethod
     def accuracy(self) -> float:
-        """On the images, a fraction."""
+        """The accuracy on the images, a fraction."""
 
     @abstractmethod
     def resampled(self, times: Ints) -> Floats:
@@ -45,11 +45,11 @@ class SentImages(ABC):
 
     @property
     def n(self) -> int:
-        """How many images there are."""
+        """The number of images."""
         return len(self.counts["payload"])
 
     def point(self, measure: Measure) -> Point:
-        """Means over the images."""
+        """Mean bytes by one measure, and accuracy, over the images."""
         return Point(float(self.counts[measure].mean()), self.accuracy, self.settings)
 
     def document(self) -> dict[str, Any]:
@@ -60,7 +60,7 @@ class SentImages(ABC):
 
 @dataclass(frozen=True)
 class Entry(SentImages):
-    """One way of sending some images that are classified: correct answers bool[n]."""
+    """One setting on images that are classified: correct answers bool[n]."""
 
     correct: NDArray[np.bool_]
     name: ClassVar[str] = "top1"
@@ -95,19 +95,19 @@ def comparisons(
 
 
 def draw(n: int, resamples: int) -> Ints:
-    """How often each of n images is drawn, with replacement, in samples of as many, int64[resamples, n]."""
+    """Bootstrap samples: how often each of n images is drawn, with replacement, int64[resamples, n]."""
     return np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=resamples)
 
 
 class Drawn:
-    """Samples of images, the same ones for all ways of sending them, each of which is judged on them once."""
+    """Bootstrap samples of images, shared by all settings, each of which is evaluated on them once."""
 
     def __init__(self, times: Ints) -> None:
         self.times = times
         self._accuracies: dict[int, Floats] = {}
 
     def points(self, entry: SentImages, measure: Measure) -> list[Point]:
-        """One for each sample."""
+        """The point of each sample."""
         if id(entry) not in self._accuracies:
             self._accuracies[id(entry)] = entry.resampled(self.times)
         sizes = self.times @ entry.counts[measure] / entry.n
@@ -141,7 +141,7 @@ def _compared(
 def _resampled(
     measure: Measure, ours: Sequence[SentImages], theirs: Sequence[SentImages], drawn: Drawn
 ) -> Iterator[float]:
-    """Ratios on the samples, the same ones for both sides."""
+    """The ratios on all samples, which are the same ones for both sides."""
     # Points by side, entry and sample.
     sides = [[drawn.points(entry, measure) for entry in side] for side in (ours, theirs)]
     for i in range(len(drawn.times)):

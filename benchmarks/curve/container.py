@@ -1,7 +1,6 @@
-"""What of an image file is its container: the bytes that are the same for all images of one side and quality.
+"""Bytes of image files without their containers, that is, without what all images of one side and quality share.
 
-No format leaves them out, but a link of one's own could. What remains of a file is what its codec had to say about the
-image.
+No format leaves the container out, but a private protocol could; what remains is the coded image.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,7 +18,7 @@ def picture_bytes(file: bytes) -> int:
     """The bytes of a file besides its container; a JPEG may be cut off.
 
     Raises:
-        ValueError: of a format that is not known.
+        ValueError: the file is none of JPEG, JPEG XL, WebP and AVIF.
     """
     for magic, offset, count in FORMATS:
         if file[offset : offset + len(magic)] == magic:
@@ -32,7 +31,7 @@ def _webp(file: bytes) -> int:
 
 
 def _jpeg(file: bytes) -> int:
-    """Entropy-coded data, and Huffman tables, which are optimised for each image."""
+    """Bytes of entropy-coded data, and of Huffman tables, which are optimised for each image."""
     total, at = 0, 2
     while at + 4 <= len(file) and file[at + 1] != EOI:
         kind, length = file[at + 1], unpack_from(">H", file, at + 2)[0]
@@ -47,7 +46,7 @@ def _jpeg(file: bytes) -> int:
 
 
 def _end_of_scan(file: bytes, at: int) -> int:
-    """Where the next marker is; a zero after 0xFF is stuffed (ITU-T T.81, B.1.1.5)."""
+    """The offset of the next marker; a zero after 0xFF is stuffed (ITU-T T.81, B.1.1.5)."""
     while (at := file.find(b"\xff", at)) >= 0:
         if at + 1 < len(file) and file[at + 1] != 0:
             return at
@@ -56,7 +55,7 @@ def _end_of_scan(file: bytes, at: int) -> int:
 
 
 def _avif(file: bytes) -> int:
-    """The frames of the coded image: its open bitstream units without the sequence header."""
+    """Bytes of the coded frames: the open bitstream units (OBUs) without the sequence header."""
     data = next(body for name, body in _boxes(file) if name == b"mdat")
     return sum(size for kind, size in _units(data) if kind != SEQUENCE_HEADER)
 
@@ -83,7 +82,7 @@ def _units(data: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _leb128(data: bytes, at: int) -> tuple[int, int]:
-    """A number in groups of seven bits, the lowest first, and where it ends."""
+    """Read a LEB128 number at an offset; return it and the offset behind it (AV1, 4.10.5)."""
     value = shift = 0
     while True:
         byte = data[at]

@@ -1,4 +1,4 @@
-"""Images sent at some setting, and the answers of an RGB network to what arrives."""
+"""Images sent at a baseline's setting, and an RGB network's answers to what arrives, each measured once."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,9 +26,9 @@ from overtone.training.systems import autocast
 from overtone.training.weights import Trained
 
 BATCH = 32
-# Of confidences in the cache; close to 1 they have to be told apart.
+# Decimals of confidences in the cache; those close to 1 have to be told apart.
 DIGITS = 8
-# Standard errors of a mean difference, image by image, that are hardly chance.
+# A mean difference over images counts as significant from this many standard errors.
 SIGNIFICANT = 1.5
 
 
@@ -48,28 +48,28 @@ class Outcome(NamedTuple):
         return float(self.correct.mean())
 
     def surely_beats(self, other: "Outcome") -> bool:
-        """Whether it is more accurate than another one on the same images, hardly by chance."""
+        """Whether this outcome is significantly more accurate than another one on the same images."""
         return surely_positive(self.correct.astype(float) - other.correct)
 
     def surely_below(self, accuracy: float) -> bool:
-        """Whether its accuracy is less than this, hardly by chance."""
+        """Whether its accuracy is significantly less than `accuracy`."""
         return surely_positive(accuracy - self.correct)
 
     @classmethod
     def join(cls, parts: Iterable[Self]) -> Self:
-        """Parts, in order, as one."""
+        """Join the outcomes of successive images."""
         return cls(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 class Job(NamedTuple):
-    """Some of the images, sent at one setting."""
+    """The images from `begin` to `end`, sent at one setting."""
 
     setting: Setting
     begin: int
     end: int
 
 
-class Arrived(NamedTuple):
+class Received(NamedTuple):
     """Images uint8[n, 3, size, size] as the network sees them, their bytes and targets int64[n]."""
 
     rgb: Tensor
@@ -84,10 +84,10 @@ class Evaluation:
     Attributes:
         trained: the network.
         images: sent to it.
-        cache: of results.
-        name: of the network and the part of the data, for the cache.
+        cache: the results measured so far.
+        name: names the network and the part of the data in the cache's keys.
         workers: processes that encode and decode.
-        exact: in float32, as Overtone's network is run; otherwise in bfloat16 where that is faster.
+        exact: compute in float32, as Overtone's network does; otherwise in bfloat16 where that is faster.
     """
 
     trained: Trained
@@ -100,7 +100,7 @@ class Evaluation:
     def run(
         self, settings: Sequence[Setting], what: str, begin: int = 0, end: int | None = None
     ) -> dict[Setting, Outcome]:
-        """Every setting on the images from `begin` to `end`, from the cache or measured."""
+        """The outcome of every setting on the images from `begin` to `end`, from the cache or measured."""
         end = len(self.images) if end is None else end
         keys = {setting: self._key(setting, begin, end) for setting in settings}
         missing = [setting for setting in settings if keys[setting] not in self.cache]
@@ -139,7 +139,7 @@ class Evaluation:
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
+        """The device that the network is on."""
         return next(self.trained.system.module.parameters()).device
 
     @property
@@ -147,19 +147,19 @@ class Evaluation:
         """Whether only the main process can run the network."""
         return self.device.type != "cpu"
 
-    def arrived(self, job: Job) -> Arrived:
-        """A job's images after encoding and decoding, at the network's size."""
+    def received(self, job: Job) -> Received:
+        """Encode and decode a job's images, and resize them to the network's size."""
         sent = [
             send(fit(open_rgb(path), job.setting.side), job.setting)
             for path in self.images.paths[job.begin : job.end]
         ]
         rgb = np.stack([resized(decoded, self.trained.recipe.size) for _, decoded in sent])
         sizes, targets = np.array([size for size, _ in sent]), self.images.targets[job.begin : job.end]
-        return Arrived(torch.from_numpy(rgb.transpose(0, 3, 1, 2).copy()), sizes, np.array(targets))
+        return Received(torch.from_numpy(rgb.transpose(0, 3, 1, 2).copy()), sizes, np.array(targets))
 
     @torch.inference_mode()
     def answer(self, rgb: Tensor, sizes: NDArray[np.int64], targets: NDArray[np.int64]) -> Outcome:
-        """The network's answers to what has arrived."""
+        """Run the network on received images and compare its answers with the targets."""
         x = rgb.to(self.device).float().contiguous(memory_format=torch.channels_last)
         with nullcontext() if self.exact else autocast(self.device, self.trained.system):
             logits = self.trained.system.logits(0, x)
@@ -189,7 +189,7 @@ def identity(images: Images) -> str:
 
 
 class _Jobs(Dataset[Any]):
-    """On the CPU, each worker also runs the network, in one thread: the threads of one network would wait."""
+    """Jobs for the workers of a `DataLoader`; on the CPU each also runs the network, in one thread of its own."""
 
     def __init__(self, evaluation: Evaluation, jobs: Sequence[Job]) -> None:
         self._evaluation, self._jobs = evaluation, jobs
@@ -197,10 +197,10 @@ class _Jobs(Dataset[Any]):
     def __len__(self) -> int:
         return len(self._jobs)
 
-    def __getitem__(self, index: int) -> Arrived | Outcome:
-        arrived = self._evaluation.arrived(self._jobs[index])
-        return arrived if self._evaluation.on_gpu else self._evaluation.answer(*arrived)
+    def __getitem__(self, index: int) -> Received | Outcome:
+        received = self._evaluation.received(self._jobs[index])
+        return received if self._evaluation.on_gpu else self._evaluation.answer(*received)
 
 
-def _unchanged(found: Any) -> Any:
-    return found
+def _unchanged(item: Any) -> Any:
+    return item

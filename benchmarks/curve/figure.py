@@ -43,7 +43,7 @@ ABOVE, BELOW = 0.01, 0.05
 class View(NamedTuple):
     """A figure: its measure, the columns of the solid and of the dashed lines, and its texts.
 
-    `accuracy` is the column of what is shown against bytes, and `label` what it is called.
+    `accuracy` is the key of the accuracy that is drawn against bytes, and `label` its axis label.
     """
 
     measure: str
@@ -83,7 +83,7 @@ def draw(found: Document, view: View, path: Path) -> None:
 
 @contextmanager
 def baselines(found: Document, view: View, path: Path) -> Iterator[Axes]:
-    """A view without Overtone's line, which the block draws; then it is written."""
+    """Draw the baselines of a view; the `with` block adds Overtone's lines, and then the file is written."""
     rows = [r for r in found["ratios"] if (r["rival"], r["measure"]) == (BEST, view.measure)]
     title = f"{found['checkpoint']}: {'accuracy' if view.accuracy == 'top1' else view.label} against bytes"
     for row in rows:
@@ -106,7 +106,7 @@ def baselines(found: Document, view: View, path: Path) -> Iterator[Axes]:
 
 
 def _limit(axes: Axes, found: Document, view: View) -> None:
-    """Axes that hold Overtone's points, and baselines from a little below them."""
+    """Set the axes' limits: all of Overtone's points, and baselines from a little below them."""
     everyone = [*found["ours"], *found["rivals"]]
     low = min(row[view.accuracy] for row in found["ours"]) - BELOW
     columns = filter(None, (view.column, view.dashed))
@@ -121,7 +121,7 @@ def _limit(axes: Axes, found: Document, view: View) -> None:
 
 
 def _baseline(axes: Axes, name: str, rows: Sequence[Document], view: View) -> tuple[float, float]:
-    """Draw a baseline; where its line ends, in data coordinates."""
+    """Draw a baseline; return the end of its line in data coordinates."""
     if view.dashed and name in DASHED:
         dashed = view._replace(column=view.dashed)
         line(axes, rows, dashed, COLOURS[name], linestyle=(0, (4, 3)), linewidth=0.9)

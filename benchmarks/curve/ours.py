@@ -1,4 +1,4 @@
-"""Overtone's side of the comparison: a checkpoint over its qualities and rules."""
+"""Overtone's side of the comparison: a checkpoint at all its qualities and many stopping rules."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -14,7 +14,7 @@ from overtone.models import Card, Cascade
 from overtone.training.calibration.price_path import fit_path
 from overtone.training.data import Images
 from overtone.training.evaluation.predictions import Predictions, predict
-from overtone.training.evaluation.stopping import Bools, Rule, taken
+from overtone.training.evaluation.stopping import Bools, Rule, layers_taken
 
 ALL_CHANNELS = "24 channels at once"
 # Shares of the calibration images for which rules are chosen so that the first layer answers them.
@@ -63,18 +63,18 @@ class CachedPredictions:
         return self._known[quality]
 
     def judged(self, setting: OperatingSetting) -> Bools:
-        """After which layers the images are judged at a setting, bool[layers, n]."""
+        """Whether the server judges each image after each layer at a setting, bool[layers, n]."""
         return self[setting.quality].judged(self.card.temperatures, setting.rule)
 
 
 def rules(p: Predictions, temperatures: tuple[float, ...]) -> list[Rule]:
-    """The rules to choose from: of two layers one for every share, of more one for every price of an error."""
+    """The stopping rules to choose from: for two layers one per share of exits, for more one per price of an error."""
     if p.layers == 2:
         scores = np.sort(p.confidences(temperatures)[0])[::-1]
         counts = [round(share * len(scores)) for share in SHARES]
         return [Rule((float(scores[count - 1]) if count else NEVER,)) for count in counts]
     path = fit_path(p, temperatures)
-    sent = p.sent(taken(path.judged(p, temperatures))).mean(axis=1)
+    sent = p.bytes_after(layers_taken(path.judged(p, temperatures))).mean(axis=1)
     # Bytes fall along the path.
     wanted = np.linspace(sent[0], sent[-1], PRICES)
     places = np.searchsorted(-sent, -wanted).clip(0, len(path) - 1)
@@ -87,19 +87,19 @@ def choose(calibration: CachedPredictions) -> list[Point]:
     for quality in card.profile.qualities:
         p = calibration[quality]
         for rule in rules(p, card.temperatures):
-            found = p.modes(p.taken(card.temperatures, rule))
+            found = p.summary(p.layers_taken(card.temperatures, rule))
             setting = OperatingSetting(quality, rule)
             points.append(Point(found.mean_bytes, found.cascade, {"setting": setting}))
     return thinned(frontier(points))
 
 
 def entries(chosen: Sequence[Point], predictions: CachedPredictions, overhead: Overhead) -> list[Entry]:
-    """The chosen settings on other images."""
+    """The entries of the chosen settings on other images, for the comparison."""
     found = []
     for point in chosen:
         setting: OperatingSetting = point.settings["setting"]
         p, judged = predictions[setting.quality], predictions.judged(setting)
-        modes = p.modes(taken(judged))
+        modes = p.summary(layers_taken(judged))
         settings = setting.document | {"exit_share": modes.exit_share, "shares": modes.shares}
         found.append(_entry(p, judged, settings, overhead))
     return found
@@ -117,6 +117,8 @@ def all_channels(predictions: CachedPredictions, overhead: Overhead) -> list[Ent
 
 
 def _entry(p: Predictions, judged: Bools, settings: dict[str, Any], overhead: Overhead) -> Entry:
-    layers = taken(judged)
-    sent, wire = p.sent(layers).astype(np.float64), overhead.cascade(p.sizes, judged)
-    return Entry(settings, {"payload": sent, "bare": sent, "wire": wire, "post": wire}, p.right(layers))
+    layers = layers_taken(judged)
+    sent, wire = p.bytes_after(layers).astype(np.float64), overhead.cascade(p.sizes, judged)
+    return Entry(
+        settings, {"payload": sent, "bare": sent, "wire": wire, "post": wire}, p.correct_after(layers)
+    )

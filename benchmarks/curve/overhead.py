@@ -1,4 +1,4 @@
-"""What an image costs on the wire besides its payload, measured over real sockets.
+"""The framing of an image: bytes on the wire besides its payload, measured over real sockets.
 
 A `overtone.link.Link` between a device and a server counts TCP payload in both directions, one image
 after another on a connection that stays open. TCP/IP headers and acknowledgements are estimated, see
@@ -47,7 +47,7 @@ class Framing:
     def wire(self, payload: Sizes, told: Sizes | float = 0.0) -> NDArray[np.float64]:
         """Bytes on the wire both ways, headers and acknowledgements included, float64 like the payloads.
 
-        `told` are bytes that the server says besides. Two segments share an acknowledgement; the last one is the
+        `told` are further bytes that the server sends. Two segments share an acknowledgement; the last one is the
         answer, which gets an empty one itself.
         """
         up, down = np.asarray(payload, dtype=np.float64) + self.up, np.asarray(told) + self.down
@@ -59,7 +59,7 @@ class Framing:
 
 @dataclass(frozen=True)
 class Overhead:
-    """Framing of an image answered from its first message, of requesting and sending more, and of a POST."""
+    """The framing of an image's first message, of a request for more layers and these, and of an HTTP POST."""
 
     image: Framing
     high: Framing
@@ -68,7 +68,7 @@ class Overhead:
     def cascade(self, sizes: Sizes, judged: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Bytes on the wire float64[n] of images with payloads of layers [layers, n].
 
-        They are judged after the layers of bool[layers, n]; what lies between two of them is sent in one message.
+        The server judges each image after the layers of bool[layers, n]; layers between two judgements share a message.
         """
         total, waiting = self.image.wire(sizes[0]), np.zeros(sizes.shape[1])
         for size, asked in zip(sizes[1:], judged[1:], strict=True):
@@ -79,7 +79,7 @@ class Overhead:
 
 
 def measure(checkpoint: str, paths: Sequence[Path]) -> Overhead:
-    """What a server with this checkpoint and a device exchange over these images.
+    """Measure the framing between a server with this checkpoint and a device, over these images.
 
     Raises:
         CheckpointError: no such checkpoint.
@@ -100,7 +100,7 @@ def force(source: Path, out: Path) -> None:
 
 
 def measure_forced(write: Callable[[Path], None], paths: Sequence[Path]) -> Overhead:
-    """As `measure`, of a checkpoint that is written for it, and has the operating points of `force`."""
+    """As `measure`, with a checkpoint that a function writes and that has the operating points of `force`."""
     with TemporaryDirectory() as folder:
         forced = Path(folder) / "forced.safetensors"
         write(forced)
@@ -113,7 +113,7 @@ async def _measure(checkpoint: str, paths: Sequence[Path]) -> Overhead:
 
 
 async def over_links(server: Server, paths: Sequence[Path]) -> Overhead:
-    """What a server whose checkpoint has the operating points of `force` and a device exchange."""
+    """As `measure`, with a checkpoint file that has the operating points of `force`."""
     image = await _session(server, ALWAYS_LOW, paths)
     both = await _session(server, ALWAYS_HIGH, paths)
     post = await _posts(server, paths)
@@ -149,7 +149,7 @@ async def _posts(server: Server, paths: Sequence[Path]) -> Framing:
 
 
 def _posted(server: Server, path: Path) -> Image.Image:
-    """What is posted: a small square, or of what a detector is asked, the whole picture, in which it finds things."""
+    """The image to post: a small square for a classifier, the whole picture for a detector."""
     image = open_rgb(path)
     if server.task == "classify":
         return Image.fromarray(fit(image, SIDE))
@@ -157,7 +157,7 @@ def _posted(server: Server, path: Path) -> Image.Image:
 
 
 async def _framing(link: Link, send: Callable[[Path], Awaitable[int]], paths: Sequence[Path]) -> Framing:
-    """Means over the images; the first is sent once before, to open the connection."""
+    """The mean framing over the images; the first is sent once before, to open the connection."""
     found = []
     await send(paths[0])
     for path in paths:

@@ -137,14 +137,14 @@ def _setup(found: Document) -> Columns:
 
 
 def framing(found: Document) -> Columns:
-    """Bytes besides payloads."""
+    """The table of bytes besides payloads."""
     each = ((what, found["overhead"][name]) for name, what in FRAMING.items())
     rows: list[Sequence[str]] = [(what, f"{f['up']:.0f}", f"{f['down']:.0f}") for what, f in each]
     return Columns("Bytes of TCP payload besides a payload", ("besides the payload", "up", "down"), rows)
 
 
 def ratios(found: Document, what: str = "top-1") -> Columns:
-    """A line per baseline, a column per measure; `what` is the accuracy."""
+    """The table of ratios: a row per baseline, a column per measure; `what` names the accuracy."""
     cells = {
         (row["rival"], row["measure"]): f"{row['ratio']:.2f} ({row['lower']:.2f} to {row['upper']:.2f})"
         for row in found["ratios"]
@@ -156,7 +156,7 @@ def ratios(found: Document, what: str = "top-1") -> Columns:
 
 
 def points(found: Document) -> Columns:
-    """The frontier of each, a line per setting."""
+    """The table of frontiers of Overtone and of each baseline, a row per setting."""
     lines = [*(("Overtone", row) for row in found["ours"]), *((r["rival"], r) for r in found["rivals"])]
     return frontiers(lines, "top1", "top-1", _setting)
 
@@ -164,7 +164,7 @@ def points(found: Document) -> Columns:
 def frontiers(
     lines: Sequence[tuple[str, Document]], accuracy: str, what: str, setting: Callable[[Any], str]
 ) -> Columns:
-    """The frontier of everyone who has lines; `accuracy` is the column of what is called `what`."""
+    """The table of the frontiers of named rows; `accuracy` is the key of what is called `what` in the heading."""
     rows: list[Sequence[str]] = [
         (who, setting(point.settings), f"{point.accuracy:.2%}", *_counts(point.settings, who))
         for who in dict.fromkeys(name for name, _ in lines)

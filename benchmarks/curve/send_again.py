@@ -44,12 +44,12 @@ class Pair:
         return both | {"threshold": self.threshold}
 
     def asks(self, found: Mapping[Setting, Outcome]) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """The images that are sent again, bool[n]."""
+        """Whether each image is sent again, bool[n]."""
         asks: np.ndarray[Any, np.dtype[np.bool_]] = found[self.first].confidence < self.threshold
         return asks
 
     def outcome(self, found: Mapping[Setting, Outcome]) -> Outcome:
-        """Bytes of both files, and the last answer."""
+        """Both files' bytes, and the last answer, of each image."""
         first, second, asks = found[self.first], found[self.second], self.asks(found)
         return Outcome(
             first.bytes + np.where(asks, second.bytes, 0),
@@ -107,7 +107,7 @@ def entries(
 
 
 def described(row: Mapping[str, Any]) -> str:
-    """A pair in words."""
+    """A pair in a few words, for tables."""
     each = (
         f"{TITLES[s['codec']]} {s['side']} px, quality {s['quality']}" for s in (row["first"], row["second"])
     )

@@ -23,35 +23,35 @@ NEAR = 0.05
 
 
 class Family(Protocol):
-    """A setting, which is compared with those of its family alone, such as those of a codec."""
+    """A setting that belongs to a family, such as those of one codec, and is compared within it alone."""
 
     @property
     def family(self) -> str:
-        """Its name."""
+        """The name of its family."""
 
     def __hash__(self) -> int: ...
 
 
 class Result(Protocol):
-    """What a setting did to some images. A wrong elimination costs little: the other one takes no more bytes."""
+    """The outcome of a setting on some images. A wrong elimination costs little: the rival takes no more bytes."""
 
     @property
     def bytes(self) -> NDArray[np.int64]:
-        """Of every image."""
+        """Bytes sent of every image, int64[n]."""
 
     @property
     def accuracy(self) -> float:
-        """A fraction."""
+        """Top-1 or AP50, a fraction."""
 
     def surely_beats(self, other: Any) -> bool:
-        """Whether it is more accurate than another one on the same images, hardly by chance."""
+        """Whether this outcome is significantly more accurate than another one on the same images."""
 
     def surely_below(self, accuracy: float) -> bool:
-        """Whether its accuracy is less than this, hardly by chance."""
+        """Whether its accuracy is significantly less than `accuracy`."""
 
     @classmethod
     def join(cls, parts: Iterable[Self]) -> Self:
-        """Parts, in order, as one."""
+        """Join the outcomes of successive images."""
 
 
 S = TypeVar("S", bound=Family)
@@ -59,20 +59,20 @@ R = TypeVar("R", bound=Result)
 
 
 class Evaluating(Protocol[S, R]):
-    """Whatever tries settings on images."""
+    """An evaluation of settings on images, such as `curve.evaluation.Evaluation`."""
 
     @property
     def images(self) -> Any:
-        """All images there are, which have a length."""
+        """All images; only their number is used."""
 
     def run(self, settings: Sequence[S], what: str, begin: int = 0, end: int | None = None) -> dict[S, R]:
-        """Every setting on the images from `begin` to `end`."""
+        """The outcome of every setting on the images from `begin` to `end`; `what` names the work for people."""
 
 
 def eliminate(
     evaluation: Evaluating[S, R], settings: Sequence[S], floor: float, most_bytes: float = MOST_BYTES
 ) -> dict[S, R]:
-    """The settings that remain, on all images; `floor` is the accuracy from which they are compared."""
+    """The outcomes on all images of the settings that are not dropped; accuracies are compared from `floor`."""
     n = len(evaluation.images)
     found: dict[S, R] = {}
     for begin, end in pairwise([0, *(count for count in ROUNDS if count < n), n]):
@@ -102,7 +102,7 @@ def relevant(floor: float, accuracies: Sequence[float]) -> float:
 
 
 def best_of_each(tried: Mapping[S, R], floor: float, ceiling: float) -> list[S]:
-    """Of every family, the best settings."""
+    """The best settings of every family, see `best_settings`."""
     by_family: dict[str, list[tuple[S, R]]] = {}
     for setting, result in tried.items():
         by_family.setdefault(setting.family, []).append((setting, result))
@@ -110,7 +110,7 @@ def best_of_each(tried: Mapping[S, R], floor: float, ceiling: float) -> list[S]:
 
 
 def best_settings(tried: list[tuple[S, R]], floor: float, ceiling: float) -> list[S]:
-    """Of one family: those on the frontier, from the floor to the first that reaches the ceiling."""
+    """One family's settings on the frontier, from `floor` to the first that reaches `ceiling`."""
     least = relevant(floor, [result.accuracy for _, result in tried])
     points = frontier(
         Point(float(result.bytes.mean()), result.accuracy, {"setting": setting})

@@ -1,6 +1,6 @@
 """A device in a process of its own: reads the path of an image per line, writes its answer as a line of JSON.
 
-With `--task detect` it asks what is where.
+With `--task detect` it asks for the objects in the image.
 
 An empty line makes it fetch the tables of further layers now, so that their bytes can be told from those of images.
 """

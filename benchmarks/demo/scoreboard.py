@@ -1,4 +1,4 @@
-"""What a demo prints while it runs: a line for each answered image, and the totals so far."""
+"""The output of a demo while it runs: a line for each answered image, and the totals so far."""
 
 from typing import Self
 

@@ -80,13 +80,13 @@ def exit_share(rows: Sequence[Line]) -> float:
 
 
 def answered_after(rows: Sequence[Line]) -> dict[str, float]:
-    """Share of the answers that are made of so many layers, by their number."""
+    """Share of answers by the number of layers they are made of."""
     counts = Counter(row.layers for row in rows)
     return {str(layers): counts[layers] / len(rows) for layers in range(1, max(counts) + 1)}
 
 
 def shares_line(shares: Mapping[str, float]) -> str:
-    """Such shares for people, as "1: 61 %, 2: 30 %, 3: 9 %"."""
+    """The shares of `answered_after` for people, as "1: 61 %, 2: 30 %, 3: 9 %"."""
     return ", ".join(f"{layers}: {share:.0%}" for layers, share in shares.items())
 
 

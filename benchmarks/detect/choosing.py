@@ -1,4 +1,4 @@
-"""Which ways of sending are reported, of Overtone's and of the baselines', chosen on calibration pictures alone."""
+"""The settings of Overtone and of the baselines that are reported, chosen on calibration pictures alone."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,16 +11,23 @@ from overtone.benchmarks.detect.ours import CascadeEvaluation, CascadeWay, ways
 from overtone.benchmarks.detect.rivals import Pair, RivalEvaluation, pairs, settings
 from overtone.frequency import Profile
 
-# Of AP50: baselines are of interest from this far below Overtone's lowest to this far above its highest; and what is
-# sent first may be worse by so much.
+# In AP50: baselines are reported from BELOW under Overtone's lowest to ABOVE over its highest; the coarse picture of a
+# pair may be as low as FIRST_BELOW under Overtone's lowest.
 BELOW, ABOVE, FIRST_BELOW = 0.05, 0.01, 0.15
-# Of the bytes of Overtone's largest setting: baselines that take more are of no interest.
+# Baselines that take more than this many times the bytes of Overtone's largest setting are not tried further.
 LARGEST = 3.0
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """Overtone's ways that are compared, and all those on the frontier of their kind; AP50 and bytes they reach."""
+    """Overtone's settings on the frontiers.
+
+    Attributes:
+        compared: those on the frontier of all kinds together, whose ratios to the baselines are reported.
+        drawn: those on the frontier of their own kind.
+        lowest, highest: AP50 of the cheapest and of the dearest of `compared`, fractions.
+        largest: mean bytes of the dearest.
+    """
 
     compared: list[CascadeWay]
     drawn: list[CascadeWay]
@@ -30,7 +37,7 @@ class Chosen:
 
 
 def choose_ours(evaluation: CascadeEvaluation, profile: Profile, fast: bool = False) -> Chosen:
-    """The frontier of all ways, and that of each kind."""
+    """Try all of Overtone's settings; find the frontier of all of them, and that of each kind."""
     tried = eliminate(evaluation, ways(profile, fast), 0.0, inf)
     points = curve(tried)
     compared = [point.settings["setting"] for point in points]
@@ -41,7 +48,7 @@ def choose_ours(evaluation: CascadeEvaluation, profile: Profile, fast: bool = Fa
 def choose_rivals(
     evaluation: RivalEvaluation, ours: Chosen, size: int, fast: bool = False
 ) -> list[Setting | Pair]:
-    """The frontier of each codec, and of pairs that are made of their common frontier."""
+    """The frontier of each codec's settings, and that of pairs made of the codecs' common frontier."""
     floor, ceiling, most = ours.lowest - BELOW, ours.highest + ABOVE, LARGEST * ours.largest
     whole: list[Setting | Pair] = [*settings(size, fast)]
     tried = eliminate(evaluation, whole, ours.lowest - FIRST_BELOW, most)
@@ -52,7 +59,7 @@ def choose_rivals(
 
 
 def curve(tried: Mapping[S, R]) -> list[Point]:
-    """The frontier of all settings together, thinned; each point has its `setting`."""
+    """The frontier of all settings together, thinned; each point holds its setting as `settings["setting"]`."""
     points = (
         Point(float(result.bytes.mean()), result.accuracy, {"setting": setting})
         for setting, result in tried.items()

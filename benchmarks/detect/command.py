@@ -104,7 +104,7 @@ def _rivals(found: Mapping[Setting | Pair, Outcome], framing: Overhead) -> dict[
 def _document(
     setup: Setup, data: Path, options: Options, framing: Overhead, ratios: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
-    """What was compared, and the ratios."""
+    """The document of `detect.json`, without the entries."""
     number = next((r for r in ratios if (r["rival"], r["measure"]) == (BEST, "payload")), None)
     return {
         "task": "detect",

@@ -1,4 +1,4 @@
-"""Ways of sending pictures to a detector as the comparison takes them: AP50, and bytes by measure."""
+"""The AP50 and the bytes of each compared setting, on payloads and on the wire, as `curve.comparison` takes them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class DetectionEntry(SentImages):
         return self.outcome.accuracy
 
     def resampled(self, times: Ints) -> Floats:
-        """AP50 on samples."""
+        """AP50 float64[m] on m samples, in which the pictures occur so many times, int64[m, n]."""
         return self.outcome.matches.ap50(times)
 
 
@@ -59,8 +59,9 @@ def entry(
 
 
 def _wire(outcome: Outcome, first: Framing, second: Framing, fields: int = 0) -> Floats:
-    """Bytes on the wire if both messages are framed so, the first with further fields; the server says in between which
-    blocks it wants.
+    """Bytes on the wire float64[n] of both messages, and of the server's block mask between them.
+
+    `first` and `second` are the messages' framing; `fields` are bytes of further fields in the first message.
     """
     sent = outcome.sent
     told = np.where(sent.mask > 0, sent.mask + 2 + (sent.mask >= LONG), 0)
@@ -68,7 +69,7 @@ def _wire(outcome: Outcome, first: Framing, second: Framing, fields: int = 0) ->
 
 
 def measure_overhead(checkpoint: str, paths: Sequence[Path]) -> Overhead:
-    """What a server with this detector and a device exchange over these pictures besides payloads and block masks.
+    """Measure the framing between a server with this detector and a device, over these pictures, without block masks.
 
     Raises:
         CheckpointError: no such checkpoint.
@@ -78,7 +79,7 @@ def measure_overhead(checkpoint: str, paths: Sequence[Path]) -> Overhead:
 
 
 def force(source: Path, out: Path) -> None:
-    """Write a detector with two operating points more: low answers, and all blocks are asked for."""
+    """Write a detector with two more operating points: always answer from low, and always ask for all blocks."""
     card = read_detector_card(source)
     shown = card.point().shown
     points = (

@@ -1,4 +1,4 @@
-"""Ways of sending some pictures, each measured once: every piece of the work is kept in a file as it is done."""
+"""Settings measured on pictures, each once: results are kept in files, piece by piece, so that work can continue."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from overtone.benchmarks.detect.outcome import Outcome
 from overtone.training.detection.pictures import Pictures
 from overtone.training.progress import tracked
 
-# Pictures of a piece, which is what an interruption loses at most.
+# Pictures in a piece, the most that an interruption loses.
 PIECE = 60
 
 
@@ -23,7 +23,7 @@ class Way(Protocol):
 
     @property
     def family(self) -> str:
-        """Those of a family are compared when settings are chosen."""
+        """The name of its family; settings are eliminated in favour of others of their own family alone."""
 
     @property
     def document(self) -> Mapping[str, Any]:
@@ -67,10 +67,10 @@ class Evaluation(ABC, Generic[W]):
         path = self._path(way, begin, end)
         if path.is_file():
             return Outcome.load(path, self.part(begin, end), self.size)
-        found = self.measure(way, begin, end)
+        outcome = self.measure(way, begin, end)
         path.parent.mkdir(parents=True, exist_ok=True)
-        found.save(path)
-        return found
+        outcome.save(path)
+        return outcome
 
     def part(self, begin: int, end: int) -> Pictures:
         """The pictures from `begin` to `end`."""
@@ -86,7 +86,6 @@ class Evaluation(ABC, Generic[W]):
 
 
 def pieces(begin: int, end: int) -> list[tuple[int, int]]:
-    """From `begin` to `end`, divided at the multiples of a piece."""
+    """The ranges from `begin` to `end`, divided at multiples of `PIECE`."""
     inner = range(begin - begin % PIECE + PIECE, end, PIECE)
-    borders = [begin, *inner, end]
-    return list(pairwise(borders))
+    return list(pairwise([begin, *inner, end]))

@@ -1,7 +1,7 @@
 """AP50 of detections that were matched once: cheap enough for hundreds of resamples of the pictures.
 
-It is COCO's: a detection finds the thing of its class that it overlaps most, by at least a half and not found before;
-precision is made to fall with recall and read at 101 recalls; classes count alike.
+It is COCO's AP at an IoU of 0.5: a detection matches the object of its class that it overlaps most, by at least a half
+and not matched before; precision is made to fall with recall and read at 101 recalls; all classes have equal weight.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,20 +17,21 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-OVERLAP = 0.5
-# Of a class in a picture, by falling score.
+# Intersection over union from which a detection matches.
+MATCH_IOU = 0.5
+# Detections of a class in a picture that count, by falling score.
 MOST = 100
 RECALLS = np.linspace(0.0, 1.0, 101)
 
 
 @dataclass(frozen=True)
 class Matches:
-    """Detections in n pictures by falling score, without those that find crowds; and what there is to find.
+    """All m detections in n pictures by falling score, without those on crowds; and how many objects there are.
 
     Attributes:
-        labels, pictures: of the detections, int64[m].
-        hits: whether each finds a thing, bool[m].
-        things: how many there are, int64[classes, n].
+        labels, pictures: each detection's class and the index of its picture, int64[m].
+        hits: whether each detection matches an object, bool[m].
+        things: how many objects of each class each picture has, without crowds, int64[classes, n].
     """
 
     labels: Ints
@@ -53,9 +54,9 @@ class Matches:
         return cls(labels, numbers, hits.astype(bool), things)
 
     def ap50(self, times: Ints | None = None) -> Floats:
-        """AP50 float64[k] on k samples, in which the pictures occur so many times, int64[k, n]; on all without.
+        """AP50 float64[k] on k samples, in which the pictures occur so many `times`, int64[k, n].
 
-        It is -1 where there is nothing to find.
+        Without `times`, k is 1: every picture once. A sample without objects has -1.
         """
         times = np.ones((1, self.things.shape[1]), np.int64) if times is None else times
         totals = times @ self.things.T
@@ -65,23 +66,23 @@ class Matches:
         return np.where(count > 0, summed / np.maximum(count, 1), -1.0)
 
     def _of_class(self, label: int, times: Ints, totals: Ints) -> Floats:
-        """The average precision of a class on samples with so many things of it."""
+        """The average precision float64[k] of a class on samples with so many objects of it, int64[k]."""
         mine = self.labels == label
         if not mine.any():
             return np.zeros(len(times))
         each = times[:, self.pictures[mine]]
         right, seen = (each * self.hits[mine]).cumsum(axis=1), each.cumsum(axis=1)
         recall = right / np.maximum(totals, 1)[:, None]
-        # What is best from here on.
+        # The best precision at this recall or a higher one.
         precision = np.maximum.accumulate((right / np.maximum(seen, 1))[:, ::-1], axis=1)[:, ::-1]
         padded = np.pad(precision, ((0, 0), (0, 1)))
-        places = [np.searchsorted(row, RECALLS) for row in recall]
-        means = [row[place].mean() for row, place in zip(padded, places, strict=True)]
+        indices = [np.searchsorted(row, RECALLS) for row in recall]
+        means = [row[index].mean() for row, index in zip(padded, indices, strict=True)]
         return np.array(means)
 
 
 def _by_class(found: Detections, truth: Things) -> Iterator[tuple[int, Floats, Ints]]:
-    """Of each class that is found: scores, and whether each detection is right, without those of crowds."""
+    """Of each class detected in a picture: its label, and scores and matches (1 or 0) of detections not on crowds."""
     scale = np.array([truth.width, truth.height] * 2, np.float64)
     boxes, labels = found.boxes.double().numpy() * scale, found.labels.numpy()
     scores = found.scores.double().numpy()
@@ -94,25 +95,25 @@ def _by_class(found: Detections, truth: Things) -> Iterator[tuple[int, Floats, I
 
 
 def overlaps(boxes: Floats, things: Floats, crowd: Bools) -> Floats:
-    """Intersection over union float64[m, n] of boxes with things, and over the box alone with crowds."""
+    """Intersection over union float64[m, n] of m boxes with n objects; with crowds, the box's covered share."""
     least = np.minimum(boxes[:, None, 2:], things[None, :, 2:])
     sides = (least - np.maximum(boxes[:, None, :2], things[None, :, :2])).clip(0)
     areas = [(each[:, 2:] - each[:, :2]).prod(axis=1) for each in (boxes, things)]
     shared = sides.prod(axis=2)
     union = areas[0][:, None] + np.where(crowd, 0.0, areas[1] - shared)
-    found: Floats = shared / np.maximum(union, np.finfo(float).tiny)
-    return found
+    iou: Floats = shared / np.maximum(union, np.finfo(float).tiny)
+    return iou
 
 
 def _hits(shared: Floats, crowd: Bools) -> Ints:
-    """Of detections by falling score, whether each finds a thing (1), nothing (0), or a crowd (-1)."""
-    free, found = ~crowd, np.zeros(len(shared), np.int64)
+    """Of detections by falling score, whether each matches an object (1), nothing (0), or a crowd (-1), int64[m]."""
+    free, hits = ~crowd, np.zeros(len(shared), np.int64)
     for number, row in enumerate(shared):
-        enough = row >= OVERLAP
+        enough = row >= MATCH_IOU
         if (enough & free).any():
             # Of equals COCO takes the last.
             best = len(row) - 1 - int(np.where(enough & free, row, -1.0)[::-1].argmax())
-            free[best], found[number] = False, 1
+            free[best], hits[number] = False, 1
         elif (enough & crowd).any():
-            found[number] = -1
-    return found
+            hits[number] = -1
+    return hits

@@ -12,26 +12,26 @@ from torch.utils.data import DataLoader
 
 from overtone.benchmarks.detect.evaluation import Evaluation
 from overtone.benchmarks.detect.matches import Ints
-from overtone.benchmarks.detect.outcome import Found, Outcome, Sent
+from overtone.benchmarks.detect.outcome import FlatDetections, Outcome, Sent
 from overtone.frequency import BlockMask, LetterBox, Profile, letter_boxed
 from overtone.models.detection.detections import Detections
 from overtone.models.detection.detector import Detector
 from overtone.models.detection.operating_point import NEVER, DetectionPoint
 from overtone.models.detection.regions import blocks_in_doubt
 from overtone.training.detection.pictures import Pictures
-from overtone.training.detection.predictions import BATCH, Coded, run
+from overtone.training.detection.predictions import BATCH, CodedBatch, run
 from overtone.training.detection.region_answers import RegionCascade
 from overtone.training.evaluation.predictions import EncodedSet, maps
 
 Kind = Literal["first layer", "regions", "all layers"]
-# Scores of boxes in doubt that are tried, and the fewer that are tried in a hurry.
+# Ranges of scores in which a box is in doubt, (unsure, sure): all that are tried, and the fewer with --fast.
 DOUBTS = ((0.05, NEVER), (0.1, NEVER), (0.1, 0.8), (0.2, NEVER), (0.2, 0.8), (0.3, 0.6))
 FAST_DOUBTS = ((0.1, NEVER), (0.2, 0.8))
 
 
 @dataclass(frozen=True)
 class CascadeWay:
-    """The first layer alone, all layers at once, or after the first one all others of the blocks in doubt."""
+    """A setting of Overtone: the first layer alone, all layers at once, or the first and then the others in regions."""
 
     kind: Kind
     quality: int
@@ -39,7 +39,7 @@ class CascadeWay:
 
     @property
     def family(self) -> str:
-        """Its kind."""
+        """The kind: settings are eliminated in favour of others of the same kind alone."""
         return self.kind
 
     @property
@@ -54,7 +54,7 @@ def doubt(rule: DetectionPoint | None) -> dict[str, Any]:
 
 
 def ways(profile: Profile, fast: bool = False) -> list[CascadeWay]:
-    """Everything that is tried; in a hurry every other quality, from the finest down, and fewer rules."""
+    """All settings that are tried; if `fast`, every other quality, from the finest down, and fewer rules."""
     rules = [
         DetectionPoint(name="tried", unsure=low, sure=high) for low, high in (FAST_DOUBTS if fast else DOUBTS)
     ]
@@ -71,7 +71,7 @@ def ways(profile: Profile, fast: bool = False) -> list[CascadeWay]:
 
 
 class CascadeEvaluation(Evaluation[CascadeWay]):
-    """A detector of two networks on coefficients; each way runs the one network that it needs, once a picture."""
+    """Overtone's detector; each setting runs the one network that it needs, once for each picture."""
 
     def __init__(
         self,
@@ -92,16 +92,16 @@ class CascadeEvaluation(Evaluation[CascadeWay]):
             layers = 1 if way.kind == "first layer" else len(self._profile.ladder)
             sent, found = self._whole(pictures, way.quality, layers)
         else:
-            # What is in doubt follows from low's answer, which is known or has a use of its own.
+            # Low's answer tells which blocks are in doubt; it is measured as a setting of its own anyway.
             low = self.piece(CascadeWay("first layer", way.quality), begin, end).found
             device = next(self._detector.parameters()).device
             sent, found = self._regions(pictures, way.quality, way.rule, low.detections(device))
-        return Outcome(pictures, self.size, sent, Found.of(found))
+        return Outcome(pictures, self.size, sent, FlatDetections.of(found))
 
     def _whole(self, pictures: Pictures, quality: int, layers: int) -> tuple[Sent, list[Detections]]:
         found, sizes = list[Detections](), list[Tensor]()
         for values, each, extents in self._encoded(pictures, quality):
-            found += self._said(values, extents, quality, layers)
+            found += self._detections(values, extents, quality, layers)
             sizes.append(each[:, :layers].sum(1))
         first = torch.cat(sizes).numpy()
         none = np.zeros_like(first)
@@ -120,7 +120,7 @@ class CascadeEvaluation(Evaluation[CascadeWay]):
                 for each, (width, height) in zip(own, extents.tolist(), strict=True)
             ]
             full = self._full(values, extents, quality, own, masks)
-            answers = [a for (a,) in cascade.answers(Coded(values, sizes, extents, (own, full)), [rule])]
+            answers = [a for (a,) in cascade.answers(CodedBatch(values, sizes, extents, (own, full)), [rule])]
             found += [answer.found for answer in answers]
             shares += [answer.share for answer in answers]
             first = sizes[:, 0].numpy()
@@ -132,24 +132,24 @@ class CascadeEvaluation(Evaluation[CascadeWay]):
     def _full(
         self, values: Tensor, extents: Tensor, quality: int, low: list[Detections], masks: list[BlockMask]
     ) -> list[Detections]:
-        """The full answers to pictures of which all blocks are in doubt; of others nobody needs them."""
+        """High's answers from all layers to pictures of which all blocks are in doubt, and low's to the others."""
         found, whole = list(low), [i for i, mask in enumerate(masks) if mask.everything]
         if whole:
-            answers = self._said(values[whole], extents[whole], quality, len(self._profile.ladder))
-            for place, answer in zip(whole, answers, strict=True):
-                found[place] = answer
+            answers = self._detections(values[whole], extents[whole], quality, len(self._profile.ladder))
+            for index, answer in zip(whole, answers, strict=True):
+                found[index] = answer
         return found
 
     def _encoded(self, pictures: Pictures, quality: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Batches of quantised coefficients int16[N, C, h, w], bytes of layers int64[N, layers], extents."""
+        """Batches of quantised coefficients int16[N, C, h, w], layers' bytes int64[N, layers], extents int64[N, 2]."""
         images = EncodedSet(pictures.images, self._profile, quality, letter_boxed)
         extents = torch.tensor([LetterBox(self.size, t.width, t.height).extent for t in pictures.things])
         loader = DataLoader(images, BATCH, num_workers=self._workers)
-        for (values, sizes, _), some in zip(loader, extents.split(BATCH), strict=True):
-            yield values, sizes, some
+        for (values, sizes, _), batch in zip(loader, extents.split(BATCH), strict=True):
+            yield values, sizes, batch
 
     @torch.inference_mode()
-    def _said(self, values: Tensor, extents: Tensor, quality: int, layers: int) -> list[Detections]:
+    def _detections(self, values: Tensor, extents: Tensor, quality: int, layers: int) -> list[Detections]:
         return run(self._detector, maps(values, self._profile, quality, layers), extents)
 
 

@@ -1,4 +1,4 @@
-"""What a way of sending did to pictures: bytes and detections, kept in a file, from which AP50 follows."""
+"""The measured outcome of a setting on some pictures: bytes and detections, kept in a file, and the AP50 of these."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
@@ -17,12 +17,12 @@ from overtone.models.detection.detections import Detections
 from overtone.training.detection.pictures import Pictures
 from overtone.training.detection.predictions import in_pictures
 
-# On which two ways are compared, to see whether one is surely better.
+# Bootstrap samples on which two settings are compared, to see whether one is significantly better.
 SAMPLES = 100
 
 
 @dataclass(frozen=True)
-class Found:
+class FlatDetections:
     """The detections in n pictures, one after the other; masks are not kept.
 
     Attributes:
@@ -39,7 +39,7 @@ class Found:
 
     @classmethod
     def of(cls, found: Sequence[Detections]) -> Self:
-        """Those of some pictures."""
+        """The detections of some pictures, one entry for each."""
         counts = np.array([len(each) for each in found], np.int64)
         boxes, labels, scores = (
             np.concatenate([getattr(each, name).cpu().numpy() for each in found])
@@ -48,7 +48,7 @@ class Found:
         return cls(counts, boxes, labels, scores)
 
     def detections(self, device: torch.device | str = "cpu") -> list[Detections]:
-        """One entry for each picture."""
+        """The detections again, one entry for each picture, on a device."""
         columns = (torch.from_numpy(each).to(device) for each in (self.boxes, self.labels, self.scores))
         parts = (column.split(self.counts.tolist()) for column in columns)
         return [Detections(*each) for each in zip(*parts, strict=True)]
@@ -56,14 +56,14 @@ class Found:
 
 @dataclass(frozen=True)
 class Sent:
-    """What was sent of n pictures.
+    """The bytes that were sent of n pictures.
 
     Attributes:
-        first: bytes of the first message, int64[n].
-        more: bytes of what was asked for then, int64[n]; 0 where nothing was.
-        bare: bytes of both without containers, int64[n].
-        mask: bytes of the block mask with which it was asked for, int64[n]; 0 where there was none.
-        blocks: share of the blocks of which everything was sent, float64[n].
+        first: payload bytes of the first message, int64[n].
+        more: payload bytes of the second message, int64[n]; 0 where the server asked for none.
+        bare: bytes of both without the containers of image files, int64[n].
+        mask: bytes of the block mask with which the server asked, int64[n]; 0 where it sent none.
+        blocks: share of the blocks that were sent in full, float64[n].
     """
 
     first: Ints
@@ -75,12 +75,12 @@ class Sent:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was sent of some pictures, and what a detector that reads squares of `size` pixels found in them."""
+    """The bytes sent of some pictures, and the detections of a detector that reads squares of `size` pixels."""
 
     pictures: Pictures
     size: int
     sent: Sent
-    found: Found
+    found: FlatDetections
 
     @property
     def bytes(self) -> Ints:
@@ -89,7 +89,7 @@ class Outcome:
 
     @cached_property
     def matches(self) -> Matches:
-        """The detections against the truth."""
+        """The detections matched with the annotated objects."""
         return Matches.of(self.pictures, in_pictures(self.found.detections(), self.pictures, self.size))
 
     @cached_property
@@ -102,17 +102,17 @@ class Outcome:
         return self.matches.ap50(draw(len(self.pictures), SAMPLES))
 
     def surely_beats(self, other: "Outcome") -> bool:
-        """Whether its AP50 is higher than another one's on the same pictures, hardly by chance."""
+        """Whether its AP50 is significantly higher than another one's on the same pictures."""
         gains = self._resampled - other._resampled
         return self.accuracy - other.accuracy > SIGNIFICANT * float(gains.std())
 
     def surely_below(self, accuracy: float) -> bool:
-        """Whether its AP50 is less than this, hardly by chance."""
+        """Whether its AP50 is significantly less than `accuracy`."""
         return accuracy - self.accuracy > SIGNIFICANT * float(self._resampled.std())
 
     @classmethod
     def join(cls, parts: Iterable[Self]) -> Self:
-        """Parts, in order, as one."""
+        """Join the outcomes of successive pictures."""
         known = list(parts)
         paths, things = (
             tuple(each for part in known for each in getattr(part.pictures, name))
@@ -122,7 +122,7 @@ class Outcome:
             Pictures(paths, things, known[0].pictures.classes),
             known[0].size,
             Sent(**_joined([part.sent for part in known])),
-            Found(**_joined([part.found for part in known])),
+            FlatDetections(**_joined([part.found for part in known])),
         )
 
     def save(self, path: Path) -> None:
@@ -133,12 +133,12 @@ class Outcome:
 
     @classmethod
     def load(cls, path: Path, pictures: Pictures, size: int) -> Self:
-        """What `save` wrote of these pictures."""
+        """Read the file that `save` wrote of these pictures."""
         with np.load(path) as arrays:
-            parts = ({f.name: arrays[f.name] for f in fields(kind)} for kind in (Sent, Found))
+            parts = ({f.name: arrays[f.name] for f in fields(kind)} for kind in (Sent, FlatDetections))
             sent, found = parts
-            return cls(pictures, size, Sent(**sent), Found(**found))
+            return cls(pictures, size, Sent(**sent), FlatDetections(**found))
 
 
-def _joined(parts: Sequence[Sent] | Sequence[Found]) -> dict[str, NDArray[Any]]:
+def _joined(parts: Sequence[Sent] | Sequence[FlatDetections]) -> dict[str, NDArray[Any]]:
     return {f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(parts[0])}

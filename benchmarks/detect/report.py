@@ -31,7 +31,7 @@ def tables(found: Document) -> dict[str, Columns]:
 
 
 def page_tables(found: Document, log: str) -> dict[str, str]:
-    """What docs/bytes.md has of a log, by the names of its places: figures and tables."""
+    """Figures and tables of a log in Markdown, by the names of their markers in docs/bytes.md."""
     what = {"figure": "payload bytes", "wire": "bytes on the wire"}
     files = {"figure": f"{log}.png", "wire": f"{log}-wire.png"}
     figures = {name: f"![AP50 against {what[name]}](images/{file})" for name, file in files.items()}
@@ -89,6 +89,6 @@ def _setting(row: Any) -> str:
 
 
 def _asked(row: Any) -> str:
-    """How much is asked for, and what is in doubt."""
+    """How much is asked for, and which scores are in doubt, for people."""
     doubt = f"{row['unsure']:g} to {min(row['sure'], 1):g}"
     return f"in {row['blocks']:.0%} of the blocks, of {row['asked']:.0%} (in doubt from {doubt})"

@@ -1,4 +1,4 @@
-"""What the comparison of detectors begins with: both detectors, and the pictures to choose and to report on."""
+"""The inputs of the comparison of detectors: both detectors, and the pictures to choose settings and to report on."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ import numpy as np
 from overtone.benchmarks.curve.result_cache import fingerprint
 from overtone.benchmarks.detect.ours import CascadeEvaluation
 from overtone.benchmarks.detect.rivals import RivalEvaluation
+from overtone.benchmarks.evenly import evenly_spread
 from overtone.models import choose_device, find
 from overtone.models.detection.card import DetectorCard
 from overtone.models.detection.checkpoint import load_detector
@@ -61,7 +62,7 @@ class Setup:
         return RivalEvaluation(self.baseline, self.size, self.parts[part], self.folder, name, self.workers)
 
     def parameters(self) -> dict[str, int]:
-        """Of the networks."""
+        """How many parameters each network has."""
         named = {
             "rival": self.baseline,
             "low": self.detector.low_network,
@@ -82,7 +83,8 @@ def open_setup(data: Path, out: Path, options: Options) -> Setup:
         raise weights.WeightsError(f"{files[1]}: a baseline reads pictures, this detector channels")
     if baseline.classes != card.classes:
         raise weights.WeightsError(f"{files[1]}: trained for other classes than {options.checkpoint}")
-    parts = {name: _some(read_pictures(data, name), options.images) for name in ("calibration", "val")}
+    read = {name: read_pictures(data, name) for name in ("calibration", "val")}
+    parts = {name: part.take(evenly_spread(len(part), options.images)) for name, part in read.items()}
     for name, part in parts.items():
         if part.classes != card.classes:
             raise DataError(f"{data}: {name} has other classes than {options.checkpoint}")
@@ -101,10 +103,3 @@ def open_setup(data: Path, out: Path, options: Options) -> Setup:
         out / "measured",
         options.workers,
     )
-
-
-def _some(pictures: Pictures, count: int | None) -> Pictures:
-    """So many, evenly spread; all when None."""
-    if count is None or count >= len(pictures):
-        return pictures
-    return pictures.take([i * len(pictures) // count for i in range(count)])

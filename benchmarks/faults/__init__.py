@@ -1,1 +1,1 @@
-"""What one bad neighbour does to others: attacks on a running server while an honest client classifies."""
+"""`overtone bench faults`: attacks on a running server, and how an honest client fares meanwhile."""

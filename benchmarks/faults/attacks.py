@@ -1,4 +1,4 @@
-"""The attacks: each from one address, with what one machine can do.
+"""Denial-of-service attacks on a server, each from one address and one process.
 
 `python -m overtone.benchmarks.faults.attacks NAME SOURCE HOST GRPC_PORT HTTP_PORT SECONDS` runs one of them. It prints
 "begun" when it is under way, and at its end what it has counted, as JSON. A line on standard input ends it earlier.
@@ -28,7 +28,7 @@ MIB = 1 << 20
 
 @dataclass
 class Target:
-    """What is attacked, from which address, and what came of it."""
+    """The address of the server, the address that attacks come from, and counts of what happened."""
 
     source: str
     host: str
@@ -185,7 +185,7 @@ async def _status(reader: asyncio.StreamReader) -> int:
 
 
 async def _again(attack: Callable[..., Awaitable[None]], target: Target, *arguments: int) -> None:
-    """The same for ever; a connection that is refused or broken is tried again a moment later."""
+    """Repeat an attack for ever; where a connection is refused or breaks, a moment later."""
     while True:
         try:
             await attack(*arguments)
@@ -207,7 +207,7 @@ async def _until_cancelled(connections: list[http2.Connection], target: Target) 
 
 
 def _give_way() -> None:
-    """Take the processor from nobody: on one machine, the attacker would have that of those that it attacks."""
+    """Run at the lowest priority: on one machine, the attacker would else take processor time from its target."""
     os.nice(19)
     # This process leads a session, and Linux compares the niceness of sessions first.
     with contextlib.suppress(OSError):

@@ -32,7 +32,7 @@ LIMITED = re.compile(r"^(overtone_limited_total|overtone_shed_total)\{.*\} (?P<v
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one attack did: the honest client's times before and during it, and the server's state."""
+    """The outcome of an attack: the honest client's times before and during it, and the server's state."""
 
     name: str
     quiet: Times
@@ -43,7 +43,7 @@ class Outcome:
     counted: dict[str, int]
 
     def figures(self) -> list[Figure]:
-        """As numbers with their bounds."""
+        """The outcome as numbers with their bounds."""
         found = []
         for transport in TRANSPORTS:
             name = f"{self.name}.{transport}"
@@ -135,7 +135,7 @@ async def _answers(addresses: dict[str, str]) -> bool:
 
 
 async def _refused(addresses: dict[str, str]) -> float:
-    """What the server has refused or cut so far."""
+    """Counters of the server: what it has refused or cut so far."""
     async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
         reply = await http.get(f"http://{addresses['rest']}/metrics")
     return sum(float(found["value"]) for found in LIMITED.finditer(reply.text))

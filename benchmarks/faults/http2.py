@@ -1,4 +1,4 @@
-"""HTTP/2 frame by frame (RFC 9113), to send what no library would."""
+"""HTTP/2 frame by frame (RFC 9113), to send sequences that no library would."""
 
 import asyncio
 import struct
@@ -14,7 +14,7 @@ CANCEL = 8
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
-    """A frame."""
+    """Encode a frame (RFC 9113, 4.1)."""
     return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
 
 
@@ -26,7 +26,7 @@ def headers(path: str, extra: Mapping[str, str] | None = None) -> bytes:
 
 
 def message(data: bytes, announced: int | None = None) -> bytes:
-    """A gRPC message; `announced` is what its prefix says of its length."""
+    """A gRPC message; `announced` is the length that its prefix claims."""
     return struct.pack(">BI", 0, len(data) if announced is None else announced) + data
 
 

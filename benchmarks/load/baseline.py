@@ -1,4 +1,4 @@
-"""What a device would upload without Overtone: the same crop as a JPEG or a WebP."""
+"""The baseline of load tests and sweeps: a device that uploads the same crop as a JPEG or a WebP."""
 
 import io
 import re
@@ -50,23 +50,23 @@ class Baseline:
 
     @property
     def name(self) -> str:
-        """Of the codec, for people."""
+        """The codec's name for people."""
         return NAMES[self.codec]
 
     @property
     def title(self) -> str:
-        """All of it, for people."""
+        """Codec, side and quality for people."""
         return f"{self.name} {self.side} px q{self.quality}"
 
     @property
     def media_type(self) -> str:
-        """For its HTTP header."""
+        """The media type for the HTTP header."""
         return f"image/{self.codec}"
 
     def encode(self, path: Path, task: Task = "classify") -> tuple[bytes, float]:
-        """The file, and how many milliseconds it took from opening the image.
+        """Open and encode an image: the file, and the milliseconds that this took.
 
-        For a detector it is the whole picture, and the longest side is `side`.
+        For a detector the file holds the whole picture, scaled so that its longest side is `side`.
         """
         start = time.perf_counter()
         image = scaled(path, self.side, task)

@@ -29,8 +29,8 @@ from overtone.edge_client.conversation import AT_ONCE
 from overtone.edge_client.errors import ConnectionLost, from_code
 from overtone.edge_client.exchange import picture_size
 from overtone.edge_client.grpc_answer import STAGES
+from overtone.edge_client.grpc_errors import from_rpc
 from overtone.edge_client.grpc_transport import CHANNEL
-from overtone.edge_client.session import from_rpc
 from overtone.edge_client.stage import Stage
 from overtone.protos import overtone_pb2 as pb
 from overtone.protos import overtone_pb2_grpc as stubs
@@ -57,7 +57,7 @@ class DeviceConfig:
 
     @property
     def transport(self) -> Literal["grpc", "rest"]:
-        """Which of the server's two addresses it uses."""
+        """The transport that this kind of device uses: "grpc" or "rest"."""
         return "grpc" if self.kind in ("session", "one-shot") else "rest"
 
 
@@ -129,7 +129,7 @@ class PolicyClient(AsyncClient):
 
 
 def _by_layer(sent: int, image: EncodedImage) -> list[int]:
-    """Bytes of each layer; layers are sent in order. A picture's after the first are of regions, and count as one."""
+    """Payload bytes by layer. A detector's layers after the first are sent for regions, and count as one."""
     encoded = image.encoded
     if image.task == "detect":
         first = len(encoded.layers[0])

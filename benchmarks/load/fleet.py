@@ -73,7 +73,7 @@ class Device:
         )
 
     def _count(self) -> tuple[int, int, int, int]:
-        """What the link has carried: TCP payload up and down, then bytes on the wire."""
+        """Bytes that the link has carried: TCP payload up and down, then on the wire up and down."""
         total = self._link.total
         return total.up, total.down, total.upwards.wire, total.downwards.wire
 
@@ -107,7 +107,7 @@ class FleetConfig:
 
 @dataclass(frozen=True)
 class FleetResult:
-    """What a fleet measured: samples of the answered images, in order, and the errors of the others.
+    """The measurement of a fleet: samples of the answered images, in order, and the errors of the others.
 
     Attributes:
         seconds: from the first counted image to the last answer.
@@ -149,7 +149,7 @@ async def run_fleet(
 
 
 class _Fleet:
-    """What the devices of one fleet share."""
+    """The state that the devices of one fleet share."""
 
     def __init__(
         self,

@@ -46,7 +46,7 @@ class FleetProcess:
         self._devices: dict[int, RunningDevice] = {}
 
     async def respond(self, request: dict[str, Any]) -> dict[str, Any]:
-        """The response to a request; an expected failure is one too."""
+        """The response to a request; an expected failure is answered, too, as an error."""
         actions: dict[str, Callable[..., Coroutine[Any, Any, Any]]] = {
             "prepare": self.prepare,
             "join": self.join,

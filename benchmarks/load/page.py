@@ -27,7 +27,7 @@ def add(environment: Any, busy: Mapping[str, float]) -> None:
 
 
 def rows(stats: Any, busy: Mapping[str, float]) -> list[dict[str, str]]:
-    """Of the table."""
+    """The rows of the table."""
     generators = [
         (f"generator {name}: busy", f"{share:.0%} of a core") for name, share in sorted(busy.items())
     ]

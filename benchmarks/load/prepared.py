@@ -1,4 +1,4 @@
-"""Images that are encoded before a load test, and what is measured for each one sent."""
+"""Images encoded before a load test, and the sample that is measured for each one sent."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

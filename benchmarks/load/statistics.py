@@ -112,7 +112,7 @@ def summary(stats: Any) -> Figures:
 
 
 def _numbered(entries: Mapping[tuple[str, str], Any], name: str, kind: str) -> dict[int, int]:
-    """How often what is called `name` and a number was counted, by number."""
+    """Counts of the entries named `name` and a number, by number."""
     found = {
         int(each.removeprefix(name)): entry.num_requests
         for (each, of), entry in entries.items()
@@ -122,7 +122,7 @@ def _numbered(entries: Mapping[tuple[str, str], Any], name: str, kind: str) -> d
 
 
 def lines(figures: Figures) -> list[tuple[str, str]]:
-    """Name and value of everything that is known, for people."""
+    """Name and value of every known figure, for people."""
     return [
         (name.replace("_", " "), shown)
         for name, value in asdict(figures).items()

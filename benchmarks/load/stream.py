@@ -58,7 +58,7 @@ async def run_stream(
 
 
 class _Stream:
-    """What the images in flight share."""
+    """The state that the images in flight share."""
 
     def __init__(
         self,
@@ -108,7 +108,7 @@ class _Stream:
             self._done()
 
     def result(self) -> FleetResult:
-        """What counts."""
+        """The measurement of the images that count."""
         seconds, cpu = (after - before for after, before in zip(self._end, self._begin, strict=True))
         busy = cpu / seconds if seconds else 0.0
         return FleetResult(self._samples, self._errors, seconds, *self._device.setup, busy)

@@ -31,7 +31,7 @@ TRIAL = 0.1
 
 @dataclass(frozen=True)
 class Rate:
-    """What was measured of one stage in one way: so many threads, each with batches of this size."""
+    """The rate of one stage with so many threads, each with batches of this size."""
 
     size: int
     threads: int

@@ -46,14 +46,14 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Options:
-    """What is measured, and how long.
+    """The options of the command.
 
     Attributes:
         model: the checkpoint.
-        device: of the real network.
+        device: the device that the real network runs on.
         stage: the network that servers run: low on the first layer, or high on all layers.
-        quality: of the payloads; None means the profile's.
-        networks: the real one, the stub, or both.
+        quality: the quality that images are encoded at; None means the profile's.
+        networks: the real network, the stub, or both.
         peers: whether other servers are measured.
         in_flight: images in flight.
         workers: of the peers; 0 means one a core.

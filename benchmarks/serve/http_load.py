@@ -15,7 +15,7 @@ RECONNECT = 0.02
 
 
 class ReplyParser:
-    """Finds out when the one reply that is awaited is complete."""
+    """Detects the end of an HTTP reply; one reply is awaited at a time."""
 
     def __init__(self) -> None:
         self._data = b""

@@ -24,7 +24,7 @@ HEAD = ("", "network", "images/s", "lowest, highest", "CPU ms an image", "p50 ms
 def document(
     about: Json, setup: Json, runs: Mapping[tuple[str, str, Network], Sequence[Json]], notes: Sequence[str]
 ) -> Json:
-    """Means over the rounds, and ratios of them."""
+    """The document of `serve.json`: means over the rounds, and ratios of them."""
     found: Json = {"about": about, "setup": setup, **{group: [] for group in GROUPS}}
     for (group, name, network), measured in runs.items():
         found[group].append(_entry(name, network, measured))
@@ -41,7 +41,7 @@ def _entry(name: str, network: str, runs: Sequence[Json]) -> Json:
 
 
 def _ratios(found: Json) -> dict[str, float | None]:
-    """Of our sessions, and of our REST, to the bare network and to the best peer."""
+    """Ratios of our sessions, and of our REST, to the bare network and to the best peer."""
     ratios: dict[str, float | None] = {}
     for prefix, name in (("", "gRPC sessions"), ("rest_", "REST")):
         real, stub = (_rate(found["ours"], network, name) for network in ("real", "stub"))
@@ -74,7 +74,7 @@ def show(found: Json, console: Console | None = None) -> None:
 
 
 def rows(found: Json) -> list[Sequence[str]]:
-    """One for each server and network."""
+    """The rows of the table, one for each server and network."""
     return [_row(group, entry) for group in GROUPS for entry in found[group]]
 
 
@@ -90,7 +90,7 @@ def _row(group: str, entry: Json) -> Sequence[str]:
 
 
 def ratio_lines(found: Json) -> list[str]:
-    """What the ratios say."""
+    """The ratios in sentences."""
     lines = []
     for prefix, name in (("", "Overtone's sessions"), ("rest_", "Overtone's REST")):
         against = {

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import importlib.util
 import os
-import socket
 import sys
 import urllib.request
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from overtone.benchmarks.child import Child, ChildError
+from overtone.benchmarks.free_ports import free_ports
 from overtone.benchmarks.process_tree import end_tree
 from overtone.benchmarks.serve.peers import classifier
 from overtone.benchmarks.serve.workload import Form, Network, Stage, Workload
@@ -54,7 +54,7 @@ class Peer:
 
     @property
     def installed(self) -> bool:
-        """Whether its package is there."""
+        """Whether its package is installed."""
         return importlib.util.find_spec(self.package) is not None
 
 
@@ -67,12 +67,12 @@ PEERS = (
 
 @dataclass(frozen=True)
 class Served:
-    """What every server serves.
+    """The checkpoint and network that every server serves.
 
     Attributes:
         checkpoint: with the operating point of the workload.
-        device: of the real network.
-        network: the real one, or the stub.
+        device: the device that the real network runs on.
+        network: the real network, or the stub.
         stage: which network runs.
         batch: the largest batch of the peers.
         workers: how many workers of a peer run the network.
@@ -87,7 +87,7 @@ class Served:
 
     @property
     def run_on(self) -> str:
-        """The device as a server is told."""
+        """The device in the words of the server's option."""
         return STUB if self.network == "stub" else self.device
 
 
@@ -123,7 +123,7 @@ async def peer_server(peer: Peer, served: Served, workload: Workload) -> AsyncIt
     Raises:
         ChildError: it did not start.
     """
-    port = _free_port()
+    (port,) = free_ports(1)
     environment: dict[str, str | None] = {
         classifier.MODEL: str(served.checkpoint),
         classifier.DEVICE: served.run_on,
@@ -146,7 +146,7 @@ async def peer_server(peer: Peer, served: Served, workload: Workload) -> AsyncIt
 async def _started(
     name: str, command: Sequence[str], environment: Mapping[str, str | None], grace: float = 9.0
 ) -> AsyncIterator[Child]:
-    """A process that is terminated on leaving, after which nothing that it has started is left."""
+    """Start a server; on leaving, end it and every process that it has started."""
     async with Child.running(name, *command, environment=environment, grace=grace) as process:
         try:
             yield process
@@ -155,7 +155,11 @@ async def _started(
 
 
 async def _answering(process: Child, url: str, bodies: Sequence[bytes], content_type: str) -> None:
-    """Wait until a request is answered; or end with the reason if the process ends, or takes too long."""
+    """Wait until a request is answered.
+
+    Raises:
+        ChildError: the process ended, or nothing was answered in time.
+    """
     ended = asyncio.create_task(process.line(START_SECONDS))
     try:
         while not ended.done():
@@ -174,8 +178,3 @@ def _answers(url: str, body: bytes, content_type: str) -> bool:
     with contextlib.suppress(OSError), opener.open(request, timeout=10) as reply:
         return bool(reply.status == 200)
     return False
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])

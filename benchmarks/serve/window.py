@@ -26,7 +26,7 @@ class Window:
         self._open = False
 
     def answered(self, sent: float, failure: str | None = None) -> None:
-        """An image that was sent at this time (`time.perf_counter`) has been answered, or has failed."""
+        """Count an image that was sent at this time (`time.perf_counter`) and has been answered, or has failed."""
         if not self._open:
             return
         if failure is None:

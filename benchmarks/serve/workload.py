@@ -1,4 +1,4 @@
-"""What every server is sent: the payloads of real images, and a checkpoint whose operating point fixes their way."""
+"""The load of every server: payloads of real images, and a checkpoint whose operating point fixes the stage."""
 
 import base64
 import json

@@ -1,1 +1,1 @@
-"""A server under mixed load for as long as you like: does it grow, lose count, or stop slowly?"""
+"""`overtone bench soak`: a server under mixed load, watched for growth, wrong counters and a slow stop."""

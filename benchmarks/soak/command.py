@@ -40,7 +40,7 @@ MIB = 1 << 20
 
 @dataclass(frozen=True)
 class Sample:
-    """What a server and its processes hold."""
+    """Memory, files and threads that a server and its processes hold."""
 
     mib: float
     files: float
@@ -133,7 +133,7 @@ def _counted(target: Target) -> list[Figure]:
 
 
 def _growth(samples: Sequence[Sample]) -> list[Figure]:
-    """The last quarter over the second one, by when caches and pools are full."""
+    """How much the median grows from the second quarter, by when caches and pools are full, to the last."""
     quarter = max(1, len(samples) // 4)
     early, late = samples[quarter : 2 * quarter] or samples[:1], samples[-quarter:]
 
@@ -149,7 +149,7 @@ def _growth(samples: Sequence[Sample]) -> list[Figure]:
 
 
 async def _settled(target: Target) -> list[Figure]:
-    """What the server's own counters say, once nothing is in flight."""
+    """The server's own counters, once nothing is in flight."""
     ends = time.monotonic() + SETTLE
     async with target.http() as http:
         while True:

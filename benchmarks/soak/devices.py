@@ -1,4 +1,4 @@
-"""The devices of a soak: honest ones, hasty ones, ones that vanish, and ones that send rubbish.
+"""The devices of a soak: those that wait for answers, that give up, that vanish, and that send damaged payloads.
 
 Each is a coroutine that goes on until it is cancelled. Everything random comes from the generator that it is given.
 """
@@ -33,14 +33,14 @@ PATIENCE, HASTE = 60.0, 0.03
 
 @dataclass
 class Target:
-    """The server, what devices send to it, and what came of it.
+    """The server, the images that devices send to it, and their outcomes.
 
     Attributes:
         addresses: host:port by transport (`grpc`, `rest`).
-        images: encoded ones.
-        files: the same as JPEGs, PNGs or WebPs.
-        counted: what came of the images, by device and outcome.
-        complaints: what honest devices heard instead of an answer.
+        images: encoded images.
+        files: the same images as JPEGs, PNGs or WebPs.
+        counted: how many images had each outcome, by device and outcome.
+        complaints: the errors that honest devices got instead of an answer.
     """
 
     addresses: dict[str, str]
@@ -55,7 +55,7 @@ class Target:
         return AsyncClient(f"{scheme}://{host}", policy=policy, timeout=timeout)
 
     def http(self) -> httpx.AsyncClient:
-        """A connection that knows nothing of the protocol."""
+        """A plain HTTP client."""
         return httpx.AsyncClient(
             base_url=f"http://{self.addresses['rest']}", trust_env=False, timeout=PATIENCE
         )
@@ -70,7 +70,7 @@ async def session(target: Target, chance: random.Random) -> None:
 
 
 async def rest(target: Target, chance: random.Random) -> None:
-    """The same over REST."""
+    """Images over REST, with any policy."""
     await _honest(target, chance, "http")
 
 

@@ -1,4 +1,4 @@
-"""What bytes buy: images per second of a full link, images per megabyte, seconds on the air and energy of an image.
+"""The economy of bytes: images per second of a full link and per megabyte, airtime and energy of an image.
 
 The latency of one image at a time is mostly round trip, whatever its size. These figures are not: they are what a
 device pays in a stream, to its network operator, and from its battery.
@@ -70,7 +70,7 @@ class Measure:
 
 
 def _significant(value: float) -> str:
-    """Three digits at least."""
+    """Format a number with three significant digits at least."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
@@ -101,7 +101,7 @@ class LinkEconomy:
     rivals: tuple[str, ...]
 
     def value(self, title: str, measure: Measure) -> float | None:
-        """Of a contender."""
+        """The measure's value for a contender, None if unknown."""
         found: float | None = getattr(self.contenders.get(title, Economy()), measure.attribute)
         return found
 
@@ -120,12 +120,12 @@ class LinkEconomy:
 
     @property
     def measures(self) -> list[Measure]:
-        """Those that any contender has."""
+        """The measures that any contender has."""
         return [m for m in MEASURES if any(self.value(title, m) is not None for title in self.contenders)]
 
 
 def economies(study: Study) -> list[LinkEconomy]:
-    """Of every link on which a stream was measured, slowest first."""
+    """The economy of every link on which a stream was measured, slowest first."""
     return [_of_link(study, link) for link in study.links_of("stream")]
 
 
@@ -156,7 +156,7 @@ def _of_link(study: Study, link: str) -> LinkEconomy:
 
 
 def _contenders(study: Study, link: str, grid: str) -> dict[str, Pool]:
-    """Those whose bytes on the wire were counted, Overtone over REST among them."""
+    """The contenders whose bytes on the wire were counted, Overtone over REST among them."""
     over_rest = [
         (title, pool)
         for policy, title in OVER_REST.items()

@@ -1,4 +1,4 @@
-"""The figure of what bytes buy: each contender's images per second, per megabyte, and per joule, on each link."""
+"""The figure of the economy of bytes: each contender's images per second, per megabyte, and per joule, on each link."""
 
 from pathlib import Path
 from typing import Any
@@ -65,12 +65,12 @@ def _panel(axes: Any, found: list[LinkEconomy], contenders: list[str], name: str
 
 
 def _alpha(economy: Economy, name: str) -> float:
-    """Of a mark: a stream that did not fill its link says little about the link."""
+    """The opacity of a mark: faint if the stream did not fill its link, and so says little about the link."""
     return PALE if name in ("per_second", "streamed") and (economy.busy or 0.0) < FULL else 1.0
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Fewer than elsewhere, because the panels are narrow."""
+    """Ticks of an axis, fewer than elsewhere because the panels are narrow."""
     for steps in ((1, 2, 5), (1, 3), (1,)):
         found = [step * 10.0**e for e in range(-3, 7) for step in steps if low <= step * 10.0**e <= high]
         if len(found) <= MOST_TICKS:
@@ -79,7 +79,7 @@ def _ticks(low: float, high: float) -> list[float]:
 
 
 def _mark(title: str) -> dict[str, Any]:
-    """A square is REST; hollow is on demand."""
+    """The style of a mark: a square is REST, hollow is on demand."""
     tint = style.colour(title)
     shape = "s" if title in OVER_REST.values() else "o"
     fill = style.PAPER if title.endswith("on demand") else tint

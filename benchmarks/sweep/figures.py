@@ -179,7 +179,7 @@ def timeline(study: Study, folder: Path) -> str | None:
 
 
 def _phase_colour(name: str) -> str:
-    """By the word for what happens; the others say to which layer."""
+    """The colour of a phase, by the word in its name for what happens; the other words name the layer."""
     return next(PHASE_COLOURS[word] for word in name.split() if word in PHASE_COLOURS)
 
 

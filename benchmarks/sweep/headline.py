@@ -25,11 +25,11 @@ class Figures:
 
     @classmethod
     def of(cls, pool: Pool) -> Self:
-        """Of a pool."""
+        """The figures of a pool."""
         return cls(pool.latency(50), pool.latency(95), pool.mean("up"))
 
     def over(self, other: Self) -> "Figures":
-        """These over another's, as ratios."""
+        """Ratios of these figures to another's."""
         return Figures(self.p50 / other.p50, self.p95 / other.p95, self.bytes / other.bytes)
 
 
@@ -53,7 +53,7 @@ class Against:
 
     @property
     def reached(self) -> bool:
-        """Whether the goal was."""
+        """Whether there is a goal and the ratio of medians keeps to it."""
         return self.goal is not None and self.ratio.p50 <= self.goal
 
 
@@ -68,7 +68,7 @@ class Headline:
 
 
 def headlines(study: Study) -> list[Headline]:
-    """Of the links that matter most, those on which both sides were measured."""
+    """The headlines of those links that matter most on which both sides were measured."""
     chosen = [link for link in HEADLINE_LINKS if link in study.links] or study.links[:2]
     return [found for link in chosen if (found := headline(study, link))]
 

@@ -97,7 +97,7 @@ def find(data: Path, checkpoint: str, baseline: str, codec: Codec, count: int | 
     card, evaluation = setup.card, setup.evaluation("calibration", exact=True)
     p = setup.predictions("calibration")[card.profile.quality]
     rule = Rule.of(card.point(None, card.profile.quality))
-    ours = p.right(p.taken(card.temperatures, rule))
+    ours = p.correct_after(p.layers_taken(card.temperatures, rule))
     print(f"Overtone {ours.mean():.2%} correct on {len(ours)} calibration images of {data.name}")
     tried = [Setting(codec, side, quality) for side in SIDES for quality in QUALITIES]
     sample = evaluation.run(tried, "sizes", 0, min(SAMPLE, len(ours)))

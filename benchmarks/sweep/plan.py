@@ -24,6 +24,7 @@ from overtone.benchmarks.load.clients import Kind
 from overtone.edge_client import Policy
 from overtone.link.profiles import PROFILES, link_profile
 from overtone.link.radio import Radio
+from overtone.validation import one_line
 
 PLANS = Path(__file__).parent / "plans"
 
@@ -47,7 +48,7 @@ IMAGES = AliasChoices("images", "pictures")
 
 @dataclass(frozen=True)
 class Point:
-    """One thing to measure; empty and 0 are the model's defaults, or do not apply to this kind of device.
+    """A point to measure; empty and 0 are the model's defaults, or do not apply to this kind of device.
 
     `baseline` is what an uploading device sends, as "jpeg-224-75". Each device sends `per_second` images per
     second, or as fast as they are answered if that is 0. With more than one image `in_flight`, there is one device,
@@ -138,7 +139,7 @@ class Grid(BaseModel):
         return self
 
     def points(self) -> list[Point]:
-        """Its points, each once."""
+        """The points of this grid, each once."""
         found: dict[Point, None] = {}
         for link, devices in product(self.links, self.devices):
             shared: dict[str, Any] = {
@@ -194,7 +195,7 @@ class Plan(BaseModel):
         return self
 
     def runs(self) -> list[Run]:
-        """All there is to measure."""
+        """All runs of the plan, grid after grid."""
         return [run for grid in self.grids for run in grid.runs()]
 
     def with_equal(self, baseline: Baseline) -> Self:
@@ -226,12 +227,4 @@ def read(name: str) -> Plan:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise PlanError(f"{name}: not TOML ({error})") from None
     except ValidationError as error:
-        raise PlanError(f"{name}: {_one_line(error)}") from None
-
-
-def _one_line(error: ValidationError) -> str:
-    found = []
-    for each in error.errors(include_url=False):
-        where = ".".join(str(part) for part in each["loc"])
-        found.append(": ".join(filter(None, (where, each["msg"].removeprefix("Value error, ")))))
-    return "; ".join(found)
+        raise PlanError(f"{name}: {one_line(error)}") from None

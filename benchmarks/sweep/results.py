@@ -33,7 +33,7 @@ class Result:
 
     @classmethod
     def of(cls, key: str, run: Run, result: FleetResult) -> Self:
-        """From what a fleet measured; `load` is the machine's load average at the end."""
+        """The result of a fleet's measurement; `load` is the machine's load average at the end."""
         return cls(
             key=key,
             run=run,
@@ -48,13 +48,13 @@ class Result:
 
     @classmethod
     def read(cls, line: Json) -> Self:
-        """From a line of the file."""
+        """Read the result from a line of the file."""
         values = {name: value for name, value in line.items() if name not in ("type", "run")}
         values["columns"] = _by_layer(values["columns"])
         return cls(run=Run(**line["run"] | {"point": Point(**line["run"]["point"])}), **values)
 
     def line(self) -> Json:
-        """For the file."""
+        """The line of the file."""
         return {"type": RUN, **asdict(self)}
 
     def column(self, name: str) -> NDArray[np.float64]:
@@ -85,7 +85,7 @@ class ResultFile:
 
     @property
     def keys(self) -> frozenset[str]:
-        """Of its runs and timelines."""
+        """The keys of all runs and timelines."""
         return frozenset(line["key"] for line in self._file.lines if "key" in line)
 
     def results(self) -> list[Result]:
@@ -102,7 +102,7 @@ class ResultFile:
 
 
 def rounded(value: Any, digits: int) -> Any:
-    """JSON with all its numbers rounded."""
+    """The same JSON with all numbers rounded."""
     if isinstance(value, float):
         return round(value, digits)
     if isinstance(value, dict):

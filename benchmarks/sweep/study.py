@@ -60,7 +60,7 @@ class Pool:
         return float(np.percentile(self.column("latency_ms"), percent))
 
     def mean(self, name: str) -> float:
-        """Of a column."""
+        """The mean of a column."""
         return float(self.column(name).mean())
 
     @cached_property

@@ -11,8 +11,8 @@ import httpx
 
 from overtone.benchmarks.load.prepared import PreparedImage
 from overtone.edge_client import EncodedImage, ProtocolError
+from overtone.edge_client.grpc_errors import from_rpc
 from overtone.edge_client.grpc_transport import CHANNEL
-from overtone.edge_client.session import from_rpc
 from overtone.link import Link
 from overtone.protos import overtone_pb2 as pb
 from overtone.protos import overtone_pb2_grpc as stubs

@@ -1,5 +1,8 @@
-"""Detectors: boxes and masks from coefficients. They stand on torchvision, whose operators are made sure of first."""
+"""Detectors: boxes and masks of objects from DCT coefficients, built on torchvision's Mask R-CNN.
 
-from overtone.models.detection.operators import provide
+Importing the package makes torchvision's operators available where its own binaries do not load.
+"""
 
-provide()
+from overtone.models.detection.operators import register_operators
+
+register_operators()

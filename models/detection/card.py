@@ -1,4 +1,4 @@
-"""The card of a detector."""
+"""The card of a detector: everything about its checkpoint except the weights, stored as JSON in the file."""
 
 from typing import Literal
 
@@ -9,17 +9,17 @@ from overtone.models.detection.operating_point import DetectionPoint
 
 
 class DetectorAccuracy(Section):
-    """Average precisions (fractions) on `n` pictures of `data`, at one quality and operating point.
+    """Average precisions (fractions) on `n` pictures of the split `data`, at one quality and operating point.
 
     Attributes:
-        ap50: of the answer after each layer, by COCO's measure.
-        mask_ap50: the same of masks; empty if there are none.
+        ap50: COCO's AP50 of the boxes after each layer.
+        mask_ap50: AP50 of the masks after each layer; empty if there are none.
         sizes: mean payload bytes of each layer.
-        cascade: AP50 of the cascade.
-        mask_cascade: the same of masks.
+        cascade: AP50 of the cascade's boxes.
+        mask_cascade: AP50 of the cascade's masks.
         mean_bytes: mean payload bytes of the cascade.
-        escalation_share: share of the pictures of which blocks are asked for.
-        block_share: mean share of the pictures' blocks that are asked for.
+        escalation_share: fraction of the pictures for which further blocks are requested.
+        block_share: mean fraction of a picture's blocks that are requested.
     """
 
     data: str

@@ -1,4 +1,4 @@
-"""Checkpoints of detectors: the files of `models.checkpoint`, with another card."""
+"""Checkpoints of detectors: files as in `models.checkpoint`, with a `DetectorCard` as their card."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ import torch
 from overtone.models.checkpoint import (
     DETECTOR_KEY,
     CheckpointError,
-    copied,
+    cloned_weights,
     find,
     read_card_of,
     tensors_of,
@@ -60,4 +60,4 @@ def rewrite_detector(source: str | os.PathLike[str], card: DetectorCard, out: st
     Raises:
         CheckpointError: `source` cannot be read.
     """
-    write(Path(out), copied(source), {DETECTOR_KEY: card.to_json()})
+    write(Path(out), cloned_weights(source), {DETECTOR_KEY: card.to_json()})

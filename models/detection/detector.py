@@ -1,4 +1,4 @@
-"""A detector for thin links: one network on the low channels, another one on all; and their twin on pixels."""
+"""Detectors: a cascade of two networks on DCT coefficients, and one network on pixels to compare it with."""
 
 from abc import ABC, abstractmethod
 from typing import Annotated, Literal
@@ -9,46 +9,46 @@ from torch import Tensor, nn
 from overtone.frequency.channels import HIGH, LOW
 from overtone.models.detection.detections import Detections
 from overtone.models.detection.features import FeatureConfig, create
-from overtone.models.detection.region_network import Head, RegionNetwork
+from overtone.models.detection.region_network import HeadConfig, RegionNetwork
 
 
 class DetectorArchitecture(BaseModel):
-    """Everything needed to build a detector without its weights."""
+    """All that is needed to build a detector on coefficients, except its weights."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     kind: Literal["detector"] = "detector"
     classes: int = Field(gt=0)
     low: FeatureConfig
     high: FeatureConfig
-    head: Head = Head()
+    head: HeadConfig = HeadConfig()
 
 
 class PixelArchitecture(BaseModel):
-    """The same for a detector that reads pixels."""
+    """All that is needed to build a detector on pixels, except its weights."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     kind: Literal["pixel-detector"] = "pixel-detector"
     classes: int = Field(gt=0)
     features: FeatureConfig
-    head: Head = Head()
+    head: HeadConfig = HeadConfig()
 
 
 AnyDetector = Annotated[DetectorArchitecture | PixelArchitecture, Field(discriminator="kind")]
 
 
 class StagedDetector(nn.Module, ABC):
-    """Networks that know more and more of an image; each is trained in a step of its own."""
+    """A detector of one or more networks, each of which is trained in a step of its own."""
 
     @property
     @abstractmethod
     def networks(self) -> tuple[RegionNetwork, ...]:
-        """The networks, from the one that knows least."""
+        """The networks, in the order in which they are trained: the one that reads the fewest channels first."""
 
 
 class Detector(StagedDetector):
     """Two networks on dequantised coefficients: x6 [N, 6, h, w], or x24 [N, 24, h, w] with the low channels first.
 
-    They share no weights: high reads what low has read again.
+    They share no weights; the high network reads the low channels again.
     """
 
     def __init__(self, architecture: DetectorArchitecture) -> None:
@@ -59,18 +59,18 @@ class Detector(StagedDetector):
 
     @property
     def networks(self) -> tuple[RegionNetwork, ...]:
-        """Low and high."""
+        """The low and the high network."""
         return self.low_network, self.high_network
 
     def low(self, x6: Tensor, extents: Tensor | None = None) -> list[Detections]:
-        """What the low network says of each image; `extents` as in `RegionNetwork`."""
-        found: list[Detections] = self.low_network(x6, extents)
-        return found
+        """The detections of the low network in each image; `extents` as in `RegionNetwork.forward`."""
+        detections: list[Detections] = self.low_network(x6, extents)
+        return detections
 
     def high(self, x24: Tensor, extents: Tensor | None = None) -> list[Detections]:
-        """What the high network says of each image."""
-        found: list[Detections] = self.high_network(x24, extents)
-        return found
+        """The detections of the high network in each image."""
+        detections: list[Detections] = self.high_network(x24, extents)
+        return detections
 
 
 class PixelDetector(StagedDetector):
@@ -83,13 +83,13 @@ class PixelDetector(StagedDetector):
 
     @property
     def networks(self) -> tuple[RegionNetwork, ...]:
-        """The only one."""
+        """The only network."""
         return (self.network,)
 
     def forward(self, rgb: Tensor, extents: Tensor | None = None) -> list[Detections]:
-        """What the network says of each image."""
-        found: list[Detections] = self.network(rgb, extents)
-        return found
+        """The detections in each image."""
+        detections: list[Detections] = self.network(rgb, extents)
+        return detections
 
 
 def build(architecture: DetectorArchitecture | PixelArchitecture) -> Detector | PixelDetector:

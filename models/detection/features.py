@@ -1,28 +1,27 @@
-"""What a detector sees: maps of features at several strides, from coefficients or from pixels."""
+"""Backbones of detectors: feature maps at several strides, from coefficients or from pixels."""
 
 from collections.abc import Sequence
 from itertools import accumulate
 from operator import mul
 from typing import Annotated, Literal
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import Tensor, nn
 
 from overtone.frequency.channels import BLOCK
 from overtone.models import resnet
-from overtone.models.bodies import Body, create_features
+from overtone.models.bodies import Body, PixelNormalise, create_features
 from overtone.models.coefficient_stem import Decode
 from overtone.models.resnet_cascade import Normalise, Stem
 
-# Of the maps of pretrained bodies, in pixels of the image that they read.
+# Strides of the maps of pretrained bodies, in pixels of the image that they read.
 STRIDES = (8, 16, 32)
-# What timm's networks have before their blocks.
+# Names of the modules that timm's networks have before their blocks.
 STEM = ("conv_stem", "bn1")
 
 
 class BodyFeatures(BaseModel):
-    """The stages of a pretrained body, which reads what its channels decode to, or pixels."""
+    """The stages of a pretrained body, which reads pixels, or the image that its channels decode to."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     kind: Literal["body"] = "body"
@@ -30,7 +29,7 @@ class BodyFeatures(BaseModel):
 
 
 class ResNetFeatures(BaseModel):
-    """The report's ResNet on coefficient maps; a block counts as `pixels` pixels a side."""
+    """A ResNet on coefficient maps, as in `models.resnet`; strides count a block as `pixels` pixels a side."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     kind: Literal["resnet"] = "resnet"
@@ -52,12 +51,12 @@ FeatureConfig = Annotated[BodyFeatures | ResNetFeatures, Field(discriminator="ki
 
 
 class Features(nn.Module):
-    """Inputs [N, C, h, w] -> maps, finest first.
+    """A backbone: inputs [N, C, h, w] -> feature maps, finest first.
 
     Attributes:
-        pixels: a side of the image that is read, for each unit of the input's.
-        strides: of the maps, in pixels of the image that is read.
-        channels: of the maps.
+        pixels: side of one input position in pixels: 1 for images, the pixels of a block for coefficients.
+        strides: of each map, in these pixels.
+        channels: of each map.
     """
 
     pixels: int
@@ -75,11 +74,11 @@ class Features(nn.Module):
 
     @property
     def normalisation(self) -> Normalise | None:
-        """What normalises the input by statistics of the training set; a pretrained body brings its own."""
+        """The layer whose statistics are measured on the training set; None for a body, which brings its own."""
         return next((m for m in self.stem.modules() if isinstance(m, Normalise)), None)
 
     def early(self, stages: int) -> list[nn.Module]:
-        """The parts that come before the stage of this number; low-level features that transfer as they are."""
+        """The stem and the first `stages` stages of a body, whose low-level features may stay frozen in training."""
         parts = dict(self.network.named_children())
         blocks = parts.get("blocks", parts.get("stages"))
         if not stages or not isinstance(blocks, nn.Sequential | nn.ModuleList):
@@ -87,24 +86,8 @@ class Features(nn.Module):
         return [parts[name] for name in STEM if name in parts] + list(blocks)[:stages]
 
 
-class Pixels(nn.Module):
-    """Images of 0 to 255 as a network wants them."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
-        super().__init__()
-        for name, values in (("mean", mean), ("std", std)):
-            self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
-
-    def forward(self, rgb: Tensor) -> Tensor:
-        """Normalised images."""
-        return (rgb.float() - self.mean) / self.std
-
-
 class Stages(nn.Module):
-    """The outputs of the residual stages."""
+    """The residual stages of a ResNet, with the output of each of them."""
 
     def __init__(self, body: resnet.Body) -> None:
         super().__init__()
@@ -116,28 +99,28 @@ class Stages(nn.Module):
 
 
 def create(config: FeatureConfig, channels: Sequence[int] | None) -> Features:
-    """Features with new weights of these channels, or of RGB images if they are None.
+    """A backbone with random weights that reads these channels, or RGB images if `channels` is None.
 
     Raises:
         BodyError: no such body.
-        ValueError: a ResNet for pixels, which reads coefficients only.
+        ValueError: a ResNet is asked for that reads pixels.
     """
     if isinstance(config, BodyFeatures):
         return _of_body(config.body, channels)
     if channels is None:
-        raise ValueError("the report's ResNet reads coefficients; give a body for pixels")
+        raise ValueError("this ResNet reads coefficients; give a body for pixels")
     return _of_resnet(config, len(channels))
 
 
 def _of_body(body: Body, channels: Sequence[int] | None) -> Features:
-    network, source, found = create_features(body, STRIDES)
+    network, spec, map_channels = create_features(body, STRIDES)
     if channels is None:
-        features = Features(Pixels(source.mean, source.std), network)
+        features = Features(PixelNormalise(spec), network)
         features.pixels = 1
     else:
-        features = Features(Decode(channels, body.pixels, source.mean, source.std), network)
+        features = Features(Decode(channels, body.pixels, spec.mean, spec.std), network)
         features.pixels = body.pixels
-    features.strides, features.channels = STRIDES, found
+    features.strides, features.channels = STRIDES, map_channels
     return features
 
 

@@ -1,10 +1,10 @@
-"""An operating point of a detector: which boxes are in doubt, and what is guaranteed of the answer."""
+"""Operating points of a detector: the scores between which a box is in doubt, and what that guarantees."""
 
 from pydantic import Field
 
 from overtone.models.operating_point import Certificate
 
-# Above every score: no box of low is sure.
+# A score above all scores: with `sure` at it, no box of the low network is sure.
 NEVER = 1.1
 
 
@@ -23,14 +23,14 @@ class DetectionPoint(Certificate):
     - None: nothing is guaranteed; the scores were chosen by hand.
 
     Attributes:
-        unsure: the score below which a thing is surely not there.
-        sure: the score from which a thing surely is there; such boxes stay.
-        margin: how many blocks around a box in doubt are asked for too.
-        whole: all blocks of every picture are asked for, whatever low has found.
-        shown: the score from which a box counts as a thing.
-        missed: mean share of things that are missed, of the n pictures.
-        escalation_share: share of the n pictures of which blocks are asked for.
-        block_share: mean share of the pictures' blocks that are asked for.
+        unsure: a box of the low network with a lower score is dropped.
+        sure: a box of the low network with at least this score stays in the answer.
+        margin: number of blocks around a box in doubt that are asked for too.
+        whole: whether all blocks of every picture are asked for, whatever the low network has found.
+        shown: the score from which a box of the full answer counts as a thing.
+        missed: mean share of things that are missed, over the n pictures.
+        escalation_share: fraction of the n pictures for which blocks are asked for.
+        block_share: mean fraction of a picture's blocks that are asked for.
     """
 
     unsure: float = Field(ge=0)

@@ -1,7 +1,7 @@
-"""The two C++ operators that torchvision's detectors need, in torch, for where torchvision's own do not load.
+"""Non-maximum suppression and RoIAlign in torch, for where torchvision's C++ operators do not load.
 
-That is the case beside a CPU-only torch (see `models.torch_vision`). Both do what torchvision's do: non-maximum
-suppression, and RoIAlign (He et al., "Mask R-CNN", ICCV 2017, section 3) with gradients.
+That is the case beside a CPU-only torch (see `models.torch_vision`). Both compute what torchvision's do; RoIAlign
+(He et al., "Mask R-CNN", ICCV 2017, section 3) has gradients.
 """
 
 import importlib
@@ -20,8 +20,8 @@ ROI_ALIGN = (
 _provided: list[torch.library.Library] = []
 
 
-def provide() -> None:
-    """Register the operators with torchvision, unless its own are there."""
+def register_operators() -> None:
+    """Register both operators with torch under torchvision's names, unless torchvision's own are loaded."""
     torchvision()
     extension = importlib.import_module("torchvision.extension")
     if extension._has_ops():
@@ -36,7 +36,10 @@ def provide() -> None:
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
-    """Indices int64[K], by falling score, of the boxes float[N, 4] that no better box overlaps by more than this."""
+    """Non-maximum suppression: indices int64[K] of the boxes float[N, 4] that stay, by falling score.
+
+    A box is removed if one that stays has a higher score and an intersection over union above `iou_threshold` with it.
+    """
     order = scores.argsort(descending=True, stable=True)
     left, top, right, bottom = boxes[order].double().unbind(1)
     area = (right - left) * (bottom - top)
@@ -55,9 +58,9 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
 def roi_align(
     maps: Tensor, rois: Tensor, scale: float, height: int, width: int, ratio: int, aligned: bool
 ) -> Tensor:
-    """Bins float[K, C, height, width] of the regions `rois` float[K, 5] (image, corners) of maps float[N, C, H, W].
+    """Regions `rois` float[K, 5] (image number, corners) of maps float[N, C, H, W], as float[K, C, height, width].
 
-    Each bin is the mean of ratio x ratio points; of as many as its pixels if the ratio is not positive.
+    Each value is the mean of ratio x ratio sampling points; if the ratio is not positive, of about one for each pixel.
     """
     bins = maps.new_zeros(len(rois), maps.shape[1], height, width)
     corners = rois[:, 1:].float() * scale - (0.5 if aligned else 0.0)
@@ -70,18 +73,21 @@ def roi_align(
     for group in groups.unique(dim=0):
         chosen = (groups == group).all(1).nonzero()[:, 0]
         image, across, down = map(int, group.tolist())
-        found = _bins(maps[image], corners[chosen, :2], sides[chosen], (height, down), (width, across))
-        bins = bins.index_copy(0, chosen, found.to(bins.dtype))
+        pooled = _bins(maps[image], corners[chosen, :2], sides[chosen], (height, down), (width, across))
+        bins = bins.index_copy(0, chosen, pooled.to(bins.dtype))
     return bins
 
 
 def _bins(
     image: Tensor, corner: Tensor, sides: Tensor, rows: tuple[int, int], columns: tuple[int, int]
 ) -> Tensor:
-    """Bins float[K, C, rows, columns] of one image float[C, H, W]; `rows` and `columns` are (bins, points in each)."""
+    """The regions of one image float[C, H, W], as in `roi_align`.
+
+    `rows` and `columns` are pairs: the number of bins, and of sampling points in each.
+    """
     (height, down), (width, across) = rows, columns
-    y = _places(corner[:, 1], sides[:, 1], height * down, image.shape[1])
-    x = _places(corner[:, 0], sides[:, 0], width * across, image.shape[2])
+    y = _sample_points(corner[:, 1], sides[:, 1], height * down, image.shape[1])
+    x = _sample_points(corner[:, 0], sides[:, 0], width * across, image.shape[2])
     k, tall, wide = len(corner), height * down, width * across
     grid = torch.stack([x[:, None].expand(k, tall, wide), y[:, :, None].expand(k, tall, wide)], dim=-1)
     sampled = functional.grid_sample(
@@ -94,8 +100,11 @@ def _bins(
     return bins
 
 
-def _places(start: Tensor, length: Tensor, count: int, side: int) -> Tensor:
-    """Centres float[K, count] of equal parts of lengths, from -1 (first pixel) to 1 (last pixel of `side`)."""
+def _sample_points(start: Tensor, length: Tensor, count: int, side: int) -> Tensor:
+    """Centres float[K, count] of `count` equal parts of each interval, in the coordinates of `grid_sample`.
+
+    These run from -1 (first pixel) to 1 (last pixel of `side`). Points outside the map are infinite.
+    """
     parts = (torch.arange(count, device=start.device) + 0.5) / count
-    at = start[:, None] + length[:, None] * parts
-    return torch.where((at >= -1) & (at <= side), 2 * at / max(side - 1, 1) - 1, torch.inf)
+    pixels = start[:, None] + length[:, None] * parts
+    return torch.where((pixels >= -1) & (pixels <= side), 2 * pixels / max(side - 1, 1) - 1, torch.inf)

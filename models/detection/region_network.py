@@ -1,4 +1,7 @@
-"""Faster R-CNN and Mask R-CNN (Ren et al. 2015; He et al. 2017) on a pyramid of features (Lin et al. 2017)."""
+"""Faster R-CNN and Mask R-CNN (Ren et al. 2015; He et al. 2017) on a feature pyramid (Lin et al. 2017).
+
+The parts are torchvision's; this module sizes and joins them, and replaces what assumes images of any shape.
+"""
 
 from dataclasses import dataclass
 from math import log2
@@ -15,32 +18,33 @@ from torchvision.ops import MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastLevelMaxPool
 from torchvision.ops.poolers import initLevelMapper
 
+from overtone.models.detection.crowds import ProposalNetwork, RegionHeads
 from overtone.models.detection.detections import Detections
 from overtone.models.detection.features import Features
-from overtone.models.detection.ignoring import ProposalNetwork, RegionHeads
 
-RATIOS = (0.5, 1.0, 2.0)
+ASPECT_RATIOS = (0.5, 1.0, 2.0)
+# Side of the pooled regions for boxes and for masks, and RoIAlign's sampling points a side of each of their bins.
 BOX_BINS, MASK_BINS, POINTS = 7, 14, 2
-# Of two boxes of a class that overlap by more than this, the better one stays.
-OVERLAP = 0.5
-# A region as large as this many strides of a level is cut out of it, one bin a cell.
+# Of two boxes of a class whose intersection over union is larger, the one with the lower score is removed.
+NMS_IOU = 0.5
+# A region is pooled from the level at which its side is about this many strides.
 CELLS = 7
 
 
-class Head(BaseModel):
-    """The size of everything behind the features.
+class HeadConfig(BaseModel):
+    """The sizes of all parts behind the backbone.
 
     Attributes:
-        width: channels of the pyramid.
-        hidden: units of the two layers that judge a region.
-        masks: whether there are masks.
-        mask_layers: convolutions before the masks.
+        width: channels of the feature pyramid.
+        hidden: units of the box head's two hidden layers.
+        masks: whether there is a mask head.
+        mask_layers: convolutions of the mask head.
         anchors: sides of the anchors, in strides of their level.
-        candidates: anchors of each level that suppression sees.
-        proposals: regions that are judged.
-        samples: regions of each image that training judges.
-        detections: the most of an image.
-        score: the least score of a detection.
+        candidates: anchors of each level that enter non-maximum suppression.
+        proposals: regions of an image that the box head classifies.
+        samples: regions of each image that it is trained on.
+        detections: largest number of detections in an image.
+        score: smallest score of a detection.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -58,13 +62,13 @@ class Head(BaseModel):
 
 @dataclass(frozen=True)
 class Target:
-    """What there is in one image.
+    """The annotated objects of one training image.
 
     Attributes:
         boxes: float32[n, 4], as fractions of the square.
-        labels: int64[n], indices of classes.
-        crowd: bool[n], regions that are neither to be found nor to be called empty.
-        masks: uint8[n, size, size] of 0 and 1, at any size; None if there are none.
+        labels: int64[n], class indices.
+        crowd: bool[n], regions that training ignores (see `models.detection.crowds`).
+        masks: uint8[n, size, size] of 0 and 1, of any size; None if there are none.
     """
 
     boxes: Tensor
@@ -73,7 +77,7 @@ class Target:
     masks: Tensor | None = None
 
     def to(self, device: torch.device) -> "Target":
-        """The same on a device."""
+        """The same target on another device."""
         masks = None if self.masks is None else self.masks.to(device)
         return Target(self.boxes.to(device), self.labels.to(device), self.crowd.to(device), masks)
 
@@ -82,7 +86,9 @@ class Anchors(AnchorGenerator):  # type: ignore[misc]
     """Anchors at the strides of the maps, also where a side of the image is no multiple of them."""
 
     def __init__(self, strides: tuple[int, ...], sides: tuple[float, ...]) -> None:
-        super().__init__(tuple(tuple(side * s for side in sides) for s in strides), (RATIOS,) * len(strides))
+        super().__init__(
+            tuple(tuple(side * s for side in sides) for s in strides), (ASPECT_RATIOS,) * len(strides)
+        )
         self.strides = strides
 
     def forward(self, images: ImageList, maps: list[Tensor]) -> list[Tensor]:
@@ -90,14 +96,14 @@ class Anchors(AnchorGenerator):  # type: ignore[misc]
         dtype, device = maps[0].dtype, maps[0].device
         self.set_cell_anchors(dtype, device)
         strides = [[torch.tensor(s, device=device)] * 2 for s in self.strides]
-        found = torch.cat(self.grid_anchors([list(m.shape[-2:]) for m in maps], strides))
-        return [found] * len(images.image_sizes)
+        anchors = torch.cat(self.grid_anchors([list(m.shape[-2:]) for m in maps], strides))
+        return [anchors] * len(images.image_sizes)
 
 
 class RegionNetwork(nn.Module):
-    """Inputs [N, C, h, w] -> what is where."""
+    """A detector's network: inputs [N, C, h, w] of its backbone -> boxes, classes, scores and masks of each image."""
 
-    def __init__(self, features: Features, classes: int, head: Head) -> None:
+    def __init__(self, features: Features, classes: int, head: HeadConfig) -> None:
         super().__init__()
         self.features, self.classes, self.head = features, classes, head
         self.pyramid = FeaturePyramidNetwork(features.channels, head.width, LastLevelMaxPool())
@@ -105,35 +111,38 @@ class RegionNetwork(nn.Module):
         self.regions = _region_heads(features.strides, classes, head)
 
     def losses(self, x: Tensor, targets: list[Target]) -> dict[str, Tensor]:
-        """The losses of a batch by name; the network is in training mode."""
+        """torchvision's losses of a batch, scalars by name; the network must be in training mode."""
         side = self._side(x)
-        given = [_as_torchvision(target, side) for target in targets]
+        annotations = [_as_torchvision(target, side) for target in targets]
         maps, images = self._maps(x)
-        proposals, first = self.proposals(images, maps, given)
-        _, second = self.regions(maps, proposals, images.image_sizes, given)
-        return {name.removeprefix("loss_"): value for name, value in (first | second).items()}
+        proposals, proposal_losses = self.proposals(images, maps, annotations)
+        _, region_losses = self.regions(maps, proposals, images.image_sizes, annotations)
+        losses = proposal_losses | region_losses
+        return {name.removeprefix("loss_"): value for name, value in losses.items()}
 
     def forward(self, x: Tensor, extents: Tensor | None = None) -> list[Detections]:
-        """The detections of each image; the network is in eval mode.
+        """The detections of each image; the network must be in eval mode.
 
-        `extents` float[N, 2] are width and height of the pictures as fractions of the square, 1 unless given.
+        Args:
+            x: inputs of the backbone [N, C, h, w].
+            extents: float[N, 2], width and height of each picture as fractions of the square; None if pictures fill it.
         """
         maps, images = self._maps(x)
         proposals, _ = self.proposals(images, maps)
-        found, _ = self.regions(maps, proposals, images.image_sizes)
+        results, _ = self.regions(maps, proposals, images.image_sizes)
         side = self._side(x)
         detections = [
             Detections(
-                f["boxes"] / side, f["labels"] - 1, f["scores"], f["masks"][:, 0] if "masks" in f else None
+                r["boxes"] / side, r["labels"] - 1, r["scores"], r["masks"][:, 0] if "masks" in r else None
             )
-            for f in found
+            for r in results
         ]
         if extents is None:
             return detections
         return [d.within(*extent) for d, extent in zip(detections, extents.tolist(), strict=True)]
 
     def _side(self, x: Tensor) -> int:
-        """The side in pixels of the image that is read; images are squares."""
+        """Side in pixels of the square image that the inputs stand for."""
         return int(x.shape[-1]) * self.features.pixels
 
     def _maps(self, x: Tensor) -> tuple[dict[str, Tensor], ImageList]:
@@ -142,19 +151,18 @@ class RegionNetwork(nn.Module):
         return {name: m.float() for name, m in maps.items()}, ImageList(x, [(self._side(x),) * 2] * len(x))
 
 
-def _proposal_network(strides: tuple[int, ...], head: Head) -> ProposalNetwork:
+def _proposal_network(strides: tuple[int, ...], head: HeadConfig) -> ProposalNetwork:
     anchors = Anchors((*strides, 2 * strides[-1]), head.anchors)
-    per_place = len(head.anchors) * len(RATIOS)
-    keep = {"training": 2 * head.proposals, "testing": head.proposals}
+    per_position = len(head.anchors) * len(ASPECT_RATIOS)
+    after = {"training": 2 * head.proposals, "testing": head.proposals}
     before = {"training": head.candidates, "testing": head.candidates}
-    return ProposalNetwork(anchors, RPNHead(head.width, per_place), 0.7, 0.3, 256, 0.5, before, keep, 0.7)
+    return ProposalNetwork(anchors, RPNHead(head.width, per_position), 0.7, 0.3, 256, 0.5, before, after, 0.7)
 
 
-def _region_heads(strides: tuple[int, ...], classes: int, head: Head) -> RegionHeads:
-    bins = head.width * BOX_BINS**2
-    found = RegionHeads(
+def _region_heads(strides: tuple[int, ...], classes: int, head: HeadConfig) -> RegionHeads:
+    heads = RegionHeads(
         _pooler(strides, BOX_BINS),
-        TwoMLPHead(bins, head.hidden),
+        TwoMLPHead(head.width * BOX_BINS**2, head.hidden),
         FastRCNNPredictor(head.hidden, classes + 1),
         fg_iou_thresh=0.5,
         bg_iou_thresh=0.5,
@@ -162,20 +170,20 @@ def _region_heads(strides: tuple[int, ...], classes: int, head: Head) -> RegionH
         positive_fraction=0.25,
         bbox_reg_weights=None,
         score_thresh=head.score,
-        nms_thresh=OVERLAP,
+        nms_thresh=NMS_IOU,
         detections_per_img=head.detections,
     )
     if head.masks:
-        found.mask_roi_pool = _pooler(strides, MASK_BINS)
-        found.mask_head = MaskRCNNHeads(head.width, (head.width,) * head.mask_layers, 1)
-        found.mask_predictor = MaskRCNNPredictor(head.width, head.width, classes + 1)
-    return found
+        heads.mask_roi_pool = _pooler(strides, MASK_BINS)
+        heads.mask_head = MaskRCNNHeads(head.width, (head.width,) * head.mask_layers, 1)
+        heads.mask_predictor = MaskRCNNPredictor(head.width, head.width, classes + 1)
+    return heads
 
 
 def _pooler(strides: tuple[int, ...], bins: int) -> MultiScaleRoIAlign:
     names, first = [str(i) for i in range(len(strides))], round(log2(strides[0]))
     pooler = MultiScaleRoIAlign(names, bins, POINTS)
-    # It would guess the strides of the maps from their sizes, which are rounded.
+    # Without `scales` the pooler estimates the strides from the sizes of the maps, which are rounded.
     pooler.scales = [1 / stride for stride in strides]
     pooler.map_levels = initLevelMapper(
         first, first + len(strides) - 1, canonical_scale=CELLS * strides[0], canonical_level=first
@@ -184,13 +192,17 @@ def _pooler(strides: tuple[int, ...], bins: int) -> MultiScaleRoIAlign:
 
 
 def _as_torchvision(target: Target, side: int) -> dict[str, Tensor]:
-    """The target as torchvision's heads take it: pixels of the image that is read, classes from 1 on."""
-    things = ~target.crowd
+    """A target as torchvision's heads take it: boxes in pixels, class numbers from 1 on (0 is the background)."""
+    objects = ~target.crowd
     boxes = target.boxes.float() * side
-    given = {"boxes": boxes[things], "labels": target.labels[things] + 1, "crowd": boxes[target.crowd]}
+    annotation = {
+        "boxes": boxes[objects],
+        "labels": target.labels[objects] + 1,
+        "crowd": boxes[target.crowd],
+    }
     if target.masks is None:
-        return given
-    masks = target.masks[things]
+        return annotation
+    masks = target.masks[objects]
     if len(masks) and masks.shape[-1] != side:
         masks = nn.functional.interpolate(masks[None].float(), (side, side), mode="area")[0].round().byte()
-    return given | {"masks": masks}
+    return annotation | {"masks": masks}

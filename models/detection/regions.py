@@ -1,4 +1,7 @@
-"""Overtones only where they matter: which blocks are in doubt, and how low's and high's answers become one."""
+"""The cascade of a detector: the blocks that a box in doubt covers, and the union of low and high detections.
+
+Further layers are requested for these blocks alone, and the high network then reads them.
+"""
 
 import numpy as np
 import torch
@@ -7,25 +10,25 @@ from torchvision.ops import batched_nms
 from overtone.frequency import BlockMask
 from overtone.models.detection.detections import Detections
 from overtone.models.detection.operating_point import DetectionPoint
-from overtone.models.detection.region_network import OVERLAP
+from overtone.models.detection.region_network import NMS_IOU
 
 
 def in_doubt(found: Detections, point: DetectionPoint) -> Detections:
-    """Those of low's boxes that neither surely are there nor surely are not."""
+    """The detections of the low network whose score is at least `unsure` and below `sure`."""
     return found.take((found.scores >= point.unsure) & (found.scores < point.sure))
 
 
 def blocks_in_doubt(
     found: Detections, point: DetectionPoint, blocks: int, extent: tuple[float, float] = (1.0, 1.0)
 ) -> BlockMask:
-    """The blocks whose further layers are asked for, given low's answer; none if that is final.
+    """The blocks whose further layers are requested after the low network's answer; none if that answer is final.
 
     Args:
-        found: low's answer, boxes as fractions of the square.
-        point: says what is in doubt.
-        blocks: of a side of the square.
-        extent: width and height of the picture as fractions of the square; blocks of the rest are never asked for,
-            unless all are.
+        found: the low network's detections, boxes as fractions of the square.
+        point: the operating point, whose scores decide which boxes are in doubt.
+        blocks: number of blocks along a side of the square.
+        extent: width and height of the picture as fractions of the square; blocks outside it are requested only if
+            `point.whole`.
     """
     shape = (blocks, blocks)
     if point.whole:
@@ -37,9 +40,9 @@ def blocks_in_doubt(
 
 
 def joined(low: Detections, high: Detections, point: DetectionPoint) -> Detections:
-    """The answer once high has seen the blocks in doubt: what high has found, and what low was sure of.
+    """The cascade's answer: the high network's detections, and those that the low network was sure of.
 
-    Where both have found the same thing, the better score stays, as among the boxes of one network.
+    Of two boxes of one object the one with the higher score stays, as among the boxes of one network.
     """
     sure = low.above(point.sure)
     if not len(sure):
@@ -48,5 +51,5 @@ def joined(low: Detections, high: Detections, point: DetectionPoint) -> Detectio
         torch.cat([getattr(high, name), getattr(sure, name)]) for name in ("boxes", "scores", "labels")
     )
     masks = None if high.masks is None or sure.masks is None else torch.cat([high.masks, sure.masks])
-    kept = batched_nms(boxes, scores, labels, OVERLAP)
+    kept = batched_nms(boxes, scores, labels, NMS_IOU)
     return Detections(boxes, labels, scores, masks).take(kept)

@@ -28,9 +28,9 @@ from overtone.models.detection.detector import PixelDetector, build
 from overtone.models.detection.operating_point import DetectionPoint
 from overtone.models.detection.region_network import RegionNetwork
 from overtone.training.detection import detector_file
-from overtone.training.detection.detector_file import Trained
+from overtone.training.detection.detector_file import TrainedDetector
 from overtone.training.detection.pictures import read_pictures
-from overtone.training.detection.predictions import coded
+from overtone.training.detection.predictions import coded_batches
 from overtone.training.detection.region_answers import RegionCascade
 from overtone.training.weights import WeightsError
 from tests.edge_client.fakes import in_thread
@@ -60,7 +60,7 @@ def network() -> PixelDetector:
 @pytest.fixture(scope="module")
 def baseline(network: PixelDetector, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("twin") / "twin.safetensors"
-    detector_file.save(path, Trained(network, twin(), CLASSES, None))
+    detector_file.save(path, TrainedDetector(network, twin(), CLASSES, None))
     return path
 
 
@@ -106,7 +106,7 @@ def test_what_was_measured_is_not_measured_again(
         CascadeWay("all layers", 2),
     ]
     first = evaluation.run(all_ways, "test")
-    (batch,) = coded(detector, pictures, card.profile, 2)
+    (batch,) = coded_batches(detector, pictures, card.profile, 2)
     answers = [a for (a,) in RegionCascade(detector, card.profile, 2).answers(batch, [POINT])]
     low, regions, whole = first.values()
     assert low.bytes.tolist() == batch.sizes[:, 0].tolist()

@@ -10,7 +10,7 @@ from overtone.frequency.features import CAUSAL_PLACES, PLACES
 from overtone.frequency.frequency_tables import MAX_LENGTH, freeze
 from overtone.frequency.ladder import TWO_LAYERS, Layer
 from overtone.frequency.network import LETTERS
-from overtone.frequency.tables import Coded, LayerTables, Network, coded
+from overtone.frequency.tables import CodedChannels, LayerTables, Network, coded_channels
 
 
 def random_tables(
@@ -23,11 +23,11 @@ def random_tables(
 ) -> Tables:
     """Short and long tables, and taps of every kind, with weights of both signs."""
     rng = np.random.default_rng(seed)
-    layers = [coded(ladder, number, split, len(channels)) for number in range(len(ladder))]
+    layers = [coded_channels(ladder, number, split, len(channels)) for number in range(len(ladder))]
     return Tables(tuple(_layer(at, qualities, units, rng) for at in layers))
 
 
-def _layer(at: Coded, qualities: int, units: Sequence[int], rng: np.random.Generator) -> LayerTables:
+def _layer(at: CodedChannels, qualities: int, units: Sequence[int], rng: np.random.Generator) -> LayerTables:
     lengths = [3] * 12 if at.refines else [2, 3, MAX_LENGTH, *rng.integers(2, 20, 9).tolist()]
     return LayerTables(
         bank=tuple(freeze(rng.geometric(0.2, n) + 200 // np.arange(1, n + 1)) for n in lengths),
@@ -37,7 +37,7 @@ def _layer(at: Coded, qualities: int, units: Sequence[int], rng: np.random.Gener
     )
 
 
-def _network(number: int, at: Coded, units: int, rng: np.random.Generator) -> Network:
+def _network(number: int, at: CodedChannels, units: int, rng: np.random.Generator) -> Network:
     own = len(PLACES) if at.refines else CAUSAL_PLACES
     taps = [(number, place) for place in rng.permutation(own)[: rng.integers(0, 13)].tolist()]
     readable = max(number, at.known)

@@ -75,7 +75,7 @@ def test_accuracy_on_real_images(data_folder: Path) -> None:
     stated = card.accuracy[0]
     sample = read_split(data_folder, "val", card.classes, card.profile.labels).spread(200)
     p = predict(model, sample, card.profile, stated.quality)
-    found = p.modes(p.taken(card.temperatures, Rule.of(card.point())))
+    found = p.summary(p.layers_taken(card.temperatures, Rule.of(card.point())))
     margin = 5 * (0.25 / len(sample)) ** 0.5
     assert found.cascade == pytest.approx(stated.cascade, abs=margin)
     assert found.top1 == pytest.approx(stated.top1, abs=margin)

@@ -65,7 +65,7 @@ def test_a_folded_network_says_of_coefficients_what_it_says_of_the_decoded_image
     network = create(body, channels, classes=10).eval()
     x = batch(rgb, channels)
     whole = network(x)
-    assert can_fold(network.decode, network.network.get_submodule(network.first)) == (
+    assert can_fold(network.decode, network.network.get_submodule(network.first_conv)) == (
         n >= (4 if name == "convnext_atto" else 2)
     )
     torch.testing.assert_close(network.folded()(x), whole, rtol=1e-3, atol=1e-4 * float(whole.abs().max()))

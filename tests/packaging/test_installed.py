@@ -42,6 +42,7 @@ def test_only_overtone_is_installed_and_a_device_downloads_less_than_a_megabyte(
         "frequency/wasm/overtone.wasm",
     }
     assert {f"overtone/{name}" for name in needed} <= files
+    assert not [name for name in files if name.endswith((".c", ".h"))]
     assert Path(shutil.make_archive(str(tmp_path / "built"), "zip", built)).stat().st_size < 1_000_000
 
 

@@ -7,7 +7,9 @@ import torch
 
 from overtone.training.data import Augmentation, read_split, split
 from overtone.training.network_configs import BaselineConfig, CascadeConfig, NetworkConfig
-from overtone.training.recipe import Optimiser, Quality, Recipe
+from overtone.training.optimiser import Optimiser
+from overtone.training.quality import Quality
+from overtone.training.recipe import Recipe
 from overtone.training.run_log import Epoch
 from overtone.training.trainer import Trainer
 

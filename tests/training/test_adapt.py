@@ -99,8 +99,8 @@ def test_early_answers_are_certified_to_agree_with_the_full_answer() -> None:
 def test_the_teacher_answers_as_the_network_itself(files: dict[str, Path], images: Path) -> None:
     teacher = Teacher.load(Body(name=NAME, pixels=8), 64, files["weights"], torch.device("cpu"))
     rgb = torch.randint(256, (2, 3, 64, 64), dtype=torch.uint8)
-    mean, std = teacher.network.mean, teacher.network.std
-    expected = teacher.network.network((rgb.float() - mean) / std)
+    normalise = teacher.network.normalise
+    expected = teacher.network.network((rgb.float() - normalise.mean) / normalise.std)
     torch.testing.assert_close(teacher.network(rgb), expected)
     assert teacher.network.network.state_dict().keys() == load_file(files["weights"]).keys()
     assert (teacher.classes, teacher.origin.licence) == (5, "as the file's owner says")

@@ -10,7 +10,8 @@ from safetensors.torch import load_file
 from overtone.models import load
 from overtone.training.imagenet import labels, wordnet_ids
 from overtone.training.network_configs import StartError
-from overtone.training.recipe import Optimiser, Recipe, RecipeError, load_recipe
+from overtone.training.optimiser import Optimiser
+from overtone.training.recipe import Recipe, RecipeError, load_recipe
 from overtone.training.train import train
 from tests.training.runs import assert_same, interrupt, trainer, weights_of
 from tests.training.tiny_bodies import recipe, weights_file
@@ -49,7 +50,7 @@ def test_published_weights_keep_all_but_the_classifier(images: Path, tmp_path: P
     assert fresh.shape[0] == 2
     assert 0.005 < float(fresh.std()) < 0.02
     assert not begun["high_network.network.classifier.bias"].any()
-    assert recipe().network.of_classes(2) == CLASSIFIERS
+    assert recipe().network.class_weights(2) == CLASSIFIERS
 
 
 def test_known_classes_keep_their_classifier(checkpoint: Path, images: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from overtone.models import CheckpointError, checkpoint, load
 from overtone.training import weights
 from overtone.training.baseline_network import PatchResNet, from_cascade
-from overtone.training.compression import Compressed, Compression, Setting, through
+from overtone.training.compression import Compressed, Compression, Setting, transcoded
 from overtone.training.data import Augmentation, DataSet, read_split
 from overtone.training.network_configs import StartError
 from overtone.training.recipe import Recipe, load_recipe
@@ -48,7 +48,7 @@ def test_the_same_seed_gives_the_same_image(photograph: NDArray[np.uint8]) -> No
 
 def test_coarse_settings_lose_more(photograph: NDArray[np.uint8]) -> None:
     for codec in ("jpeg", "webp", "avif"):
-        errors = [np.abs(through(photograph, codec, q).astype(int) - photograph).mean() for q in (5, 80)]
+        errors = [np.abs(transcoded(photograph, codec, q).astype(int) - photograph).mean() for q in (5, 80)]
         assert errors[0] > errors[1] > 0
 
 

@@ -8,7 +8,7 @@ from overtone.models import Card, OperatingPoint, read_card
 from overtone.training.evaluation.metrics import GRID, measure, named_rules, top_hits
 from overtone.training.evaluation.predictions import Predictions
 from overtone.training.evaluation.reliability import reliability
-from overtone.training.evaluation.stopping import Rule, taken
+from overtone.training.evaluation.stopping import Rule, layers_taken
 from tests.ladders import with_ladder
 from tests.training.populations import predictions, three_layers
 
@@ -32,9 +32,9 @@ def test_modes_by_hand() -> None:
         targets=np.array([0, 1, 1]),
         sizes=np.array([[10, 20, 30], [100, 200, 300]]),
     )
-    layers = p.taken((1.0, 1.0), Rule((0.9,)))
+    layers = p.layers_taken((1.0, 1.0), Rule((0.9,)))
     assert layers.tolist() == [1, 1, 2]
-    found = p.modes(layers)
+    found = p.summary(layers)
     assert (found.low, found.both, found.cascade) == (2 / 3, 2 / 3, 1.0)
     assert found.shares == pytest.approx((2 / 3, 1 / 3))
     assert (found.exit_share, found.mean_bytes) == (2 / 3, 20 + 100)
@@ -51,15 +51,15 @@ def test_three_layers_by_hand() -> None:
         sizes=np.array([[10, 20, 30], [1, 2, 3], [100, 200, 300]]),
         low_layers=2,
     )
-    layers = p.taken((1.0, 1.0, 1.0), Rule((0.9, 0.9)))
+    layers = p.layers_taken((1.0, 1.0, 1.0), Rule((0.9, 0.9)))
     assert layers.tolist() == [1, 2, 3]
-    assert p.right(layers).tolist() == [True, False, True]
+    assert p.correct_after(layers).tolist() == [True, False, True]
     assert p.lost(layers).tolist() == [False, True, False]
-    assert p.sent(layers).tolist() == [10, 22, 333]
+    assert p.bytes_after(layers).tolist() == [10, 22, 333]
     judged = p.judged((1.0, 1.0, 1.0), Rule((0.9, 0.9), (0.7, 0.0)))
     assert judged.T.tolist() == [[True, False, False], [True, False, True], [True, False, True]]
     assert p.take(layers > 1).sizes.tolist() == [[20, 30], [2, 3], [200, 300]]
-    found = p.modes(layers)
+    found = p.summary(layers)
     assert found.top1 == pytest.approx((1 / 3, 1 / 3, 2 / 3))
     assert found.shares == pytest.approx((1 / 3,) * 3)
 
@@ -82,7 +82,7 @@ def test_thresholds_are_those_of_modes(card: Card) -> None:
     rows = measure(P, card, 2, RULE).thresholds
     assert [row.threshold for row in rows] == sorted({*GRID, 0.0, 0.5, 1.1})
     for row in rows:
-        expected = P.modes(P.taken(card.temperatures, Rule((row.threshold,))))
+        expected = P.summary(P.layers_taken(card.temperatures, Rule((row.threshold,))))
         found = row.exit_share, row.top1, row.mean_payload_bytes
         assert found == (expected.exit_share, expected.cascade, expected.mean_bytes)
         saved = row.exit_share * (card.cost.macs - card.cost.low_macs)
@@ -92,7 +92,7 @@ def test_thresholds_are_those_of_modes(card: Card) -> None:
 
 def test_modes_have_their_bytes_and_cost(card: Card) -> None:
     found = measure(P, card, 2, RULE)
-    expected = P.modes(P.taken(card.temperatures, RULE))
+    expected = P.summary(P.layers_taken(card.temperatures, RULE))
     top1 = found.low.top1, found.both.top1, found.cascade.top1
     assert top1 == (expected.low, expected.both, expected.cascade)
     assert found.low.mean_payload_bytes == P.sizes[0].mean()
@@ -131,7 +131,7 @@ def test_a_layer_is_measured_each(card: Card) -> None:
     rule = Rule((0.6, 0.5), (0.2, 0.0))
     found, judged = measure(p, card, 2, rule), p.judged(temperatures, rule)
     assert [(layer.band, layer.factor) for layer in found.layers] == list(THREE_LAYERS)
-    expected = p.modes(taken(judged))
+    expected = p.summary(layers_taken(judged))
     assert tuple(layer.top1 for layer in found.layers) == expected.top1
     assert tuple(layer.share for layer in found.layers) == expected.shares
     assert [layer.bytes for layer in found.layers] == p.sizes.mean(axis=1).tolist()

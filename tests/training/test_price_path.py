@@ -11,7 +11,7 @@ from overtone.models import OperatingPoint
 from overtone.training.calibration.price_path import PRICES, PricePath, _best_rules, fit_path
 from overtone.training.calibration.temperature import fit_temperatures
 from overtone.training.evaluation.predictions import Predictions
-from overtone.training.evaluation.stopping import Floats, taken, walk
+from overtone.training.evaluation.stopping import Floats, judged_layers, layers_taken
 from tests.training.populations import layered, three_layers
 
 P = three_layers(600, 4)
@@ -29,7 +29,7 @@ def path(request: pytest.FixtureRequest) -> tuple[PricePath, Predictions, tuple[
 
 def test_from_never_to_always_early(path: tuple[PricePath, Predictions, tuple[float, ...]]) -> None:
     rules, p, temperatures = path
-    layers = taken(rules.judged(p, temperatures))
+    layers = layers_taken(rules.judged(p, temperatures))
     assert (layers[0] == p.layers).all()
     assert not p.lost(layers[0]).any()
     assert (layers[-1] == 1).all()
@@ -40,7 +40,7 @@ def test_nobody_takes_more_layers_further_on(path: tuple[PricePath, Predictions,
     """On any images, not only on those that the rules were chosen on."""
     rules, p, temperatures = path
     fresh = FRESH if p.layers == 3 else layered(3000, 7, (1.0, 1.0, 1.0, 1.0), ((1, 9),) * 4)
-    assert (np.diff(taken(rules.judged(fresh, temperatures)), axis=0) <= 0).all()
+    assert (np.diff(layers_taken(rules.judged(fresh, temperatures)), axis=0) <= 0).all()
     assert (rules.all_below <= rules.thresholds).all()
 
 
@@ -53,10 +53,10 @@ def test_rules_lie_close_together(path: tuple[PricePath, Predictions, tuple[floa
 def cost(p: Predictions, thresholds: tuple[float, ...], all_below: tuple[float, ...], price: float) -> float:
     """Mean bytes, rounds included, and expected errors at a price."""
     scores = p.confidences(T)
-    judged = walk(scores[:-1], thresholds, all_below)
-    layers = taken(judged)
+    judged = judged_layers(scores[:-1], thresholds, all_below)
+    layers = layers_taken(judged)
     errors = 1 - np.take_along_axis(scores, layers[None] - 1, axis=0)[0]
-    return float((p.sent(layers) + 101 * (judged.sum(axis=0) - 1) + price * errors).mean())
+    return float((p.bytes_after(layers) + 101 * (judged.sum(axis=0) - 1) + price * errors).mean())
 
 
 @pytest.mark.parametrize("place", [30, 60, 75, 90])
@@ -73,9 +73,9 @@ def test_the_last_threshold_is_the_best_and_the_first_too_given_it(place: int) -
 
     def later(threshold: float) -> float:
         scores = two.confidences(T[1:])
-        layers = taken(walk(scores[:-1], (threshold,)))
+        layers = layers_taken(judged_layers(scores[:-1], (threshold,)))
         errors = 1 - np.take_along_axis(scores, layers[None] - 1, axis=0)[0]
-        return float((two.sent(layers) + 101 * (layers - 1) + price * errors).mean())
+        return float((two.bytes_after(layers) + 101 * (layers - 1) + price * errors).mean())
 
     assert all(later(second) <= later(float(other)) + 1e-6 for other in np.linspace(0.0, 1.0, 41))
 
@@ -88,8 +88,8 @@ def test_dear_rounds_are_saved_by_asking_for_all_at_once() -> None:
 
 def test_early_answers_become_more_as_errors_become_cheap() -> None:
     rules = fit_path(P, T)
-    sent = [FRESH.sent(layers).mean() for layers in taken(rules.judged(FRESH, T))[::50]]
-    right = [FRESH.right(layers).mean() for layers in taken(rules.judged(FRESH, T))[::50]]
+    sent = [FRESH.bytes_after(layers).mean() for layers in layers_taken(rules.judged(FRESH, T))[::50]]
+    right = [FRESH.correct_after(layers).mean() for layers in layers_taken(rules.judged(FRESH, T))[::50]]
     assert sent == sorted(sent, reverse=True)
     assert right[0] > 0.8 > 0.5 > right[-1]
 
@@ -103,13 +103,13 @@ def test_early_answers_become_more_as_errors_become_cheap() -> None:
 def test_images_go_as_the_server_sends_them(
     scores: list[float], thresholds: list[float], all_below: list[float]
 ) -> None:
-    """`walk` is `OperatingPoint.wanted`, image by image."""
+    """`judged_layers` is `OperatingPoint.wanted`, image by image."""
     point = OperatingPoint(name="x", thresholds=tuple(thresholds), all_below=tuple(all_below))
     confidences: Floats = np.array(scores)[:, None]
     judged, layers = {1}, 1
     while layers <= 3 and (wanted := point.wanted(scores[layers - 1], layers)) > layers:
         layers = wanted
         judged.add(layers)
-    found = walk(confidences, point.thresholds, point.all_below)
+    found = judged_layers(confidences, point.thresholds, point.all_below)
     assert {int(number) + 1 for number in np.flatnonzero(found[:, 0])} == judged
-    assert taken(found).tolist() == [layers]
+    assert layers_taken(found).tolist() == [layers]

@@ -4,10 +4,11 @@ import pytest
 
 from overtone.training.data import Augmentation
 from overtone.training.network_configs import BaselineConfig, CascadeConfig
-from overtone.training.recipe import RECIPES, Optimiser, Recipe, RecipeError, known, load_recipe
+from overtone.training.optimiser import Optimiser
+from overtone.training.recipe import RECIPES, Recipe, RecipeError, load_recipe, recipe_names
 
 
-@pytest.mark.parametrize("name", known())
+@pytest.mark.parametrize("name", recipe_names())
 def test_recipes_that_come_with_it(name: str) -> None:
     recipe = load_recipe(name)
     # Further cycles of a checkpoint make the same checkpoint.

@@ -67,8 +67,8 @@ def test_a_certificate_says_what_it_was_made_on(tiny_profile: Profile) -> None:
     p = predictions(1000)
     t = fit_temperatures(p)
     for point in standard_points(p, t, Provenance(tiny_profile, 3, "somewhere/calibration")):
-        layers = p.taken(t, Rule.of(point))
-        found = p.modes(layers)
+        layers = p.layers_taken(t, Rule.of(point))
+        found = p.summary(layers)
         assert (point.n, point.k) == (1000, int(p.lost(layers).sum()))
         assert (point.exit_share, point.mean_bytes) == (found.exit_share, found.mean_bytes)
         assert (point.quality, point.profile) == (3, tiny_profile.id.hex())
@@ -113,7 +113,7 @@ def test_a_guarantee_holds_on_new_images() -> None:
         p, fresh = predictions(500, seed), predictions(4000, 1000 + seed)
         temperatures = fit_temperatures(p)
         point = certify(RiskTarget("x", 0.02), p, temperatures)
-        found = fresh.modes(fresh.taken(temperatures, Rule.of(point)))
+        found = fresh.summary(fresh.layers_taken(temperatures, Rule.of(point)))
         losses.append(found.both - found.cascade)
     assert np.mean(losses) <= 0.02
 
@@ -157,8 +157,8 @@ def test_three_layers_are_certified_on_images_that_did_not_choose(target: RiskTa
     point = certify(target, p, t)
     assert len(point.thresholds) == len(point.all_below) == 2
     rest = p.take(np.arange(1500) % CHOOSING > 0)
-    layers = rest.taken(t, Rule.of(point))
-    found = rest.modes(layers)
+    layers = rest.layers_taken(t, Rule.of(point))
+    found = rest.summary(layers)
     assert (point.n, point.k) == (1000, int(rest.lost(layers).sum()))
     assert (point.exit_share, point.mean_bytes) == (found.exit_share, found.mean_bytes)
     assert 0 < found.exit_share < 1
@@ -194,7 +194,7 @@ def test_the_layer_in_between_is_worth_judging() -> None:
     p, fresh, target = three_layers(3000, 2), three_layers(8000, 3), RiskTarget("x", mean_bytes=900)
     t = fit_temperatures(p)
     three, two = certify(target, p, t), certify(target, without(p), (t[0], t[2]))
-    found = fresh.modes(fresh.taken(t, Rule.of(three)))
-    other = without(fresh).modes(without(fresh).taken((t[0], t[2]), Rule.of(two)))
+    found = fresh.summary(fresh.layers_taken(t, Rule.of(three)))
+    other = without(fresh).summary(without(fresh).layers_taken((t[0], t[2]), Rule.of(two)))
     assert found.mean_bytes == pytest.approx(other.mean_bytes, rel=0.05)
     assert found.cascade > other.cascade + 0.01

@@ -5,7 +5,7 @@ import torch
 
 from overtone.training.progress import duration
 from overtone.training.run_log import Epoch
-from overtone.training.schedule import FEWEST_EPOCHS, MOST_EPOCHS, Schedule, planned
+from overtone.training.schedule import FEWEST_EPOCHS, MOST_EPOCHS, Schedule, plan_schedule
 from tests.training.tiny_bodies import recipe
 
 CPU = torch.device("cpu")
@@ -18,7 +18,7 @@ def _known_speed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def epochs(images: int, minutes: float | None = None) -> int:
-    first, second = planned(recipe(), images, 100, 2, CPU, minutes).recipe.epochs
+    first, second = plan_schedule(recipe(), images, 100, 2, CPU, minutes).recipe.epochs
     assert first == second
     return first
 
@@ -37,15 +37,15 @@ def test_epochs_fit_the_time() -> None:
 
 def test_few_images_make_small_batches() -> None:
     chosen = recipe(batch=64)
-    sizes = [planned(chosen, n, 10, 2, CPU, None).recipe.optimiser.batch for n in (40, 160, 5_000)]
+    sizes = [plan_schedule(chosen, n, 10, 2, CPU, None).recipe.optimiser.batch for n in (40, 160, 5_000)]
     assert sizes == [8, 20, 64]
 
 
 def test_a_gpu_trains_longer_and_at_full_size() -> None:
     small = recipe().changed(progressive=((0.5, 32),))
-    assert planned(small, 10_000, 10, 2, torch.device("cuda"), None).recipe.epochs == (12, 12)
-    assert planned(small, 10_000, 10, 2, torch.device("cuda"), None).recipe.progressive == ()
-    assert planned(small, 10_000, 10, 2, CPU, None).recipe.progressive == ((0.5, 32),)
+    assert plan_schedule(small, 10_000, 10, 2, torch.device("cuda"), None).recipe.epochs == (12, 12)
+    assert plan_schedule(small, 10_000, 10, 2, torch.device("cuda"), None).recipe.progressive == ()
+    assert plan_schedule(small, 10_000, 10, 2, CPU, None).recipe.progressive == ((0.5, 32),)
 
 
 def test_time_left_follows_the_epochs_that_were_finished(capsys: pytest.CaptureFixture[str]) -> None:
@@ -68,6 +68,6 @@ def test_durations() -> None:
 
 def test_tables_take_time_after_the_last_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("overtone.training.schedule.fitting_seconds", lambda *_: 240.0)
-    found = planned(recipe(), 2_000, 100, 2, CPU, minutes=(5 * 400 + 20) / 60 + 0.01)
+    found = plan_schedule(recipe(), 2_000, 100, 2, CPU, minutes=(5 * 400 + 20) / 60 + 0.01)
     assert found.recipe.epochs == (4, 4)
     assert found.after(1, 3) == pytest.approx(240 + 20)

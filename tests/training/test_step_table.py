@@ -5,7 +5,7 @@ from pydantic import ValidationError
 from overtone.frequency import THREE_LAYERS, Layer, ProfileError
 from overtone.frequency.channels import HIGH, LOW
 from overtone.training.inputs import Inputs
-from overtone.training.recipe import Quality
+from overtone.training.quality import Quality
 from tests.training.tiny_bodies import TABLE
 
 
@@ -39,9 +39,10 @@ FOUR_LAYERS = (Layer("low", 3), Layer("high", 3), Layer("low", 1), Layer("high",
 
 def test_what_each_network_is_asked_about() -> None:
     two, three, four = (Quality(ladder=x) for x in (Quality().ladder, THREE_LAYERS, FOUR_LAYERS))
-    assert two.known("low") == two.known("high") == two.known(None) == three.known(None) == ((1, 1),)
-    assert (three.known("low"), three.known("high")) == (((3, 1), (1, 1)), ((1, 1),))
-    assert (four.known("low"), four.known("high")) == (((3, 1),), ((3, 3), (1, 3), (1, 1)))
+    assert two.known_factors("low") == two.known_factors("high") == ((1, 1),)
+    assert two.known_factors(None) == three.known_factors(None) == ((1, 1),)
+    assert (three.known_factors("low"), three.known_factors("high")) == (((3, 1), (1, 1)), ((1, 1),))
+    assert (four.known_factors("low"), four.known_factors("high")) == (((3, 1),), ((3, 3), (1, 3), (1, 1)))
 
 
 def test_a_ladder_in_a_recipe() -> None:
@@ -65,7 +66,7 @@ def test_training_covers_the_coarsest_layer(quality: Quality) -> None:
     """Low learns at three times the steps of every quality, the coarsest too, in half of the images."""
     inputs = Inputs(ALL, quality, torch.device("cpu"))
     generator = torch.Generator().manual_seed(0)
-    drawn = inputs.draw(4000, generator, quality.known("low"))
+    drawn = inputs.draw(4000, generator, quality.known_factors("low"))
     assert drawn is not None
     assert drawn.factors is not None
     low, high = drawn.factors[:, : len(LOW)], drawn.factors[:, len(LOW) :]
@@ -77,14 +78,14 @@ def test_training_covers_the_coarsest_layer(quality: Quality) -> None:
     assert float(known.max()) > 2.9 * max(row[0] for row in quality.rows)
     assert float(known.min()) < 1.1 * min(row[0] for row in quality.rows)
     # High is only ever asked when all is known.
-    assert (found := inputs.draw(10, generator, quality.known("high"))) is not None
+    assert (found := inputs.draw(10, generator, quality.known_factors("high"))) is not None
     assert found.factors is None
 
 
 def test_two_layers_are_drawn_as_before() -> None:
     inputs = Inputs(ALL, Quality(table=TABLE), torch.device("cpu"))
     one, other = (torch.Generator().manual_seed(5) for _ in range(2))
-    drawn = inputs.draw(9, one, Quality().known("low"))
+    drawn = inputs.draw(9, one, Quality().known_factors("low"))
     assert drawn is not None
     torch.testing.assert_close(drawn.steps, TABLE.draw(9, other).steps)
     assert torch.rand(1, generator=one) == torch.rand(1, generator=other)

@@ -10,7 +10,8 @@ from overtone.frequency import THREE_LAYERS, TWO_LAYERS, Layer, Profile, Tables,
 from overtone.frequency.channels import HIGH, LOW
 from overtone.frequency.features import Tap
 from overtone.frequency.frequency_tables import code_lengths
-from overtone.training.table_fitting import fit_tables, share
+from overtone.training.table_bank import fit_bank
+from overtone.training.table_fitting import fit_tables
 
 FAST = 0.1
 
@@ -120,7 +121,7 @@ def test_a_bank_keeps_apart_what_differs_and_joins_what_is_alike() -> None:
     rng = np.random.default_rng(0)
     laws = [np.array([0.9, 0.05, 0.05] + [0] * 61), np.full(64, 1 / 64)]
     histograms = np.stack([rng.multinomial(5000, laws[i % 2]) for i in range(12)]).astype(float)
-    bank, chosen = share(histograms, tables=2)
+    bank, chosen = fit_bank(histograms, tables=2)
     assert len(bank) == 2
     assert len(set(chosen[::2])) == len(set(chosen[1::2])) == 1
     assert chosen[0] != chosen[1]
@@ -129,7 +130,7 @@ def test_a_bank_keeps_apart_what_differs_and_joins_what_is_alike() -> None:
 def test_tables_of_refinements_have_three_numbers() -> None:
     rng = np.random.default_rng(2)
     histograms = rng.multinomial(900, [0.5, 0.3, 0.2], 9).astype(float)
-    bank, chosen = share(np.pad(histograms, ((0, 0), (0, 40))), tables=3, length=3)
+    bank, chosen = fit_bank(np.pad(histograms, ((0, 0), (0, 40))), tables=3, length=3)
     assert {len(table) for table in bank} == {3}
     assert bank[chosen[0]][0] == pytest.approx(8192, rel=0.2)
 
@@ -139,7 +140,7 @@ def test_more_tables_cost_no_more_bits() -> None:
     histograms = np.stack([np.bincount(rng.geometric(p, 2000), minlength=200)[:200] for p in rng.random(40)])
 
     def cost(tables: int) -> float:
-        bank, chosen = share(histograms.astype(float), tables)
+        bank, chosen = fit_bank(histograms.astype(float), tables)
         assert len(bank) <= tables
         return float(sum(h @ code_lengths(bank[i], 200) for h, i in zip(histograms, chosen, strict=True)))
 

@@ -9,15 +9,15 @@ from overtone.training.calibration.thresholds import (
     NEVER,
     Bools,
     Floats,
-    bounded_place,
+    bounded_loss_index,
     bytes_threshold,
     clopper_pearson_upper,
-    first_place_within,
-    high_probability_place,
+    first_index_within,
+    high_probability_index,
     high_probability_threshold,
     hoeffding_bentkus,
     lost_at,
-    risk_controlled_place,
+    risk_controlled_index,
     risk_controlled_threshold,
     share_threshold,
 )
@@ -159,20 +159,20 @@ def test_rules_in_order_choose_what_thresholds_do(seed: int, n: int, alpha: floa
     scores, lost = drawn(seed, n)
     edges = np.unique(np.concatenate([[0.0, NEVER], scores, np.nextafter(scores, 2)]))[::-1]
     early = scores >= edges[:, None]
-    chosen = edges[risk_controlled_place(early & lost, alpha)]
+    chosen = edges[risk_controlled_index(early & lost, alpha)]
     expected = risk_controlled_threshold(scores, lost, alpha)
     assert ((scores >= chosen) == (scores >= expected)).all()
     steps = (scores >= GRID[:, None]) & lost
-    assert GRID[high_probability_place(steps, alpha, 0.1)] == high_probability_threshold(
+    assert GRID[high_probability_index(steps, alpha, 0.1)] == high_probability_threshold(
         scores, lost, alpha, 0.1
     )
-    place = first_place_within(~early, 1, share)
+    place = first_index_within(~early, 1, share)
     asked = scores < (0.0 if place is None else edges[place])
     assert (asked == (scores < share_threshold(scores, share))).all()
     low, high = np.full(n, 100), np.random.default_rng(seed).integers(50, 500, n)
     # A little more, so that rounding does not decide.
     most = float((low.sum() + share * high.sum() + (low + high).max()) / (n + 1)) + 1e-6
-    place = first_place_within(low + high * ~early, float((low + high).max()), most)
+    place = first_index_within(low + high * ~early, float((low + high).max()), most)
     assert place is not None
     assert ((scores < edges[place]) == (scores < bytes_threshold(scores, low, high, most))).all()
 
@@ -181,14 +181,14 @@ def test_an_image_that_a_later_rule_saves_counts_as_lost() -> None:
     """The first image is lost by the second rule alone, so the loss is not monotone along the rules."""
     lost = np.zeros((4, 99), bool)
     lost[1, 0] = lost[2:, 1] = True
-    assert risk_controlled_place(lost, 0.01) == 0
-    assert risk_controlled_place(lost, 0.02) == 1
-    assert risk_controlled_place(lost, 0.03) == 3
-    assert risk_controlled_place(lost[:, :98], 0.01) == 0
+    assert risk_controlled_index(lost, 0.01) == 0
+    assert risk_controlled_index(lost, 0.02) == 1
+    assert risk_controlled_index(lost, 0.03) == 3
+    assert risk_controlled_index(lost[:, :98], 0.01) == 0
     # In fixed sequence a rule stands for itself, and nothing behind one that fails is accepted.
     lost[1, :20] = True
-    assert high_probability_place(lost, 0.1, 0.05) == 0
-    assert high_probability_place(lost[[0, 2, 3, 1]], 0.1, 0.05) == 2
+    assert high_probability_index(lost, 0.1, 0.05) == 0
+    assert high_probability_index(lost[[0, 2, 3, 1]], 0.1, 0.05) == 2
 
 
 def true_risk(t: float) -> float:
@@ -238,8 +238,8 @@ def test_the_bound_on_shares_is_rarely_wrong() -> None:
 
 def test_rules_with_shares_are_tested_in_order() -> None:
     losses = np.array([[0.0] * 100, [0.02] * 100, [0.5] * 100, [0.0] * 100])
-    assert bounded_place(losses, 0.1, 0.05) == 1
-    assert bounded_place(losses[:2], 0.1, 0.05) == 1
-    assert bounded_place(losses, 0.02, 0.05) == 0
-    assert bounded_place(losses[:, :5], 0.1, 0.05) == 0
-    assert bounded_place(losses[:, :0], 0.1, 0.05) == 0
+    assert bounded_loss_index(losses, 0.1, 0.05) == 1
+    assert bounded_loss_index(losses[:2], 0.1, 0.05) == 1
+    assert bounded_loss_index(losses, 0.02, 0.05) == 0
+    assert bounded_loss_index(losses[:, :5], 0.1, 0.05) == 0
+    assert bounded_loss_index(losses[:, :0], 0.1, 0.05) == 0

@@ -7,11 +7,11 @@ from overtone.frequency.channels import HIGH, LOW
 from overtone.training.transform import (
     BlockDCT,
     Quantiser,
+    channel_factors,
     draw_steps,
     draw_thresholds,
     jittered,
     requantise,
-    spread_factors,
 )
 from tests.ladders import with_ladder
 
@@ -61,7 +61,7 @@ def test_nested_values_are_those_of_a_layer(tiny_profile: Profile) -> None:
         known = known_values(values, profile, layers)
         device = dequantise(known, profile.known_steps(2, layers))
         steps = torch.tensor(profile.steps[1]).float().view(1, -1, 1, 1)
-        nested = spread_factors(torch.tensor([factors]).float())
+        nested = channel_factors(torch.tensor([factors]).float())
         quantiser = Quantiser(steps, torch.full((1, 1, 1, 1), 0.62), nested)
         ours = quantiser(torch.from_numpy(exact)[None])[0].numpy()
         np.testing.assert_array_equal(ours[: len(device)], device)

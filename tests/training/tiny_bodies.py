@@ -9,7 +9,9 @@ from overtone.models import Body
 from overtone.models.bodies import create_rgb
 from overtone.training.body_config import BodiesConfig
 from overtone.training.data import Augmentation
-from overtone.training.recipe import Optimiser, Quality, Recipe
+from overtone.training.optimiser import Optimiser
+from overtone.training.quality import Quality
+from overtone.training.recipe import Recipe
 from overtone.training.step_table import StepTable
 
 NAME = "mobilenetv3_small_050"

@@ -1,1 +1,1 @@
-"""Temperatures, operating points with their certificates, and tests of what these guarantee."""
+"""Calibration: temperatures, operating points with certificates, and simulations that test the guarantees."""

@@ -1,4 +1,4 @@
-"""What `overtone calibrate` does: certify a checkpoint, or test what its certificates rest on."""
+"""`overtone calibrate`: certify a checkpoint's operating points, or simulate how well the guarantees hold."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -41,8 +41,8 @@ LADDERS: Final = {2: TWO_LAYERS, 3: THREE_LAYERS}
 
 
 @dataclass(frozen=True)
-class Source:
-    """A checkpoint, and the data it is applied to; with a teacher, its answers take the place of labels."""
+class Predictor:
+    """Predicts the splits of a data set with a checkpoint; with a teacher, its answers take the place of labels."""
 
     model: Cascade
     card: Card
@@ -59,7 +59,7 @@ class Source:
         workers: int = 0,
         device: str = "auto",
         agreement: bool = False,
-    ) -> "Source":
+    ) -> "Predictor":
         """The checkpoint, even if its certificates are stale; checks that the splits have images.
 
         With `agreement`, the targets are the answers of the teacher that the card names.
@@ -71,13 +71,13 @@ class Source:
         """
         model, card = load(checkpoint, choose_device(device), stale=True)
         teacher = teacher_of(card, model, None) if agreement else None
-        source = cls(model, card, data, workers, teacher)
+        predictor = cls(model, card, data, workers, teacher)
         for name in splits:
-            source.images(name)
-        return source
+            predictor.images(name)
+        return predictor
 
     def images(self, name: str) -> Images:
-        """The split `calibration` (a tenth of train/), `train` or `val`; a teacher has not answered them yet.
+        """The images of the split `calibration` (a tenth of train/), `train` or `val`, before a teacher answers them.
 
         Raises:
             DataError: no such split or data, or an empty split.
@@ -91,14 +91,14 @@ class Source:
         return images
 
     def predict(self, name: str, qualities: Sequence[int]) -> dict[int, Predictions]:
-        """Predictions on a split at some qualities, with high's own logits."""
+        """Predictions on a split at each of these qualities, without the card's mix of logits."""
         images = self.images(name)
         if self.teacher:
             images = self.teacher.answered(images, self.workers)
         self.model.mix = None
         return predict_each(self.model, images, self.card.profile, qualities, self.workers)
 
-    def with_layers(self, layers: int) -> "Source":
+    def with_layers(self, layers: int) -> "Predictor":
         """The same checkpoint with another ladder, for which tables are fitted to the images of `train/`."""
         train, _ = split(self.images("train"))
         profile = with_ladder(self.card.profile, LADDERS[layers], train)
@@ -156,22 +156,22 @@ def calibrate(
     """
     out = destination(checkpoint, out)
     splits = [split, *([reported] if reported else []), *(["train"] if layers else [])]
-    source = Source.load(checkpoint, data, splits, workers, device, agreement)
-    main = source.card.profile.quality
-    qualities = tuple(qualities) or (source.card.profile.qualities if layers else (main,))
+    predictor = Predictor.load(checkpoint, data, splits, workers, device, agreement)
+    main = predictor.card.profile.quality
+    qualities = tuple(qualities) or (predictor.card.profile.qualities if layers else (main,))
     for quality in qualities:
-        source.card.profile.index(quality)
+        predictor.card.profile.index(quality)
     anew = target is None and main in qualities
     if not anew:
-        source.card.check()
+        predictor.card.check()
         if mix is not None or layers is not None:
             raise CheckpointError(
                 f"a {'mix' if layers is None else 'ladder'} changes every point: certify the standard points, at "
                 "the default quality among others"
             )
     if layers is not None:
-        source = source.with_layers(layers)
-    card, found = source.card, source.predict(split, qualities)
+        predictor = predictor.with_layers(layers)
+    card, found = predictor.card, predictor.predict(split, qualities)
     if anew:
         wanted = card.mix is not None if mix is None else mix
         chosen = fit_mix(found[main]) if wanted else None
@@ -188,7 +188,7 @@ def calibrate(
         name = target.name if target else DEFAULT_POINT
         card = card.model_copy(update={"operating_point": name, "accuracy": ()})
     if reported:
-        p = mixed(source.predict(reported, [main])[main], card.mix)
+        p = mixed(predictor.predict(reported, [main])[main], card.mix)
         card = card.model_copy(update={"accuracy": (accuracy_of(p, card, f"{data.name}/{reported}"),)})
     rewrite(checkpoint, card, out)
     report.report_points(card, fresh, str(out), as_json)
@@ -220,26 +220,40 @@ def destination(checkpoint: str, out: Path | None) -> Path:
 
 
 def simulate_guarantees(
-    source: Source, target: RiskTarget | None, name: str, splits: int, n: int | None, as_json: bool = False
+    predictor: Predictor,
+    target: RiskTarget | None,
+    name: str,
+    splits: int,
+    n: int | None,
+    as_json: bool = False,
 ) -> None:
-    """Print how guarantees fare over random splits of the images; nothing is stored."""
-    p = mixed(_main(source, name), source.card.mix)
+    """Print how often guarantees hold over random splits of the images; nothing is stored.
+
+    Args:
+        predictor: the checkpoint and its data.
+        target: the guarantee to test; None tests the standard ones.
+        name: the split of the data whose images are used.
+        splits: number of random splits.
+        n: images of each split that calibrate; by default half of them.
+        as_json: print JSON instead of a table.
+    """
+    p = mixed(_main(predictor, name), predictor.card.mix)
     size = len(p.targets) // 2 if n is None else n
     targets = (target,) if target else standard_targets(certifying(p.layers, size))
     trials = simulate(p, targets, n=size, splits=splits)
-    report.report_trials(trials, f"{source.card.name} on {source.data.name}/{name}", as_json)
+    report.report_trials(trials, f"{predictor.card.name} on {predictor.data.name}/{name}", as_json)
 
 
-def compare_mixes(source: Source, name: str, reported: str | None, as_json: bool = False) -> None:
-    """Print what mixing low's and high's logits gains, cross-validated and on reported images."""
-    p = _main(source, name)
+def compare_mixes(predictor: Predictor, name: str, reported: str | None, as_json: bool = False) -> None:
+    """Print the gain of mixing low's and high's logits, cross-validated on split `name` and on split `reported`."""
+    p = _main(predictor, name)
     found = {f"{name}, cross-validated": compare(p)}
     if reported:
-        found[reported] = compare(p, _main(source, reported))
+        found[reported] = compare(p, _main(predictor, reported))
     report.report_mixes(found, fit_mix(p), as_json)
 
 
-def _main(source: Source, name: str) -> Predictions:
+def _main(predictor: Predictor, name: str) -> Predictions:
     """Predictions on a split at the default quality."""
-    quality = source.card.profile.quality
-    return source.predict(name, [quality])[quality]
+    quality = predictor.card.profile.quality
+    return predictor.predict(name, [quality])[quality]

@@ -1,4 +1,4 @@
-"""Tables and JSON of `overtone calibrate`."""
+"""The tables and the JSON that `overtone calibrate` prints."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,12 +13,12 @@ from overtone.training.calibration.simulation import Trial
 
 
 def report_points(card: Card, fresh: Sequence[OperatingPoint], out: str, as_json: bool) -> None:
-    """The operating points that were certified, and the file they were written to."""
+    """Print the operating points that were certified, and the file they were written to."""
     if as_json:
-        made = [p.model_dump(mode="json", exclude_none=True) for p in fresh]
+        points = [p.model_dump(mode="json", exclude_none=True) for p in fresh]
         head = {"checkpoint": out, "name": card.name, "profile": card.profile.id.hex()}
         fitted = {"temperatures": card.temperatures, "mix": card.mix and card.mix.model_dump()}
-        print(json.dumps(head | fitted | {"default": card.operating_point, "operating_points": made}))
+        print(json.dumps(head | fitted | {"default": card.operating_point, "operating_points": points}))
         return
     rows = [
         (
@@ -42,7 +42,7 @@ def report_points(card: Card, fresh: Sequence[OperatingPoint], out: str, as_json
 
 
 def thresholds(p: OperatingPoint) -> str:
-    """The thresholds after each layer; in brackets, below what all further layers are requested at once."""
+    """The thresholds after each layer; in brackets, the confidence below which all further layers are requested."""
     below = p.all_below or (0.0,) * len(p.thresholds)
     each = (f"{t:.4f}" + (f" ({a:.4f})" if a else "") for t, a in zip(p.thresholds, below, strict=True))
     return ", ".join(each)
@@ -68,7 +68,7 @@ def note(p: OperatingPoint) -> str:
 
 
 def report_trials(trials: Sequence[Trial], what: str, as_json: bool) -> None:
-    """How guarantees fared over random splits."""
+    """Print how often guarantees held over random splits."""
     if as_json:
         print(json.dumps([asdict(trial) | {"holds": trial.holds} for trial in trials]))
         return
@@ -92,7 +92,7 @@ def report_trials(trials: Sequence[Trial], what: str, as_json: bool) -> None:
 
 
 def report_mixes(found: Mapping[str, Mapping[str, Mapping[str, float]]], fitted: Mix, as_json: bool) -> None:
-    """What mixing gains, by split and by way of mixing."""
+    """Print the gain of each way of mixing on each split."""
     if as_json:
         print(json.dumps({"mix": fitted.model_dump(), "on": found}))
         return

@@ -134,12 +134,12 @@ def simulate(
     device: command.Device = "auto",
 ) -> None:
     """Test whether guarantees hold, over random splits of the images; nothing is stored."""
-    from overtone.training.calibration.calibrate import Source, simulate_guarantees
+    from overtone.training.calibration.calibrate import Predictor, simulate_guarantees
     from overtone.training.calibration.risk_targets import target_from
 
     target = target_from("custom", alpha, delta, share, mean_bytes)
-    source = Source.load(checkpoint, data, [split], workers, device)
-    simulate_guarantees(source, target, split, splits, count, json)
+    predictor = Predictor.load(checkpoint, data, [split], workers, device)
+    simulate_guarantees(predictor, target, split, splits, count, json)
 
 
 @app.command(epilog=command.examples("overtone calibrate mix imagenette --data DIR --report val"))
@@ -154,7 +154,7 @@ def mix(
     device: command.Device = "auto",
 ) -> None:
     """Compare the high answer alone with mixes of low's and high's logits; nothing is stored."""
-    from overtone.training.calibration.calibrate import Source, compare_mixes
+    from overtone.training.calibration.calibrate import Predictor, compare_mixes
 
-    source = Source.load(checkpoint, data, [split, *([report] if report else [])], workers, device)
-    compare_mixes(source, split, report, json)
+    predictor = Predictor.load(checkpoint, data, [split, *([report] if report else [])], workers, device)
+    compare_mixes(predictor, split, report, json)

@@ -39,9 +39,9 @@ def equal_mix(p: Predictions) -> Mix:
 
 
 def mixed(p: Predictions, mix: Mix | None) -> Predictions:
-    """The predictions with mixed high answers; `p` has high's own logits.
+    """The predictions of a cascade with a mix, from those `p` of the same cascade without one.
 
-    All of them are mixed with the last answer that low gives.
+    Every answer of the high network is mixed with the low network's last answer.
     """
     if mix is None:
         return p
@@ -53,10 +53,11 @@ FITS: dict[str, Fit] = {"high alone": lambda _: None, "equal": equal_mix, "fitte
 
 
 def compare(p: Predictions, fresh: Predictions | None = None) -> dict[str, dict[str, float]]:
-    """Every way of mixing: fitted on `p` and measured on `fresh`, or cross-validated on `p`.
+    """Every way of mixing: fitted on `p` and measured on `fresh`, or cross-validated on `p` without `fresh`.
 
-    By way: `both`, top-1 of the high answer; its `gain` over high alone, with the standard `error` of that, paired
-    over images; and `nll`, the negative log-likelihood at a fitted temperature, in nats.
+    Returns:
+        For each name in `FITS`: `both`, top-1 of the high answer; its `gain` over high alone, and the standard `error`
+        of that gain, paired over images; `nll`, the negative log-likelihood at a fitted temperature, in nats.
     """
     parts = [(p, fresh)] if fresh else [(p.take(~held), p.take(held)) for held in folds(len(p.targets))]
     measured = {}

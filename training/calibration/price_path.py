@@ -1,4 +1,4 @@
-"""Rules for every price of an error, from "never early" to "always early".
+"""The path of stopping rules that are optimal at falling prices of an error, from "never early" to "always early".
 
 A cascade stops where going on costs more than it saves. With a price in bytes per error, c_l the calibrated
 confidence after layer l of L, b_l the bytes of layer l and R those of a further round, an image costs from there on
@@ -21,7 +21,7 @@ import numpy as np
 
 from overtone.training.calibration.thresholds import NEVER
 from overtone.training.evaluation.predictions import Predictions
-from overtone.training.evaluation.stopping import Bools, Floats, Rule, walk
+from overtone.training.evaluation.stopping import Bools, Floats, Rule, judged_layers
 
 # Bytes per error, falling. Above the first hardly anything is answered early, below the last nearly everything.
 PRICES: Final = np.geomspace(1e7, 10, 121)
@@ -50,14 +50,14 @@ class PricePath:
     def __len__(self) -> int:
         return len(self.thresholds)
 
-    def rule(self, place: int) -> Rule:
-        """The rule at a place."""
-        return Rule(tuple(self.thresholds[place].tolist()), tuple(self.all_below[place].tolist()))
+    def rule(self, index: int) -> Rule:
+        """The rule with this index on the path."""
+        return Rule(tuple(self.thresholds[index].tolist()), tuple(self.all_below[index].tolist()))
 
     def judged(self, p: Predictions, temperatures: tuple[float, ...]) -> Bools:
         """After which layers images are judged under every rule, bool[layers, m, n]."""
         columns = (values.T[:, :, None] for values in (self.thresholds, self.all_below))
-        return walk(p.confidences(temperatures)[:-1], *columns)
+        return judged_layers(p.confidences(temperatures)[:-1], *columns)
 
 
 def fit_path(p: Predictions, temperatures: tuple[float, ...], round_bytes: float = ROUND_BYTES) -> PricePath:
@@ -73,7 +73,7 @@ def fit_path(p: Predictions, temperatures: tuple[float, ...], round_bytes: float
 
 
 def _best_rules(p: Predictions, temperatures: tuple[float, ...], round_bytes: float) -> Floats:
-    """Thresholds, and what all is requested below, at every price: float64[2, prices, layers - 1]."""
+    """The best `thresholds` and `all_below` at every price: float64[2, prices, layers - 1]."""
     scores, found = p.confidences(temperatures), np.zeros((2, len(PRICES), p.layers - 1))
     errors = PRICES[:, None] * (1 - scores)[:, None]
     cost = errors[-1]
@@ -89,7 +89,10 @@ def _best_rules(p: Predictions, temperatures: tuple[float, ...], round_bytes: fl
 
 
 def _best_threshold(scores: Floats, saved: Floats) -> Floats:
-    """The thresholds float64[m] below which the most is saved in all, given what images save float64[m, n]."""
+    """The thresholds float64[m] with the largest total saving of the images below them.
+
+    `scores` are the confidences float64[n], `saved` the saving of each image at each of m prices float64[m, n].
+    """
     order = np.argsort(scores, kind="stable")
     ranked = scores[order]
     sums = np.cumsum(saved[:, order], axis=1)
@@ -100,7 +103,7 @@ def _best_threshold(scores: Floats, saved: Floats) -> Floats:
 
 
 def _dense(rules: Floats) -> Floats:
-    """Rules float64[2, m, layers - 1] with more between them, so that nothing moves by more than `APART`."""
+    """The rules float64[2, m, layers - 1] with others between them, so that no threshold moves by more than `APART`."""
     moves = np.abs(np.diff(rules, axis=1)).max(axis=(0, 2))
     kept = np.append(True, moves > 0)
     places = np.cumsum(np.append(0, np.ceil(moves[kept[1:]] / APART)))

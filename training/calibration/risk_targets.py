@@ -14,21 +14,21 @@ from overtone.models.operating_point import Method
 from overtone.training.calibration.price_path import PricePath, fit_path
 from overtone.training.calibration.thresholds import (
     bytes_threshold,
-    first_place_within,
-    high_probability_place,
+    first_index_within,
+    high_probability_index,
     high_probability_threshold,
-    risk_controlled_place,
+    risk_controlled_index,
     risk_controlled_threshold,
     share_threshold,
 )
 from overtone.training.evaluation.predictions import Predictions
-from overtone.training.evaluation.stopping import Floats, Ints, Rule, taken
+from overtone.training.evaluation.stopping import Floats, Ints, Rule, layers_taken
 
 # Name -> alpha: the most top-1 (a fraction) that early answers may lose in expectation.
 ALPHAS: Final = {"careful": 0.005, "balanced": 0.01, "thrifty": 0.02}
 DEFAULT_POINT: Final = "balanced"
 DELTA: Final = 0.05
-# Of the images, one in so many chooses the path of rules of three layers or more; the others certify.
+# With three layers or more, every third image chooses the path of rules; the others certify.
 CHOOSING: Final = 3
 
 
@@ -97,8 +97,12 @@ class RiskTarget:
         assert self.mean_bytes is not None
         return bytes_threshold(scores, p.sizes[0], p.sizes[1], self.mean_bytes)
 
-    def place(self, layers: Ints, p: Predictions) -> int:
-        """The same among the rules of a path, which take so many layers of the images, int64[m, n].
+    def rule_index(self, layers: Ints, p: Predictions) -> int:
+        """The index of the rule of a path that meets the target with the fewest bytes.
+
+        Args:
+            layers: number of layers that each of m rules takes of each image, int64[m, n].
+            p: predictions of the n images.
 
         Raises:
             TargetError: even the first layer alone takes more bytes.
@@ -106,19 +110,19 @@ class RiskTarget:
         if self.alpha is not None:
             lost = p.lost(layers)
             if self.delta is None:
-                return risk_controlled_place(lost, self.alpha)
-            return high_probability_place(lost, self.alpha, self.delta)
+                return risk_controlled_index(lost, self.alpha)
+            return high_probability_index(lost, self.alpha, self.delta)
         if self.share is not None:
-            place = first_place_within(layers > 1, 1, self.share)
+            index = first_index_within(layers > 1, 1, self.share)
             # The last rule requests nothing of any image, so it needs no images to be sure of.
-            return len(layers) - 1 if place is None else place
+            return len(layers) - 1 if index is None else index
         assert self.mean_bytes is not None
-        sent, largest = p.sent(layers), float(p.sizes.sum(axis=0).max())
-        place = first_place_within(sent, largest, self.mean_bytes)
-        if place is None:
+        sent, largest = p.bytes_after(layers), float(p.sizes.sum(axis=0).max())
+        index = first_index_within(sent, largest, self.mean_bytes)
+        if index is None:
             least = (float(sent[-1].sum()) + largest) / (sent.shape[1] + 1)
             raise TargetError(f"low alone takes {least:.0f} bytes per image: allow at least that many")
-        return place
+        return index
 
 
 def target_from(
@@ -150,7 +154,7 @@ def standard_targets(n: int, alphas: Mapping[str, float] = ALPHAS) -> tuple[Risk
 
 
 def certifying(layers: int, images: int) -> int:
-    """How many of so many images certify the points of a ladder."""
+    """The number of `images` that certify the points of a ladder of `layers` layers; the others choose its path."""
     return images if layers == 2 else images - len(range(0, images, CHOOSING))
 
 
@@ -163,8 +167,8 @@ class Certifier:
     fixed-sequence testing, Angelopoulos et al. 2021).
 
     Attributes:
-        p: predictions that certify.
-        temperatures: of the answers after each layer.
+        p: predictions of the images that certify.
+        temperatures: one for the answer after each layer.
         path: the candidates; None stands for all thresholds of two layers.
     """
 
@@ -187,19 +191,19 @@ class Certifier:
     @cached_property
     def _layers(self) -> Ints:
         assert self.path is not None
-        return taken(self.path.judged(self.p, self.temperatures))
+        return layers_taken(self.path.judged(self.p, self.temperatures))
 
     def rule(self, target: RiskTarget) -> Rule:
         """The rule that meets a target."""
         if self.path is None:
             return Rule((target.threshold(self._scores[0], self.p),))
-        return self.path.rule(target.place(self._layers, self.p))
+        return self.path.rule(target.rule_index(self._layers, self.p))
 
     def certify(self, target: RiskTarget, source: Provenance | None = None) -> OperatingPoint:
         """The operating point that meets a target; without `source` it is bound to no profile or quality."""
         rule = self.rule(target)
-        layers = self.p.taken(self.temperatures, rule)
-        found = self.p.modes(layers)
+        layers = self.p.layers_taken(self.temperatures, rule)
+        found = self.p.summary(layers)
         return OperatingPoint(
             name=target.name,
             thresholds=rule.thresholds,

@@ -1,4 +1,4 @@
-"""Do guarantees hold? Operating points chosen on random parts of held-out predictions, measured on the rest."""
+"""Simulation of guarantees: operating points chosen on random parts of held-out predictions, measured on the rest."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ import numpy as np
 from overtone.training.calibration.risk_targets import Certifier, RiskTarget, TargetError
 from overtone.training.calibration.temperature import fit_temperatures
 from overtone.training.evaluation.predictions import Predictions
-from overtone.training.evaluation.stopping import Floats, Ints, taken, walk
+from overtone.training.evaluation.stopping import Floats, Ints, judged_layers, layers_taken
 
 
 @dataclass(frozen=True)
 class Trial:
-    """How a target fared over many random splits.
+    """The outcome of one target over many random splits.
 
     Attributes:
         target: what was guaranteed.
@@ -69,7 +69,7 @@ def simulate(
         scores = p.confidences(certifier.temperatures)[:-1]
         for row, target in zip(found, targets, strict=True):
             rule = certifier.rule(target)
-            layers = taken(walk(scores, rule.thresholds, rule.all_below))
+            layers = layers_taken(judged_layers(scores, rule.thresholds, rule.all_below))
             losses = _losses(target, layers, p)
             row[number] = losses[~drawn].mean(), losses.mean(), (layers == 1)[~drawn].mean()
     return tuple(_trial(target, n, *row.T) for row, target in zip(found, targets, strict=True))
@@ -79,7 +79,7 @@ def _losses(target: RiskTarget, layers: Ints, p: Predictions) -> Floats:
     """The quantity whose mean the target bounds, per image, if so many layers are taken of each."""
     if target.alpha is not None:
         return p.lost(layers).astype(np.float64)
-    return (layers > 1 if target.share is not None else p.sent(layers)).astype(np.float64)
+    return (layers > 1 if target.share is not None else p.bytes_after(layers)).astype(np.float64)
 
 
 def _trial(target: RiskTarget, n: int, rest: Floats, everything: Floats, early: Floats) -> Trial:

@@ -1,4 +1,4 @@
-"""Temperature scaling (Guo et al. 2017): what logits are divided by so that confidence matches accuracy."""
+"""Temperature scaling (Guo et al. 2017): logits are divided by a number so that confidence matches accuracy."""
 
 import numpy as np
 from numpy.typing import NDArray

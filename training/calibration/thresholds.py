@@ -109,8 +109,8 @@ def bytes_threshold(
     return float(confidence[order][too_much[0]]) if too_much.size else NEVER
 
 
-def risk_controlled_place(lost: Bools | Floats, alpha: float) -> int:
-    """The last of m rules whose early answers lose at most `alpha` of accuracy in expectation.
+def risk_controlled_index(lost: Bools | Floats, alpha: float) -> int:
+    """The index of the last of m rules whose early answers lose at most `alpha` of accuracy in expectation.
 
     `lost` is bool[m, n], or losses from 0 to 1; the first rule loses nothing. Answering after fewer layers may save
     an image that a later layer would lose, so the loss of an image need not grow along the rules, as conformal risk
@@ -122,8 +122,8 @@ def risk_controlled_place(lost: Bools | Floats, alpha: float) -> int:
     return int(within.sum()) - 1 if within[0] else 0
 
 
-def high_probability_place(lost: Bools, alpha: float, delta: float) -> int:
-    """The last of m rules, tested in order, whose early answers lose at most `alpha`, except for `delta`.
+def high_probability_index(lost: Bools, alpha: float, delta: float) -> int:
+    """The index of the last of m rules, tested in order, that lose at most `alpha` except with probability `delta`.
 
     Fixed-sequence testing (Learn then Test, Angelopoulos et al. 2021): a rule is tested only if all before it were
     found within `alpha`, so the first that is not within it is accepted with probability `delta` at most. This
@@ -134,18 +134,18 @@ def high_probability_place(lost: Bools, alpha: float, delta: float) -> int:
     return len(within) - 1 if within.all() else int(np.argmin(within)) - 1
 
 
-def bounded_place(losses: Floats, alpha: float, delta: float) -> int:
-    """As `high_probability_place`, for losses float64[m, n] from 0 to 1 that are not all or nothing."""
+def bounded_loss_index(losses: Floats, alpha: float, delta: float) -> int:
+    """As `high_probability_index`, for losses float64[m, n] of any value from 0 to 1."""
     within = hoeffding_bentkus(losses.sum(axis=1), losses.shape[1], alpha) <= delta
     within[0] = True
     return len(within) - 1 if within.all() else int(np.argmin(within)) - 1
 
 
 def hoeffding_bentkus(totals: Floats, n: int, alpha: float) -> Floats:
-    """How probable so small totals float64[m] of n losses from 0 to 1 are at most, if their mean is above `alpha`.
+    """p-values float64[m]: how probable sums of n losses as small as `totals` are if the mean is above `alpha`.
 
-    The smaller one of Hoeffding's and Bentkus's bounds (Bates et al. 2021, "Distribution-free, risk-controlling
-    prediction sets", section 3.1).
+    The losses are from 0 to 1. This is the smaller one of Hoeffding's and Bentkus's bounds (Bates et al. 2021,
+    "Distribution-free, risk-controlling prediction sets", section 3.1).
     """
     if not n:
         return np.ones_like(totals)
@@ -157,8 +157,8 @@ def hoeffding_bentkus(totals: Floats, n: int, alpha: float) -> Floats:
     return bound
 
 
-def first_place_within(costs: NDArray[np.number] | Bools, largest: float, most: float) -> int | None:
-    """The first of m rules whose mean cost is at most `most` in expectation; None if none is.
+def first_index_within(costs: NDArray[np.number] | Bools, largest: float, most: float) -> int | None:
+    """The index of the first of m rules whose mean cost is at most `most` in expectation; None if there is none.
 
     Conformal risk control with costs [m, n] that fall along the rules and do not exceed `largest`.
     """

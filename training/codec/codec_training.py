@@ -1,4 +1,4 @@
-"""What `overtone train codec` does: find steps and dead zones for a checkpoint, and certify the result."""
+"""`overtone train codec`: find quantiser steps and dead zones for a checkpoint, and certify the result."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from rich.table import Table
 from overtone.frequency import Encoded, Layer, Profile, coefficients, encode, fit, open_rgb
 from overtone.frequency.channels import LOW
 from overtone.models import Card, find
-from overtone.training.calibration.calibrate import Source, destination
+from overtone.training.calibration.calibrate import Predictor, destination
 from overtone.training.codec.rate import Rate
 from overtone.training.codec.step_search import ROUNDS, Choice, StepSearch
 from overtone.training.codec.tables import tables_for
@@ -25,6 +25,7 @@ from overtone.training.export import decide, write
 from overtone.training.progress import tracked
 
 THRESHOLDS = (0.5, 0.56, 0.62, 0.68)
+# Images for the search, for judging its results, and for counting the bytes of the actual coder.
 SEARCHED_ON = 240
 JUDGED_ON = 400
 COUNTED_ON = 100
@@ -32,8 +33,14 @@ TOLERANCE = 0.005
 
 
 @dataclass(frozen=True)
-class Found:
-    """The steps for a number of bytes, and one step for all channels, both judged on other images."""
+class SearchResult:
+    """The result of the search for one budget of bytes.
+
+    Attributes:
+        budget: mean payload bytes of an image.
+        chosen: the steps that were found.
+        uniform: one step for all channels with the same bytes. Both are judged on images that the search did not use.
+    """
 
     budget: float
     chosen: Choice
@@ -64,16 +71,16 @@ def train_codec(
         share: of the images for which the last layer is requested; the weight of its bytes and answers.
     """
     destination(checkpoint, out)
-    source = Source.load(checkpoint, data, ["train"], workers, device)
-    card, old = source.card, source.card.profile
-    train, calibration = split(source.images("train"))
-    found = list(_find_all(source, checkpoint, calibration, sorted(budgets), share, out))
+    predictor = Predictor.load(checkpoint, data, ["train"], workers, device)
+    card, old = predictor.card, predictor.card.profile
+    train, calibration = split(predictor.images("train"))
+    found = list(_find_all(predictor, checkpoint, calibration, sorted(budgets), share, out))
     Console().print(_table(found))
     profile = _profile(old, [each.chosen for each in found], train)
-    source.model.mix = None
-    decided = decide(source.model, profile, calibration, data.name, TOLERANCE, workers)
+    predictor.model.mix = None
+    decided = decide(predictor.model, profile, calibration, data.name, TOLERANCE, workers)
     card = card.model_copy(update=decided)
-    write(out, source.model, card)
+    write(out, predictor.model, card)
     return card
 
 
@@ -85,9 +92,9 @@ def exact_coefficients(images: Images, profile: Profile) -> NDArray[np.float32]:
 
 
 def coded_share(images: Images, profile: Profile) -> NDArray[np.float64]:
-    """Actual bytes over the bytes that `Rate` estimates, float64[C], the same for all channels of a band.
+    """The ratio of actual bytes to those that `Rate` estimates, float64[C], the same for all channels of a band.
 
-    Measured at the qualities that the profile has.
+    It is measured at the qualities of the profile.
     """
     values, channels = exact_coefficients(images, profile), profile.low + profile.high
     fitted = [fit(open_rgb(path), profile.size) for path in images.paths]
@@ -104,42 +111,47 @@ def coded_share(images: Images, profile: Profile) -> NDArray[np.float64]:
 
 
 def _by_band(sent: Encoded, profile: Profile) -> list[int]:
-    """Bytes of all layers of low, and of high."""
+    """The bytes of all layers of the low band, and of the high band."""
     pairs = list(zip(profile.ladder, sent.layers, strict=True))
     return [sum(len(payload) for layer, payload in pairs if layer.band == band) for band in ("low", "high")]
 
 
 def _find_all(
-    source: Source, checkpoint: str, calibration: Images, budgets: Sequence[float], share: float, out: Path
-) -> Iterator[Found]:
-    """The steps for each budget, from an earlier run or from a search."""
-    ladder = source.card.profile.ladder
+    predictor: Predictor,
+    checkpoint: str,
+    calibration: Images,
+    budgets: Sequence[float],
+    share: float,
+    out: Path,
+) -> Iterator[SearchResult]:
+    """The result for each budget, from an earlier run's file or from a search."""
+    ladder = predictor.card.profile.ladder
     stored, key = out.with_suffix(".steps.jsonl"), _key(checkpoint, calibration, share, ladder)
     known = _read(stored, key)
     if all(budget in known for budget in budgets):
         yield from (known[budget] for budget in budgets)
         return
-    search, judge = _searches(source, calibration, share)
+    search, judge = _searches(predictor, calibration, share)
     start: Sequence[float] = [1.0] * len(search.weights)
     with Progress(console=Console(stderr=True), transient=True) as bars:
         bar = bars.add_task("searching", total=len(budgets) * ROUNDS * len(search.weights))
         for number, budget in enumerate(budgets):
             if budget not in known:
                 chosen = search.run(budget, start, done=lambda: bars.advance(bar))
-                known[budget] = Found(budget, judge.judge(chosen), judge.judge(search.uniform(budget)))
+                known[budget] = SearchResult(budget, judge.judge(chosen), judge.judge(search.uniform(budget)))
                 _write(stored, key, known.values())
             bars.update(bar, completed=(number + 1) * ROUNDS * len(search.weights))
             start = known[budget].chosen.steps
             yield known[budget]
 
 
-def _searches(source: Source, calibration: Images, share: float) -> tuple[StepSearch, StepSearch]:
+def _searches(predictor: Predictor, calibration: Images, share: float) -> tuple[StepSearch, StepSearch]:
     """A search on half of the calibration images, and one on the other half that judges its results."""
-    profile, model = source.card.profile, source.model.eval()
-    some = calibration.take(range(0, len(calibration), 2))
-    others = calibration.take(range(1, len(calibration), 2))
-    values = exact_coefficients(some.spread(SEARCHED_ON), profile)
-    judged = exact_coefficients(others.spread(JUDGED_ON), profile) if len(others) else values
+    profile, model = predictor.card.profile, predictor.model.eval()
+    even = calibration.take(range(0, len(calibration), 2))
+    odd = calibration.take(range(1, len(calibration), 2))
+    values = exact_coefficients(even.spread(SEARCHED_ON), profile)
+    judged = exact_coefficients(odd.spread(JUDGED_ON), profile) if len(odd) else values
     weights = coded_share(calibration.spread(COUNTED_ON), profile)
     rates = [Rate(values, profile.low + profile.high, threshold) for threshold in THRESHOLDS]
     return (
@@ -170,27 +182,27 @@ def _key(checkpoint: str, calibration: Images, share: float, ladder: tuple[Layer
     return digest.hexdigest()[:16]
 
 
-def _read(path: Path, key: str) -> dict[float, Found]:
+def _read(path: Path, key: str) -> dict[float, SearchResult]:
     if not path.exists():
         return {}
     first, *lines = path.read_text("utf-8").splitlines()
     if first != key:
         return {}
     raw = [json.loads(line) for line in lines]
-    return {r["budget"]: Found(r["budget"], _choice(r["chosen"]), _choice(r["uniform"])) for r in raw}
+    return {r["budget"]: SearchResult(r["budget"], _choice(r["chosen"]), _choice(r["uniform"])) for r in raw}
 
 
 def _choice(raw: dict[str, object]) -> Choice:
     return Choice(**raw | {"steps": tuple(raw["steps"])})  # type: ignore[arg-type]
 
 
-def _write(path: Path, key: str, found: Iterable[Found]) -> None:
+def _write(path: Path, key: str, found: Iterable[SearchResult]) -> None:
     part = path.with_suffix(".part")
     part.write_text("\n".join([key, *(json.dumps(asdict(each)) for each in found)]) + "\n", "utf-8")
     part.replace(path)
 
 
-def _table(found: Iterable[Found]) -> Table:
+def _table(found: Iterable[SearchResult]) -> Table:
     table = Table(
         box=box.SIMPLE_HEAD,
         title="Steps found for each number of bytes",

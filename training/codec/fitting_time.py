@@ -1,4 +1,4 @@
-"""How long fitting the entropy coder's tables will take."""
+"""An estimate of the time that fitting the entropy coder's tables will take."""
 
 import time
 from collections.abc import Sequence
@@ -8,15 +8,15 @@ import numpy as np
 
 from overtone.frequency import Layer
 from overtone.frequency.channels import HIGH, LOW
-from overtone.frequency.tables import coded
+from overtone.frequency.tables import coded_channels
 from overtone.training.codec.tables import TABLES_ON
 from overtone.training.context_network import BATCH, Mixture, Observations, train
 from overtone.training.table_fitting import OBSERVED, UNITS, kind_of, training_steps
 
-# The neighbours and further numbers that a typical network reads.
+# The numbers of neighbouring coefficients and of other inputs that a typical network reads.
 _FEATURES, _OTHERS = 12, 8
 _TIMED_STEPS: Final = 8
-# Images are observed and contexts counted beside the training of networks.
+# Reading images and counting contexts makes the whole take longer than the training of networks, by this factor.
 _BESIDE: Final = 1.6
 
 
@@ -26,7 +26,7 @@ def fitting_seconds(images: int, size: int, qualities: int, ladder: Sequence[Lay
     seconds = {units: _seconds_a_step(units) for units in set(UNITS.values())}
     total = 0.0
     for number, layer in enumerate(ladder):
-        at = coded(ladder, number, len(LOW), len(LOW + HIGH))
+        at = coded_channels(ladder, number, len(LOW), len(LOW + HIGH))
         kind = kind_of(at, layer)
         total += len(at.band) * training_steps(kind, observations) * seconds[UNITS[kind]]
     return _BESIDE * total

@@ -1,4 +1,4 @@
-"""The bytes of a channel at a step: an estimate fast and smooth enough to search steps with.
+"""An estimate of the bytes of a channel at a quantiser step, fast and smooth enough to search steps with.
 
 The codec's actual lengths depend on the steps of all channels at once. Here each channel is counted alone, by
 the entropy of its rounded values given the magnitudes of their coded neighbours. The estimates are too high by

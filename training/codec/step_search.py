@@ -38,8 +38,9 @@ from overtone.training.transform import Quantiser
 LEAST, MOST = 6.0, 1536.0
 WIDER = 1.5
 ROUNDS = 3
+# Of the logarithm of a step: the share of log(r / d) that it moves by, and its longest move in a round.
 PACE = 0.5
-LONGEST_MOVE = 0.35  # of log s
+LONGEST_MOVE = 0.35
 BATCH = 60
 TINY = 1e-12
 
@@ -83,12 +84,14 @@ class StepSearch:
         order = torch.cat(exact).softmax(1).amax(1).argsort()
         shares = [share ** (number / (len(ladder) - 1)) for number in range(len(ladder))]
         self._layers = [
-            self._asked(ladder, number, order[: round(asked * len(order))], asked)
-            for number, asked in enumerate(shares)
+            self._build_layer(ladder, number, order[: round(requested * len(order))], requested)
+            for number, requested in enumerate(shares)
         ]
 
-    def _asked(self, ladder: Sequence[Layer], number: int, asking: Tensor, share: float) -> "_Layer":
-        """A layer, with the images that request it in order and the answers to them."""
+    def _build_layer(
+        self, ladder: Sequence[Layer], number: int, requesting: Tensor, share: float
+    ) -> "_Layer":
+        """A layer of the ladder; `requesting` has the indices int64[n] of the images that request it."""
         factors = np.ones((2, len(self.weights)))
         split, known = {"low": slice(self.low), "high": slice(self.low, None)}, {"low": False, "high": False}
         for layer in ladder[:number]:
@@ -99,7 +102,7 @@ class StepSearch:
         factors[1] = factors[0]
         factors[1, coded] = ladder[number].factor
         high = known["high"] or band == "high"
-        values = self._values[asking.sort().values]
+        values = self._values[requesting.sort().values]
         answer = self._high if high else self._low
         exact = [answer(x) for x in values.split(BATCH)]
         return _Layer(coded, refines, factors, share, values, high, exact)
@@ -160,7 +163,7 @@ class StepSearch:
             done()
         # A channel that seems to do no harm, or to save nothing, makes the longest move.
         ratio = np.log(np.maximum(saved, 1e-3) / np.maximum(harm, max(1e-3 * base, TINY)))
-        return np.clip(PACE * (ratio - _middle(ratio, saved)), -LONGEST_MOVE, LONGEST_MOVE)
+        return np.clip(PACE * (ratio - _weighted_median(ratio, saved)), -LONGEST_MOVE, LONGEST_MOVE)
 
     def _scaled(self, steps: Row, budget: float, rate: Rate) -> Row:
         """The same proportions, scaled by bisection to the budget."""
@@ -186,7 +189,7 @@ class StepSearch:
     def _layer_harm(self, layer: "_Layer", steps: Row, threshold: float) -> float:
         """KL after a layer over the images that request it, in nats per image of all."""
         answer = self._high if layer.high else self._low
-        parts = zip(_rounded(layer.values, steps, threshold, layer.factors[1]), layer.exact, strict=True)
+        parts = zip(_dequantised(layer.values, steps, threshold, layer.factors[1]), layer.exact, strict=True)
         return sum(_divergence(exact, answer(x)) for x, exact in parts) / len(self._values)
 
     @torch.inference_mode()
@@ -207,13 +210,13 @@ class _Layer(NamedTuple):
     """A layer of the ladder.
 
     Attributes:
-        coded: the channels that it tells.
-        refines: whether coarser values of them are known.
-        factors: float64[2, C], those of all channels before and after the layer.
-        share: of the images for which it is requested.
+        coded: the channels that its payload codes.
+        refines: whether coarser values of these channels are known already.
+        factors: the factors of all channels before and after the layer, float64[2, C].
+        share: fraction of the images for which the layer is requested.
         values: coefficients float32[N, C, h, w] of these images.
-        high: whether the high network answers.
-        exact: the answers to batches of exact values.
+        high: whether the high network answers after the layer, and not the low one.
+        exact: the network's logits for batches of exact values.
     """
 
     coded: slice
@@ -225,15 +228,15 @@ class _Layer(NamedTuple):
     exact: list[Tensor]
 
 
-def _rounded(values: Tensor, steps: Row, threshold: float, factors: Row) -> Iterator[Tensor]:
+def _dequantised(values: Tensor, steps: Row, threshold: float, factors: Row) -> Iterator[Tensor]:
     """Batches of coefficients as a decoder restores them."""
     column, nested = (torch.from_numpy(row).float()[None, :, None, None] for row in (steps, factors))
     quantiser = Quantiser(column, torch.tensor([[[[threshold]]]]), nested)
     return (quantiser(x) for x in values.split(BATCH))
 
 
-def _middle(values: Row, weights: Row) -> float:
-    """The weighted median, on which channels without bytes have no influence."""
+def _weighted_median(values: Row, weights: Row) -> float:
+    """The median of `values` with these weights."""
     order = np.argsort(values)
     passed = np.cumsum(weights[order])
     return float(values[order][np.searchsorted(passed, passed[-1] / 2)])

@@ -28,10 +28,10 @@ def tables_for(
 
     `effort` multiplies how long networks are trained; `view` prepares an image as a device does.
     """
-    some = images.spread(TABLES_ON)
-    samples = [np.empty((len(some), len(low + high), size // 8, size // 8), np.int16) for _ in steps]
-    for number, path in enumerate(tracked(some.paths, "counting symbols")):
-        found = coefficients(view(open_rgb(path), size), low + high)
+    images = images.spread(TABLES_ON)
+    samples = [np.empty((len(images), len(low + high), size // 8, size // 8), np.int16) for _ in steps]
+    for number, path in enumerate(tracked(images.paths, "counting symbols")):
+        exact = coefficients(view(open_rgb(path), size), low + high)
         for quality, (sample, row) in enumerate(zip(samples, steps, strict=True)):
-            sample[number] = quantise(found, row, thresholds[quality] / 100 if thresholds else PLAIN)
+            sample[number] = quantise(exact, row, thresholds[quality] / 100 if thresholds else PLAIN)
     return fit_tables(samples, steps, low, high, ladder, effort)

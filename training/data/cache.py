@@ -128,7 +128,7 @@ def _bytes(shapes: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _in_threads(function: Callable[[S], T], items: Iterable[S], what: str) -> list[T]:
-    """The results in order. Pillow decodes without the GIL. An interrupt cancels what has not begun."""
+    """The results in order, computed in threads, as Pillow decodes without the GIL; an interrupt cancels the rest."""
     items = list(items)
     pool = ThreadPoolExecutor(os.cpu_count())
     try:

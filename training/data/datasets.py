@@ -13,7 +13,7 @@ from overtone.training.data.images import DataError, Images, read_folder
 
 @dataclass(frozen=True)
 class DataSet:
-    """What to train on and what to report on; `val` is None if the data has no such split."""
+    """The splits of a data set: `train` to learn from, `val` to report on, None if the data has none."""
 
     name: str
     train: Images
@@ -21,8 +21,8 @@ class DataSet:
 
 
 @dataclass(frozen=True)
-class Source:
-    """A set of torchvision: its class, the folder it unpacks to, and its names for train and val."""
+class TorchvisionSource:
+    """A data set of torchvision: its class, the folder it unpacks to, and its splits for train and val."""
 
     dataset: str
     folder: str
@@ -35,12 +35,12 @@ class Source:
         return getattr(torchvision().datasets, self.dataset)(root, split, download=download, **size)
 
 
-# The train and val of Flowers102 have ten images per class each; its test split, most of the set, is reported.
+# The splits train and val of Flowers102 have ten images per class each, so the large test split serves as val.
 SOURCES = {
-    "imagenette": Source("Imagenette", "imagenette2-320", ("train",), "val"),
-    "flowers102": Source("Flowers102", "flowers-102", ("train", "val"), "test"),
-    "oxfordiiitpet": Source("OxfordIIITPet", "oxford-iiit-pet", ("trainval",), "test"),
-    "food101": Source("Food101", "food-101", ("train",), "test"),
+    "imagenette": TorchvisionSource("Imagenette", "imagenette2-320", ("train",), "val"),
+    "flowers102": TorchvisionSource("Flowers102", "flowers-102", ("train", "val"), "test"),
+    "oxfordiiitpet": TorchvisionSource("OxfordIIITPet", "oxford-iiit-pet", ("trainval",), "test"),
+    "food101": TorchvisionSource("Food101", "food-101", ("train",), "test"),
 }
 
 
@@ -85,7 +85,11 @@ def _open_folder(folder: Path, classes: Sequence[str] | None, labels: Sequence[s
 
 
 def _open_source(
-    name: str, source: Source, root: Path, classes: Sequence[str] | None, labels: Sequence[str] | None
+    name: str,
+    source: TorchvisionSource,
+    root: Path,
+    classes: Sequence[str] | None,
+    labels: Sequence[str] | None,
 ) -> DataSet:
     download(name, source.folder, root, lambda place: source.open(place, source.train[0], True))
     if name == "imagenette":

@@ -1,1 +1,1 @@
-"""From photographs with boxes, or masks, to a detector and what it is worth."""
+"""Training, calibration and evaluation of detectors, on pictures with annotated boxes and masks."""

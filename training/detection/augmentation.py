@@ -13,10 +13,14 @@ TRIES = 10
 
 
 class SceneAugmentation(Section):
-    """A share `crop` of the scenes is cropped, to at least the share `least` of each side, around a thing's middle.
+    """How scenes are cropped, scaled, flipped and recoloured at random.
 
-    The longest side then becomes `scale` of the square's. `flip` is the share that is flipped; colours change as
-    in `training.data.Augmentation`.
+    Attributes:
+        crop: fraction of the scenes that are cropped, so that the centre of an object stays inside.
+        least: smallest fraction of each side that a crop keeps.
+        scale: range of the longest side after resizing, as a fraction of the square's side.
+        flip: fraction of the scenes that are flipped.
+        colour: as in `training.data.Augmentation`.
     """
 
     crop: float = Field(default=0.5, ge=0, le=1)
@@ -41,12 +45,12 @@ class SceneAugmentation(Section):
 
     def _cropped(self, scene: Scene, rng: np.random.Generator) -> Scene:
         width, height = scene.size
-        things = scene.boxes[~scene.crowd]
-        x, y = ((things[:, i] + things[:, i + 2]) / 2 for i in (0, 1))
+        boxes = scene.boxes[~scene.crowd]
+        x, y = ((boxes[:, i] + boxes[:, i + 2]) / 2 for i in (0, 1))
         for _ in range(TRIES):
             w, h = (max(1, round(side * rng.uniform(self.least, 1))) for side in (width, height))
             left, top = int(rng.integers(width - w + 1)), int(rng.integers(height - h + 1))
             right, bottom = left + w, top + h
-            if not len(things) or ((x >= left) & (x < right) & (y >= top) & (y < bottom)).any():
+            if not len(boxes) or ((x >= left) & (x < right) & (y >= top) & (y < bottom)).any():
                 return scene.cropped(left, top, right, bottom)
         return scene

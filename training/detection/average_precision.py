@@ -1,4 +1,4 @@
-"""What detections are worth: COCO's measure by pycocotools, and that of VOC 2007."""
+"""Average precision of detections: COCO's, computed by pycocotools, and VOC 2007's."""
 
 import contextlib
 import io
@@ -20,13 +20,13 @@ VOC_OVERLAP = 0.5
 
 @dataclass(frozen=True)
 class Scores:
-    """Average precisions as fractions, -1 where there is nothing to find.
+    """Average precisions of `n` pictures as fractions, -1 where there are no objects.
 
     Attributes:
-        ap: mean over overlaps from 0.5 to 0.95; ap50 and ap75 are at these overlaps.
-        ap_small, ap_medium, ap_large: of things below 32 x 32 pixels, below 96 x 96, and of all others.
-        voc50: by VOC 2007's measure, of boxes that overlap by a half.
-        mask_ap, mask_ap50: of masks; None if there are none.
+        ap: COCO's AP, the mean over IoU thresholds from 0.5 to 0.95; ap50 and ap75 are at 0.5 and 0.75.
+        ap_small, ap_medium, ap_large: AP of objects below 32 x 32 pixels, below 96 x 96, and of all others.
+        voc50: VOC 2007's mean average precision, at an IoU of 0.5.
+        mask_ap, mask_ap50: AP and AP50 of masks; None if there are none.
     """
 
     n: int
@@ -42,7 +42,7 @@ class Scores:
 
 
 def measure(pictures: Pictures, found: Sequence[Detections], masks: bool = False) -> Scores:
-    """The scores of detections, one entry for each picture, whose boxes are fractions of the pictures."""
+    """The scores of detections: one entry for each picture, with boxes as fractions of that picture."""
     boxes = coco(pictures, found, "bbox")
     more = coco(pictures, found, "segm") if masks else {}
     return Scores(
@@ -111,13 +111,13 @@ def _results(number: int, found: Detections, things: Things, kind: str) -> list[
 
 
 def voc(pictures: Pictures, found: Sequence[Detections]) -> float:
-    """Mean over classes of VOC 2007's average precision; a thing may be found once, crowds count neither way."""
-    each = [_of_class(pictures, found, label) for label in range(len(pictures.classes))]
+    """VOC 2007's mean average precision; an object counts as found once, and boxes on crowds are ignored."""
+    each = [_class_precision(pictures, found, label) for label in range(len(pictures.classes))]
     known = [value for value in each if value is not None]
     return float(np.mean(known)) if known else -1.0
 
 
-def _of_class(pictures: Pictures, found: Sequence[Detections], label: int) -> float | None:
+def _class_precision(pictures: Pictures, found: Sequence[Detections], label: int) -> float | None:
     scores: list[float] = []
     hits: list[bool] = []
     total = 0
@@ -138,7 +138,7 @@ def _of_class(pictures: Pictures, found: Sequence[Detections], label: int) -> fl
 
 
 def _hits(boxes: Floats, truth: Floats, crowd: NDArray[np.bool_]) -> list[bool | None]:
-    """Whether each box, by falling score, finds a thing; None if it finds a crowd."""
+    """Whether each box, by falling score, finds an object that none before it found; None if it finds a crowd."""
     taken, result = np.zeros(len(truth), bool), list[bool | None]()
     for box in boxes:
         overlaps = _overlaps(box, truth)

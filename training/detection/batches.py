@@ -9,14 +9,14 @@ from torch.utils.data import Dataset
 
 from overtone.frequency import LetterBox, letter_boxed, open_rgb
 from overtone.models.detection.region_network import Target
-from overtone.training.compression import Compression, arrived
+from overtone.training.compression import Compression, transmitted
 from overtone.training.detection.augmentation import SceneAugmentation
 from overtone.training.detection.pictures import Pictures, Things
 from overtone.training.detection.scene import Scene
 
 
 class SceneSet(Dataset[tuple[Tensor, Target]]):
-    """Augmented scenes, as a codec leaves them if there is one.
+    """Augmented scenes, coded and decoded by an ordinary codec if there is a `compression`.
 
     An index is (picture, size, seed), so that an item can be drawn again.
     """
@@ -44,11 +44,11 @@ class SceneSet(Dataset[tuple[Tensor, Target]]):
         return self._sent(scene.rgb, rng), scene.target()
 
     def _sent(self, rgb: Tensor, rng: np.random.Generator) -> Tensor:
-        """A square uint8[3, size, size] as it arrives."""
+        """A square uint8[3, size, size] after the codec."""
         if self.compression is None:
             return rgb
         pixels = rgb.permute(1, 2, 0).contiguous().numpy()
-        found = arrived(pixels, self.compression.draw(rng), len(pixels))
+        found = transmitted(pixels, self.compression.draw(rng), len(pixels))
         return torch.from_numpy(found.copy()).permute(2, 0, 1)
 
 

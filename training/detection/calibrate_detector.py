@@ -1,4 +1,4 @@
-"""What `overtone calibrate` does with a detector."""
+"""`overtone calibrate` for detectors."""
 
 import json
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from overtone.training.calibration.calibration_report import guarantee
 from overtone.training.calibration.risk_targets import DEFAULT_POINT, RiskTarget, replaced
 from overtone.training.detection import detector_file
 from overtone.training.detection.detector_export import new_card, untrained, warn_of_too_few
-from overtone.training.detection.detector_file import Trained
+from overtone.training.detection.detector_file import TrainedDetector
 from overtone.training.detection.evaluate_detector import accuracy_of, pictures_for
 from overtone.training.detection.operating_points import SHOWN, choose_points
 
@@ -42,9 +42,9 @@ def calibrate_detector(
 ) -> DetectorCard:
     """Certify a detector, write it with the new card, and print the points; arguments as of `calibrate`.
 
-    The standard points replace all others if they are for the default quality, and are added to them if not, as a
-    single one is. A file without a card becomes a checkpoint. Things are what the full answer gives at least the
-    score `shown`.
+    The standard points replace all others if they are for the default quality. A single point, or points for other
+    qualities, are added. A file without a card becomes a checkpoint. Things are the boxes of the full answer whose
+    score is at least `shown`.
 
     Raises:
         CheckpointError: no file that can be written, or no detector on coefficients whose networks are trained.
@@ -85,8 +85,8 @@ def calibrate_detector(
     return card
 
 
-def _check(path: Path, trained: Trained, anew: bool, layers: int | None) -> None:
-    """Refuse a detector that is not trained, and points beside others that are not there or would not hold any more."""
+def _check(path: Path, trained: TrainedDetector, anew: bool, layers: int | None) -> None:
+    """Refuse a detector that is not trained, and single points where others are missing or would become invalid."""
     if not anew and (trained.card is None or layers is not None):
         what = "has no operating points yet" if trained.card is None else "would get a new profile"
         raise CheckpointError(
@@ -98,7 +98,9 @@ def _check(path: Path, trained: Trained, anew: bool, layers: int | None) -> None
         raise CheckpointError(f"{path}: {missing}")
 
 
-def _card(trained: Trained, data: Path, fresh: tuple[DetectionPoint, ...], anew: bool) -> DetectorCard:
+def _card(
+    trained: TrainedDetector, data: Path, fresh: tuple[DetectionPoint, ...], anew: bool
+) -> DetectorCard:
     """The card with fresh points instead of all others, or in addition to them."""
     card = trained.card
     if card is None:
@@ -109,7 +111,7 @@ def _card(trained: Trained, data: Path, fresh: tuple[DetectionPoint, ...], anew:
 
 
 def _report(card: DetectorCard, fresh: Sequence[DetectionPoint], out: str, as_json: bool) -> None:
-    """The points that were certified, and the file they were written to."""
+    """Print the points that were certified, and the file they were written to."""
     if as_json:
         made = [point.model_dump(mode="json", exclude_none=True) for point in fresh]
         head = {"checkpoint": out, "name": card.name, "profile": card.profile.id.hex()}
@@ -140,7 +142,7 @@ def _guarantee(point: DetectionPoint) -> str:
 
 
 def _measured(point: DetectionPoint) -> tuple[str, ...]:
-    """Of the n pictures: things missed, pictures of which blocks are asked for, and how many; bytes."""
+    """The cells of a point's measurements: missed things, pictures with requests, requested blocks, bytes."""
     shares = (point.missed, point.escalation_share, point.block_share)
     sent = "-" if point.mean_bytes is None else f"{point.mean_bytes:.0f}"
     return *("-" if share is None else f"{share:.1%}" for share in shares), sent

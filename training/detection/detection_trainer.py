@@ -83,12 +83,13 @@ class DetectionTrainer:
         return self.detector.eval()
 
     def _measure_normalisation(self) -> None:
-        """Write mean and standard deviation of each channel over training pictures into networks that want them."""
-        found = [network.features.normalisation for network in self.detector.networks]
-        norms = [norm for norm in found if norm is not None]
+        """Set the input normalisation of networks that have one to the statistics of the training pictures."""
+        layers = [network.features.normalisation for network in self.detector.networks]
+        norms = [norm for norm in layers if norm is not None]
         if norms:
-            some = self.train.take(range(0, len(self.train), max(1, -(-len(self.train) // NORMALISE_ON))))
-            mean, std = self.inputs[-1].statistics(DataLoader(SquareSet(some, self.recipe.size), 16))
+            step = max(1, -(-len(self.train) // NORMALISE_ON))
+            sample = self.train.take(range(0, len(self.train), step))
+            mean, std = self.inputs[-1].statistics(DataLoader(SquareSet(sample, self.recipe.size), 16))
             for norm in norms:
                 count = len(norm.mean)
                 set_normalisation(norm, mean[:count], std[:count])
@@ -111,7 +112,7 @@ class DetectionTrainer:
             self.on_epoch(line)
 
     def _activate(self, step: int, network: RegionNetwork) -> ActiveStep:
-        """Set up a step; the first stages of its network stay as they are."""
+        """Set up a step with the parameters it trains: all of its network's but those of the frozen stages."""
         self.detector.requires_grad_(False)
         early = {
             id(p) for part in network.features.early(self.recipe.frozen_stages) for p in part.parameters()
@@ -120,7 +121,7 @@ class DetectionTrainer:
         return ActiveStep(step, parameters, self.recipe.optimiser.build(parameters))
 
     def _freeze(self, network: RegionNetwork, active: ActiveStep, frozen: bool) -> None:
-        """Train everything, or only what is new: the pyramid and the heads."""
+        """Let a step train all of its parameters, or with `frozen` only the pyramid and the heads."""
         body = {id(p) for p in network.features.parameters()} if frozen else set()
         for parameter in active.parameters:
             parameter.requires_grad_(id(parameter) not in body)
@@ -181,21 +182,21 @@ class DetectionTrainer:
                     module.eval()
 
     def _input(self, step: int, rgb: Tensor, targets: list[Target], generator: torch.Generator) -> Tensor:
-        """What the network of a step sees of a batch: coefficients as after one of its layers, or pixels.
+        """The inputs of a step's network for a batch: dequantised coefficients after one of its layers, or pixels.
 
-        Of some pictures, high sees only some blocks so; what low knew after one of its layers is all there is of the
-        others.
+        For the share `regions` of the pictures, the high network gets them in some blocks alone. In the other blocks
+        it gets the low channels, as known after one of the low network's layers.
         """
         inputs = self.inputs[step]
         if not isinstance(self.recipe.network, DetectorConfig):
             return inputs.quantised(rgb, None)
         # All channels are drawn, so that low's are the same whichever network sees them.
         whole, quality = self.inputs[-1], self.recipe.quality
-        quantiser = whole.draw(len(rgb), generator, quality.known(BANDS[step]))
+        quantiser = whole.draw(len(rgb), generator, quality.known_factors(BANDS[step]))
         x = whole.quantised(rgb, quantiser)[:, : inputs.channels]
         if BANDS[step] == "low" or not self.recipe.regions or quantiser is None:
             return x
-        factors = draw_factors(len(rgb), quality.known("low"), generator)
+        factors = draw_factors(len(rgb), quality.known_factors("low"), generator)
         below = whole.quantised(rgb, replace(quantiser, factors=factors))
         return shown_in_regions(x, below, targets, self.recipe.regions, generator)
 
@@ -232,9 +233,9 @@ class DetectionTrainer:
 
 
 def _without_regions(recipe: str) -> str:
-    """A recipe as JSON without its `regions`, which may change in a run: only high is trained with them."""
-    found = DetectionRecipe.model_validate_json(recipe)
-    return found.model_copy(update={"regions": 0.0}).model_dump_json()
+    """A recipe as JSON without its `regions`, which a resumed run may change: only high is trained with them."""
+    without = DetectionRecipe.model_validate_json(recipe).model_copy(update={"regions": 0.0})
+    return without.model_dump_json()
 
 
 def _features(recipe: DetectionRecipe) -> tuple[FeatureConfig, ...]:

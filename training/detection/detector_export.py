@@ -1,4 +1,4 @@
-"""From a trained detector to a checkpoint: what its card says, and its operating points."""
+"""From a trained detector to a checkpoint: its card and its operating points."""
 
 from pathlib import Path
 
@@ -12,14 +12,14 @@ from overtone.models.detection.detector import Detector
 from overtone.models.detection.operating_point import DetectionPoint
 from overtone.training.calibration.risk_targets import DEFAULT_POINT, RiskTarget
 from overtone.training.detection import detector_file
-from overtone.training.detection.detector_file import Trained
+from overtone.training.detection.detector_file import TrainedDetector
 from overtone.training.detection.history import origin_of, whole_recipe
 from overtone.training.detection.operating_points import choose_points
 from overtone.training.detection.pictures import Pictures
 
 
 def new_card(
-    trained: Trained, points: tuple[DetectionPoint, ...], counts: tuple[int, int], data: str
+    trained: TrainedDetector, points: tuple[DetectionPoint, ...], counts: tuple[int, int], data: str
 ) -> DetectorCard:
     """The card of a trained detector; `counts` are the numbers of pictures for training and for calibration."""
     detector, recipe, profile = trained.detector, trained.recipe, trained.profile
@@ -48,11 +48,12 @@ def new_card(
 
 
 def export_detector(
-    path: Path, trained: Trained, train: Pictures, calibration: Pictures, data: str, workers: int = 0
+    path: Path, trained: TrainedDetector, train: Pictures, calibration: Pictures, data: str, workers: int = 0
 ) -> None:
-    """Write a detector: a checkpoint, with operating points chosen on held-out pictures, if its networks are trained.
+    """Write a trained detector to a file.
 
-    One on pixels, or one of which a network is not trained, is written with its recipe instead of a card.
+    If all its networks are trained it becomes a checkpoint, with operating points chosen on held-out pictures. A
+    detector on pixels, or one with an untrained network, is written with its recipe instead of a card.
     """
     detector, profile = trained.detector, trained.profile
     missing = untrained(trained)
@@ -69,8 +70,8 @@ def export_detector(
     warn_of_too_few(card.point())
 
 
-def untrained(trained: Trained) -> str:
-    """What to do about a network that no run has trained; nothing if all are trained."""
+def untrained(trained: TrainedDetector) -> str:
+    """The advice for a detector with a network that no run has trained; empty if all are trained."""
     recipe = trained.recipe
     assert recipe is not None
     epochs = whole_recipe(recipe, trained.classes).epochs
@@ -85,7 +86,7 @@ def untrained(trained: Trained) -> str:
 
 
 def warn_of_too_few(point: DetectionPoint) -> None:
-    """Say so if a point asks for everything only because there were too few pictures."""
+    """Print a warning if a point requests all blocks only because there were too few pictures."""
     needs = RiskTarget(point.name, alpha=point.alpha).needs if point.method == "risk control" else 0
     if point.n < needs:
         Console().print(

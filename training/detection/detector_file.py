@@ -1,6 +1,7 @@
-"""Files of detectors that are not, or not yet, checkpoints: safetensors with the recipe, the classes, and the profile.
+"""Files of trained detectors: checkpoints, and files of detectors that are not, or not yet, checkpoints.
 
-A detector on pixels has no profile, and one whose networks are not all trained has no operating points.
+The latter are safetensors files with the recipe, the classes and the profile. A detector on pixels has no profile, and
+one whose networks are not all trained has no operating points.
 """
 
 import json
@@ -9,10 +10,16 @@ from pathlib import Path
 
 from pydantic import ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import save_file
 
 from overtone.frequency import Profile
-from overtone.models.checkpoint import DETECTOR_KEY, CheckpointError, metadata_of, tensors_of, weights_of
+from overtone.models.checkpoint import (
+    DETECTOR_KEY,
+    CheckpointError,
+    metadata_of,
+    tensors_of,
+    weights_of,
+    write_tensors,
+)
 from overtone.models.detection.card import DetectorCard
 from overtone.models.detection.checkpoint import load_detector, read_detector_card
 from overtone.models.detection.detector import Detector, PixelDetector, build
@@ -22,10 +29,15 @@ KEY = "detector"
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A trained detector in eval mode; one on pixels has no profile, and one that is no checkpoint has no card.
+class TrainedDetector:
+    """A trained detector in eval mode, with what its file holds beside the weights.
 
-    A checkpoint has no recipe if its card does not say what it was trained by.
+    Attributes:
+        detector: the networks.
+        recipe: of the run; None for a checkpoint whose card does not record one.
+        classes: the names of the classes.
+        profile: None for a detector on pixels.
+        card: None unless the file is a checkpoint.
     """
 
     detector: Detector | PixelDetector
@@ -36,12 +48,12 @@ class Trained:
 
     @property
     def name(self) -> str:
-        """Of the checkpoint, or of the recipe."""
+        """The name of the checkpoint, or of the recipe."""
         return self.card.name if self.card else self._recipe.name
 
     @property
     def size(self) -> int:
-        """Side in pixels of the square that it reads."""
+        """Side in pixels of the square that the detector reads."""
         return self.profile.size if self.profile else self._recipe.size
 
     @property
@@ -50,16 +62,13 @@ class Trained:
         return self.recipe
 
 
-def save(path: Path, trained: Trained) -> None:
+def save(path: Path, trained: TrainedDetector) -> None:
     """Write a detector with its recipe to one file, atomically, with its larger weights as float16."""
     assert trained.recipe is not None
     meta = {KEY: trained.recipe.model_dump_json(), "classes": json.dumps(trained.classes)}
     if trained.profile:
         meta["profile"] = trained.profile.to_json()
-    temporary = path.with_suffix(".part")
-    save_file(weights_of(trained.detector, half=True), temporary, meta)
-    temporary.chmod(0o644)
-    temporary.replace(path)
+    write_tensors(path, weights_of(trained.detector, half=True), meta)
 
 
 def is_detector(path: Path) -> bool:
@@ -71,8 +80,8 @@ def is_detector(path: Path) -> bool:
     return KEY in meta or DETECTOR_KEY in meta
 
 
-def described(path: Path) -> tuple[DetectionRecipe | None, tuple[str, ...]]:
-    """The recipe, if it is known, and the classes of a detector, without reading the weights.
+def read_description(path: Path) -> tuple[DetectionRecipe | None, tuple[str, ...]]:
+    """The recipe (None if it is not recorded) and the classes of a detector's file, without reading the weights.
 
     Raises:
         CheckpointError: not the file of a detector, or a damaged one.
@@ -89,7 +98,7 @@ def described(path: Path) -> tuple[DetectionRecipe | None, tuple[str, ...]]:
         raise CheckpointError(f"{path}: cannot be read ({error})") from error
 
 
-def load(path: Path, *, stale: bool = False) -> Trained:
+def load(path: Path, *, stale: bool = False) -> TrainedDetector:
     """A detector on the CPU; `stale` as in `models.read_card`.
 
     Raises:
@@ -98,8 +107,8 @@ def load(path: Path, *, stale: bool = False) -> Trained:
     meta = metadata_of(path)
     if DETECTOR_KEY in meta:
         model, card = load_detector(path, stale=stale)
-        return Trained(model, _recipe_of(card), card.classes, card.profile, card)
-    recipe, classes = described(path)
+        return TrainedDetector(model, _recipe_of(card), card.classes, card.profile, card)
+    recipe, classes = read_description(path)
     assert recipe is not None
     try:
         detector = build(recipe.network.architecture(len(classes)))
@@ -109,7 +118,7 @@ def load(path: Path, *, stale: bool = False) -> Trained:
     except (SafetensorError, RuntimeError) as error:
         raise CheckpointError(f"{path}: cannot be read ({error})") from error
     detector.eval()
-    return Trained(detector, recipe, classes, profile)
+    return TrainedDetector(detector, recipe, classes, profile)
 
 
 def _recipe_of(card: DetectorCard) -> DetectionRecipe | None:

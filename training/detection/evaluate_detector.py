@@ -1,4 +1,4 @@
-"""What `overtone evaluate` does with a detector."""
+"""`overtone evaluate` for detectors."""
 
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -23,12 +23,12 @@ from overtone.models.detection.region_network import RegionNetwork
 from overtone.training.data import DataError
 from overtone.training.detection import detector_file
 from overtone.training.detection.average_precision import Scores, measure
-from overtone.training.detection.detector_file import Trained
+from overtone.training.detection.detector_file import TrainedDetector
 from overtone.training.detection.pictures import Pictures, read_pictures
 from overtone.training.detection.predictions import (
-    Coded,
+    CodedBatch,
     after_layers,
-    coded,
+    coded_batches,
     in_pictures,
     predict_squares,
 )
@@ -36,7 +36,7 @@ from overtone.training.detection.region_answers import RegionCascade, missed
 from overtone.training.transform import BlockDCT
 
 Json = dict[str, Any]
-# Average precisions as tables call them.
+# The fields of `Scores`, with the names of their columns in tables.
 COLUMNS = {
     "ap": "AP",
     "ap50": "AP50",
@@ -65,11 +65,11 @@ def evaluate_detector(
 ) -> None:
     """Measure a detector on a split, at one quality or several, and show the results.
 
-    There is an answer after every layer; that of the cascade, at an operating point, if the file is a checkpoint; and
-    if `unquantised`, that of high to coefficients as they are, which no payload could hold.
+    Measured are the answers after every layer, the cascade's at an operating point if the file is a checkpoint, and
+    with `unquantised` those of the high network to coefficients that are not quantised.
 
     Raises:
-        CardError: no such operating point, or a file that has none; or `unquantised` asked of a detector on pixels.
+        CardError: no such operating point, or a file that has none; or `unquantised` with a detector on pixels.
         DataError: no such split, or pictures of other classes.
         ProfileError: no such quality.
     """
@@ -105,7 +105,7 @@ def evaluate_detector(
         Console().print(_table(title, rows))
 
 
-def pictures_for(trained: Trained, data: Path, split_name: str) -> Pictures:
+def pictures_for(trained: TrainedDetector, data: Path, split_name: str) -> Pictures:
     """The pictures of a split for a detector.
 
     Raises:
@@ -154,8 +154,8 @@ def _at_quality(
     point: DetectionPoint | None,
     workers: int,
 ) -> Json:
-    """The scores after every layer, of which `low` is the first and `both` has all layers; and of the cascade."""
-    batches = list(coded(detector, pictures, profile, quality, workers))
+    """The scores after every layer (`low` is the first, `both` the last) and of the cascade."""
+    batches = list(coded_batches(detector, pictures, profile, quality, workers))
     entries, sent = [], 0.0
     for layer in after_layers(batches, pictures, profile.size):
         sent += float(layer.sizes.mean())
@@ -167,9 +167,9 @@ def _at_quality(
 
 
 def _of_cascade(
-    cascade: RegionCascade, batches: Sequence[Coded], pictures: Pictures, point: DetectionPoint
+    cascade: RegionCascade, batches: Sequence[CodedBatch], pictures: Pictures, point: DetectionPoint
 ) -> Json:
-    """The scores of the cascade at an operating point, its bytes, and what it asks for."""
+    """The scores of the cascade at an operating point, its bytes, and the shares of pictures and blocks requested."""
     answers = [found for batch in batches for (found,) in cascade.answers(batch, [point])]
     scores = _scores(in_pictures([a.found for a in answers], pictures, cascade.profile.size), pictures)
     full = [found for batch in batches for found in batch.found[-1]]
@@ -184,7 +184,7 @@ def _of_cascade(
 def _of_squares(
     network: RegionNetwork, read: Callable[[Tensor], Tensor], pictures: Pictures, size: int, workers: int
 ) -> Json:
-    """The scores of a network on what it reads of whole squares uint8[N, 3, size, size]."""
+    """The scores of a network, for which `read` turns squares uint8[N, 3, size, size] into inputs."""
     device = next(network.parameters()).device
 
     def run(rgb: Tensor, extents: Tensor) -> list[Detections]:

@@ -1,4 +1,7 @@
-"""Which recipe made a detector, if several runs did."""
+"""The history of a detector that several runs trained: the recipe that stands for all of them, and its origin.
+
+A run may train one network of a detector and start from the file of another run, which trained the other network.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +15,16 @@ from overtone.training.detection.recipe import DetectionRecipe, is_detection
 
 @dataclass(frozen=True)
 class Run:
-    """A recipe with the epochs that were trained, and the classes of the data; a saved state does not have these."""
+    """A run: its recipe with the epochs that were trained, and the classes, which a saved state does not record."""
 
     recipe: DetectionRecipe
     classes: tuple[str, ...] | None
 
 
 def whole_recipe(recipe: DetectionRecipe, classes: tuple[str, ...]) -> DetectionRecipe:
-    """The recipe with the epochs of all runs that trained its networks; a network is trained if it has some.
+    """The recipe with the epochs of this run and of all runs before it; a network with 0 epochs is untrained.
 
-    Those of a detector that it starts from count too, if its networks and classes are the same.
+    A run counts as one before it if the recipe starts from its file, and if its networks and classes are the same.
     """
     before = run_of(recipe.start)
     if before is None or before.recipe.network != recipe.network or before.classes not in (None, classes):
@@ -32,7 +35,7 @@ def whole_recipe(recipe: DetectionRecipe, classes: tuple[str, ...]) -> Detection
 
 
 def origin_of(recipe: DetectionRecipe) -> Origin | None:
-    """The published weights that its networks, or those of the detector that it starts from, began with."""
+    """The published weights that the first of the runs behind a recipe started from, if there were any."""
     if before := run_of(recipe.start):
         return origin_of(before.recipe)
     try:
@@ -43,12 +46,12 @@ def origin_of(recipe: DetectionRecipe) -> Origin | None:
 
 
 def run_of(start: str) -> Run | None:
-    """The run that made what another one starts from; None if that is no detector, or is not there any more."""
+    """The run that wrote the file `start`; None if it is not a detector's file, or does not exist any more."""
     try:
         path = find(start)
         state = resume.progress(path)
         if state is None:
-            recipe, classes = detector_file.described(path)
+            recipe, classes = detector_file.read_description(path)
             return Run(recipe, classes) if recipe else None
     except CheckpointError:
         return None

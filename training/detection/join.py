@@ -1,4 +1,4 @@
-"""What `overtone train join` does: a detector of networks that different runs have trained."""
+"""`overtone train join`: one detector of networks that different runs have trained."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from overtone.models.detection.detector import Detector, build
 from overtone.training import resume
 from overtone.training.detection import detector_file
 from overtone.training.detection.detector_export import export_detector
-from overtone.training.detection.detector_file import Trained
+from overtone.training.detection.detector_file import TrainedDetector
 from overtone.training.detection.history import run_of, whole_recipe
 from overtone.training.detection.pictures import Pictures, held_out, read_coco
 from overtone.training.detection.recipe import DetectionRecipe
@@ -20,12 +20,12 @@ from overtone.training.export import check_writable, profile_of
 
 
 def join(checkpoints: Sequence[str], data: Path, out: Path, *, workers: int = 0) -> None:
-    """Take every network from the first of some files that has trained it, and write a checkpoint.
+    """Take each network from the first file in which it is trained, and write a checkpoint of them.
 
-    A file is one of a detector, or the saved state of a run, all of the same networks and classes.
+    The files are detectors' files or saved states of runs, all with the same networks and classes.
 
     Raises:
-        CheckpointError: a file is no detector, or of other networks or classes; or a network is trained in none.
+        CheckpointError: a file is not a detector's, has other networks or classes, or no file has trained a network.
         DataError: the data is not in COCO's format.
     """
     check_writable(out)
@@ -45,28 +45,28 @@ def join(checkpoints: Sequence[str], data: Path, out: Path, *, workers: int = 0)
     # Where recipes differ in more than the epochs, the last network's says how regions were learned.
     recipe = recipes[sources[-1]].model_copy(update={"epochs": epochs})
     profile = _profile(paths, recipe, train) if isinstance(detector, Detector) else None
-    made = Trained(detector.eval(), recipe, train.classes, profile)
-    export_detector(out, made, train, calibration, data.name, workers)
+    trained = TrainedDetector(detector.eval(), recipe, train.classes, profile)
+    export_detector(out, trained, train, calibration, data.name, workers)
     Console().print(f"wrote {out}", soft_wrap=True, highlight=False)
 
 
 def _source(recipes: Sequence[DetectionRecipe], number: int) -> int:
-    """The place of the first recipe that trained the network of this number.
+    """The index of the first recipe that trained network `number`.
 
     Raises:
         CheckpointError: there is none.
     """
-    found = next((place for place, recipe in enumerate(recipes) if recipe.epochs[number]), None)
-    if found is None:
-        raise CheckpointError(f"network {number + 1} is trained in none of these files")
-    return found
+    for index, recipe in enumerate(recipes):
+        if recipe.epochs[number]:
+            return index
+    raise CheckpointError(f"network {number + 1} is trained in none of these files")
 
 
 def _recipe(path: Path, classes: tuple[str, ...]) -> DetectionRecipe:
-    """What trained a file.
+    """The recipe that trained the networks in a file.
 
     Raises:
-        CheckpointError: it is no detector, or one of other classes.
+        CheckpointError: the file is not a detector's, or has other classes.
     """
     run = run_of(str(path))
     if run is None:

@@ -1,4 +1,4 @@
-"""The line that the log of a run has for each epoch of a detector."""
+"""The log line of one epoch of a detector's training."""
 
 from dataclasses import dataclass
 

@@ -21,17 +21,17 @@ from overtone.training.calibration.risk_targets import (
     standard_targets,
 )
 from overtone.training.calibration.thresholds import (
-    bounded_place,
-    first_place_within,
-    risk_controlled_place,
+    bounded_loss_index,
+    first_index_within,
+    risk_controlled_index,
 )
 from overtone.training.detection.pictures import Pictures
-from overtone.training.detection.predictions import Coded, coded
-from overtone.training.detection.region_answers import Measured, RegionCascade, measure_points
+from overtone.training.detection.predictions import CodedBatch, coded_batches
+from overtone.training.detection.region_answers import PointResults, RegionCascade, measure_points
 
-# Name -> alpha: the most that answers may miss of what the full answer shows, in expectation.
+# Name -> alpha: the largest expected share of the full answer's things that the cascade's answers may miss.
 ALPHAS: Final = {"careful": 0.02, "balanced": 0.05, "thrifty": 0.1}
-# Scores below which a thing is surely not there, and from which it surely is.
+# Candidates for the scores between which a box is in doubt.
 UNSURE: Final = (0.05, 0.1, 0.2, 0.3, 0.4)
 SURE: Final = (NEVER, 0.9, 0.8, 0.6)
 MARGINS: Final = (1,)
@@ -52,14 +52,14 @@ def candidates() -> tuple[DetectionPoint, ...]:
     )
 
 
-def path(points: Sequence[DetectionPoint], found: Measured) -> tuple[DetectionPoint, ...]:
-    """All blocks first, low alone last, and between them those points that no other beats in both bytes and misses."""
+def fit_path(points: Sequence[DetectionPoint], found: PointResults) -> tuple[DetectionPoint, ...]:
+    """A path of points from all blocks to low alone: those that no other point beats in both bytes and misses."""
     sent, lost = found.sent.mean(axis=1), found.missed.mean(axis=1)
     kept = list[int]()
-    for place in np.lexsort((lost, sent)).tolist():
-        if not kept or lost[place] < lost[kept[-1]]:
-            kept.append(place)
-    return (WHOLE, *(points[place] for place in reversed(kept)), LOW_ALONE)
+    for index in np.lexsort((lost, sent)).tolist():
+        if not kept or lost[index] < lost[kept[-1]]:
+            kept.append(index)
+    return (WHOLE, *(points[index] for index in reversed(kept)), LOW_ALONE)
 
 
 @dataclass(frozen=True)
@@ -67,58 +67,58 @@ class PointCertifier:
     """Chooses points of a path that meet targets, on pictures that did not choose the path.
 
     Attributes:
-        points: of the path.
-        found: what they do to the pictures.
+        points: the points of the path.
+        found: their results on the pictures that certify.
         largest: payload bytes of the largest picture.
     """
 
     points: tuple[DetectionPoint, ...]
-    found: Measured
+    found: PointResults
     largest: float
 
     @classmethod
-    def of(cls, cascade: RegionCascade, batches: Sequence[Coded], shown: float) -> "PointCertifier":
-        """A certifier that uses all pictures of some batches; things are what has at least the score `shown`."""
-        choosing, certifying = _parted(batches)
-        tried = [_shown(point, shown) for point in candidates()]
-        chosen = path(tried, measure_points(cascade, choosing, tried)) if choosing else (WHOLE, LOW_ALONE)
-        points = tuple(_shown(point, shown) for point in chosen)
+    def of(cls, cascade: RegionCascade, batches: Sequence[CodedBatch], shown: float) -> "PointCertifier":
+        """A certifier that uses all pictures of some batches; things are boxes with at least the score `shown`."""
+        choosing, certifying = _split(batches)
+        tried = [_with_shown(point, shown) for point in candidates()]
+        chosen = fit_path(tried, measure_points(cascade, choosing, tried)) if choosing else (WHOLE, LOW_ALONE)
+        points = tuple(_with_shown(point, shown) for point in chosen)
         largest = max((float(batch.sizes.sum(1).max()) for batch in batches), default=0.0)
         return cls(points, measure_points(cascade, certifying, points), largest)
 
     @property
     def n(self) -> int:
-        """How many pictures certify."""
+        """The number of pictures that certify."""
         return len(self.found.missed[0])
 
-    def place(self, target: RiskTarget) -> int:
-        """The place on the path of the point that meets a target with the fewest bytes.
+    def point_index(self, target: RiskTarget) -> int:
+        """The index on the path of the point that meets a target with the fewest bytes.
 
         Raises:
             TargetError: even low alone takes more bytes.
         """
         if target.alpha is not None and target.delta is not None:
-            return bounded_place(self.found.missed, target.alpha, target.delta)
+            return bounded_loss_index(self.found.missed, target.alpha, target.delta)
         if target.alpha is not None:
-            return risk_controlled_place(self.found.missed, target.alpha)
+            return risk_controlled_index(self.found.missed, target.alpha)
         if target.share is not None:
             asked: NDArray[np.bool_] = self.found.shares > 0
-            place = first_place_within(asked, 1, target.share)
-            return len(self.points) - 1 if place is None else place
+            index = first_index_within(asked, 1, target.share)
+            return len(self.points) - 1 if index is None else index
         assert target.mean_bytes is not None
-        place = first_place_within(self.found.sent, self.largest, target.mean_bytes)
-        if place is None:
+        index = first_index_within(self.found.sent, self.largest, target.mean_bytes)
+        if index is None:
             least = (float(self.found.sent[-1].sum()) + self.largest) / (self.n + 1)
             raise TargetError(f"low alone takes {least:.0f} bytes per picture: allow at least that many")
-        return place
+        return index
 
     def certify(self, target: RiskTarget, profile: Profile, quality: int, data: str) -> DetectionPoint:
         """The point that meets a target, with its certificate."""
-        place = self.place(target)
+        index = self.point_index(target)
         missed, sent, shares = (
-            values[place] for values in (self.found.missed, self.found.sent, self.found.shares)
+            values[index] for values in (self.found.missed, self.found.sent, self.found.shares)
         )
-        return self.points[place].model_copy(
+        return self.points[index].model_copy(
             update={
                 "name": target.name,
                 "method": target.method,
@@ -154,33 +154,28 @@ def choose_points(
     Raises:
         TargetError: a target that cannot be guaranteed.
     """
-    batches = list(coded(detector, pictures, profile, quality, workers)) if len(pictures) else []
+    batches = list(coded_batches(detector, pictures, profile, quality, workers)) if len(pictures) else []
     certifier = PointCertifier.of(RegionCascade(detector, profile, quality), batches, shown)
     targets = (target,) if target else standard_targets(certifier.n, ALPHAS)
     return tuple(certifier.certify(each, profile, quality, data) for each in targets)
 
 
-def _shown(point: DetectionPoint, score: float) -> DetectionPoint:
+def _with_shown(point: DetectionPoint, score: float) -> DetectionPoint:
     return point.model_copy(update={"shown": score})
 
 
-def _parted(batches: Sequence[Coded]) -> tuple[list[Coded], list[Coded]]:
-    """Every third picture, and the others."""
-    parts: tuple[list[Coded], list[Coded]] = [], []
-    number = 0
+def _split(batches: Sequence[CodedBatch]) -> tuple[list[CodedBatch], list[CodedBatch]]:
+    """Every third picture, which chooses the path, and the others, which certify."""
+    choosing, certifying = list[CodedBatch](), list[CodedBatch]()
+    start = 0
     for batch in batches:
-        places = range(number, number + len(batch.values))
-        for part, chosen in zip(parts, _thirds(places), strict=True):
+        indices = range(len(batch.values))
+        for part, is_choosing in ((choosing, True), (certifying, False)):
+            chosen = [i for i in indices if ((start + i) % CHOOSING == 0) == is_choosing]
             if chosen:
                 part.append(batch.take(chosen))
-        number += len(batch.values)
-    return parts
-
-
-def _thirds(places: range) -> tuple[list[int], list[int]]:
-    """Of places in a row, the indices of those that choose, and of those that certify."""
-    choosing = [i for i, place in enumerate(places) if place % CHOOSING == 0]
-    return choosing, [i for i in range(len(places)) if i not in choosing]
+        start += len(indices)
+    return choosing, certifying
 
 
 def _mean(values: NDArray[Any]) -> float | None:

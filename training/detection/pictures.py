@@ -1,4 +1,4 @@
-"""Pictures with boxes and masks, read from a folder in COCO's format."""
+"""Pictures with annotated boxes and masks, read from a folder in COCO's format."""
 
 import importlib
 import json
@@ -20,15 +20,15 @@ Segmentation = list[list[float]] | dict[str, Any]
 
 @dataclass(frozen=True)
 class Things:
-    """The things of one picture.
+    """The annotated objects of one picture.
 
     Attributes:
         width, height: of the picture in pixels.
         boxes: float64[n, 4], left, top, right, bottom as fractions of the picture.
-        labels: int64[n], indices of classes.
-        crowd: bool[n].
+        labels: int64[n], class indices.
+        crowd: bool[n], whether a box is COCO's `iscrowd`, an unlabelled group.
         areas: float64[n], in pixels.
-        segmentations: their masks; empty if there are none.
+        segmentations: a mask for each object; empty if there are none.
     """
 
     width: int
@@ -40,14 +40,14 @@ class Things:
     segmentations: tuple[Segmentation, ...] = ()
 
     def masks(self) -> NDArray[np.uint8]:
-        """uint8[n, height, width] of 0 and 1."""
+        """The masks as uint8[n, height, width] of 0 and 1."""
         found = [bitmap(each, self.width, self.height) for each in self.segmentations]
         return np.stack(found) if found else np.zeros((0, self.height, self.width), np.uint8)
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """Paths, and what is where in each; `classes` are the names of the categories, in the order of their ids."""
+    """Paths of pictures, and the annotated objects of each; `classes` are the category names, ordered by id."""
 
     paths: tuple[Path, ...]
     things: tuple[Things, ...]
@@ -58,14 +58,14 @@ class Pictures:
 
     @property
     def has_masks(self) -> bool:
-        """Whether every thing has a mask."""
+        """Whether every object has a mask, and there is at least one."""
         return all(len(t.segmentations) == len(t.boxes) for t in self.things) and any(
             t.segmentations for t in self.things
         )
 
     @property
     def images(self) -> Images:
-        """The pictures alone."""
+        """The pictures without their annotations."""
         return Images(self.paths, (0,) * len(self), self.classes)
 
     def take(self, indices: Sequence[int]) -> "Pictures":
@@ -123,15 +123,15 @@ def read_coco(folder: Path, annotations: Path) -> Pictures:
 def _read(found: dict[str, Any], folder: Path) -> Pictures:
     categories = sorted(found["categories"], key=lambda each: int(each["id"]))
     index = {each["id"]: i for i, each in enumerate(categories)}
-    of: dict[Any, list[dict[str, Any]]] = {image["id"]: [] for image in found["images"]}
+    by_image: dict[Any, list[dict[str, Any]]] = {image["id"]: [] for image in found["images"]}
     for annotation in found["annotations"]:
         # Boxes without an area are mistakes.
         if min(annotation["bbox"][2:]) > 0:
-            of[annotation["image_id"]].append(annotation)
+            by_image[annotation["image_id"]].append(annotation)
     images = sorted(found["images"], key=lambda each: each["id"])
     return Pictures(
         tuple(folder / image["file_name"] for image in images),
-        tuple(_things(image, of[image["id"]], index) for image in images),
+        tuple(_things(image, by_image[image["id"]], index) for image in images),
         tuple(str(each["name"]) for each in categories),
     )
 

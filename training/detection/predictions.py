@@ -1,4 +1,4 @@
-"""What a detector says of pictures, exactly as device and server would have it, and for how many bytes."""
+"""Run a detector on annotated pictures exactly as device and server do, and count the payload bytes."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -42,14 +42,14 @@ def predict_squares(run: Run, pictures: Pictures, size: int, workers: int = 0) -
 
 
 @dataclass(frozen=True)
-class Coded:
-    """A batch of pictures after the codec at one quality, and what a detector says of them.
+class CodedBatch:
+    """A batch of pictures after the codec at one quality, and a detector's answers to them.
 
     Attributes:
-        values: quantised coefficients int16[N, C, h, w] as all layers tell them.
-        sizes: bytes of each layer int64[N, layers].
-        extents: of the pictures, float32[N, 2].
-        found: the detections after each layer, whose boxes are fractions of the square.
+        values: quantised coefficients int16[N, C, h, w] after all layers.
+        sizes: bytes of each layer, int64[N, layers].
+        extents: width and height of each picture as fractions of the square, float32[N, 2].
+        found: the detections after each layer, with boxes as fractions of the square.
     """
 
     values: Tensor
@@ -57,35 +57,35 @@ class Coded:
     extents: Tensor
     found: tuple[list[Detections], ...]
 
-    def take(self, chosen: list[int]) -> "Coded":
+    def take(self, chosen: list[int]) -> "CodedBatch":
         """The pictures at these indices."""
         found = tuple([layer[i] for i in chosen] for layer in self.found)
-        return Coded(self.values[chosen], self.sizes[chosen], self.extents[chosen], found)
+        return CodedBatch(self.values[chosen], self.sizes[chosen], self.extents[chosen], found)
 
 
-def coded(
+def coded_batches(
     detector: Detector, pictures: Pictures, profile: Profile, quality: int, workers: int = 0
-) -> Iterator[Coded]:
+) -> Iterator[CodedBatch]:
     """Batches of pictures at one quality, in their order."""
     images = EncodedSet(pictures.images, profile, quality, letter_boxed)
     loader, at = DataLoader(images, BATCH, num_workers=workers), 0
     for values, sizes, _ in tracked(loader, f"quality {quality}"):
-        some = pictures.things[at : at + len(values)]
+        annotations = pictures.things[at : at + len(values)]
         at += len(values)
-        extents = torch.tensor([LetterBox(profile.size, t.width, t.height).extent for t in some])
+        extents = torch.tensor([LetterBox(profile.size, t.width, t.height).extent for t in annotations])
         layers = (maps(values, profile, quality, number) for number in range(1, len(profile.ladder) + 1))
         with torch.inference_mode():
             found = tuple(run(detector, x, extents) for x in layers)
-        yield Coded(values, sizes, extents, found)
+        yield CodedBatch(values, sizes, extents, found)
 
 
 def run(detector: Detector, x: Tensor, extents: Tensor) -> list[Detections]:
-    """What the network for so many channels says of dequantised coefficients float32[N, 6 or 24, h, w]."""
+    """The detections in dequantised coefficients float32[N, 6, h, w] (low network) or [N, 24, h, w] (high network)."""
     x = x.to(next(detector.parameters()).device).contiguous(memory_format=torch.channels_last)
     return detector.low(x, extents) if x.shape[1] == len(LOW) else detector.high(x, extents)
 
 
-def after_layers(batches: Sequence[Coded], pictures: Pictures, size: int) -> list[AfterLayer]:
+def after_layers(batches: Sequence[CodedBatch], pictures: Pictures, size: int) -> list[AfterLayer]:
     """The detections after every layer, from all batches of some pictures."""
     sizes = torch.cat([batch.sizes for batch in batches]).numpy().T
     found = ([d for batch in batches for d in batch.found[layer]] for layer in range(len(sizes)))

@@ -1,4 +1,4 @@
-"""Recipes of detectors."""
+"""Recipes of detectors: everything that decides the training of one, in a TOML file."""
 
 import json
 from pathlib import Path
@@ -13,27 +13,29 @@ from overtone.models.detection.detector import (
     PixelArchitecture,
 )
 from overtone.models.detection.features import FeatureConfig
-from overtone.models.detection.region_network import Head
+from overtone.models.detection.region_network import HeadConfig
 from overtone.training.compression import Compression
 from overtone.training.detection.augmentation import SceneAugmentation
-from overtone.training.recipe import Experiment, Optimiser, Quality, RecipeError, load, read_toml, recipe_file
+from overtone.training.optimiser import Optimiser
+from overtone.training.quality import Quality
+from overtone.training.recipe import Experiment, RecipeError, load, read_toml, recipe_file
 from overtone.training.section import Section
 
 RECIPES = Path(__file__).parent / "recipes"
 
 
 class DetectorConfig(Section):
-    """Low and high network on coefficients."""
+    """A detector of a low and a high network on coefficients."""
 
     kind: Literal["detector"] = "detector"
     steps: ClassVar[int] = 2
     low: FeatureConfig
     high: FeatureConfig
-    head: Head = Head()
+    head: HeadConfig = HeadConfig()
 
     @property
     def channels(self) -> tuple[Channels | None, ...]:
-        """What each network reads."""
+        """The channels that each network reads."""
         return LOW, LOW + HIGH
 
     def architecture(self, classes: int) -> AnyDetector:
@@ -42,16 +44,16 @@ class DetectorConfig(Section):
 
 
 class PixelDetectorConfig(Section):
-    """One network on RGB images."""
+    """A detector of one network on RGB images."""
 
     kind: Literal["pixel-detector"] = "pixel-detector"
     steps: ClassVar[int] = 1
     features: FeatureConfig
-    head: Head = Head()
+    head: HeadConfig = HeadConfig()
 
     @property
     def channels(self) -> tuple[Channels | None, ...]:
-        """It reads pixels."""
+        """None: the network reads pixels."""
         return (None,)
 
     def architecture(self, classes: int) -> AnyDetector:
@@ -60,16 +62,16 @@ class PixelDetectorConfig(Section):
 
 
 class DetectionRecipe(Experiment):
-    """One experiment. Sizes are sides in pixels of the square that a picture is letter-boxed in.
+    """One training run. Sizes are sides in pixels of the square that a picture is letter-boxed in.
 
     Attributes:
-        epochs: of each network, low first; 0 leaves one as it starts.
-        frozen_stages: the first stages of pretrained bodies, which stay as they are.
+        epochs: of each network, low first; 0 leaves a network as it starts.
+        frozen_stages: number of the first stages of pretrained bodies that are not trained.
         frozen_norms: whether normalisations of the features keep their statistics, as batches are small.
-        start: checkpoint whose bodies, or a detector whose weights the run begins with.
-        regions: share of the pictures of which high is shown all layers in some blocks alone, and in the others what
-            low is shown; so are pictures of which a server asks for some blocks.
-        compression: passes the pictures through an ordinary codec, for a detector on pixels.
+        start: checkpoint whose bodies, or a detector's file whose weights, the run begins with.
+        regions: share of the pictures of which the high network gets all layers in some blocks alone, as when a
+            server asks for some blocks.
+        compression: codes and decodes the pictures with an ordinary codec, for a detector on pixels.
     """
 
     task: Literal["detect"] = "detect"
@@ -100,17 +102,17 @@ class DetectionRecipe(Experiment):
 
     @property
     def steps(self) -> int:
-        """One for each network."""
+        """The number of training steps, one for each network."""
         return self.network.steps
 
 
 def is_detection(recipe: str) -> bool:
-    """Whether a recipe as JSON is one of a detector."""
+    """Whether a recipe, given as JSON, is a detector's."""
     return bool(json.loads(recipe).get("task") == "detect")
 
 
 def is_detection_recipe(name_or_path: str) -> bool:
-    """Whether it is the name of a recipe of a detector, or the file of one."""
+    """Whether a name or path is that of a detector's recipe."""
     path = recipe_file(name_or_path, RECIPES)
     try:
         return path.is_file() and read_toml(path).get("task") == "detect"

@@ -1,4 +1,4 @@
-"""What the cascade of a detector answers: low, and high with further layers of the blocks in doubt alone."""
+"""The answers of a detector's cascade: low's, and high's after further layers of the blocks in doubt alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from overtone.models.detection.detections import Detections
 from overtone.models.detection.detector import Detector
 from overtone.models.detection.operating_point import DetectionPoint
 from overtone.models.detection.regions import blocks_in_doubt, joined
-from overtone.training.detection.predictions import BATCH, Coded, run
+from overtone.training.detection.predictions import BATCH, CodedBatch, run
 
-# A box finds a thing that it overlaps by this much.
-FOUND = 0.5
+# The intersection over union from which a box finds a thing.
+FOUND_IOU = 0.5
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class RegionAnswer:
     """The answer to one picture at an operating point.
 
     Attributes:
-        found: boxes as fractions of the square.
+        found: the detections, with boxes as fractions of the square.
         sent: payload bytes of all layers.
-        share: of the blocks, how many further layers were asked for.
+        share: fraction of the blocks whose further layers were requested.
     """
 
     found: Detections
@@ -36,8 +36,8 @@ class RegionAnswer:
 
 
 @dataclass(frozen=True)
-class Further:
-    """What further layers of some blocks bring: high's answer, and their bytes."""
+class HighAnswer:
+    """The high network's detections after further layers of some blocks, and the bytes of these layers."""
 
     found: Detections
     sent: int
@@ -49,14 +49,14 @@ class RegionCascade:
     def __init__(self, detector: Detector, profile: Profile, quality: int) -> None:
         self.detector, self.profile, self.quality = detector, profile, quality
 
-    def answers(self, batch: Coded, points: Sequence[DetectionPoint]) -> list[list[RegionAnswer]]:
-        """The answers [pictures][points]; what several points ask for alike is computed once."""
+    def answers(self, batch: CodedBatch, points: Sequence[DetectionPoint]) -> list[list[RegionAnswer]]:
+        """The answers [pictures][points]; points that request the same blocks of a picture share the computation."""
         masks = [
             [blocks_in_doubt(low, point, self.profile.blocks, (width, height)) for point in points]
             for low, (width, height) in zip(batch.found[0], batch.extents.tolist(), strict=True)
         ]
         wanted = [(i, mask) for i, row in enumerate(masks) for mask in dict.fromkeys(row) if _partial(mask)]
-        further = dict(zip(wanted, self._further(batch, wanted), strict=True))
+        further = dict(zip(wanted, self._high_answers(batch, wanted), strict=True))
         return [
             [self._answer(batch, i, mask, point, further) for mask, point in zip(row, points, strict=True)]
             for i, row in enumerate(masks)
@@ -64,39 +64,39 @@ class RegionCascade:
 
     def _answer(
         self,
-        batch: Coded,
+        batch: CodedBatch,
         number: int,
         mask: BlockMask,
         point: DetectionPoint,
-        further: dict[tuple[int, BlockMask], Further],
+        further: dict[tuple[int, BlockMask], HighAnswer],
     ) -> RegionAnswer:
         low, sizes = batch.found[0][number], batch.sizes[number]
         if not mask.count:
             return RegionAnswer(low, int(sizes[0]), 0.0)
-        all_blocks = Further(batch.found[-1][number], int(sizes[1:].sum()))
+        all_blocks = HighAnswer(batch.found[-1][number], int(sizes[1:].sum()))
         more = all_blocks if mask.everything else further[number, mask]
         return RegionAnswer(joined(low, more.found, point), int(sizes[0]) + more.sent, mask.share)
 
-    def _further(self, batch: Coded, wanted: Sequence[tuple[int, BlockMask]]) -> list[Further]:
-        """High's answers to pictures of which all layers of some blocks are known."""
+    def _high_answers(self, batch: CodedBatch, wanted: Sequence[tuple[int, BlockMask]]) -> list[HighAnswer]:
+        """The high network's answers to pictures of which all layers are known in the blocks of a mask."""
         found: list[Detections] = []
         for at in range(0, len(wanted), BATCH):
-            some = wanted[at : at + BATCH]
-            x = torch.stack([self._known(batch.values[i], mask) for i, mask in some])
+            part = wanted[at : at + BATCH]
+            x = torch.stack([self._dequantised(batch.values[i], mask) for i, mask in part])
             with torch.inference_mode():
-                found += run(self.detector, x, batch.extents[[i for i, _ in some]])
+                found += run(self.detector, x, batch.extents[[i for i, _ in part]])
         sent = [self._bytes(batch.values[i], mask) for i, mask in wanted]
-        return [Further(*pair) for pair in zip(found, sent, strict=True)]
+        return [HighAnswer(*pair) for pair in zip(found, sent, strict=True)]
 
-    def _known(self, values: Tensor, mask: BlockMask) -> Tensor:
-        """What a decoder restores of coefficients int16[C, h, w], float32[C, h, w]."""
+    def _dequantised(self, values: Tensor, mask: BlockMask) -> Tensor:
+        """The coefficients float32[C, h, w] that a decoder restores, from quantised ones int16[C, h, w]."""
         layers = len(self.profile.ladder)
         known = known_values(values.numpy(), self.profile, layers, (None, *[mask] * (layers - 1)))
         steps = torch.from_numpy(self.profile.known_steps(self.quality, layers))
         return torch.from_numpy(known) * steps[:, None, None]
 
     def _bytes(self, values: Tensor, mask: BlockMask) -> int:
-        """Bytes of the layers after the first one, of which the first payload is not needed."""
+        """Bytes of the payload that further layers of the mask's blocks take."""
         image = Encoded((b"",), self.quality, values.numpy())
         return encode_region(image, self.profile, mask).size
 
@@ -106,22 +106,22 @@ def _partial(mask: BlockMask) -> bool:
 
 
 def missed(answer: Detections, full: Detections, shown: float) -> float:
-    """Of the things in the full answer, the share that an answer misses; 0 if there are none. See `DetectionPoint`."""
+    """The share of the full answer's things that an answer misses, 0 if there are none; see `DetectionPoint`."""
     things, mine = full.above(shown), answer.above(shown)
     if not len(things):
         return 0.0
-    hits = (box_iou(things.boxes, mine.boxes) >= FOUND) & (things.labels[:, None] == mine.labels)
+    hits = (box_iou(things.boxes, mine.boxes) >= FOUND_IOU) & (things.labels[:, None] == mine.labels)
     return float((~hits.any(1)).float().mean())
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What m operating points do to n pictures.
+class PointResults:
+    """The results of m operating points on n pictures.
 
     Attributes:
         missed: the share of each picture's things that is missed, float64[m, n].
         sent: payload bytes, int64[m, n].
-        shares: of each picture's blocks that are asked for, float64[m, n].
+        shares: the share of each picture's blocks that is requested, float64[m, n].
     """
 
     missed: NDArray[np.float64]
@@ -130,17 +130,17 @@ class Measured:
 
 
 def measure_points(
-    cascade: RegionCascade, batches: Sequence[Coded], points: Sequence[DetectionPoint]
-) -> Measured:
-    """What points do to the pictures of some batches."""
+    cascade: RegionCascade, batches: Sequence[CodedBatch], points: Sequence[DetectionPoint]
+) -> PointResults:
+    """The results of operating points on the pictures of some batches."""
     shape = len(points), sum(len(batch.values) for batch in batches)
-    found = Measured(np.zeros(shape), np.zeros(shape, np.int64), np.zeros(shape))
+    results = PointResults(np.zeros(shape), np.zeros(shape, np.int64), np.zeros(shape))
     number = 0
     for batch in batches:
         for answers, full in zip(cascade.answers(batch, points), batch.found[-1], strict=True):
-            for place, (answer, point) in enumerate(zip(answers, points, strict=True)):
-                found.missed[place, number] = missed(answer.found, full, point.shown)
-                found.sent[place, number] = answer.sent
-                found.shares[place, number] = answer.share
+            for row, (answer, point) in enumerate(zip(answers, points, strict=True)):
+                results.missed[row, number] = missed(answer.found, full, point.shown)
+                results.sent[row, number] = answer.sent
+                results.shares[row, number] = answer.share
             number += 1
-    return found
+    return results

@@ -1,4 +1,4 @@
-"""The blocks that the high network is shown more of than low was, in training."""
+"""Random block masks for the training of the high network, like those that a server requests layers of."""
 
 import torch
 from torch import Tensor
@@ -7,20 +7,21 @@ from overtone.frequency import BlockMask
 from overtone.frequency.channels import LOW
 from overtone.models.detection.region_network import Target
 
-# Chance of a thing to be in the mask of its picture, and of each of a few places where there may be nothing.
-THING, EMPTY, PLACES = 0.7, 0.3, 3
-# How far the edges of a box in doubt are from the thing's, as the most of its sides; and the blocks around it.
+# Probability that the box of an object is in the mask; number of random boxes, and the probability of each of them.
+OBJECT, EMPTY, RANDOM_BOXES = 0.7, 0.3, 3
+# Largest shift of an edge of an object's box, as a fraction of its side; largest margin around boxes, in blocks.
 MOVED, MARGIN = 0.15, 2
-# Sides of places where there may be nothing, as fractions of the square.
+# Range of the sides of random boxes, as fractions of the square.
 SIDES = (0.1, 0.6)
 
 
 def shown_in_regions(
     x: Tensor, below: Tensor, targets: list[Target], share: float, generator: torch.Generator
 ) -> Tensor:
-    """Inputs float32[N, 24, h, w] as `x` in the blocks of drawn masks, and of the others what low knew.
+    """Inputs float32[N, 24, h, w] of the high network when further layers of some blocks alone are known.
 
-    That is the low channels of `below`; the high ones are zero.
+    In the blocks of random masks they are those of `x`. In the others the low channels are those of `below`, and the
+    high channels are zero.
     """
     masks = draw_masks(targets, share, x.shape[-1], generator).to(x.device)
     outside = torch.cat([below[:, : len(LOW)], torch.zeros_like(below[:, len(LOW) :])], dim=1)
@@ -28,32 +29,33 @@ def shown_in_regions(
 
 
 def draw_masks(targets: list[Target], share: float, blocks: int, generator: torch.Generator) -> Tensor:
-    """Blocks of which all layers are known, bool[N, 1, blocks, blocks]: all, but for this share of the pictures.
+    """Random masks bool[N, 1, blocks, blocks] of the blocks whose layers are all known.
 
-    There they are boxes around some of the things, not quite in place as low finds them, and around nothing.
+    For the share `share` of the pictures a mask covers some objects' boxes, shifted as if the low network had found
+    them, and some random boxes. For the others it covers all blocks.
     """
     partial = torch.rand(len(targets), generator=generator) < share
     masks = torch.ones(len(targets), 1, blocks, blocks, dtype=torch.bool)
     for number in partial.nonzero()[:, 0].tolist():
-        boxes = torch.cat([_some(targets[number].boxes.cpu(), generator), _places(generator)])
+        boxes = torch.cat([_shifted(targets[number].boxes.cpu(), generator), _random_boxes(generator)])
         margin = int(torch.randint(MARGIN + 1, (1,), generator=generator))
         mask = BlockMask.covering(boxes.double().numpy(), (blocks, blocks), margin)
         masks[number, 0] = torch.from_numpy(mask.blocks.copy())
     return masks
 
 
-def _some(boxes: Tensor, generator: torch.Generator) -> Tensor:
-    """Some boxes float32[n, 4], each with its edges moved."""
-    chosen = boxes[torch.rand(len(boxes), generator=generator) < THING]
+def _shifted(boxes: Tensor, generator: torch.Generator) -> Tensor:
+    """A random selection of boxes float32[n, 4], with their edges shifted."""
+    chosen = boxes[torch.rand(len(boxes), generator=generator) < OBJECT]
     sides = (chosen[:, 2:] - chosen[:, :2]).repeat(1, 2)
     moved: Tensor = chosen + MOVED * sides * (2 * torch.rand(chosen.shape, generator=generator) - 1)
     return moved
 
 
-def _places(generator: torch.Generator) -> Tensor:
+def _random_boxes(generator: torch.Generator) -> Tensor:
     """Boxes float32[n, 4] anywhere in the square."""
-    kept = torch.rand(PLACES, generator=generator) < EMPTY
+    kept = torch.rand(RANDOM_BOXES, generator=generator) < EMPTY
     least, most = SIDES
-    sides = least + (most - least) * torch.rand(PLACES, 2, generator=generator)
-    corners = (1 - sides) * torch.rand(PLACES, 2, generator=generator)
+    sides = least + (most - least) * torch.rand(RANDOM_BOXES, 2, generator=generator)
+    corners = (1 - sides) * torch.rand(RANDOM_BOXES, 2, generator=generator)
     return torch.cat([corners, corners + sides], dim=1)[kept]

@@ -1,4 +1,4 @@
-"""A picture with its things, and what augmentation does to both."""
+"""A picture with its annotated objects, and the transformations of both for augmentation."""
 
 from dataclasses import dataclass, replace
 
@@ -10,7 +10,7 @@ from overtone.frequency import LetterBox
 from overtone.frequency.letter_box import NEUTRAL
 from overtone.models.detection.region_network import Target
 
-# A thing is kept if a crop leaves this share of its box; what is left of others is ignored.
+# An object is kept if a crop leaves at least this share of its box; the rest of others becomes a crowd.
 VISIBLE = 0.4
 
 
@@ -38,7 +38,7 @@ class Scene:
         return replace(self, rgb=self.rgb.flip(-1), boxes=boxes, masks=masks)
 
     def cropped(self, left: int, top: int, right: int, bottom: int) -> "Scene":
-        """A part of the image; things of which too little is left become crowds, and those outside vanish."""
+        """A part of the image; objects of which too little is left become crowds, and those outside are dropped."""
         corner = self.boxes.new_tensor([left, top, left, top])
         far = self.boxes.new_tensor([right - left, bottom - top] * 2)
         boxes = torch.minimum((self.boxes - corner).clamp(min=0), far)
@@ -54,7 +54,7 @@ class Scene:
         )
 
     def resized(self, width: int, height: int) -> "Scene":
-        """All of it at another size."""
+        """The scene at another size in pixels."""
         factors = self.boxes.new_tensor([width / self.size[0], height / self.size[1]] * 2)
         rgb = functional.interpolate(self.rgb[None], (height, width), mode="bicubic", antialias=True)[0]
         masks = self.masks
@@ -65,7 +65,7 @@ class Scene:
         return replace(self, rgb=rgb, boxes=self.boxes * factors, masks=masks)
 
     def placed(self, size: int, left: int, top: int) -> "Scene":
-        """All of it in a neutral square of this side, its upper left corner at a place."""
+        """The scene in a grey square of this side, with its upper left corner at (left, top)."""
         width, height = self.size
         room = (left, size - width - left, top, size - height - top)
         offset = self.boxes.new_tensor([left, top, left, top])
@@ -79,7 +79,7 @@ class Scene:
         return self.resized(*LetterBox(max(1, round(size * scale)), *self.size).content)
 
     def target(self) -> Target:
-        """What a network is to find in it; the image is a square."""
+        """The objects as a training target; the image must be a square."""
         size = self.size[0]
         return Target(self.boxes / size, self.labels, self.crowd, self.masks)
 

@@ -1,4 +1,4 @@
-"""The weights that the training of a detector begins with."""
+"""The initial weights of a detector's training: from a classifier's checkpoint, or from another detector."""
 
 from pathlib import Path
 
@@ -15,12 +15,16 @@ from overtone.training.network_configs import StartError
 
 
 def start(detector: StagedDetector, checkpoint: str, names: tuple[str | None, ...]) -> None:
-    """Take over weights: of a cascade of bodies by the bodies' `names`, or all that fit of another detector.
+    """Load initial weights into a detector.
 
-    That may also be the saved state of a run, `last.safetensors`.
+    Args:
+        detector: whose networks are initialised.
+        checkpoint: a classifier with the same bodies, a detector, or the saved state of a run, `last.safetensors`. Of
+            a detector all weights are taken that have the same names and shapes.
+        names: the name of each network's body.
 
     Raises:
-        StartError: the checkpoint has none of these bodies, or nothing that fits.
+        StartError: the checkpoint has none of these bodies, or no weights that fit.
     """
     path = find(checkpoint)
     if detector_file.is_detector(path) or resume.progress(path):

@@ -1,4 +1,4 @@
-"""What `overtone train` does with the recipe of a detector."""
+"""`overtone train` for recipes of detectors."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from overtone.models import choose_device
 from overtone.models.detection.detector import Detector
 from overtone.training.detection.detection_trainer import DetectionTrainer
 from overtone.training.detection.detector_export import export_detector
-from overtone.training.detection.detector_file import Trained
+from overtone.training.detection.detector_file import TrainedDetector
 from overtone.training.detection.log import DetectionEpoch
 from overtone.training.detection.pictures import coco_tools, held_out, read_coco
 from overtone.training.detection.recipe import DetectionRecipe
@@ -40,17 +40,17 @@ def train_detector(
         DataError: the data is not in COCO's format, or pycocotools is not installed.
         RecipeError: the run's folder cannot be used, or the recipe has masks and the data has none.
     """
-    # What calibration needs is found missing before the work begins.
+    # A missing pycocotools is reported before the work begins.
     coco_tools("cocoeval")
     folder = out or Path("runs") / recipe.name
     check_folder(folder, resume)
     train, calibration = held_out(read_coco(data / "train", data / "train.json"))
     if recipe.network.head.masks and not train.has_masks:
         raise RecipeError(f"{recipe.name} has masks, but {data} has none")
-    told = on_epoch or TimeLeft(recipe).report
+    report = on_epoch or TimeLeft(recipe).report
     on = choose_device(device)
     try:
-        detector = DetectionTrainer(recipe, train, calibration, folder, on, workers, told).run()
+        detector = DetectionTrainer(recipe, train, calibration, folder, on, workers, report).run()
     except KeyboardInterrupt:
         raise interrupted(resume) from None
     path, profile = folder / f"{recipe.name}.safetensors", None
@@ -58,7 +58,7 @@ def train_detector(
         profile = profile_of(
             recipe.name, recipe.size, recipe.quality, train.images, train.classes, letter_boxed
         )
-    trained = Trained(detector, recipe, train.classes, profile)
+    trained = TrainedDetector(detector, recipe, train.classes, profile)
     export_detector(path, trained, train, calibration, data.name, workers)
     Console().print(f"wrote {path}", soft_wrap=True, highlight=False)
     return path
@@ -66,13 +66,13 @@ def train_detector(
 
 @dataclass
 class TimeLeft:
-    """How long the epochs that are left will take, as long as those of this process took."""
+    """Estimates the time of the remaining epochs from those of this process."""
 
     recipe: DetectionRecipe
     _seconds: dict[int, list[float]] = field(default_factory=dict)
 
     def report(self, line: DetectionEpoch) -> None:
-        """Print it, for the step in progress; how long another network takes is not known yet."""
+        """Print the time left for the network in training; another network's is not known yet."""
         area = (line.size / self.recipe.size) ** 2
         self._seconds.setdefault(line.step, []).append(line.seconds / area)
         mean = sum(self._seconds[line.step]) / len(self._seconds[line.step])

@@ -1,1 +1,1 @@
-"""What a checkpoint reaches on labelled images."""
+"""Evaluation: accuracy, bytes, cost and reliability of a checkpoint on labelled images."""

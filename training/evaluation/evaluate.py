@@ -1,4 +1,4 @@
-"""What `overtone evaluate` does: predictions for a folder, then tables or JSON."""
+"""`overtone evaluate` for classifiers: predictions for a folder, then tables or JSON."""
 
 import json
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from overtone.frequency import ImageError
 from overtone.models import Card, choose_device, load
 from overtone.training.data import DataError, read_split
 from overtone.training.evaluation import tables
-from overtone.training.evaluation.metrics import Measured, card_cost, measure
+from overtone.training.evaluation.metrics import QualityResult, card_cost, measure
 from overtone.training.evaluation.predictions import predict_each
 from overtone.training.evaluation.stopping import Rule
 from overtone.training.teacher import read_any, teacher_of
@@ -63,7 +63,7 @@ def evaluate(
         found = predict_each(model, images, card.profile, used, workers)
         rows = {q: measure(p, card, q, used[q]) for q, p in found.items()}
     except ImageError as error:
-        # A worker process reports a damaged image as a whole traceback, whose last line says what is wrong.
+        # A worker process reports a damaged image as a whole traceback, whose last line has the message.
         *_, last = str(error).strip().splitlines()
         raise DataError(last.rpartition(f"{ImageError.__name__}: ")[2]) from error
     main = rows[card.profile.quality if every_quality else asked[0]]
@@ -76,20 +76,20 @@ def evaluate(
         _print(what, card, rows, main, full)
 
 
-def document(card: Card, rows: dict[int, Measured], main: Measured) -> dict[str, Any]:
+def document(card: Card, rows: dict[int, QualityResult], main: QualityResult) -> dict[str, Any]:
     """The JSON object: the main quality's entry at the top, and all entries if there are several."""
     head = {"checkpoint": card.name, "n": main.n, "size": card.profile.size}
     more = {"qualities": [_entry(card, row) for row in rows.values()]} if len(rows) > 1 else {}
     return head | _entry(card, main) | more
 
 
-def _entry(card: Card, found: Measured) -> dict[str, Any]:
+def _entry(card: Card, found: QualityResult) -> dict[str, Any]:
     entry = asdict(found)
     entry["cascade"]["exit_share"] = entry.pop("exit_share")
     return entry | {"cost": asdict(card_cost(card)) | {"mean_macs": found.cascade.mean_macs}}
 
 
-def _print(what: str, card: Card, rows: dict[int, Measured], main: Measured, full: bool) -> None:
+def _print(what: str, card: Card, rows: dict[int, QualityResult], main: QualityResult, full: bool) -> None:
     console, title = Console(), f"{what}: {main.n} images, {card.profile.size} px"
     console.print(tables.modes_table(title, tuple(rows.values()), card.cost.parameters))
     if full:

@@ -1,4 +1,4 @@
-"""What is measured on a cascade's predictions at one quality: modes, thresholds, reliability, cost."""
+"""The measures of a cascade at one quality, from its predictions: accuracy, bytes, cost, reliability."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from overtone.models import Card, Cost
 from overtone.training.evaluation.predictions import Predictions, confidence
 from overtone.training.evaluation.reliability import Reliability, reliability
-from overtone.training.evaluation.stopping import Bools, Floats, Ints, Rule, taken
+from overtone.training.evaluation.stopping import Bools, Floats, Ints, Rule, layers_taken
 
 # The thresholds that a table shows beside those of the card's operating points.
 GRID = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.97, 0.99)
@@ -27,7 +27,7 @@ class Mode:
 
 @dataclass(frozen=True)
 class AtLayer:
-    """One layer: its band and factor, top-1 after it, its mean bytes, and the share the cascade answers then."""
+    """One layer: its band and factor, top-1 after it, its mean bytes, and the share of images it is the last one of."""
 
     band: str
     factor: int
@@ -64,8 +64,8 @@ class Calibration:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Everything about one quality.
+class QualityResult:
+    """All measures at one quality.
 
     `low` is the first layer alone, `both` all layers; `cascade`, `exit_share` and the shares of `layers` are those
     at `rule`, whose first threshold is `threshold`.
@@ -95,7 +95,7 @@ def top_hits(logits: Floats, targets: NDArray[np.int64], k: int) -> Bools:
 
 
 def mean_macs(judged: Bools, low_layers: int, cost: Cost) -> float:
-    """Multiply-adds per image, where a network runs after the layers of bool[layers, n]."""
+    """Mean multiply-adds per image, from the layers bool[layers, n] after which a network runs."""
     assert cost.low_macs is not None
     low, high = int(judged[:low_layers].sum()), int(judged[low_layers:].sum())
     return (low * cost.low_macs + high * (cost.macs - cost.low_macs)) / int(judged.shape[1])
@@ -108,8 +108,8 @@ def at_rules(
     rows = []
     for rule, name in sorted(named, key=lambda pair: pair[0].thresholds):
         judged = p.judged(temperatures, rule)
-        layers = taken(judged)
-        found, early = p.modes(layers), layers == 1
+        layers = layers_taken(judged)
+        found, early = p.summary(layers), layers == 1
         row = AtThreshold(
             threshold=rule.thresholds[0],
             rule=rule,
@@ -134,14 +134,14 @@ def calibrations(p: Predictions, temperatures: tuple[float, ...]) -> tuple[Calib
     return tuple(map(layer, p.logits, p.correct, temperatures))
 
 
-def measure(p: Predictions, card: Card, quality: int, rule: Rule) -> Measured:
-    """Everything about predictions at one quality, with the card's temperatures."""
+def measure(p: Predictions, card: Card, quality: int, rule: Rule) -> QualityResult:
+    """All measures of predictions at one quality, with the card's temperatures, under a stopping rule."""
     temperatures, cost = card.temperatures, card_cost(card)
     judged = p.judged(temperatures, rule)
-    layers = taken(judged)
-    found = p.modes(layers)
+    layers = layers_taken(judged)
+    found = p.summary(layers)
     every = np.full(len(layers), p.layers)
-    return Measured(
+    return QualityResult(
         quality=quality,
         step=round(float(np.exp(np.log(card.profile.low_steps(quality)).mean()))),
         n=len(p.targets),
@@ -163,10 +163,10 @@ def measure(p: Predictions, card: Card, quality: int, rule: Rule) -> Measured:
 
 
 def _mode(p: Predictions, layers: Ints, macs: float) -> Mode:
-    """Taking so many layers of each image, int64[n]."""
+    """The mode that takes these numbers of layers of the images, int64[n]."""
     hits = np.stack([top_hits(logits, p.targets, 5) for logits in p.logits])
     top5 = float(hits[layers - 1, np.arange(len(layers))].mean())
-    return Mode(float(p.right(layers).mean()), top5, float(p.sent(layers).mean()), macs)
+    return Mode(float(p.correct_after(layers).mean()), top5, float(p.bytes_after(layers).mean()), macs)
 
 
 def named_rules(card: Card, quality: int, rule: Rule) -> list[tuple[Rule, str]]:
@@ -176,9 +176,9 @@ def named_rules(card: Card, quality: int, rule: Rule) -> list[tuple[Rule, str]]:
     for name in dict.fromkeys(p.name for p in card.operating_points):
         names.setdefault(Rule.of(card.point(name, quality)), []).append(name)
     names.setdefault(rule, ["asked"])
-    return [(each, ", ".join(given)) for each, given in names.items()]
+    return [(each, ", ".join(points)) for each, points in names.items()]
 
 
 def card_cost(card: Card) -> Cost:
-    """What the card says the network costs."""
+    """The cost of the network that a card records."""
     return Cost(card.cost.parameters, card.cost.macs, card.cost.low_macs)

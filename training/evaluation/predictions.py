@@ -15,7 +15,7 @@ from overtone.models import Cascade
 from overtone.models.cascade import State
 from overtone.models.fusion import example, fused
 from overtone.training.data import Images, View
-from overtone.training.evaluation.stopping import Bools, Floats, Ints, Rule, taken, walk
+from overtone.training.evaluation.stopping import Bools, Floats, Ints, Rule, judged_layers, layers_taken
 from overtone.training.progress import tracked
 
 Item = tuple[Tensor, Tensor, int]
@@ -32,7 +32,7 @@ class EncodedSet(Dataset[Item]):
         return len(self.images)
 
     def __getitem__(self, index: int) -> Item:
-        """(int16[C, h, w] as all layers tell them, bytes of each layer int64[layers], target)."""
+        """(coefficients int16[C, h, w] after all layers, bytes of each layer int64[layers], target)."""
         p = self.profile
         steps = p.known_steps(self.quality, len(p.ladder))
         exact = coefficients(self.view(open_rgb(self.images.paths[index]), p.size), p.low + p.high)
@@ -42,8 +42,8 @@ class EncodedSet(Dataset[Item]):
 
 
 @dataclass(frozen=True)
-class Modes:
-    """Top-1 after each layer and of the cascade, the shares it answers after each layer, and its mean bytes."""
+class Summary:
+    """Top-1 after each layer and of the cascade, the shares of images by their last layer, and the mean bytes."""
 
     top1: tuple[float, ...]
     cascade: float
@@ -62,16 +62,16 @@ class Modes:
 
     @property
     def exit_share(self) -> float:
-        """The share that the first layer answers."""
+        """The share of images that are answered after the first layer."""
         return self.shares[0]
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a checkpoint says of n images after every layer.
+    """The answers of a checkpoint to n images after every layer, with the bytes of the layers.
 
     Attributes:
-        logits: of the answers float64[layers, n, classes].
+        logits: float64[layers, n, classes].
         targets: int64[n].
         sizes: payload bytes of each layer int64[layers, n].
         low_layers: how many layers the low network answers; the high network answers the rest.
@@ -99,40 +99,40 @@ class Predictions:
         return np.stack([confidence(logits, temperature) for logits, temperature in pairs])
 
     def judged(self, temperatures: tuple[float, ...], rule: Rule) -> Bools:
-        """After which layers the images are judged under a rule, bool[layers, n]; see `walk`."""
-        return walk(self.confidences(temperatures)[:-1], rule.thresholds, rule.all_below)
+        """The layers after which each image is judged under a rule, bool[layers, n]; see `judged_layers`."""
+        return judged_layers(self.confidences(temperatures)[:-1], rule.thresholds, rule.all_below)
 
-    def taken(self, temperatures: tuple[float, ...], rule: Rule) -> Ints:
+    def layers_taken(self, temperatures: tuple[float, ...], rule: Rule) -> Ints:
         """How many layers each image takes under a rule, int64[n]."""
-        return taken(self.judged(temperatures, rule))
+        return layers_taken(self.judged(temperatures, rule))
 
-    def right(self, layers: Ints) -> Bools:
+    def correct_after(self, layers: Ints) -> Bools:
         """Whether the answers after these numbers of layers, int64[..., n], are correct."""
         found: Bools = self.correct[layers - 1, np.arange(len(self.targets))]
         return found
 
     def lost(self, layers: Ints) -> Bools:
-        """The images whose answer after so many layers, int64[..., n], is wrong though the full one is correct."""
-        lost: Bools = self.correct[-1] & ~self.right(layers)
+        """The images whose full answer is right, but not that after these numbers of layers, int64[..., n]."""
+        lost: Bools = self.correct[-1] & ~self.correct_after(layers)
         return lost
 
-    def sent(self, layers: Ints) -> Ints:
-        """The bytes of the first so many layers, int64[..., n]."""
+    def bytes_after(self, layers: Ints) -> Ints:
+        """The total bytes of each image's first layers, given their numbers int64[..., n]."""
         found: Ints = self.sizes.cumsum(axis=0)[layers - 1, np.arange(len(self.targets))]
         return found
 
     def agreeing(self) -> "Predictions":
-        """The same predictions with the full answer as the target: what is lost by an early answer is agreement."""
+        """The same predictions with the full answers as targets, so that `lost` counts disagreement with them."""
         return replace(self, targets=self.logits[-1].argmax(axis=1))
 
-    def modes(self, layers: Ints) -> Modes:
-        """The cascade that takes so many layers of each image, int64[n], and the answer after each layer."""
+    def summary(self, layers: Ints) -> Summary:
+        """The results of a cascade that takes these numbers of layers of the images, int64[n]."""
         shares = np.bincount(layers, minlength=self.layers + 1)[1:] / len(layers)
-        return Modes(
+        return Summary(
             top1=tuple(self.correct.mean(axis=1).tolist()),
-            cascade=float(self.right(layers).mean()),
+            cascade=float(self.correct_after(layers).mean()),
             shares=tuple(shares.tolist()),
-            mean_bytes=float(self.sent(layers).mean()),
+            mean_bytes=float(self.bytes_after(layers).mean()),
         )
 
     def take(self, chosen: NDArray[np.integer] | Bools) -> "Predictions":
@@ -156,7 +156,7 @@ def predict(
 ) -> Predictions:
     """The logits after every layer for every image at one quality, with a progress bar on a terminal.
 
-    If the network mixes, those of layers that high answers are mixed.
+    If the network has a mix, logits after the high network's layers are mixed.
     """
     return predict_each(model, images, profile, [quality], workers, batch)[quality]
 
@@ -170,7 +170,7 @@ def predict_each(
     workers: int = 0,
     batch: int = 64,
 ) -> dict[int, Predictions]:
-    """The same at several qualities."""
+    """As `predict`, at several qualities; the predictions by quality."""
     device = next(model.parameters()).device
     # As the server runs it, which is also faster.
     model = fused(model, tuple(x.to(device) for x in example(profile)))
@@ -193,7 +193,7 @@ def _predict(
 def answers(model: Cascade, values: Tensor, profile: Profile, quality: int) -> Tensor:
     """Logits [layers, N, classes] after every layer of quantised coefficients int16[N, C, h, w].
 
-    A mix takes the logits of the last answer that low gives.
+    A mix combines the high network's logits with the low network's last ones.
     """
     device, split = next(model.parameters()).device, len(profile.low)
     found: list[Tensor] = []
@@ -205,14 +205,14 @@ def answers(model: Cascade, values: Tensor, profile: Profile, quality: int) -> T
             low, state = model.low(x6)
             found.append(low)
             continue
-        # A layer tells values of one band, so the state of low is known unless they are low's.
+        # A layer codes one band, so low's state changes only with a layer of the low band.
         state = model.state(x6) if layer.band == "low" else state
         found.append(model.answer(low, model.high(state, x18)))
     return torch.stack(found)
 
 
 def maps(values: Tensor, profile: Profile, quality: int, layers: int) -> Tensor:
-    """What a decoder restores from the first so many layers, float32[N, C, h, w]."""
+    """The coefficients float32[N, C, h, w] that a decoder restores from the first `layers` layers."""
     known = known_values(values.transpose(0, 1).numpy(), profile, layers)
     steps = torch.from_numpy(profile.known_steps(quality, layers))
     return torch.from_numpy(known).transpose(0, 1) * steps[:, None, None]

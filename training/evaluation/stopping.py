@@ -1,4 +1,4 @@
-"""When an answer is final: rules, and how images go through the layers under them."""
+"""Stopping rules of a cascade, and the layers that images take under them."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Rule:
-    """Thresholds after each layer but the last, as those of an `OperatingPoint`."""
+    """A stopping rule: thresholds after each layer but the last, as those of an `OperatingPoint`."""
 
     thresholds: tuple[float, ...]
     all_below: tuple[float, ...] = ()
@@ -30,12 +30,12 @@ class Rule:
         return cls((threshold,) * (layers - 1))
 
 
-def walk(
+def judged_layers(
     confidences: Floats,
     thresholds: tuple[float, ...] | Floats,
     all_below: tuple[float, ...] | Floats = (),
 ) -> Bools:
-    """After which layers images are judged: bool[layers, n], true where an answer is computed.
+    """The layers after which images are judged: bool[layers, n], true where an answer is computed.
 
     The same as `OperatingPoint.wanted`, image by image.
 
@@ -43,7 +43,7 @@ def walk(
         confidences: after each layer but the last, float64[layers - 1, n].
         thresholds: for each layer but the last, a number or float64[m, 1] for m rules at once; the result is then
             bool[layers, m, n].
-        all_below: as many, or none.
+        all_below: as `thresholds`, or empty.
     """
     below = all_below if len(all_below) else np.zeros_like(thresholds)
     shape = np.broadcast_shapes(confidences[0].shape, np.shape(thresholds[0]))
@@ -56,7 +56,7 @@ def walk(
     return judged
 
 
-def taken(judged: Bools) -> Ints:
-    """How many layers each image takes, int64[...]: those up to the last one after which it is judged."""
-    found: Ints = len(judged) - judged[::-1].argmax(axis=0)
-    return found
+def layers_taken(judged: Bools) -> Ints:
+    """The number of layers that each image takes, int64[...]: up to the last layer after which it is judged."""
+    layers: Ints = len(judged) - judged[::-1].argmax(axis=0)
+    return layers

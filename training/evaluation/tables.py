@@ -6,12 +6,12 @@ from math import sqrt
 from rich import box
 from rich.table import Table
 
-from overtone.training.evaluation.metrics import Measured, Mode
+from overtone.training.evaluation.metrics import Mode, QualityResult
 
 GIGA = 1e9
 
 
-def modes_table(title: str, rows: Sequence[Measured], parameters: int) -> Table:
+def modes_table(title: str, rows: Sequence[QualityResult], parameters: int) -> Table:
     """The modes of each quality: accuracy, bytes, cost."""
     last = rows[-1]
     table = _table(
@@ -32,8 +32,8 @@ def modes_table(title: str, rows: Sequence[Measured], parameters: int) -> Table:
     return table
 
 
-def name(found: Measured, count: int) -> str:
-    """What the first so many layers are called."""
+def name(found: QualityResult, count: int) -> str:
+    """The name of the mode that takes the first `count` layers."""
     if len(found.layers) == 2:
         return ("low only", "always both")[count - 1]
     return (
@@ -46,12 +46,12 @@ def name(found: Measured, count: int) -> str:
 
 
 def numbers(thresholds: Sequence[float]) -> str:
-    """Thresholds after each layer."""
+    """Thresholds after each layer, as text."""
     return ", ".join(f"{threshold:.3f}" for threshold in thresholds)
 
 
-def thresholds_table(found: Measured) -> Table:
-    """What each rule answers from the first layer, and what it costs; the one in use is bold."""
+def thresholds_table(found: QualityResult) -> Table:
+    """The share that each rule answers after the first layer, its accuracy and cost; the rule in use is bold."""
     table = _table(
         f"Thresholds at quality {found.quality}",
         ("threshold", "point", "answered low", "of these correct", "cascade", "bytes", "G MACs"),
@@ -71,7 +71,7 @@ def thresholds_table(found: Measured) -> Table:
     return table
 
 
-def reliability_table(found: Measured) -> Table:
+def reliability_table(found: QualityResult) -> Table:
     """Expected calibration error after each layer, without and with its temperature."""
     table = _table(
         f"Reliability at quality {found.quality}",

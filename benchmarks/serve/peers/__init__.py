@@ -1,1 +1,1 @@
-"""The same networks behind other model servers, each written as its documentation advises."""
+"""Overtone's networks behind other model servers, each written as its documentation advises."""

@@ -1,4 +1,4 @@
-"""What the peers' handlers share, so that they do the same work as ours: decode, run, and say what was found."""
+"""The part that the peers' handlers share: decode payloads, run the network and answer, as our server does."""
 
 import os
 from collections.abc import Sequence

@@ -4,10 +4,10 @@ from torch import Tensor
 
 from overtone.models import Body
 from overtone.models.bodies import BodyError, create_features
+from overtone.models.detection.crowds import without_covered
 from overtone.models.detection.detections import Detections
 from overtone.models.detection.detector import Detector, PixelDetector, StagedDetector
 from overtone.models.detection.features import BodyFeatures, ResNetFeatures, create
-from overtone.models.detection.ignoring import without_covered
 from overtone.models.detection.region_network import Anchors, RegionNetwork, Target
 from tests.models.detection.tiny_detector import HEAD, HIGH, LOW, MASKS, NAME, detector, twin
 

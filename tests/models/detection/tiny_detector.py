@@ -12,26 +12,26 @@ from overtone.models.detection.checkpoint import save_detector
 from overtone.models.detection.detector import Detector, DetectorArchitecture, PixelArchitecture
 from overtone.models.detection.features import BodyFeatures
 from overtone.models.detection.operating_point import NEVER, DetectionPoint
-from overtone.models.detection.region_network import Head
+from overtone.models.detection.region_network import HeadConfig
 
 NAME = "mobilenetv3_small_050"
 LOW = BodyFeatures(body=Body(name=NAME, pixels=5))
 HIGH = BodyFeatures(body=Body(name=NAME, pixels=8))
-HEAD = Head(width=16, hidden=32, candidates=60, proposals=30, samples=32, detections=20, mask_layers=1)
+HEAD = HeadConfig(width=16, hidden=32, candidates=60, proposals=30, samples=32, detections=20, mask_layers=1)
 CLASSES = ("red", "blue")
 UNSURE, SURE = 0.36, 0.38
 MASKS = HEAD.model_copy(update={"masks": True})
 
 
-def detector(head: Head = HEAD) -> DetectorArchitecture:
+def detector(head: HeadConfig = HEAD) -> DetectorArchitecture:
     return DetectorArchitecture(classes=2, low=LOW, high=HIGH, head=head)
 
 
-def twin(head: Head = HEAD) -> PixelArchitecture:
+def twin(head: HeadConfig = HEAD) -> PixelArchitecture:
     return PixelArchitecture(classes=2, features=HIGH, head=head)
 
 
-def write_checkpoint(path: Path, profile: Profile, head: Head = HEAD) -> Path:
+def write_checkpoint(path: Path, profile: Profile, head: HeadConfig = HEAD) -> Path:
     """A random detector of the classes "red" and "blue", with an answer of low's to each kind of question.
 
     Its operating points are "always" (low answers), "never" (all blocks are asked for) and "default", under which

@@ -9,11 +9,11 @@ from overtone.training.detection.recipe import (
     is_detection_recipe,
     load_detection_recipe,
 )
-from overtone.training.recipe import RecipeError, known
+from overtone.training.recipe import RecipeError, recipe_names
 from tests.training.detection.tiny_recipe import recipe
 
 
-@pytest.mark.parametrize("name", known(RECIPES))
+@pytest.mark.parametrize("name", recipe_names(RECIPES))
 def test_bundled_recipes_are_valid(name: str) -> None:
     assert is_detection_recipe(name)
     assert load_detection_recipe(name).name == name

@@ -11,12 +11,12 @@ from overtone.models import BodyArchitecture, BodyCascade, load
 from overtone.models import save as save_checkpoint
 from overtone.models.detection.features import ResNetFeatures
 from overtone.training.detection.detection_trainer import DetectionTrainer
-from overtone.training.detection.detector_file import Trained, save
+from overtone.training.detection.detector_file import TrainedDetector, save
 from overtone.training.detection.log import DetectionEpoch
 from overtone.training.detection.pictures import held_out, read_coco
 from overtone.training.detection.recipe import DetectionRecipe, DetectorConfig
 from overtone.training.network_configs import StartError
-from overtone.training.recipe import Quality
+from overtone.training.quality import Quality
 from overtone.training.resume import ResumeError
 from overtone.training.run_log import read_lines
 from tests.models.detection.tiny_detector import HEAD, HIGH, LOW
@@ -163,7 +163,7 @@ def test_a_detector_starts_from_another_whatever_its_classes(tmp_path: Path, dat
     chosen = recipe((1, 0))
     first = trainer(chosen, data, tmp_path / "first").run()
     file = tmp_path / "first.safetensors"
-    save(file, Trained(first, chosen, ("red", "blue"), None))
+    save(file, TrainedDetector(first, chosen, ("red", "blue"), None))
     second = trainer(chosen.model_copy(update={"start": str(file)}), data, tmp_path / "second", _stop)
     with pytest.raises(InterruptError):
         second.run()

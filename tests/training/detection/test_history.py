@@ -5,7 +5,7 @@ import pytest
 from overtone.models import Origin, load, save
 from overtone.models.detection.detector import Detector, PixelDetector, build
 from overtone.training import resume
-from overtone.training.detection.detector_file import Trained
+from overtone.training.detection.detector_file import TrainedDetector
 from overtone.training.detection.detector_file import save as save_detector
 from overtone.training.detection.history import origin_of, whole_recipe
 from overtone.training.detection.recipe import DetectionRecipe
@@ -31,7 +31,7 @@ def test_runs_of_one_network_each_are_one_recipe(
     bodies = tmp_path / "bodies.safetensors"
     save(bodies, model, card.model_copy(update={"origin": origin}))
     low = tmp_path / "low.safetensors"
-    save_detector(low, Trained(network, started(recipe((5, 0)), bodies), CLASSES, None))
+    save_detector(low, TrainedDetector(network, started(recipe((5, 0)), bodies), CLASSES, None))
     second = started(recipe((0, 7)), low)
     whole = whole_recipe(second, CLASSES)
     assert (whole.epochs, whole.start) == ((5, 7), "bodies")
@@ -47,7 +47,7 @@ def test_the_saved_state_of_a_run_counts_as_far_as_it_came(network: Detector, tm
 
 def test_other_classes_or_networks_are_no_part_of_a_recipe(network: Detector, tmp_path: Path) -> None:
     path = tmp_path / "first.safetensors"
-    save_detector(path, Trained(network, recipe((5, 9)), CLASSES, None))
+    save_detector(path, TrainedDetector(network, recipe((5, 9)), CLASSES, None))
     assert whole_recipe(started(recipe((0, 7)), path), ("green", "blue")).epochs == (0, 7)
     assert whole_recipe(started(recipe((0, 7), masks=True), path), CLASSES).epochs == (0, 7)
     assert whole_recipe(started(recipe((1, 7)), "gone"), CLASSES).start == "gone"

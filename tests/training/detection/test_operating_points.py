@@ -8,15 +8,15 @@ from overtone.training.detection.operating_points import (
     WHOLE,
     PointCertifier,
     candidates,
-    path,
+    fit_path,
 )
-from overtone.training.detection.region_answers import Measured
+from overtone.training.detection.region_answers import PointResults
 
 
-def measured(missed: list[float], sent: list[int], n: int = 100) -> Measured:
+def measured(missed: list[float], sent: list[int], n: int = 100) -> PointResults:
     """The same for every picture."""
     columns = np.repeat(np.array(missed)[:, None], n, axis=1), np.repeat(np.array(sent)[:, None], n, axis=1)
-    return Measured(*columns, shares=(columns[1] > 300).astype(np.float64))
+    return PointResults(*columns, shares=(columns[1] > 300).astype(np.float64))
 
 
 def point(unsure: float) -> DetectionPoint:
@@ -31,7 +31,7 @@ def test_every_candidate_has_boxes_in_doubt() -> None:
 
 def test_a_path_leads_from_everything_to_low_alone_and_skips_what_is_worse() -> None:
     points = [point(0.1), point(0.2), point(0.3), point(0.4)]
-    found = path(points, measured([0.02, 0.03, 0.01, 0.1], [700, 800, 900, 500]))
+    found = fit_path(points, measured([0.02, 0.03, 0.01, 0.1], [700, 800, 900, 500]))
     assert found == (WHOLE, points[2], points[0], points[3], LOW_ALONE)
 
 
@@ -43,22 +43,22 @@ def certifier(missed: list[float], sent: list[int], n: int = 100) -> PointCertif
 def test_the_cheapest_point_within_the_bound_is_taken() -> None:
     found = certifier([0.0, 0.01, 0.04, 0.2, 0.5], [1000, 800, 600, 500, 300])
     # (4 + 1) / 101 things are missed at most.
-    assert found.place(RiskTarget("x", 0.049)) == 1
-    assert found.place(RiskTarget("x", 0.05)) == 2
-    assert found.place(RiskTarget("x", 0.3)) == 3
-    assert found.place(RiskTarget("x", 0.3, 0.05)) == 3
-    assert found.place(RiskTarget("x", 0.1, 0.05)) == 1
-    assert found.place(RiskTarget("x", share=0.0)) == 4
-    assert found.place(RiskTarget("x", mean_bytes=610)) == 2
+    assert found.point_index(RiskTarget("x", 0.049)) == 1
+    assert found.point_index(RiskTarget("x", 0.05)) == 2
+    assert found.point_index(RiskTarget("x", 0.3)) == 3
+    assert found.point_index(RiskTarget("x", 0.3, 0.05)) == 3
+    assert found.point_index(RiskTarget("x", 0.1, 0.05)) == 1
+    assert found.point_index(RiskTarget("x", share=0.0)) == 4
+    assert found.point_index(RiskTarget("x", mean_bytes=610)) == 2
     with pytest.raises(TargetError, match="low alone takes 307 bytes per picture"):
-        found.place(RiskTarget("x", mean_bytes=200))
+        found.point_index(RiskTarget("x", mean_bytes=200))
 
 
 def test_a_point_that_happens_to_miss_less_than_the_one_before_is_not_trusted() -> None:
     found = certifier([0.0, 0.2, 0.01, 0.5], [1000, 800, 600, 300])
-    assert found.place(RiskTarget("x", 0.05)) == 0
+    assert found.point_index(RiskTarget("x", 0.05)) == 0
 
 
 def test_too_few_pictures_leave_everything_asked_for() -> None:
     for n in (0, 10):
-        assert certifier([0.0, 0.0, 0.0], [1000, 800, 300], n).place(RiskTarget("x", 0.05)) == 0
+        assert certifier([0.0, 0.0, 0.0], [1000, 800, 300], n).point_index(RiskTarget("x", 0.05)) == 0

@@ -14,7 +14,7 @@ from overtone.models.detection.operating_point import NEVER, DetectionPoint
 from overtone.models.detection.regions import blocks_in_doubt, joined
 from overtone.training.detection.operating_points import LOW_ALONE, WHOLE
 from overtone.training.detection.pictures import Pictures, read_pictures
-from overtone.training.detection.predictions import Coded, coded
+from overtone.training.detection.predictions import CodedBatch, coded_batches
 from overtone.training.detection.region_answers import RegionCascade, measure_points, missed
 from tests.models.detection.tiny_detector import SURE, UNSURE
 from tests.training.detection.rectangles import rectangles
@@ -38,13 +38,13 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Pictures:
 
 
 @pytest.fixture(scope="module")
-def batch(detector: Detector, pictures: Pictures, profile: Profile) -> Coded:
-    (found,) = coded(detector, pictures, profile, profile.quality)
+def batch(detector: Detector, pictures: Pictures, profile: Profile) -> CodedBatch:
+    (found,) = coded_batches(detector, pictures, profile, profile.quality)
     return found
 
 
 def test_regions_are_answered_as_a_server_answers_them(
-    detector: Detector, pictures: Pictures, profile: Profile, batch: Coded
+    detector: Detector, pictures: Pictures, profile: Profile, batch: CodedBatch
 ) -> None:
     answers = RegionCascade(detector, profile, profile.quality).answers(batch, [POINT])
     masks = []
@@ -75,7 +75,7 @@ def said(
 
 
 def test_the_ends_of_a_path_are_the_full_answer_and_lows(
-    detector: Detector, profile: Profile, batch: Coded
+    detector: Detector, profile: Profile, batch: CodedBatch
 ) -> None:
     cascade = RegionCascade(detector, profile, profile.quality)
     for number, (whole, low) in enumerate(cascade.answers(batch, [WHOLE, LOW_ALONE])):
@@ -86,7 +86,7 @@ def test_the_ends_of_a_path_are_the_full_answer_and_lows(
 
 
 def test_what_is_asked_for_more_sparingly_costs_fewer_bytes(
-    detector: Detector, profile: Profile, batch: Coded
+    detector: Detector, profile: Profile, batch: CodedBatch
 ) -> None:
     shown = [replaced(point, shown=0.34) for point in (WHOLE, POINT, LOW_ALONE)]
     found = measure_points(RegionCascade(detector, profile, profile.quality), [batch], shown)

@@ -17,10 +17,10 @@ from overtone.models.detection.detector import Detector, build
 from overtone.models.detection.region_network import RegionNetwork
 from overtone.training.data import DataError
 from overtone.training.detection import detector_file
-from overtone.training.detection.detector_file import Trained
+from overtone.training.detection.detector_file import TrainedDetector
 from overtone.training.detection.join import join
 from overtone.training.detection.pictures import read_pictures
-from overtone.training.detection.predictions import after_layers, coded
+from overtone.training.detection.predictions import after_layers, coded_batches
 from overtone.training.detection.train_detector import TimeLeft, train_detector
 from overtone.training.recipe import RecipeError
 from tests.training.detection.rectangles import rectangles
@@ -177,7 +177,7 @@ def test_a_file_without_a_card_becomes_a_checkpoint(trained: Path, data: Path, t
 def test_a_detector_on_pixels_has_no_operating_points(data: Path, tmp_path: Path) -> None:
     file = tmp_path / "twin.safetensors"
     made = build(twin().network.architecture(2))
-    detector_file.save(file, Trained(made, twin(), ("red", "blue"), None))
+    detector_file.save(file, TrainedDetector(made, twin(), ("red", "blue"), None))
     result = CliRunner().invoke(app, ["calibrate", str(file), "--data", str(data)])
     assert "reads pixels" in result.output
     result = CliRunner().invoke(app, ["evaluate", str(file), "--data", str(data), "--operating-point", "x"])
@@ -200,7 +200,7 @@ def test_a_detector_is_asked_what_a_server_would_ask_it(trained: Path, data: Pat
     assert file.profile is not None
     assert isinstance(file.detector, Detector)
     payloads = encode(letter_boxed(open_rgb(pictures.paths[0]), 64), file.profile).layers
-    batches = list(coded(file.detector, pictures, file.profile, file.profile.quality))
+    batches = list(coded_batches(file.detector, pictures, file.profile, file.profile.quality))
     low, both = after_layers(batches, pictures, file.profile.size)
     assert [len(p) for p in payloads] == [int(layer.sizes[0]) for layer in (low, both)]
     decoded = decode(payloads, file.profile)

@@ -2,7 +2,8 @@
 
 from overtone.training.detection.augmentation import SceneAugmentation
 from overtone.training.detection.recipe import DetectionRecipe, DetectorConfig, PixelDetectorConfig
-from overtone.training.recipe import Optimiser, Quality
+from overtone.training.optimiser import Optimiser
+from overtone.training.quality import Quality
 from tests.models.detection.tiny_detector import HEAD, HIGH, LOW, MASKS
 
 STILL = SceneAugmentation(crop=0, scale=(1.0, 1.0), flip=0, colour=0)

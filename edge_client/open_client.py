@@ -1,4 +1,4 @@
-"""What commands ask a server once, such as its profile."""
+"""A client for commands that ask a server a single thing, such as its profile."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from overtone.edge_client.sync import Client
 
 
 @contextmanager
-def asking(server: str, **options: Unpack[Options]) -> Iterator[Client]:
+def open_client(server: str, **options: Unpack[Options]) -> Iterator[Client]:
     """A client of the server at this address, for the length of the block.
 
     Raises:

@@ -1,7 +1,7 @@
-"""torchvision's proposal network and region heads, taught what a crowd is.
+"""torchvision's proposal network and region heads, with regions that training ignores.
 
-COCO's crowds, and VOC's difficult things, are neither to be found nor to be called background. torchvision only drops
-them, and then trains what finds them to find nothing.
+COCO's crowds and VOC's difficult objects should count neither as objects nor as background. torchvision's reference
+training just drops them from the targets, so that boxes on them are trained as background.
 """
 
 from typing import Any
@@ -11,14 +11,15 @@ from torch import Tensor
 from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.models.detection.rpn import RegionProposalNetwork
 
-# A box of which a crowd covers this share is ignored, unless it is a thing.
+# A background box is ignored if a crowd covers at least this share of it.
 COVERED = 0.5
+# The label of boxes that torchvision leaves out of the losses.
 IGNORED = -1
-Given = list[dict[str, Tensor]]
+Targets = list[dict[str, Tensor]]
 
 
 def covered(boxes: Tensor, crowd: Tensor) -> Tensor:
-    """Whether one of the crowds float[M, 4] covers enough of each box float[N, 4], bool[N]."""
+    """Whether one of the crowds float[M, 4] covers a share of at least `COVERED` of each box float[N, 4], bool[N]."""
     if not len(crowd):
         return torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
     corner = torch.maximum(boxes[:, None, :2], crowd[:, :2])
@@ -28,7 +29,7 @@ def covered(boxes: Tensor, crowd: Tensor) -> Tensor:
 
 
 def without_covered(labels: list[Tensor], boxes: list[Tensor], crowds: list[Tensor]) -> list[Tensor]:
-    """Labels in which background that a crowd covers is ignored."""
+    """The labels of each image's candidate boxes, with `IGNORED` for background (0) that a crowd covers."""
     return [
         torch.where((each == 0) & covered(candidates, crowd), IGNORED, each)
         for each, candidates, crowd in zip(labels, boxes, crowds, strict=True)
@@ -36,10 +37,10 @@ def without_covered(labels: list[Tensor], boxes: list[Tensor], crowds: list[Tens
 
 
 class ProposalNetwork(RegionProposalNetwork):  # type: ignore[misc]
-    """Targets may have a `crowd`."""
+    """A region proposal network whose targets have a `crowd`: boxes float[M, 4] to be ignored."""
 
     def assign_targets_to_anchors(
-        self, anchors: list[Tensor], targets: Given
+        self, anchors: list[Tensor], targets: Targets
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Labels of the anchors (1, 0, or -1 for ignored), and the boxes they are matched with."""
         labels, boxes = super().assign_targets_to_anchors(anchors, targets)
@@ -47,10 +48,10 @@ class ProposalNetwork(RegionProposalNetwork):  # type: ignore[misc]
 
 
 class RegionHeads(RoIHeads):  # type: ignore[misc]
-    """Targets may have a `crowd`."""
+    """Region heads whose targets have a `crowd`, as for `ProposalNetwork`."""
 
-    def select_training_samples(self, proposals: list[Tensor], targets: Given) -> Any:
-        """torchvision's, after a note of the crowds."""
+    def select_training_samples(self, proposals: list[Tensor], targets: Targets) -> Any:
+        """As torchvision's; the crowds are kept for `assign_targets_to_proposals`, which is not given the targets."""
         self._crowds = [target["crowd"] for target in targets]
         return super().select_training_samples(proposals, targets)
 
@@ -58,5 +59,5 @@ class RegionHeads(RoIHeads):  # type: ignore[misc]
         self, proposals: list[Tensor], boxes: list[Tensor], labels: list[Tensor]
     ) -> tuple[list[Tensor], list[Tensor]]:
         """The boxes that proposals are matched with, and their labels (-1 for ignored)."""
-        matched, found = super().assign_targets_to_proposals(proposals, boxes, labels)
-        return matched, without_covered(found, proposals, self._crowds)
+        matched, assigned = super().assign_targets_to_proposals(proposals, boxes, labels)
+        return matched, without_covered(assigned, proposals, self._crowds)
