@@ -7,7 +7,7 @@ from torch import Tensor
 
 from overtone.models import BodyArchitecture, BodyCascade, load
 from overtone.models.checkpoint import find
-from overtone.models.detection.detector import StagedDetector
+from overtone.models.detection.detector import PixelDetector, StagedDetector
 from overtone.models.detection.region_network import RegionNetwork
 from overtone.training import resume
 from overtone.training.detection import detector_file
@@ -58,8 +58,13 @@ def _take_body(network: RegionNetwork, weights: dict[str, Tensor]) -> None:
 
 
 def _from_detector(detector: StagedDetector, path: Path) -> None:
-    """Weights of the same names and shapes; what depends on the classes stays random if they differ."""
+    """Take over weights of the same names and shapes; what depends on the classes stays random if they differ.
+
+    A detector on pixels takes those of a cascade's high network, which differs in what it reads alone.
+    """
     found = weights_in(path)
+    if isinstance(detector, PixelDetector):
+        found |= {f"network.{name}": value for name, value in weights_in(path, "high_network").items()}
     mine = detector.state_dict()
     fitting = {k: v for k, v in found.items() if k in mine and mine[k].shape == v.shape}
     if not fitting:
