@@ -230,7 +230,7 @@ def test_an_absurd_size_of_a_further_layer_is_refused() -> None:
             decode([write_header(0, 1, 0, PROFILE.id, (1, size)) + BODY], PROFILE)
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=20), st.integers(2, 8))
 def test_headers_of_random_bytes_are_read_or_refused(payload: bytes, layers: int) -> None:
     for data in (payload, bytes([VERSION << 4]) + payload, bytes([VERSION << 4 | 1]) + payload):
