@@ -18,17 +18,17 @@ from overtone.gpu_server.engine.inference import Network
 from overtone.gpu_server.grpc.sessions import Listed, Sessions
 from overtone.gpu_server.limits.access import Access
 from overtone.gpu_server.limits.budget import Budget
-from overtone.gpu_server.limits.room import Room
+from overtone.gpu_server.limits.queue_budgets import QueueBudgets
 from overtone.gpu_server.networks.torch_network import open_networks
 from overtone.gpu_server.repository.cards import AnyCard, read_any
-from overtone.gpu_server.repository.choice import Choice
 from overtone.gpu_server.repository.model_folder import ModelId
 from overtone.gpu_server.repository.repository import Repository
+from overtone.gpu_server.repository.traffic_split import TrafficSplit
 from overtone.gpu_server.settings import Settings
 from overtone.gpu_server.state import Store
 from overtone.gpu_server.telemetry.metrics import Metrics
 from overtone.gpu_server.workers.face import Face
-from overtone.gpu_server.workers.remote import RemoteRunner
+from overtone.gpu_server.workers.remote_runner import RemoteRunner
 
 log = logging.getLogger(__name__)
 
@@ -72,11 +72,11 @@ class Service:
         self._phase = Phase.LOADING
         self._watchers: list[Callable[[], None]] = []
         self.repository = Repository(settings, face, self._load, self._part, self._on_change)
-        self._room = Room(settings, self.metrics)
+        self._budgets = QueueBudgets(settings, self.metrics)
         self._sessions = Sessions(settings.max_sessions, share, refused("sessions"))
         self._requests: set[Arrival] = set()
         self._retiring: set[asyncio.Task[None]] = set()
-        self._editions = itertools.count()
+        self._generations = itertools.count()
         self._busy = 0
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -120,11 +120,11 @@ class Service:
         """The core of the default model.
 
         Raises:
-            Unavailable: as `choice`.
+            Unavailable: as `resolve`.
         """
-        return self.choice().served
+        return self.resolve().served
 
-    def choice(self, model: str = "") -> Choice:
+    def resolve(self, model: str = "") -> TrafficSplit:
         """What judges images for which NAME or NAME:VERSION was named, or nothing.
 
         Raises:
@@ -132,7 +132,7 @@ class Service:
             UnknownModel: no such model or version is loaded.
         """
         self._check_open()
-        return self.repository.choice(model)
+        return self.repository.resolve(model)
 
     def core_of(self, token: str) -> Core:
         """The core that knows the image with this token; if that has gone, another one, which does not know it.
@@ -141,7 +141,7 @@ class Service:
             Unavailable: the server is loading or stopping, or no network works.
         """
         self._check_open()
-        return self.repository.edition(self.store.edition(token)) or self.core
+        return self.repository.generation(self.store.generation(token)) or self.core
 
     async def load(self) -> None:
         """Load the models and warm them.
@@ -194,16 +194,16 @@ class Service:
                 await engine.stop()
             what = s.model if s.models is None else path
             raise errors.StartError(f"cannot serve {what}: {error}") from error
-        edition = next(self._editions)
-        return await asyncio.to_thread(Core, card, engine, s, self.metrics, edition, model, self._room)
+        generation = next(self._generations)
+        return await asyncio.to_thread(Core, card, engine, s, self.metrics, generation, model, self._budgets)
 
     async def _engine_of(self, path: Path) -> tuple[AnyCard, Engine]:
         """The model's card, and an engine that has not been started."""
         s = self.settings
         if self.face is not None:
-            edition = self.face.edition
-            runner = RemoteRunner(edition.socket, self.metrics, s, self._notify)
-            return await asyncio.to_thread(read_any, edition.model), Engine(runner, self.metrics, s)
+            generation = self.face.generation
+            runner = RemoteRunner(generation.socket, self.metrics, s, self._notify)
+            return await asyncio.to_thread(read_any, generation.model), Engine(runner, self.metrics, s)
         networks: Sequence[Network] = self._networks
         if networks:
             card = await asyncio.to_thread(read_any, path)

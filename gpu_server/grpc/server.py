@@ -16,13 +16,13 @@ from overtone.gpu_server.grpc import messages
 from overtone.gpu_server.grpc.connections import GrpcConnections
 from overtone.gpu_server.grpc.session import Session
 from overtone.gpu_server.grpc.streams import Context, Streams
+from overtone.gpu_server.image_input import profile_id_of
 from overtone.gpu_server.limits.peers import endpoint_of, peer_of
-from overtone.gpu_server.limits.rates import Rate
+from overtone.gpu_server.limits.rate_limiter import RateLimiter
 from overtone.gpu_server.open_inference import grpc as open_inference_grpc
-from overtone.gpu_server.sent import encoded_for
 from overtone.gpu_server.service import Service
 from overtone.gpu_server.settings import KIB, MIB, Settings
-from overtone.gpu_server.sockets import WILDCARDS, addresses, listeners, written
+from overtone.gpu_server.sockets import WILDCARDS, addresses, format_address, listeners
 from overtone.gpu_server.telemetry import logs
 from overtone.gpu_server.tls import ServerTls, name_of_grpc_peer
 from overtone.protos import overtone_pb2 as pb
@@ -102,7 +102,7 @@ class CascadeServicer(stubs.CascadeServicer):
                 account.take_image()
                 account.spend_bytes(sum(map(len, request.layers)))
                 options = messages.options(request.options, request)
-                core = self._service.choice(options.model).pick(encoded_for(request.layers))
+                core = self._service.resolve(options.model).pick(profile_id_of(request.layers))
                 given = await core.classify(request.layers, options, peer=owner)
                 every = range(len(core.profile.labels)) if request.options.labels else ()
                 return messages.answer(0, given, every)
@@ -115,7 +115,7 @@ class CascadeServicer(stubs.CascadeServicer):
             _begin("DescribeModel", context)
             with self._service.arrive("grpc", Kind.DESCRIPTION).ending():
                 self.admit(context)
-                return await _model(self._service.choice(request.model).served.description, request)
+                return await _model(self._service.resolve(request.model).served.description, request)
         except ServiceError as error:
             await abort(context, error)
 
@@ -145,8 +145,10 @@ async def _model(described: Description, request: pb.DescribeModelRequest) -> pb
     if request.HasField("part"):
         asked = request.part
         quality = asked.quality if asked.HasField("quality") else None
-        share = described.parts.exit_share(asked.operating_point, quality)
-        model.part = await asyncio.to_thread(described.parts.packed, quality, asked.after, asked.layers)
+        share = described.profile_parts.exit_share(asked.operating_point, quality)
+        model.part = await asyncio.to_thread(
+            described.profile_parts.packed, quality, asked.after, asked.layers
+        )
         if share is not None:
             model.exit_share = share
     elif request.labels:
@@ -248,7 +250,7 @@ class GrpcServer:
                 health_pb2.DESCRIPTOR.services_by_name["Health"]: self._health,
             },
             self._connections,
-            Rate(settings.stream_rate, burst),
+            RateLimiter(settings.stream_rate, burst),
             settings.body_timeout,
             service.metrics.refused("streams"),
             abort,
@@ -277,7 +279,7 @@ class GrpcServer:
         port = settings.grpc_port
         # Of the wildcards one is enough: gRPC listens on both.
         for host in addresses(settings.host)[: 1 if settings.host in WILDCARDS else None]:
-            port = self._bind_one(written(host, port), settings)
+            port = self._bind_one(format_address(host, port), settings)
         return port
 
     def _bind_one(self, address: str, settings: Settings) -> int:

@@ -116,8 +116,8 @@ class Session:
             raise errors.BadRequest("the first message must be hello")
         self._options = first.hello.options
         self.model = self._options.model
-        choice = self._service.choice(self.model)
-        core = self._core = self.core = choice.pick(first.hello.profile_id)
+        split = self._service.resolve(self.model)
+        core = self._core = self.core = split.pick(first.hello.profile_id)
         core.check(messages.options(self._options))
         if first.hello.profile_id not in (b"", core.profile.id):
             raise errors.WrongProfile(f"{core.name} has another profile; fetch it with DescribeModel")

@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from overtone.gpu_server import errors
 from overtone.gpu_server.grpc.connections import Connection, GrpcConnections
 from overtone.gpu_server.limits.budget import PEER
-from overtone.gpu_server.limits.rates import Rate
+from overtone.gpu_server.limits.rate_limiter import RateLimiter
 
 Context: TypeAlias = grpc.aio.ServicerContext
 Abort: TypeAlias = Callable[[Context, errors.ServiceError], Awaitable[Any]]
@@ -74,7 +74,7 @@ class Streams(grpc.GenericRpcHandler):  # type: ignore[misc]
         self,
         services: Mapping[Any, object],
         connections: GrpcConnections,
-        rate: Rate,
+        rate: RateLimiter,
         timeout: float,
         on_refused: Callable[[str], None],
         abort: Abort,

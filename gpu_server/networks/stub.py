@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overtone.gpu_server.answer import Stage
-from overtone.gpu_server.known import Known
+from overtone.gpu_server.decoded_image import DecodedImage
 from overtone.gpu_server.repository.cards import AnyCard
 from overtone.models import Card
 
@@ -48,14 +48,14 @@ class StubNetwork:
         """All that wait."""
         return min(waiting, self._largest)
 
-    def example(self) -> Known:
+    def example(self) -> DecodedImage:
         """An image without content."""
-        return Known.blank(self._card.profile)
+        return DecodedImage.blank(self._card.profile)
 
     def warm(self) -> None:
         """Nothing to warm."""
 
-    def run(self, stage: Stage, images: Sequence[Known]) -> NDArray[np.float32]:
+    def run(self, stage: Stage, images: Sequence[DecodedImage]) -> NDArray[np.float32]:
         """Rows float32[N, K], the same for every image."""
         if self._seconds:
             time.sleep(self._seconds)

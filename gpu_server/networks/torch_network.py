@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from overtone.gpu_server.answer import Stage
+from overtone.gpu_server.decoded_image import DecodedImage
 from overtone.gpu_server.engine.inference import Network
-from overtone.gpu_server.known import Known
 from overtone.gpu_server.networks import onnx_runtime
 from overtone.gpu_server.networks.cuda_graphs import Forward, GraphPool, Inputs
 from overtone.gpu_server.networks.export_cache import ExportCache
@@ -144,9 +144,9 @@ class TorchNetwork:
             return min(waiting, self.sizes[-1])
         return max(size for size in self.sizes if size <= waiting)
 
-    def example(self) -> Known:
+    def example(self) -> DecodedImage:
         """An image without content."""
-        return Known.blank(self._card.profile)
+        return DecodedImage.blank(self._card.profile)
 
     @torch.inference_mode()
     def warm(self) -> None:
@@ -170,7 +170,7 @@ class TorchNetwork:
                 self._forward[stage, size] = self._prepare(stage, inputs)
 
     @torch.inference_mode()
-    def run(self, stage: Stage, images: Sequence[Known]) -> NDArray[np.float32]:
+    def run(self, stage: Stage, images: Sequence[DecodedImage]) -> NDArray[np.float32]:
         """Logits float32[N, K]; the batch is padded to a warmed size."""
         mixes = stage is Stage.HIGH and self._card.mix is not None
         columns = [*self._coefficients(stage, images), *([self._low_logits(images)] if mixes else [])]
@@ -181,12 +181,12 @@ class TorchNetwork:
         rows: NDArray[np.float32] = logits[: len(images)].cpu().numpy()
         return rows
 
-    def _coefficients(self, stage: Stage, images: Sequence[Known]) -> list[Column]:
+    def _coefficients(self, stage: Stage, images: Sequence[DecodedImage]) -> list[Column]:
         """Values and steps of the low channels, for the high stage also those of the high ones."""
         count = self._channels(stage)
         return [[i.decoded.values[:count] for i in images], [i.decoded.steps[:count] for i in images]]
 
-    def _low_logits(self, images: Sequence[Known]) -> Column:
+    def _low_logits(self, images: Sequence[DecodedImage]) -> Column:
         """What the low network says of these images; it runs again where that is not known."""
         unknown = [image for image in images if image.low_row is None]
         # Their rows are on the host before the high network runs, whose graph may use the same memory.

@@ -52,7 +52,7 @@ class OpenInferenceServicer(stubs.GRPCInferenceServiceServicer):
         """Whether the model should be."""
         try:
             self._admit(context)
-            protocol.chosen(self._service, request.name, request.version)
+            protocol.resolve(self._service, request.name, request.version)
         except Unavailable:
             return pb.ModelReadyResponse(ready=False)
         except ServiceError as error:
@@ -75,7 +75,7 @@ class OpenInferenceServicer(stubs.GRPCInferenceServiceServicer):
         """The tensors that the model takes and gives."""
         try:
             self._admit(context)
-            protocol.check_task(protocol.chosen(self._service, request.name, request.version))
+            protocol.check_task(protocol.resolve(self._service, request.name, request.version))
         except ServiceError as error:
             await self._abort(context, error)
         return pb.ModelMetadataResponse(
@@ -94,8 +94,8 @@ class OpenInferenceServicer(stubs.GRPCInferenceServiceServicer):
                 account = self._service.access.account(owner)
                 account.take_image()
                 account.spend_bytes(request.ByteSize())
-                choice = protocol.chosen(self._service, request.model_name, request.model_version)
-                core, found = await protocol.infer(choice, _request(request), peer=owner)
+                split = protocol.resolve(self._service, request.model_name, request.model_version)
+                core, found = await protocol.infer(split, _request(request), peer=owner)
                 return _response(request, core.version, found)
         except ServiceError as error:
             await self._abort(context, error)

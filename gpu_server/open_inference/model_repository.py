@@ -35,13 +35,13 @@ def add_index(app: FastAPI, service: Service, owner: Owner) -> None:
             only_ready = _asked(body).ready
         return [
             schemas.IndexEntry(
-                name=entry.model.name,
-                version=str(entry.model.version),
-                state=entry.state,
-                reason=entry.reason,
+                name=status.model.name,
+                version=str(status.model.version),
+                state=status.state,
+                reason=status.reason,
             )
-            for entry in service.repository.entries
-            if entry.state == "READY" or not only_ready
+            for status in service.repository.statuses
+            if status.state == "READY" or not only_ready
         ]
 
     app.include_router(router)

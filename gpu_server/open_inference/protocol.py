@@ -11,8 +11,8 @@ from overtone.frequency.ladder import MAX_LAYERS
 from overtone.gpu_server.answer import Answer, Options
 from overtone.gpu_server.core import Core
 from overtone.gpu_server.errors import BadRequest, WrongTask
-from overtone.gpu_server.repository.choice import Choice
-from overtone.gpu_server.sent import encoded_for
+from overtone.gpu_server.image_input import profile_id_of
+from overtone.gpu_server.repository.traffic_split import TrafficSplit
 from overtone.gpu_server.service import Service
 
 Shapes = Mapping[str, tuple[str, tuple[int, ...]]]
@@ -78,24 +78,24 @@ class Request:
     outputs: Collection[str] = ()
 
 
-def chosen(service: Service, name: str, version: str = "") -> Choice:
+def resolve(service: Service, name: str, version: str = "") -> TrafficSplit:
     """What judges images for which this model was named, and perhaps a version.
 
     Raises:
         UnknownModel: it is not served.
-        Unavailable: as `Service.choice`.
+        Unavailable: as `Service.resolve`.
     """
-    return service.choice(f"{name}:{version}" if version or not name else name)
+    return service.resolve(f"{name}:{version}" if version or not name else name)
 
 
-def check_task(choice: Choice) -> None:
+def check_task(split: TrafficSplit) -> None:
     """Refuse a detector: the tensors here are those of a classifier.
 
     Raises:
         WrongTask: it is one.
     """
-    if choice.served.task.name != "classify":
-        raise WrongTask(f"{choice.served.name} is a detector; send pictures to POST /v1/detect instead")
+    if split.served.task.name != "classify":
+        raise WrongTask(f"{split.served.name} is a detector; send pictures to POST /v1/detect instead")
 
 
 def unpack(raw: bytes) -> tuple[bytes, ...]:
@@ -118,21 +118,21 @@ def unpack(raw: bytes) -> tuple[bytes, ...]:
     return tuple(elements)
 
 
-async def infer(choice: Choice, request: Request, *, peer: str = "") -> tuple[Core, list[Tensor]]:
+async def infer(split: TrafficSplit, request: Request, *, peer: str = "") -> tuple[Core, list[Tensor]]:
     """Classify the image of a request, and say which core has; `peer` as in `Core.judge`.
 
     Raises:
         ServiceError: any of the family.
     """
-    check_task(choice)
+    check_task(split)
     given, options = _input(request), _options(request.parameters)
     if unknown := set(request.outputs) - set(OUTPUTS):
         raise BadRequest(f"no output {min(unknown)!r}; there are {', '.join(OUTPUTS)}")
     if given.name == "layers":
-        core = choice.pick(encoded_for(given.elements))
+        core = split.pick(profile_id_of(given.elements))
         answer = await core.classify(given.elements, options, peer=peer)
     else:
-        core = choice.pick(None)
+        core = split.pick(None)
         cropped = _parameter(request.parameters, "cropped", bool, False)
         answer = await core.image(given.elements[0], options, cropped=cropped, peer=peer)
     return core, [tensor for tensor in tensors(answer) if tensor.name in (request.outputs or OUTPUTS)]

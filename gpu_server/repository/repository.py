@@ -13,11 +13,11 @@ from overtone.gpu_server.core import Core
 from overtone.gpu_server.errors import BadRequest, StartError, Unavailable, UnknownModel
 from overtone.gpu_server.repository import model_folder
 from overtone.gpu_server.repository.candidate import Candidate
-from overtone.gpu_server.repository.choice import Choice
 from overtone.gpu_server.repository.model_folder import ONLY, ModelId
 from overtone.gpu_server.repository.shadow import Shadow
+from overtone.gpu_server.repository.traffic_split import TrafficSplit
 from overtone.gpu_server.settings import Settings
-from overtone.gpu_server.system.watched import Fingerprint, fingerprint
+from overtone.gpu_server.system.watched_files import Fingerprint, fingerprint
 from overtone.gpu_server.workers.face import Face
 from overtone.models import find
 
@@ -30,7 +30,7 @@ State = Literal["READY", "UNAVAILABLE"]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ModelStatus:
     """A version that there is, whether it can be used, and if not, why."""
 
     model: ModelId
@@ -63,7 +63,7 @@ class Repository:
         self._part = part
         self._on_change = on_change
         self._cores: dict[ModelId, Core] = {}
-        self._choices: dict[str, Choice] = {}
+        self._splits: dict[str, TrafficSplit] = {}
         # What there was at the last look.
         self._there: Files = {}
         # Of what has been tried: its file as it was then, and why it could not be loaded.
@@ -149,12 +149,12 @@ class Repository:
         return None if None in failures else next(iter(failures), "no model is loaded")
 
     @property
-    def entries(self) -> Sequence[Entry]:
+    def statuses(self) -> Sequence[ModelStatus]:
         """What there is."""
         loaded = {model: core.failure or "" for model, core in self._cores.items()}
         reasons = dict.fromkeys(self._there, "not loaded") | self._problems | loaded
         return [
-            Entry(model, "UNAVAILABLE" if reason else "READY", reason)
+            ModelStatus(model, "UNAVAILABLE" if reason else "READY", reason)
             for model, reason in sorted(reasons.items())
         ]
 
@@ -167,7 +167,7 @@ class Repository:
         """The versions of a model that are loaded, the lowest first."""
         return [core for _, core in sorted(self._cores.items()) if core.name == name]
 
-    def choice(self, selector: str) -> Choice:
+    def resolve(self, selector: str) -> TrafficSplit:
         """What judges images for which NAME or NAME:VERSION was named, or nothing.
 
         Raises:
@@ -175,7 +175,7 @@ class Repository:
             Unavailable: its network fails.
         """
         try:
-            found = self._choices[selector]
+            found = self._splits[selector]
         except KeyError:
             raise self._unknown(selector) from None
         if failure := found.served.failure:
@@ -184,12 +184,12 @@ class Repository:
 
     def judges(self, core: Core, selector: str) -> bool:
         """Whether it judges images for which this was named."""
-        found = self._choices.get(selector)
+        found = self._splits.get(selector)
         return found is not None and core in (found.served, found.canary)
 
-    def edition(self, number: int | None) -> Core | None:
-        """The core of this edition, if it is still served."""
-        return next((core for core in self._cores.values() if core.edition == number), None)
+    def generation(self, number: int | None) -> Core | None:
+        """The core of this generation, if it is still served."""
+        return next((core for core in self._cores.values() if core.generation == number), None)
 
     def _unknown(self, selector: str) -> UnknownModel:
         name, _, version = (selector or self._settings.default_model)[:LONGEST].partition(":")
@@ -210,7 +210,7 @@ class Repository:
 
     def _read(self) -> Files:
         if self._face is not None:
-            return {ONLY: self._face.edition.model}
+            return {ONLY: self._face.generation.model}
         if self._settings.models is None:
             try:
                 return {ONLY: find(self._settings.model)}
@@ -253,17 +253,17 @@ class Repository:
     def _choose(self) -> None:
         """Find out what is served, now that the cores are others."""
         versions: dict[str, dict[int, Core]] = defaultdict(dict)
-        self._choices = {}
+        self._splits = {}
         for model, core in sorted(self._cores.items()):
             versions[core.name][model.version] = core
-            self._choices[f"{core.name}:{core.version}"] = Choice(core)
+            self._splits[f"{core.name}:{core.version}"] = TrafficSplit(core)
         for name, cores in versions.items():
-            self._choices[name] = self._of_name(name, cores)
+            self._splits[name] = self._of_name(name, cores)
         default = self._settings.default_model or min(versions, default="")
         if default in versions:
-            self._choices[""] = self._choices[default]
+            self._splits[""] = self._splits[default]
 
-    def _of_name(self, name: str, cores: Mapping[int, Core]) -> Choice:
+    def _of_name(self, name: str, cores: Mapping[int, Core]) -> TrafficSplit:
         """The highest version that is not merely tried; if there is no other, the highest."""
         canary = _candidate(self._settings.canary, name)
         shadow = _candidate(self._settings.shadow, name)
@@ -274,8 +274,8 @@ class Repository:
         if shadow is not None and (second := cores.get(shadow.model.version, served)) is not served:
             served.shadow = Shadow.of(served, second, shadow.share, partial(self._busy, second))
         if canary is None or (first := cores.get(canary.model.version, served)) is served:
-            return Choice(served)
-        return Choice(served, first, canary.share)
+            return TrafficSplit(served)
+        return TrafficSplit(served, first, canary.share)
 
     def _busy(self, apart: Core) -> bool:
         """Whether an image waits for one of the other networks."""

@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from overtone.gpu_server.answer import Answer, NeedMore, Options
+from overtone.gpu_server.decoded_image import DecodedImage
 from overtone.gpu_server.errors import ServiceError
-from overtone.gpu_server.known import Known
-from overtone.gpu_server.repository.model_counts import Role
+from overtone.gpu_server.repository.model_metrics import ServingRole
 
 if TYPE_CHECKING:
     from overtone.gpu_server.core import Core
@@ -73,12 +73,12 @@ class Trial:
         self._size = 0
         self._wanted: list[int] = []
 
-    def judge(self, layers: int, known: Known, size: int, options: Options) -> None:
+    def judge(self, layers: int, image: DecodedImage, size: int, options: Options) -> None:
         """Judge it soon after so many layers, which took so many bytes in addition to those before."""
         self._dropped = self._dropped or self._shadow.busy
         if self._dropped:
             return
-        work = self._judge(self._last, layers, replace(known, low_row=None, first_row=None), size, options)
+        work = self._judge(self._last, layers, replace(image, low_row=None, first_row=None), size, options)
         self._last = asyncio.create_task(work, name="overtone-shadow")
         self._shadow.tasks.add(self._last)
         self._last.add_done_callback(self._shadow.tasks.discard)
@@ -91,7 +91,7 @@ class Trial:
             self._last.add_done_callback(lambda _: self._compare(answer))
 
     async def _judge(
-        self, before: asyncio.Task[None] | None, layers: int, known: Known, size: int, options: Options
+        self, before: asyncio.Task[None] | None, layers: int, image: DecodedImage, size: int, options: Options
     ) -> None:
         if before is not None:
             await asyncio.wait([before])
@@ -101,9 +101,9 @@ class Trial:
         if self._judged is not None and layers < self._judged.layers:
             return
         if self._judged is not None:
-            known = replace(known, first_row=self._judged.known.first_row)
+            image = replace(image, first_row=self._judged.image.first_row)
         try:
-            self._judged = await self._shadow.candidate.judge_known(layers, known, options)
+            self._judged = await self._shadow.candidate.judge_decoded(layers, image, options)
         except ServiceError:
             self._failed = True
         except Exception:
@@ -120,11 +120,11 @@ class Trial:
         given = self._judged.so_far if isinstance(self._judged, NeedMore) else self._judged
         candidate = self._shadow.candidate
         self._count("agreed" if candidate.task.agree(given, answer) else "disagreed")
-        counts = candidate.counts[Role.SHADOW]
+        counts = candidate.counts[ServingRole.SHADOW]
         counts.answered()
         counts.received(self._size)
         for layers in self._wanted:
             counts.escalated(layers)
 
     def _count(self, outcome: str) -> None:
-        self._shadow.candidate.counts[Role.SHADOW].compared(outcome)
+        self._shadow.candidate.counts[ServingRole.SHADOW].compared(outcome)

@@ -11,8 +11,8 @@ from starlette.requests import ClientDisconnect
 from overtone.frequency import split
 from overtone.gpu_server import errors
 from overtone.gpu_server.core import Core
+from overtone.gpu_server.image_input import service_errors
 from overtone.gpu_server.limits.quota import Account
-from overtone.gpu_server.sent import translated
 from overtone.gpu_server.service import Service
 
 T = TypeVar("T")
@@ -117,5 +117,5 @@ def payloads_of(body: bytes, core: Core) -> tuple[bytes, ...]:
     """
     if body[:1] == FORMER_START and body[4:8] == core.profile.id:
         raise errors.OutdatedClient
-    with translated():
+    with service_errors():
         return split(body)

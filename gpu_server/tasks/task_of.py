@@ -1,4 +1,4 @@
-"""Which task a model has."""
+"""The task of a model, by its card."""
 
 from typing import Any
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from overtone.frequency import Encoded
 from overtone.gpu_server.answer import Stage
 from overtone.gpu_server.core import Core
+from overtone.gpu_server.decoded_image import DecodedImage
 from overtone.gpu_server.errors import NetworkFailed
-from overtone.gpu_server.known import Known
 from overtone.gpu_server.networks.stub import StubNetwork
 from overtone.gpu_server.serve import Running
 from overtone.gpu_server.telemetry.metrics import Metrics
@@ -47,7 +47,7 @@ def serve_two(tiny_checkpoint: Path, tmp_path: Path, serve: Serve, monkeypatch: 
     return partial(serve, models=tmp_path, device="stub", shadow="shapes:2=1")
 
 
-def _by_name(self: StubNetwork, stage: Stage, images: Sequence[Known]) -> NDArray[np.float32]:
+def _by_name(self: StubNetwork, stage: Stage, images: Sequence[DecodedImage]) -> NDArray[np.float32]:
     """The first version says the first class, and the other one says so only of images of all layers."""
     rows = np.zeros((len(images), len(self._card.profile.labels)), np.float32)
     rows[:, 0 if stage is Stage.HIGH or self._card.name == "number 1" else OTHER] = 100.0

@@ -7,7 +7,7 @@ from overtone.gpu_server.core import Core
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class TrafficSplit:
     """The versions of one model that an image may be judged by.
 
     Attributes:

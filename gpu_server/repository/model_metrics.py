@@ -5,17 +5,17 @@ from enum import StrEnum
 from overtone.gpu_server.telemetry.metrics import Metrics
 
 
-class Role(StrEnum):
+class ServingRole(StrEnum):
     """For whom a version judges images."""
 
     SERVED = "served"
     SHADOW = "shadow"  # for nobody, to be compared with the one that is served
 
 
-class ModelCounts:
+class ModelMetrics:
     """What one version of a model does in one role; over all that are served, the sums are those of the server."""
 
-    def __init__(self, metrics: Metrics, model: str, version: str, role: Role) -> None:
+    def __init__(self, metrics: Metrics, model: str, version: str, role: ServingRole) -> None:
         self._metrics = metrics
         self._model = model, version
         self._labels = model, version, role
