@@ -15,7 +15,7 @@ from overtone.gpu_server.core import Core
 from overtone.gpu_server.engine.batcher import Batcher
 from overtone.gpu_server.engine.engine import Engine
 from overtone.gpu_server.engine.inference import Network
-from overtone.gpu_server.grpc.sessions import Listed, Sessions
+from overtone.gpu_server.grpc.sessions import OpenSession, Sessions
 from overtone.gpu_server.limits.access import Access
 from overtone.gpu_server.limits.budget import Budget
 from overtone.gpu_server.limits.queue_budgets import QueueBudgets
@@ -262,7 +262,7 @@ class Service:
             raise
 
     @contextmanager
-    def track_session(self, session: Listed) -> Iterator[None]:
+    def track_session(self, session: OpenSession) -> Iterator[None]:
         """Count a session as open while inside.
 
         Raises:

@@ -1,4 +1,4 @@
-"""One device's stream without a transport: messages come from an iterator and go to a function."""
+"""A session: the stream of one device, with many images in flight; messages come from an iterator, go to a function."""
 
 import asyncio
 import logging
@@ -30,13 +30,13 @@ Send = Callable[[pb.Downstream], Awaitable[None]]
 
 @dataclass(eq=False, slots=True)
 class _Flight:
-    """An image in flight; it is also the key under which the store keeps what is known of it.
+    """An image in flight; it is also the key under which the store keeps the image between layers.
 
     Attributes:
         upload: the further layers.
-        promised: the layer up to which they come without being asked for.
-        wanted: the layer up to which they are needed.
-        task: what answers the image.
+        promised: the last layer that the device sends without being asked.
+        wanted: the last layer that the server needs.
+        task: the task that answers the image.
     """
 
     upload: Upload
@@ -46,7 +46,18 @@ class _Flight:
 
 
 class Session:
-    """Many images of one device, each answered as soon as possible; `owner` is its name from `Service.admit`."""
+    """Many images of one device, each answered as soon as possible.
+
+    Args:
+        service: what is served.
+        send: sends a message to the device.
+        owner: the client's name from `Service.admit`.
+
+    Attributes:
+        owner: the same.
+        core: the core that judges the images; None before the welcome.
+        model: NAME or NAME:VERSION by the hello; empty if it names none.
+    """
 
     def __init__(self, service: Service, send: Send, owner: str = "") -> None:
         self._service = service
@@ -55,9 +66,8 @@ class Session:
         self.owner = owner
         self._peer = Peer(owner, self)
         self._account = service.access.account(owner)
-        self._heard = asyncio.get_running_loop().time()
+        self._last_message_at = asyncio.get_running_loop().time()
         self._core: Core
-        # The same, None before the welcome.
         self.core: Core | None = None
         self.model = ""
         self._options = pb.Options()
@@ -69,7 +79,7 @@ class Session:
         self._failure: errors.ServiceError | None = None
         self._leaving = False
         self._ended = False
-        self._unnamed: set[int] = set()  # classes whose labels the device wants and has not been told
+        self._unnamed: set[int] = set()  # classes whose labels the device wants and has not got
 
     async def run(self, upstream: AsyncIterator[pb.Upstream]) -> None:
         """Serve until the device ends the session, the server stops, or the stream breaks.
@@ -93,7 +103,7 @@ class Session:
                 await asyncio.gather(*tasks, return_exceptions=True)
 
     def go_away(self, reason: str) -> None:
-        """Tell the device to leave; what is in flight is finished, and new images are refused."""
+        """Send go_away; images in flight are finished, new ones are refused."""
         if self._leaving:
             return
         self._leaving = True
@@ -102,7 +112,7 @@ class Session:
 
     def idle(self) -> float:
         """Seconds since the device sent something; 0 while an image is in flight."""
-        return 0.0 if self._flights else asyncio.get_running_loop().time() - self._heard
+        return 0.0 if self._flights else asyncio.get_running_loop().time() - self._last_message_at
 
     async def _greet(self, upstream: AsyncIterator[pb.Upstream]) -> None:
         try:
@@ -156,7 +166,7 @@ class Session:
             raise self._failure
 
     def _handle(self, message: pb.Upstream) -> None:
-        self._heard = asyncio.get_running_loop().time()
+        self._last_message_at = asyncio.get_running_loop().time()
         match message.WhichOneof("message"):
             case "image":
                 self._start(message.image)
@@ -251,10 +261,10 @@ class Session:
         return found
 
     def _ask(self, number: int, need: NeedMore, flight: _Flight) -> None:
-        """Keep what is known, and ask for what is needed unless it comes anyway, or has come in the meantime.
+        """Store the image, and ask for the wanted layers unless they are promised or have arrived.
 
         Raises:
-            ServiceError: there is no room to keep it, so the device need not even send what is needed.
+            ServiceError: there is no room to store the image, so that further layers would be useless.
         """
         flight.wanted = need.layers
         self._service.store.put(flight, self._peer, need)
@@ -279,7 +289,7 @@ class Session:
             raise errors.Expired(f"layer {flight.wanted} did not come in time") from None
 
     def _finish(self, number: int, flight: _Flight) -> None:
-        """Free what an image in flight holds; no effect if that has been done."""
+        """Free what an image in flight holds; no effect the second time."""
         if self._flights.get(number) is not flight:
             return
         del self._flights[number]
@@ -312,7 +322,7 @@ class Session:
 
 @contextmanager
 def _lost_as(flight: _Flight) -> Iterator[None]:
-    """Lost state is an overload where all layers came or were promised: asking for them again would not help."""
+    """Raise Overloaded for StateLost where all wanted layers are promised: to ask for them again would not help."""
     try:
         yield
     except errors.StateLost:

@@ -164,8 +164,8 @@ async def test_an_engine_that_ends_and_comes_back(
     faces: tuple[Face, Face], network: FakeNetwork, server: EngineServer, path: Path
 ) -> None:
     held = await busy(faces[0], network)
-    for link in list(server.links):
-        link._transport.abort()  # as when its process is killed
+    for connection in list(server.connections):
+        connection._transport.abort()  # as when its process is killed
     with pytest.raises(NetworkFailed):
         await held
     network.gate.set()

@@ -103,7 +103,7 @@ async def test_it_gets_nothing_while_images_wait(serve_two: Serve, encoded: Enco
     async with serve_two() as server, client_of(server) as http:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Core, "busy", True)
-            patch.setattr(second_of(server), "judge_known", None)
+            patch.setattr(second_of(server), "judge_decoded", None)
             reply = await http.post(
                 "/v1/images", params={"operating_point": "always"}, content=first(encoded)
             )
@@ -120,7 +120,7 @@ async def test_its_failures_are_nobodys(serve_two: Serve, encoded: Encoded) -> N
             raise NetworkFailed("broken on purpose")
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(second_of(server), "judge_known", fail)
+            patch.setattr(second_of(server), "judge_decoded", fail)
             reply = await http.post(
                 "/v1/images", params={"operating_point": "always"}, content=first(encoded)
             )
