@@ -12,7 +12,7 @@ from overtone.gpu_server.decoded_image import DecodedImage
 from overtone.gpu_server.tasks.detection_rows import write_rows
 from overtone.models.detection.detector import Detector
 
-# Batches need no padding, as nothing is captured: how many things there are differs from image to image.
+# Batches are not padded, as no graph is captured: the number of objects differs from image to image.
 CPU_SIZES = (1, 2, 4)
 CUDA_SIZES = (1, 2, 4, 8, 16)
 STAGES = (Stage.LOW, Stage.HIGH)
@@ -44,7 +44,7 @@ class DetectorNetwork:
         return min(waiting, self.sizes[-1])
 
     def example(self) -> DecodedImage:
-        """An image without content."""
+        """A blank image."""
         return DecodedImage.blank(self._profile)
 
     def warm(self) -> None:

@@ -1,4 +1,4 @@
-"""The torch side: a cascade prepared for one device, which the engine's worker thread runs on batches."""
+"""Opening networks for the engine, and a classifier's cascade on one device, in torch or ONNX Runtime."""
 
 import logging
 import os
@@ -36,7 +36,7 @@ Column = list[NDArray[np.generic]]
 
 
 def open_networks(name_or_path: str | os.PathLike[str], settings: Settings) -> tuple[list[Network], AnyCard]:
-    """Open what the workers of an engine run: one network for each device, or several times the same one on a CPU.
+    """Open the networks of an engine's workers: one for each device, or the same one several times on a CPU.
 
     On two cores, two batches with a thread each finish sooner than two with both threads, one after the other.
 
@@ -57,7 +57,7 @@ def open_networks(name_or_path: str | os.PathLike[str], settings: Settings) -> t
 
 
 def cache_of(settings: Settings) -> ExportCache:
-    """Where a server keeps exports of networks."""
+    """The cache for exports of networks, by the settings."""
     return ExportCache.of_user() if settings.cache is None else ExportCache(settings.cache)
 
 
@@ -72,7 +72,14 @@ def open_network(
 ) -> tuple[Network, AnyCard]:
     """Load a checkpoint and prepare it. This is slow, so do not call it on the event loop.
 
-    The device "stub" is no network but an answer: to measure what is around it; "stub:20" takes 20 ms a batch.
+    Args:
+        name_or_path: of the checkpoint.
+        device: "auto", "cpu", "cuda", "cuda:1", or a stub's, see `networks.stub`.
+        sizes: batch sizes to warm, ascending from 1; empty means those of the device.
+        threads: of torch; 0 leaves their number alone.
+        graphs: as of `TorchNetwork`, like the following ones.
+        runtime: see there.
+        cache: see there.
 
     Raises:
         ValueError: no such device, or (as `models.CheckpointError`) no such checkpoint.
@@ -130,7 +137,7 @@ class TorchNetwork:
         self._graphs = GraphPool() if graphs and self.cuda else None
         self._cache = cache or ExportCache()
         self._compares = runtime == "auto" and device.type == "cpu" and onnx_runtime.installed()
-        # Of the weights before they are fused, which not every processor does with the same rounding.
+        # A digest of the weights before they are fused: fusing rounds differently on different processors.
         self._of = f"{digest(cascade.state_dict())} {card.mix}" if self._compares else ""
         self._cascade = fused(cascade, example(card.profile)).to(device)
         self._card = card
@@ -145,7 +152,7 @@ class TorchNetwork:
         return max(size for size in self.sizes if size <= waiting)
 
     def example(self) -> DecodedImage:
-        """An image without content."""
+        """A blank image."""
         return DecodedImage.blank(self._card.profile)
 
     @torch.inference_mode()
@@ -187,7 +194,7 @@ class TorchNetwork:
         return [[i.decoded.values[:count] for i in images], [i.decoded.steps[:count] for i in images]]
 
     def _low_logits(self, images: Sequence[DecodedImage]) -> Column:
-        """What the low network says of these images; it runs again where that is not known."""
+        """The low network's rows for these images; it runs again for those that have none."""
         unknown = [image for image in images if image.low_row is None]
         # Their rows are on the host before the high network runs, whose graph may use the same memory.
         rows = iter(self.run(Stage.LOW, unknown) if unknown else ())
@@ -198,7 +205,7 @@ class TorchNetwork:
         return len(profile.low) + (len(profile.high) if stage is Stage.HIGH else 0)
 
     def _empty(self, stage: Stage, size: int) -> Inputs:
-        """A batch of this size as the stage takes it, without content."""
+        """The stage's inputs for a batch of blank images."""
         profile, count = self._card.profile, self._channels(stage)
         values = torch.zeros(size, count, profile.blocks, profile.blocks, dtype=torch.int16)
         low_logits = torch.zeros(size, len(profile.labels))
@@ -206,7 +213,7 @@ class TorchNetwork:
         return (values, torch.ones(size, count), *([low_logits] if mixes else []))
 
     def _sample(self, stage: Stage, size: int) -> Inputs:
-        """A batch of this size with a spread like that of photographs."""
+        """The stage's inputs for a batch with values like those of photographs."""
         values, _, *low_logits = self._empty(stage, size)
         generator = torch.Generator().manual_seed(0)
         values = torch.randint(-3, 4, values.shape, generator=generator, dtype=values.dtype)

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol, version 2, without a transport: an image as a tensor of bytes, its answer as tensors."""
+"""The Open Inference Protocol V2 without a transport: an image as a BYTES tensor in, its answer as tensors out."""
 
 import struct
 from collections.abc import Collection, Mapping, Sequence
@@ -21,7 +21,7 @@ SERVER = "overtone"
 SERVER_VERSION = metadata.version(SERVER)
 PLATFORM = "overtone_cascade"
 EXTENSIONS = ("binary_tensor_data",)
-# Of a tensor, such as [1, n]; the product of very many would take long.
+# Dimensions that a shape may have; the product of very many would take long.
 MAX_DIMENSIONS = 8
 # Inputs, of which a request has one, and outputs: datatype and shape, -1 where it varies.
 INPUTS: Shapes = {"layers": ("BYTES", (-1,)), "image": ("BYTES", (1,))}
@@ -53,7 +53,7 @@ class Tensor:
         return (len(self.values),)
 
     def pack(self) -> bytes:
-        """Its values as the protocol has them in binary, little-endian; bytes come after their size."""
+        """Its values in the protocol's binary form, little-endian; each element of BYTES after its size."""
         if self.datatype == "BYTES":
             return b"".join(struct.pack("<I", len(value)) + value for value in self.values)
         return struct.pack(f"<{len(self.values)}{FORMATS[self.datatype]}", *self.values)
@@ -61,7 +61,7 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """An input as it was sent, whatever it is: `elements` are those of a BYTES tensor."""
+    """An input tensor as it was sent, not checked yet; `elements` are those of a BYTES tensor."""
 
     name: str
     datatype: str
@@ -71,7 +71,7 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One image to be classified; without `outputs` all are given."""
+    """A request to classify one image; empty `outputs` mean all of them."""
 
     inputs: Sequence[Input]
     parameters: Parameters = field(default_factory=dict)
@@ -79,10 +79,10 @@ class Request:
 
 
 def resolve(service: Service, name: str, version: str = "") -> TrafficSplit:
-    """What judges images for which this model was named, and perhaps a version.
+    """The traffic split of a model, or its named version alone.
 
     Raises:
-        UnknownModel: it is not served.
+        UnknownModel: the model or version is not served.
         Unavailable: as `Service.resolve`.
     """
     return service.resolve(f"{name}:{version}" if version or not name else name)
@@ -119,7 +119,7 @@ def unpack(raw: bytes) -> tuple[bytes, ...]:
 
 
 async def infer(split: TrafficSplit, request: Request, *, peer: str = "") -> tuple[Core, list[Tensor]]:
-    """Classify the image of a request, and say which core has; `peer` as in `Core.judge`.
+    """Classify the image of a request; returns the core that did, and the outputs. `peer` as in `Core.judge`.
 
     Raises:
         ServiceError: any of the family.
@@ -177,7 +177,7 @@ def _options(parameters: Parameters) -> Options:
 
 
 def _parameter(parameters: Parameters, name: str, kind: type[T], default: T) -> T:
-    """A parameter of ours; others, which clients of other servers send, do no harm."""
+    """The value of a parameter; unknown ones, which clients of other servers send, are ignored."""
     value = parameters.get(name, default)
     if type(value) is not kind:  # a bool is an int too
         raise BadRequest(f"{name}: {value!r} is not of type {kind.__name__}")

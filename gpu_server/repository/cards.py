@@ -1,4 +1,4 @@
-"""Cards of checkpoints, whatever their task."""
+"""Reading the card of a checkpoint of either task."""
 
 import os
 from typing import Any, TypeAlias
@@ -10,7 +10,7 @@ AnyCard: TypeAlias = CommonCard[Any]
 
 
 def read_any(name_or_path: str | os.PathLike[str]) -> AnyCard:
-    """The card alone, without reading the weights.
+    """The card of a classifier or detector, without reading the weights.
 
     Raises:
         CheckpointError: missing, damaged, or a card that is not valid.

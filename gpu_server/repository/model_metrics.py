@@ -1,4 +1,4 @@
-"""What is counted of each version of a model."""
+"""Metrics of one version of a model."""
 
 from enum import StrEnum
 
@@ -6,14 +6,14 @@ from overtone.gpu_server.telemetry.metrics import Metrics
 
 
 class ServingRole(StrEnum):
-    """For whom a version judges images."""
+    """For whom a version judges images, as the label `role` of metrics."""
 
     SERVED = "served"
-    SHADOW = "shadow"  # for nobody, to be compared with the one that is served
+    SHADOW = "shadow"  # for nobody: its answers are compared with those of the served version
 
 
 class ModelMetrics:
-    """What one version of a model does in one role; over all that are served, the sums are those of the server."""
+    """Counts what one version does in one role; the sums over all served versions are the metrics of the server."""
 
     def __init__(self, metrics: Metrics, model: str, version: str, role: ServingRole) -> None:
         self._metrics = metrics
@@ -21,17 +21,17 @@ class ModelMetrics:
         self._labels = model, version, role
 
     def answered(self) -> None:
-        """It has answered an image."""
+        """Count an answered image."""
         self._metrics.of(self._metrics.model_answers, *self._labels).inc()
 
     def escalated(self, layers: int) -> None:
-        """It was not sure enough, and wanted the layers up to this number."""
+        """Count a request for the layers up to this number."""
         self._metrics.of(self._metrics.model_escalations, *self._labels, str(layers)).inc()
 
     def received(self, size: int) -> None:
-        """It has used so many bytes."""
+        """Count bytes of layers and pictures that were judged."""
         self._metrics.of(self._metrics.model_bytes, *self._labels).inc(size)
 
     def compared(self, outcome: str) -> None:
-        """As a shadow, it agreed with the answer or not, or there was nothing to compare."""
+        """Count a comparison of a shadow, by its outcome: agreed, disagreed, dropped or failed."""
         self._metrics.of(self._metrics.shadowed, *self._model, outcome).inc()

@@ -1,4 +1,4 @@
-"""Which models a server has: one, or those of a folder, each version with an engine of its own."""
+"""The loaded models of a server, one or those of a folder: loading, replacing, and routing by name and version."""
 
 import asyncio
 import logging
@@ -23,7 +23,7 @@ from overtone.models import find
 
 log = logging.getLogger(__name__)
 
-# Characters of an unknown name that an error repeats.
+# Characters of an unknown name that an error message repeats.
 LONGEST = 100
 Files = Mapping[ModelId, Path]
 State = Literal["READY", "UNAVAILABLE"]
@@ -31,7 +31,7 @@ State = Literal["READY", "UNAVAILABLE"]
 
 @dataclass(frozen=True, slots=True)
 class ModelStatus:
-    """A version that there is, whether it can be used, and if not, why."""
+    """A version of a model, whether it is ready, and if not, the reason."""
 
     model: ModelId
     state: State
@@ -42,11 +42,11 @@ class Repository:
     """The cores of a server, by model and version.
 
     Args:
-        settings: which models there are, and which are tried.
-        face: of the process, if it is one.
+        settings: the models, canaries and shadows.
+        face: of this process; None if it is the only one.
         load: makes the core of a file, or raises StartError.
-        part: called with a core that nothing new is to use.
-        on_change: called when there are other cores than before.
+        retire: called with a core that no new session or request will use.
+        on_change: called after cores have been added, replaced or removed.
     """
 
     def __init__(
@@ -54,19 +54,19 @@ class Repository:
         settings: Settings,
         face: Face | None,
         load: Callable[[ModelId, Path], Awaitable[Core]],
-        part: Callable[[Core], None],
+        retire: Callable[[Core], None],
         on_change: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._face = face
         self._load_core = load
-        self._part = part
+        self._retire = retire
         self._on_change = on_change
         self._cores: dict[ModelId, Core] = {}
         self._splits: dict[str, TrafficSplit] = {}
-        # What there was at the last look.
+        # The files when they were last listed.
         self._there: Files = {}
-        # Of what has been tried: its file as it was then, and why it could not be loaded.
+        # Of each version that was loaded or failed to: its file as it was then, and why it failed.
         self._seen: dict[ModelId, tuple[Path, Fingerprint]] = {}
         self._problems: dict[ModelId, str] = {}
         self._one_at_a_time = asyncio.Lock()
@@ -87,7 +87,7 @@ class Repository:
             raise StartError(f"--default-model {default}: no such model, only {', '.join(self.names)}")
 
     async def refresh(self) -> None:
-        """Load what is new or has changed, and let go of what is gone; what cannot be loaded stays as it was."""
+        """Load models that are new or have changed, unload those whose files are gone; log those that fail to load."""
         async with self._one_at_a_time:
             try:
                 files = self._files()
@@ -128,7 +128,7 @@ class Repository:
                 raise BadRequest("; ".join(problems.values()))
 
     async def unload_by_name(self, name: str) -> None:
-        """Let go of all versions of a model; sessions finish on them.
+        """Unload all versions of a model; sessions finish on them.
 
         Raises:
             UnknownModel: no such model is loaded.
@@ -144,13 +144,13 @@ class Repository:
 
     @property
     def failure(self) -> str | None:
-        """Why no image at all can be judged; None while one of the models works."""
+        """Why no image can be judged; None while one of the models works."""
         failures = [core.failure for core in self._cores.values()]
         return None if None in failures else next(iter(failures), "no model is loaded")
 
     @property
     def statuses(self) -> Sequence[ModelStatus]:
-        """What there is."""
+        """All versions that have a file or are loaded."""
         loaded = {model: core.failure or "" for model, core in self._cores.items()}
         reasons = dict.fromkeys(self._there, "not loaded") | self._problems | loaded
         return [
@@ -160,15 +160,15 @@ class Repository:
 
     @property
     def names(self) -> Sequence[str]:
-        """The models of which a version is loaded."""
+        """The names of the models of which a version is loaded."""
         return sorted({core.name for core in self._cores.values()})
 
     def versions(self, name: str) -> Sequence[Core]:
-        """The versions of a model that are loaded, the lowest first."""
+        """The loaded versions of a model, the lowest first."""
         return [core for _, core in sorted(self._cores.items()) if core.name == name]
 
     def resolve(self, selector: str) -> TrafficSplit:
-        """What judges images for which NAME or NAME:VERSION was named, or nothing.
+        """The traffic split for NAME, NAME:VERSION, or the empty text, which is the default model.
 
         Raises:
             UnknownModel: no such model or version is loaded.
@@ -183,12 +183,12 @@ class Repository:
         return found
 
     def judges(self, core: Core, selector: str) -> bool:
-        """Whether it judges images for which this was named."""
+        """Whether a core is still in the traffic split of this selector."""
         found = self._splits.get(selector)
         return found is not None and core in (found.served, found.canary)
 
     def generation(self, number: int | None) -> Core | None:
-        """The core of this generation, if it is still served."""
+        """The core of this generation, if it is still loaded."""
         return next((core for core in self._cores.values() if core.generation == number), None)
 
     def _unknown(self, selector: str) -> UnknownModel:
@@ -214,7 +214,7 @@ class Repository:
         if self._settings.models is None:
             try:
                 return {ONLY: find(self._settings.model)}
-            except ValueError:  # which will be said when it is loaded
+            except ValueError:  # loading it will report the error
                 return {ONLY: Path(self._settings.model)}
         try:
             return model_folder.read(self._settings.models)
@@ -224,7 +224,7 @@ class Repository:
             ) from error
 
     async def _update(self, files: Files, name: str | None = None) -> dict[ModelId, str]:
-        """Load what is new or changed of a model, or of all, and part with what is gone; returns what went wrong."""
+        """Load new and changed versions of a model, or of all, unload those without a file; returns errors by version."""
         before = dict(self._cores)
         problems = {}
         try:
@@ -243,15 +243,15 @@ class Repository:
                 del self._seen[model]
                 self._problems.pop(model, None)
                 self._cores.pop(model, None)
-            self._choose()
+            self._split()
             for model, core in before.items():
                 if self._cores.get(model) is not core:
-                    self._part(core)
+                    self._retire(core)
             self._on_change()
         return problems
 
-    def _choose(self) -> None:
-        """Find out what is served, now that the cores are others."""
+    def _split(self) -> None:
+        """Update the traffic splits after the cores have changed."""
         versions: dict[str, dict[int, Core]] = defaultdict(dict)
         self._splits = {}
         for model, core in sorted(self._cores.items()):
@@ -264,7 +264,7 @@ class Repository:
             self._splits[""] = self._splits[default]
 
     def _of_name(self, name: str, cores: Mapping[int, Core]) -> TrafficSplit:
-        """The highest version that is not merely tried; if there is no other, the highest."""
+        """The split of a model: it serves its highest version that is neither canary nor shadow, else its highest."""
         canary = _candidate(self._settings.canary, name)
         shadow = _candidate(self._settings.shadow, name)
         tried = {each.model.version for each in (canary, shadow) if each is not None}
@@ -278,7 +278,7 @@ class Repository:
         return TrafficSplit(served, first, canary.share)
 
     def _busy(self, apart: Core) -> bool:
-        """Whether an image waits for one of the other networks."""
+        """Whether an image waits for the network of another core."""
         return any(core.busy for core in self._cores.values() if core is not apart)
 
 

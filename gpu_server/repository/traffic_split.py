@@ -1,4 +1,4 @@
-"""What judges an image of those that name a model: the version that is served, or one that is tried."""
+"""The split of one model's traffic between the version that is served and a canary."""
 
 import random
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from overtone.gpu_server.core import Core
 
 @dataclass(frozen=True, slots=True)
 class TrafficSplit:
-    """The versions of one model that an image may be judged by.
+    """The versions among which the sessions and requests for one name are split.
 
     Attributes:
-        served: the one that was named, or the highest.
-        canary: one that gets a share of what names no version.
-        share: from 0 to 1.
+        served: the version that was named, or the highest.
+        canary: a version that gets a share of those that name no version; None if there is none.
+        share: the canary's share, from 0 to 1.
     """
 
     served: Core
@@ -21,10 +21,12 @@ class TrafficSplit:
     share: float = 0.0
 
     def pick(self, profile: bytes | None) -> Core:
-        """The version for a new session or request.
+        """Pick the version for a new session or request.
 
-        `profile` is the id of that for which its device encodes: empty if it has none yet, None for a picture. The
-        canary gets nothing that it cannot read, and everything that only it can read.
+        The canary gets nothing that it cannot decode, and everything that it alone can decode.
+
+        Args:
+            profile: the id of the profile for which the device encodes: empty if it has none yet, None for a picture.
         """
         canary = self.canary
         if canary is None or canary.failure:
