@@ -16,7 +16,6 @@ from overtone.gpu_server.errors import Overloaded
 from overtone.gpu_server.image_input import ImageInput, PayloadInput, PictureInput
 from overtone.gpu_server.limits.queue_budgets import QueueBudgets
 from overtone.gpu_server.pictures.picture_decoder import PictureDecoder
-from overtone.gpu_server.repository.cards import AnyCard
 from overtone.gpu_server.repository.model_folder import ONLY, ModelId
 from overtone.gpu_server.repository.model_metrics import ModelMetrics, ServingRole
 from overtone.gpu_server.repository.shadow import Shadow, Trial
@@ -24,6 +23,7 @@ from overtone.gpu_server.settings import Settings
 from overtone.gpu_server.tasks.task import Verdict
 from overtone.gpu_server.tasks.task_of import task_of
 from overtone.gpu_server.telemetry.metrics import Metrics
+from overtone.models.any_card import AnyCard
 
 
 class Core:

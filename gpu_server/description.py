@@ -10,8 +10,8 @@ from typing import Any
 from overtone.frequency import ProfileError, pack_part, part_of
 from overtone.gpu_server.answer import Options
 from overtone.gpu_server.errors import BadRequest
-from overtone.gpu_server.repository.cards import AnyCard
 from overtone.gpu_server.tasks.task import Task
+from overtone.models.any_card import AnyCard
 
 # Parts of a profile that are cached: those of all layers and qualities, for any profile that is likely.
 CACHED_PARTS = 64

@@ -20,7 +20,6 @@ from overtone.gpu_server.limits.access import Access
 from overtone.gpu_server.limits.budget import Budget
 from overtone.gpu_server.limits.queue_budgets import QueueBudgets
 from overtone.gpu_server.networks.torch_network import open_networks
-from overtone.gpu_server.repository.cards import AnyCard, read_any
 from overtone.gpu_server.repository.model_folder import ModelId
 from overtone.gpu_server.repository.repository import Repository
 from overtone.gpu_server.repository.traffic_split import TrafficSplit
@@ -29,6 +28,7 @@ from overtone.gpu_server.state import Store
 from overtone.gpu_server.telemetry.metrics import Metrics
 from overtone.gpu_server.workers.face import Face
 from overtone.gpu_server.workers.remote_runner import RemoteRunner
+from overtone.models.any_card import AnyCard, read_any_card
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +139,7 @@ class Service:
         return self.repository.resolve(model)
 
     def core_of(self, token: str) -> Core:
-        """The core that issued the token of an image; if it is unloaded, that of the default model, which lacks the image.
+        """The core that issued an image's token; if it is unloaded, that of the default model, which lacks the image.
 
         Raises:
             Unavailable: the server is loading or stopping, or no network works.
@@ -209,10 +209,10 @@ class Service:
         if self.face is not None:
             generation = self.face.generation
             runner = RemoteRunner(generation.socket, self.metrics, s, self._notify)
-            return await asyncio.to_thread(read_any, generation.model), Engine(runner, self.metrics, s)
+            return await asyncio.to_thread(read_any_card, generation.model), Engine(runner, self.metrics, s)
         networks: Sequence[Network] = self._networks
         if networks:
-            card = await asyncio.to_thread(read_any, path)
+            card = await asyncio.to_thread(read_any_card, path)
         else:
             networks, card = await asyncio.to_thread(open_networks, path, s)
         return card, Engine(Batcher(networks, self.metrics, s, self._notify), self.metrics, s)

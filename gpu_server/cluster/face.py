@@ -1,17 +1,18 @@
 """A face of a cluster: the front-end process of one node, which sends its batches to engines."""
 
 import asyncio
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from overtone.gpu_server.cluster.model_file import verified_path
 from overtone.gpu_server.cluster.remote_network import RemoteNetwork, SendBatch
 from overtone.gpu_server.networks.stub import LARGEST
 from overtone.gpu_server.networks.torch_network import CPU_SIZES
-from overtone.gpu_server.running import running
+from overtone.gpu_server.running import Running, running
 from overtone.gpu_server.settings import Settings
 from overtone.gpu_server.system import garbage_collector
 from overtone.gpu_server.telemetry import logs
-from overtone.models import read_card
+from overtone.models.any_card import read_any_card
 
 # The part of `settings.deadline` for which a batch waits for engines, unless engines are measured to be slower. After
 # about twice that, test included, the face is no longer ready, and refuses waiting images in time for another server.
@@ -32,18 +33,25 @@ class FaceReplica:
     """
 
     async def __init__(self, send: SendBatch, settings: Settings, digest: str) -> None:  # type: ignore[misc]
-        s = settings
-        logs.configure(s.log_level, s.log_format, s.access_log)
-        model = await asyncio.to_thread(verified_path, s.model, digest)
-        profile = (await asyncio.to_thread(read_card, model)).profile
-        network = RemoteNetwork(send, profile, batch_sizes(s), PATIENCE * s.deadline, s.deadline)
+        logs.configure(settings.log_level, settings.log_format, settings.access_log)
         self._stack = AsyncExitStack()
-        await self._stack.enter_async_context(running(s, networks=[network] * s.networks))
+        await self._stack.enter_async_context(serving(send, settings, digest))
         garbage_collector.collect_and_freeze()
 
     async def __del__(self) -> None:
         """Drain and stop; Ray Serve awaits this before it ends the process."""
         await self._stack.aclose()
+
+
+@asynccontextmanager
+async def serving(send: SendBatch, settings: Settings, digest: str) -> AsyncIterator[Running]:
+    """A server whose batches are run by engines; arguments and errors as of `FaceReplica`."""
+    model = await asyncio.to_thread(verified_path, settings.model, digest)
+    profile = (await asyncio.to_thread(read_any_card, model)).profile
+    deadline = settings.deadline
+    network = RemoteNetwork(send, profile, batch_sizes(settings), PATIENCE * deadline, deadline)
+    async with running(settings, networks=[network] * settings.networks) as server:
+        yield server
 
 
 def batch_sizes(settings: Settings) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from overtone.gpu_server.networks.stub import seconds_of
 from overtone.gpu_server.settings import Settings
 from overtone.gpu_server.sockets import format_address
 from overtone.gpu_server.system.signals import SignalListener
-from overtone.models import read_card
+from overtone.models.any_card import read_any_card
 
 try:
     import ray
@@ -34,7 +34,7 @@ def run_on_ray(settings: Settings) -> None:
     """
     check(settings)
     try:
-        name, found = read_card(settings.model).name, digest(settings.model)
+        name, found = read_any_card(settings.model).name, digest(settings.model)
     except (ValueError, OSError) as error:
         raise StartError(f"cannot serve {settings.model}: {error}") from error
     _connect(settings.ray)

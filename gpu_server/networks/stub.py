@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from overtone.gpu_server.answer import Stage
 from overtone.gpu_server.decoded_image import DecodedImage
-from overtone.gpu_server.repository.cards import AnyCard
 from overtone.models import Card
+from overtone.models.any_card import AnyCard
 
 DEVICE = "stub"
 # "stub:20" takes 20 ms for a batch of any size, as a GPU would, and no processor time.

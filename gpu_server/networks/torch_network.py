@@ -16,10 +16,10 @@ from overtone.gpu_server.networks import onnx_runtime
 from overtone.gpu_server.networks.cuda_graphs import Forward, GraphPool, Inputs
 from overtone.gpu_server.networks.export_cache import ExportCache
 from overtone.gpu_server.networks.stub import StubNetwork, seconds_of
-from overtone.gpu_server.repository.cards import AnyCard, read_any
 from overtone.gpu_server.settings import Runtime, Settings
 from overtone.gpu_server.system.threads import cores
 from overtone.models import Card, Cascade, choose_device, load, task_of
+from overtone.models.any_card import AnyCard, read_any_card
 from overtone.models.checkpoint import digest
 from overtone.models.fusion import example, fused
 
@@ -86,7 +86,7 @@ def open_network(
     """
     if (seconds := seconds_of(device)) is not None:
         log.warning("every answer is the first class, because the device is %s", device)
-        card = read_any(name_or_path)
+        card = read_any_card(name_or_path)
         return StubNetwork(card, sizes, seconds), card
     chosen = choose_device(device)
     if threads:

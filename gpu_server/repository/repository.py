@@ -224,7 +224,7 @@ class Repository:
             ) from error
 
     async def _update(self, files: Files, name: str | None = None) -> dict[ModelId, str]:
-        """Load new and changed versions of a model, or of all, unload those without a file; returns errors by version."""
+        """Load new and changed versions of a model, or of all, unload those without a file; returns the errors."""
         before = dict(self._cores)
         problems = {}
         try:

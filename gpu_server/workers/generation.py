@@ -9,7 +9,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from overtone.gpu_server.repository.cards import read_any
+from overtone.models.any_card import read_any_card
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Generation:
             CheckpointError: the source is no checkpoint.
             OSError: it cannot be read, or there is no room for the copy.
         """
-        read_any(source)
+        read_any_card(source)
         shutil.copyfile(source, self.model)
 
     def publish(self) -> None:

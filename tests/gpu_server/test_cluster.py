@@ -13,7 +13,7 @@ from overtone.gpu_server.answer import Stage
 from overtone.gpu_server.cluster import concurrency
 from overtone.gpu_server.cluster.check import check
 from overtone.gpu_server.cluster.engine import EngineReplica
-from overtone.gpu_server.cluster.face import batch_sizes
+from overtone.gpu_server.cluster.face import batch_sizes, serving
 from overtone.gpu_server.cluster.model_file import digest, verified_path
 from overtone.gpu_server.cluster.remote_network import BatchLost, RemoteNetwork
 from overtone.gpu_server.decoded_image import DecodedImage
@@ -23,6 +23,7 @@ from overtone.gpu_server.networks.torch_network import CPU_SIZES
 from overtone.gpu_server.running import running
 from overtone.gpu_server.settings import Settings
 from overtone.models import read_card
+from overtone.models.any_card import read_any_card
 from tests.gpu_server.conftest import MakeSettings, client_of
 from tests.gpu_server.test_reload import rename
 from tests.waiting import until
@@ -32,7 +33,7 @@ class Engines:
     """Loses so many batches, or fails, before it answers."""
 
     def __init__(self, checkpoint: Path, lost: float = 0, error: Exception | None = None) -> None:
-        self.network = StubNetwork(read_card(checkpoint))
+        self.network = StubNetwork(read_any_card(checkpoint))
         self.lost = lost
         self.error = error
         self.sent: list[int] = []
@@ -127,7 +128,7 @@ class Busy:
 
 
 def busy(checkpoint: Path, profile: Profile, *seconds: float) -> tuple[Busy, RemoteNetwork]:
-    engines = Busy(StubNetwork(read_card(checkpoint)), seconds)
+    engines = Busy(StubNetwork(read_any_card(checkpoint)), seconds)
     return engines, RemoteNetwork(engines, profile, (1,), patience=2, most=10, clock=lambda: engines.now)
 
 
@@ -213,6 +214,17 @@ async def test_without_engines_clients_are_told_to_try_again(
         engines.lost = 0
         await until(lambda: server.service.ready)
         assert (await http.post("/v1/images", content=join(encoded.layers[:1]))).status_code == 200
+
+
+async def test_a_face_serves_a_detector(
+    settings: MakeSettings, tiny_detector: Path, encoded: Encoded
+) -> None:
+    model = str(tiny_detector)
+    given = settings(model=model, networks=1)
+    async with serving(Engines(tiny_detector), given, digest(model)) as server, client_of(server) as http:
+        reply = await http.post("/v1/detect", content=join(encoded.layers))
+        assert reply.status_code == 200
+        assert reply.json()["detections"] == []
 
 
 async def test_an_engine_is_replaced_if_its_network_goes_on_failing(
