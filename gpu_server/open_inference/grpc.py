@@ -41,15 +41,15 @@ class OpenInferenceServicer(stubs.GRPCInferenceServiceServicer):
         self._abort = abort
 
     async def ServerLive(self, request: pb.ServerLiveRequest, context: Context) -> pb.ServerLiveResponse:  # noqa: N802
-        """The server answers."""
+        """Whether the server is running: always."""
         return pb.ServerLiveResponse(live=True)
 
     async def ServerReady(self, request: pb.ServerReadyRequest, context: Context) -> pb.ServerReadyResponse:  # noqa: N802
-        """Whether it should be sent requests."""
+        """Whether requests should be sent to the server."""
         return pb.ServerReadyResponse(ready=self._service.ready)
 
     async def ModelReady(self, request: pb.ModelReadyRequest, context: Context) -> pb.ModelReadyResponse:  # noqa: N802
-        """Whether the model should be."""
+        """Whether requests should be sent to the model."""
         try:
             self._admit(context)
             protocol.resolve(self._service, request.name, request.version)
@@ -133,7 +133,7 @@ def _inputs(message: pb.ModelInferRequest) -> Sequence[Input]:
 
 
 def _response(request: pb.ModelInferRequest, version: str, found: Sequence[Tensor]) -> pb.ModelInferResponse:
-    """Tensors in the form of the request's."""
+    """The response, with tensors raw if the request's were raw."""
     raw = bool(request.raw_input_contents)
     kind = pb.ModelInferResponse.InferOutputTensor
     outputs = [

@@ -1,4 +1,4 @@
-"""The REST API: the same core over HTTP, for devices and people without gRPC."""
+"""The REST API: FastAPI routes around the core, for devices and people without gRPC."""
 
 import asyncio
 from dataclasses import replace
@@ -33,13 +33,13 @@ from overtone.gpu_server.telemetry import logs
 PAYLOADS = "application/vnd.overtone"
 PART = "application/vnd.overtone.profile"
 IMAGES = frozenset({"image/jpeg", "image/png", "image/webp"})
-# Sent by clients that name no type of their own; then the first bytes decide.
+# Types that clients send which set none of their own; the first bytes of the body then decide.
 ANY = frozenset({"", "application/octet-stream", "application/x-www-form-urlencoded", "*/*"})
 DEFAULT_OPTIONS = Options()
 
 
 async def options(request: Request) -> Options:
-    """Query parameters of every route that answers; FastAPI would take longer to find that there are none."""
+    """The query parameters of all routes that answer images; FastAPI takes longer where there are none."""
     if not request.scope["query_string"]:
         return DEFAULT_OPTIONS
     try:
@@ -54,7 +54,7 @@ Natural = Annotated[int, Query(ge=0)]
 
 
 def create_app(service: Service) -> FastAPI:
-    """The application of one service; where not everybody is let in, metrics and documentation are not in it."""
+    """The application of a service; metrics and documentation are in it only if everybody is let in."""
     open_to_all = not service.access.restricted and service.settings.admin_port is None
     app = FastAPI(
         title="Overtone",
@@ -125,7 +125,7 @@ def _add_images(app: FastAPI, service: Service, most_layers: int) -> None:
             async with received(request, most_layers, who) as body:
                 payloads = payloads_of(body, core)
                 need = service.find(key, sum(map(len, payloads)))
-                work = core.judge(_unknown(payloads, need), chosen, need, peer=who)
+                work = core.judge(_new(payloads, need), chosen, need, peer=who)
                 result = await while_connected(request, work)
             if isinstance(result, Answer):
                 service.store.drop(key)
@@ -224,7 +224,7 @@ def _add_model(app: FastAPI, service: Service) -> None:
 
 
 def owner(service: Service, request: Request) -> str:
-    """The name of the client; only it may use its tokens.
+    """Admit a client, and name it; only this owner may use the tokens of its images.
 
     Raises:
         Unauthenticated: it is not let in.
@@ -237,8 +237,8 @@ def owner(service: Service, request: Request) -> str:
     return name
 
 
-def _unknown(payloads: tuple[bytes, ...], need: NeedMore) -> tuple[bytes, ...]:
-    """Without layers that are known, which a device sends again if it never heard that they came."""
+def _new(payloads: tuple[bytes, ...], need: NeedMore) -> tuple[bytes, ...]:
+    """The payloads of layers that have not arrived before; a device repeats layers if a response was lost."""
     with service_errors():
         return tuple(each for each in payloads if read_start(each)[0] >= need.arrived)
 
