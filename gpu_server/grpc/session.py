@@ -3,15 +3,14 @@
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from overtone.gpu_server import errors
 from overtone.gpu_server.answer import Answer, NeedMore, Options
 from overtone.gpu_server.arrival import CANCELLED, Arrival, Kind
 from overtone.gpu_server.core import Core
 from overtone.gpu_server.grpc import messages
+from overtone.gpu_server.grpc.flight import Flight, overloaded_if_promised
 from overtone.gpu_server.limits.fair_share import Peer
 from overtone.gpu_server.service import Service
 from overtone.gpu_server.telemetry import logs
@@ -26,23 +25,6 @@ REMEMBERED = 256
 MAX_OUTGOING = 64
 
 Send = Callable[[pb.Downstream], Awaitable[None]]
-
-
-@dataclass(eq=False, slots=True)
-class _Flight:
-    """An image in flight; it is also the key under which the store keeps the image between layers.
-
-    Attributes:
-        upload: the further layers.
-        promised: the last layer that the device sends without being asked.
-        wanted: the last layer that the server needs.
-        task: the task that answers the image.
-    """
-
-    upload: Upload
-    promised: int
-    wanted: int = 1
-    task: asyncio.Task[None] = field(init=False)
 
 
 class Session:
@@ -71,7 +53,7 @@ class Session:
         self.core: Core | None = None
         self.model = ""
         self._options = pb.Options()
-        self._flights: dict[int, _Flight] = {}
+        self._flights: dict[int, Flight] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._finished: OrderedDict[int, None] = OrderedDict()
         self._outgoing: asyncio.Queue[pb.Downstream | None] = asyncio.Queue()
@@ -206,10 +188,10 @@ class Session:
         flight.task.add_done_callback(self._tasks.discard)
         flight.task.add_done_callback(lambda _: self._finish(number, flight))
 
-    def _new_flight(self, image: pb.Image) -> _Flight:
+    def _new_flight(self, image: pb.Image) -> Flight:
         given, limit = len(image.layers), self._settings.max_payload_bytes
         upload = Upload(self._service.store, self._peer, limit, given + 1, len(self._core.profile.ladder))
-        return _Flight(upload, max(image.promised, given))
+        return Flight(upload, max(image.promised, given))
 
     def _check_image(self, image: pb.Image) -> None:
         if self._leaving or self._ended:
@@ -231,7 +213,7 @@ class Session:
             layers = min(max(chunk.layer, 1), len(self._core.profile.ladder))
             self._post(need_more=messages.again(chunk.id, layers))
 
-    async def _serve(self, image: pb.Image, flight: _Flight, arrival: Arrival) -> None:
+    async def _serve(self, image: pb.Image, flight: Flight, arrival: Arrival) -> None:
         number = image.id
         logs.begin_part(number)
         try:
@@ -247,7 +229,7 @@ class Session:
         except errors.ServiceError as error:
             self._post(error=messages.error(number, error))
 
-    async def _answer(self, image: pb.Image, flight: _Flight) -> Answer:
+    async def _answer(self, image: pb.Image, flight: Flight) -> Answer:
         number, options = image.id, messages.options(self._options, image)
         found = await self._core.judge(
             tuple(image.layers), options, promised=flight.promised, peer=self.owner
@@ -260,7 +242,7 @@ class Session:
             found = await self._resume(flight, options)
         return found
 
-    def _ask(self, number: int, need: NeedMore, flight: _Flight) -> None:
+    def _ask(self, number: int, need: NeedMore, flight: Flight) -> None:
         """Store the image, and ask for the wanted layers unless they are promised or have arrived.
 
         Raises:
@@ -268,19 +250,19 @@ class Session:
         """
         flight.wanted = need.layers
         self._service.store.put(flight, self._peer, need)
-        with _lost_as(flight):
+        with overloaded_if_promised(flight):
             self._service.store.check(flight)
         if need.layers > flight.promised and not flight.upload.complete(need.layers):
             self._post(need_more=messages.need_more(number, need))
         flight.upload.request(need.layers)
 
-    async def _resume(self, flight: _Flight, options: Options) -> Answer | NeedMore:
+    async def _resume(self, flight: Flight, options: Options) -> Answer | NeedMore:
         payloads = await self._further(flight, options)
-        with _lost_as(flight):
+        with overloaded_if_promised(flight):
             need = self._service.find(flight, sum(map(len, payloads)))
         return await self._core.judge(payloads, options, need, flight.promised, peer=self.owner)
 
-    async def _further(self, flight: _Flight, options: Options) -> tuple[bytes, ...]:
+    async def _further(self, flight: Flight, options: Options) -> tuple[bytes, ...]:
         limit = asyncio.get_running_loop().time() + self._service.store.ttl
         try:
             async with asyncio.timeout_at(min(limit, options.expires or limit)):
@@ -288,7 +270,7 @@ class Session:
         except TimeoutError:
             raise errors.Expired(f"layer {flight.wanted} did not come in time") from None
 
-    def _finish(self, number: int, flight: _Flight) -> None:
+    def _finish(self, number: int, flight: Flight) -> None:
         """Free what an image in flight holds; no effect the second time."""
         if self._flights.get(number) is not flight:
             return
@@ -318,19 +300,6 @@ class Session:
 
     def _post(self, **message: object) -> None:
         self._outgoing.put_nowait(pb.Downstream(**message))  # type: ignore[arg-type]
-
-
-@contextmanager
-def _lost_as(flight: _Flight) -> Iterator[None]:
-    """Raise Overloaded for StateLost where all wanted layers are promised: to ask for them again would not help."""
-    try:
-        yield
-    except errors.StateLost:
-        if flight.wanted > flight.promised:
-            raise
-        raise errors.Overloaded(
-            "the server has no room for unfinished images; try again later", retry_after=1.0
-        ) from None
 
 
 async def _next(upstream: AsyncIterator[pb.Upstream]) -> pb.Upstream | None:

@@ -198,7 +198,7 @@ def _inputs(asked: schemas.InferenceRequest, binary: memoryview) -> Sequence[Inp
     """Inputs with their elements.
 
     Raises:
-        BadRequest: they are not complete, or more has come than belongs to them.
+        BadRequest: an input is not complete, or the body has more bytes than belong to inputs.
     """
     inputs = []
     for given in asked.inputs:

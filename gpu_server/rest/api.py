@@ -135,7 +135,7 @@ def _add_images(app: FastAPI, service: Service, most_layers: int) -> None:
 
     @app.post("/v1/images/{token}/high", include_in_schema=False)
     async def high(token: str, request: Request) -> Response:
-        """Clients of the former protocol are told to update."""
+        """Refuse clients of the former protocol."""
         with service.track_request(FACE):
             owner(service, request)
             raise errors.OutdatedClient
@@ -177,7 +177,7 @@ def _add_calls(app: FastAPI, service: Service, most_layers: int) -> None:
 
     @app.post("/v1/detect", response_model=schemas.Detected, openapi_extra=body)
     async def detect(request: Request, chosen: RequestOptions) -> Response:
-        """The same for a detector, which sees the whole picture; `width` and `height` belong to layers."""
+        """A picture or layers for a detector, which sees the whole picture; `width` and `height` belong to layers."""
         return await answered(request, replace(chosen, task="detect"))
 
 
