@@ -161,9 +161,8 @@ class Batcher:
         """See `BatchScheduler`: wait for images and take a batch of them; None once the batcher is stopped."""
         with self._wake:
             while not self._stop.is_set():
-                if taken := self._queues.take(
-                    time.monotonic(), worker
-                ):  # the clock of the event loop, as in tickets
+                now = time.monotonic()  # event loop time, as in tickets
+                if taken := self._queues.take(now, worker):
                     if taken.dropped:
                         call_in_loop(self._loop, self._drop, taken)
                     if taken.batch:

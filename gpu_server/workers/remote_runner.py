@@ -161,11 +161,15 @@ class RemoteRunner:
 
     def _send(self) -> None:
         """The sending thread: send queued messages, up to 64 at once."""
-        while (first := self._outbox.get()) is not None:
+        stopped = False
+        while not stopped and (first := self._outbox.get()) is not None:
             messages = [first]
             with contextlib.suppress(queue.Empty):
-                while len(messages) < 64 and (more := self._outbox.get_nowait()) is not None:
-                    messages.append(more)
+                while len(messages) < 64 and not stopped:
+                    if (more := self._outbox.get_nowait()) is None:
+                        stopped = True
+                    else:
+                        messages.append(more)
             # If sending fails, the engine has ended, and the receiving thread has the pending images refused.
             if (connected := self._socket) is not None:
                 with contextlib.suppress(OSError):

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -172,6 +173,16 @@ async def test_an_engine_that_ends_and_comes_back(
     await until(lambda: not any(face.engine.failure for face in faces))
     assert faces[0].health[-2:] == ["the engine has ended and is started again", None]
     await asyncio.gather(*(face.submit() for face in faces))
+
+
+def test_a_runner_that_stops_under_load_ends_its_sending_thread(path: Path) -> None:
+    runner = RemoteRunner(path, Metrics(), LIMITS, lambda: None)
+    for queued in (wire.write_remove(1), wire.write_remove(2), None):  # as `stop` finds and leaves it
+        runner._outbox.put(queued)
+    thread = threading.Thread(target=runner._send, daemon=True)
+    thread.start()
+    thread.join(LATER)
+    assert not thread.is_alive()
 
 
 async def test_expired_and_damaged(faces: tuple[Face, Face], network: FakeNetwork) -> None:
