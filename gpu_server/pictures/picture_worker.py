@@ -127,9 +127,8 @@ def main() -> None:
     requests, replies = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints is no reply
     profile = Profile.from_json(read_frame(requests) or b"")
-    values_of(
-        _example(), profile, cropped=False
-    )  # libraries allocate memory once, which is not the picture's
+    # Libraries allocate memory the first time, which is not to count against a picture.
+    values_of(_example(), profile, cropped=False)
     confine(int(sys.argv[1]))
     replies.write(frame(READY))
     replies.flush()
