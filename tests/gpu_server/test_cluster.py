@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from overtone.frequency import Encoded, Profile, join
+from overtone.frequency import Encoded, Profile, encode, fit, join, open_rgb
 from overtone.gpu_server.answer import Stage
 from overtone.gpu_server.cluster import concurrency
 from overtone.gpu_server.cluster.check import check
@@ -24,6 +24,7 @@ from overtone.gpu_server.running import running
 from overtone.gpu_server.settings import Settings
 from overtone.models import read_card
 from overtone.models.any_card import read_any_card
+from tests.conftest import Photograph
 from tests.gpu_server.conftest import MakeSettings, client_of
 from tests.gpu_server.test_reload import rename
 from tests.waiting import until
@@ -217,10 +218,12 @@ async def test_without_engines_clients_are_told_to_try_again(
 
 
 async def test_a_face_serves_a_detector(
-    settings: MakeSettings, tiny_detector: Path, encoded: Encoded
+    settings: MakeSettings, tiny_detector: Path, photograph: Photograph
 ) -> None:
     model = str(tiny_detector)
     given = settings(model=model, networks=1)
+    profile = read_any_card(model).profile
+    encoded = encode(fit(open_rgb(photograph), profile.size), profile)
     async with serving(Engines(tiny_detector), given, digest(model)) as server, client_of(server) as http:
         reply = await http.post("/v1/detect", content=join(encoded.layers))
         assert reply.status_code == 200
