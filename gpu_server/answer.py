@@ -1,21 +1,24 @@
-"""Options, answers and requests for more, as the core uses them."""
+"""What the core takes beside an image, and what it returns: options, answers, and requests for further layers.
+
+The transports translate these to protobuf messages and JSON; see `grpc/messages.py` and `rest/schemas.py`.
+"""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
 
-from overtone.gpu_server.known import Known
+from overtone.gpu_server.decoded_image import DecodedImage
 
 if TYPE_CHECKING:
     from overtone.gpu_server.repository.shadow import Trial
 
 TaskName = Literal["classify", "detect"]
-# What the objects of one detection take.
+# Bytes of memory that the Python objects of one detection take, about.
 DETECTION_BYTES = 400
 
 
 class Stage(StrEnum):
-    """The network that gave an answer."""
+    """The stage that gave an answer; networks are of stage LOW or HIGH."""
 
     LOW = "low"  # from layers of low channels alone
     HIGH = "high"
@@ -24,14 +27,14 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a request may choose.
+    """The options of one request.
 
     Attributes:
         operating_point: one of the model's card; empty means the card's default.
         top: how many of the best classes the answer holds, at least one.
         model: NAME or NAME:VERSION; empty means the server's default.
         expires: event loop time after which the answer is of no use; None leaves it to the server.
-        task: the only one that the model may have; None takes any.
+        task: the task that the model must have; None takes any.
         picture: width and height of the picture in pixels, for a detector; None means a square.
     """
 
@@ -45,7 +48,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A class and its probability."""
+    """A class: its index, its label and its probability, from 0 to 1."""
 
     index: int
     label: str
@@ -54,7 +57,10 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Mask:
-    """Which pixels of a picture, taken as `width` x `height`, belong to a thing: the run-lengths of COCO's API."""
+    """The pixels of one object, in a picture scaled to `width` x `height`.
+
+    `counts` are the compressed run-lengths of COCO's API, see `tasks/run_lengths.py`.
+    """
 
     width: int
     height: int
@@ -63,7 +69,7 @@ class Mask:
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """A thing that a detector has found: left, top, right and bottom are fractions of the picture."""
+    """An object that a detector has found; the box is left, top, right, bottom, as fractions of the picture."""
 
     score: Score
     box: tuple[float, float, float, float]
@@ -72,7 +78,7 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Seconds in the queue and in the network."""
+    """Seconds that an image has spent in queues and in networks, summed over its stages."""
 
     queue: float = 0.0
     compute: float = 0.0
@@ -83,10 +89,15 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer for one image, made of its first so many `layers`.
+    """The answer for one image.
 
-    `confident` tells whether it reached the operating point's threshold. A classifier's has the `top` classes, at
-    least one; a detector's the `detections`, by falling probability, of which there may be none.
+    Attributes:
+        stage: which network gave it, or that it is a brown-out.
+        top: of a classifier, the most probable classes, best first, at least one.
+        confident: whether it reached the threshold of the operating point.
+        layers: how many of the image's first layers it is from.
+        timings: seconds in queues and networks.
+        detections: of a detector, the objects by falling probability; there may be none.
     """
 
     stage: Stage
@@ -98,44 +109,44 @@ class Answer:
 
     @property
     def best(self) -> Score:
-        """The most probable class, of a classifier."""
+        """The most probable class of a classifier's answer."""
         return self.top[0]
 
     @property
     def classes(self) -> set[int]:
-        """The indices of all classes in it."""
+        """The indices of all classes that the answer names."""
         return {score.index for score in (*self.top, *(found.score for found in self.detections))}
 
 
 @dataclass(frozen=True, slots=True)
 class NeedMore:
-    """What is known of an image is not enough.
+    """A request for further layers, because the answer so far is below the threshold; stored until they arrive.
 
     Attributes:
-        layers: the layers up to this number are wanted.
-        so_far: the answer in case they never come.
-        known: what the layers that were judged have told.
-        held: payloads of the layers after those, which came without the last one that is wanted.
-        trial: what another model says of the image, if it is compared.
-        blocks: where those layers are wanted, as a packed block mask; empty if everywhere.
+        layers: the number of the last layer that is wanted.
+        so_far: the answer in case no further layers arrive.
+        image: the layers that have been judged, decoded.
+        held: payloads of layers that have arrived after these, while the last wanted one has not.
+        trial: the comparison with a shadow model, if the image is part of one.
+        blocks: the blocks for which the layers are wanted, as a packed block mask; empty for all blocks.
     """
 
     layers: int
     so_far: Answer
-    known: Known
+    image: DecodedImage
     held: tuple[bytes, ...] = ()
     trial: "Trial | None" = None
     blocks: bytes = b""
 
     @property
     def arrived(self) -> int:
-        """How many layers are here."""
-        return self.known.layers + len(self.held)
+        """How many layers have arrived."""
+        return self.image.layers + len(self.held)
 
     @property
     def size(self) -> int:
-        """Bytes that it takes, without the objects of which there are only a few, and strings."""
-        return self.known.size + sum(map(len, self.held)) + _size(self.so_far)
+        """Bytes of its arrays, payloads and detections; the few objects around them are not counted."""
+        return self.image.size + sum(map(len, self.held)) + _size(self.so_far)
 
 
 def _size(answer: Answer) -> int:

@@ -1,7 +1,7 @@
-"""What arrives at a server and ends once: an image of a session, a call, a stream.
+"""Accounting of requests: images of sessions, calls and streams, counted when they arrive and when they end.
 
-Every arrival is counted when it comes and, with its outcome, when it ends. So of each kind, whatever happened, as many
-have arrived as were answered, refused, given up by their sender or failed, but for those that are in flight.
+Each ends once, with one outcome. So of each kind the number that has arrived is always the sum of those in flight and
+of those that were answered, refused, abandoned by their sender, or failed. The access log and traces get the same ends.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class Kind(StrEnum):
-    """What arrives."""
+    """What has arrived, as the label `kind` of metrics."""
 
     IMAGE = "image"  # of a session
     CALL = "call"  # one image, or some layers of it, in a call of their own
@@ -28,7 +28,7 @@ class Kind(StrEnum):
 
 
 class Outcome(StrEnum):
-    """How it ends."""
+    """How a request has ended, as the label `outcome` of metrics."""
 
     ANSWERED = "answered"  # also by a request for more
     REFUSED = "refused"
@@ -42,7 +42,14 @@ _REQUESTS = frozenset((Kind.IMAGE, Kind.CALL))
 
 
 class Arrival:
-    """One of them; it counts as arrived from now on."""
+    """One request; it counts as arrived when this object is made.
+
+    Attributes:
+        face: the transport over which it came, "grpc" or "rest", as the label of that name.
+        kind: what it is.
+        code: the name of the status code with which it ended; empty until then.
+        began: when it arrived, as `time.perf_counter` counts.
+    """
 
     __slots__ = ("_metrics", "began", "code", "face", "kind")
 
@@ -56,7 +63,7 @@ class Arrival:
         metrics.of(metrics.in_flight, face, kind).inc()
 
     def end(self, code: str) -> None:
-        """It has ended with this status code; only the first end counts."""
+        """Count its end with this gRPC status code, by name; only the first end counts."""
         if self.code:
             return
         self.code = code
@@ -68,10 +75,9 @@ class Arrival:
             metrics.of(metrics.requests, face, code).inc()
             metrics.of(metrics.request_seconds, face).observe(seconds)
         if logs.access_log.isEnabledFor(logging.INFO) or tracing.wanted():
-            self._tell(code, seconds)
+            self._log_and_trace(code, seconds)
 
-    def _tell(self, code: str, seconds: float) -> None:
-        """Tell the access log and OpenTelemetry."""
+    def _log_and_trace(self, code: str, seconds: float) -> None:
         info = logs.current() or logs.RequestInfo("-")
         logs.note_end(info, self.face, self.kind, code, seconds)
         if self.face == "grpc":
@@ -80,7 +86,7 @@ class Arrival:
 
     @contextmanager
     def ending(self) -> Iterator[None]:
-        """End it on leaving. An unexpected exception is logged and becomes a ServiceError."""
+        """End the request on leaving; an unexpected exception is logged and becomes a ServiceError."""
         code = INTERNAL
         try:
             yield

@@ -1,4 +1,7 @@
-"""The service without a transport: payloads and pictures in, answers or requests for more out."""
+"""The core of one model, without a transport: payloads or a picture in, an answer or a request for more layers out.
+
+It stands between the transports (`grpc`, `rest`, `open_inference`) and the engine that runs the networks.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -6,21 +9,21 @@ from dataclasses import replace
 
 from overtone.frequency import Profile
 from overtone.gpu_server.answer import Answer, NeedMore, Options, Stage
+from overtone.gpu_server.decoded_image import DecodedImage
 from overtone.gpu_server.description import Description
 from overtone.gpu_server.engine.engine import Engine, Inference
 from overtone.gpu_server.errors import Overloaded
-from overtone.gpu_server.known import Known
-from overtone.gpu_server.limits.room import Room
+from overtone.gpu_server.image_input import ImageInput, PayloadInput, PictureInput
+from overtone.gpu_server.limits.queue_budgets import QueueBudgets
 from overtone.gpu_server.pictures.picture_decoder import PictureDecoder
-from overtone.gpu_server.repository.cards import AnyCard
-from overtone.gpu_server.repository.model_counts import ModelCounts, Role
 from overtone.gpu_server.repository.model_folder import ONLY, ModelId
+from overtone.gpu_server.repository.model_metrics import ModelMetrics, ServingRole
 from overtone.gpu_server.repository.shadow import Shadow, Trial
-from overtone.gpu_server.sent import Payloads, Picture, Sent
 from overtone.gpu_server.settings import Settings
 from overtone.gpu_server.tasks.task import Verdict
 from overtone.gpu_server.tasks.task_of import task_of
 from overtone.gpu_server.telemetry.metrics import Metrics
+from overtone.models.any_card import AnyCard
 
 
 class Core:
@@ -34,12 +37,12 @@ class Core:
 
     Args:
         card: of the model.
-        engine: has been started, and is stopped with the core.
+        engine: runs the model; it has been started, and is stopped with the core.
         settings: for the limits.
         metrics: where to count.
-        edition: another for every model that a server loads.
-        model: its name, if that is not the card's, and version.
-        room: for what waits, if other cores have a part in it.
+        generation: a number that no other core of this server has, not even of the same model loaded again.
+        model: the name, if it is not the card's, and the version.
+        budgets: of what waits, if they are shared with other cores.
     """
 
     def __init__(
@@ -48,26 +51,26 @@ class Core:
         engine: Engine,
         settings: Settings,
         metrics: Metrics,
-        edition: int = 0,
+        generation: int = 0,
         model: ModelId = ONLY,
-        room: Room | None = None,
+        budgets: QueueBudgets | None = None,
     ) -> None:
         self.card = card
-        self.edition = edition
+        self.generation = generation
         self.name, self.version = model.name or card.name, str(model.version)
-        # What else judges images that this core answers.
+        # Has another version judge a share of this core's images too; set by the repository.
         self.shadow: Shadow | None = None
         self.profile: Profile = card.profile
         self.task = task_of(card, self.name, settings.max_top)
         self.description = Description.of(card, self.task, self.name)
-        self.counts = {role: ModelCounts(metrics, self.name, self.version, role) for role in Role}
+        self.counts = {role: ModelMetrics(metrics, self.name, self.version, role) for role in ServingRole}
         self._engine = engine
         self._settings = settings
         self._metrics = metrics
         self._decoder = PictureDecoder(
             self.profile, settings.image_seconds, settings.image_memory, letter_boxed=self.task.letter_boxed
         )
-        self._room = room or Room(settings, metrics)
+        self._budgets = budgets or QueueBudgets(settings, metrics)
 
     async def stop(self) -> None:
         """Stop the engine and the processes that decode pictures."""
@@ -101,11 +104,17 @@ class Core:
         *,
         peer: str = "",
     ) -> Answer | NeedMore:
-        """The answer from an image's first layers, or from those that follow after `need`; or a request for more.
+        """The answer from an image's first layers, or from those that follow `need`; or a request for further layers.
 
-        An overloaded server does not ask for more: it gives the answer so far, as a brown-out. What has been sent
-        already, or is `promised` up to a layer, is used in any case, because its bytes are spent. `peer` may have a
-        part of the images that wait for the network at one time.
+        An overloaded server does not ask for more: it gives the answer so far, as a brown-out. Layers that have
+        been sent or promised are used in any case, because their bytes are spent.
+
+        Args:
+            payloads: of the layers that have just arrived, in order.
+            options: of the request.
+            need: the request for these layers; None if they are the first.
+            promised: the number of the last layer that the device sends without being asked.
+            peer: the sender, who may have a part of all the images that wait for networks.
 
         Raises:
             ServiceError: any of the family.
@@ -113,7 +122,7 @@ class Core:
         return await self._judge_payloads(payloads, options, need, promised, peer, ask=True)
 
     async def classify(self, payloads: Sequence[bytes], options: Options, *, peer: str = "") -> Answer:
-        """The answer from these first layers, sure or not; `peer` as in `judge`.
+        """The answer from these first layers, confident or not; `peer` as in `judge`.
 
         Raises:
             ServiceError: any of the family.
@@ -125,26 +134,38 @@ class Core:
     async def image(
         self, encoded: bytes, options: Options, *, cropped: bool = False, peer: str = ""
     ) -> Answer:
-        """A JPEG, PNG or WebP of any size, for a device that cannot do the DCT; `cropped` as in `fit`.
+        """The answer for a JPEG, PNG or WebP of any size, for a device that cannot do the DCT.
 
-        `peer` may have a part of the pictures, and of their pixels, that are decoded or wait for it at one time.
+        Args:
+            encoded: the file.
+            options: of the request.
+            cropped: as in `frequency.fit`.
+            peer: the sender, who may have a part of all the pictures and pixels that are decoded or wait for it.
+
+        Raises:
+            ServiceError: any of the family.
         """
         self.check(options)
         most = self._settings.max_image_pixels
-        sent = Picture(encoded, self._decoder, self._metrics, most, cropped, peer)
-        with self._room.pictures.holding(1, peer), self._room.pixels.holding(sent.pixels, peer):
+        sent = PictureInput(encoded, self._decoder, self._metrics, most, cropped, peer)
+        with self._budgets.pictures.holding(1, peer), self._budgets.pixels.holding(sent.pixels, peer):
             answer = await self._climb(sent, options, None, 0, ask=False)
         assert isinstance(answer, Answer)
         return answer
 
-    async def judge_known(self, layers: int, known: Known, options: Options) -> Answer | NeedMore:
-        """Judge once, after so many layers, what has been decoded for a core with the same profile; it is not counted.
+    async def judge_decoded(self, layers: int, image: DecodedImage, options: Options) -> Answer | NeedMore:
+        """Judge an image once, which was decoded for another core with the same profile; no metric counts it.
+
+        Args:
+            layers: how many of its layers to judge.
+            image: at least so many layers, decoded.
+            options: as of the request.
 
         Raises:
             ServiceError: any of the family.
         """
         stage, expires = self._stage(layers), asyncio.get_running_loop().time() + self._settings.deadline
-        inference = await self._engine.submit(stage, lambda: known, expires, None)
+        inference = await self._engine.submit(stage, lambda: image, expires, None)
         return await self._judged(stage, layers, inference, options)
 
     async def _judge_payloads(
@@ -159,9 +180,15 @@ class Core:
     ) -> Answer | NeedMore:
         self.check(options)
         limit = self._settings.max_payload_bytes
-        before, held = (need.known.layers, need.held) if need else (0, ())
-        sent = Payloads(
-            (*held, *payloads), self.profile, self._metrics, limit, before, peer, self.task.boxed(options)
+        before, held = (need.image.layers, need.held) if need else (0, ())
+        sent = PayloadInput(
+            (*held, *payloads),
+            self.profile,
+            self._metrics,
+            limit,
+            before,
+            peer,
+            self.task.letter_box(options),
         )
         try:
             judged = await self._climb(sent, options, need, promised, ask=ask)
@@ -170,15 +197,15 @@ class Core:
             sent.drop()
 
     async def _climb(
-        self, sent: Sent, options: Options, need: NeedMore | None, promised: int, *, ask: bool
+        self, sent: ImageInput, options: Options, need: NeedMore | None, promised: int, *, ask: bool
     ) -> Answer | NeedMore:
-        """Judge an image as far as its layers are here; an answer is counted, and compared with that of a shadow."""
+        """Judge an image as far as its layers have arrived; count an answer, and have the shadow compare its own."""
         trial = need.trial if need else self._trial()
         judged = await self._judge_in_turn(sent, options, need, promised, trial, ask=ask)
         if isinstance(judged, NeedMore):
             return judged if trial is None else replace(judged, trial=trial)
         self._metrics.of(self._metrics.answers, judged.stage).inc()
-        self.counts[Role.SERVED].answered()
+        self.counts[ServingRole.SERVED].answered()
         if trial is not None:
             trial.end(judged)
         return judged
@@ -188,7 +215,7 @@ class Core:
 
     async def _judge_in_turn(
         self,
-        sent: Sent,
+        sent: ImageInput,
         options: Options,
         need: NeedMore | None,
         promised: int,
@@ -196,7 +223,7 @@ class Core:
         *,
         ask: bool,
     ) -> Answer | NeedMore:
-        """Judge after one number of layers after the other."""
+        """Judge the image after each number of layers that is wanted, until it is answered or a layer is missing."""
         coming = max(sent.layers, promised)
         wanted = need.layers if need else 1
         while need is None or wanted <= sent.layers:
@@ -211,34 +238,34 @@ class Core:
             more = ask and not self._engine.overloaded
             wanted = judged.layers if more else min(judged.layers, coming)
             need = replace(judged, layers=wanted)
-            if wanted == judged.known.layers:
+            if wanted == judged.image.layers:
                 return _brown_out(need) if ask else need.so_far
             self._metrics.escalations.labels(str(wanted)).inc()
-            self.counts[Role.SERVED].escalated(wanted)
+            self.counts[ServingRole.SERVED].escalated(wanted)
         return need
 
     async def _after(
-        self, layers: int, sent: Sent, options: Options, need: NeedMore | None, trial: Trial | None
+        self, layers: int, sent: ImageInput, options: Options, need: NeedMore | None, trial: Trial | None
     ) -> Answer | NeedMore:
-        """Judge once, after so many layers."""
-        stage, before = self._stage(layers), sent.taken
+        """Run the network once, on the first so many layers, and judge its result."""
+        stage, before = self._stage(layers), sent.bytes_used
         inference = await self._submit(stage, layers, sent, options, need)
         if trial is not None:
-            trial.judge(layers, inference.known, sent.taken - before, options)
+            trial.judge(layers, inference.image, sent.bytes_used - before, options)
         return await self._judged(stage, layers, inference, options, need)
 
     async def _judged(
         self, stage: Stage, layers: int, inference: Inference, options: Options, need: NeedMore | None = None
     ) -> Answer | NeedMore:
-        """What the network's result means."""
-        known, found = inference.known, await self._verdict(layers, inference, options)
+        """The answer or the request for more that follows from a network's result."""
+        image, found = inference.image, await self._verdict(layers, inference, options)
         timings = inference.timings + need.so_far.timings if need else inference.timings
         answer = Answer(stage, found.top, found.confident, layers, timings, found.detections)
         if found.wanted == layers:
             return answer
         if stage is Stage.LOW:
-            known = self.task.remember(known, inference.row)
-        return NeedMore(found.wanted, answer, known, blocks=found.blocks)
+            image = self.task.remember(image, inference.row)
+        return NeedMore(found.wanted, answer, image, blocks=found.blocks)
 
     async def _verdict(self, layers: int, inference: Inference, options: Options) -> Verdict:
         if self.task.slow:
@@ -246,14 +273,14 @@ class Core:
         return self.task.judge(layers, inference, options)
 
     async def _submit(
-        self, stage: Stage, layers: int, sent: Sent, options: Options, need: NeedMore | None
+        self, stage: Stage, layers: int, sent: ImageInput, options: Options, need: NeedMore | None
     ) -> Inference:
-        before = sent.taken
-        prepare, source = sent.take(layers, need.known if need else None)
-        self.counts[Role.SERVED].received(sent.taken - before)
+        before = sent.bytes_used
+        prepare, source = sent.take(layers, need.image if need else None)
+        self.counts[ServingRole.SERVED].received(sent.bytes_used - before)
         limit = asyncio.get_running_loop().time() + self._settings.deadline
         expires = limit if options.expires is None else min(limit, options.expires)
-        with self._room.images.holding(1, sent.peer):
+        with self._budgets.images.holding(1, sent.peer):
             return await self._engine.submit(stage, prepare, expires, source)
 
     def _stage(self, layers: int) -> Stage:

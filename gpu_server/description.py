@@ -1,4 +1,4 @@
-"""Descriptions of the served model, made once, because making them takes milliseconds."""
+"""A served model as devices fetch it: profile, card and labels, serialised once because that takes milliseconds."""
 
 import json
 import zlib
@@ -10,11 +10,11 @@ from typing import Any
 from overtone.frequency import ProfileError, pack_part, part_of
 from overtone.gpu_server.answer import Options
 from overtone.gpu_server.errors import BadRequest
-from overtone.gpu_server.repository.cards import AnyCard
 from overtone.gpu_server.tasks.task import Task
+from overtone.models.any_card import AnyCard
 
-# How many parts are kept: all layers of all qualities, for any profile that is likely.
-PARTS = 64
+# Parts of a profile that are cached: those of all layers and qualities, for any profile that is likely.
+CACHED_PARTS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,10 @@ class Description:
         profile: the profile as canonical JSON.
         packed_profile: the same, compressed.
         card: the card as JSON, and `certified`: for each operating point the qualities it is certified for.
-        short_card: the same without what a device does not need.
+        short_card: the same without the profile, the training, and operating points of other qualities.
         labels: labels and classes as JSON.
         packed_labels: the same, compressed.
-        parts: makes parts of the profile, and keeps them.
+        profile_parts: makes parts of the profile on request, and caches them.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Description:
     short_card: str
     labels: str
     packed_labels: bytes
-    parts: "Parts"
+    profile_parts: "ProfileParts"
 
     @classmethod
     def of(cls, card: AnyCard, task: Task[Any], name: str = "") -> "Description":
@@ -58,17 +58,17 @@ class Description:
             short_card=_to_json(_shortened(card), card, {"profile", "training"}),
             labels=labels,
             packed_labels=zlib.compress(labels.encode(), 9),
-            parts=Parts(task),
+            profile_parts=ProfileParts(task),
         )
 
 
-class Parts:
-    """Parts of a profile in their compact form, and what devices are to expect of them."""
+class ProfileParts:
+    """ProfileParts of a profile in their compact form, and what devices are to expect of them."""
 
     def __init__(self, task: Task[Any]) -> None:
         self._task = task
         self._profile = task.profile
-        self._packed = lru_cache(PARTS)(self._pack)
+        self._packed = lru_cache(CACHED_PARTS)(self._pack)
 
     def packed(self, quality: int | None, after: int = 0, layers: int = 0) -> bytes:
         """The part for a quality (the default one if None) with tables of layers `after` + 1 to `layers` (0: all).
@@ -100,7 +100,7 @@ class Parts:
 
 
 def _shortened(card: AnyCard) -> AnyCard:
-    """Only with the operating points of the default quality; all would cost a session as much as ten images."""
+    """The card with the operating points of the default quality; all would cost a session as much as ten images."""
     main = tuple(p for p in card.operating_points if p.quality in (None, card.profile.quality))
     return card.model_copy(update={"operating_points": main or card.operating_points})
 

@@ -1,4 +1,4 @@
-"""The errors of the service; each has a gRPC code, an HTTP status and, where that helps, a time to wait."""
+"""The exceptions of the service, each with a gRPC code and an HTTP status, which the transports send to clients."""
 
 from typing import ClassVar
 
@@ -6,7 +6,12 @@ from grpc import StatusCode
 
 
 class ServiceError(Exception):
-    """Sent instead of an answer: a sentence for the client, and the seconds after which trying again may help."""
+    """An error that is sent to the client instead of an answer.
+
+    Args:
+        message: a sentence for the client.
+        retry_after: seconds after which another attempt may succeed; None where none will.
+    """
 
     code: ClassVar[StatusCode] = StatusCode.INTERNAL
     http: ClassVar[int] = 500
@@ -76,7 +81,7 @@ class BadRequest(ServiceError):  # noqa: N818
 
 
 class WrongTask(BadRequest):
-    """Asked of a model that does something else."""
+    """The model has another task than the request."""
 
 
 class TooLarge(BadRequest):
@@ -148,12 +153,12 @@ class StartError(Exception):
 
 
 def too_late() -> Expired:
-    """The error of an image whose deadline has passed, or will have before it is done."""
+    """The error of an image that misses its deadline."""
     return Expired("the deadline passed before the answer was there")
 
 
 def overloaded(wait: float) -> Overloaded:
-    """The error of an image that is refused because there are too many; `wait` until that has changed."""
+    """The error of an image that is refused because too many wait; `wait` is the seconds until there may be room."""
     return Overloaded("the server is full; try again later", retry_after=min(max(wait, 0.1), 30.0))
 
 
@@ -163,5 +168,5 @@ def network_failed() -> NetworkFailed:
 
 
 def network_down(wait: float) -> Unavailable:
-    """The error of all images while every batch fails; `wait` until the network is tested again."""
+    """The error of all images while every batch fails; `wait` is the seconds until the network is tested again."""
     return Unavailable("the network fails; try another server", retry_after=wait)

@@ -1,4 +1,4 @@
-"""The gRPC and the HTTP server in one event loop, from start to stop."""
+"""One server process, or one face: the gRPC and HTTP servers around a `Service`, from start to stop."""
 
 import asyncio
 import logging
@@ -18,21 +18,31 @@ from overtone.gpu_server.rest.connections import HttpConnections
 from overtone.gpu_server.rest.server import HttpServer
 from overtone.gpu_server.service import Phase, Service
 from overtone.gpu_server.settings import Settings
-from overtone.gpu_server.sockets import WILDCARDS, exposure, listeners, written
-from overtone.gpu_server.system.open_files import connections, raise_limit
+from overtone.gpu_server.sockets import WILDCARDS, exposure_warnings, format_address, listeners
+from overtone.gpu_server.system.open_files import allowed_connections, raise_limit
 from overtone.gpu_server.tls import ServerTls
 from overtone.gpu_server.workers.face import Face
-from overtone.gpu_server.workers.forwarding import Forwarded, Forwarding
+from overtone.gpu_server.workers.forwarding import ForwardedRequests, RequestForwarding
 
 log = logging.getLogger(__name__)
 
-# Seconds for what is still open after draining: watchers of health, idle HTTP connections.
-CLOSING = 0.5
+# Seconds after draining for calls and connections that are still open: watchers of health, idle HTTP connections.
+CLOSE_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
 class Running:
-    """A server that is ready, and its ports."""
+    """A server that is ready.
+
+    Attributes:
+        service: what the servers share.
+        model: the names of the models, for people.
+        host: the address on which it listens.
+        grpc_port: its gRPC port.
+        http_port: its HTTP port.
+        admin_port: the administrators' port; None if there is none of its own.
+        reload: reads its files again.
+    """
 
     service: Service
     model: str
@@ -43,10 +53,10 @@ class Running:
     reload: Reloader
 
     def __str__(self) -> str:
-        grpc, http = written(self.host, self.grpc_port), written(self.host, self.http_port)
+        grpc, http = format_address(self.host, self.grpc_port), format_address(self.host, self.http_port)
         admin = ""
         if self.admin_port is not None:
-            admin = f", admin {written(self.service.settings.admin_host, self.admin_port)}"
+            admin = f", admin {format_address(self.service.settings.admin_host, self.admin_port)}"
         return f"overtone serving {self.model}: grpc {grpc}, http {http}{admin}"
 
     @property
@@ -57,7 +67,7 @@ class Running:
             return None
         scheme = "http" if settings.tls_certificate is None else "https"
         host = "localhost" if self.host in WILDCARDS else self.host
-        return f"{scheme}://{written(host, self.http_port)}/"
+        return f"{scheme}://{format_address(host, self.http_port)}/"
 
     @property
     def lines(self) -> str:
@@ -69,15 +79,18 @@ class Running:
 async def running(
     settings: Settings, face: Face | None = None, networks: Sequence[Network] = ()
 ) -> AsyncIterator[Running]:
-    """A server in this event loop, or one of its faces: ready on entering, drained and stopped on leaving.
+    """A server in this event loop: ready on entering, drained and stopped on leaving.
 
-    Its batches are run by `networks`, where there are any: those of engines on other machines.
+    Args:
+        settings: of the server.
+        face: which of several processes this is; None if it is the only one.
+        networks: run the batches in place of networks in this process; those of engines on other machines.
 
     Raises:
         StartError: a port, a TLS file, the model or the device cannot be used.
     """
     tls = ServerTls(settings) if settings.tls_certificate is not None else None
-    for warning in exposure(settings) if face is None else ():
+    for warning in exposure_warnings(settings) if face is None else ():
         log.warning(warning)
     most = _most_connections(settings, face)
     service = Service(settings, face, networks)
@@ -102,16 +115,16 @@ async def running(
 def _most_connections(settings: Settings, face: Face | None) -> int:
     files = raise_limit()
     if face is not None and files is not None:
-        files //= 2  # the others are for connections to other faces, and from them
-    return connections(settings.max_connections, files)
+        files //= 2  # the other half is for connections to and from other faces
+    return allowed_connections(settings.max_connections, files)
 
 
 class _Http:
-    """Everything that listens for HTTP: the API, the administrators' pages, and what comes from other faces."""
+    """All HTTP servers: the API, the administrators' port, and the socket for requests from other faces."""
 
     def __init__(self) -> None:
         self._servers: list[HttpServer] = []
-        self._forwarding: Forwarding | None = None
+        self._forwarding: RequestForwarding | None = None
         self.port = 0
         self.admin_port: int | None = None
 
@@ -119,22 +132,22 @@ class _Http:
         """Open the ports.
 
         Raises:
-            StartError: one cannot be used.
+            StartError: a port cannot be used.
         """
         settings, face, api = service.settings, service.face, create_app(service)
         shared = service.shares_ports
-        front: ASGIApp = api
+        public_app: ASGIApp = api
         if face is not None:
-            front = self._forwarding = Forwarding(api, face, service)
+            public_app = self._forwarding = RequestForwarding(api, face, service)
         public = listeners(settings.host, settings.http_port, "HTTP", shared=shared)
-        self.port = self._add(HttpServer(front, public, _counted(service, most), tls))
+        self.port = self._add(HttpServer(public_app, public, _limited_connections(service, most), tls))
         if face is not None:
-            others = _counted(service, most, share=1.0)
-            self._add(HttpServer(Forwarded(api), [face.listener()], others))
+            others = _limited_connections(service, most, share=1.0)
+            self._add(HttpServer(ForwardedRequests(api), [face.listener()], others))
         if settings.admin_port is not None and (face is None or face.first):
             own = listeners(settings.admin_host, settings.admin_port, "admin", shared=shared)
             pages = create_admin_app(service, api)
-            self.admin_port = self._add(HttpServer(pages, own, _counted(service, most)))
+            self.admin_port = self._add(HttpServer(pages, own, _limited_connections(service, most)))
 
     async def start(self) -> None:
         """Serve."""
@@ -142,7 +155,7 @@ class _Http:
             await server.start()
 
     async def stop(self) -> None:
-        """Close the ports and what is still connected."""
+        """Close the ports and the connections that are still open."""
         await asyncio.gather(*(server.stop() for server in self._servers))
         if self._forwarding is not None:
             await self._forwarding.close()
@@ -152,17 +165,17 @@ class _Http:
         return server.port
 
 
-def _counted(service: Service, most: int, share: float | None = None) -> HttpConnections:
+def _limited_connections(service: Service, most: int, share: float | None = None) -> HttpConnections:
     settings = service.settings
     refused = service.metrics.refused("connections")
     return HttpConnections(most, share or settings.peer_share, settings.header_timeout, refused)
 
 
 async def _stop(service: Service, grpc_server: GrpcServer, http: _Http) -> None:
-    """Not ready, pause, drain, then close the servers and stop the engine."""
+    """Stop being ready, pause for load balancers, drain, then close the servers and stop the engines."""
     if service.phase is Phase.READY:
         service.phase = Phase.LEAVING
         await asyncio.sleep(service.settings.pause)
         await service.drain()
-    await asyncio.gather(grpc_server.stop(CLOSING), http.stop())
+    await asyncio.gather(grpc_server.stop(CLOSE_SECONDS), http.stop())
     await service.stop()

@@ -1,4 +1,4 @@
-"""`overtone serve`: one process, or several, until they are told to stop."""
+"""The entry point of `overtone serve`: one process, several, or a Ray cluster, until SIGINT or SIGTERM."""
 
 import asyncio
 import contextlib
@@ -10,10 +10,10 @@ from collections.abc import Callable
 from overtone.gpu_server.errors import StartError
 from overtone.gpu_server.running import Running, running
 from overtone.gpu_server.settings import Settings
-from overtone.gpu_server.system import garbage
-from overtone.gpu_server.system.ending import last_resort
-from overtone.gpu_server.system.loops import run_loop
-from overtone.gpu_server.system.open_files import OncePerMinute
+from overtone.gpu_server.system import garbage_collector
+from overtone.gpu_server.system.event_loop import run_loop
+from overtone.gpu_server.system.open_files import AcceptErrorFilter
+from overtone.gpu_server.system.shutdown import shutdown_watchdog
 from overtone.gpu_server.telemetry import logs
 from overtone.gpu_server.workers.supervisor import run_workers, worker_count
 
@@ -27,7 +27,7 @@ def run(settings: Settings) -> None:
         SystemExit: the server cannot start; the reason is on standard error.
     """
     logs.configure(settings.log_level, settings.log_format, settings.access_log)
-    logging.getLogger("asyncio").addFilter(OncePerMinute())
+    logging.getLogger("asyncio").addFilter(AcceptErrorFilter())
     try:
         if settings.ray:
             from overtone.gpu_server.cluster.serve import run_on_ray  # Ray is optional, and slow to import
@@ -41,19 +41,19 @@ def run(settings: Settings) -> None:
         print(f"overtone: {error}", file=sys.stderr)
         raise SystemExit(1) from None
     finally:
-        garbage.keep()  # the process is about to end
+        garbage_collector.freeze()  # the process is about to end
 
 
 def _run_alone(settings: Settings) -> None:
-    ending = last_resort(settings)
+    watchdog = shutdown_watchdog(settings)
     try:
-        run_loop(_serve(settings, ending.start))
+        run_loop(_serve(settings, watchdog.start))
     finally:
-        ending.cancel()
+        watchdog.cancel()
 
 
 async def _serve(settings: Settings, on_stop: Callable[[], None]) -> None:
-    stop, again = asyncio.Event(), asyncio.Event()
+    stop, reload = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
 
     def on_signal() -> None:
@@ -65,12 +65,12 @@ async def _serve(settings: Settings, on_stop: Callable[[], None]) -> None:
     with contextlib.suppress(NotImplementedError):  # on Windows event loops have no signal handlers
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, on_signal)
-        loop.add_signal_handler(signal.SIGHUP, again.set)
+        loop.add_signal_handler(signal.SIGHUP, reload.set)
     async with running(settings) as server:
-        garbage.collect_and_keep()
+        garbage_collector.collect_and_freeze()
         if stop.is_set():
             return
         print(server.lines, flush=True)
-        reloading = asyncio.create_task(server.reload.whenever(again), name="overtone-hangup")
+        reloading = asyncio.create_task(server.reload.reload_on(reload), name="overtone-hangup")
         await stop.wait()
         reloading.cancel()

@@ -1,4 +1,4 @@
-"""What both servers share: the cores, once they are loaded, the stored state, access, and readiness."""
+"""The state that the gRPC and HTTP servers share: models, stored images, access, open sessions, and readiness."""
 
 import asyncio
 import itertools
@@ -15,29 +15,29 @@ from overtone.gpu_server.core import Core
 from overtone.gpu_server.engine.batcher import Batcher
 from overtone.gpu_server.engine.engine import Engine
 from overtone.gpu_server.engine.inference import Network
-from overtone.gpu_server.grpc.sessions import Listed, Sessions
+from overtone.gpu_server.grpc.sessions import OpenSession, Sessions
 from overtone.gpu_server.limits.access import Access
 from overtone.gpu_server.limits.budget import Budget
-from overtone.gpu_server.limits.room import Room
+from overtone.gpu_server.limits.queue_budgets import QueueBudgets
 from overtone.gpu_server.networks.torch_network import open_networks
-from overtone.gpu_server.repository.cards import AnyCard, read_any
-from overtone.gpu_server.repository.choice import Choice
 from overtone.gpu_server.repository.model_folder import ModelId
 from overtone.gpu_server.repository.repository import Repository
+from overtone.gpu_server.repository.traffic_split import TrafficSplit
 from overtone.gpu_server.settings import Settings
 from overtone.gpu_server.state import Store
 from overtone.gpu_server.telemetry.metrics import Metrics
 from overtone.gpu_server.workers.face import Face
-from overtone.gpu_server.workers.remote import RemoteRunner
+from overtone.gpu_server.workers.remote_runner import RemoteRunner
+from overtone.models.any_card import AnyCard, read_any_card
 
 log = logging.getLogger(__name__)
 
-# Seconds between looks at whether a model that was replaced is still in use.
+# Seconds between two checks whether a model that was replaced is still in use.
 RETIRE_INTERVAL = 0.05
 
 
 class Phase(Enum):
-    """Where in its life a server is."""
+    """The phases of a server's life; a value is the status text of `/readyz`."""
 
     LOADING = "the model is still loading"
     READY = "ready"
@@ -46,9 +46,13 @@ class Phase(Enum):
 
 
 class Service:
-    """The models, served; as a `face`, it has the network of the only one in the engine's process.
+    """The models and everything that requests to them share.
 
-    With `networks`, batches of the only model are run by these, which are on other machines.
+    Args:
+        settings: of the server.
+        face: which of several processes this is: its only model then runs in the engine's process. None if it is the
+            only one.
+        networks: run the batches of the only model in place of networks in this process; those of a cluster's engines.
 
     Raises:
         StartError: the file of tokens cannot be used.
@@ -71,12 +75,12 @@ class Service:
         self.body_budget = Budget(settings.body_bytes, share, "unfinished requests", refused("bodies"))
         self._phase = Phase.LOADING
         self._watchers: list[Callable[[], None]] = []
-        self.repository = Repository(settings, face, self._load, self._part, self._on_change)
-        self._room = Room(settings, self.metrics)
+        self.repository = Repository(settings, face, self._load, self._retire_later, self._on_change)
+        self._budgets = QueueBudgets(settings, self.metrics)
         self._sessions = Sessions(settings.max_sessions, share, refused("sessions"))
         self._requests: set[Arrival] = set()
         self._retiring: set[asyncio.Task[None]] = set()
-        self._editions = itertools.count()
+        self._generations = itertools.count()
         self._busy = 0
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -88,12 +92,12 @@ class Service:
 
     @property
     def status(self) -> str:
-        """Why the server is ready, or why it is not."""
+        """A text that says why the server is ready or not."""
         return self._failure if self.phase is Phase.READY and self._failure else self.phase.value
 
     @property
     def phase(self) -> Phase:
-        """Where in its life the server is."""
+        """The phase of the server; setting it calls the watchers."""
         return self._phase
 
     @phase.setter
@@ -108,7 +112,7 @@ class Service:
 
     @property
     def shares_ports(self) -> bool:
-        """Whether other processes of this machine may serve at the same ports."""
+        """Whether other processes of this machine may listen on the same ports."""
         return self.face is not None or bool(self._networks)
 
     def watch(self, watcher: Callable[[], None]) -> None:
@@ -120,28 +124,28 @@ class Service:
         """The core of the default model.
 
         Raises:
-            Unavailable: as `choice`.
+            Unavailable: as `resolve`.
         """
-        return self.choice().served
+        return self.resolve().served
 
-    def choice(self, model: str = "") -> Choice:
-        """What judges images for which NAME or NAME:VERSION was named, or nothing.
+    def resolve(self, model: str = "") -> TrafficSplit:
+        """The traffic split for NAME or NAME:VERSION, or of the default model.
 
         Raises:
             Unavailable: it is not loaded yet, its network fails, or the server is stopping.
             UnknownModel: no such model or version is loaded.
         """
         self._check_open()
-        return self.repository.choice(model)
+        return self.repository.resolve(model)
 
     def core_of(self, token: str) -> Core:
-        """The core that knows the image with this token; if that has gone, another one, which does not know it.
+        """The core that issued an image's token; if it is unloaded, that of the default model, which lacks the image.
 
         Raises:
             Unavailable: the server is loading or stopping, or no network works.
         """
         self._check_open()
-        return self.repository.edition(self.store.edition(token)) or self.core
+        return self.repository.generation(self.store.generation(token)) or self.core
 
     async def load(self) -> None:
         """Load the models and warm them.
@@ -157,21 +161,21 @@ class Service:
             raise errors.Unavailable(f"{self.status}; try again later or elsewhere", retry_after=1.0)
 
     def _on_change(self) -> None:
-        """Sessions on a core that their model is no longer judged by are to open another one."""
+        """Send away the sessions whose core is no longer in the traffic split of their model."""
         for session in self._sessions.all():
             if session.core is not None and not self.repository.judges(session.core, session.model):
                 session.go_away("another model is served now")
         self._notify()
 
-    def _part(self, core: Core) -> None:
-        """Sessions and requests finish on a core, and then it stops."""
+    def _retire_later(self, core: Core) -> None:
+        """Stop a core once the sessions on it and all requests in progress have ended."""
         old = [session for session in self._sessions.all() if session.core is core]
         task = asyncio.create_task(self._retire(core, {*old, *self._requests}), name="overtone-retire")
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
 
     async def _retire(self, core: Core, users: set[object]) -> None:
-        """Stop a core once these have ended."""
+        """Stop a core once these sessions and requests have ended."""
         try:
             while users & {*self._sessions.all(), *self._requests}:
                 await asyncio.sleep(RETIRE_INTERVAL)
@@ -184,7 +188,7 @@ class Service:
         Raises:
             StartError: it cannot be served.
         """
-        s = self.settings
+        settings = self.settings
         engine: Engine | None = None
         try:
             card, engine = await self._engine_of(path)
@@ -192,27 +196,29 @@ class Service:
         except (ValueError, RuntimeError) as error:  # torch raises RuntimeError when it runs out of memory
             if engine is not None:
                 await engine.stop()
-            what = s.model if s.models is None else path
+            what = settings.model if settings.models is None else path
             raise errors.StartError(f"cannot serve {what}: {error}") from error
-        edition = next(self._editions)
-        return await asyncio.to_thread(Core, card, engine, s, self.metrics, edition, model, self._room)
+        generation = next(self._generations)
+        return await asyncio.to_thread(
+            Core, card, engine, settings, self.metrics, generation, model, self._budgets
+        )
 
     async def _engine_of(self, path: Path) -> tuple[AnyCard, Engine]:
         """The model's card, and an engine that has not been started."""
         s = self.settings
         if self.face is not None:
-            edition = self.face.edition
-            runner = RemoteRunner(edition.socket, self.metrics, s, self._notify)
-            return await asyncio.to_thread(read_any, edition.model), Engine(runner, self.metrics, s)
+            generation = self.face.generation
+            runner = RemoteRunner(generation.socket, self.metrics, s, self._notify)
+            return await asyncio.to_thread(read_any_card, generation.model), Engine(runner, self.metrics, s)
         networks: Sequence[Network] = self._networks
         if networks:
-            card = await asyncio.to_thread(read_any, path)
+            card = await asyncio.to_thread(read_any_card, path)
         else:
             networks, card = await asyncio.to_thread(open_networks, path, s)
         return card, Engine(Batcher(networks, self.metrics, s, self._notify), self.metrics, s)
 
     async def drain(self) -> None:
-        """Send sessions away and wait for them and for all calls, `settings.drain` seconds at most."""
+        """Send sessions away, and wait up to `settings.drain` seconds for them and for all calls."""
         self.phase = Phase.DRAINING
         for session in self._sessions.all():
             session.go_away("the server is stopping")
@@ -223,7 +229,7 @@ class Service:
             log.warning("still busy after %g s, with %d sessions", self.settings.drain, len(self._sessions))
 
     async def stop(self) -> None:
-        """Stop the engines, once no more requests come in and those that did have had their time."""
+        """Stop the engines; requests that are still in progress fail."""
         self.phase = Phase.DRAINING
         for task in self._retiring:
             task.cancel()
@@ -250,10 +256,10 @@ class Service:
                 session.go_away("the token is no longer valid")
 
     def find(self, key: Hashable, size: int) -> NeedMore:
-        """What is known of the image to which further layers of `size` bytes belong; else they are wasted.
+        """The stored image to which further layers of `size` bytes belong; if it is lost, they count as dropped.
 
         Raises:
-            StateLost: there is none.
+            StateLost: the image is not stored, or no longer.
         """
         try:
             return self.store.get(key)
@@ -262,11 +268,11 @@ class Service:
             raise
 
     @contextmanager
-    def track_session(self, session: Listed) -> Iterator[None]:
+    def track_session(self, session: OpenSession) -> Iterator[None]:
         """Count a session as open while inside.
 
         Raises:
-            Overloaded: there are too many, in all or of its owner.
+            Overloaded: there are too many sessions, in all or of its owner.
         """
         try:
             self._sessions.add(session)
@@ -284,7 +290,7 @@ class Service:
 
     @contextmanager
     def unfinished(self) -> Iterator[None]:
-        """Draining waits for this."""
+        """Have `drain` wait for the code inside."""
         self._count(+1)
         try:
             yield
@@ -292,14 +298,16 @@ class Service:
             self._count(-1)
 
     def arrive(self, face: str, kind: Kind) -> Arrival:
-        """Count what has just come; whoever calls this sees to it that it ends."""
+        """Count a request that has just arrived; the caller must end it."""
         return Arrival(self.metrics, face, kind)
 
     @contextmanager
     def track_request(self, face: str, arrival: Arrival | None = None) -> Iterator[None]:
-        """Count a request and how it ended. An unexpected exception is logged and becomes a ServiceError.
+        """Count a request and how it ends; an unexpected exception is logged and becomes a ServiceError.
 
-        `arrival` is that of the request if it has been counted as arrived before; else it is a call that comes now.
+        Args:
+            face: the transport, "grpc" or "rest".
+            arrival: of the request, if it has been counted as arrived; None for a call that arrives now.
         """
         arrival = arrival or self.arrive(face, Kind.CALL)
         self._requests.add(arrival)

@@ -17,7 +17,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from overtone.gpu_server import variables
+from overtone.gpu_server import environment
 from overtone.gpu_server.repository.candidate import Candidate
 
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     """Everything about one server. Times are in seconds unless the name says otherwise."""
 
     model_config = SettingsConfigDict(
-        env_prefix=variables.PREFIX, frozen=True, extra="forbid", allow_inf_nan=False
+        env_prefix=environment.PREFIX, frozen=True, extra="forbid", allow_inf_nan=False
     )
 
     model: str = Field(
@@ -267,7 +267,7 @@ def read(**given: Any) -> Settings:
     Raises:
         ValueError: a setting is invalid, or a variable is none; the message is one line that names it as it was given.
     """
-    variables.check(os.environ, Settings.model_fields)
+    environment.check(os.environ, Settings.model_fields)
     arguments = {name: value for name, value in given.items() if value is not None}
     try:
         return Settings(**arguments)

@@ -1,8 +1,7 @@
-"""Checks before a server listens: a free port, usable TLS files, and who could reach it."""
+"""Listening sockets on all addresses of a host, and warnings about ports that others can reach unprotected."""
 
 import ipaddress
 import socket
-import ssl
 
 from overtone.gpu_server.errors import StartError
 from overtone.gpu_server.settings import Settings
@@ -14,7 +13,7 @@ BACKLOG = 2048
 
 
 def addresses(host: str) -> tuple[str, ...]:
-    """The addresses to listen on for a host as it is given; both faces listen on the same ones.
+    """The addresses to listen on for the setting `host`; gRPC and HTTP listen on the same ones.
 
     A name stands for all of its addresses, and "0.0.0.0" and "::" for those of both families, as in gRPC.
 
@@ -31,7 +30,13 @@ def addresses(host: str) -> tuple[str, ...]:
 
 
 def listeners(host: str, port: int, protocol: str, *, shared: bool = False) -> list[socket.socket]:
-    """Listening sockets on all addresses of a host, with the same port, which other processes may have too if `shared`.
+    """Listening sockets on all addresses of a host, with one port number.
+
+    Args:
+        host: as of `addresses`.
+        port: 0 means any free port.
+        protocol: for the message of an error.
+        shared: whether other processes may listen on the same port (SO_REUSEPORT).
 
     Raises:
         StartError: an address is not this machine's, or the port is taken; the message names `protocol`.
@@ -48,8 +53,8 @@ def listeners(host: str, port: int, protocol: str, *, shared: bool = False) -> l
     return opened
 
 
-def written(host: str, port: int) -> str:
-    """An address as people and URLs write it."""
+def format_address(host: str, port: int) -> str:
+    """Host and port as in URLs: an IPv6 address is put in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
@@ -59,11 +64,11 @@ def _listener(address: str, port: int, protocol: str, shared: bool) -> socket.so
         return socket.create_server((address, port), family=family, backlog=BACKLOG, reuse_port=shared)
     except OSError as error:
         why = str(error.strerror).partition(" (while ")[0]  # create_server repeats the address there
-        raise StartError(f"cannot listen on {written(address, port)} for {protocol}: {why}") from error
+        raise StartError(f"cannot listen on {format_address(address, port)} for {protocol}: {why}") from error
 
 
-def exposure(settings: Settings) -> list[str]:
-    """Warnings if other machines can reach a port of the server that does not protect itself."""
+def exposure_warnings(settings: Settings) -> list[str]:
+    """Warnings about ports that other machines can reach and that ask for no token, or for one without encryption."""
     return [warning for warning in (_exposed_api(settings), _exposed_administration(settings)) if warning]
 
 
@@ -88,41 +93,9 @@ def _exposed_administration(settings: Settings) -> str | None:
         return None
     may = "read metrics" if settings.models is None else "read metrics, and load and unload models"
     return (
-        f"everybody who can reach {written(settings.admin_host, settings.admin_port)} may {may}; "
+        f"everybody who can reach {format_address(settings.admin_host, settings.admin_port)} may {may}; "
         "set OVERTONE_TOKENS_FILE to let in only tokens of administrators (overtone token NAME --role monitor)"
     )
-
-
-def check_tls(settings: Settings) -> None:
-    """Find errors that gRPC would report at length, or only at every handshake.
-
-    Raises:
-        StartError: a file cannot be used; the message names its setting.
-    """
-    certificate, key = settings.tls_certificate, settings.tls_key
-    if certificate is None or key is None:
-        return
-    certificates = [("OVERTONE_TLS_CERTIFICATE", certificate)]
-    if settings.tls_client_ca is not None:
-        certificates.append(("OVERTONE_TLS_CLIENT_CA", settings.tls_client_ca))
-    for name, path in (*certificates, ("OVERTONE_TLS_KEY", key)):
-        try:
-            path.open("rb").close()
-        except OSError as error:
-            raise StartError(f"{name} {path}: {error.strerror}") from error
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    for name, path in certificates:
-        try:
-            context.load_verify_locations(path)
-        except ssl.SSLError as error:
-            raise StartError(f"{name} {path}: not a certificate in PEM") from error
-    try:
-        # An empty password, so that a locked key is an error and nobody is asked for a password.
-        context.load_cert_chain(certificate, key, password="")
-    except ssl.SSLError as error:
-        raise StartError(
-            f"OVERTONE_TLS_KEY {key}: not the key of {certificate}, in PEM and without a password"
-        ) from error
 
 
 def _is_loopback(host: str) -> bool:

@@ -1,8 +1,8 @@
-"""What the server holds between messages, bounded by bytes and by time. Losing some of it is a normal answer.
+"""The store of unfinished images between messages, bounded in bytes and time; a lost image is sent again as a whole.
 
-Three quarters of the bytes are for images of which the server wants more layers: what the layers before them have
-told, and what has arrived of those. The last quarter is for layers that come unasked. However many of those there are,
-they push out nothing that was asked for.
+Three quarters of the bytes are for images of which the server has asked for further layers: the layers decoded so far,
+and what has arrived of the next ones. The last quarter is for layers that are sent unasked; however many these are,
+they evict nothing that was asked for.
 """
 
 import secrets
@@ -17,21 +17,21 @@ from overtone.gpu_server.telemetry.metrics import Metrics
 
 # The cost of an entry besides its arrays: keys, objects, the answer so far.
 OVERHEAD = 1024
-# Of an edition in a token; a longer number comes from elsewhere.
+# Digits of a generation in a token; no token with a longer number was issued here.
 MAX_DIGITS = 9
-# The part of the bytes for layers that come unasked.
+# The part of the bytes for layers that are sent unasked.
 UNREQUESTED_SHARE = 1 / 4
 
 
 class Store:
-    """Images that need more, by key for `ttl` seconds, and the bytes of uploads.
+    """Images that wait for further layers, each under a key for `ttl` seconds, and a count of the bytes of uploads.
 
     Args:
-        limit: for the bytes of both.
-        ttl: for images, in seconds.
+        limit: bytes of both together.
+        ttl: seconds for which an image is kept.
         metrics: where to count.
         clock: seconds.
-        prefix: of tokens.
+        prefix: with which tokens begin: the number of a face.
     """
 
     def __init__(
@@ -56,19 +56,19 @@ class Store:
         """Bytes that are held now."""
         return self._requested.used + self._unrequested.used
 
-    def issue(self, owner: str, need: NeedMore, edition: int = 0) -> str:
-        """Keep an image under a new token that only its owner can use, and only with this edition of a model."""
-        token = f"{self._prefix}{edition}-{secrets.token_urlsafe(16)}"
-        self.put((owner, edition, token), Peer(owner), need)
+    def issue(self, owner: str, need: NeedMore, generation: int = 0) -> str:
+        """Keep an image under a new token, which is valid for its owner and for this generation of the model alone."""
+        token = f"{self._prefix}{generation}-{secrets.token_urlsafe(16)}"
+        self.put((owner, generation, token), Peer(owner), need)
         return token
 
-    def edition(self, token: str) -> int | None:
-        """The edition for which a token was issued; None if it was not issued here."""
+    def generation(self, token: str) -> int | None:
+        """The generation for which a token was issued; None if it was not issued here."""
         number = token.removeprefix(self._prefix).partition("-")[0]
         return int(number) if number.isascii() and number.isdecimal() and len(number) < MAX_DIGITS else None
 
     def put(self, key: Hashable, peer: Peer, need: NeedMore) -> None:
-        """Keep an image of this peer; others may make room for it. If there is no room, it is lost at once."""
+        """Keep an image of this peer; others may be evicted for it. If there is no room, it is lost at once."""
         self.drop(key)
         self._expire()
         holding = Holding(peer, need.size + OVERHEAD, lambda: self._evict(key))
@@ -80,10 +80,10 @@ class Store:
             self._entries[key] = (self._clock() + self.ttl, need, holding)
 
     def check(self, key: Hashable) -> None:
-        """Make sure that `get` would find something now; this does not count as a hit.
+        """Make sure that the store has an image under this key; this does not count as a hit.
 
         Raises:
-            StateLost: it would not.
+            StateLost: there is none.
         """
         self._expire()
         if key not in self._entries:
@@ -101,13 +101,13 @@ class Store:
         return self._entries[key][1]
 
     def drop(self, key: Hashable) -> None:
-        """Forget this key, if it is known."""
+        """Remove the image under this key, if there is one."""
         entry = self._entries.pop(key, None)
         if entry is not None:
             self._requested.release(entry[2])
 
     def reserve(self, peer: Peer, on_evicted: Callable[[], None]) -> "Reservation":
-        """Begin to count the bytes of an upload that the server has not asked for yet."""
+        """Begin to count the bytes of an upload that the server has not asked for; `on_evicted` must free them."""
         return Reservation(self._unrequested, self._requested, Holding(peer, 0, on_evicted))
 
     def _expire(self) -> None:
@@ -123,7 +123,7 @@ class Store:
 
 
 class Reservation:
-    """The bytes of one upload, as a store counts them."""
+    """The bytes of one upload in the account of a store."""
 
     def __init__(self, unrequested: FairShare, requested: FairShare, holding: Holding) -> None:
         self._share = unrequested
@@ -140,7 +140,7 @@ class Reservation:
         self._share.grow(self._holding, count)
 
     def request(self) -> None:
-        """The server has asked for these bytes, so they move to the larger part.
+        """Move the bytes to the part for layers that the server has asked for.
 
         Raises:
             Overloaded: there is no room for them.

@@ -1,4 +1,4 @@
-"""TLS of both faces: certificates that can be replaced while the server runs, and the names of clients' ones."""
+"""TLS of gRPC and HTTP: certificates that can be replaced while the server runs, and the names in clients' ones."""
 
 import logging
 import ssl
@@ -7,14 +7,14 @@ from typing import Any
 
 import grpc
 
+from overtone.gpu_server.errors import StartError
 from overtone.gpu_server.settings import Settings
-from overtone.gpu_server.sockets import check_tls
 
 log = logging.getLogger(__name__)
 
 
 class ServerTls:
-    """The files that the settings name, as they were when they were last read.
+    """The certificate, key and authorities that the settings name, as their files were when last read.
 
     Raises:
         StartError: a file cannot be used; the message names its setting.
@@ -27,7 +27,7 @@ class ServerTls:
         self.reload()
 
     def reload(self) -> None:
-        """Read the files again; connections that are open keep what they began with.
+        """Read the files again; open connections keep the certificate that they began with.
 
         Raises:
             StartError: a file cannot be used; everything stays as it was.
@@ -53,6 +53,38 @@ class ServerTls:
         return grpc.dynamic_ssl_server_credentials(self._configuration, lambda: self._configuration, required)
 
 
+def check_tls(settings: Settings) -> None:
+    """Check the files, because gRPC would report errors at length, or only at every handshake.
+
+    Raises:
+        StartError: a file cannot be used; the message names its setting.
+    """
+    certificate, key = settings.tls_certificate, settings.tls_key
+    if certificate is None or key is None:
+        return
+    certificates = [("OVERTONE_TLS_CERTIFICATE", certificate)]
+    if settings.tls_client_ca is not None:
+        certificates.append(("OVERTONE_TLS_CLIENT_CA", settings.tls_client_ca))
+    for name, path in (*certificates, ("OVERTONE_TLS_KEY", key)):
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            raise StartError(f"{name} {path}: {error.strerror}") from error
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    for name, path in certificates:
+        try:
+            context.load_verify_locations(path)
+        except ssl.SSLError as error:
+            raise StartError(f"{name} {path}: not a certificate in PEM") from error
+    try:
+        # An empty password, so that a locked key is an error and nobody is asked for a password.
+        context.load_cert_chain(certificate, key, password="")
+    except ssl.SSLError as error:
+        raise StartError(
+            f"OVERTONE_TLS_KEY {key}: not the key of {certificate}, in PEM and without a password"
+        ) from error
+
+
 def _context(settings: Settings) -> ssl.SSLContext:
     assert settings.tls_certificate is not None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -75,7 +107,7 @@ def _configuration(settings: Settings) -> Any:
 
 
 def name_of_peer(connection: ssl.SSLObject | None) -> str | None:
-    """The name in the certificate that the other end of a connection has shown, if it has shown one."""
+    """The name in the client certificate of a TLS connection; None without a certificate."""
     certificate = connection.getpeercert() if connection is not None else None
     if not certificate:
         return None
@@ -86,7 +118,7 @@ def name_of_peer(connection: ssl.SSLObject | None) -> str | None:
 
 
 def name_of_grpc_peer(context: Mapping[str, Iterable[bytes]]) -> str | None:
-    """The same of a gRPC call, by its `auth_context`."""
+    """The name in the client certificate of a gRPC call, by the call's `auth_context`; None without a certificate."""
     if "x509_pem_cert" not in context:
         return None
     names = [*context.get("x509_common_name", ()), *context.get("x509_subject_alternative_name", ())]

@@ -1,4 +1,4 @@
-"""Payloads of further layers that arrive in chunks."""
+"""The upload of an image's further layers in chunks, within a gRPC session."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -12,21 +12,21 @@ MAX_CHUNK = 16 * 1024
 
 @dataclass(eq=False, slots=True)
 class _Part:
-    """What has come of one layer."""
+    """The chunks of one layer that have arrived."""
 
     reservation: Reservation
     data: bytearray = field(default_factory=bytearray)
 
 
 class Upload:
-    """Collects a peer's chunks, layer after layer; the store counts their bytes until they are read.
+    """Collects the chunks of one image, layer after layer; the store counts their bytes until they are read.
 
     Args:
         store: counts the bytes.
-        peer: whose they are.
+        peer: the sender.
         limit: bytes that each payload may have.
-        first: the layer that comes first.
-        last: the layer after which nothing more is expected.
+        first: the number of the first layer to arrive.
+        last: the number of the last one.
     """
 
     def __init__(self, store: Store, peer: Peer, limit: int, first: int, last: int) -> None:
@@ -44,11 +44,11 @@ class Upload:
 
     @property
     def unread(self) -> int:
-        """How many bytes have come and not been read."""
+        """How many bytes have arrived and not been read."""
         return self._unread
 
     def complete(self, layer: int) -> bool:
-        """Whether the layers up to this one are here."""
+        """Whether all layers up to this one have arrived and can be read."""
         wanted = range(self._unread_from, layer + 1)
         return layer < self._arriving and all(number in self._parts for number in wanted)
 
@@ -70,7 +70,7 @@ class Upload:
             self._changed.set()
 
     def request(self, layer: int) -> None:
-        """The server needs the layers up to this one: from now on their bytes count as asked for."""
+        """Count the bytes of the layers up to this one as asked for, those that arrive later included."""
         before, self._requested = self._requested, layer
         try:
             for number in range(before + 1, layer + 1):
@@ -80,7 +80,7 @@ class Upload:
             self._give_up(error)
 
     def fail(self, error: ServiceError) -> None:
-        """Wait for no more chunks; what is complete stays."""
+        """Accept no more chunks; layers that are complete can still be read."""
         self._failure = self._failure or error
         if part := self._parts.pop(self._arriving, None):
             part.reservation.release()
@@ -109,7 +109,7 @@ class Upload:
         self._give_up(BadRequest("the upload was closed"))
 
     def _part(self) -> _Part:
-        """What has come of the layer that arrives now."""
+        """The layer that is arriving."""
         if self._arriving not in self._parts:
             reservation = self._store.reserve(self._peer, self._evict)
             self._parts[self._arriving] = _Part(reservation)

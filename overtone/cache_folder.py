@@ -1,11 +1,11 @@
-"""Where things are kept that can be made or fetched again."""
+"""The folder of this project's caches."""
 
 import os
 from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """The folder of this project among the user's caches, by the XDG base directory convention; it may not exist yet.
+    """`overtone` in the user's cache folder, by the XDG base directory convention; it may not exist yet.
 
     Raises:
         RuntimeError: the user has no home.

@@ -1,4 +1,4 @@
-"""The models that there are: bundled checkpoints, a file, or what a server has. Needs no torch."""
+"""What `overtone models` prints about checkpoints and servers' models, for people and as JSON. Needs no torch."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from overtone.frequency import Profile
 
 @dataclass(frozen=True)
 class Entry:
-    """A model, by what its card says.
+    """One model: its card, and where it is.
 
     Attributes:
-        card: the card as parsed JSON; that of a server may lack a few fields.
-        profile: what devices encode for.
-        where: the file, or the address of the server.
-        size: bytes of the file; None where it is not here.
+        card: the card as parsed JSON; a server's may lack a few fields.
+        profile: for which devices encode.
+        where: the path of the file, or the address of the server.
+        size: bytes of the file; None for a server's model.
     """
 
     card: Mapping[str, Any]
@@ -28,12 +28,12 @@ class Entry:
 
     @property
     def detects(self) -> bool:
-        """Whether it is a detector."""
+        """Whether the model is a detector."""
         return bool(self.card.get("task") == "detect")
 
     @property
     def networks(self) -> list[str]:
-        """The networks of its architecture, the first one first."""
+        """The names of its networks, low and high."""
         architecture = self.card["architecture"]
         if self.detects:
             return [_body(architecture[band]) for band in ("low", "high")]
@@ -67,7 +67,7 @@ class Entry:
 
     @property
     def mean_bytes(self) -> float | None:
-        """Payload bytes an image on the images of `accuracy`, or else on those that chose the thresholds."""
+        """Mean payload bytes of an image, as measured with `accuracy`, or else when the thresholds were chosen."""
         if self.accuracy is not None:
             return float(self.accuracy["mean_bytes"])
         chosen = [p.get("mean_bytes") for p in self.points if p["name"] == self.card["operating_point"]]
@@ -101,7 +101,7 @@ class Entry:
         }
 
     def details(self) -> dict[str, Any]:
-        """The summary, and the whole card, with what a person may want to know of the profile."""
+        """The object that `--json` prints for one model: the summary, and the card with a shortened profile."""
         profile = {
             "id": self.profile.id.hex(),
             "size": self.profile.size,
@@ -114,7 +114,7 @@ class Entry:
 
 
 def print_list(entries: Iterable[Entry], console: Console) -> None:
-    """Print a line for each network of each model."""
+    """Print a table with a row for each model."""
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("name", overflow="fold")
     table.add_column("networks", overflow="fold")
@@ -137,7 +137,7 @@ def print_list(entries: Iterable[Entry], console: Console) -> None:
 
 
 def print_details(entry: Entry, console: Console) -> None:
-    """Print one model: what it is, its operating points, and what was measured of it."""
+    """Print one model: its properties, its operating points, and its measured accuracy."""
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
@@ -212,7 +212,7 @@ def _table(title: str) -> Table:
 
 
 def _body(features: Mapping[str, Any]) -> str:
-    """The network under one of a detector's."""
+    """The name of a detector's feature network."""
     return str(features["body"]["name"]) if "body" in features else f"ResNet x{features['width']:g}"
 
 
@@ -221,7 +221,7 @@ def _answered(escalated: float | None) -> float | None:
 
 
 def _thresholds(point: Mapping[str, Any]) -> str:
-    """Confidences from which on answers are final; of a detector, scores between which a box is in doubt."""
+    """The least confidences of final answers; of a detector, the scores between which a box is in doubt."""
     if "thresholds" in point:
         return ", ".join(f"{threshold:.3f}" for threshold in point["thresholds"])
     if point.get("whole"):

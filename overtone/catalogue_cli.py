@@ -1,9 +1,9 @@
-"""The command `overtone models`: of the package itself, as it reads both checkpoints and servers."""
+"""The command `overtone models`, which lists checkpoints and shows the card of one, or of a server's model."""
 
 import json as json_module
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -11,9 +11,6 @@ from rich.console import Console
 from overtone import command
 from overtone.catalogue import Entry, print_details, print_list
 from overtone.edge_client.cli import Authority, Certificate, Key, Timeout, Token
-
-if TYPE_CHECKING:
-    from overtone.models.common_card import CommonCard
 
 app = typer.Typer()
 
@@ -77,26 +74,17 @@ def _show(entry: Entry, as_json: bool) -> None:
 
 
 def _stored(model: str | os.PathLike[str]) -> Entry:
-    """A checkpoint here.
+    """The entry of a checkpoint on this machine.
 
     Raises:
         CheckpointError: it cannot be read.
     """
     from overtone.models import find
+    from overtone.models.any_card import read_any_card
 
-    path, card = find(model), _card(model)
-    said = card.model_dump(mode="json", exclude={"profile"}) | {"certified": card.certified()}
-    return Entry(said, card.profile, str(path), path.stat().st_size)
-
-
-def _card(model: str | os.PathLike[str]) -> "CommonCard[Any]":
-    from overtone.models import read_card, task_of
-
-    if task_of(model) == "classify":
-        return read_card(model)
-    from overtone.models.detection.checkpoint import read_detector_card
-
-    return read_detector_card(model)
+    path, card = find(model), read_any_card(model)
+    fields = card.model_dump(mode="json", exclude={"profile"}) | {"certified": card.certified()}
+    return Entry(fields, card.profile, str(path), path.stat().st_size)
 
 
 def _served(

@@ -13,7 +13,7 @@ from overtone.gpu_server import cli as gpu_server
 from overtone.link import cli as link
 from overtone.training import cli as training
 
-# How the help lists the commands.
+# The panels of `overtone --help`, and the packages whose commands each has.
 GROUPS = {
     "Device": (edge_client, describe),
     "Server": (gpu_server, catalogue),

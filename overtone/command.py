@@ -60,7 +60,13 @@ class WithDefault(TyperGroup):
 
 
 def call(name: str, extra: str, function: Callable[[], Any]) -> Any:
-    """Run a command. An expected error is printed in one line; so is what to install if an extra is missing."""
+    """Run the function of a command; an expected error is printed in one line and ends the process.
+
+    Args:
+        name: of the command.
+        extra: of the package to install if a module is missing.
+        function: what the command does.
+    """
     try:
         return function()
     except ModuleNotFoundError as error:
@@ -106,14 +112,14 @@ def complain(message: str, console: Console | None = None) -> None:
 
 
 def remark(message: str, console: Console | None = None, style: str = "") -> None:
-    """Print one line of the same form about something else."""
+    """Print one line that begins with the program's name, on standard error if no console is given."""
     (console or Console(stderr=True)).print(
         f"overtone: {message}", style=style, highlight=False, soft_wrap=True, markup=False
     )
 
 
 def console(*, stderr: bool = False, quiet: bool = False) -> Console:
-    """A console for tables, whose width in a file or a pipe does not depend on the terminal."""
+    """A console for tables; in a file or a pipe it is `PLAIN_WIDTH` wide."""
     made = Console(stderr=stderr, quiet=quiet)
     if not made.is_terminal:
         made.width = PLAIN_WIDTH

@@ -8,7 +8,7 @@ from typing import Any
 from overtone.gpu_server.networks.torch_network import open_networks
 from overtone.gpu_server.serve import Running
 from overtone.gpu_server.settings import Settings
-from overtone.gpu_server.system.watched import fingerprint
+from overtone.gpu_server.system.watched_files import fingerprint
 
 Serve = Callable[..., AbstractAsyncContextManager[Running]]
 # What `opened_once` has opened.

@@ -1,1 +1,1 @@
-"""The documentation as a site: pages that are made from the code, and links that fit. `make docs` builds it."""
+"""The documentation as a site: `make docs` generates reference pages from the code and adapts links."""

@@ -16,22 +16,22 @@ def write(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(DOCS / "images", folder / "images")
     shutil.copy(ROOT / "website" / "site.css", folder)
-    for name, content in (*_written(), *_made()):
+    for name, content in (*_hand_written(), *_generated()):
         file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content, encoding="utf-8")
 
 
-def _written() -> Iterator[tuple[str, str]]:
-    """Pages of docs/ and of the repository's root, with links that fit the site."""
+def _hand_written() -> Iterator[tuple[str, str]]:
+    """Pages of docs/ and of the repository's root, with their links adapted to the site."""
     for page in sorted(DOCS.glob("*.md")):
         yield page.name, links.in_site(page.read_text(encoding="utf-8"), "docs")
     for source, name in links.ROOT_PAGES.items():
         yield name, links.in_site((ROOT / source).read_text(encoding="utf-8"), "")
 
 
-def _made() -> Iterator[tuple[str, str]]:
-    """The reference, which is made from the code."""
+def _generated() -> Iterator[tuple[str, str]]:
+    """The reference pages, which are generated from the code."""
     yield "reference/commands.md", commands.page()
     yield "reference/settings.md", settings.page()
     yield "reference/rest.md", rest.page()

@@ -1,4 +1,4 @@
-"""The page of the card, from the classes that read and write it."""
+"""Generates the reference page of the checkpoint's card from its pydantic models."""
 
 import inspect
 import re
@@ -24,7 +24,7 @@ ENTRY = re.compile(r"^    (?P<name>\w+): (?P<text>.*(?:\n {8,}.*)*)", re.MULTILI
 
 
 def page() -> str:
-    """Every section of both kinds of card, and its fields."""
+    """The page as Markdown: every section of both kinds of card, with its fields."""
     sections: dict[str, Mapping[str, Any]] = {}
     for each in (Card, DetectorCard):
         schema = each.model_json_schema(mode="serialization")
@@ -46,6 +46,6 @@ def _section(name: str, schema: Mapping[str, Any]) -> str:
 
 
 def _meanings(docstring: str) -> dict[str, str]:
-    """Of the attributes that a docstring explains."""
+    """The texts of a docstring's section "Attributes:", by name."""
     attributes = docstring.partition("Attributes:")[2]
     return {found["name"]: found["text"] for found in ENTRY.finditer(attributes)}

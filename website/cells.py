@@ -1,4 +1,4 @@
-"""Text and types in the cells of a table."""
+"""Formatting for the cells of Markdown tables: text, numbers, and types of JSON schemas."""
 
 import re
 from collections.abc import Mapping
@@ -16,14 +16,16 @@ FORMATS = {"binary": "bytes", "path": "path"}
 
 
 def cell(text: str) -> str:
-    """Text on one line, without what would end a cell of a table or be taken for HTML."""
+    """Text on one line, with characters escaped that would end the cell or begin HTML."""
     return re.sub(r"\s+", " ", text).replace("|", "\\|").replace("<", "&lt;").strip()
 
 
 def kind(schema: Mapping[str, Any], *, linked: bool = True) -> str:
-    """What a JSON schema admits, in a few words.
+    """The type of a JSON schema in a few words, with its bounds.
 
-    A schema that it names becomes a link to its heading; without headings it is called text, which people write it as.
+    Args:
+        schema: the schema.
+        linked: whether a schema that it refers to becomes a link to its heading; else it is called text.
     """
     if "$ref" in schema:
         name = title(schema["$ref"].rpartition("/")[2])
@@ -40,7 +42,7 @@ def kind(schema: Mapping[str, Any], *, linked: bool = True) -> str:
 
 
 def title(name: str) -> str:
-    """The heading of a schema: its name, and its module where several have one of that name."""
+    """The heading of a schema: its name, with its module where several modules have one of that name."""
     *modules, last = name.split("__")
     return f"{last} of {modules[-1]}" if modules else last
 
@@ -51,7 +53,7 @@ def slug(heading: str) -> str:
 
 
 def number(value: float) -> str:
-    """A number, its thousands apart where there are many."""
+    """A number, with separators of thousands from 100,000 on."""
     return f"{value:,}" if abs(value) >= 1e5 else str(value)
 
 

@@ -1,4 +1,4 @@
-"""The page of the command line, from the typer application itself."""
+"""Generates the reference page of the command line from the typer application."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -18,7 +18,7 @@ success. `--json` prints one object on standard output and nothing else.
 
 
 def page() -> str:
-    """Every command with its arguments and options, in the order of `overtone --help`."""
+    """The page as Markdown: every command, in the order of `overtone --help`."""
     return "\n\n".join([HEAD, *_sections(typer.main.get_command(app), "overtone")]) + "\n"
 
 

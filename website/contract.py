@@ -1,4 +1,4 @@
-"""The page of the gRPC interface, from the contract with its comments."""
+"""Generates the reference page of the gRPC interface from the .proto file and its comments."""
 
 import re
 from importlib import resources
@@ -19,7 +19,7 @@ BLOCK = re.compile(
 
 
 def page() -> str:
-    """Every service, message and enumeration, as the contract has it."""
+    """The page as Markdown: every service, message and enumeration."""
     text = (resources.files("overtone.protos") / "overtone.proto").read_text(encoding="utf-8")
     return "\n\n".join([HEAD, *(_section(found) for found in BLOCK.finditer(text))]) + "\n"
 

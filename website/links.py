@@ -1,9 +1,9 @@
-"""Links of pages that are read in the repository, made to fit where the site has those pages."""
+"""Rewrites links between pages of the repository to the paths that these pages have in the site."""
 
 import posixpath
 import re
 
-# Pages of the repository's root, and what they are called in the site.
+# Pages of the repository's root, and their names in the site.
 ROOT_PAGES = {
     "README.md": "index.md",
     "CONTRIBUTING.md": "contributing.md",
@@ -14,7 +14,7 @@ LINK = re.compile(r"(?P<bang>!?)\[(?P<text>[^\]]*)\]\((?P<target>[^)\s]+)\)")
 
 
 def in_site(markdown: str, folder: str) -> str:
-    """A page's Markdown with links to where the site has things; `folder` is the page's in the repository.
+    """A page's Markdown with links for the site; `folder` is that of the page in the repository.
 
     Links to files that are no pages, such as source code, become their text: the site has no copy of them.
     """

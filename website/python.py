@@ -1,9 +1,9 @@
-"""The pages of the Python interface: mkdocstrings fills them from the docstrings."""
+"""Generates the reference pages of the Python interface, which mkdocstrings fills from docstrings."""
 
 import importlib
 from collections.abc import Iterator
 
-# Package, title and introduction. What is public of a package is what its __all__ names.
+# Name of the page: package, title and introduction. Public are the names in a package's __all__.
 PACKAGES = {
     "client": (
         "overtone.edge_client",
@@ -29,7 +29,7 @@ PACKAGES = {
 
 
 def pages() -> Iterator[tuple[str, str]]:
-    """Name and content of the page of each package."""
+    """Name and Markdown of the page of each package."""
     for name, (package, title, introduction) in PACKAGES.items():
         yield name, "\n\n".join([f"# {title}", introduction, *map(_entry, _public(package))]) + "\n"
 

@@ -1,4 +1,4 @@
-"""The page of the REST interface, from the OpenAPI document that a server gives."""
+"""Generates the reference page of the REST interface from the OpenAPI document of a server."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ what the bodies hold. With `--token` or `--tokens-file` every request except tho
 `Authorization: Bearer TOKEN`.
 """
 
-# What OpenAPI calls the default response.
+# The text in place of OpenAPI's status "default".
 OTHERWISE = "any other"
 
 Json = Mapping[str, Any]
@@ -33,12 +33,12 @@ def document() -> dict[str, Any]:
 
 
 def openapi_json() -> str:
-    """The document as a file."""
+    """The document as JSON."""
     return json.dumps(document(), indent=1, ensure_ascii=False)
 
 
 def page() -> str:
-    """Every route, and every JSON body."""
+    """The page as Markdown: every route, and every JSON body."""
     described = document()
     routes = [
         _route(f"{method.upper()} {path}", each)

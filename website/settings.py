@@ -1,4 +1,4 @@
-"""The page of a server's settings, from the class that reads them."""
+"""Generates the reference page of the server's settings from the `Settings` class."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ limit protects.
 
 
 def page() -> str:
-    """Every setting: variable, what it may be, default, meaning, option."""
+    """The page as Markdown: a row for each setting with variable, type, default, meaning and option."""
     schema = Settings.model_json_schema()["properties"]
     options = _options()
     rows = [

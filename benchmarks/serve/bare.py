@@ -17,8 +17,8 @@ import torch
 from overtone.benchmarks.serve.workload import STAGES, Workload
 from overtone.frequency import decode
 from overtone.gpu_server.answer import Stage
+from overtone.gpu_server.decoded_image import DecodedImage
 from overtone.gpu_server.engine.inference import Network
-from overtone.gpu_server.known import Known
 from overtone.gpu_server.networks.torch_network import open_network
 from overtone.gpu_server.system.threads import cores
 from overtone.models import choose_device, read_card
@@ -40,7 +40,7 @@ class Rate:
 
 
 def measure(
-    network: Network, stage: Stage, images: Sequence[Known], size: int, threads: int, seconds: float
+    network: Network, stage: Stage, images: Sequence[DecodedImage], size: int, threads: int, seconds: float
 ) -> Rate:
     """Run batch after batch in as many threads for some seconds, each with its share of the cores."""
     batches = list(_batches(images, size))
@@ -66,7 +66,7 @@ def measure(
 def best(
     networks: Mapping[int, Network],
     stage: Stage,
-    images: Sequence[Known],
+    images: Sequence[DecodedImage],
     sizes: Sequence[int],
     seconds: float,
 ) -> Rate:
@@ -80,7 +80,7 @@ def best(
     return measure(networks[chosen.threads], stage, images, chosen.size, chosen.threads, seconds)
 
 
-def _batches(images: Sequence[Known], size: int) -> Iterator[list[Known]]:
+def _batches(images: Sequence[DecodedImage], size: int) -> Iterator[list[DecodedImage]]:
     for start in range(0, len(images), size):
         yield [images[(start + i) % len(images)] for i in range(size)]
 
@@ -99,7 +99,7 @@ def main() -> None:
     for count in sorted({1, cores()}):
         networks[count], _ = open_network(options.model, options.device, sizes, max(1, cores() // count))
         networks[count].warm()
-    images = [Known(decode(layers, profile)) for layers in Workload.read(options.workload).layers]
+    images = [DecodedImage(decode(layers, profile)) for layers in Workload.read(options.workload).layers]
     found = {stage: best(networks, Stage(stage), images, sizes, options.seconds) for stage in STAGES}
     print(json.dumps({stage: vars(rate) for stage, rate in found.items()}), flush=True)
 

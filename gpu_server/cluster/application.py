@@ -1,6 +1,6 @@
 """The two applications of Ray Serve: engines, and the faces that use them.
 
-They are two, so that the faces can end first, which need engines for what is in flight.
+They are two, so that faces can be stopped first, while engines still run the images in flight.
 """
 
 from collections.abc import Sequence
@@ -13,45 +13,45 @@ from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import RayServeException
 
 from overtone.gpu_server.answer import Stage
-from overtone.gpu_server.cluster import batches
+from overtone.gpu_server.cluster import concurrency
 from overtone.gpu_server.cluster.engine import EngineReplica
 from overtone.gpu_server.cluster.face import FaceReplica
-from overtone.gpu_server.cluster.nodes import number_of_nodes, one_on_each
-from overtone.gpu_server.cluster.remote_network import Lost
-from overtone.gpu_server.known import Known
+from overtone.gpu_server.cluster.nodes import number_of_nodes, one_face_per_node
+from overtone.gpu_server.cluster.remote_network import BatchLost
+from overtone.gpu_server.decoded_image import DecodedImage
 from overtone.gpu_server.settings import Settings
-from overtone.gpu_server.system.ending import ENDING
+from overtone.gpu_server.system.shutdown import SHUTDOWN_SECONDS
 
 ENGINES, FACES = "overtone-engines", "overtone-faces"
-# An engine is added when more batches than this are with each, for so many seconds.
-BUSY, UPSCALE = 1.2, 5.0
+# Ray Serve adds an engine when the engines have more batches each than the first, for the seconds of the second.
+TARGET_BATCHES, UPSCALE = 1.2, 5.0
 # Seconds for which the load is averaged, and until an engine is no longer needed.
 LOOK_BACK, DOWNSCALE = 15.0, 120.0
-# Seconds between two tests of a replica, and until it is taken to be lost.
+# Seconds between two health checks of a replica, and until one that does not answer counts as lost.
 HEALTH_PERIOD, HEALTH_TIMEOUT = 2.0, 10.0
 # A line for every batch is of no use to anybody, and takes time.
 LOGGING = {"enable_access_log": False}
-# Seconds between looks at whether a replica that is to end still has something to do.
-ENDED = 0.1
-# Seconds until a new node gets its face, and until one that has gone is no longer waited for.
-JOINING, LEAVING = 1.0, 60.0
-# More nodes than anybody has.
-MANY = 10_000
+# Seconds between two checks whether a replica that is being stopped has finished its requests.
+SHUTDOWN_POLL = 0.1
+# Seconds until a new node gets its face, and until the face of a node that has gone is given up.
+JOIN_DELAY, LEAVE_DELAY = 1.0, 60.0
+# More faces than any cluster has nodes.
+MOST_FACES = 10_000
 
 Application = Any
 
 
-class ToEngines:
-    """Sends batches through a handle of Ray Serve, which picks one of two engines by how much each has to do."""
+class EngineHandle:
+    """Sends batches to engines through a handle of Ray Serve, which picks the less busy of two engines."""
 
     def __init__(self, handle: Any) -> None:
         self._handle = handle
 
-    def __call__(self, stage: Stage, images: Sequence[Known], seconds: float) -> NDArray[np.float32]:
-        """Logits float32[N, K].
+    def __call__(self, stage: Stage, images: Sequence[DecodedImage], seconds: float) -> NDArray[np.float32]:
+        """Rows float32[N, K]; waits `seconds` for them at most.
 
         Raises:
-            Lost: they do not come.
+            BatchLost: they do not arrive.
         """
         response = self._handle.run.remote(stage, list(images))
         try:
@@ -60,12 +60,12 @@ class ToEngines:
             raise
         except (RayError, RayServeException, TimeoutError) as error:
             response.cancel()
-            raise Lost(f"{type(error).__name__}: {error}".partition("\n")[0]) from error
+            raise BatchLost(f"{type(error).__name__}: {error}".partition("\n")[0]) from error
         return rows
 
 
 def engines(settings: Settings, digest: str) -> Application:
-    """The application of the engines; each has a GPU of its own, or cores."""
+    """The application of the engines, each with a GPU, or with cores; `digest` is the SHA-256 of the model's file."""
     gpus = 1 if settings.devices[0].startswith("cuda") else 0
     deployment = serve.deployment(
         EngineReplica,
@@ -74,42 +74,42 @@ def engines(settings: Settings, digest: str) -> Application:
             "min_replicas": settings.engines,
             "initial_replicas": settings.engines,
             "max_replicas": max(settings.engines, settings.max_engines),
-            "target_ongoing_requests": BUSY,
+            "target_ongoing_requests": TARGET_BATCHES,
             "upscale_delay_s": UPSCALE,
             "downscale_delay_s": DOWNSCALE,
             "look_back_period_s": LOOK_BACK,
         },
-        max_ongoing_requests=batches.of_an_engine(settings, number_of_nodes()),
+        max_ongoing_requests=concurrency.batches_per_engine(settings, number_of_nodes()),
         ray_actor_options={"num_cpus": max(1, settings.threads), "num_gpus": gpus},
         health_check_period_s=HEALTH_PERIOD,
         health_check_timeout_s=HEALTH_TIMEOUT,
-        graceful_shutdown_wait_loop_s=ENDED,
+        graceful_shutdown_wait_loop_s=SHUTDOWN_POLL,
         logging_config=LOGGING,
     )
     return deployment.bind(settings, digest)
 
 
 def faces(settings: Settings, digest: str) -> Application:
-    """The application of the faces, one on every node, all at the same ports."""
+    """The application of the faces, one on every node, all at the same ports; `digest` as in `engines`."""
     count = number_of_nodes()
-    own = settings.model_copy(update={"networks": batches.of_a_face(settings, count)})
+    own = settings.model_copy(update={"networks": concurrency.batches_per_face(settings, count)})
     deployment = serve.deployment(
         FaceReplica,
         name="face",
         autoscaling_config={
             "min_replicas": 1,
             "initial_replicas": count,
-            "max_replicas": MANY,
-            "policy": {"policy_function": f"{one_on_each.__module__}:{one_on_each.__name__}"},
-            "upscale_delay_s": JOINING,
-            "downscale_delay_s": LEAVING,
+            "max_replicas": MOST_FACES,
+            "policy": {"policy_function": f"{one_face_per_node.__module__}:{one_face_per_node.__name__}"},
+            "upscale_delay_s": JOIN_DELAY,
+            "downscale_delay_s": LEAVE_DELAY,
         },
         max_replicas_per_node=1,
         ray_actor_options={"num_cpus": 1},
         health_check_period_s=HEALTH_PERIOD,
         health_check_timeout_s=HEALTH_TIMEOUT,
-        graceful_shutdown_wait_loop_s=ENDED,
+        graceful_shutdown_wait_loop_s=SHUTDOWN_POLL,
         logging_config=LOGGING,
-        graceful_shutdown_timeout_s=settings.pause + settings.drain + ENDING,
+        graceful_shutdown_timeout_s=settings.pause + settings.drain + SHUTDOWN_SECONDS,
     )
-    return deployment.bind(ToEngines(serve.get_app_handle(ENGINES)), own, digest)
+    return deployment.bind(EngineHandle(serve.get_app_handle(ENGINES)), own, digest)

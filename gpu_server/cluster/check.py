@@ -1,19 +1,20 @@
-"""What is asked of `overtone serve --ray` and is not to be had on a cluster; Ray is not needed to know it."""
+"""Checks of the settings of `overtone serve --ray`; they need no Ray."""
 
 import logging
 
 from overtone.gpu_server.errors import StartError
 from overtone.gpu_server.settings import Settings
-from overtone.gpu_server.sockets import check_tls, exposure
+from overtone.gpu_server.sockets import exposure_warnings
+from overtone.gpu_server.tls import check_tls
 
 log = logging.getLogger(__name__)
 
 
 def check(settings: Settings) -> None:
-    """Find what cannot be served on a cluster.
+    """Refuse settings with which a cluster cannot serve.
 
     Raises:
-        StartError: something is.
+        StartError: there is one; the message says what to do.
     """
     if settings.models is not None:
         raise StartError("several models (--models) are served by one process and not with --ray")
@@ -24,5 +25,5 @@ def check(settings: Settings) -> None:
     if 0 in (settings.grpc_port, settings.http_port, settings.admin_port):
         raise StartError("with --ray all nodes have the same ports: give --grpc-port and --http-port, not 0")
     check_tls(settings)
-    for warning in exposure(settings):
+    for warning in exposure_warnings(settings):
         log.warning(warning)

@@ -1,4 +1,4 @@
-"""The checkpoint, which all nodes have to have: a bundled one, or the same file at the same path."""
+"""The file of the model, which every node must have: a bundled checkpoint, or the same file at the same path."""
 
 import hashlib
 from pathlib import Path
@@ -17,11 +17,11 @@ def digest(model: str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def checked(model: str, expected: str) -> Path:
-    """The file on this node, if it is the one with which the server was started.
+def verified_path(model: str, expected: str) -> Path:
+    """The path of the model's file on this node, if its SHA-256 is the expected one.
 
     Raises:
-        ValueError: it is another one, or there is none.
+        ValueError: the file is another one, or there is none.
     """
     if digest(model) != expected:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""A network that is on other nodes: a batch goes to any engine, and again to another one if that is lost."""
+"""The network of a face in a cluster: every batch goes to an engine, and to another one if that does not answer."""
 
 import logging
 import threading
@@ -11,51 +11,52 @@ from numpy.typing import NDArray
 
 from overtone.frequency import Profile
 from overtone.gpu_server.answer import Stage
+from overtone.gpu_server.decoded_image import DecodedImage
 from overtone.gpu_server.engine.inference import Network
 from overtone.gpu_server.engine.moving_average import MovingAverage
 from overtone.gpu_server.errors import Unavailable
-from overtone.gpu_server.known import Known
 
 log = logging.getLogger(__name__)
 
-# Of the time that a batch may take, the part after which it is sent to another engine.
-IMPATIENCE = 0.5
-# A batch that takes so many times as long as others have taken may be lost; before, its engine is only busy.
+# The part of the time for a batch after which it is sent to another engine.
+RESEND_AFTER = 0.5
+# A batch counts as lost if it takes so many times as long as others have taken; before, its engine may only be busy.
 SLOW = 3.0
-# Seconds until a batch is sent again.
-PAUSE = 0.05
+# Seconds between two attempts to send a batch.
+RETRY_PAUSE = 0.05
 
 
-class Lost(Exception):  # noqa: N818 - named after what happened
-    """Nobody knows what has become of a batch: its engine, or the node of it, has ended or does not answer."""
+class BatchLost(Exception):  # noqa: N818 - named after what happened
+    """An engine, or its node, has ended or does not answer; whether it has run the batch is unknown."""
 
 
-class Send(Protocol):
-    """Has an engine run a batch, and waits for its rows so many seconds.
+class SendBatch(Protocol):
+    """Has an engine run a batch, and waits `seconds` for its rows.
 
     Raises:
-        Lost: they do not come. Any other exception is the network's own.
+        BatchLost: the rows do not arrive. Any other exception is the network's own.
     """
 
-    def __call__(self, stage: Stage, images: Sequence[Known], seconds: float) -> NDArray[np.float32]:
-        """Logits float32[N, K]."""
+    def __call__(self, stage: Stage, images: Sequence[DecodedImage], seconds: float) -> NDArray[np.float32]:
+        """Rows float32[N, K]."""
 
 
 class RemoteNetwork(Network):
-    """The network as a face has it; it may be used by several threads at once.
+    """Sends batches to engines; it may be used by several threads at once.
 
     Args:
-        send: reaches the engines.
+        send: has an engine run a batch.
         profile: of the model.
-        sizes: of batches that engines are warm for, ascending from 1.
-        patience: seconds after which a batch has failed, fewer than an image may take; more where engines have so much
-            to do that their batches take long.
-        most: seconds after which it has failed in any case.
+        sizes: batch sizes, ascending from 1.
+        patience: seconds after which a batch fails if no engine has run it; while engines are measured to be slow, it
+            is longer.
+        most: the upper bound of that, in seconds.
+        clock: seconds.
     """
 
     def __init__(
         self,
-        send: Send,
+        send: SendBatch,
         profile: Profile,
         sizes: Sequence[int],
         patience: float,
@@ -74,45 +75,45 @@ class RemoteNetwork(Network):
         """The largest size that all waiting images fill."""
         return max(size for size in self._sizes if size <= waiting)
 
-    def example(self) -> Known:
+    def example(self) -> DecodedImage:
         """An image without content."""
-        return Known.blank(self._profile)
+        return DecodedImage.blank(self._profile)
 
     def warm(self) -> None:
-        """Wait until an engine is there and answers, however long its start takes."""
+        """Wait until an engine answers, however long its start takes."""
         while True:
             try:
                 self._send(Stage.LOW, [self.example()], self._least)
                 return
-            except Lost as error:
+            except BatchLost as error:
                 log.info("no engine answers yet: %s", error)
 
-    def run(self, stage: Stage, images: Sequence[Known]) -> NDArray[np.float32]:
-        """Logits float32[N, K]; running a batch twice does no harm, so it is sent until an engine has answered.
+    def run(self, stage: Stage, images: Sequence[DecodedImage]) -> NDArray[np.float32]:
+        """Rows float32[N, K]. A batch may run twice without harm, so it is sent again until an engine has answered.
 
         Raises:
-            Unavailable: none has in time; clients try again.
+            Unavailable: no engine has answered in time; clients may try again.
         """
         patience = self._patience()
         limit = self._clock() + patience
         while (left := limit - self._clock()) > 0:
             began = self._clock()
             try:
-                return self._send(stage, images, min(left, IMPATIENCE * patience))
-            except Lost as error:
+                return self._send(stage, images, min(left, RESEND_AFTER * patience))
+            except BatchLost as error:
                 log.warning("a batch of %d is sent again: %s", len(images), error)
-                time.sleep(PAUSE)
+                time.sleep(RETRY_PAUSE)
             finally:
                 self._learn(self._clock() - began)
         raise Unavailable("no engine answers; try again later", retry_after=1.0)
 
     def _patience(self) -> float:
-        """Seconds for one batch, engines it is sent to in vain included."""
+        """Seconds for one batch, with all attempts."""
         with self._lock:
             usual = self._usual.value
-        return min(self._most, max(self._least, SLOW * usual / IMPATIENCE))
+        return min(self._most, max(self._least, SLOW * usual / RESEND_AFTER))
 
     def _learn(self, seconds: float) -> None:
-        """A batch has taken so long, or, if it is lost, at least so long."""
+        """Include the seconds of one attempt; one that was lost would have taken at least so long."""
         with self._lock:
             self._usual.add(seconds)

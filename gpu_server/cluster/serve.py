@@ -1,4 +1,4 @@
-"""`overtone serve --ray`: serve on a cluster until told to stop."""
+"""The entry point of `overtone serve --ray`: deploy engines and faces, and delete them on SIGINT or SIGTERM."""
 
 import logging
 from multiprocessing.connection import wait
@@ -8,9 +8,9 @@ from overtone.gpu_server.cluster.model_file import digest
 from overtone.gpu_server.errors import StartError
 from overtone.gpu_server.networks.stub import seconds_of
 from overtone.gpu_server.settings import Settings
-from overtone.gpu_server.sockets import written
-from overtone.gpu_server.workers.told import Told
-from overtone.models import read_card
+from overtone.gpu_server.sockets import format_address
+from overtone.gpu_server.system.signals import SignalListener
+from overtone.models.any_card import read_any_card
 
 try:
     import ray
@@ -25,27 +25,27 @@ log = logging.getLogger(__name__)
 
 
 def run_on_ray(settings: Settings) -> None:
-    """Start engines and faces, or have those that run do as these settings say, and end them on SIGINT or SIGTERM.
+    """Deploy engines and faces, or update those that run to these settings; delete them on SIGINT or SIGTERM.
 
-    If this process is killed, they go on; the same command then takes them over.
+    If this process is killed, they go on serving; the same command then takes them over.
 
     Raises:
         StartError: there is no such cluster, or a node cannot serve.
     """
     check(settings)
     try:
-        name, found = read_card(settings.model).name, digest(settings.model)
+        name, found = read_any_card(settings.model).name, digest(settings.model)
     except (ValueError, OSError) as error:
         raise StartError(f"cannot serve {settings.model}: {error}") from error
     _connect(settings.ray)
     try:
         chosen = settings.model_copy(update={"device": _device(settings)})
         _deploy(chosen, found)
-        told = Told(lambda: None)
-        print(_line(chosen, name), flush=True)
-        while not told.stop:
-            wait([told.woken])
-            if told.again():
+        signals = SignalListener(lambda: None)
+        print(_ready_lines(chosen, name), flush=True)
+        while not signals.stop:
+            wait([signals.wakeup])
+            if signals.take_reload():
                 log.warning(
                     "SIGHUP does nothing with --ray: faces see by themselves when tokens and certificates change, "
                     "and another model needs a new start"
@@ -64,10 +64,10 @@ def _connect(address: str) -> None:
 
 
 def _device(settings: Settings) -> str:
-    """The device of an engine.
+    """The device of every engine.
 
     Raises:
-        StartError: the cluster has none.
+        StartError: the cluster has no such device.
     """
     device, resources = settings.devices[0], ray.cluster_resources()
     if device == "auto":
@@ -80,7 +80,7 @@ def _device(settings: Settings) -> str:
 
 
 def _deploy(settings: Settings, found: str) -> None:
-    """Start everything, and wait until it serves.
+    """Deploy both applications, and wait until they serve.
 
     Raises:
         StartError: a replica cannot start; the message is Ray's.
@@ -101,12 +101,15 @@ def _deploy(settings: Settings, found: str) -> None:
 
 
 def _delete() -> None:
-    """End the faces, which drain, and then the engines."""
+    """Delete the faces, which drain, and then the engines."""
     for name in (application.FACES, application.ENGINES):
         serve.delete(name)
 
 
-def _line(settings: Settings, name: str) -> str:
-    grpc, http = written(settings.host, settings.grpc_port), written(settings.host, settings.http_port)
+def _ready_lines(settings: Settings, name: str) -> str:
+    grpc, http = (
+        format_address(settings.host, settings.grpc_port),
+        format_address(settings.host, settings.http_port),
+    )
     where = ", ".join(nodes())
     return f"overtone serving {name}: grpc {grpc}, http {http}\n  on each of these nodes: {where}"

@@ -1,1 +1,1 @@
-"""The engine: from admission over queues and batches to a result."""
+"""The engine: admission, decoding, queues and batches, from one image to the row that a network returns for it."""

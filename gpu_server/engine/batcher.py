@@ -1,4 +1,7 @@
-"""The batcher: queues from which workers take images and run them through their networks."""
+"""The batcher: queues of decoded images, and the workers that run batches of them through networks.
+
+It is the engine's `Runner` in a process that has networks of its own.
+"""
 
 import asyncio
 import logging
@@ -12,7 +15,7 @@ from numpy.typing import NDArray
 
 from overtone.gpu_server.answer import Stage, Timings
 from overtone.gpu_server.engine.inference import Inference, Network, Ticket
-from overtone.gpu_server.engine.queues import Outlook, Queues, Refusal, Taken
+from overtone.gpu_server.engine.queues import AdmissionEstimate, Dequeued, Queues, Refusal
 from overtone.gpu_server.engine.worker import Batch, Worker
 from overtone.gpu_server.errors import (
     ServiceError,
@@ -23,7 +26,7 @@ from overtone.gpu_server.errors import (
     too_late,
 )
 from overtone.gpu_server.settings import Settings
-from overtone.gpu_server.system.threads import tell
+from overtone.gpu_server.system.threads import call_in_loop
 from overtone.gpu_server.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -36,11 +39,14 @@ class Batcher:
     the results of a whole batch at once. Queues are changed under the lock of `_wake`, futures in the event loop.
 
     Args:
-        networks: what runs a batch, one for each device.
+        networks: one for each worker.
         metrics: where to count.
         settings: for the limits of the queues.
         on_health: called when `failure` has changed.
         clock: seconds, for measuring.
+
+    Attributes:
+        failure: why no image can be run; None while a network works.
     """
 
     def __init__(
@@ -98,7 +104,7 @@ class Batcher:
 
     @property
     def standing(self) -> bool:
-        """Whether images have waited too long for some time."""
+        """Whether a standing queue has formed: images have waited longer than `standing_delay` for some time."""
         return self._queues.standing(time.monotonic())
 
     def depth(self, stage: Stage) -> int:
@@ -106,7 +112,7 @@ class Batcher:
         return self._queues.stages[stage].depth()
 
     def refusal(self, stage: Stage, expires: float, before: float) -> Refusal | None:
-        """Why one more image is refused, if it is; it will be decoded in `before` seconds."""
+        """Why one more image is refused, which would be decoded in `before` seconds; None if it is admitted."""
         with self._wake:
             return self._queues.refusal(stage, time.monotonic(), expires, before)
 
@@ -121,10 +127,10 @@ class Batcher:
         if self.failure is not None:
             raise network_down(self._probe_interval)
 
-    def outlook(self, stage: Stage) -> Outlook:
-        """What one more image would have to expect."""
+    def estimate(self, stage: Stage) -> AdmissionEstimate:
+        """How long one more image would take, and whether it would be refused at any deadline."""
         with self._wake:
-            return self._queues.outlook(stage, time.monotonic())
+            return self._queues.estimate(stage, time.monotonic())
 
     def expect(self, ticket: Ticket) -> None:
         """Count an image as waiting while it is decoded."""
@@ -132,7 +138,7 @@ class Batcher:
             self._queues.stages[ticket.stage].decoding[ticket] = None
 
     def put(self, ticket: Ticket, *, expected: bool = True) -> None:
-        """Queue a decoded image, from any thread; if it was `expected`, it may have been removed meanwhile.
+        """Queue a decoded image, from any thread; no effect if it was `expected` and has been removed meanwhile.
 
         Raises:
             Unavailable: as `check` does.
@@ -152,12 +158,13 @@ class Batcher:
             self._queues.stages[ticket.stage].remove(ticket)
 
     def next_batch(self, worker: Worker) -> Batch | None:
-        """For a worker: the next images to run, as soon as there are any; None once the batcher is stopped."""
+        """See `BatchScheduler`: wait for images and take a batch of them; None once the batcher is stopped."""
         with self._wake:
             while not self._stop.is_set():
-                if taken := self._queues.take(time.monotonic(), worker):  # which is event loop time
+                now = time.monotonic()  # event loop time, as in tickets
+                if taken := self._queues.take(now, worker):
                     if taken.dropped:
-                        tell(self._loop, self._drop, taken)
+                        call_in_loop(self._loop, self._drop, taken)
                     if taken.batch:
                         worker.running = taken.batch
                         return Batch(taken.stage, taken.batch, self._clock())
@@ -166,24 +173,24 @@ class Batcher:
                     self._wake.wait_for(self._stop.is_set, self._max_wait)
         return None
 
-    def done(
+    def batch_done(
         self, worker: Worker, batch: Batch, rows: NDArray[np.float32], finite: NDArray[np.bool_]
     ) -> None:
-        """For a worker: a batch has its rows, of which some may not be finite."""
+        """See `BatchScheduler`: give every image its row, or an error if the row is not finite."""
         self._finish(worker, batch, batch.compute)
-        tell(self._loop, self._deliver, batch, rows, finite)
+        call_in_loop(self._loop, self._deliver, batch, rows, finite)
 
-    def failed(self, worker: Worker, batch: Batch, error: Exception) -> None:
-        """For a worker: a batch has failed."""
+    def batch_failed(self, worker: Worker, batch: Batch, error: Exception) -> None:
+        """See `BatchScheduler`: fail all images of the batch."""
         self._finish(worker, batch, None)
-        tell(self._loop, _fail, batch.tickets, partial(_told, error))
+        call_in_loop(self._loop, _fail, batch.tickets, partial(_for_clients, error))
 
-    def dropped(self, worker: Worker) -> None:
-        """For a worker: something is wrong with what waits."""
-        tell(self._loop, self._refuse_waiting)
+    def scheduling_failed(self, worker: Worker) -> None:
+        """See `BatchScheduler`: refuse all images that wait."""
+        call_in_loop(self._loop, self._refuse_waiting)
 
-    def down(self, worker: Worker, reason: str) -> None:
-        """For a worker: its network fails; while all do, `check` refuses everything."""
+    def network_down(self, worker: Worker, reason: str) -> None:
+        """See `BatchScheduler`: while the networks of all workers are down, `check` refuses every image."""
         with self._wake:
             self._working.discard(worker)
             self._queues.workers = max(1, len(self._working))
@@ -192,22 +199,22 @@ class Batcher:
             log.error("%s; %d others go on", reason, left)
         else:
             log.error("%s; every image is refused until it works again", reason)
-            tell(self._loop, self._fail_all, reason)
+            call_in_loop(self._loop, self._fail_all, reason)
 
-    def up(self, worker: Worker) -> None:
-        """For a worker: its network works again."""
+    def network_up(self, worker: Worker) -> None:
+        """See `BatchScheduler`: images are run again."""
         with self._wake:
             self._working.add(worker)
             self._queues.workers = len(self._working)
-        tell(self._loop, self._set_failure, None)
+        call_in_loop(self._loop, self._set_failure, None)
 
-    def warmed(self, worker: Worker, problem: Exception | None) -> None:
-        """For a worker: its network is warm, or cannot be."""
-        tell(self._loop, _settle, self._warm[worker], problem)
+    def network_warmed(self, worker: Worker, error: Exception | None) -> None:
+        """See `BatchScheduler`: `start` returns, or raises the error."""
+        call_in_loop(self._loop, _settle, self._warm[worker], error)
 
-    def ended(self, worker: Worker) -> None:
-        """For a worker: it ends though nobody has stopped it."""
-        self.down(worker, "the batching loop has ended")
+    def worker_ended(self, worker: Worker) -> None:
+        """See `BatchScheduler`: its network counts as down."""
+        self.network_down(worker, "the batching loop has ended")
 
     def _fail_all(self, reason: str) -> None:
         self._set_failure(reason)
@@ -218,7 +225,7 @@ class Batcher:
             self.failure = reason
             self._on_health()
 
-    def _drop(self, taken: Taken) -> None:
+    def _drop(self, taken: Dequeued) -> None:
         for reason, tickets in taken.dropped.items():
             for ticket in tickets:
                 self._metrics.of(self._metrics.shed, ticket.stage, reason).inc()
@@ -249,17 +256,17 @@ class Batcher:
         _fail(waiting, Stopping)
 
 
-def _settle(future: asyncio.Future[None], problem: Exception | None) -> None:
+def _settle(future: asyncio.Future[None], error: Exception | None) -> None:
     if future.done():  # nobody waits for it any more
         return
-    if problem is None:
+    if error is None:
         future.set_result(None)
     else:
-        future.set_exception(problem)
+        future.set_exception(error)
 
 
-def _told(error: Exception) -> ServiceError:
-    """What clients are told of a batch that failed; a network may say itself that it is unavailable."""
+def _for_clients(error: Exception) -> ServiceError:
+    """The error that clients get for a failed batch: the network's own if it is meant for them, else a general one."""
     return error if isinstance(error, ServiceError) else network_failed()
 
 

@@ -1,4 +1,4 @@
-"""Decoding ahead of the network, in threads of its own for each kind of input."""
+"""Thread pools that decode images ahead of the network: one for payloads, one for pictures."""
 
 import asyncio
 import threading
@@ -11,23 +11,23 @@ from overtone.gpu_server.engine.moving_average import MovingAverage
 
 
 class Source(StrEnum):
-    """What an image arrives as. A payload is decoded in less than a millisecond; a large PNG can take a second."""
+    """The form in which an image arrives: a payload takes less than a millisecond to decode, a PNG up to a second."""
 
     PAYLOAD = "payload"
     IMAGE = "image"
 
 
-class DecodeLane:
+class DecoderPool:
     """A few threads and a bounded queue in front of them.
 
-    The event loop puts work in and takes it out again; what the work finds it hands on by itself, from its thread,
-    so that the event loop is not woken for every image. Work that is removed while it waits is forgotten at once.
-    Work that a thread has begun keeps its place until the thread is done.
+    The event loop adds and removes work items. An item passes its result on from its thread, so that the event loop
+    is not woken for every image. An item that is removed before a thread has begun it never runs; one that has been
+    begun counts against the limit until it is done.
 
     Args:
-        source: what is decoded here.
+        source: the form of images that is decoded here.
         threads: how many items are decoded at the same time.
-        limit: how many items may be here, those being decoded included.
+        limit: items that may wait or be decoded at one time.
         clock: seconds, for measuring.
     """
 
@@ -55,23 +55,23 @@ class DecodeLane:
         return len(self._waiting) + self._busy >= self._limit
 
     def backlog(self) -> float:
-        """Estimated seconds until everything that is here now is decoded."""
+        """Estimated seconds until all items that wait now are decoded."""
         items = len(self._waiting) + self._busy
         return items * self._seconds_per_item.value / len(self._threads)
 
     def put(self, key: Hashable, work: Callable[[], None]) -> None:
-        """Have one of the threads call `work`, which must not raise."""
+        """Have one of the threads call `work`, which must not raise; `key` is for `remove`."""
         with self._wake:
             self._waiting[key] = work
             self._wake.notify()
 
     def remove(self, key: Hashable) -> None:
-        """Forget this work if no thread has begun it."""
+        """Remove an item if no thread has begun it."""
         with self._wake:
             self._waiting.pop(key, None)
 
     async def stop(self) -> None:
-        """Wait for the threads to do what is still here, then end them."""
+        """Wait until all items are done, then end the threads."""
         with self._wake:
             self._stopped = True
             self._wake.notify_all()
@@ -82,7 +82,7 @@ class DecodeLane:
         while (work := self._next()) is not None:
             began = self._clock()
             work()
-            # Otherwise the last item would be held until the next one comes.
+            # Otherwise this variable would keep the item and its image alive until the next one comes.
             del work
             self._finish(self._clock() - began)
 

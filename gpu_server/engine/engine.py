@@ -1,7 +1,7 @@
-"""The engine: what every image goes through, from admission over decoding and batching to its result.
+"""The engine of one model: every image passes admission, decoding and batching here, and leaves as a network's row.
 
-What would not be done by its deadline is refused at once, and so is what finds a queue that is full or has stood for
-some time. Images whose client has disconnected, or that can no longer be done in time, are dropped before the network
+An image is refused at once if it would miss its deadline, or if the queue is full or has been standing for some time.
+Images whose client has disconnected, or that can no longer be done in time, are dropped before the network
 runs them. An idle network never waits.
 """
 
@@ -12,27 +12,27 @@ from collections.abc import Callable
 from functools import partial
 
 from overtone.gpu_server.answer import Stage
-from overtone.gpu_server.engine.decoding import DecodeLane, Source
+from overtone.gpu_server.decoded_image import DecodedImage
+from overtone.gpu_server.engine.decoding import DecoderPool, Source
 from overtone.gpu_server.engine.inference import Inference, Network, Prepare, Request
 from overtone.gpu_server.engine.queues import ORDER, Refusal
 from overtone.gpu_server.engine.runner import Runner
 from overtone.gpu_server.errors import Stopping, overloaded, too_late
-from overtone.gpu_server.known import Known
 from overtone.gpu_server.settings import Settings
-from overtone.gpu_server.system.threads import tell
+from overtone.gpu_server.system.threads import call_in_loop
 from overtone.gpu_server.telemetry.metrics import Metrics
 
-__all__ = ["Engine", "Inference", "Known", "Network", "Prepare", "Source"]
+__all__ = ["DecodedImage", "Engine", "Inference", "Network", "Prepare", "Source"]
 
 
 class Engine:
     """Runs the images of many requests; use it from one event loop only.
 
     Args:
-        runner: what runs decoded images, here or in another process.
+        runner: runs decoded images, in this process or through another one.
         metrics: where to count.
         settings: for the limits, and how many threads decode.
-        clock: seconds, for measuring, as of the runner; deadlines are in event loop time.
+        clock: seconds, for measuring, the same as the runner's; deadlines are in event loop time.
     """
 
     def __init__(
@@ -48,9 +48,9 @@ class Engine:
         self._clock = clock
         self._runner = runner
         waiting = settings.low_queue + settings.high_queue
-        self._lanes = {
-            Source.PAYLOAD: DecodeLane(Source.PAYLOAD, settings.decoders, waiting, clock),
-            Source.IMAGE: DecodeLane(Source.IMAGE, settings.image_decoders, settings.image_queue, clock),
+        self._decoders = {
+            Source.PAYLOAD: DecoderPool(Source.PAYLOAD, settings.decoders, waiting, clock),
+            Source.IMAGE: DecoderPool(Source.IMAGE, settings.image_decoders, settings.image_queue, clock),
         }
         self._depths = {stage: partial(runner.depth, stage) for stage in ORDER}
         self._active = 0
@@ -66,7 +66,7 @@ class Engine:
             self._metrics.watch_depth(stage, depth)
 
     async def stop(self, grace: float = 0.0) -> None:
-        """Accept nothing new, give what waits `grace` seconds, then stop the threads."""
+        """Accept no more images, wait up to `grace` seconds for those that are in the engine, then stop the threads."""
         self._open = False
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace):
@@ -74,8 +74,8 @@ class Engine:
         await self._runner.stop()
         for stage, depth in self._depths.items():
             self._metrics.forget_depth(stage, depth)
-        for lane in self._lanes.values():
-            await lane.stop()
+        for decoder in self._decoders.values():
+            await decoder.stop()
 
     @property
     def failure(self) -> str | None:
@@ -83,11 +83,8 @@ class Engine:
         return self._runner.failure
 
     def backlog(self, source: Source = Source.PAYLOAD) -> float:
-        """Estimated seconds until everything is done that an image from `source` has to wait for.
-
-        That is what its decoders and the network have to do, each at the speed that was measured last.
-        """
-        return self._lanes[source].backlog() + self._runner.backlog()
+        """Estimated seconds that an image from `source` would wait for its decoders and for the network."""
+        return self._decoders[source].backlog() + self._runner.backlog()
 
     @property
     def waiting(self) -> bool:
@@ -96,17 +93,17 @@ class Engine:
 
     @property
     def overloaded(self) -> bool:
-        """Whether it is better to give the answer so far than to ask for more."""
+        """Whether a transport should give the answer so far instead of asking for further layers."""
         return self._runner.standing or self.backlog() > self._brownout
 
     async def submit(
         self, stage: Stage, prepare: Prepare, expires: float, source: Source | None = Source.PAYLOAD
     ) -> Inference:
-        """Decode an image, queue it, and wait for its logits.
+        """Decode an image, queue it, and wait for its row.
 
         Args:
             stage: LOW or HIGH.
-            prepare: makes the image; its exceptions are raised here.
+            prepare: decodes the image; its exceptions are raised here.
             expires: event loop time after which nobody wants the answer.
             source: decides which threads call `prepare`; None if there is nothing to decode.
 
@@ -131,7 +128,7 @@ class Engine:
         finally:
             timer.cancel()
             if source is not None:
-                self._lanes[source].remove(ticket)
+                self._decoders[source].remove(ticket)
             self._runner.remove(ticket)
             self._count(-1)
 
@@ -142,30 +139,30 @@ class Engine:
         if expires <= asyncio.get_running_loop().time():
             self._metrics.of(self._metrics.shed, stage, "expired").inc()
             raise too_late()
-        lane = None if source is None else self._lanes[source]
-        if lane is not None and lane.full:
-            refusal: Refusal | None = Refusal("full", self.backlog(lane.source))
+        decoder = None if source is None else self._decoders[source]
+        if decoder is not None and decoder.full:
+            refusal: Refusal | None = Refusal("full", self.backlog(decoder.source))
         else:
-            refusal = self._runner.refusal(stage, expires, lane.backlog() if lane else 0.0)
+            refusal = self._runner.refusal(stage, expires, decoder.backlog() if decoder else 0.0)
         if refusal is not None:
             self._metrics.of(self._metrics.shed, stage, refusal.reason).inc()
             raise overloaded(refusal.wait)
 
     def _prepare(self, ticket: Request, prepare: Prepare, source: Source | None) -> None:
         if source is None:
-            ticket.known = prepare()
+            ticket.decoded = prepare()
             self._runner.put(ticket, expected=False)
         else:
             self._runner.expect(ticket)
-            self._lanes[source].put(ticket, partial(self._decode, ticket, prepare))
+            self._decoders[source].put(ticket, partial(self._decode, ticket, prepare))
 
     def _decode(self, ticket: Request, prepare: Prepare) -> None:
-        """In a thread of a lane: decode an image and hand it to the batcher."""
+        """Decode an image and hand it to the runner; called in a thread of a `DecoderPool`."""
         try:
-            ticket.known = prepare()
+            ticket.decoded = prepare()
             self._runner.put(ticket)
         except Exception as error:
-            tell(ticket.future.get_loop(), ticket.fail, error)
+            call_in_loop(ticket.future.get_loop(), ticket.fail, error)
 
     def _expire(self, ticket: Request) -> None:
         if not ticket.future.done():

@@ -1,4 +1,4 @@
-"""What passes between the engine and a network."""
+"""What passes between the engine and a network: images as tickets in queues, and rows as results."""
 
 import asyncio
 from collections import OrderedDict
@@ -10,26 +10,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overtone.gpu_server.answer import Stage, Timings
+from overtone.gpu_server.decoded_image import DecodedImage
 from overtone.gpu_server.errors import ServiceError
-from overtone.gpu_server.known import Known
 
-Prepare = Callable[[], Known]
+Prepare = Callable[[], DecodedImage]
 
 
 class Network(Protocol):
-    """What the engine needs of a network. `warm` and `run` are called in the worker thread."""
+    """A model's networks on one device, as the engine runs them; `warm` and `run` are called in a worker's thread."""
 
     def batch_size(self, waiting: int) -> int:
         """How many of the waiting images the next batch should hold, 1 to `waiting`."""
 
-    def example(self) -> Known:
-        """An image with all layers, with which the engine tests whether the network works."""
+    def example(self) -> DecodedImage:
+        """An image with all layers, with which a worker tests whether the network works."""
 
     def warm(self) -> None:
-        """Run every batch size once."""
+        """Run every batch size once, so that later batches are fast."""
 
-    def run(self, stage: Stage, images: Sequence[Known]) -> NDArray[np.float32]:
-        """A row float32[K] for each image, of which the model's task knows what it means.
+    def run(self, stage: Stage, images: Sequence[DecodedImage]) -> NDArray[np.float32]:
+        """Rows float32[N, K], one for each image: logits of a classifier, or the objects of a detector.
 
         Images of a batch may have different numbers of layers, and rows of different batches different lengths.
         """
@@ -37,36 +37,36 @@ class Network(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Inference:
-    """The result of one image: a network's row float32[K], the image that it is of, and how long it took."""
+    """The result for one image: the network's row float32[K], the image itself, and seconds in queue and network."""
 
     row: NDArray[np.float32]
-    known: Known
+    image: DecodedImage
     timings: Timings
 
 
 @dataclass(eq=False, slots=True)
 class Ticket:
-    """One image that waits for the network; what becomes of its result is for subclasses to say.
+    """One image that waits for a network; subclasses deliver the result, in this process or to another one.
 
     Attributes:
-        stage: the network it waits for.
-        arrived: when the request came, by the engine's clock.
-        since: when it came, in event loop time.
+        stage: the stage of the network that it waits for.
+        arrived: when it arrived, in seconds of the engine's clock.
+        since: when it arrived, in event loop time.
         expires: event loop time after which nobody wants the result.
-        known: the image, once it is decoded.
+        decoded: the image; None until it is decoded.
     """
 
     stage: Stage
     arrived: float
     since: float
     expires: float
-    known: Known | None = None
+    decoded: DecodedImage | None = None
 
     @property
-    def image(self) -> Known:
-        """The image, which has been decoded."""
-        assert self.known is not None
-        return self.known
+    def image(self) -> DecodedImage:
+        """The image; only once it has been decoded."""
+        assert self.decoded is not None
+        return self.decoded
 
     @property
     def done(self) -> bool:
@@ -74,11 +74,11 @@ class Ticket:
         raise NotImplementedError
 
     def succeed(self, inference: Inference) -> None:
-        """Hand on the result."""
+        """Deliver the result."""
         raise NotImplementedError
 
     def fail(self, error: ServiceError) -> None:
-        """Hand on an error."""
+        """Deliver an error."""
         raise NotImplementedError
 
 
@@ -94,12 +94,12 @@ class Request(Ticket):
         return self.future.done()
 
     def succeed(self, inference: Inference) -> None:
-        """Give the request its result."""
+        """Set the result of the future."""
         if not self.future.done():
             self.future.set_result(inference)
 
     def fail(self, error: Exception) -> None:
-        """Raise the error in the request. A cancellation would look as if the client had disconnected."""
+        """Set the error of the future. Cancelling it would look as if the client had disconnected."""
         if not self.future.done():
             self.future.set_exception(error)
 
@@ -117,12 +117,12 @@ class StageQueue:
         return len(self.decoding) + len(self.ready)
 
     def remove(self, ticket: Ticket) -> None:
-        """Forget an image if it waits."""
+        """Remove an image if it waits."""
         self.decoding.pop(ticket, None)
         self.ready.pop(ticket, None)
 
     def drop_unwanted(self, now: float) -> None:
-        """Forget images whose request has ended or expired; the request itself ends by its own timeout."""
+        """Remove images whose request has ended or expired; an expired request ends by its own timer."""
         for ticket in [t for t in self.ready if t.expires <= now or t.done]:
             del self.ready[ticket]
 

@@ -1,4 +1,4 @@
-"""A running estimate of how long something takes."""
+"""Running means of measured times, by which waiting times are estimated."""
 
 WEIGHT_OF_NEWEST = 0.2
 

@@ -1,6 +1,6 @@
-"""The queues in front of the network, and what may wait in them: nothing that cannot be done in time.
+"""The queues in front of the networks: admission by estimated waiting times, and the choice of the next batch.
 
-Everything here is told the time, and starts no thread and no timer; its user brings a lock.
+The current time is an argument everywhere, and there are no threads, timers or locks here; the caller holds a lock.
 """
 
 from collections.abc import Callable, Hashable
@@ -17,12 +17,12 @@ ORDER = (Stage.HIGH, Stage.LOW)
 ADMITTED = 0.8
 # Seconds for which images must have waited too long until the queue counts as standing (as in CoDel, RFC 8289).
 INTERVAL = 0.25
-# The part of its time that the network is assumed to have left for low images, however many high ones there are.
-LEAST_FOR_LOW = 0.2
+# The least share of the networks' time that low images are assumed to get, however many high ones there are.
+LEAST_LOW_SHARE = 0.2
 
 
 class BatchTimes:
-    """How long batches of one stage take, by their size."""
+    """Measured seconds of batches of one stage, by their size."""
 
     def __init__(self) -> None:
         self._seconds: dict[int, MovingAverage] = {}
@@ -31,37 +31,37 @@ class BatchTimes:
         """Learn from a batch."""
         self._seconds.setdefault(size, MovingAverage()).add(seconds)
 
-    def of(self, size: int) -> float:
-        """Expected seconds: a batch takes no longer than a larger one, and no longer than as many small ones."""
-        larger = [average.value for known, average in self._seconds.items() if known >= size]
-        smaller = [average.value * size / known for known, average in self._seconds.items() if known < size]
+    def expected(self, size: int) -> float:
+        """Expected seconds of a batch: no more than a larger one took, and no more than as many smaller ones."""
+        larger = [average.value for other, average in self._seconds.items() if other >= size]
+        smaller = [average.value * size / other for other, average in self._seconds.items() if other < size]
         return min(larger) if larger else min(smaller, default=0.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why an image is not admitted, as a label of metrics, and the seconds after which there may be room."""
+    """Why an image is not admitted, as the label of a metric, and the seconds after which there may be room."""
 
     reason: str
     wait: float
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
-    """What one more image has to expect: seconds until it is done, and a reason to refuse it at any deadline."""
+class AdmissionEstimate:
+    """Seconds until one more image would be done, and the reason, if any, to refuse it whatever its deadline is."""
 
     wait: float = 0.0
     reason: str = ""
 
     def refusal(self, left: float) -> Refusal | None:
-        """Why an image is refused that has so many seconds left."""
+        """Why an image with `left` seconds until its deadline is refused; None if it is admitted."""
         reason = self.reason or ("late" if self.wait > ADMITTED * left else "")
         return Refusal(reason, self.wait) if reason else None
 
 
 @dataclass(slots=True)
-class Taken:
-    """The next batch, if there is one, and the images that are dropped, by reason."""
+class Dequeued:
+    """The next batch, which may be empty, and the images that were dropped instead, by reason."""
 
     stage: Stage
     batch: list[Ticket]
@@ -96,47 +96,51 @@ class Queues:
         self._refused_at = float("-inf")
         self._shedding = False
 
-    def work(self, stage: Stage, count: int) -> float:
+    def compute_seconds(self, stage: Stage, count: int) -> float:
         """Expected seconds in the network for so many images of one stage."""
         seconds = 0.0
         while count > 0:
             size = self.batch(count)
-            seconds += count // size * self._times[stage].of(size)
+            seconds += count // size * self._times[stage].expected(size)
             count %= size
         return seconds
 
     def backlog(self) -> float:
         """Expected seconds until all images that wait are done."""
-        return sum(self.work(stage, queue.depth()) for stage, queue in self.stages.items()) / self.workers
+        return (
+            sum(self.compute_seconds(stage, queue.depth()) for stage, queue in self.stages.items())
+            / self.workers
+        )
 
     def batch(self, waiting: int) -> int:
         """The size of the next batch."""
         return max(1, min(waiting, self._size(waiting)))
 
     def standing(self, now: float, intervals: int = 1) -> bool:
-        """Whether images have waited too long for so many intervals."""
+        """Whether images have waited longer than `standing_delay` for so many intervals of time."""
         above = self._above_since.values()
         return self._shedding or any(now - since >= intervals * INTERVAL for since in above)
 
     def refusal(self, stage: Stage, now: float, expires: float, before: float) -> Refusal | None:
-        """Why one more image is refused, if it is; `before` is how long it takes until it is decoded."""
-        return self.outlook(stage, now, before).refusal(expires - now)
+        """Why one more image is refused, which would be decoded in `before` seconds; None if it is admitted."""
+        return self.estimate(stage, now, before).refusal(expires - now)
 
-    def outlook(self, stage: Stage, now: float, before: float = 0.0) -> Outlook:
-        """What one more image would have to expect, which is decoded in `before` seconds."""
+    def estimate(self, stage: Stage, now: float, before: float = 0.0) -> AdmissionEstimate:
+        """How long one more image would take, which is decoded in `before` seconds, and whether it must be refused."""
         if self._idle():
-            return Outlook()  # whatever is expected: expectations change by what is run
+            # An idle network admits every image: a wrong expectation is corrected only by running one.
+            return AdmissionEstimate()
         queue = self.stages[stage]
         start = self._start(stage, now, before)
-        finish = start + self._times[stage].of(self.batch(queue.depth() + 1))
+        finish = start + self._times[stage].expected(self.batch(queue.depth() + 1))
         reason = "full" if queue.depth() >= queue.limit else ""
         if not reason and self._too_long(stage, start, now):
-            # Others may refuse images because of what they are told here.
+            # Processes that forward images here refuse them by this estimate, so it counts as a refusal.
             reason, self._refused_at = "standing", now
-        return Outlook(finish - now, reason)
+        return AdmissionEstimate(finish - now, reason)
 
-    def take(self, now: float, worker: Hashable = None) -> Taken | None:
-        """The oldest images of the first queue in which any can be done in time; None if all queues are empty."""
+    def take(self, now: float, worker: Hashable = None) -> Dequeued | None:
+        """Take out the oldest images of a stage, HIGH before LOW; None if all queues are empty."""
         dropped: dict[str, list[Ticket]] = {}
         for stage in ORDER:
             self.stages[stage].drop_unwanted(now)
@@ -148,9 +152,9 @@ class Queues:
                 batch = self.stages[stage].pop(self.batch(waiting))
                 self._watch(stage, batch[-1], now)
                 self._trim(stage, now, dropped)
-                self._busy[worker] = now + self._times[stage].of(len(batch))
-                return Taken(stage, batch, dropped)
-        return Taken(Stage.LOW, [], dropped) if dropped else None
+                self._busy[worker] = now + self._times[stage].expected(len(batch))
+                return Dequeued(stage, batch, dropped)
+        return Dequeued(Stage.LOW, [], dropped) if dropped else None
 
     def finish(self, stage: Stage, count: int, seconds: float | None, worker: Hashable = None) -> None:
         """The batch that this worker took is done; without `seconds` it failed."""
@@ -171,10 +175,10 @@ class Queues:
         running = 0.0 if len(self._busy) < self.workers else max(0.0, min(self._busy.values()) - now)
         depth = self.stages[stage].depth()
         # What remains after full batches goes with this image.
-        ahead = self.work(stage, depth - depth % self._largest(stage))
+        ahead = self.compute_seconds(stage, depth - depth % self._largest(stage))
         if stage is Stage.LOW:
-            ahead += self.work(Stage.HIGH, self.stages[Stage.HIGH].depth())
-            ahead /= max(LEAST_FOR_LOW, 1 - self._high_share.value)
+            ahead += self.compute_seconds(Stage.HIGH, self.stages[Stage.HIGH].depth())
+            ahead /= max(LEAST_LOW_SHARE, 1 - self._high_share.value)
         return now + max(before, running + ahead / self.workers)
 
     def _largest(self, stage: Stage) -> int:
@@ -188,10 +192,10 @@ class Queues:
         return self.standing(now, intervals=2) and start - now > self._standing_delay
 
     def _drop_late(self, stage: Stage, now: float, dropped: dict[str, list[Ticket]]) -> None:
-        """Drop what would be done too late, but for one image if that is all: the network would be idle."""
+        """Drop images that would be done too late; if all would be, keep one, so that the network is not idle."""
         queue = self.stages[stage]
         while ready := len(queue.ready):
-            done = now + self._times[stage].of(self.batch(ready))
+            done = now + self._times[stage].expected(self.batch(ready))
             late = [ticket for ticket in queue.ready if ticket.expires < done]
             if len(late) == ready:
                 late.remove(max(late, key=lambda ticket: ticket.expires))
@@ -202,22 +206,22 @@ class Queues:
             dropped.setdefault("late", []).extend(late)
 
     def _watch(self, stage: Stage, newest: Ticket | None, now: float) -> None:
-        """See from the newest image of a batch, which has waited least, whether the queue stands."""
+        """Update whether the queue stands, by the newest image of a batch, which has waited least (None: no batch)."""
         if not self._standing_delay or newest is None or now - newest.since <= self._standing_delay:
             self._above_since.pop(stage, None)
         else:
             self._above_since.setdefault(stage, now)
-        # A queue that is kept short by refusing has gone only when nothing had to be refused for a while.
+        # A queue that refusals keep short is no longer standing only once nothing had to be refused for a while.
         if self._shedding:
             self._shedding = now - self._refused_at < 2 * INTERVAL
         elif self.standing(now, intervals=2):
             self._shedding, self._refused_at = True, now
 
     def _trim(self, stage: Stage, now: float, dropped: dict[str, list[Ticket]]) -> None:
-        """Of a queue that stands, keep the oldest images, which have waited most, and as many as may wait."""
+        """Drop the newest images of a standing queue, until those left take no longer than the standing delay."""
         queue = self.stages[stage]
         while self._shedding and len(queue.ready) > self._largest(stage):
-            if self.work(stage, len(queue.ready)) <= self._standing_delay * self.workers:
+            if self.compute_seconds(stage, len(queue.ready)) <= self._standing_delay * self.workers:
                 return
             ticket, _ = queue.ready.popitem()
             dropped.setdefault("standing", []).append(ticket)

@@ -1,4 +1,4 @@
-"""What the engine needs of whoever runs images: a batcher in this process, or one in a process of its own."""
+"""The interface by which the engine runs decoded images: by a batcher in this process, or in the engine's process."""
 
 from typing import Protocol
 
@@ -8,7 +8,7 @@ from overtone.gpu_server.engine.queues import Refusal
 
 
 class Runner(Protocol):
-    """Runs images; only `put` may be called from threads other than the event loop's.
+    """Runs decoded images; `put` may be called from any thread, all else from the event loop's alone.
 
     Attributes:
         failure: why every image is refused; None while images can be run.
@@ -27,7 +27,7 @@ class Runner(Protocol):
 
     @property
     def standing(self) -> bool:
-        """Whether images have waited too long for some time."""
+        """Whether a standing queue has formed: images have waited longer than `standing_delay` for some time."""
 
     def depth(self, stage: Stage) -> int:
         """How many images wait for a stage."""
@@ -40,13 +40,13 @@ class Runner(Protocol):
         """
 
     def refusal(self, stage: Stage, expires: float, before: float) -> Refusal | None:
-        """Why one more image is refused, if it is; it will be decoded in `before` seconds."""
+        """Why one more image is refused, which would be decoded in `before` seconds; None if it is admitted."""
 
     def expect(self, ticket: Ticket) -> None:
         """Count an image as waiting while it is decoded."""
 
     def put(self, ticket: Ticket, *, expected: bool = True) -> None:
-        """Queue a decoded image; if it was `expected`, it may have been removed meanwhile.
+        """Queue a decoded image; no effect if it was `expected` and has been removed meanwhile.
 
         Raises:
             Unavailable: as `check` does.

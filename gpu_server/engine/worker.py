@@ -1,4 +1,7 @@
-"""A worker: one thread that runs batches through one network, and tests the network after a batch has failed."""
+"""A worker: one thread that runs batches through one network, and tests the network after a batch has failed.
+
+It asks the batcher, its `BatchScheduler`, for batches, and reports results and failures to it.
+"""
 
 import logging
 import threading
@@ -15,13 +18,20 @@ from overtone.gpu_server.engine.queues import ORDER
 
 log = logging.getLogger(__name__)
 
-# Capturing CUDA graphs tolerates nothing that other threads do with CUDA meanwhile.
+# Capturing a CUDA graph fails if another thread uses CUDA meanwhile, so networks are warmed one after the other.
 _warming = threading.Lock()
 
 
 @dataclass(slots=True)
 class Batch:
-    """Images that go through the network together; `began` and `compute` are seconds by the engine's clock."""
+    """Images that go through a network together.
+
+    Attributes:
+        stage: the network's stage, LOW or HIGH.
+        tickets: the images.
+        began: when the batch was formed, in seconds of the engine's clock.
+        compute: seconds that the network took, once it is done.
+    """
 
     stage: Stage
     tickets: list[Ticket]
@@ -29,46 +39,53 @@ class Batch:
     compute: float = 0.0
 
 
-class Employer(Protocol):
-    """Where a worker gets its batches; all of it is called in the worker's thread."""
+class BatchScheduler(Protocol):
+    """Hands batches to workers and takes their results; every method is called in the thread of the worker given."""
 
     def next_batch(self, worker: "Worker") -> Batch | None:
         """The next images to run, as soon as there are any; None once there will be no more."""
 
-    def done(
+    def batch_done(
         self, worker: "Worker", batch: Batch, rows: NDArray[np.float32], finite: NDArray[np.bool_]
     ) -> None:
-        """A batch has its rows, of which some may not be finite."""
+        """Take the rows float32[N, K] of a batch; `finite` bool[N] is False for rows with NaN or infinity."""
 
-    def failed(self, worker: "Worker", batch: Batch, error: Exception) -> None:
-        """A batch has none."""
+    def batch_failed(self, worker: "Worker", batch: Batch, error: Exception) -> None:
+        """Take note that the network raised this error for a batch."""
 
-    def dropped(self, worker: "Worker") -> None:
-        """The worker could not take a batch; what waits is in the way."""
+    def scheduling_failed(self, worker: "Worker") -> None:
+        """Take note that `next_batch` raised, so that the waiting images are refused instead of failing it again."""
 
-    def down(self, worker: "Worker", reason: str) -> None:
-        """Its network fails."""
+    def network_down(self, worker: "Worker", reason: str) -> None:
+        """Take note that the worker's network fails its test."""
 
-    def up(self, worker: "Worker") -> None:
-        """Its network works again."""
+    def network_up(self, worker: "Worker") -> None:
+        """Take note that the worker's network passes its test again."""
 
-    def warmed(self, worker: "Worker", problem: Exception | None) -> None:
-        """Its network is warm, or cannot be."""
+    def network_warmed(self, worker: "Worker", error: Exception | None) -> None:
+        """Take note that the worker's network is warm, or that warming it raised this error."""
 
-    def ended(self, worker: "Worker") -> None:
-        """The thread ends though nobody has stopped it."""
+    def worker_ended(self, worker: "Worker") -> None:
+        """Take note that the thread ends although `stop` is not set."""
 
 
 @dataclass(eq=False)
 class Worker:
-    """Runs batches of an employer until `stop` is set.
+    """Runs batches through one network until `stop` is set.
 
     Attributes:
+        network: what runs the batches.
+        scheduler: where batches come from and results go.
+        clock: seconds, for measuring.
+        stop: set when the worker is to end.
+        probe_interval: seconds between two tests of a network that fails.
+        name: of the thread.
         running: the images that are in the network now.
+        thread: to be started by the scheduler.
     """
 
     network: Network
-    employer: Employer
+    scheduler: BatchScheduler
     clock: Callable[[], float]
     stop: threading.Event
     probe_interval: float
@@ -89,31 +106,31 @@ class Worker:
         finally:
             if not self.stop.is_set():
                 log.critical("%s runs no more batches; restart the server", self.name)
-                self.employer.ended(self)
+                self.scheduler.worker_ended(self)
 
     def _warm(self) -> bool:
-        problem: Exception | None = None
+        failure: Exception | None = None
         try:
             with _warming:
                 self.network.warm()
         except Exception as error:
-            problem = error
-        self.employer.warmed(self, problem)
-        return problem is None
+            failure = error
+        self.scheduler.network_warmed(self, failure)
+        return failure is None
 
     def _run_batches(self) -> bool:
         """Run batches as long as they succeed; return whether that ended because there are no more."""
         try:
-            while (batch := self.employer.next_batch(self)) is not None:
+            while (batch := self.scheduler.next_batch(self)) is not None:
                 succeeded = self._run(batch)
-                # Otherwise its images would be held until the next batch is there.
+                # Otherwise this variable would keep the images alive until the next batch is formed.
                 del batch
                 if not succeeded:
                     return False
             return True
         except Exception:
             log.exception("the batching loop ended and is started again")
-            self.employer.dropped(self)
+            self.scheduler.scheduling_failed(self)
             return False
 
     def _run(self, batch: Batch) -> bool:
@@ -126,24 +143,24 @@ class Worker:
             finite = np.asarray(np.isfinite(rows).all(axis=1))
         except Exception as error:
             log.exception("a batch of %d failed in the %s network", count, batch.stage)
-            self.employer.failed(self, batch, error)
+            self.scheduler.batch_failed(self, batch, error)
             return False
         batch.compute = self.clock() - batch.began
-        self.employer.done(self, batch, rows, finite)
+        self.scheduler.batch_done(self, batch, rows, finite)
         return bool(finite.any())
 
     def _recover(self) -> None:
-        """Return as soon as the network works, or there are no more batches."""
+        """Test the network until it works again or the worker is stopped."""
         down = False
         while not self.stop.is_set() and (reason := self._probe()) is not None:
             if not down:
                 down = True
                 log.error("%s; %s runs nothing until it works again", reason, self.name)
-                self.employer.down(self, reason)
+                self.scheduler.network_down(self, reason)
             self.stop.wait(self.probe_interval)
         if down:
             log.warning("the network works again")
-            self.employer.up(self)
+            self.scheduler.network_up(self)
 
     def _probe(self) -> str | None:
         """Run an example through both stages; return what is wrong with the network, None if nothing is."""

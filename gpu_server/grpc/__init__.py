@@ -1,1 +1,1 @@
-"""The service over gRPC: sessions, and everything that bounds them."""
+"""The transport gRPC: the server, sessions, and limits on connections and streams."""

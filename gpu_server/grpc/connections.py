@@ -1,12 +1,12 @@
-"""gRPC's connections, as far as gRPC leaves them open: counted, measured and cut by their sockets.
+"""Limits on gRPC's connections, which are counted, measured and closed through their sockets.
 
 gRPC bounds the connections of all peers together, and the streams and messages of one connection. It does not tell
 which peer has how many connections, nor how much of unfinished messages it holds, and has no way to close one. The
-system knows all of that of a socket. So the sockets of this process are looked through twice a second; that needs
-Linux, and elsewhere nothing is cut.
+system knows all of that of a socket. So the sockets of this process are inspected twice a second; that needs Linux,
+and elsewhere nothing is limited here.
 
-Streams that are cancelled as soon as they begin are dealt with by gRPC, and few of them get to a handler. What they
-leave to be seen are bytes that belong to no message.
+Streams that are cancelled as soon as they begin are handled inside gRPC, and few of them reach a handler. They show as
+bytes that belong to no message.
 """
 
 import asyncio
@@ -36,11 +36,11 @@ BYTES_RECEIVED = 128
 INFO_SIZE = BYTES_RECEIVED + 8
 # Bytes on the wire beside those of messages, at most: TLS, headers, frames, and updates of windows for answers.
 PER_CONNECTION, PER_STREAM, PER_MESSAGE = 16 * 1024, 4 * 1024, 256
-# Seconds between two looks.
+# Seconds between two inspections.
 INTERVAL = 0.5
-# Bytes since the last look, without a message among them, and streams that did nothing, which are no accident.
-NOISE, NOTHING_DONE = 128 * 1024, 4
-# Seconds for which a peer is dropped that did what only an attacker does; ten times as long if it does so again.
+# Bytes that belong to no message, and streams that did nothing, since the last inspection: more are an attack.
+NOISE, USELESS_STREAMS = 128 * 1024, 4
+# Seconds for which an attacking peer is banned; ten times as long whenever it attacks again, up to the second.
 BAN, LONGEST_BAN = 60.0, 3600.0
 # Sockets between which other tasks may run.
 AT_ONCE = 64
@@ -48,18 +48,18 @@ AT_ONCE = 64
 
 @dataclass(eq=False, slots=True)
 class Connection:
-    """What the streams of one connection have done.
+    """One connection, and what its streams have done.
 
     Attributes:
-        peer: whose it is.
-        streams: how many there were.
-        open: how many there are.
-        wasted: how many ended before they had done anything, or have not done anything yet.
-        messages: how many have come whole.
+        peer: the name of the peer.
+        streams: streams that have begun.
+        open: streams that are open.
+        wasted: streams that have done nothing useful, whether open or ended.
+        messages: messages that have arrived whole.
         read: bytes of these.
-        held: bytes of unfinished messages when it was last looked at.
-        seen: how many messages had come whole then.
-        idle_ends: how many streams had ended without having done anything.
+        held: bytes of unfinished messages at the last inspection.
+        seen: `messages` at the last inspection.
+        idle_ends: streams that had ended without having done anything useful at the last inspection.
     """
 
     peer: str
@@ -73,22 +73,22 @@ class Connection:
     idle_ends: int = 0
 
     def measure(self, received: int) -> bool:
-        """Note what it holds; whether it has sent so much since the last look that is no part of any message."""
+        """Record the bytes received so far; returns whether too many since the last inspection belong to no message."""
         held, idle_ends = self.unfinished(received), self.wasted - self.open
-        useless = self.open == 0 or idle_ends - self.idle_ends >= NOTHING_DONE
+        useless = self.open == 0 or idle_ends - self.idle_ends >= USELESS_STREAMS
         noise = held - self.held > NOISE and self.messages == self.seen and useless
         self.held, self.seen, self.idle_ends = held, self.messages, idle_ends
         return noise
 
     def unfinished(self, received: int) -> int:
-        """Bytes that must be those of messages which have not come whole, if so many have been received."""
+        """The part of the bytes received that must belong to messages which have not arrived whole."""
         beside = PER_CONNECTION + PER_STREAM * self.streams + PER_MESSAGE * self.messages
         return max(0, received - self.read - beside)
 
 
 @dataclass(frozen=True, slots=True)
 class _Socket:
-    """A connection's socket: its number, whom it leads to, and the bytes it has received."""
+    """A connection's socket: its file descriptor, its remote end, and the bytes it has received."""
 
     number: int
     endpoint: Endpoint
@@ -96,13 +96,16 @@ class _Socket:
 
 
 class GrpcConnections:
-    """Looks after the connections to some ports of this process.
+    """Limits the connections to some ports of this process.
 
     Args:
-        limit: of connections, of all peers together.
-        unfinished: bytes of messages that have not come whole, of all peers together.
+        limit: connections of all peers together.
+        unfinished: bytes of messages that have not arrived whole, of all peers together.
         share: the part of both that one peer may have.
-        on_refused: called with what was limited, and whose limit it was, for each connection that is cut.
+        on_refused: called with the name of a limit, and `ALL` or `PEER`, for each connection that is closed.
+
+    Attributes:
+        ports: the ports of which connections are limited.
     """
 
     def __init__(
@@ -130,7 +133,7 @@ class GrpcConnections:
         return known
 
     def ban(self, peer: str) -> None:
-        """Cut this peer's connections, and let it make no others for a while; but a proxy is all of its clients."""
+        """Close this peer's connections and ban it for a while; not where all clients come through one proxy."""
         if peer in self._cut or self._proxied:
             return
         self._on_refused("streams", PEER)
@@ -143,23 +146,23 @@ class GrpcConnections:
         self._wake.set()
 
     def start(self) -> None:
-        """Look from now on."""
+        """Begin to inspect the connections."""
         if OPEN_FILES.is_dir():
             self._task = asyncio.create_task(self._watch(), name="overtone-grpc-connections")
 
     async def stop(self) -> None:
-        """Look no longer."""
+        """Stop inspecting the connections, and end all bans."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         for listener in self._bans.listeners:
             listener.close()
 
-    async def look(self) -> None:
-        """Look once, and cut what is too much."""
+    async def inspect(self) -> None:
+        """Inspect all connections once, and close those that are too many or hold too much."""
         before = set(self._known)
         found = [each async for each in self._sockets()]
-        # Others may have come meanwhile, whose streams count already.
+        # Connections that were made meanwhile are kept: their streams count already.
         for gone in before - {each.endpoint for each in found}:
             del self._known[gone]
         for each in found:
@@ -168,7 +171,7 @@ class GrpcConnections:
             connection = self._known[each.endpoint]
             if connection.measure(each.received):
                 self.ban(connection.peer)
-        for each in self._too_much(found):
+        for each in self._excess(found):
             _cut(each)
         self._cut.clear()
 
@@ -179,7 +182,7 @@ class GrpcConnections:
                     await self._wake.wait()
             self._wake.clear()
             try:
-                await self.look()
+                await self.inspect()
             except Exception:
                 log.exception("looking at connections failed")
 
@@ -190,7 +193,7 @@ class GrpcConnections:
             self._bans.listeners.append(socket.socket(fileno=os.dup(own.fileno())))
 
     async def _sockets(self) -> AsyncIterator[_Socket]:
-        """The connections to our ports; on the way, the listeners."""
+        """The connections to `ports`; listeners that are found are kept for bans."""
         for count, name in enumerate(os.listdir(OPEN_FILES)):
             if count % AT_ONCE == 0:
                 await asyncio.sleep(0)
@@ -203,7 +206,7 @@ class GrpcConnections:
                 with contextlib.suppress(OSError):  # it has been closed by the other side
                     yield _Socket(int(name), _endpoint(own), _received(own))
 
-    def _too_much(self, found: list[_Socket]) -> Iterator[_Socket]:
+    def _excess(self, found: list[_Socket]) -> Iterator[_Socket]:
         peers: dict[str, list[_Socket]] = defaultdict(list)
         for each in found:
             peers[self._known[each.endpoint].peer].append(each)
@@ -217,7 +220,7 @@ class GrpcConnections:
         yield from self._over_bytes(found, held, self._unfinished, ALL)
 
     def _over_share(self, theirs: list[_Socket]) -> list[_Socket]:
-        """Connections of one peer above its share, those without streams first."""
+        """One peer's connections beyond its share, those without streams first; bans it from opening others."""
         excess = len(theirs) - self._largest
         if excess <= 0:
             return []
@@ -229,7 +232,7 @@ class GrpcConnections:
     def _over_bytes(
         self, of: list[_Socket], held: dict[_Socket, int], limit: int, scope: str
     ) -> Iterator[_Socket]:
-        """Those that hold most of unfinished messages, until the others hold no more than the limit."""
+        """The connections with most bytes of unfinished messages, until the others hold no more than the limit."""
         total = sum(held[each] for each in of)
         for each in sorted(of, key=held.__getitem__, reverse=True):
             if total <= limit:
@@ -247,10 +250,9 @@ def _unknown(endpoint: Endpoint) -> Connection:
 
 @contextlib.contextmanager
 def _opened(number: int) -> Iterator[socket.socket | None]:
-    """The IP socket of this file number; None if it is none. The number itself stays open.
+    """The IP socket of a file descriptor, or None if it has none. The descriptor itself stays open.
 
-    A duplicate, so that what is done to it is done to the connection that was looked at: the number may be closed and
-    used again at any time, by other threads.
+    The socket is a duplicate, because another thread may close the descriptor and reuse its number at any time.
     """
     with contextlib.ExitStack() as stack:
         own = None
@@ -263,7 +265,7 @@ def _opened(number: int) -> Iterator[socket.socket | None]:
 
 
 def _socket(number: int) -> socket.socket:
-    """The socket of a file number, which is closed if it is none."""
+    """The socket of a file descriptor, which is closed if it is no socket."""
     try:
         return socket.socket(fileno=number)
     except OSError:
@@ -272,7 +274,7 @@ def _socket(number: int) -> socket.socket:
 
 
 def _endpoint(own: socket.socket) -> Endpoint:
-    """As `peers.endpoint_of` has it."""
+    """The remote end of a socket in the form of `peers.endpoint_of`."""
     host, port = own.getpeername()[:2]
     return host.removeprefix("::ffff:") if "." in host else host, port
 

@@ -1,4 +1,4 @@
-"""Conversion between what the core uses and the gRPC messages."""
+"""Conversion of the core's options and answers from and to protobuf messages."""
 
 import asyncio
 from collections.abc import Container
@@ -11,7 +11,7 @@ STAGES = {Stage.LOW: pb.STAGE_LOW, Stage.HIGH: pb.STAGE_HIGH, Stage.BROWNOUT: pb
 
 
 def options(message: pb.Options, image: pb.Image | pb.ClassifyRequest | None = None) -> Options:
-    """Options of a session or call, and what else is told of an image; a deadline in them begins now."""
+    """The options of a session or call, with the picture size of an image; their deadline counts from now."""
     now = asyncio.get_running_loop().time()
     expires = now + message.deadline_ms / 1000 if message.deadline_ms else None
     size = image.picture if image is not None and image.HasField("picture") else None
@@ -20,7 +20,7 @@ def options(message: pb.Options, image: pb.Image | pb.ClassifyRequest | None = N
 
 
 def answer(image: int, given: Answer, unnamed: Container[int] = ()) -> pb.Answer:
-    """An answer as a message; classes are named where their index is in `unnamed`."""
+    """An answer as a message; classes get their labels if their index is in `unnamed`."""
     return pb.Answer(
         id=image,
         stage=STAGES[given.stage],
@@ -40,7 +40,7 @@ def need_more(image: int, need: NeedMore) -> pb.NeedMore:
 
 
 def again(image: int, layers: int) -> pb.NeedMore:
-    """A request for all layers up to this number, because what is known of the image was lost."""
+    """A request for all layers up to this number, because the stored image was lost."""
     return pb.NeedMore(id=image, layers=layers, again=True)
 
 
@@ -56,7 +56,7 @@ def score(given: Score, named: bool = False) -> pb.Score:
 
 
 def detection(given: Detection, named: bool = False) -> pb.Detection:
-    """A thing that was found as a message; `named` as in `score`."""
+    """A detected object as a message; `named` as in `score`."""
     left, top, right, bottom = given.box
     message = pb.Detection(score=score(given.score, named), left=left, top=top, right=right, bottom=bottom)
     if (mask := given.mask) is not None:

@@ -1,4 +1,4 @@
-"""The gRPC server: grpc.aio around sessions and the core."""
+"""The gRPC server: grpc.aio with the Cascade service, the Open Inference Protocol, health and reflection."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,14 +15,14 @@ from overtone.gpu_server.errors import OutdatedClient, ServiceError, StartError
 from overtone.gpu_server.grpc import messages
 from overtone.gpu_server.grpc.connections import GrpcConnections
 from overtone.gpu_server.grpc.session import Session
-from overtone.gpu_server.grpc.streams import Context, Streams
+from overtone.gpu_server.grpc.streams import Context, StreamHandlers
+from overtone.gpu_server.image_input import profile_id_of
 from overtone.gpu_server.limits.peers import endpoint_of, peer_of
-from overtone.gpu_server.limits.rates import Rate
+from overtone.gpu_server.limits.rate_limiter import RateLimiter
 from overtone.gpu_server.open_inference import grpc as open_inference_grpc
-from overtone.gpu_server.sent import encoded_for
 from overtone.gpu_server.service import Service
 from overtone.gpu_server.settings import KIB, MIB, Settings
-from overtone.gpu_server.sockets import WILDCARDS, addresses, listeners, written
+from overtone.gpu_server.sockets import WILDCARDS, addresses, format_address, listeners
 from overtone.gpu_server.telemetry import logs
 from overtone.gpu_server.tls import ServerTls, name_of_grpc_peer
 from overtone.protos import overtone_pb2 as pb
@@ -30,16 +30,16 @@ from overtone.protos import overtone_pb2_grpc as stubs
 
 NAME = pb.DESCRIPTOR.services_by_name["Cascade"].full_name
 FORMER_NAME = "overtone.v1.Cascade"
-# Streams in a row that may do nothing, however few sessions there may be: devices also try again after an error.
+# Useless streams that a peer may open at once, however few sessions are allowed: devices retry after errors.
 LEAST_BURST = 32
-# What arrives when a method is called.
+# As what the calls of each method are counted.
 KINDS = {
     f"{NAME}.Session": Kind.STREAM,
     f"{NAME}.Classify": Kind.CALL,
     f"{NAME}.DescribeModel": Kind.DESCRIPTION,
     f"{open_inference_grpc.NAME}.ModelInfer": Kind.CALL,
 }
-# Streams of one connection: a device has one or a few, a proxy many. More wait in the client.
+# StreamHandlers of one connection: a device has one or a few, a proxy many. More wait in the client.
 MAX_STREAMS = 128
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -49,14 +49,14 @@ def channel_options(
     settings: Settings, max_connections: int, *, shared: bool = False
 ) -> tuple[tuple[str, int], ...]:
     """gRPC's options for a server with these settings and so many connections."""
-    # An image may come in one message with all its layers, and a little beside them. Below 1 MiB a payload that is
-    # too large is refused by us, with a message that says so.
+    # One message may hold all layers of an image and a little more. Below 1 MiB a payload that is too large is refused
+    # by the core, with a message that says so.
     most = max(MIB, MAX_LAYERS * settings.max_payload_bytes + 4 * KIB)
     return (
         ("grpc.max_receive_message_length", most),
         # Otherwise a second server on the same port would share its connections instead of failing.
         ("grpc.so_reuseport", int(shared)),
-        # It would ping after every few messages, to size windows that messages of a kilobyte never fill.
+        # The probe pings after every few messages, to size windows that messages of a kilobyte never fill.
         ("grpc.http2.bdp_probe", 0),
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),
@@ -75,7 +75,7 @@ def channel_options(
 
 
 class CascadeServicer(stubs.CascadeServicer):
-    """`overtone.v2.Cascade`, which names the methods."""
+    """The methods of `overtone.v2.Cascade`."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -86,14 +86,14 @@ class CascadeServicer(stubs.CascadeServicer):
             _begin("Session", context)
             with self._service.arrive("grpc", Kind.STREAM).ending():
                 owner = self.admit(context)
-                # Messages are written rather than yielded, so that the cancellation of a call is raised in here,
-                # where it can be cleaned up after.
+                # Messages are written rather than yielded, so that the cancellation of a call is raised in the session,
+                # which cleans up after it.
                 await Session(self._service, context.write, owner).run(upstream)
         except ServiceError as error:
             await abort(context, error)
 
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.Answer:  # noqa: N802
-        """One image in one call, in whatever layers are sent."""
+        """The answer for one image, from the layers that the request has."""
         try:
             _begin("Classify", context)
             with self._service.track_request("grpc"):
@@ -102,20 +102,20 @@ class CascadeServicer(stubs.CascadeServicer):
                 account.take_image()
                 account.spend_bytes(sum(map(len, request.layers)))
                 options = messages.options(request.options, request)
-                core = self._service.choice(options.model).pick(encoded_for(request.layers))
-                given = await core.classify(request.layers, options, peer=owner)
-                every = range(len(core.profile.labels)) if request.options.labels else ()
-                return messages.answer(0, given, every)
+                core = self._service.resolve(options.model).pick(profile_id_of(request.layers))
+                answer = await core.classify(request.layers, options, peer=owner)
+                unnamed = range(len(core.profile.labels)) if request.options.labels else ()
+                return messages.answer(0, answer, unnamed)
         except ServiceError as error:
             await abort(context, error)
 
     async def DescribeModel(self, request: pb.DescribeModelRequest, context: Context) -> pb.Model:  # noqa: N802
-        """Profile and card, or the part of them that was asked for."""
+        """Profile and card, or a part of the profile, or the labels."""
         try:
             _begin("DescribeModel", context)
             with self._service.arrive("grpc", Kind.DESCRIPTION).ending():
                 self.admit(context)
-                return await _model(self._service.choice(request.model).served.description, request)
+                return await _model(self._service.resolve(request.model).served.description, request)
         except ServiceError as error:
             await abort(context, error)
 
@@ -134,7 +134,7 @@ class CascadeServicer(stubs.CascadeServicer):
 
 
 def _begin(method: str, context: Context) -> None:
-    """Give the call an id, which the client is told at its end, when that costs no message of its own."""
+    """Give the call an id, which the client gets in the trailing metadata, where it costs no message of its own."""
     metadata = context.invocation_metadata() or ()
     info = logs.begin({key: value for key, value in metadata if isinstance(value, str)}, method)
     context.set_trailing_metadata(((logs.HEADER, info.id),))
@@ -145,8 +145,10 @@ async def _model(described: Description, request: pb.DescribeModelRequest) -> pb
     if request.HasField("part"):
         asked = request.part
         quality = asked.quality if asked.HasField("quality") else None
-        share = described.parts.exit_share(asked.operating_point, quality)
-        model.part = await asyncio.to_thread(described.parts.packed, quality, asked.after, asked.layers)
+        share = described.profile_parts.exit_share(asked.operating_point, quality)
+        model.part = await asyncio.to_thread(
+            described.profile_parts.packed, quality, asked.after, asked.layers
+        )
         if share is not None:
             model.exit_share = share
     elif request.labels:
@@ -157,7 +159,7 @@ async def _model(described: Description, request: pb.DescribeModelRequest) -> pb
 
 
 class FormerProtocol(grpc.GenericRpcHandler):  # type: ignore[misc]
-    """Tells clients of `overtone.v1` plainly that they are too old; gRPC alone would say UNIMPLEMENTED."""
+    """Tells clients of `overtone.v1` that they are outdated; gRPC alone would say UNIMPLEMENTED."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -184,7 +186,19 @@ async def abort(context: Context, error: ServiceError) -> NoReturn:
 
 
 class GrpcServer:
-    """Listens for gRPC: the service, health, and reflection if it is wanted."""
+    """A gRPC server on the port of the settings, which is bound when this object is made.
+
+    Args:
+        service: what is served.
+        tls: certificates; None for connections without TLS.
+        max_connections: of this port; None takes that of the settings.
+
+    Attributes:
+        port: the number of the port.
+
+    Raises:
+        StartError: the port cannot be used.
+    """
 
     def __init__(
         self, service: Service, tls: ServerTls | None = None, max_connections: int | None = None
@@ -215,7 +229,7 @@ class GrpcServer:
         service.watch(self._publish_soon)
 
     async def start(self) -> None:
-        """Open the port. From now on health checks are told whether the service is ready."""
+        """Open the port and publish by health checks whether the service is ready."""
         await self._publish()  # a new health servicer says SERVING
         await self._server.start()
         self._connections.start()
@@ -236,10 +250,10 @@ class GrpcServer:
             lambda limit, scope: metrics.refused(limit)(scope),
         )
 
-    def _streams(self, service: Service) -> Streams:
+    def _streams(self, service: Service) -> StreamHandlers:
         settings, cascade = service.settings, CascadeServicer(service)
         burst = max(LEAST_BURST, int(settings.max_sessions * settings.peer_share))
-        return Streams(
+        return StreamHandlers(
             {
                 pb.DESCRIPTOR.services_by_name["Cascade"]: cascade,
                 open_inference_grpc.DESCRIPTOR: open_inference_grpc.OpenInferenceServicer(
@@ -248,7 +262,7 @@ class GrpcServer:
                 health_pb2.DESCRIPTOR.services_by_name["Health"]: self._health,
             },
             self._connections,
-            Rate(settings.stream_rate, burst),
+            RateLimiter(settings.stream_rate, burst),
             settings.body_timeout,
             service.metrics.refused("streams"),
             abort,
@@ -256,7 +270,7 @@ class GrpcServer:
         )
 
     def _count_unserved(self, method: str, error: ServiceError) -> None:
-        """Calls that the service never saw have arrived too."""
+        """Count a call that was refused before it reached its method."""
         if kind := KINDS.get(method):
             self._service.arrive("grpc", kind).end(error.code.name)
 
@@ -270,14 +284,14 @@ class GrpcServer:
             await self._health.set(name, SERVING if self._service.ready else NOT_SERVING)
 
     def _bind(self, settings: Settings) -> int:
-        # Tried here first, because gRPC only says of a taken port that it failed, and logs three lines about it.
-        if not self._service.shares_ports:  # else another process has
+        # Bound here first: of a port that is taken, gRPC only says that it failed, and logs three lines about it.
+        if not self._service.shares_ports:  # else other processes listen on the port, which is no error
             for each in listeners(settings.host, settings.grpc_port, "gRPC"):
                 each.close()
         port = settings.grpc_port
         # Of the wildcards one is enough: gRPC listens on both.
         for host in addresses(settings.host)[: 1 if settings.host in WILDCARDS else None]:
-            port = self._bind_one(written(host, port), settings)
+            port = self._bind_one(format_address(host, port), settings)
         return port
 
     def _bind_one(self, address: str, settings: Settings) -> int:

@@ -1,17 +1,16 @@
-"""One device's stream without a transport: messages come from an iterator and go to a function."""
+"""A session: the stream of one device, with many images in flight; messages come from an iterator, go to a function."""
 
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from overtone.gpu_server import errors
 from overtone.gpu_server.answer import Answer, NeedMore, Options
 from overtone.gpu_server.arrival import CANCELLED, Arrival, Kind
 from overtone.gpu_server.core import Core
 from overtone.gpu_server.grpc import messages
+from overtone.gpu_server.grpc.flight import Flight, overloaded_if_promised
 from overtone.gpu_server.limits.fair_share import Peer
 from overtone.gpu_server.service import Service
 from overtone.gpu_server.telemetry import logs
@@ -28,25 +27,19 @@ MAX_OUTGOING = 64
 Send = Callable[[pb.Downstream], Awaitable[None]]
 
 
-@dataclass(eq=False, slots=True)
-class _Flight:
-    """An image in flight; it is also the key under which the store keeps what is known of it.
+class Session:
+    """Many images of one device, each answered as soon as possible.
+
+    Args:
+        service: what is served.
+        send: sends a message to the device.
+        owner: the client's name from `Service.admit`.
 
     Attributes:
-        upload: the further layers.
-        promised: the layer up to which they come without being asked for.
-        wanted: the layer up to which they are needed.
-        task: what answers the image.
+        owner: the same.
+        core: the core that judges the images; None before the welcome.
+        model: NAME or NAME:VERSION by the hello; empty if it names none.
     """
-
-    upload: Upload
-    promised: int
-    wanted: int = 1
-    task: asyncio.Task[None] = field(init=False)
-
-
-class Session:
-    """Many images of one device, each answered as soon as possible; `owner` is its name from `Service.admit`."""
 
     def __init__(self, service: Service, send: Send, owner: str = "") -> None:
         self._service = service
@@ -55,13 +48,12 @@ class Session:
         self.owner = owner
         self._peer = Peer(owner, self)
         self._account = service.access.account(owner)
-        self._heard = asyncio.get_running_loop().time()
+        self._last_message_at = asyncio.get_running_loop().time()
         self._core: Core
-        # The same, None before the welcome.
         self.core: Core | None = None
         self.model = ""
         self._options = pb.Options()
-        self._flights: dict[int, _Flight] = {}
+        self._flights: dict[int, Flight] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._finished: OrderedDict[int, None] = OrderedDict()
         self._outgoing: asyncio.Queue[pb.Downstream | None] = asyncio.Queue()
@@ -69,7 +61,7 @@ class Session:
         self._failure: errors.ServiceError | None = None
         self._leaving = False
         self._ended = False
-        self._unnamed: set[int] = set()  # classes whose labels the device wants and has not been told
+        self._unnamed: set[int] = set()  # classes whose labels the device wants and has not got
 
     async def run(self, upstream: AsyncIterator[pb.Upstream]) -> None:
         """Serve until the device ends the session, the server stops, or the stream breaks.
@@ -93,7 +85,7 @@ class Session:
                 await asyncio.gather(*tasks, return_exceptions=True)
 
     def go_away(self, reason: str) -> None:
-        """Tell the device to leave; what is in flight is finished, and new images are refused."""
+        """Send go_away; images in flight are finished, new ones are refused."""
         if self._leaving:
             return
         self._leaving = True
@@ -102,7 +94,7 @@ class Session:
 
     def idle(self) -> float:
         """Seconds since the device sent something; 0 while an image is in flight."""
-        return 0.0 if self._flights else asyncio.get_running_loop().time() - self._heard
+        return 0.0 if self._flights else asyncio.get_running_loop().time() - self._last_message_at
 
     async def _greet(self, upstream: AsyncIterator[pb.Upstream]) -> None:
         try:
@@ -116,8 +108,8 @@ class Session:
             raise errors.BadRequest("the first message must be hello")
         self._options = first.hello.options
         self.model = self._options.model
-        choice = self._service.choice(self.model)
-        core = self._core = self.core = choice.pick(first.hello.profile_id)
+        split = self._service.resolve(self.model)
+        core = self._core = self.core = split.pick(first.hello.profile_id)
         core.check(messages.options(self._options))
         if first.hello.profile_id not in (b"", core.profile.id):
             raise errors.WrongProfile(f"{core.name} has another profile; fetch it with DescribeModel")
@@ -156,7 +148,7 @@ class Session:
             raise self._failure
 
     def _handle(self, message: pb.Upstream) -> None:
-        self._heard = asyncio.get_running_loop().time()
+        self._last_message_at = asyncio.get_running_loop().time()
         match message.WhichOneof("message"):
             case "image":
                 self._start(message.image)
@@ -196,10 +188,10 @@ class Session:
         flight.task.add_done_callback(self._tasks.discard)
         flight.task.add_done_callback(lambda _: self._finish(number, flight))
 
-    def _new_flight(self, image: pb.Image) -> _Flight:
+    def _new_flight(self, image: pb.Image) -> Flight:
         given, limit = len(image.layers), self._settings.max_payload_bytes
         upload = Upload(self._service.store, self._peer, limit, given + 1, len(self._core.profile.ladder))
-        return _Flight(upload, max(image.promised, given))
+        return Flight(upload, max(image.promised, given))
 
     def _check_image(self, image: pb.Image) -> None:
         if self._leaving or self._ended:
@@ -221,7 +213,7 @@ class Session:
             layers = min(max(chunk.layer, 1), len(self._core.profile.ladder))
             self._post(need_more=messages.again(chunk.id, layers))
 
-    async def _serve(self, image: pb.Image, flight: _Flight, arrival: Arrival) -> None:
+    async def _serve(self, image: pb.Image, flight: Flight, arrival: Arrival) -> None:
         number = image.id
         logs.begin_part(number)
         try:
@@ -237,7 +229,7 @@ class Session:
         except errors.ServiceError as error:
             self._post(error=messages.error(number, error))
 
-    async def _answer(self, image: pb.Image, flight: _Flight) -> Answer:
+    async def _answer(self, image: pb.Image, flight: Flight) -> Answer:
         number, options = image.id, messages.options(self._options, image)
         found = await self._core.judge(
             tuple(image.layers), options, promised=flight.promised, peer=self.owner
@@ -250,27 +242,27 @@ class Session:
             found = await self._resume(flight, options)
         return found
 
-    def _ask(self, number: int, need: NeedMore, flight: _Flight) -> None:
-        """Keep what is known, and ask for what is needed unless it comes anyway, or has come in the meantime.
+    def _ask(self, number: int, need: NeedMore, flight: Flight) -> None:
+        """Store the image, and ask for the wanted layers unless they are promised or have arrived.
 
         Raises:
-            ServiceError: there is no room to keep it, so the device need not even send what is needed.
+            ServiceError: there is no room to store the image, so that further layers would be useless.
         """
         flight.wanted = need.layers
         self._service.store.put(flight, self._peer, need)
-        with _lost_as(flight):
+        with overloaded_if_promised(flight):
             self._service.store.check(flight)
         if need.layers > flight.promised and not flight.upload.complete(need.layers):
             self._post(need_more=messages.need_more(number, need))
         flight.upload.request(need.layers)
 
-    async def _resume(self, flight: _Flight, options: Options) -> Answer | NeedMore:
+    async def _resume(self, flight: Flight, options: Options) -> Answer | NeedMore:
         payloads = await self._further(flight, options)
-        with _lost_as(flight):
+        with overloaded_if_promised(flight):
             need = self._service.find(flight, sum(map(len, payloads)))
         return await self._core.judge(payloads, options, need, flight.promised, peer=self.owner)
 
-    async def _further(self, flight: _Flight, options: Options) -> tuple[bytes, ...]:
+    async def _further(self, flight: Flight, options: Options) -> tuple[bytes, ...]:
         limit = asyncio.get_running_loop().time() + self._service.store.ttl
         try:
             async with asyncio.timeout_at(min(limit, options.expires or limit)):
@@ -278,8 +270,8 @@ class Session:
         except TimeoutError:
             raise errors.Expired(f"layer {flight.wanted} did not come in time") from None
 
-    def _finish(self, number: int, flight: _Flight) -> None:
-        """Free what an image in flight holds; no effect if that has been done."""
+    def _finish(self, number: int, flight: Flight) -> None:
+        """Free what an image in flight holds; no effect the second time."""
         if self._flights.get(number) is not flight:
             return
         del self._flights[number]
@@ -308,19 +300,6 @@ class Session:
 
     def _post(self, **message: object) -> None:
         self._outgoing.put_nowait(pb.Downstream(**message))  # type: ignore[arg-type]
-
-
-@contextmanager
-def _lost_as(flight: _Flight) -> Iterator[None]:
-    """Lost state is an overload where all layers came or were promised: asking for them again would not help."""
-    try:
-        yield
-    except errors.StateLost:
-        if flight.wanted > flight.promised:
-            raise
-        raise errors.Overloaded(
-            "the server has no room for unfinished images; try again later", retry_after=1.0
-        ) from None
 
 
 async def _next(upstream: AsyncIterator[pb.Upstream]) -> pb.Upstream | None:

@@ -1,4 +1,4 @@
-"""The open sessions: how many there may be, in all and of one owner, and who gives way."""
+"""The open sessions of a server: limits on their number, and which idle one is closed for a new one."""
 
 from collections import defaultdict
 from collections.abc import Callable
@@ -9,19 +9,19 @@ from overtone.gpu_server.core import Core
 from overtone.gpu_server.errors import Overloaded, OverShare
 from overtone.gpu_server.limits.budget import ALL, PEER
 
-# Seconds without a message or an image in flight after which a session may have to give way.
+# Seconds without a message or an image in flight after which a session may be closed for another one.
 IDLE = 1.0
-# One of so many sessions of an owner, its oldest ones, gives way; looking at thousands would take long.
-LOOKED_AT = 64
+# How many of an owner's sessions, the oldest, are searched for an idle one; searching thousands would take long.
+SEARCHED = 64
 
 
-class Listed(Protocol):
-    """An open session, as far as others are concerned.
+class OpenSession(Protocol):
+    """What the service needs of an open session; `grpc.session.Session` is one.
 
     Attributes:
-        owner: whose it is.
-        core: the one that judges its images; None as long as it has none.
-        model: NAME or NAME:VERSION, as its device named it; empty if it named none.
+        owner: the client's name.
+        core: the core that judges its images; None before the welcome.
+        model: NAME or NAME:VERSION by its hello; empty if it names none.
     """
 
     owner: str
@@ -29,21 +29,21 @@ class Listed(Protocol):
     model: str
 
     def go_away(self, reason: str) -> None:
-        """Finish what is in flight and accept nothing new."""
+        """Finish the images in flight and accept no new ones."""
 
     def idle(self) -> float:
-        """Seconds since its device sent something; 0 while an image is in flight."""
+        """Seconds since the device's last message; 0 while an image is in flight."""
 
 
 class Sessions:
-    """Counts sessions. Where there are too many, the one that has been idle longest is sent away.
+    """Counts sessions. If there are too many, the one that has been idle longest is sent away.
 
-    It is one of the owner that is over its share, else one of the owner that has most.
+    That is a session of the owner that is over its share, else one of the owner that has most.
 
     Args:
-        limit: of all.
+        limit: sessions of all owners together.
         share: the part that one owner may have.
-        on_refused: told whose limit was reached, whenever one is.
+        on_refused: called with the limit that was reached, `ALL` or `PEER`.
     """
 
     def __init__(self, limit: int, share: float, on_refused: Callable[[str], None]) -> None:
@@ -51,21 +51,21 @@ class Sessions:
         self._largest = max(1, int(limit * share))
         self._on_refused = on_refused
         self._count = 0
-        self._open: dict[str, dict[Listed, None]] = defaultdict(dict)
+        self._open: dict[str, dict[OpenSession, None]] = defaultdict(dict)
 
     def __len__(self) -> int:
         return self._count
 
-    def all(self) -> list[Listed]:
-        """Those that are open."""
+    def all(self) -> list[OpenSession]:
+        """The open sessions."""
         return [session for sessions in self._open.values() for session in sessions]
 
-    def add(self, session: Listed) -> None:
-        """Count a new session, for which an idle one may be sent away.
+    def add(self, session: OpenSession) -> None:
+        """Add a session, for which an idle one may be sent away.
 
         Raises:
-            OverShare: its owner has too many, and none of them is idle.
-            Overloaded: there are too many, and none is idle of the owner that has most.
+            OverShare: its owner has too many sessions, none of them idle.
+            Overloaded: there are too many sessions, none of them idle of the owner that has most.
         """
         if len(self._open.get(session.owner, ())) >= self._largest:
             self._on_refused(PEER)
@@ -78,8 +78,8 @@ class Sessions:
         self._open[session.owner][session] = None
         self._count += 1
 
-    def remove(self, session: Listed) -> None:
-        """It has ended; no effect if it was sent away before."""
+    def remove(self, session: OpenSession) -> None:
+        """Remove a session that has ended; no effect if it was sent away before."""
         theirs = self._open.get(session.owner, {})
         if session not in theirs:
             return
@@ -89,7 +89,7 @@ class Sessions:
             del self._open[session.owner]
 
     def _send_away(self, owner: str) -> bool:
-        longest = max(islice(self._open[owner], LOOKED_AT), key=lambda session: session.idle())
+        longest = max(islice(self._open[owner], SEARCHED), key=lambda session: session.idle())
         if longest.idle() < IDLE:
             return False
         self.remove(longest)

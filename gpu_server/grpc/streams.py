@@ -1,7 +1,7 @@
-"""Every gRPC method as a stream of bytes, so that a peer is known when its stream begins and not when it has sent all.
+"""Handlers that serve every gRPC method as a stream of bytes, so that limits apply when a stream begins.
 
-gRPC calls the handler of a unary method when the request has come whole, and parses messages itself: a damaged one
-would be an INTERNAL error with a traceback in the log.
+gRPC would call the handler of a unary method only once the request has arrived whole, and would parse messages itself:
+a damaged one would be an INTERNAL error with a traceback in the log.
 """
 
 import asyncio
@@ -15,17 +15,23 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from overtone.gpu_server import errors
 from overtone.gpu_server.grpc.connections import Connection, GrpcConnections
 from overtone.gpu_server.limits.budget import PEER
-from overtone.gpu_server.limits.rates import Rate
+from overtone.gpu_server.limits.rate_limiter import RateLimiter
 
 Context: TypeAlias = grpc.aio.ServicerContext
 Abort: TypeAlias = Callable[[Context, errors.ServiceError], Awaitable[Any]]
 
-# Wasted streams of one connection, of a peer that has wasted too many, after which it is no accident.
-WASTED = 100
+# Useless streams of one connection after which a peer that is over its rate is banned.
+BANNED_AFTER = 100
 
 
 class Messages:
-    """The messages of one stream, parsed as they come; `served` once the method has been called."""
+    """The messages of one stream, parsed as they arrive.
+
+    Attributes:
+        count: messages that have arrived.
+        served: whether the method has been called.
+        connection: of the stream.
+    """
 
     def __init__(self, context: Context, kind: Any, connection: Connection) -> None:
         self.count = 0
@@ -41,7 +47,7 @@ class Messages:
         """The next message.
 
         Raises:
-            BadRequest: it is not one of this kind.
+            BadRequest: it cannot be parsed as a message of this type.
         """
         data = await self._context.read()
         if data is grpc.aio.EOF:
@@ -55,26 +61,26 @@ class Messages:
             raise errors.BadRequest(f"a message that is no {self._kind.DESCRIPTOR.name}") from None
 
 
-class Streams(grpc.GenericRpcHandler):  # type: ignore[misc]
-    """Finds the handlers of services' methods.
+class StreamHandlers(grpc.GenericRpcHandler):  # type: ignore[misc]
+    """The handlers of the methods of some services.
 
-    A stream counts against the rate of its peer until it has done something: sent its request, or a second message.
+    A stream counts against the rate of its peer until it is useful: it has sent its request, or a second message.
 
     Args:
-        services: the description of each, and what has a method for each of its methods.
-        connections: where to count.
-        rate: of streams that do nothing.
-        timeout: seconds for the request of a unary method to come.
-        on_refused: called when a stream is refused for its peer's rate.
+        services: servicers, by the descriptors of their services.
+        connections: where streams and messages are counted.
+        rate: limits streams that are not useful, by peer.
+        timeout: seconds for the request of a unary method to arrive.
+        on_refused: called when a stream is refused because of its peer's rate.
         abort: ends a call with an error.
-        on_unserved: told the full name of a method that was not called, and why.
+        on_unserved: called with the full name of a method that was not called, and the error.
     """
 
     def __init__(
         self,
         services: Mapping[Any, object],
         connections: GrpcConnections,
-        rate: Rate,
+        rate: RateLimiter,
         timeout: float,
         on_refused: Callable[[str], None],
         abort: Abort,
@@ -152,7 +158,7 @@ class Streams(grpc.GenericRpcHandler):  # type: ignore[misc]
         connection.wasted += 1
         if not self._rate.take(connection.peer):
             self._on_refused(PEER)
-            if connection.wasted - connection.open > WASTED:
+            if connection.wasted - connection.open > BANNED_AFTER:
                 self._connections.ban(connection.peer)
             raise errors.OverShare("too many streams that do nothing; try again later", retry_after=1.0)
         connection.open += 1

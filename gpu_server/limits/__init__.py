@@ -1,1 +1,1 @@
-"""Who may use a server, and how much of it: tokens, quotas, rates, and room for what waits."""
+"""Access and limits: tokens, roles, quotas, rate limits, budgets per peer, and bans."""

@@ -1,4 +1,4 @@
-"""Who may use a server, and how much of it."""
+"""Authentication: which clients are let in, under which name, in which role and with which quota."""
 
 import time
 
@@ -13,13 +13,13 @@ _UNLIMITED = Account()
 
 
 class Access:
-    """The tokens and certificates that a server lets in; on an open server everybody.
+    """The tokens and certificates that a server accepts; an open server accepts everybody.
 
-    A client is named by its token, else by its certificate, else by its address. That name, its owner, is whose
-    everything is that the server holds for it.
+    A client is named by its token, else by its certificate, else by its address. This name, the owner, is recorded with
+    everything that the server holds for the client.
 
     Args:
-        settings: the tokens and the file of more.
+        settings: the tokens, and the file of further ones.
         metrics: where refusals by quotas are counted.
         clock: seconds, for quotas.
 
@@ -43,11 +43,11 @@ class Access:
 
     @property
     def restricted(self) -> bool:
-        """Whether somebody is not let in."""
+        """Whether clients have to show a token or a certificate."""
         return self.needs_token or self._settings.tls_client_ca is not None
 
     def reload(self) -> None:
-        """Read the file again; what is used of quotas is remembered unless they have changed.
+        """Read the file again; accounts keep what was used unless their quota has changed.
 
         Raises:
             ValueError: it cannot be used; everything stays as it was.
@@ -85,25 +85,25 @@ class Access:
         return self._holder(authorization, needed)
 
     def knows(self, owner: str) -> bool:
-        """Whether this name, given by `admit` once, would be given now."""
+        """Whether `admit` could still return this name, which it has returned before."""
         return not owner.startswith("token ") or (owner, Role.DEVICE) in self._owners.values()
 
     def account(self, owner: str) -> Account:
-        """What the owner may use; all that it wants if the file sets it no quota."""
+        """The account of an owner; one without limits if the file has no quota for it."""
         return self._accounts.get(owner, _UNLIMITED)
 
     def _holder(self, authorization: str | None, needed: Role) -> str:
         scheme, _, given = (authorization or "").partition(" ")
-        # Looked up by its hash, so the time that this takes tells nothing about tokens.
+        # Looked up by its hash, so that the time this takes reveals nothing about tokens.
         found = self._owners.get(tokens.digest(given.strip()))
         if scheme.lower() != "bearer" or found is None:
             raise Unauthenticated("send a known token as 'authorization: Bearer TOKEN'")
         owner, role = found
-        if not role.may(needed):
+        if not role.permits(needed):
             raise Forbidden(f"{owner} has the role {role}, and this needs {needed}")
         return owner
 
-    def _account(self, owner: str, entry: tokens.Entry) -> Account:
+    def _account(self, owner: str, entry: tokens.TokenEntry) -> Account:
         account = self._accounts.get(owner)
         if account is None:
             return Account(owner, entry.quota, self._count_refusal, self._clock)

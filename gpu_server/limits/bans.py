@@ -1,4 +1,4 @@
-"""Addresses whose packets the system drops before a connection is made.
+"""Bans of addresses: the kernel drops their packets before a connection is made.
 
 Closing a connection helps little against a peer that opens the next one at once, and gRPC accepts connections by
 itself. But a filter on a listening socket, which needs no privileges, decides which packets it sees at all (Linux,
@@ -22,8 +22,8 @@ LOAD_WORD, LOAD_BYTE, SHIFT_RIGHT, JUMP, IF_EQUAL, RETURN = 0x20, 0x30, 0x74, 0x
 HEADER = -0x100000 & 0xFFFFFFFF
 IPV4_SOURCE, IPV6_SOURCE = 12, 8
 WHOLE, NOTHING = 0xFFFFFFFF, 0
-# The system bounds the size of a filter; only the last of these peers are dropped.
-MOST = 200
+# The system bounds the size of a filter, so no more peers than this are dropped, those that were banned last.
+MOST_PEERS = 200
 
 # Seconds for which a peer that has its share of connections cannot open others.
 HOLD = 5.0
@@ -32,10 +32,10 @@ _Instruction = tuple[int, int, int, int]
 
 
 class Bans:
-    """Peers that cannot connect to some listeners, each for a while; what is connected stays connected.
+    """Peers that cannot open connections to some listeners for a while; open connections stay.
 
     Attributes:
-        listeners: the sockets. Where the system has no such filters, nobody is banned.
+        listeners: the listening sockets. Where the system has no such filters, nobody is banned.
     """
 
     def __init__(self) -> None:
@@ -70,14 +70,14 @@ class Bans:
 
 
 def drop(listener: socket.socket, peers: Iterable[str]) -> None:
-    """Have these peers, as `peers.peer_of` names them, and no others be ignored by a listening socket.
+    """Have a listening socket ignore these peers, named as by `peers.peer_of`, and no others.
 
     Raises:
         OSError: the system refuses the filter, or has none.
     """
     if sys.platform != "linux":
         raise OSError("no filters")
-    chosen = list(peers)[-MOST:]
+    chosen = list(peers)[-MOST_PEERS:]
     if not chosen:
         listener.setsockopt(socket.SOL_SOCKET, DETACH, 0)
         return
@@ -102,7 +102,7 @@ def _drop_ipv4(network: ipaddress.IPv4Network) -> list[_Instruction]:
 
 
 def _drop_ipv6(network: ipaddress.IPv6Network) -> list[_Instruction]:
-    """The first 64 bits decide."""
+    """Compare the first 64 bits, the size of a client's network (`peers.IPV6_NETWORK`)."""
     high, low = struct.unpack(">II", network.network_address.packed[:8])
     return [
         (LOAD_WORD, 0, 0, HEADER + IPV6_SOURCE),

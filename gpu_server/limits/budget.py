@@ -1,4 +1,4 @@
-"""Limits on what cannot be evicted, such as HTTP bodies that are being read: for all peers together and for each."""
+"""Budgets for what cannot be evicted, such as HTTP bodies that are being read: for all peers together and for each."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,13 +15,18 @@ def _nobody(_: str) -> None:
 
 
 class Budget:
-    """So much that all peers together may hold at one time, and each of them a part of it.
+    """A number of units that all peers together may hold at one time, and a part of it for each peer.
 
     Args:
-        limit: of all.
-        share: the part that one peer may hold; but one unit it may always hold.
-        what: what is counted, for messages.
-        on_refused: told whose limit was reached, `ALL` or `PEER`, whenever one is.
+        limit: units of all peers together.
+        share: the part that one peer may hold, from 0 to 1, but at least one unit.
+        what: the name of the units, in the plural, for messages.
+        on_refused: called with the limit that was reached, `ALL` or `PEER`, at every refusal.
+
+    Attributes:
+        used: units that are held now.
+        limit: units of all peers together.
+        largest: units that one peer may hold.
     """
 
     def __init__(
@@ -39,15 +44,15 @@ class Budget:
         self._held: Counter[str] = Counter()
 
     def of(self, peer: str) -> int:
-        """How much a peer holds."""
+        """How many units a peer holds."""
         return self._held[peer]
 
     def acquire(self, count: int, peer: str = "") -> None:
-        """Hold more.
+        """Take units for a peer.
 
         Raises:
-            OverShare: it would be more than one peer may hold.
-            Overloaded: it would be more than there is.
+            OverShare: the peer would hold more than its part.
+            Overloaded: all peers together would hold more than the limit.
         """
         if self._held[peer] + count > self.largest:
             self._on_refused(PEER)
@@ -59,7 +64,7 @@ class Budget:
         self._held[peer] += count
 
     def release(self, count: int, peer: str = "") -> None:
-        """Hold less."""
+        """Return units of a peer."""
         self.used -= count
         self._held[peer] -= count
         if not self._held[peer]:
@@ -67,7 +72,7 @@ class Budget:
 
     @contextmanager
     def holding(self, count: int, peer: str = "") -> Iterator[None]:
-        """Hold more while inside.
+        """Hold units while inside.
 
         Raises:
             OverShare, Overloaded: as `acquire`.

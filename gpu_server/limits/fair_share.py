@@ -1,4 +1,4 @@
-"""Bytes held for many clients, where the client that holds most gives way first."""
+"""A limit on bytes that can be evicted: when it is reached, the client that holds most loses its oldest bytes."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable
@@ -12,7 +12,7 @@ LARGEST_SHARE = 1 / 4
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Whose bytes they are: an owner is a token or an address, and may have many sessions."""
+    """The client to which bytes belong: the owner's name, see `Access`, and one of its sessions."""
 
     owner: str
     session: Hashable = None
@@ -20,7 +20,7 @@ class Peer:
 
 @dataclass(eq=False, slots=True)
 class Holding:
-    """Bytes held for one peer; `on_evicted` is called when they have to go."""
+    """Bytes held for one peer; `on_evicted` is called when they are evicted, and must free them."""
 
     peer: Peer
     size: int
@@ -29,17 +29,17 @@ class Holding:
 
 @dataclass(slots=True)
 class _Pile:
-    """What one session holds, oldest first."""
+    """The holdings of one session, oldest first, and the sum of their bytes."""
 
     size: int = 0
     holdings: dict[Holding, None] = field(default_factory=dict)
 
 
 class FairShare:
-    """A number of bytes, shared by all who need some.
+    """A number of bytes that all peers share.
 
-    When there is no room, the owner that holds most gives way, no matter who needs the room: the session in which
-    it holds most loses its oldest holding. So a client that holds more than others cannot push out what is theirs.
+    When there is no room, the owner that holds most gives way, whoever needs the room: the session in which it holds
+    most loses its oldest holding. So a client that holds more than others cannot evict what is theirs.
 
     Args:
         limit: bytes of all peers together; each session may hold a quarter of them.
@@ -53,7 +53,7 @@ class FairShare:
         self._piles: dict[str, dict[Peer, _Pile]] = defaultdict(lambda: defaultdict(_Pile))
 
     def hold(self, holding: Holding) -> None:
-        """Hold more bytes; other holdings may be evicted for them.
+        """Add a holding; others may be evicted for it.
 
         Raises:
             Overloaded: there is no room for so many.
@@ -82,7 +82,7 @@ class FairShare:
         self._count(holding.peer, count)
 
     def release(self, holding: Holding) -> None:
-        """Hold these bytes no longer; no effect if they have been released or evicted."""
+        """Remove a holding; no effect if it has been released or evicted."""
         peer = holding.peer
         piles = self._piles.get(peer.owner, {})
         if peer not in piles or holding not in piles[peer].holdings:
@@ -107,10 +107,10 @@ class FairShare:
         return max(piles, key=lambda peer: piles[peer].size)
 
     def _make_room(self, peer: Peer, spared: Holding) -> None:
-        """Evict the peer's oldest holding but for the one that needs the room.
+        """Evict the oldest holding of a peer, never the one that needs the room.
 
         Raises:
-            Overloaded: there is none, or what needs the room was given up together with it.
+            Overloaded: there is none, or evicting it released the one that needs the room.
         """
         oldest = next((each for each in self._pile(peer).holdings if each is not spared), None)
         if oldest is None:

@@ -1,4 +1,4 @@
-"""Who a client is, as far as its address tells."""
+"""Names of peers by their addresses, as limits per peer use them."""
 
 import ipaddress
 from urllib.parse import unquote

@@ -1,4 +1,4 @@
-"""How much one client may use: images and bytes a second, as token buckets, and sessions."""
+"""Quotas of one client: images and bytes a second, as token buckets, and open sessions."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """Limits of one client; None is no limit."""
+    """Limits of one client; None means no limit."""
 
     images_per_second: float | None = None
     bytes_per_second: float | None = None
@@ -20,9 +20,9 @@ class Quota:
 
 
 class Bucket:
-    """A token bucket that may be overdrawn, because what something costs is known only once it is here.
+    """A token bucket that may be overdrawn, because the size of a request is known only once it has arrived.
 
-    Who comes is let in while there is a whole unit left. A second's worth can be saved up, at least one unit.
+    A request is admitted while the bucket holds a whole unit. The bucket holds a second's worth, and at least one unit.
     """
 
     def __init__(self, per_second: float, clock: Clock) -> None:
@@ -33,24 +33,24 @@ class Bucket:
         self._at = clock()
 
     def wait(self, overdrawn: float = 0.0) -> float:
-        """Seconds until there is a unit left, or until so many seconds' worth are missing to that; 0 if now."""
+        """Seconds until the bucket holds a whole unit, less `overdrawn` seconds; 0 if that is now."""
         now = self._clock()
         self._level = min(self._most, self._level + (now - self._at) * self._per_second)
         self._at = now
         return max(0.0, (1.0 - self._level) / self._per_second - overdrawn)
 
     def spend(self, count: float) -> None:
-        """Take out so many, whether they are there or not."""
+        """Take out units; the level may become negative."""
         self._level -= count
 
 
 class Account:
-    """What one client has used, in all its sessions and calls, of what it may use.
+    """The use that one client has made of its quota, in all its sessions and calls.
 
     Args:
         name: of the client, for messages.
-        quota: what it may use.
-        on_refused: told "images", "bytes" or "sessions" whenever that quota refuses something.
+        quota: its limits.
+        on_refused: called with "images", "bytes" or "sessions" whenever that limit refuses something.
         clock: seconds.
     """
 
@@ -69,25 +69,25 @@ class Account:
         self.change(quota)
 
     def change(self, quota: Quota) -> None:
-        """Other limits from now on; sessions that are open stay open."""
+        """Set other limits; open sessions stay open."""
         self.quota = quota
         self._images = quota.images_per_second and Bucket(quota.images_per_second, self._clock)
         self._bytes = quota.bytes_per_second and Bucket(quota.bytes_per_second, self._clock)
 
     def check_bytes(self) -> None:
-        """Let in a request whose size is not known yet.
+        """Admit a request whose size is not known yet.
 
         Raises:
-            OverQuota: more bytes have come than may.
+            OverQuota: the client has sent more bytes than it may.
         """
         if self._bytes and (wait := self._bytes.wait()):
             raise self._refusal("bytes", f"{self.quota.bytes_per_second:g} bytes a second", wait)
 
     def take_image(self) -> None:
-        """Count an image that has come.
+        """Count an image that has arrived.
 
         Raises:
-            OverQuota: it is one too many, or more bytes have come than may.
+            OverQuota: the client has sent more images, or more bytes, than it may.
         """
         self.check_bytes()
         if not self._images:
@@ -97,12 +97,12 @@ class Account:
         self._images.spend(1)
 
     def spend_bytes(self, count: int) -> None:
-        """Count bytes that have come."""
+        """Count bytes that have arrived."""
         if self._bytes:
             self._bytes.spend(count)
 
     def pause(self) -> float:
-        """Seconds for which a stream should not be read: a client that minds no refusal is slowed down instead."""
+        """Seconds for which a stream should not be read, to slow down a client that ignores refusals."""
         return self._bytes.wait(overdrawn=1.0) if self._bytes else 0.0
 
     @contextmanager

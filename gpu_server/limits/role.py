@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class Role(StrEnum):
-    """What a token is for; each has one role.
+    """The role of a token: what it permits. Every token has one.
 
     Attributes:
         DEVICE: the API: images, and descriptions of models.
@@ -16,6 +16,6 @@ class Role(StrEnum):
     MONITOR = "monitor"
     ADMIN = "admin"
 
-    def may(self, needed: "Role") -> bool:
-        """Whether a token with this role may do what needs another one."""
+    def permits(self, needed: "Role") -> bool:
+        """Whether a token of this role may do what needs the role `needed`."""
         return self is needed or (self is Role.ADMIN and needed is Role.MONITOR)

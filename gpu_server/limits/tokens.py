@@ -25,12 +25,12 @@ from overtone.gpu_server.limits.role import Role
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 LONGEST_NAME = 64
-# Begins what tokens are called that have no name.
+# The names of tokens from the setting `tokens` begin with this, and a number follows.
 UNNAMED = "#"
 
 
-class Entry(BaseModel):
-    """What the file says of one token; its name is the name of the table."""
+class TokenEntry(BaseModel):
+    """The table of one token in the file; the name of the table is that of the token."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -43,11 +43,11 @@ class Entry(BaseModel):
 
     @property
     def quota(self) -> Quota:
-        """The limits alone."""
+        """The limits of the entry."""
         return Quota(self.images_per_second, self.bytes_per_second, self.sessions)
 
     @model_validator(mode="after")
-    def _only_devices_have_quotas(self) -> "Entry":
+    def _only_devices_have_quotas(self) -> "TokenEntry":
         if self.role is not Role.DEVICE and self.quota != Quota():
             raise ValueError(f"quotas are for devices, and the role is {self.role}")
         return self
@@ -72,7 +72,7 @@ def create(name: str, quota: Quota, role: Role = Role.DEVICE) -> tuple[str, str]
     return token, "\n".join(lines) + "\n"
 
 
-def read(path: Path) -> dict[str, Entry]:
+def read(path: Path) -> dict[str, TokenEntry]:
     """The entries of a file, by name.
 
     Raises:
@@ -104,17 +104,17 @@ def check_name(name: str) -> None:
         )
 
 
-def _entry(name: str, table: Any) -> Entry:
+def _entry(name: str, table: Any) -> TokenEntry:
     check_name(name)
     try:
-        return Entry.model_validate(table)
+        return TokenEntry.model_validate(table)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join((name, *map(str, first["loc"])))
         raise ValueError(f"{where}: {first['msg'].removeprefix('Value error, ')}") from None
 
 
-def _check_different(entries: Mapping[str, Entry]) -> None:
+def _check_different(entries: Mapping[str, TokenEntry]) -> None:
     names: dict[str, str] = {}
     for name, entry in entries.items():
         other = names.setdefault(entry.sha256, name)

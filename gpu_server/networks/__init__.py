@@ -1,1 +1,1 @@
-"""Networks, prepared for one device: torch, ONNX Runtime, CUDA graphs, or a stub without weights."""
+"""Implementations of the engine's `Network`: torch with ONNX Runtime or CUDA graphs, detectors, and a stub."""

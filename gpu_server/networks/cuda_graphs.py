@@ -12,10 +12,10 @@ WARM_UP_RUNS = 3
 
 
 class GraphPool:
-    """Graphs that share their memory, so that all of them together need what the largest one needs.
+    """Captures graphs that share memory, so that all of them together need as much as the largest one.
 
-    A replay overwrites what other graphs have left in that memory. So only one may run at a time, and its output
-    must be read before the next replay.
+    A replay overwrites the outputs of other graphs. So only one may run at a time, and its output must be read before
+    the next replay.
     """
 
     def __init__(self) -> None:

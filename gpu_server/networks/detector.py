@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from overtone.frequency import Profile
 from overtone.gpu_server.answer import Stage
-from overtone.gpu_server.known import Known
+from overtone.gpu_server.decoded_image import DecodedImage
 from overtone.gpu_server.tasks.detection_rows import write_rows
 from overtone.models.detection.detector import Detector
 
-# Batches need no padding, as nothing is captured: how many things there are differs from image to image.
+# Batches are not padded, as no graph is captured: the number of objects differs from image to image.
 CPU_SIZES = (1, 2, 4)
 CUDA_SIZES = (1, 2, 4, 8, 16)
 STAGES = (Stage.LOW, Stage.HIGH)
@@ -43,9 +43,9 @@ class DetectorNetwork:
         """All that wait, up to the largest size."""
         return min(waiting, self.sizes[-1])
 
-    def example(self) -> Known:
-        """An image without content."""
-        return Known.blank(self._profile)
+    def example(self) -> DecodedImage:
+        """A blank image."""
+        return DecodedImage.blank(self._profile)
 
     def warm(self) -> None:
         """Run both networks once in every size, largest first, so that smaller sizes reuse the memory."""
@@ -54,7 +54,7 @@ class DetectorNetwork:
                 self.run(stage, [self.example()] * size)
 
     @torch.inference_mode()
-    def run(self, stage: Stage, images: Sequence[Known]) -> NDArray[np.float32]:
+    def run(self, stage: Stage, images: Sequence[DecodedImage]) -> NDArray[np.float32]:
         """Rows float32[N, K], see `detection_rows`."""
         count = len(self._profile.low) + (len(self._profile.high) if stage is Stage.HIGH else 0)
         values = torch.from_numpy(np.stack([image.decoded.values[:count] for image in images]))

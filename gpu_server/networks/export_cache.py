@@ -1,4 +1,4 @@
-"""Exports of networks, kept in a folder from one start of a server to the next."""
+"""A cache on disk for networks exported to ONNX, which take seconds to make."""
 
 import contextlib
 import hashlib
@@ -12,18 +12,18 @@ from overtone.cache_folder import cache_folder
 log = logging.getLogger(__name__)
 
 SUFFIX = ".export"
-# Files that are kept; those that have not been used for longest go first.
+# Files that are kept at most; the least recently used ones are deleted.
 MOST = 32
 
 
 class ExportCache:
-    """Files by what they were made from; processes may share the folder.
+    """Exports by key; processes may share the folder.
 
-    A file is the SHA-256 of an export and then the export, so one that is damaged is none. Whatever the file system
-    cannot do costs the cache alone: nothing here raises.
+    A file has the SHA-256 of an export and then the export, so damage is noticed. Errors of the file system are logged
+    and never raised: the export is then made anew.
 
     Args:
-        folder: without one, nothing is kept.
+        folder: where the files are; without one nothing is cached.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -31,14 +31,14 @@ class ExportCache:
 
     @classmethod
     def of_user(cls) -> "ExportCache":
-        """The one in the user's cache folder; without a home it keeps nothing."""
+        """The cache in the user's cache folder; one that caches nothing for a user without a home."""
         try:
             return cls(cache_folder() / "networks")
         except RuntimeError:
             return cls()
 
     def get(self, key: str) -> bytes | None:
-        """The export with this key, if there is one and it is whole."""
+        """The export with this key, if there is one and it is undamaged."""
         if self._folder is None:
             return None
         path = self._folder / f"{key}{SUFFIX}"
@@ -55,7 +55,7 @@ class ExportCache:
         return bytes(content[size:])
 
     def put(self, key: str, export: bytes) -> None:
-        """Keep an export: it is there whole, or not at all."""
+        """Cache an export, atomically."""
         if self._folder is None:
             return
         try:

@@ -19,14 +19,15 @@ log = logging.getLogger(__name__)
 
 # The exporter with this version of the operators needs seconds, that of `torch.export` minutes.
 OPSET = 17
+# Images of the batch, and batches, by which the two runtimes are compared.
 SIZE = 4
 TRIALS = 3
-# Largest difference of two logits that are the same but for rounding.
+# The largest difference by rounding between logits of torch and of ONNX Runtime.
 TOLERANCE = 1e-2
 
 
 def installed() -> bool:
-    """Whether ONNX Runtime, and what writes its models, is there."""
+    """Whether the packages onnxruntime and onnx are installed."""
     return all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime"))
 
 
@@ -44,10 +45,9 @@ class Export(nn.Module):
 
 
 def key_of(of: str, network: nn.Module, inputs: Inputs, name: str) -> str:
-    """What an export depends on, as hexadecimal digits: the model, the layers made of it, and what exports them.
+    """The cache key of an export: a digest of the model, its layers, the inputs' shapes, and the exporter's versions.
 
-    Neither the code of `forward` nor this package's version is among it: an export that was kept is compared with what
-    torch says.
+    The code of `forward` is not part of it: a cached export is compared with torch before it is used.
     """
     made_by = ([version(each) for each in ("torch", "onnx", "onnxruntime")], OPSET)
     shapes = [(str(each.dtype), tuple(each.shape[1:])) for each in inputs]
@@ -115,7 +115,7 @@ def _names(inputs: Inputs) -> list[str]:
 
 
 class Differs(Exception):  # noqa: N818 - named after what happened
-    """ONNX Runtime does not say what torch says."""
+    """ONNX Runtime returns other logits than torch."""
 
 
 def faster(
@@ -127,9 +127,9 @@ def faster(
         network: as of `export`.
         forward: as of `export`.
         inputs: as of `export`.
-        name: of the function, among those of the network.
+        name: of the function, for logs and the key.
         of: a digest of the model.
-        cache: has exports of former starts.
+        cache: for exports.
     """
     try:
         key = key_of(of, network, inputs, name)
@@ -175,7 +175,7 @@ def _exported(
 
 
 def _same(model: bytes, forward: Forward, inputs: Inputs) -> Forward:
-    """An export in ONNX Runtime, compared with what it was made from; raises as `_exported`."""
+    """An export in ONNX Runtime, after a comparison with torch; raises as `_exported`."""
     found = session(model, inputs, torch.get_num_threads())
     difference = float((found(inputs) - forward(inputs)).abs().max())
     if not difference < TOLERANCE:

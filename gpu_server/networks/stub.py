@@ -1,4 +1,4 @@
-"""A network without weights: with `--device stub`, a server shows what it can do apart from its network."""
+"""A network without weights: `--device stub` measures what a server can do apart from its network."""
 
 import re
 import time
@@ -8,18 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overtone.gpu_server.answer import Stage
-from overtone.gpu_server.known import Known
-from overtone.gpu_server.repository.cards import AnyCard
+from overtone.gpu_server.decoded_image import DecodedImage
 from overtone.models import Card
+from overtone.models.any_card import AnyCard
 
 DEVICE = "stub"
 # "stub:20" takes 20 ms for a batch of any size, as a GPU would, and no processor time.
 _TIMED = re.compile(rf"{DEVICE}:(\d+)")
-# Of the first class, so that every operating point is sure of it.
+# The logit of the first class, high enough for every operating point.
 LOGIT = 100.0
 LARGEST = 64
-# Length of a detector's row without a thing, see `detection_rows`.
-NOTHING = 2
+# The length of a detector's row without objects, see `detection_rows`.
+EMPTY_ROW = 2
 
 
 def seconds_of(device: str) -> float | None:
@@ -31,12 +31,12 @@ def seconds_of(device: str) -> float | None:
 
 
 class StubNetwork:
-    """Takes what a model of this card takes, looks at none of it, and always says the first class, or finds nothing.
+    """Accepts the images of a model and ignores them: it always returns the first class, or no objects.
 
     Args:
-        card: for the shapes.
-        sizes: the last one is the largest batch; without any it is 64.
-        seconds: that a batch takes.
+        card: of the model.
+        sizes: batch sizes, of which the last one is the limit; if empty, that is 64.
+        seconds: how long a batch takes.
     """
 
     def __init__(self, card: AnyCard, sizes: tuple[int, ...] = (), seconds: float = 0.0) -> None:
@@ -48,19 +48,19 @@ class StubNetwork:
         """All that wait."""
         return min(waiting, self._largest)
 
-    def example(self) -> Known:
-        """An image without content."""
-        return Known.blank(self._card.profile)
+    def example(self) -> DecodedImage:
+        """A blank image."""
+        return DecodedImage.blank(self._card.profile)
 
     def warm(self) -> None:
         """Nothing to warm."""
 
-    def run(self, stage: Stage, images: Sequence[Known]) -> NDArray[np.float32]:
+    def run(self, stage: Stage, images: Sequence[DecodedImage]) -> NDArray[np.float32]:
         """Rows float32[N, K], the same for every image."""
         if self._seconds:
             time.sleep(self._seconds)
         if not isinstance(self._card, Card):
-            return np.zeros((len(images), NOTHING), np.float32)
+            return np.zeros((len(images), EMPTY_ROW), np.float32)
         logits = np.zeros((len(images), len(self._card.profile.labels)), np.float32)
         logits[:, 0] = LOGIT
         return logits

@@ -1,4 +1,4 @@
-"""The torch side: a cascade prepared for one device, which the engine's worker thread runs on batches."""
+"""Opening networks for the engine, and a classifier's cascade on one device, in torch or ONNX Runtime."""
 
 import logging
 import os
@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from overtone.gpu_server.answer import Stage
+from overtone.gpu_server.decoded_image import DecodedImage
 from overtone.gpu_server.engine.inference import Network
-from overtone.gpu_server.known import Known
 from overtone.gpu_server.networks import onnx_runtime
 from overtone.gpu_server.networks.cuda_graphs import Forward, GraphPool, Inputs
 from overtone.gpu_server.networks.export_cache import ExportCache
 from overtone.gpu_server.networks.stub import StubNetwork, seconds_of
-from overtone.gpu_server.repository.cards import AnyCard, read_any
 from overtone.gpu_server.settings import Runtime, Settings
 from overtone.gpu_server.system.threads import cores
 from overtone.models import Card, Cascade, choose_device, load, task_of
+from overtone.models.any_card import AnyCard, read_any_card
 from overtone.models.checkpoint import digest
 from overtone.models.fusion import example, fused
 
@@ -36,7 +36,7 @@ Column = list[NDArray[np.generic]]
 
 
 def open_networks(name_or_path: str | os.PathLike[str], settings: Settings) -> tuple[list[Network], AnyCard]:
-    """Open what the workers of an engine run: one network for each device, or several times the same one on a CPU.
+    """Open the networks of an engine's workers: one for each device, or the same one several times on a CPU.
 
     On two cores, two batches with a thread each finish sooner than two with both threads, one after the other.
 
@@ -57,7 +57,7 @@ def open_networks(name_or_path: str | os.PathLike[str], settings: Settings) -> t
 
 
 def cache_of(settings: Settings) -> ExportCache:
-    """Where a server keeps exports of networks."""
+    """The cache for exports of networks, by the settings."""
     return ExportCache.of_user() if settings.cache is None else ExportCache(settings.cache)
 
 
@@ -72,14 +72,21 @@ def open_network(
 ) -> tuple[Network, AnyCard]:
     """Load a checkpoint and prepare it. This is slow, so do not call it on the event loop.
 
-    The device "stub" is no network but an answer: to measure what is around it; "stub:20" takes 20 ms a batch.
+    Args:
+        name_or_path: of the checkpoint.
+        device: "auto", "cpu", "cuda", "cuda:1", or a stub's, see `networks.stub`.
+        sizes: batch sizes to warm, ascending from 1; empty means those of the device.
+        threads: of torch; 0 leaves their number alone.
+        graphs: as of `TorchNetwork`, like the following ones.
+        runtime: see there.
+        cache: see there.
 
     Raises:
         ValueError: no such device, or (as `models.CheckpointError`) no such checkpoint.
     """
     if (seconds := seconds_of(device)) is not None:
         log.warning("every answer is the first class, because the device is %s", device)
-        card = read_any(name_or_path)
+        card = read_any_card(name_or_path)
         return StubNetwork(card, sizes, seconds), card
     chosen = choose_device(device)
     if threads:
@@ -130,7 +137,7 @@ class TorchNetwork:
         self._graphs = GraphPool() if graphs and self.cuda else None
         self._cache = cache or ExportCache()
         self._compares = runtime == "auto" and device.type == "cpu" and onnx_runtime.installed()
-        # Of the weights before they are fused, which not every processor does with the same rounding.
+        # A digest of the weights before they are fused: fusing rounds differently on different processors.
         self._of = f"{digest(cascade.state_dict())} {card.mix}" if self._compares else ""
         self._cascade = fused(cascade, example(card.profile)).to(device)
         self._card = card
@@ -144,9 +151,9 @@ class TorchNetwork:
             return min(waiting, self.sizes[-1])
         return max(size for size in self.sizes if size <= waiting)
 
-    def example(self) -> Known:
-        """An image without content."""
-        return Known.blank(self._card.profile)
+    def example(self) -> DecodedImage:
+        """A blank image."""
+        return DecodedImage.blank(self._card.profile)
 
     @torch.inference_mode()
     def warm(self) -> None:
@@ -170,7 +177,7 @@ class TorchNetwork:
                 self._forward[stage, size] = self._prepare(stage, inputs)
 
     @torch.inference_mode()
-    def run(self, stage: Stage, images: Sequence[Known]) -> NDArray[np.float32]:
+    def run(self, stage: Stage, images: Sequence[DecodedImage]) -> NDArray[np.float32]:
         """Logits float32[N, K]; the batch is padded to a warmed size."""
         mixes = stage is Stage.HIGH and self._card.mix is not None
         columns = [*self._coefficients(stage, images), *([self._low_logits(images)] if mixes else [])]
@@ -181,13 +188,13 @@ class TorchNetwork:
         rows: NDArray[np.float32] = logits[: len(images)].cpu().numpy()
         return rows
 
-    def _coefficients(self, stage: Stage, images: Sequence[Known]) -> list[Column]:
+    def _coefficients(self, stage: Stage, images: Sequence[DecodedImage]) -> list[Column]:
         """Values and steps of the low channels, for the high stage also those of the high ones."""
         count = self._channels(stage)
         return [[i.decoded.values[:count] for i in images], [i.decoded.steps[:count] for i in images]]
 
-    def _low_logits(self, images: Sequence[Known]) -> Column:
-        """What the low network says of these images; it runs again where that is not known."""
+    def _low_logits(self, images: Sequence[DecodedImage]) -> Column:
+        """The low network's rows for these images; it runs again for those that have none."""
         unknown = [image for image in images if image.low_row is None]
         # Their rows are on the host before the high network runs, whose graph may use the same memory.
         rows = iter(self.run(Stage.LOW, unknown) if unknown else ())
@@ -198,7 +205,7 @@ class TorchNetwork:
         return len(profile.low) + (len(profile.high) if stage is Stage.HIGH else 0)
 
     def _empty(self, stage: Stage, size: int) -> Inputs:
-        """A batch of this size as the stage takes it, without content."""
+        """The stage's inputs for a batch of blank images."""
         profile, count = self._card.profile, self._channels(stage)
         values = torch.zeros(size, count, profile.blocks, profile.blocks, dtype=torch.int16)
         low_logits = torch.zeros(size, len(profile.labels))
@@ -206,7 +213,7 @@ class TorchNetwork:
         return (values, torch.ones(size, count), *([low_logits] if mixes else []))
 
     def _sample(self, stage: Stage, size: int) -> Inputs:
-        """A batch of this size with a spread like that of photographs."""
+        """The stage's inputs for a batch with values like those of photographs."""
         values, _, *low_logits = self._empty(stage, size)
         generator = torch.Generator().manual_seed(0)
         values = torch.randint(-3, 4, values.shape, generator=generator, dtype=values.dtype)

@@ -41,18 +41,18 @@ class OpenInferenceServicer(stubs.GRPCInferenceServiceServicer):
         self._abort = abort
 
     async def ServerLive(self, request: pb.ServerLiveRequest, context: Context) -> pb.ServerLiveResponse:  # noqa: N802
-        """The server answers."""
+        """Whether the server is running: always."""
         return pb.ServerLiveResponse(live=True)
 
     async def ServerReady(self, request: pb.ServerReadyRequest, context: Context) -> pb.ServerReadyResponse:  # noqa: N802
-        """Whether it should be sent requests."""
+        """Whether requests should be sent to the server."""
         return pb.ServerReadyResponse(ready=self._service.ready)
 
     async def ModelReady(self, request: pb.ModelReadyRequest, context: Context) -> pb.ModelReadyResponse:  # noqa: N802
-        """Whether the model should be."""
+        """Whether requests should be sent to the model."""
         try:
             self._admit(context)
-            protocol.chosen(self._service, request.name, request.version)
+            protocol.resolve(self._service, request.name, request.version)
         except Unavailable:
             return pb.ModelReadyResponse(ready=False)
         except ServiceError as error:
@@ -75,7 +75,7 @@ class OpenInferenceServicer(stubs.GRPCInferenceServiceServicer):
         """The tensors that the model takes and gives."""
         try:
             self._admit(context)
-            protocol.check_task(protocol.chosen(self._service, request.name, request.version))
+            protocol.check_task(protocol.resolve(self._service, request.name, request.version))
         except ServiceError as error:
             await self._abort(context, error)
         return pb.ModelMetadataResponse(
@@ -94,8 +94,8 @@ class OpenInferenceServicer(stubs.GRPCInferenceServiceServicer):
                 account = self._service.access.account(owner)
                 account.take_image()
                 account.spend_bytes(request.ByteSize())
-                choice = protocol.chosen(self._service, request.model_name, request.model_version)
-                core, found = await protocol.infer(choice, _request(request), peer=owner)
+                split = protocol.resolve(self._service, request.model_name, request.model_version)
+                core, found = await protocol.infer(split, _request(request), peer=owner)
                 return _response(request, core.version, found)
         except ServiceError as error:
             await self._abort(context, error)
@@ -133,7 +133,7 @@ def _inputs(message: pb.ModelInferRequest) -> Sequence[Input]:
 
 
 def _response(request: pb.ModelInferRequest, version: str, found: Sequence[Tensor]) -> pb.ModelInferResponse:
-    """Tensors in the form of the request's."""
+    """The response, with tensors raw if the request's were raw."""
     raw = bool(request.raw_input_contents)
     kind = pb.ModelInferResponse.InferOutputTensor
     outputs = [

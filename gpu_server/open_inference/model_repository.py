@@ -1,4 +1,4 @@
-"""The model repository extension of the Open Inference Protocol over REST: what there is, loading and unloading."""
+"""The model repository extension of the Open Inference Protocol over REST: listing, loading and unloading models."""
 
 import logging
 from collections.abc import Callable
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 # The name of the extension.
 REPOSITORY = "model_repository"
 PREFIX = "/v2/repository"
-# Bytes of what is asked of the list.
+# Bytes of the body of an index request.
 MAX_JSON = 1024
 BODY = {"content": {"application/json": {"schema": schemas.IndexRequest.model_json_schema()}}}
 
@@ -35,13 +35,13 @@ def add_index(app: FastAPI, service: Service, owner: Owner) -> None:
             only_ready = _asked(body).ready
         return [
             schemas.IndexEntry(
-                name=entry.model.name,
-                version=str(entry.model.version),
-                state=entry.state,
-                reason=entry.reason,
+                name=status.model.name,
+                version=str(status.model.version),
+                state=status.state,
+                reason=status.reason,
             )
-            for entry in service.repository.entries
-            if entry.state == "READY" or not only_ready
+            for status in service.repository.statuses
+            if status.state == "READY" or not only_ready
         ]
 
     app.include_router(router)
@@ -69,10 +69,10 @@ def add_loading(app: FastAPI, service: Service, owner: Owner) -> None:
 
 
 def _asked(body: bytes) -> schemas.IndexRequest:
-    """What is asked of the list; nothing is like nothing in particular.
+    """The index request in a body; an empty one asks for all models.
 
     Raises:
-        BadRequest: it is no such JSON.
+        BadRequest: the body is no such JSON.
     """
     try:
         return schemas.IndexRequest.model_validate_json(body or b"{}")

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol, version 2, without a transport: an image as a tensor of bytes, its answer as tensors."""
+"""The Open Inference Protocol V2 without a transport: an image as a BYTES tensor in, its answer as tensors out."""
 
 import struct
 from collections.abc import Collection, Mapping, Sequence
@@ -11,8 +11,8 @@ from overtone.frequency.ladder import MAX_LAYERS
 from overtone.gpu_server.answer import Answer, Options
 from overtone.gpu_server.core import Core
 from overtone.gpu_server.errors import BadRequest, WrongTask
-from overtone.gpu_server.repository.choice import Choice
-from overtone.gpu_server.sent import encoded_for
+from overtone.gpu_server.image_input import profile_id_of
+from overtone.gpu_server.repository.traffic_split import TrafficSplit
 from overtone.gpu_server.service import Service
 
 Shapes = Mapping[str, tuple[str, tuple[int, ...]]]
@@ -21,7 +21,7 @@ SERVER = "overtone"
 SERVER_VERSION = metadata.version(SERVER)
 PLATFORM = "overtone_cascade"
 EXTENSIONS = ("binary_tensor_data",)
-# Of a tensor, such as [1, n]; the product of very many would take long.
+# Dimensions that a shape may have; the product of very many would take long.
 MAX_DIMENSIONS = 8
 # Inputs, of which a request has one, and outputs: datatype and shape, -1 where it varies.
 INPUTS: Shapes = {"layers": ("BYTES", (-1,)), "image": ("BYTES", (1,))}
@@ -53,7 +53,7 @@ class Tensor:
         return (len(self.values),)
 
     def pack(self) -> bytes:
-        """Its values as the protocol has them in binary, little-endian; bytes come after their size."""
+        """Its values in the protocol's binary form, little-endian; each element of BYTES after its size."""
         if self.datatype == "BYTES":
             return b"".join(struct.pack("<I", len(value)) + value for value in self.values)
         return struct.pack(f"<{len(self.values)}{FORMATS[self.datatype]}", *self.values)
@@ -61,7 +61,7 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """An input as it was sent, whatever it is: `elements` are those of a BYTES tensor."""
+    """An input tensor as it was sent, not checked yet; `elements` are those of a BYTES tensor."""
 
     name: str
     datatype: str
@@ -71,31 +71,31 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One image to be classified; without `outputs` all are given."""
+    """A request to classify one image; empty `outputs` mean all of them."""
 
     inputs: Sequence[Input]
     parameters: Parameters = field(default_factory=dict)
     outputs: Collection[str] = ()
 
 
-def chosen(service: Service, name: str, version: str = "") -> Choice:
-    """What judges images for which this model was named, and perhaps a version.
+def resolve(service: Service, name: str, version: str = "") -> TrafficSplit:
+    """The traffic split of a model, or its named version alone.
 
     Raises:
-        UnknownModel: it is not served.
-        Unavailable: as `Service.choice`.
+        UnknownModel: the model or version is not served.
+        Unavailable: as `Service.resolve`.
     """
-    return service.choice(f"{name}:{version}" if version or not name else name)
+    return service.resolve(f"{name}:{version}" if version or not name else name)
 
 
-def check_task(choice: Choice) -> None:
+def check_task(split: TrafficSplit) -> None:
     """Refuse a detector: the tensors here are those of a classifier.
 
     Raises:
         WrongTask: it is one.
     """
-    if choice.served.task.name != "classify":
-        raise WrongTask(f"{choice.served.name} is a detector; send pictures to POST /v1/detect instead")
+    if split.served.task.name != "classify":
+        raise WrongTask(f"{split.served.name} is a detector; send pictures to POST /v1/detect instead")
 
 
 def unpack(raw: bytes) -> tuple[bytes, ...]:
@@ -118,21 +118,21 @@ def unpack(raw: bytes) -> tuple[bytes, ...]:
     return tuple(elements)
 
 
-async def infer(choice: Choice, request: Request, *, peer: str = "") -> tuple[Core, list[Tensor]]:
-    """Classify the image of a request, and say which core has; `peer` as in `Core.judge`.
+async def infer(split: TrafficSplit, request: Request, *, peer: str = "") -> tuple[Core, list[Tensor]]:
+    """Classify the image of a request; returns the core that did, and the outputs. `peer` as in `Core.judge`.
 
     Raises:
         ServiceError: any of the family.
     """
-    check_task(choice)
+    check_task(split)
     given, options = _input(request), _options(request.parameters)
     if unknown := set(request.outputs) - set(OUTPUTS):
         raise BadRequest(f"no output {min(unknown)!r}; there are {', '.join(OUTPUTS)}")
     if given.name == "layers":
-        core = choice.pick(encoded_for(given.elements))
+        core = split.pick(profile_id_of(given.elements))
         answer = await core.classify(given.elements, options, peer=peer)
     else:
-        core = choice.pick(None)
+        core = split.pick(None)
         cropped = _parameter(request.parameters, "cropped", bool, False)
         answer = await core.image(given.elements[0], options, cropped=cropped, peer=peer)
     return core, [tensor for tensor in tensors(answer) if tensor.name in (request.outputs or OUTPUTS)]
@@ -177,7 +177,7 @@ def _options(parameters: Parameters) -> Options:
 
 
 def _parameter(parameters: Parameters, name: str, kind: type[T], default: T) -> T:
-    """A parameter of ours; others, which clients of other servers send, do no harm."""
+    """The value of a parameter; unknown ones, which clients of other servers send, are ignored."""
     value = parameters.get(name, default)
     if type(value) is not kind:  # a bool is an int too
         raise BadRequest(f"{name}: {value!r} is not of type {kind.__name__}")

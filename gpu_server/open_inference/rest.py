@@ -76,7 +76,7 @@ def _add_metadata(router: APIRouter, service: Service, owner: Owner) -> None:
 
     def described(request: Request, name: str, version: str = "") -> schemas.ModelMetadata:
         owner(service, request)
-        protocol.check_task(protocol.chosen(service, name, version))
+        protocol.check_task(protocol.resolve(service, name, version))
         return schemas.ModelMetadata(
             name=name,
             versions=[core.version for core in service.repository.versions(name)],
@@ -87,7 +87,7 @@ def _add_metadata(router: APIRouter, service: Service, owner: Owner) -> None:
 
     def is_ready(request: Request, name: str, version: str = "") -> schemas.ModelReady:
         owner(service, request)
-        protocol.chosen(service, name, version)
+        protocol.resolve(service, name, version)
         return schemas.ModelReady(name=name, ready=True)
 
     @router.get("/models/{name}")
@@ -118,13 +118,13 @@ def _add_inference(router: APIRouter, service: Service, owner: Owner) -> None:
     async def inferred(request: Request, name: str, version: str = "") -> Response:
         with service.track_request(FACE):
             who = owner(service, request)
-            choice = protocol.chosen(service, name, version)
+            split = protocol.resolve(service, name, version)
             request.state.account.take_image()
             async with received(request, most, who) as body:
                 asked, binary = _split(body, request.headers.get(HEADER_LENGTH))
                 outputs = [output.name for output in asked.outputs]
                 image = protocol.Request(_inputs(asked, binary), asked.parameters, outputs)
-                work = protocol.infer(choice, image, peer=who)
+                work = protocol.infer(split, image, peer=who)
                 core, found = await while_connected(request, work)
             return _response(asked, core, found)
 
@@ -198,7 +198,7 @@ def _inputs(asked: schemas.InferenceRequest, binary: memoryview) -> Sequence[Inp
     """Inputs with their elements.
 
     Raises:
-        BadRequest: they are not complete, or more has come than belongs to them.
+        BadRequest: an input is not complete, or the body has more bytes than belong to inputs.
     """
     inputs = []
     for given in asked.inputs:

@@ -23,7 +23,7 @@ class Ready(BaseModel):
 
 
 class ModelReady(BaseModel):
-    """Whether the model should be."""
+    """Whether the model should be sent requests."""
 
     name: str
     ready: bool
@@ -46,7 +46,7 @@ class TensorMetadata(BaseModel):
 
 
 class ModelMetadata(BaseModel):
-    """What a model takes and gives."""
+    """The input and output tensors of a model."""
 
     name: str
     versions: list[str]
@@ -101,13 +101,13 @@ class InferenceResponse(BaseModel):
 
 
 class IndexRequest(BaseModel):
-    """Whether only models are wanted that are ready."""
+    """Which models to list: all, or those that are ready."""
 
     ready: bool = False
 
 
 class IndexEntry(BaseModel):
-    """A version of a model, and why it is not ready if it is not."""
+    """A version of a model, its state, and the reason if it is not ready."""
 
     name: str
     version: str

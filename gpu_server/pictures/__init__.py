@@ -1,1 +1,1 @@
-"""Pictures in files: decoded in processes that can be bounded and ended."""
+"""JPEG, PNG and WebP: their sizes, and decoding in sandboxed processes."""

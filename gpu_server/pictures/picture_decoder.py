@@ -1,4 +1,4 @@
-"""Decoding pictures in processes that can be bounded and ended."""
+"""Decoding of pictures in child processes, which are limited in time and memory; see `picture_worker`."""
 
 import contextlib
 import logging
@@ -93,16 +93,16 @@ class _Worker:
 
 
 class PictureDecoder:
-    """Turns pictures into what a device would have sent, in processes of its own.
+    """Turns pictures into the quantised values that a device would have sent, in child processes.
 
-    A process is started when a picture comes and none is idle, so there are as many as threads call `values` at one
-    time. One that takes too long, or dies, is replaced when the next picture comes.
+    A process is started when a picture arrives and none is idle, so there are as many as threads call `values` at one
+    time. One that takes too long, or dies, is replaced when the next picture arrives.
 
     Args:
         profile: of the model.
-        seconds: that one picture may take.
-        memory: bytes that one picture may take.
-        letter_boxed: whether a picture is taken whole, in the corner of a square; else its centre is.
+        seconds: the limit for one picture.
+        memory: the limit of bytes for one picture.
+        letter_boxed: whether a picture is taken whole, in the corner of a square; else its centre is cropped.
     """
 
     def __init__(self, profile: Profile, seconds: float, memory: int, *, letter_boxed: bool = False) -> None:
@@ -118,19 +118,21 @@ class PictureDecoder:
 
     @property
     def idle(self) -> list[int]:
-        """Process ids of those that wait for a picture."""
+        """The ids of the processes that wait for a picture."""
         return [worker.pid for worker in self._idle]
 
     def values(
         self, encoded: bytes, pixels: int, cropped: bool
     ) -> tuple[NDArray[np.int16], LetterBox | None]:
-        """int16[C, h, w] of all channels, at the profile's default quality; blocks until it is there.
+        """Decode a picture; blocks until it is done.
 
-        And where the picture lies in the image, if it is letter-boxed.
+        Returns:
+            Values int16[C, h, w] of all channels, at the profile's default quality, and where the picture lies in the
+            image, if it is letter-boxed.
 
         Args:
             encoded: a JPEG, PNG or WebP.
-            pixels: that it says it has.
+            pixels: its number of pixels by its header; more are refused.
             cropped: as in `frequency.fit`.
 
         Raises:
@@ -201,7 +203,7 @@ def _end_all(workers: list[_Worker]) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """That of this process, with this package on the path, and one thread: memory is for the picture."""
+    """This process's environment, with this package on the path, and one thread, as threads would take memory."""
     home = str(Path(__file__).parents[3])
     path = os.pathsep.join(filter(None, (home, os.environ.get("PYTHONPATH"))))
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")

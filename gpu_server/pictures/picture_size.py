@@ -1,12 +1,12 @@
-"""How large a JPEG, PNG or WebP says it is, read from its first bytes without a decoder.
+"""Width and height of a JPEG, PNG or WebP from its header, without a decoder.
 
-The event loop asks this of every picture before anything else is done with it. So it takes a bounded number of
-steps, whatever the bytes are. The process that decodes the picture holds it to what it said.
+This runs on the event loop before anything else is done with a picture. So it takes a bounded number of steps, whatever
+the bytes are. The process that decodes the picture refuses it if it has more pixels than its header says.
 """
 
 import struct
 
-# Segments before the one that has the size of a JPEG; pictures have a few dozens at most.
+# Segments of a JPEG that are searched for the one with the size; pictures have a few dozens at most.
 MAX_SEGMENTS = 4096
 # Starts of frames, baseline, progressive and so on: neither tables (C4) nor arithmetic conditioning (CC) nor JPG (C8).
 JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -15,7 +15,7 @@ JPEG_BARE = frozenset({0x01, *range(0xD0, 0xD9)})
 
 
 def dimensions(encoded: bytes) -> tuple[int, int] | None:
-    """Width and height; None if these bytes do not tell them."""
+    """Width and height in pixels; None if they cannot be read from these bytes."""
     try:
         if encoded.startswith(b"\x89PNG\r\n\x1a\n"):
             return _png(encoded)

@@ -1,8 +1,8 @@
 """The process in which pictures are decoded: `python -m overtone.gpu_server.pictures.picture_worker`.
 
-It reads requests from standard input and writes replies to standard output, each after its length. It has no
-sockets, writes no files, and has as much memory as it was told, so whatever a picture does to a decoder stays in
-here. Its parent ends it when a picture takes too long.
+It reads requests from standard input and writes replies to standard output, each after its length. It has no sockets,
+may write no files and use only so much memory, so that a malicious picture harms nothing but this process. Its parent,
+a `PictureDecoder`, kills it when a picture takes too long.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from PIL import Image
 from overtone.frequency import ImageError, Profile, coefficients, fit, letter_boxed, open_rgb, quantise
 
 LENGTH = struct.Struct("<I")
-# Before the file itself: how many pixels it says it has, and whether it has been cropped before or is letter-boxed.
+# The head of a request, before the file: pixels by its header, whether it is cropped already, whether to letter-box it.
 REQUEST = struct.Struct("<Q??")
 FORMATS = ("JPEG", "PNG", "WEBP")
 # First byte of a reply. A picture's width, height and values follow, or a sentence.
@@ -31,7 +31,7 @@ NICENESS = 10
 
 
 def read_frame(source: IO[bytes]) -> bytes | None:
-    """The next message; None at the end, also where it comes too early."""
+    """The next message; None at the end of the stream, also within a message."""
     head = source.read(LENGTH.size)
     if len(head) < LENGTH.size:
         return None
@@ -46,7 +46,7 @@ def frame(message: bytes) -> bytes:
 
 
 def values_of(encoded: bytes, profile: Profile, cropped: bool) -> NDArray[np.int16]:
-    """int16[C, h, w]: what a device would have sent of this file at the profile's default quality.
+    """Values int16[C, h, w] that a device would have sent of this file at the profile's default quality.
 
     Raises:
         ImageError: it cannot be read.
@@ -55,7 +55,7 @@ def values_of(encoded: bytes, profile: Profile, cropped: bool) -> NDArray[np.int
 
 
 def letter_boxed_values(encoded: bytes, profile: Profile) -> tuple[NDArray[np.int16], tuple[int, int]]:
-    """The same of a whole picture in the corner of a square, and its width and height, upright.
+    """Values int16[C, h, w] of the whole picture in the corner of a square, and its upright width and height.
 
     Raises:
         ImageError: it cannot be read.
@@ -88,7 +88,7 @@ def reply(request: bytes, profile: Profile) -> bytes:
 
 
 def _check(encoded: bytes, most: int) -> None:
-    """Hold a picture to the pixels that it said it has.
+    """Refuse a picture with more pixels than its header says.
 
     Raises:
         ImageError: it has more, or cannot be read.
@@ -103,7 +103,7 @@ def _check(encoded: bytes, most: int) -> None:
 
 
 def confine(memory: int) -> None:
-    """Give this process so many bytes beside those that it has now, and no files to write."""
+    """Limit this process to `memory` bytes more than it has now, and forbid it to write files."""
     with contextlib.suppress(ImportError):  # Windows has neither limits nor niceness
         import resource
 
@@ -127,7 +127,8 @@ def main() -> None:
     requests, replies = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints is no reply
     profile = Profile.from_json(read_frame(requests) or b"")
-    values_of(_example(), profile, cropped=False)  # what libraries take once is not counted against a picture
+    # Libraries allocate memory the first time, which is not to count against a picture.
+    values_of(_example(), profile, cropped=False)
     confine(int(sys.argv[1]))
     replies.write(frame(READY))
     replies.flush()

@@ -1,1 +1,1 @@
-"""Which models a server has: versions, candidates, and what is counted of each."""
+"""The models of a server: files and versions, traffic splits with canaries, shadows, and metrics by version."""

@@ -1,4 +1,4 @@
-"""A version of a model that is tried beside the one that is served."""
+"""A candidate: a version of a model that gets a share of the traffic, as canary or shadow."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from overtone.gpu_server.repository.model_folder import ModelId
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """Which version gets which share, from 0 to 1."""
+    """A version and its share of the traffic, from 0 to 1."""
 
     model: ModelId
     share: float

@@ -9,7 +9,7 @@ from typing import NamedTuple
 log = logging.getLogger(__name__)
 
 SUFFIX = ".safetensors"
-# The version of a file that names none.
+# The version of a file whose path has none.
 FIRST = 1
 # What may stand in a URL, in a label of metrics, and in front of a colon and a version.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -17,7 +17,7 @@ _VERSION = re.compile(r"0|[1-9][0-9]{0,8}")
 
 
 class ModelId(NamedTuple):
-    """A version of a model; the name is empty if it is the only one of a server, and then its card has it."""
+    """Name and version of a model; the name is empty for the only model of a server, which is named by its card."""
 
     name: str
     version: int = FIRST
@@ -43,7 +43,7 @@ ONLY = ModelId("")
 
 
 def read(folder: Path) -> dict[ModelId, Path]:
-    """The versions that there are, and their files; a line of the log for each that has no proper name.
+    """The files of a folder by name and version; one with another kind of name is logged and left out.
 
     Raises:
         OSError: the folder cannot be read.
@@ -63,7 +63,7 @@ def read(folder: Path) -> dict[ModelId, Path]:
 
 
 def _versions(entry: Path) -> Iterator[tuple[str, str, Path]]:
-    """Name, version and file of what a folder holds in one place."""
+    """Name, version and path of each model file that an entry of the folder is or contains."""
     if entry.is_dir():
         for path in sorted(entry.glob(f"[!.]*{SUFFIX}")):
             yield entry.name, path.stem, path

@@ -1,4 +1,4 @@
-"""Which models a server has: one, or those of a folder, each version with an engine of its own."""
+"""The loaded models of a server, one or those of a folder: loading, replacing, and routing by name and version."""
 
 import asyncio
 import logging
@@ -13,25 +13,25 @@ from overtone.gpu_server.core import Core
 from overtone.gpu_server.errors import BadRequest, StartError, Unavailable, UnknownModel
 from overtone.gpu_server.repository import model_folder
 from overtone.gpu_server.repository.candidate import Candidate
-from overtone.gpu_server.repository.choice import Choice
 from overtone.gpu_server.repository.model_folder import ONLY, ModelId
 from overtone.gpu_server.repository.shadow import Shadow
+from overtone.gpu_server.repository.traffic_split import TrafficSplit
 from overtone.gpu_server.settings import Settings
-from overtone.gpu_server.system.watched import Fingerprint, fingerprint
+from overtone.gpu_server.system.watched_files import Fingerprint, fingerprint
 from overtone.gpu_server.workers.face import Face
 from overtone.models import find
 
 log = logging.getLogger(__name__)
 
-# Characters of an unknown name that an error repeats.
+# Characters of an unknown name that an error message repeats.
 LONGEST = 100
 Files = Mapping[ModelId, Path]
 State = Literal["READY", "UNAVAILABLE"]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A version that there is, whether it can be used, and if not, why."""
+class ModelStatus:
+    """A version of a model, whether it is ready, and if not, the reason."""
 
     model: ModelId
     state: State
@@ -42,11 +42,11 @@ class Repository:
     """The cores of a server, by model and version.
 
     Args:
-        settings: which models there are, and which are tried.
-        face: of the process, if it is one.
+        settings: the models, canaries and shadows.
+        face: of this process; None if it is the only one.
         load: makes the core of a file, or raises StartError.
-        part: called with a core that nothing new is to use.
-        on_change: called when there are other cores than before.
+        retire: called with a core that no new session or request will use.
+        on_change: called after cores have been added, replaced or removed.
     """
 
     def __init__(
@@ -54,19 +54,19 @@ class Repository:
         settings: Settings,
         face: Face | None,
         load: Callable[[ModelId, Path], Awaitable[Core]],
-        part: Callable[[Core], None],
+        retire: Callable[[Core], None],
         on_change: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._face = face
         self._load_core = load
-        self._part = part
+        self._retire = retire
         self._on_change = on_change
         self._cores: dict[ModelId, Core] = {}
-        self._choices: dict[str, Choice] = {}
-        # What there was at the last look.
+        self._splits: dict[str, TrafficSplit] = {}
+        # The files when they were last listed.
         self._there: Files = {}
-        # Of what has been tried: its file as it was then, and why it could not be loaded.
+        # Of each version that was loaded or failed to: its file as it was then, and why it failed.
         self._seen: dict[ModelId, tuple[Path, Fingerprint]] = {}
         self._problems: dict[ModelId, str] = {}
         self._one_at_a_time = asyncio.Lock()
@@ -87,7 +87,7 @@ class Repository:
             raise StartError(f"--default-model {default}: no such model, only {', '.join(self.names)}")
 
     async def refresh(self) -> None:
-        """Load what is new or has changed, and let go of what is gone; what cannot be loaded stays as it was."""
+        """Load models that are new or have changed, unload those whose files are gone; log those that fail to load."""
         async with self._one_at_a_time:
             try:
                 files = self._files()
@@ -128,7 +128,7 @@ class Repository:
                 raise BadRequest("; ".join(problems.values()))
 
     async def unload_by_name(self, name: str) -> None:
-        """Let go of all versions of a model; sessions finish on them.
+        """Unload all versions of a model; sessions finish on them.
 
         Raises:
             UnknownModel: no such model is loaded.
@@ -144,38 +144,38 @@ class Repository:
 
     @property
     def failure(self) -> str | None:
-        """Why no image at all can be judged; None while one of the models works."""
+        """Why no image can be judged; None while one of the models works."""
         failures = [core.failure for core in self._cores.values()]
         return None if None in failures else next(iter(failures), "no model is loaded")
 
     @property
-    def entries(self) -> Sequence[Entry]:
-        """What there is."""
+    def statuses(self) -> Sequence[ModelStatus]:
+        """All versions that have a file or are loaded."""
         loaded = {model: core.failure or "" for model, core in self._cores.items()}
         reasons = dict.fromkeys(self._there, "not loaded") | self._problems | loaded
         return [
-            Entry(model, "UNAVAILABLE" if reason else "READY", reason)
+            ModelStatus(model, "UNAVAILABLE" if reason else "READY", reason)
             for model, reason in sorted(reasons.items())
         ]
 
     @property
     def names(self) -> Sequence[str]:
-        """The models of which a version is loaded."""
+        """The names of the models of which a version is loaded."""
         return sorted({core.name for core in self._cores.values()})
 
     def versions(self, name: str) -> Sequence[Core]:
-        """The versions of a model that are loaded, the lowest first."""
+        """The loaded versions of a model, the lowest first."""
         return [core for _, core in sorted(self._cores.items()) if core.name == name]
 
-    def choice(self, selector: str) -> Choice:
-        """What judges images for which NAME or NAME:VERSION was named, or nothing.
+    def resolve(self, selector: str) -> TrafficSplit:
+        """The traffic split for NAME, NAME:VERSION, or the empty text, which is the default model.
 
         Raises:
             UnknownModel: no such model or version is loaded.
             Unavailable: its network fails.
         """
         try:
-            found = self._choices[selector]
+            found = self._splits[selector]
         except KeyError:
             raise self._unknown(selector) from None
         if failure := found.served.failure:
@@ -183,13 +183,13 @@ class Repository:
         return found
 
     def judges(self, core: Core, selector: str) -> bool:
-        """Whether it judges images for which this was named."""
-        found = self._choices.get(selector)
+        """Whether a core is still in the traffic split of this selector."""
+        found = self._splits.get(selector)
         return found is not None and core in (found.served, found.canary)
 
-    def edition(self, number: int | None) -> Core | None:
-        """The core of this edition, if it is still served."""
-        return next((core for core in self._cores.values() if core.edition == number), None)
+    def generation(self, number: int | None) -> Core | None:
+        """The core of this generation, if it is still loaded."""
+        return next((core for core in self._cores.values() if core.generation == number), None)
 
     def _unknown(self, selector: str) -> UnknownModel:
         name, _, version = (selector or self._settings.default_model)[:LONGEST].partition(":")
@@ -210,11 +210,11 @@ class Repository:
 
     def _read(self) -> Files:
         if self._face is not None:
-            return {ONLY: self._face.edition.model}
+            return {ONLY: self._face.generation.model}
         if self._settings.models is None:
             try:
                 return {ONLY: find(self._settings.model)}
-            except ValueError:  # which will be said when it is loaded
+            except ValueError:  # loading it will report the error
                 return {ONLY: Path(self._settings.model)}
         try:
             return model_folder.read(self._settings.models)
@@ -224,7 +224,7 @@ class Repository:
             ) from error
 
     async def _update(self, files: Files, name: str | None = None) -> dict[ModelId, str]:
-        """Load what is new or changed of a model, or of all, and part with what is gone; returns what went wrong."""
+        """Load new and changed versions of a model, or of all, unload those without a file; returns the errors."""
         before = dict(self._cores)
         problems = {}
         try:
@@ -243,28 +243,28 @@ class Repository:
                 del self._seen[model]
                 self._problems.pop(model, None)
                 self._cores.pop(model, None)
-            self._choose()
+            self._split()
             for model, core in before.items():
                 if self._cores.get(model) is not core:
-                    self._part(core)
+                    self._retire(core)
             self._on_change()
         return problems
 
-    def _choose(self) -> None:
-        """Find out what is served, now that the cores are others."""
+    def _split(self) -> None:
+        """Update the traffic splits after the cores have changed."""
         versions: dict[str, dict[int, Core]] = defaultdict(dict)
-        self._choices = {}
+        self._splits = {}
         for model, core in sorted(self._cores.items()):
             versions[core.name][model.version] = core
-            self._choices[f"{core.name}:{core.version}"] = Choice(core)
+            self._splits[f"{core.name}:{core.version}"] = TrafficSplit(core)
         for name, cores in versions.items():
-            self._choices[name] = self._of_name(name, cores)
+            self._splits[name] = self._of_name(name, cores)
         default = self._settings.default_model or min(versions, default="")
         if default in versions:
-            self._choices[""] = self._choices[default]
+            self._splits[""] = self._splits[default]
 
-    def _of_name(self, name: str, cores: Mapping[int, Core]) -> Choice:
-        """The highest version that is not merely tried; if there is no other, the highest."""
+    def _of_name(self, name: str, cores: Mapping[int, Core]) -> TrafficSplit:
+        """The split of a model: it serves its highest version that is neither canary nor shadow, else its highest."""
         canary = _candidate(self._settings.canary, name)
         shadow = _candidate(self._settings.shadow, name)
         tried = {each.model.version for each in (canary, shadow) if each is not None}
@@ -274,11 +274,11 @@ class Repository:
         if shadow is not None and (second := cores.get(shadow.model.version, served)) is not served:
             served.shadow = Shadow.of(served, second, shadow.share, partial(self._busy, second))
         if canary is None or (first := cores.get(canary.model.version, served)) is served:
-            return Choice(served)
-        return Choice(served, first, canary.share)
+            return TrafficSplit(served)
+        return TrafficSplit(served, first, canary.share)
 
     def _busy(self, apart: Core) -> bool:
-        """Whether an image waits for one of the other networks."""
+        """Whether an image waits for the network of another core."""
         return any(core.busy for core in self._cores.values() if core is not apart)
 
 

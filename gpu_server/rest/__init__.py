@@ -1,1 +1,1 @@
-"""The service over HTTP: the REST API, the live page, and what operators use."""
+"""The transport HTTP: the REST API, the live page, and the administrators' port."""

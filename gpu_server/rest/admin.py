@@ -1,4 +1,4 @@
-"""What operators use: health, metrics, documentation and models, on the port of the API or on one of their own."""
+"""Routes for operators: health, metrics, documentation and model loading, at the API's port or one of their own."""
 
 from http import HTTPStatus
 
@@ -47,17 +47,17 @@ def create_admin_app(service: Service, documented: FastAPI) -> FastAPI:
 
 
 def monitor(service: Service, request: Request) -> str:
-    """The name of somebody who may read what this port tells.
+    """Admit a client with the role monitor or admin, and name it.
 
     Raises:
-        Unauthenticated: they have no token.
-        Forbidden: theirs is for something else.
+        Unauthenticated: it has no token.
+        Forbidden: its token has another role.
     """
     return _admitted(service, request, Role.MONITOR)
 
 
 def administrator(service: Service, request: Request) -> str:
-    """The name of somebody who may also load and unload models; raises as `monitor` does."""
+    """Admit a client with the role admin, and name it; raises as `monitor` does."""
     return _admitted(service, request, Role.ADMIN)
 
 

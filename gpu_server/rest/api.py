@@ -1,4 +1,4 @@
-"""The REST API: the same core over HTTP, for devices and people without gRPC."""
+"""The REST API: FastAPI routes around the core, for devices and people without gRPC."""
 
 import asyncio
 from dataclasses import replace
@@ -17,6 +17,7 @@ from overtone.gpu_server import errors
 from overtone.gpu_server.answer import Answer, NeedMore, Options
 from overtone.gpu_server.arrival import Kind
 from overtone.gpu_server.core import Core
+from overtone.gpu_server.image_input import is_image, profile_id_of, service_errors
 from overtone.gpu_server.limits.fair_share import Peer
 from overtone.gpu_server.limits.peers import peer_of
 from overtone.gpu_server.open_inference.model_repository import add_index
@@ -26,20 +27,19 @@ from overtone.gpu_server.rest.admin import add_health, add_metrics
 from overtone.gpu_server.rest.bodies import payloads_of, received, while_connected
 from overtone.gpu_server.rest.error_responses import FACE, http_error, invalid, service_error
 from overtone.gpu_server.rest.live_page import add_live_page
-from overtone.gpu_server.sent import encoded_for, is_image, translated
 from overtone.gpu_server.service import Service
 from overtone.gpu_server.telemetry import logs
 
 PAYLOADS = "application/vnd.overtone"
 PART = "application/vnd.overtone.profile"
 IMAGES = frozenset({"image/jpeg", "image/png", "image/webp"})
-# Sent by clients that name no type of their own; then the first bytes decide.
+# Types that clients send which set none of their own; the first bytes of the body then decide.
 ANY = frozenset({"", "application/octet-stream", "application/x-www-form-urlencoded", "*/*"})
 DEFAULT_OPTIONS = Options()
 
 
 async def options(request: Request) -> Options:
-    """Query parameters of every route that answers; FastAPI would take longer to find that there are none."""
+    """The query parameters of all routes that answer images; FastAPI takes longer where there are none."""
     if not request.scope["query_string"]:
         return DEFAULT_OPTIONS
     try:
@@ -54,7 +54,7 @@ Natural = Annotated[int, Query(ge=0)]
 
 
 def create_app(service: Service) -> FastAPI:
-    """The application of one service; where not everybody is let in, metrics and documentation are not in it."""
+    """The application of a service; metrics and documentation are in it only if everybody is let in."""
     open_to_all = not service.access.restricted and service.settings.admin_port is None
     app = FastAPI(
         title="Overtone",
@@ -99,15 +99,15 @@ def _add_images(app: FastAPI, service: Service, most_layers: int) -> None:
         The body has every payload after its size in bytes as a varint (LEB128).
         """
         with service.track_request(FACE):
-            who, choice = owner(service, request), service.choice(chosen.model)
+            who, split = owner(service, request), service.resolve(chosen.model)
             request.state.account.take_image()
             async with received(request, most_layers, who) as body:
-                payloads = payloads_of(body, choice.served)
-                core = choice.pick(encoded_for(payloads))
+                payloads = payloads_of(body, split.served)
+                core = split.pick(profile_id_of(payloads))
                 result = await while_connected(request, core.judge(payloads, chosen, peer=who))
             if isinstance(result, Answer):
                 return _answer(service, core, result)
-            return _need_more(service, service.store.issue(who, result, core.edition), result)
+            return _need_more(service, service.store.issue(who, result, core.generation), result)
 
     @app.post(
         "/v1/images/{token}/layers",
@@ -120,12 +120,12 @@ def _add_images(app: FastAPI, service: Service, most_layers: int) -> None:
         with service.track_request(FACE):
             who = owner(service, request)
             core = service.core_of(token)
-            key = (who, core.edition, token)
+            key = (who, core.generation, token)
             service.store.check(key)  # before the body is read, which may be large
             async with received(request, most_layers, who) as body:
                 payloads = payloads_of(body, core)
                 need = service.find(key, sum(map(len, payloads)))
-                work = core.judge(_unknown(payloads, need), chosen, need, peer=who)
+                work = core.judge(_new(payloads, need), chosen, need, peer=who)
                 result = await while_connected(request, work)
             if isinstance(result, Answer):
                 service.store.drop(key)
@@ -135,7 +135,7 @@ def _add_images(app: FastAPI, service: Service, most_layers: int) -> None:
 
     @app.post("/v1/images/{token}/high", include_in_schema=False)
     async def high(token: str, request: Request) -> Response:
-        """Clients of the former protocol are told to update."""
+        """Refuse clients of the former protocol."""
         with service.track_request(FACE):
             owner(service, request)
             raise errors.OutdatedClient
@@ -146,7 +146,7 @@ def _add_calls(app: FastAPI, service: Service, most_layers: int) -> None:
 
     async def answered(request: Request, chosen: Options, cropped: bool = False) -> Response:
         with service.track_request(FACE):
-            who, choice = owner(service, request), service.choice(chosen.model)
+            who, split = owner(service, request), service.resolve(chosen.model)
             kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
             if kind not in {PAYLOADS, *IMAGES, *ANY}:
                 raise errors.UnknownMedia(
@@ -156,11 +156,11 @@ def _add_calls(app: FastAPI, service: Service, most_layers: int) -> None:
             request.state.account.take_image()
             async with received(request, most, who) as body:
                 if kind == PAYLOADS or (kind in ANY and not is_image(body)):
-                    payloads = payloads_of(body, choice.served)
-                    core = choice.pick(encoded_for(payloads))
+                    payloads = payloads_of(body, split.served)
+                    core = split.pick(profile_id_of(payloads))
                     work = core.classify(payloads, chosen, peer=who)
                 else:
-                    core = choice.pick(None)
+                    core = split.pick(None)
                     work = core.image(body, chosen, cropped=cropped, peer=who)
                 return _answer(service, core, await while_connected(request, work))
 
@@ -177,7 +177,7 @@ def _add_calls(app: FastAPI, service: Service, most_layers: int) -> None:
 
     @app.post("/v1/detect", response_model=schemas.Detected, openapi_extra=body)
     async def detect(request: Request, chosen: RequestOptions) -> Response:
-        """The same for a detector, which sees the whole picture; `width` and `height` belong to layers."""
+        """A picture or layers for a detector, which sees the whole picture; `width` and `height` belong to layers."""
         return await answered(request, replace(chosen, task="detect"))
 
 
@@ -187,7 +187,7 @@ def _add_model(app: FastAPI, service: Service) -> None:
         """The card of a model, and the qualities for which its operating points are certified."""
         with service.arrive(FACE, Kind.DESCRIPTION).ending():
             owner(service, request)
-            described = service.choice(model).served.description
+            described = service.resolve(model).served.description
             return Response(described.card, media_type="application/json")
 
     @app.get("/v1/profile")
@@ -205,13 +205,13 @@ def _add_model(app: FastAPI, service: Service) -> None:
         """
         with service.arrive(FACE, Kind.DESCRIPTION).ending():
             owner(service, request)
-            described = service.choice(model).served.description
+            described = service.resolve(model).served.description
         headers = {"etag": f'"{described.profile_id.hex()}"', "cache-control": "no-cache"}
         if headers["etag"] in request.headers.get("if-none-match", ""):
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
         if layers is None:
             return Response(described.profile, media_type="application/json", headers=headers)
-        part = await asyncio.to_thread(described.parts.packed, quality, after, layers)
+        part = await asyncio.to_thread(described.profile_parts.packed, quality, after, layers)
         return Response(part, media_type=PART, headers=headers)
 
     @app.get("/v1/labels")
@@ -219,12 +219,12 @@ def _add_model(app: FastAPI, service: Service) -> None:
         """The labels of the model's classes, and the folder names that the classes had in training."""
         with service.arrive(FACE, Kind.DESCRIPTION).ending():
             owner(service, request)
-            described = service.choice(model).served.description
+            described = service.resolve(model).served.description
             return Response(described.labels, media_type="application/json")
 
 
 def owner(service: Service, request: Request) -> str:
-    """The name of the client; only it may use its tokens.
+    """Admit a client, and name it; only this owner may use the tokens of its images.
 
     Raises:
         Unauthenticated: it is not let in.
@@ -237,9 +237,9 @@ def owner(service: Service, request: Request) -> str:
     return name
 
 
-def _unknown(payloads: tuple[bytes, ...], need: NeedMore) -> tuple[bytes, ...]:
-    """Without layers that are known, which a device sends again if it never heard that they came."""
-    with translated():
+def _new(payloads: tuple[bytes, ...], need: NeedMore) -> tuple[bytes, ...]:
+    """The payloads of layers that have not arrived before; a device repeats layers if a response was lost."""
+    with service_errors():
         return tuple(each for each in payloads if read_start(each)[0] >= need.arrived)
 
 

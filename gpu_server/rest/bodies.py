@@ -1,4 +1,4 @@
-"""Bodies of HTTP requests: bounded in size, number and time, and given up when their client leaves."""
+"""Reading bodies of HTTP requests, limited in size, number and time, and cancellation when a client disconnects."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
@@ -11,8 +11,8 @@ from starlette.requests import ClientDisconnect
 from overtone.frequency import split
 from overtone.gpu_server import errors
 from overtone.gpu_server.core import Core
+from overtone.gpu_server.image_input import service_errors
 from overtone.gpu_server.limits.quota import Account
-from overtone.gpu_server.sent import translated
 from overtone.gpu_server.service import Service
 
 T = TypeVar("T")
@@ -68,7 +68,7 @@ async def _read(request: Request, limit: int, pieces: list[bytearray], service: 
 
 
 def _append(pieces: list[bytearray], more: bytes) -> None:
-    """Small pieces go into the last one, because each takes memory of its own."""
+    """Append to the last piece while it is small, because every object takes memory of its own."""
     if pieces and len(pieces[-1]) + len(more) <= PIECE:
         pieces[-1] += more
     else:
@@ -79,7 +79,7 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """The result of `work`, which is cancelled if the client disconnects; the body must have been read.
 
     Raises:
-        ClientDisconnected: it did.
+        ClientDisconnected: the client has disconnected.
     """
     waiting, left, task = True, False, asyncio.current_task()
     watcher = asyncio.create_task(_disconnect(request), name="overtone-connection")
@@ -112,10 +112,10 @@ def payloads_of(body: bytes, core: Core) -> tuple[bytes, ...]:
     """The payloads of a body.
 
     Raises:
-        BadRequest: it is not what `frequency.join` makes.
-        OutdatedClient: it is a bare payload, as the former protocol had it.
+        BadRequest: the body does not have the form of `frequency.join`.
+        OutdatedClient: the body is a bare payload, as in the former protocol.
     """
     if body[:1] == FORMER_START and body[4:8] == core.profile.id:
         raise errors.OutdatedClient
-    with translated():
+    with service_errors():
         return split(body)

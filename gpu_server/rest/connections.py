@@ -1,4 +1,4 @@
-"""HTTP connections: how many there may be, in all and of one peer, and how long a request may take to begin.
+"""Limits on HTTP connections: their number, in all and by peer, and the time for a request's header.
 
 uvicorn bounds neither. It waits for ever for the end of a request's header, and a kept-alive connection that sends
 one byte is never closed.
@@ -17,19 +17,19 @@ from overtone.gpu_server.limits.peers import peer_of
 
 
 class HttpConnections:
-    """The connections that are open. Where there are too many, the one that has been idle longest gives way.
+    """Counts open connections. If there are too many, the one that has been idle longest is closed.
 
-    It is one of the peer that is over its share, else one of the peer that has most; idle is who has no request in
-    progress. A peer over its share cannot open others for a while.
+    That is a connection of the peer that is over its share, else of the peer that has most; a connection is idle if it
+    has no request in progress. A peer over its share is banned from opening others for a while.
 
     Attributes:
-        bans: the peers that cannot.
+        bans: the peers that are banned.
 
     Args:
-        limit: of all.
+        limit: connections of all peers together.
         share: the part that one peer may have.
         header_timeout: seconds from a request's first byte to the end of its header; also from the connection's start.
-        on_refused: told whose limit was reached, when a connection is refused or closed for it.
+        on_refused: called with `ALL` or `PEER`, the limit that was reached, when a connection is refused or closed.
     """
 
     def __init__(
@@ -66,18 +66,18 @@ class HttpConnections:
         return True
 
     def set_idle(self, connection: "LimitedHttp") -> None:
-        """It waits for a request from now on."""
+        """Take note that a connection waits for a request."""
         self._idle.setdefault(connection.peer, {})[connection] = None
 
     def set_busy(self, connection: "LimitedHttp") -> None:
-        """It has a request in progress."""
+        """Take note that a connection has a request in progress."""
         idle = self._idle.get(connection.peer, {})
         idle.pop(connection, None)
         if not idle:
             self._idle.pop(connection.peer, None)
 
     def remove(self, connection: "LimitedHttp") -> None:
-        """It has ended."""
+        """Take note that a connection has ended."""
         self.set_busy(connection)
         peer = connection.peer
         self._open[peer] -= 1
@@ -108,7 +108,7 @@ class LimitedHttp(H11Protocol):
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """Count it, or close it at once."""
+        """Count the connection, or close it at once."""
         address = transport.get_extra_info("peername")
         self.peer = peer_of(address[0]) if address else ""
         self._counted = self._connections.admit(self)
@@ -120,13 +120,13 @@ class LimitedHttp(H11Protocol):
         self._limit_header()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Count it no longer."""
+        """Uncount the connection."""
         self._uncount()
         if self._made:
             super().connection_lost(error)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes of a header that is not complete have to be followed by the rest in time."""
+        """Pass bytes on, and limit the time for the rest of an incomplete header."""
         if not self._counted:
             return
         super().data_received(data)
@@ -137,7 +137,7 @@ class LimitedHttp(H11Protocol):
             self._limit_header()
 
     def on_response_complete(self) -> None:
-        """It is idle again, unless the next request came with the last one."""
+        """Make the connection idle, unless the next request has arrived with the last one."""
         if self._counted:
             self._connections.set_idle(self)
         super().on_response_complete()
@@ -145,7 +145,7 @@ class LimitedHttp(H11Protocol):
             self._connections.set_busy(self)
 
     def close(self) -> None:
-        """Close it and count it no longer, as if it had ended already."""
+        """Close and uncount the connection at once."""
         self._uncount()
         self.transport.abort()
 

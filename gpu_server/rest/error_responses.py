@@ -1,4 +1,4 @@
-"""Errors of the REST API as responses."""
+"""Exception handlers that turn errors into HTTP responses."""
 
 import asyncio
 import contextlib
@@ -53,14 +53,14 @@ async def service_error(request: Request, error: Exception) -> Response:
     """The response of a `ServiceError`."""
     assert isinstance(error, errors.ServiceError)
     if isinstance(error, errors.OverShare):
-        # Whoever asks again at once is not served sooner; and not all at the same moment.
+        # Delayed, so that retrying at once gains nothing; at random, so that clients do not retry all at once.
         await asyncio.sleep(request.app.state.service.settings.penalty * random.uniform(0.5, 1.5))
     headers = {}
     if error.retry_after is not None:
         headers["retry-after"] = str(max(1, round(error.retry_after)))
     if error.http == HTTPStatus.UNAUTHORIZED:
         headers["www-authenticate"] = "Bearer"
-    if error.http == HTTPStatus.UPGRADE_REQUIRED:  # which has to name what to upgrade to (RFC 9110, 15.5.22)
+    if error.http == HTTPStatus.UPGRADE_REQUIRED:  # must name the protocol to upgrade to (RFC 9110, 15.5.22)
         headers["upgrade"] = "overtone/2"
     kind: type[JSONResponse] = JSONResponse
     if request.method == "POST" and not getattr(request.state, "read", False):
@@ -94,6 +94,6 @@ async def invalid(request: Request, error: Exception) -> Response:
 
 
 def _never_reached_a_route(request: Request, code: str) -> None:
-    """Routes count what arrives; this is for what was refused before it got to one."""
+    """Count a request that was refused before it reached a route, where requests are counted."""
     service: Service = request.app.state.service
     service.arrive(FACE, Kind.CALL).end(code)

@@ -1,4 +1,4 @@
-"""JSON bodies of the REST API. Their fields are a contract."""
+"""JSON bodies of the REST API, whose fields are a contract, and conversion of the core's answers to them."""
 
 import base64
 from typing import Self

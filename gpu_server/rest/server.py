@@ -1,4 +1,4 @@
-"""Listens for HTTP, with uvicorn."""
+"""An HTTP server: uvicorn on sockets that are already bound, with limited connections."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,7 @@ from overtone.gpu_server.rest.connections import HttpConnections, LimitedHttp
 from overtone.gpu_server.sockets import BACKLOG
 from overtone.gpu_server.tls import ServerTls, name_of_peer
 
-# So many new connections are accepted before anything else may run.
+# New connections that are accepted before other tasks of the event loop run.
 ACCEPTED_AT_ONCE = 32
 
 
@@ -33,13 +33,16 @@ class _Uvicorn(uvicorn.Server):
 
 
 class HttpServer:
-    """An application on a port.
+    """Serves an application on some sockets.
 
     Args:
-        app: what is served.
-        sockets: what it listens on, which it closes in the end.
-        connections: counts them, and bounds how many there are.
-        tls: certificates, if there are any.
+        app: the application.
+        sockets: bound sockets, which the server closes when it stops.
+        connections: limits the connections.
+        tls: certificates; None for connections without TLS.
+
+    Attributes:
+        port: the number of the port; 0 for a Unix socket.
     """
 
     def __init__(

@@ -1,1 +1,1 @@
-"""What the operating system and Python give a process: threads, open files, the event loop, its end."""
+"""A process and its operating system: threads, signals, open files, the event loop, garbage collection, shutdown."""

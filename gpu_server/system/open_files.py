@@ -1,4 +1,4 @@
-"""Open files, of which each connection is one: as many as the system allows, and quiet logs when there are no more."""
+"""The limit of open files, of which every connection takes one, and a filter for the log when it is reached."""
 
 import contextlib
 import logging
@@ -14,7 +14,7 @@ QUIET = 60.0
 
 
 def raise_limit() -> int | None:
-    """Raise the limit of open files of this process as far as it may; the new limit, None where there is none."""
+    """Raise the soft limit of open files of this process to the hard one; returns it, or None where there is none."""
     try:
         import resource
     except ImportError:  # Windows
@@ -27,13 +27,18 @@ def raise_limit() -> int | None:
     return None if limit == resource.RLIM_INFINITY else limit
 
 
-def connections(wanted: int, files: int | None) -> int:
-    """How many connections each of the two faces may have, so that both stay within the limit of open files."""
+def allowed_connections(wanted: int, files: int | None) -> int:
+    """How many connections the gRPC port and the HTTP port may each have, within the limit of open files.
+
+    Args:
+        wanted: as the settings have it.
+        files: the limit of open files; None means no limit.
+    """
     return wanted if files is None else max(1, min(wanted, (files - RESERVED) // 2))
 
 
-class OncePerMinute(logging.Filter):
-    """Lets pass one message a minute about connections that could not be accepted; asyncio has thousands."""
+class AcceptErrorFilter(logging.Filter):
+    """Lets one message a minute pass about connections that could not be accepted; asyncio logs thousands."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Threads: how many the machine can run at once, and telling the event loop something from one."""
+"""Threads: how many cores there are for them, and calls from a thread into the event loop."""
 
 import asyncio
 import contextlib
@@ -15,9 +15,9 @@ def cores() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-def tell(
+def call_in_loop(
     loop: asyncio.AbstractEventLoop, function: Callable[P, object], *args: P.args, **kwargs: P.kwargs
 ) -> None:
-    """Have the event loop call a function soon; no effect once the loop is closed."""
+    """Have the event loop call a function soon, from any thread; no effect once the loop is closed."""
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(lambda: function(*args, **kwargs))

@@ -1,1 +1,1 @@
-"""What a model is for: how a network's result becomes an answer, and when more is asked for."""
+"""Tasks, classification and detection: how a network's row becomes an answer, and when more layers are asked for."""

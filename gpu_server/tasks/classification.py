@@ -7,19 +7,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overtone.gpu_server.answer import Answer, Options, Score, TaskName
+from overtone.gpu_server.decoded_image import DecodedImage
 from overtone.gpu_server.engine.inference import Inference
-from overtone.gpu_server.known import Known
 from overtone.gpu_server.tasks.task import Task, Verdict
 from overtone.models import Card, OperatingPoint
 
 
 class Classification(Task[OperatingPoint]):
-    """Rows are logits float32[K].
+    """A network's row is logits float32[K].
 
     Args:
         card: of the model.
-        model: what it is called.
-        most: classes that an answer may have.
+        model: the name under which it is served.
+        most: classes that an answer may have at most.
     """
 
     name: ClassVar[TaskName] = "classify"
@@ -31,15 +31,15 @@ class Classification(Task[OperatingPoint]):
         self._most = most
 
     @property
-    def instead(self) -> str:
-        """Classify."""
+    def hint(self) -> str:
+        """How to have an image classified."""
         return "send the image without the size of its picture, over REST to /v1/classify"
 
     def judge(self, layers: int, inference: Inference, options: Options) -> Verdict:
         """The answer is final if its confidence reaches the threshold of the operating point."""
         probabilities = softmax(inference.row, self._card.temperatures[layers - 1])
         confidence = float(probabilities.max())
-        point = self.point(options, inference.known.decoded.quality)
+        point = self.point(options, inference.image.decoded.quality)
         top = best(probabilities, self.profile.labels, min(options.top, self._most))
         return Verdict(point.wanted(confidence, layers), point.confident(confidence, layers), top)
 
@@ -47,12 +47,12 @@ class Classification(Task[OperatingPoint]):
         """Whether the most probable class is the same."""
         return one.best.index == other.best.index
 
-    def remember(self, known: Known, row: NDArray[np.float32]) -> Known:
-        """The logits, for a mix."""
-        return replace(known, low_row=row.copy())
+    def remember(self, image: DecodedImage, row: NDArray[np.float32]) -> DecodedImage:
+        """The image with the logits, with which the high stage may mix its own."""
+        return replace(image, low_row=row.copy())
 
     def exit_share(self, options: Options, quality: int | None) -> float | None:
-        """That of the operating point."""
+        """The exit share of the operating point."""
         return self.point(options, quality).exit_share
 
     def _find(self, name: str | None, quality: int | None) -> OperatingPoint:

@@ -1,14 +1,14 @@
-"""Bitmaps as the compressed run-lengths of COCO's API (`pycocotools.mask`), which tools for masks read."""
+"""Bitmaps as the compressed run-lengths of COCO's API (`pycocotools.mask`), the form in which answers have masks."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-# Five bits a letter, and one that says whether more follow, from "0" on.
+# A letter has five bits of a number and one that says whether more letters follow; its code is counted from "0".
 BITS, MORE, ZERO = 5, 0x20, 48
 
 
 def run_lengths(bitmap: NDArray[np.bool_]) -> bytes:
-    """The runs of bool[height, width], column by column; the first is of what is not set."""
+    """The lengths of the runs of bool[height, width], column by column; the first run is of pixels that are not set."""
     counts = _runs(bitmap.ravel(order="F"))
     # From the fourth on, how much longer a run is than the one before the last.
     return b"".join(_letters(count - counts[i - 2] if i > 2 else count) for i, count in enumerate(counts))

@@ -1,4 +1,4 @@
-"""What a model is for: how a network's result becomes an answer, when more is asked for, and where in the image."""
+"""The interface of a task: how a network's row becomes an answer, and when, and for which blocks, more is asked for."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from overtone.frequency import LetterBox, Profile
 from overtone.gpu_server.answer import Answer, Detection, Options, Score, TaskName
+from overtone.gpu_server.decoded_image import DecodedImage
 from overtone.gpu_server.engine.inference import Inference
 from overtone.gpu_server.errors import BadRequest, WrongTask
-from overtone.gpu_server.known import Known
 from overtone.models.common_card import CardError
 
 Point = TypeVar("Point")
@@ -19,14 +19,14 @@ Point = TypeVar("Point")
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What an image's first layers mean.
+    """A task's reading of a network's result after an image's first layers.
 
     Attributes:
-        wanted: up to which layer the answer takes them; the number of those that are here if it is final.
-        confident: whether that is what the operating point takes for sure.
+        wanted: the number of the last layer that is wanted; that of the layers judged if the answer is final.
+        confident: whether the answer reaches the threshold of the operating point.
         top: of a classifier, the most probable classes, best first.
-        detections: of a detector, what it has found.
-        blocks: where further layers are wanted, as a packed block mask; empty if everywhere.
+        detections: of a detector, the objects.
+        blocks: the blocks for which further layers are wanted, as a packed block mask; empty for all blocks.
     """
 
     wanted: int
@@ -37,12 +37,12 @@ class Verdict:
 
 
 class Task(ABC, Generic[Point]):
-    """One of the two things that models do, with the card of one of them.
+    """What one model does, classification or detection, by its card.
 
     Attributes:
-        name: as the welcome of a session says it.
-        letter_boxed: whether whole pictures are judged, each in the corner of a square; else their centres are.
-        slow: whether judging takes so long that it must not be done on the event loop.
+        name: of the task, as a session's welcome message has it.
+        letter_boxed: whether a picture is taken whole, in the corner of a square; else its centre is cropped.
+        slow: whether `judge` takes milliseconds, so that it must not run on the event loop.
     """
 
     name: ClassVar[TaskName]
@@ -62,12 +62,12 @@ class Task(ABC, Generic[Point]):
             BadRequest: there is no such operating point.
         """
         if options.task not in (None, self.name) or (options.picture and not self.letter_boxed):
-            raise WrongTask(f"{self._model} has the task {self.name}: {self.instead}")
-        self.boxed(options)
+            raise WrongTask(f"{self._model} has the task {self.name}: {self.hint}")
+        self.letter_box(options)
         self.point(options)
 
-    def boxed(self, options: Options) -> LetterBox | None:
-        """Where a picture of the size that was told lies in an image.
+    def letter_box(self, options: Options) -> LetterBox | None:
+        """Where a picture of `options.picture` pixels lies in the square image; None without such a size.
 
         Raises:
             BadRequest: no picture has that size.
@@ -95,22 +95,22 @@ class Task(ABC, Generic[Point]):
 
     @property
     @abstractmethod
-    def instead(self) -> str:
-        """What to do for whoever has asked for the other task."""
+    def hint(self) -> str:
+        """A clause for clients that asked for the other task: what to send to whom."""
 
     @abstractmethod
     def judge(self, layers: int, inference: Inference, options: Options) -> Verdict:
-        """What a network's result after so many layers means."""
+        """The verdict on a network's result after the first so many layers."""
 
     @abstractmethod
     def agree(self, one: Answer, other: Answer) -> bool:
-        """Whether two answers to the same image say the same."""
+        """Whether two answers to the same image agree, as a shadow model is compared."""
 
     @abstractmethod
-    def remember(self, known: Known, row: NDArray[np.float32]) -> Known:
-        """What is known, with what is needed of the low network's row once further layers come.
+    def remember(self, image: DecodedImage, row: NDArray[np.float32]) -> DecodedImage:
+        """The image with a copy of what further layers will need of the low network's row, float32[K].
 
-        That is a copy, because a row would keep the rows of its whole batch.
+        A copy, because the row itself is a view that would keep the rows of its whole batch alive.
         """
 
     @abstractmethod

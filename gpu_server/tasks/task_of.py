@@ -1,11 +1,11 @@
-"""Which task a model has."""
+"""The task of a model, by its card."""
 
 from typing import Any
 
-from overtone.gpu_server.repository.cards import AnyCard
 from overtone.gpu_server.tasks.classification import Classification
 from overtone.gpu_server.tasks.task import Task
 from overtone.models import Card
+from overtone.models.any_card import AnyCard
 
 
 def task_of(card: AnyCard, model: str, most: int) -> Task[Any]:

@@ -1,4 +1,4 @@
-"""Logs: as text or JSON, with the id of the request that a line is about, and a line for every request if wanted."""
+"""Logging as text or JSON, with the id of the request in every line, and the access log."""
 
 import contextvars
 import json
@@ -19,7 +19,7 @@ HEADER = "x-request-id"
 TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _USABLE = re.compile(r"[A-Za-z0-9._:/+=-]{1,64}")
 
-# What continues an image belongs to its client and not into a log.
+# The token of an unfinished image is a secret of its client, and is not logged.
 _TOKEN = re.compile(r"(?<=^/v1/images/)[^/]+")
 
 access_log = logging.getLogger("overtone.access")
@@ -27,10 +27,10 @@ access_log = logging.getLogger("overtone.access")
 
 @dataclass(slots=True)
 class RequestInfo:
-    """What a line may say of the request that it is about.
+    """What log lines contain about a request.
 
     Attributes:
-        id: as the client gave it, or made here; of an image in a session, its number is appended.
+        id: the client's, or one made here; for an image of a session its number is appended.
         what: method and path.
         owner: the client, once it has been let in.
         parent: the client's span, as `tracing.parent_of` found it.
@@ -46,7 +46,7 @@ _current: contextvars.ContextVar[RequestInfo | None] = contextvars.ContextVar("r
 
 
 def begin(headers: Mapping[str, str], what: str) -> RequestInfo:
-    """From now on this task, and those that it starts, work for the request that has these headers or metadata."""
+    """Make the request with these headers or metadata the current one of this task and of tasks that it starts."""
     given = headers.get(HEADER, "")
     name = given if _USABLE.fullmatch(given) else secrets.token_hex(8)
     info = RequestInfo(name, what, parent=tracing.parent_of(headers))
@@ -55,18 +55,18 @@ def begin(headers: Mapping[str, str], what: str) -> RequestInfo:
 
 
 def begin_part(number: int) -> None:
-    """From now on this task works for one image of the request."""
+    """Make one image of the request the current one of this task."""
     if (info := _current.get()) is not None:
         _current.set(replace(info, id=f"{info.id}/{number}"))
 
 
 def current() -> RequestInfo | None:
-    """The request for which this task works."""
+    """The current request of this task."""
     return _current.get()
 
 
 def name_owner(owner: str) -> None:
-    """The request that this task works for comes from this client."""
+    """Set the client of the current request."""
     if (info := _current.get()) is not None:
         info.owner = owner
 
@@ -88,14 +88,14 @@ def configure(level: str, style: Literal["text", "json"], access: bool) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(formatter(style))
     logging.basicConfig(level=level.upper(), handlers=[handler])
-    # It would tell of requests between the processes of a server, tokens of images included.
+    # httpx would log requests between the processes of a server, with the tokens of images.
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    # Its lines are wanted whatever the level of the others is.
+    # The access log is written whatever the level of other logs is.
     access_log.setLevel(logging.INFO if access else logging.CRITICAL)
 
 
 def formatter(style: Literal["text", "json"]) -> logging.Formatter:
-    """How a line is written."""
+    """The formatter for a style of lines."""
     return _Json() if style == "json" else _Text(TEXT)
 
 
@@ -132,13 +132,13 @@ class _Json(logging.Formatter):
 
 
 class RequestIds:
-    """ASGI middleware: every request has an id, its response says which."""
+    """ASGI middleware that gives every request an id, and its response the header with it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, and its response back with the header."""
+        """Call the application."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

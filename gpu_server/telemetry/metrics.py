@@ -82,11 +82,11 @@ class Metrics:
         )
 
     def refused(self, limit: str) -> Callable[[str], None]:
-        """What counts refusals by this limit, given whose limit was reached."""
+        """A function that counts a refusal by this limit; its argument is `ALL` or `PEER`."""
         return lambda scope: self.limited.labels(limit, scope).inc()
 
     def of(self, metric: Metric, *labels: str) -> Metric:
-        """What `metric.labels` returns, for labels of which there are few: it is ten times as fast."""
+        """`metric.labels(*labels)` from a cache, which is ten times as fast; for labels with few values."""
         key = (metric, *labels)
         if key not in self._of:
             self._of[key] = metric.labels(*labels)
@@ -94,19 +94,19 @@ class Metrics:
         return found
 
     def watch_depth(self, stage: str, depth: Callable[[], int]) -> None:
-        """Have this function asked how many images wait for a stage in one of the engines."""
+        """Add a function that returns how many images wait for a stage in one of the engines."""
         depths = self._depths[stage]
         depths.append(depth)
         if shared_metrics.folder() is None:
             self.queue_depth.labels(stage).set_function(lambda: sum(each() for each in depths))
 
     def forget_depth(self, stage: str, depth: Callable[[], int]) -> None:
-        """Ask it no longer, if it was asked."""
+        """Remove a function that was added by `watch_depth`, if it was."""
         if depth in self._depths[stage]:
             self._depths[stage].remove(depth)
 
     def sample(self) -> None:
-        """Where several processes count, they can only set a gauge from time to time."""
+        """Set the gauges of queue depths; with several processes, gauges cannot call functions when they are read."""
         for stage, depths in self._depths.items():
             self.queue_depth.labels(stage).set(sum(each() for each in depths))
 

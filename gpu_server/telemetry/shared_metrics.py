@@ -1,4 +1,4 @@
-"""The metrics of all processes of one server together, from the files in which prometheus_client counts for each."""
+"""The metrics of all processes of a server together, by the multiprocess mode of prometheus_client."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -11,7 +11,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-# What is not the sum over all processes.
+# How metrics are combined that are not summed over the processes.
 COMBINED: dict[str, Callable[[Iterable[float]], float]] = {
     "process_start_time_seconds": min,
     "process_max_fds": min,
@@ -30,7 +30,7 @@ def shared(directory: Path) -> Iterator[None]:
 
 
 def folder() -> Path | None:
-    """Where the processes of this server count; None if there is only one."""
+    """The folder with the counters of this server's processes; None if there is only one process."""
     name = os.environ.get(VARIABLE)
     return Path(name) if name else None
 

@@ -1,6 +1,6 @@
-"""Spans of OpenTelemetry for gRPC, where it is installed and somebody has set up where they go.
+"""OpenTelemetry spans of gRPC calls, where it is installed and a tracer provider is set.
 
-That is what `opentelemetry-instrument` does. FastAPI makes the spans of HTTP requests.
+`opentelemetry-instrument` sets one. The spans of HTTP requests are made by its instrumentation of FastAPI.
 """
 
 import time
@@ -15,12 +15,12 @@ except ModuleNotFoundError:
 
 
 def parent_of(headers: Mapping[str, str]) -> Any:
-    """The span of the client that a request's `traceparent` names, as a context; None if nobody wants spans."""
+    """The client's span as a context, by the header `traceparent`; None if spans are not exported."""
     return TraceContextTextMapPropagator().extract(headers) if wanted() else None
 
 
 def note_end(name: str, parent: Any, seconds: float, attributes: Mapping[str, str], failed: bool) -> None:
-    """A span that ends now and began so many seconds ago."""
+    """Record a span that ends now and began so many seconds ago."""
     if not wanted():
         return
     end = time.time_ns()
@@ -38,5 +38,5 @@ def note_end(name: str, parent: Any, seconds: float, attributes: Mapping[str, st
 
 
 def wanted() -> bool:
-    """Whether spans go anywhere."""
+    """Whether a tracer provider is set, so that spans are exported."""
     return trace is not None and not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)

@@ -1,4 +1,4 @@
-"""A process that another one starts, and starts again when it has ended."""
+"""A child process of the supervisor, which is started again, after a growing pause, when it has ended."""
 
 import contextlib
 import multiprocessing
@@ -15,47 +15,47 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 STABLE = 10.0
 # Blocked in a new process until it can handle them; until then they would end it.
 BLOCKED = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-# What Python says of a process whose own parent, the fork server, has gone, although it may still run.
-LOST = 255
+# The exit code that Python reports if the fork server, the parent of the process, has died; the process may still run.
+EXIT_UNKNOWN = 255
 
-# A fork of a process that has imported everything and done nothing, so starting takes no time, and memory is shared.
-# A fork of this one would have its signal handlers, and CUDA as it is here.
+# Children are forks of a process that has imported everything and done nothing else: they start at once and share its
+# memory. Forks of this process would inherit its signal handlers and its state of CUDA.
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(["overtone.gpu_server.workers.processes"])
 
 
 class Child:
-    """One process that can be started again.
+    """A process that can be started again and again.
 
     Args:
         name: for logs.
-        target: what it runs: a function that can be imported, given `arguments` and a connection for its news, of
-            which each is a pair of texts, "ready" or "error" and what is to be said.
+        target: what it runs: a function that can be imported. It is called with `arguments` and a connection, over
+            which it sends pairs of texts: "ready" or "error", and a message.
 
     Attributes:
-        news: the other end of that connection.
+        messages: this process's end of that connection; None while there is none.
     """
 
     def __init__(self, name: str, target: Callable[..., None], *arguments: object) -> None:
         self.name = name
-        self.news: Connection | None = None
+        self.messages: Connection | None = None
         self._target = target
         self._arguments = arguments
         self._process: BaseProcess | None = None
         self._began = 0.0
         self._pause = FIRST_PAUSE
-        self._due = 0.0
+        self._restart_at = 0.0
 
     @property
     def pid(self) -> int:
-        """Of the process that was started last."""
+        """The id of the process that was started last."""
         assert self._process is not None
         assert self._process.pid is not None
         return self._process.pid
 
     @property
     def started(self) -> bool:
-        """Whether it was started, and has not been noted to have ended."""
+        """Whether it has been started, and not been reaped since."""
         return self._process is not None
 
     @property
@@ -65,19 +65,19 @@ class Child:
 
     @property
     def sentinel(self) -> int:
-        """Becomes readable when the process ends."""
+        """A handle that becomes readable when the process ends."""
         assert self._process is not None
         return self._process.sentinel
 
     @property
-    def due(self) -> float:
-        """Seconds until it may be started, which is negative if it may be now."""
-        return self._due - time.monotonic()
+    def restart_delay(self) -> float:
+        """Seconds until it may be started; not positive if it may be started now."""
+        return self._restart_at - time.monotonic()
 
     def start(self) -> None:
-        """Start it."""
+        """Start the process."""
         self.close()
-        self.news, theirs = _processes.Pipe(duplex=False)
+        self.messages, theirs = _processes.Pipe(duplex=False)
         self._process = _processes.Process(
             target=self._target, args=(*self._arguments, theirs), name=self.name
         )
@@ -89,31 +89,31 @@ class Child:
         theirs.close()
         self._began = time.monotonic()
 
-    def ended(self) -> str:
-        """Note that it has ended, plan when it may be started again, and return why it ended."""
+    def reap(self) -> str:
+        """Take note of its end, set when it may be started again, and return why it ended."""
         assert self._process is not None
         code = self._process.exitcode
-        if code == LOST:
+        if code == EXIT_UNKNOWN:
             self._send(signal.SIGKILL)
         lived = time.monotonic() - self._began
         self._pause = FIRST_PAUSE if lived > STABLE else min(2 * self._pause, LONGEST_PAUSE)
-        self._due = time.monotonic() + self._pause
-        kind, text = self.hear() or ("", "")
+        self._restart_at = time.monotonic() + self._pause
+        kind, text = self.receive() or ("", "")
         self._process = None
         if kind == "error":
             return text
         return f"ended by signal {-code}" if code and code < 0 else f"ended with exit code {code}"
 
-    def hear(self) -> tuple[str, str] | None:
-        """Its news, if there are any."""
+    def receive(self) -> tuple[str, str] | None:
+        """The next message that it has sent, if there is one."""
         with contextlib.suppress(EOFError, OSError):
-            if self.news is not None and self.news.poll():
-                kind, text = self.news.recv()
+            if self.messages is not None and self.messages.poll():
+                kind, text = self.messages.recv()
                 return str(kind), str(text)
         return None
 
     def signal(self, number: int) -> None:
-        """Send it a signal, if it runs."""
+        """Send the process a signal, if it runs."""
         if self.running:
             self._send(number)
 
@@ -124,10 +124,10 @@ class Child:
         return not self.running
 
     def close(self) -> None:
-        """Close what it was heard by."""
-        if self.news is not None:
-            self.news.close()
-            self.news = None
+        """Close the connection for its messages."""
+        if self.messages is not None:
+            self.messages.close()
+            self.messages = None
 
     def _send(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):

@@ -1,4 +1,7 @@
-"""The engine in a process of its own: images come from several processes over a Unix socket, and results go back."""
+"""The server side of the engine's process: it takes decoded images over a Unix socket and sends back rows.
+
+Its clients are the `RemoteRunner`s of the faces; `wire` has the messages.
+"""
 
 import asyncio
 import logging
@@ -21,42 +24,49 @@ from overtone.gpu_server.workers import wire
 
 log = logging.getLogger(__name__)
 
-# Seconds between two looks at whether the others should be told how the engine is.
+# Seconds between two checks whether the state of the engine has changed and must be sent.
 INTERVAL = 0.02
-# Results that may wait for a process that does not read them, before its connection is closed.
+# Bytes that may wait to be sent to a process that does not read them, before its connection is closed.
 MAX_UNREAD = 64 * MIB
 
 Row = tuple[int, NDArray[np.float32]]
 
 
 @dataclass(eq=False, slots=True)
-class _Forwarded(Ticket):
-    """An image of another process."""
+class _RemoteTicket(Ticket):
+    """An image of another process.
+
+    Attributes:
+        number: its id on the connection.
+        connection: where its result is sent.
+        finished: whether it has been answered or withdrawn.
+    """
 
     number: int = field(kw_only=True)
-    link: "_Link" = field(kw_only=True)
-    gone: bool = False
+    connection: "_Connection" = field(kw_only=True)
+    finished: bool = False
 
     @property
     def done(self) -> bool:
-        """Whether it was taken back or answered."""
-        return self.gone
+        """Whether it has been answered or withdrawn."""
+        return self.finished
 
     def succeed(self, inference: Inference) -> None:
         """Send the row, together with others of its batch."""
-        if not self.gone:
-            self.gone = True
+        if not self.finished:
+            self.finished = True
             began = self.since + inference.timings.queue
-            self.link.give(self.number, began, inference.timings.compute, inference.row)
+            self.connection.deliver(self.number, began, inference.timings.compute, inference.row)
 
     def fail(self, error: ServiceError) -> None:
         """Send the reason."""
-        if not self.gone:
-            self.gone = True
-            self.link.refuse(self.number, _reason(error), error.retry_after or 0.0)
+        if not self.finished:
+            self.finished = True
+            self.connection.refuse(self.number, _reason(error), error.retry_after or 0.0)
 
 
 def _reason(error: Exception) -> str:
+    """The reason in `wire.REASONS` that stands for an error."""
     if isinstance(error, Expired):
         return "late"
     if isinstance(error, Overloaded):
@@ -65,85 +75,85 @@ def _reason(error: Exception) -> str:
 
 
 class EngineServer:
-    """Runs the images of all processes that connect.
+    """Runs the images of all processes that connect to its socket.
 
     Args:
-        networks: what runs a batch, one for each device.
+        networks: one for each worker of the batcher.
         metrics: where to count.
         settings: for the limits of the queues.
         path: of the socket.
     """
 
     def __init__(self, networks: Sequence[Network], metrics: Metrics, settings: Settings, path: Path) -> None:
-        self.batcher = Batcher(networks, metrics, settings, self.tell_state, time.monotonic)
-        self.links: set[_Link] = set()
+        self.batcher = Batcher(networks, metrics, settings, self.broadcast_state, time.monotonic)
+        self.connections: set[_Connection] = set()
         self._path = path
         self._server: asyncio.Server | None = None
         self._ticker: asyncio.Task[None] | None = None
-        self._told: wire.State | None = None
+        self._last_state: wire.State | None = None
 
     async def start(self) -> None:
         """Warm the networks, then listen."""
         await self.batcher.start()
         loop = asyncio.get_running_loop()
         self._path.unlink(missing_ok=True)
-        self._server = await loop.create_unix_server(lambda: _Link(self), self._path)
+        self._server = await loop.create_unix_server(lambda: _Connection(self), self._path)
         self._ticker = loop.create_task(self._tick(), name="overtone-engine-state")
 
     async def stop(self) -> None:
-        """Refuse what waits, and close all connections."""
+        """Refuse the images that wait, and close all connections."""
         if self._server is not None and self._ticker is not None:
             self._server.close()
             self._ticker.cancel()
             await asyncio.gather(self._ticker, return_exceptions=True)
         await self.batcher.stop()
-        for link in list(self.links):
-            link.close()
+        for connection in list(self.connections):
+            connection.close()
 
-    async def unused(self) -> None:
+    async def wait_until_unused(self) -> None:
         """Wait until no process is connected."""
-        while self.links:
+        while self.connections:
             await asyncio.sleep(INTERVAL)
 
     def state(self) -> wire.State:
-        """How the engine is now."""
-        low, high = (self.batcher.outlook(stage) for stage in wire.STAGES)
+        """The state of the engine now."""
+        low, high = (self.batcher.estimate(stage) for stage in wire.STAGES)
         ready = self.batcher.failure is None
         return wire.State(self.batcher.backlog(), self.batcher.standing, ready, low, high)
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(INTERVAL)
-            self.tell_state()
+            self.broadcast_state()
 
-    def tell_state(self, *, anew: bool = False) -> None:
-        """Tell all processes how the engine is, if that has changed or somebody cannot know it."""
+    def broadcast_state(self, *, always: bool = False) -> None:
+        """Send the state of the engine to all processes, if it has changed since the last time, or `always`."""
         state = self.state()
-        if anew or state != self._told:
-            self._told, message = state, wire.write_state(state)
-            for link in self.links:
-                link.send(message)
+        if always or state != self._last_state:
+            self._last_state, message = state, wire.write_state(state)
+            for connection in self.connections:
+                connection.send(message)
 
 
-class _Link(asyncio.Protocol):
+class _Connection(asyncio.Protocol):
     """The connection of one process."""
 
     def __init__(self, server: EngineServer) -> None:
         self._server = server
         self._messages = wire.Messages()
-        self._tickets: dict[int, _Forwarded] = {}
+        self._tickets: dict[int, _RemoteTicket] = {}
         self._results: dict[tuple[float, float], list[Row]] = {}
         self._transport: asyncio.WriteTransport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.WriteTransport, transport)  # uvloop's are not derived from asyncio's
-        self._server.links.add(self)
-        self._server.tell_state(anew=True)
+        self._server.connections.add(self)
+        self._server.broadcast_state(always=True)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._server.links.discard(self)
+        self._server.connections.discard(self)
         for ticket in self._tickets.values():
-            ticket.gone = True
+            ticket.finished = True
             self._server.batcher.remove(ticket)
         self._tickets.clear()
 
@@ -151,27 +161,27 @@ class _Link(asyncio.Protocol):
         try:
             for kind, body in self._messages.feed(data):
                 if kind is wire.Kind.TICKET:
-                    self._take(wire.read_ticket(body))
+                    self._submit(wire.read_ticket(body))
                 elif kind is wire.Kind.REMOVE:
                     self._remove(wire.read_remove(body))
         except (ValueError, IndexError, struct.error):
             log.exception("a process sent what cannot be read")
             self._transport.abort()
 
-    def give(self, number: int, began: float, compute: float, row: NDArray[np.float32]) -> None:
-        """Send a row soon, in one message with others of the same batch."""
+    def deliver(self, number: int, began: float, compute: float, row: NDArray[np.float32]) -> None:
+        """Send a row soon, in one message with other rows of the same batch."""
         self._tickets.pop(number, None)
         if not self._results:
             asyncio.get_running_loop().call_soon(self._flush)
         self._results.setdefault((round(began, 6), compute), []).append((number, row))
 
     def refuse(self, number: int, reason: str, wait: float) -> None:
-        """Send why an image is not run."""
+        """Send the reason why an image is not run, one of `wire.REASONS`, and the seconds to wait."""
         self._tickets.pop(number, None)
         self.send(wire.write_refused(number, reason, wait))
 
     def send(self, message: bytes) -> None:
-        """Send a message, unless its reader has fallen too far behind."""
+        """Send a message; if too much is unread already, close the connection instead."""
         if self._transport.get_write_buffer_size() > MAX_UNREAD:
             log.error("a process does not read its results; its connection is closed")
             self._transport.abort()
@@ -188,19 +198,19 @@ class _Link(asyncio.Protocol):
             numbers = [number for number, _ in rows]
             self.send(wire.write_results(began, compute, numbers, [row for _, row in rows]))
 
-    def _take(self, sent: wire.Sent) -> None:
+    def _submit(self, sent: wire.TicketMessage) -> None:
         batcher = self._server.batcher
         try:
             batcher.check()
             if refusal := batcher.refusal(sent.stage, sent.expires, 0.0):
                 return self.refuse(sent.number, refusal.reason, refusal.wait)
-            fields = (sent.stage, sent.since, sent.since, sent.expires, sent.known)
-            ticket = self._tickets[sent.number] = _Forwarded(*fields, number=sent.number, link=self)
+            fields = (sent.stage, sent.since, sent.since, sent.expires, sent.image)
+            ticket = self._tickets[sent.number] = _RemoteTicket(*fields, number=sent.number, connection=self)
             batcher.put(ticket, expected=False)
         except Unavailable as error:
             self.refuse(sent.number, _reason(error), error.retry_after or 0.0)
 
     def _remove(self, number: int) -> None:
         if ticket := self._tickets.pop(number, None):
-            ticket.gone = True
+            ticket.finished = True
             self._server.batcher.remove(ticket)

@@ -1,7 +1,7 @@
-"""Requests for an image of which another process has the first layers are passed on to it.
+"""HTTP requests with further layers of an image are forwarded to the face that has its first layers.
 
-All faces share a port, and the connection of a later request may reach another face than the first one. A token begins
-with the number of its face.
+All faces share a port, so a later request of a device may reach another face than the first one. The token of an
+unfinished image begins with the number of the face that issued it.
 """
 
 import asyncio
@@ -20,8 +20,8 @@ from overtone.gpu_server.service import Service
 from overtone.gpu_server.workers.face import Face
 
 PATH = "/v1/images/"
-# Of the client of a request from another face: its address, and the name in its certificate. They are believed only
-# on the socket between faces.
+# Headers of a forwarded request: the address of the client, and the name in its certificate. They are believed only on
+# the socket between faces.
 CLIENT, CERTIFICATE = b"x-overtone-client", b"x-overtone-certificate"
 # Headers that are about the connection and not the request, or would be believed from this machine.
 DROPPED = frozenset(
@@ -30,14 +30,14 @@ DROPPED = frozenset(
 )
 
 
-class Forwarded:
-    """An application on the socket between faces, in front of `app`, to which the client looks connected."""
+class ForwardedRequests:
+    """ASGI middleware on the socket between faces: to `app`, requests look as if their clients had connected here."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer as if the client had come here."""
+        """Call `app` with the client's address and certificate in place of the other face's."""
         given = dict(scope["headers"])
         certificate = unquote(given[CERTIFICATE].decode("ascii")) if CERTIFICATE in given else None
         state = {**scope.get("state", {}), "certificate": certificate}
@@ -45,8 +45,8 @@ class Forwarded:
         await self._app({**scope, "client": client, "state": state}, receive, send)
 
 
-class Forwarding:
-    """An application on the port that all faces share, in front of `app` of one face."""
+class RequestForwarding:
+    """ASGI middleware on the shared port: passes requests on that belong to another face, all others to `app`."""
 
     def __init__(self, app: ASGIApp, face: Face, service: Service) -> None:
         self._app = app
@@ -57,7 +57,7 @@ class Forwarding:
         self._peers: dict[int, httpx.AsyncClient] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or pass on."""
+        """Call `app`, or forward the request."""
         peer = self._owner(scope["path"]) if scope["type"] == "http" else None
         if peer is None:
             await self._app(scope, receive, send)
@@ -71,7 +71,7 @@ class Forwarding:
             await client.aclose()
 
     def _owner(self, path: str) -> int | None:
-        """The face that gave the token of this path, if it is another one."""
+        """The number of the face that issued the token in this path; None if it is this face, or there is no token."""
         number = path.removeprefix(PATH).partition("-")[0] if path.startswith(PATH) else ""
         if not (number.isascii() and number.isdigit()) or len(number) > 4:
             return None
@@ -83,19 +83,15 @@ class Forwarding:
         try:
             response = await self._client(peer).send(request, stream=True)
         except httpx.ConnectError:
-            # It has ended, and with it what it knew.
+            # The other face has ended, and its images with it. It cannot count the request, so this one does.
             self._service.arrive("rest", Kind.CALL).end(StateLost.code.name)
-            await _refuse(
-                scope, receive, send, StateLost("the layers before are lost: send all layers again")
-            )
+            await _refuse(scope, receive, send, _lost())
         except httpx.TransportError:
-            await _refuse(
-                scope, receive, send, StateLost("the layers before are lost: send all layers again")
-            )
+            await _refuse(scope, receive, send, _lost())
         except TooSlow as error:
             await _refuse(scope, receive, send, error)
         except ClientDisconnected:
-            pass  # and so nobody waits for a response; the other face is told by the end of the connection
+            pass  # nobody waits for a response; the other face sees the end of its connection
         else:
             await _return(response, send)
 
@@ -109,11 +105,11 @@ class Forwarding:
 
 
 async def _body(receive: Receive, seconds: float) -> AsyncIterator[bytes]:
-    """The body of a request, as it comes.
+    """The chunks of a request's body, as they arrive.
 
     Raises:
-        ClientDisconnected: it does not come whole.
-        TooSlow: it does not come in time.
+        ClientDisconnected: the client disconnects before the end.
+        TooSlow: the body does not arrive in time.
     """
     limit, more = asyncio.get_running_loop().time() + seconds, True
     while more:
@@ -139,9 +135,13 @@ def _request(scope: Scope, body: AsyncIterator[bytes]) -> httpx.Request:
     return httpx.Request(scope["method"], url, headers=headers, content=body)
 
 
+def _lost() -> StateLost:
+    return StateLost("the layers before are lost: send all layers again")
+
+
 async def _refuse(scope: Scope, receive: Receive, send: Send, error: ServiceError) -> None:
     body = schemas.failure(error.code.name, error.message)
-    # Closed, because the request may not have been read to its end.
+    # The connection is closed, because the request may not have been read to its end.
     await JSONResponse(body.model_dump(), error.http, {"connection": "close"})(scope, receive, send)
 
 

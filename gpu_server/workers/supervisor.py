@@ -1,7 +1,8 @@
-"""One server of several processes: faces, which share its ports, one engine, and this one, which keeps them running.
+"""The supervisor of a server of several processes: it starts faces, which share the ports, and one engine.
 
 A face has sessions, REST, decoding and the state of unfinished images; the engine forms batches of all faces' images.
-Whoever ends unexpectedly is started again. A face takes only its own connections with it.
+The supervisor starts a process again that ends unexpectedly; a face that ends breaks its own connections alone. For a
+model that is loaded again it starts a second engine, and stops the first one when no session uses it any more.
 """
 
 import contextlib
@@ -19,32 +20,33 @@ from overtone.gpu_server.errors import StartError
 from overtone.gpu_server.limits import tokens
 from overtone.gpu_server.networks.stub import seconds_of
 from overtone.gpu_server.settings import Settings
-from overtone.gpu_server.sockets import check_tls, exposure, listeners
-from overtone.gpu_server.system.ending import ENDING
-from overtone.gpu_server.system.watched import Watched
+from overtone.gpu_server.sockets import exposure_warnings, listeners
+from overtone.gpu_server.system.shutdown import SHUTDOWN_SECONDS
+from overtone.gpu_server.system.signals import SignalListener
+from overtone.gpu_server.system.watched_files import WatchedFiles
 from overtone.gpu_server.telemetry import shared_metrics
-from overtone.gpu_server.workers import casualties
+from overtone.gpu_server.tls import check_tls
+from overtone.gpu_server.workers import lost_requests
 from overtone.gpu_server.workers.child import Child
-from overtone.gpu_server.workers.edition import Edition
 from overtone.gpu_server.workers.face import Face
+from overtone.gpu_server.workers.generation import Generation
 from overtone.gpu_server.workers.processes import run_engine, run_face
-from overtone.gpu_server.workers.told import Told
 from overtone.models import choose_device, find
 
 log = logging.getLogger(__name__)
 
-# More faces than this are never chosen, only given.
+# The largest number of faces that is chosen automatically.
 MOST_FACES = 8
-# The folder in which all processes count.
+# The folder in which prometheus_client keeps the counters of all processes.
 METRICS = "metrics"
-# Seconds for the engine to end after the faces, before it is killed.
-ENGINE_ENDING = 1.0
-# Seconds between looks at an engine that nobody is to use any more, and at a process that starts.
+# Seconds for the engine to stop after the faces, before it is killed.
+ENGINE_STOP_SECONDS = 1.0
+# Seconds between two looks at an engine that is starting or retiring.
 INTERVAL = 0.5
 
 
 def worker_count(settings: Settings) -> int:
-    """How many faces a server should have.
+    """How many processes, faces, accept connections; 1 means that everything runs in one process.
 
     Raises:
         StartError: there is no such device, or there are several models.
@@ -78,7 +80,7 @@ def run_workers(settings: Settings, count: int) -> None:
             tokens.read(settings.tokens_file)
     except ValueError as error:
         raise StartError(f"OVERTONE_TOKENS_FILE {error}") from error
-    for warning in exposure(settings):
+    for warning in exposure_warnings(settings):
         log.warning(warning)
     with tempfile.TemporaryDirectory(prefix="overtone-") as name, _ports(settings) as bound:
         directory = Path(name)
@@ -88,37 +90,37 @@ def run_workers(settings: Settings, count: int) -> None:
 
 @contextlib.contextmanager
 def _ports(settings: Settings) -> Iterator[Settings]:
-    """Settings with the ports that all faces will share; they remain taken while inside."""
+    """Settings with the numbers of the ports that all faces will share, which are reserved while inside."""
     wanted = [("grpc_port", settings.host, "gRPC"), ("http_port", settings.host, "HTTP")]
     if settings.admin_port is not None:
         wanted.append(("admin_port", settings.admin_host, "admin"))
     ports = {}
     with contextlib.ExitStack() as held:
         for name, host, protocol in wanted:
-            # First alone, or a second server would share the ports of the first one instead of failing.
-            alone = listeners(host, getattr(settings, name), protocol)
-            bound = [(each.family, each.getsockname()) for each in alone]
-            for each in alone:
+            # Bound without sharing first; else a second server would share the ports of the first one and not fail.
+            exclusive = listeners(host, getattr(settings, name), protocol)
+            bound = [(each.family, each.getsockname()) for each in exclusive]
+            for each in exclusive:
                 each.close()
             for family, address in bound:
-                _take(held.enter_context(socket.socket(family, socket.SOCK_STREAM)), address)
+                _reserve(held.enter_context(socket.socket(family, socket.SOCK_STREAM)), address)
             ports[name] = bound[0][1][1]
         yield settings.model_copy(update=ports)
 
 
-def _take(shared: socket.socket, address: tuple[object, ...]) -> None:
+def _reserve(shared: socket.socket, address: tuple[object, ...]) -> None:
     shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     if shared.family == socket.AF_INET6:
         shared.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-    shared.bind(address)  # but never listens, so it gets no connections
+    shared.bind(address)  # it never listens, so it gets no connections
 
 
 class _Engine(Child):
-    """The engine of one edition."""
+    """The engine's process for one generation of the model."""
 
-    def __init__(self, settings: Settings, edition: Edition) -> None:
-        super().__init__("overtone-engine", run_engine, settings, edition)
-        self.edition = edition
+    def __init__(self, settings: Settings, generation: Generation) -> None:
+        super().__init__("overtone-engine", run_engine, settings, generation)
+        self.generation = generation
 
 
 class _Supervisor:
@@ -133,159 +135,155 @@ class _Supervisor:
         self._directory = directory
         try:
             self._source = find(settings.model)
-            self._model = Watched([self._source])
-            edition = Edition(0, directory)
-            edition.copy(self._source)
+            self._model = WatchedFiles([self._source])
+            generation = Generation(0, directory)
+            generation.copy(self._source)
         except (ValueError, OSError) as error:
             raise StartError(f"cannot serve {settings.model}: {error}") from error
-        edition.publish()
-        self._engine = _Engine(settings, edition)
+        generation.publish()
+        self._engine = _Engine(settings, generation)
         self._faces = [
             Child(f"overtone-face-{number}", run_face, settings, Face(number, count, directory))
             for number in range(count)
         ]
-        # Of another model: one that starts, and those of which sessions may still be open.
+        # Engines of other generations: one that is starting, and those that retire once no session uses them.
         self._next: _Engine | None = None
-        self._leaving: list[_Engine] = []
-        self._told = Told(self._kill)
-        self._look_at_model = False
+        self._retiring: list[_Engine] = []
+        self._signals = SignalListener(self._kill)
+        self._check_model = False
 
     def run(self) -> None:
-        """Serve until told to stop.
+        """Serve until SIGINT or SIGTERM.
 
         Raises:
-            StartError: what a process says why it cannot start.
+            StartError: a process cannot start; the message is its own.
         """
         try:
-            for child in self._lasting:
+            for child in self._permanent:
                 child.start()
-            if line := self._started():
-                print(line, flush=True)
-            while not self._told.stop:
+            if lines := self._wait_until_ready():
+                print(lines, flush=True)
+            while not self._signals.stop:
                 self._wait()
                 self._reload()
-                for child in self._lasting:
-                    self._keep(child)
-                self._replace()
-                self._part()
-            # The faces first, which need the engine for what is in flight.
-            self._end(self._faces, self._settings.pause + self._settings.drain + ENDING)
-            self._end(self._engines, ENGINE_ENDING)
+                for child in self._permanent:
+                    self._restart(child)
+                self._switch_engine()
+                self._remove_retired()
+            # The faces first, which need the engine for the images in flight.
+            self._stop(self._faces, self._settings.pause + self._settings.drain + SHUTDOWN_SECONDS)
+            self._stop(self._engines, ENGINE_STOP_SECONDS)
         finally:
             self._kill()
             for child in [*self._faces, *self._engines]:
-                child.join(ENGINE_ENDING)
+                child.join(ENGINE_STOP_SECONDS)
 
     @property
-    def _lasting(self) -> list[Child]:
-        """The engine first, which the faces need."""
+    def _permanent(self) -> list[Child]:
+        """The processes that are started again when they end; the engine first, which the faces need."""
         return [self._engine, *self._faces]
 
     @property
     def _engines(self) -> list[_Engine]:
-        return [self._engine, *([self._next] if self._next else []), *self._leaving]
+        return [self._engine, *([self._next] if self._next else []), *self._retiring]
 
     def _kill(self) -> None:
-        """End all that still run at once."""
+        """Kill all processes that still run."""
         for child in [*self._faces, *self._engines]:
             child.signal(signal.SIGKILL)
             child.close()
 
-    def _started(self) -> str:
-        """Wait until all are ready, and return what a face says that it serves; nothing if told to stop before."""
-        line = ""
-        missing = self._lasting
-        while missing and not self._told.stop:
-            news = [child.news for child in missing if child.news is not None]
-            found = wait([*news, self._told.woken])
-            self._hear()
-            for child in [child for child in missing if child.news in found]:
-                kind, text = child.hear() or ("error", f"{child.name} ended before it was ready")
+    def _wait_until_ready(self) -> str:
+        """Wait until all processes are ready; returns the lines to print, none if a signal to stop comes before."""
+        lines = ""
+        missing = self._permanent
+        while missing and not self._signals.stop:
+            connections = [child.messages for child in missing if child.messages is not None]
+            readable = wait([*connections, self._signals.wakeup])
+            self._forward_reload()
+            for child in [child for child in missing if child.messages in readable]:
+                kind, text = child.receive() or ("error", f"{child.name} ended before it was ready")
                 if kind == "error":
                     raise StartError(text)
-                line = text or line
+                lines = text or lines
                 missing.remove(child)
-        return "" if self._told.stop else line
+        return "" if self._signals.stop else lines
 
     def _wait(self) -> None:
         """Wait until there is something to do."""
         children: Iterable[Child] = [*self._faces, *self._engines]
-        patience = [max(0.0, child.due) for child in self._lasting if not child.running]
-        if self._next or self._leaving:
-            patience.append(INTERVAL)
-        ends: list[int | Connection] = [child.sentinel for child in children if child.running]
-        wait([*ends, self._told.woken], min(patience, default=None))
+        delays = [max(0.0, child.restart_delay) for child in self._permanent if not child.running]
+        if self._next or self._retiring:
+            delays.append(INTERVAL)
+        sentinels: list[int | Connection] = [child.sentinel for child in children if child.running]
+        wait([*sentinels, self._signals.wakeup], min(delays, default=None))
 
-    def _keep(self, child: Child) -> None:
-        """Start it again if it has ended."""
+    def _restart(self, child: Child) -> None:
+        """If a process has ended, count what it lost; start it again after its pause."""
         if child.running:
             return
         if child.started:
-            self._bury(child)
-        elif child.due <= 0:
+            pid, lost = child.pid, self._count_lost(child)
+            message = "%s (pid %d): %s; it is started again, and has lost %d"
+            log.error(message, child.name, pid, child.reap(), lost)
+        elif child.restart_delay <= 0:
             child.start()
 
-    def _bury(self, child: Child) -> None:
-        """What died with a process has failed, and is counted as that."""
-        pid, lost = child.pid, self._count_lost(child)
-        log.error(
-            "%s (pid %d): %s; it is started again, and has lost %d", child.name, pid, child.ended(), lost
-        )
-
     def _count_lost(self, child: Child) -> int:
-        return casualties.count(self._directory / METRICS, child.pid)
+        """Count the requests that died with a process as failed; returns their number."""
+        return lost_requests.count(self._directory / METRICS, child.pid)
 
-    def _hear(self) -> None:
-        """If told to, have files read again."""
-        if self._told.again():
-            self._look_at_model = True
+    def _forward_reload(self) -> None:
+        """After SIGHUP, have the faces read their files again, and note that the model is to be checked."""
+        if self._signals.take_reload():
+            self._check_model = True
             for face in self._faces:
                 face.signal(signal.SIGHUP)
 
     def _reload(self) -> None:
-        """If told to, load the model if it has changed; while another one is being loaded, that has to wait."""
-        self._hear()
-        if not self._look_at_model or self._next is not None:
+        """After SIGHUP, start an engine for the model if its file has changed; while another one starts, that waits."""
+        self._forward_reload()
+        if not self._check_model or self._next is not None:
             return
-        self._look_at_model = False
+        self._check_model = False
         if self._model.changed():
-            edition = self._engine.edition.next
+            generation = self._engine.generation.next
             try:
-                edition.copy(self._source)
+                generation.copy(self._source)
             except (ValueError, OSError) as error:
                 log.error("the model stays as it was: %s", error)
             else:
-                self._next = _Engine(self._settings, edition)
+                self._next = _Engine(self._settings, generation)
                 self._next.start()
 
-    def _replace(self) -> None:
-        """If the engine of another model is ready, have the faces use it for what begins from now on."""
+    def _switch_engine(self) -> None:
+        """If the engine of the next generation is ready, have the faces use it for new sessions and requests."""
         if self._next is None:
             return
-        alive, news = self._next.running, self._next.hear()
-        if news and news[0] == "ready":
-            self._next.edition.publish()
+        alive, message = self._next.running, self._next.receive()
+        if message and message[0] == "ready":
+            self._next.generation.publish()
             if self._engine.started:
                 self._engine.signal(signal.SIGUSR1)
-                self._leaving.append(self._engine)
+                self._retiring.append(self._engine)
             self._engine, self._next = self._next, None
             for face in self._faces:
                 face.signal(signal.SIGHUP)
-        elif news or not alive:
-            log.error("the model stays as it was: %s", news[1] if news else "its engine ended")
-            self._end([self._next], ENGINE_ENDING)
-            self._next.edition.remove()
+        elif message or not alive:
+            log.error("the model stays as it was: %s", message[1] if message else "its engine ended")
+            self._stop([self._next], ENGINE_STOP_SECONDS)
+            self._next.generation.remove()
             self._next = None
 
-    def _part(self) -> None:
-        """Forget the engines that have ended because no session uses them any more."""
-        for engine in [engine for engine in self._leaving if not engine.running]:
+    def _remove_retired(self) -> None:
+        """Remove the files of retiring engines that have ended, as no session uses them any more."""
+        for engine in [engine for engine in self._retiring if not engine.running]:
             self._count_lost(engine)
-            engine.edition.remove()
-            self._leaving.remove(engine)
+            engine.generation.remove()
+            self._retiring.remove(engine)
 
-    def _end(self, children: Iterable[Child], patience: float) -> None:
-        """Tell processes to stop, and kill those that have not done so in time."""
+    def _stop(self, children: Iterable[Child], patience: float) -> None:
+        """Send processes SIGTERM, and kill those that have not ended after `patience` seconds."""
         running = [child for child in children if child.running]
         for child in running:
             child.signal(signal.SIGTERM)

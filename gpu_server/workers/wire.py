@@ -1,4 +1,4 @@
-"""Messages between the processes of one server: images to the engine, results back, over a Unix socket.
+"""The binary messages between faces and the engine's process, over a Unix socket: images one way, rows the other.
 
 Every message is a length (u32), a kind (u8) and a body; integers are little-endian. Both ends are of one version and
 one user, but lengths are bounded all the same.
@@ -14,26 +14,26 @@ from numpy.typing import NDArray
 
 from overtone.frequency import Decoded
 from overtone.gpu_server.answer import Stage
-from overtone.gpu_server.engine.queues import Outlook
-from overtone.gpu_server.known import Known
+from overtone.gpu_server.decoded_image import DecodedImage
+from overtone.gpu_server.engine.queues import AdmissionEstimate
 
 MAX_MESSAGE = 64 * 1024 * 1024
 HEADER = struct.Struct("<IB")
-# Id, stage, since, expires; then layers, quality, shape of the values, number of low logits.
+# Id, stage, since, expires; then layers, quality, shape of the values, length of the low row (0: none).
 TICKET = struct.Struct("<IBddBBHHHI")
 # Began, seconds, images, classes.
 RESULTS = struct.Struct("<ddII")
 # Id, reason, seconds to wait.
 REFUSED = struct.Struct("<IBd")
 ID = struct.Struct("<I")
-# Backlog in seconds, standing, ready; what one more low or high image has to expect: seconds, reason to refuse it.
+# Backlog in seconds, standing, ready; for one more low and one more high image: estimated seconds, reason to refuse it.
 STATE = struct.Struct("<d??dBdB")
 STAGES = (Stage.LOW, Stage.HIGH)
 REASONS = ("", "network", "stopping", "late", "full", "standing")
 
 
 class Kind(IntEnum):
-    """What a message is."""
+    """The kind of a message."""
 
     TICKET = 1
     REMOVE = 2
@@ -43,19 +43,30 @@ class Kind(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """An image on its way to the engine; times are event loop time, which all processes of a machine share."""
+class TicketMessage:
+    """An image for the engine.
+
+    Attributes:
+        number: its id on the connection.
+        stage: LOW or HIGH.
+        since: when it arrived, in event loop time, which all processes of a machine share.
+        expires: event loop time after which nobody wants the result.
+        image: the decoded image.
+    """
 
     number: int
     stage: Stage
     since: float
     expires: float
-    known: Known
+    image: DecodedImage
 
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Rows of one batch, for the images with these numbers; `began` is event loop time."""
+    """Rows float32[N, K] of one batch, for the N images with these ids.
+
+    `began` is when the batch began, in event loop time, and `compute` the seconds that it took.
+    """
 
     began: float
     compute: float
@@ -65,17 +76,25 @@ class Results:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the engine says about itself."""
+    """The state of the engine, as it sends it to every face.
+
+    Attributes:
+        backlog: estimated seconds for all images that wait.
+        standing: whether a standing queue has formed.
+        ready: whether a network works.
+        low: the admission estimate for one more image of stage LOW.
+        high: the same of stage HIGH.
+    """
 
     backlog: float = 0.0
     standing: bool = False
     ready: bool = False
-    low: Outlook = field(default_factory=Outlook)
-    high: Outlook = field(default_factory=Outlook)
+    low: AdmissionEstimate = field(default_factory=AdmissionEstimate)
+    high: AdmissionEstimate = field(default_factory=AdmissionEstimate)
 
 
 class Messages:
-    """Cuts a stream into messages.
+    """Splits a stream of bytes into messages.
 
     Raises:
         ValueError: a message is longer than any that is sent.
@@ -113,14 +132,14 @@ def message(kind: Kind, *parts: bytes) -> bytes:
     return b"".join((HEADER.pack(sum(map(len, parts)), kind), *parts))
 
 
-def write_ticket(sent: Sent) -> bytes:
-    """An image for the engine."""
-    decoded, logits = sent.known.decoded, sent.known.low_row
+def write_ticket(ticket: TicketMessage) -> bytes:
+    """The message for an image."""
+    decoded, logits = ticket.image.decoded, ticket.image.low_row
     head = TICKET.pack(
-        sent.number,
-        STAGES.index(sent.stage),
-        sent.since,
-        sent.expires,
+        ticket.number,
+        STAGES.index(ticket.stage),
+        ticket.since,
+        ticket.expires,
         decoded.layers,
         decoded.quality,
         *decoded.values.shape,
@@ -130,8 +149,8 @@ def write_ticket(sent: Sent) -> bytes:
     return message(Kind.TICKET, head, *(array.tobytes() for array in arrays))
 
 
-def read_ticket(body: memoryview) -> Sent:
-    """The image that was written.
+def read_ticket(body: memoryview) -> TicketMessage:
+    """The image of a message.
 
     Raises:
         ValueError, struct.error: the message is damaged.
@@ -141,23 +160,25 @@ def read_ticket(body: memoryview) -> Sent:
     values = np.frombuffer(body, np.int16, c * h * w, at).reshape(c, h, w)
     steps = np.frombuffer(body, np.float32, c, at + values.nbytes)
     logits = np.frombuffer(body, np.float32, classes, at + values.nbytes + steps.nbytes) if classes else None
-    return Sent(number, STAGES[stage], since, expires, Known(Decoded(values, steps, quality, layers), logits))
+    return TicketMessage(
+        number, STAGES[stage], since, expires, DecodedImage(Decoded(values, steps, quality, layers), logits)
+    )
 
 
 def write_remove(number: int) -> bytes:
-    """An image that nobody wants any more."""
+    """The message that withdraws the image with this id."""
     return message(Kind.REMOVE, ID.pack(number))
 
 
 def read_remove(body: memoryview) -> int:
-    """Its number."""
+    """The id of the image to withdraw."""
     return int(ID.unpack(body)[0])
 
 
 def write_results(
     began: float, compute: float, numbers: Sequence[int], rows: Sequence[NDArray[np.float32]]
 ) -> bytes:
-    """The rows of a batch that are for one process."""
+    """The message for the rows of a batch that belong to one process; see `Results`."""
     head = RESULTS.pack(began, compute, len(numbers), len(rows[0]))
     return message(
         Kind.RESULTS, head, np.array(numbers, np.uint32).tobytes(), *(row.tobytes() for row in rows)
@@ -165,7 +186,7 @@ def write_results(
 
 
 def read_results(body: memoryview) -> Results:
-    """The rows that were written."""
+    """The rows of a message."""
     began, compute, count, classes = RESULTS.unpack_from(body)
     numbers = np.frombuffer(body, np.uint32, count, RESULTS.size)
     rows = np.frombuffer(body, np.float32, count * classes, RESULTS.size + numbers.nbytes)
@@ -173,25 +194,25 @@ def read_results(body: memoryview) -> Results:
 
 
 def write_refused(number: int, reason: str, wait: float) -> bytes:
-    """An image that was not run."""
+    """The message that an image is not run: its id, one of `REASONS`, and seconds until another attempt may help."""
     return message(Kind.REFUSED, REFUSED.pack(number, REASONS.index(reason), wait))
 
 
 def read_refused(body: memoryview) -> tuple[int, str, float]:
-    """Its number, the reason, and how long to wait."""
+    """Id, reason and seconds to wait."""
     number, reason, wait = REFUSED.unpack(body)
     return number, REASONS[reason], wait
 
 
 def write_state(state: State) -> bytes:
-    """How the engine is."""
+    """The message for the engine's state."""
     low, high = state.low, state.high
-    outlooks = (low.wait, REASONS.index(low.reason), high.wait, REASONS.index(high.reason))
-    return message(Kind.STATE, STATE.pack(state.backlog, state.standing, state.ready, *outlooks))
+    estimates = (low.wait, REASONS.index(low.reason), high.wait, REASONS.index(high.reason))
+    return message(Kind.STATE, STATE.pack(state.backlog, state.standing, state.ready, *estimates))
 
 
 def read_state(body: memoryview) -> State:
-    """How the engine was."""
+    """The engine's state in a message."""
     backlog, standing, ready, low, low_reason, high, high_reason = STATE.unpack(body)
-    outlooks = Outlook(low, REASONS[low_reason]), Outlook(high, REASONS[high_reason])
-    return State(backlog, standing, ready, *outlooks)
+    estimates = AdmissionEstimate(low, REASONS[low_reason]), AdmissionEstimate(high, REASONS[high_reason])
+    return State(backlog, standing, ready, *estimates)

@@ -86,6 +86,6 @@ async def test_a_client_comes_back_when_its_canary_goes(
         assert (await client.classify(photograph)).layers == 2
         assert client.profile.name == "second"
         (tmp_path / "b/2.safetensors").unlink()
-        await server.reload.everything()
+        await server.reload.reload_all()
         assert (await client.classify(photograph)).layers == 2
         assert client.profile.name == "tiny"

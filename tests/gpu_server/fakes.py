@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 
 from overtone.frequency import Decoded
 from overtone.gpu_server.answer import Stage
-from overtone.gpu_server.known import Known
+from overtone.gpu_server.decoded_image import DecodedImage
 from overtone.gpu_server.settings import Settings
 
 EXAMPLE = -1
 
 
-def known(mark: int = 0) -> Known:
+def decoded_image(mark: int = 0) -> DecodedImage:
     """An image that can be told from others."""
-    return Known(Decoded(np.full((1, 1, 1), mark, np.int16), np.ones(1, np.float32), 1, 1))
+    return DecodedImage(Decoded(np.full((1, 1, 1), mark, np.int16), np.ones(1, np.float32), 1, 1))
 
 
 def limits(**changes: Any) -> Settings:
@@ -47,13 +47,13 @@ class FakeNetwork:
     def batch_size(self, waiting: int) -> int:
         return min(waiting, self.largest)
 
-    def example(self) -> Known:
-        return known(EXAMPLE)
+    def example(self) -> DecodedImage:
+        return decoded_image(EXAMPLE)
 
     def warm(self) -> None:
         self.warmed = True
 
-    def run(self, stage: Stage, images: Sequence[Known]) -> NDArray[np.float32]:
+    def run(self, stage: Stage, images: Sequence[DecodedImage]) -> NDArray[np.float32]:
         marks = [int(image.decoded.values.flat[0]) for image in images]
         if marks != [EXAMPLE]:
             self.batches.append((stage, marks))

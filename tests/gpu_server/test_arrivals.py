@@ -124,7 +124,7 @@ async def test_an_upload_that_is_given_up(serve: Serve, encoded: Encoded) -> Non
 async def test_an_error_of_the_server(
     serve: Serve, encoded: Encoded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("overtone.gpu_server.sent.decode", lambda *_: 1 / 0)
+    monkeypatch.setattr("overtone.gpu_server.image_input.decode", lambda *_: 1 / 0)
     async with serve() as server, client_of(server) as http:
         reply: httpx.Response = await http.post("/v1/images", content=first(encoded))
         assert reply.status_code == 500

@@ -8,21 +8,23 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from overtone.frequency import Encoded, Profile, join
+from overtone.frequency import Encoded, Profile, encode, fit, join, open_rgb
 from overtone.gpu_server.answer import Stage
-from overtone.gpu_server.cluster import batches
+from overtone.gpu_server.cluster import concurrency
 from overtone.gpu_server.cluster.check import check
 from overtone.gpu_server.cluster.engine import EngineReplica
-from overtone.gpu_server.cluster.face import batch_sizes
-from overtone.gpu_server.cluster.model_file import checked, digest
-from overtone.gpu_server.cluster.remote_network import Lost, RemoteNetwork
+from overtone.gpu_server.cluster.face import batch_sizes, serving
+from overtone.gpu_server.cluster.model_file import digest, verified_path
+from overtone.gpu_server.cluster.remote_network import BatchLost, RemoteNetwork
+from overtone.gpu_server.decoded_image import DecodedImage
 from overtone.gpu_server.errors import StartError, Unavailable
-from overtone.gpu_server.known import Known
 from overtone.gpu_server.networks.stub import LARGEST, StubNetwork
 from overtone.gpu_server.networks.torch_network import CPU_SIZES
 from overtone.gpu_server.running import running
 from overtone.gpu_server.settings import Settings
 from overtone.models import read_card
+from overtone.models.any_card import read_any_card
+from tests.conftest import Photograph
 from tests.gpu_server.conftest import MakeSettings, client_of
 from tests.gpu_server.test_reload import rename
 from tests.waiting import until
@@ -32,16 +34,16 @@ class Engines:
     """Loses so many batches, or fails, before it answers."""
 
     def __init__(self, checkpoint: Path, lost: float = 0, error: Exception | None = None) -> None:
-        self.network = StubNetwork(read_card(checkpoint))
+        self.network = StubNetwork(read_any_card(checkpoint))
         self.lost = lost
         self.error = error
         self.sent: list[int] = []
 
-    def __call__(self, stage: Stage, images: Sequence[Known], seconds: float) -> NDArray[np.float32]:
+    def __call__(self, stage: Stage, images: Sequence[DecodedImage], seconds: float) -> NDArray[np.float32]:
         self.sent.append(len(images))
         if self.lost:
             self.lost -= 1
-            raise Lost("its node has gone")
+            raise BatchLost("its node has gone")
         if self.error is not None:
             raise self.error
         return self.network.run(stage, images)
@@ -80,8 +82,12 @@ def test_batches_wait_at_engines_and_not_in_faces(
     settings: MakeSettings, faces: int, engines: int, max_engines: int
 ) -> None:
     given = settings(engines=engines, max_engines=max_engines)
-    most = faces * batches.of_a_face(given, faces)
-    assert batches.of_an_engine(given, faces) * engines >= most >= batches.EACH * max(engines, max_engines)
+    most = faces * concurrency.batches_per_face(given, faces)
+    assert (
+        concurrency.batches_per_engine(given, faces) * engines
+        >= most
+        >= concurrency.BATCHES_PER_ENGINE * max(engines, max_engines)
+    )
 
 
 @pytest.mark.parametrize(
@@ -113,17 +119,17 @@ class Busy:
         self.now = 0.0
         self.lost = 0
 
-    def __call__(self, stage: Stage, images: Sequence[Known], seconds: float) -> NDArray[np.float32]:
+    def __call__(self, stage: Stage, images: Sequence[DecodedImage], seconds: float) -> NDArray[np.float32]:
         takes = self.seconds.pop(0) if len(self.seconds) > 1 else self.seconds[0]
         self.now += min(takes, seconds)
         if takes > seconds:
             self.lost += 1
-            raise Lost("it takes too long")
+            raise BatchLost("it takes too long")
         return self.network.run(stage, images)
 
 
 def busy(checkpoint: Path, profile: Profile, *seconds: float) -> tuple[Busy, RemoteNetwork]:
-    engines = Busy(StubNetwork(read_card(checkpoint)), seconds)
+    engines = Busy(StubNetwork(read_any_card(checkpoint)), seconds)
     return engines, RemoteNetwork(engines, profile, (1,), patience=2, most=10, clock=lambda: engines.now)
 
 
@@ -211,6 +217,19 @@ async def test_without_engines_clients_are_told_to_try_again(
         assert (await http.post("/v1/images", content=join(encoded.layers[:1]))).status_code == 200
 
 
+async def test_a_face_serves_a_detector(
+    settings: MakeSettings, tiny_detector: Path, photograph: Photograph
+) -> None:
+    model = str(tiny_detector)
+    given = settings(model=model, networks=1)
+    profile = read_any_card(model).profile
+    encoded = encode(fit(open_rgb(photograph), profile.size), profile)
+    async with serving(Engines(tiny_detector), given, digest(model)) as server, client_of(server) as http:
+        reply = await http.post("/v1/detect", content=join(encoded.layers))
+        assert reply.status_code == 200
+        assert reply.json()["detections"] == []
+
+
 async def test_an_engine_is_replaced_if_its_network_goes_on_failing(
     settings: MakeSettings, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -218,7 +237,7 @@ async def test_an_engine_is_replaced_if_its_network_goes_on_failing(
     image = StubNetwork(read_card(tiny_checkpoint)).example()
     assert (await engine.run(Stage.HIGH, [image])).argmax() == 0
 
-    def fail(self: StubNetwork, stage: Stage, images: Sequence[Known]) -> NDArray[np.float32]:
+    def fail(self: StubNetwork, stage: Stage, images: Sequence[DecodedImage]) -> NDArray[np.float32]:
         raise RuntimeError("the device is lost")
 
     with monkeypatch.context() as patch:
@@ -236,7 +255,7 @@ def test_a_node_with_another_file_does_not_serve(tiny_checkpoint: Path, tmp_path
     path = tmp_path / "model.safetensors"
     rename(tiny_checkpoint, path, "one")
     found = digest(str(path))
-    assert checked(str(path), found) == path
+    assert verified_path(str(path), found) == path
     rename(tiny_checkpoint, path, "another")
     with pytest.raises(ValueError, match="another file on this node"):
-        checked(str(path), found)
+        verified_path(str(path), found)

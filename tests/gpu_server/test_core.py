@@ -103,7 +103,7 @@ class Watched(Engine):
         if stage in self.full:
             raise Overloaded("full", retry_after=2.4)
         found = await self._engine.submit(stage, prepare, expires, source)
-        self.ran.append((stage, found.known.layers, found.known.low_row is not None))
+        self.ran.append((stage, found.image.layers, found.image.low_row is not None))
         return found
 
 
@@ -144,7 +144,7 @@ async def test_the_point_of_the_quality_decides(
 async def test_a_mixed_answer_does_not_depend_on_what_was_kept(core: Core, encoded: Encoded) -> None:
     options = Options("asking", top=3)
     need = await needed(core.judge(encoded.layers[:1], options))
-    assert need.known.low_row is not None
+    assert need.image.low_row is not None
     kept = await answered(core.judge(encoded.layers[1:], options, need))
     lost = await answered(core.judge(encoded.layers, options))
     at_once = await core.classify(encoded.layers, options)
@@ -202,7 +202,7 @@ async def test_layers_are_asked_for_one_after_the_other_unless_the_point_jumps(
     options, wanted, have = Options(point, top=10), [], 1
     found = await core.judge(three.layers[:1], options)
     while isinstance(found, NeedMore):
-        assert found.known.layers == have
+        assert found.image.layers == have
         assert found.so_far.layers == have
         wanted.append(found.layers)
         found, have = await core.judge(three.layers[have : found.layers], options, found), found.layers
@@ -229,7 +229,7 @@ async def test_layers_that_are_known_are_not_decoded_again(
         taken.append((known.layers if known else 0, len(payloads)))
         return decode(payloads, profile, known)
 
-    monkeypatch.setattr("overtone.gpu_server.sent.decode", noted)
+    monkeypatch.setattr("overtone.gpu_server.image_input.decode", noted)
     await three_core.classify(three.layers, Options("third"))
     await three_core.classify(three.layers, Options("jump"))
     assert taken == [(0, 1), (1, 1), (2, 1), (0, 1), (1, 2)]
@@ -381,7 +381,7 @@ async def test_fewer_layers_than_asked_for_are_held(
     later = await needed(core.judge((second,), options, need))
     at_once = await needed(core.judge((first, second), options))
     for held in (later, at_once):
-        assert (held.layers, held.arrived, held.known.layers) == (3, 2, 1)
+        assert (held.layers, held.arrived, held.image.layers) == (3, 2, 1)
         assert held.size == need.size + len(second)
         assert (await answered(core.judge((third,), options, held))).layers == 3
     assert [ran[:2] for ran in engine.ran] == [(Stage.LOW, 1)] * 2 + [(Stage.HIGH, 3)] * 2

@@ -11,11 +11,11 @@ import pytest
 
 from overtone.gpu_server.answer import Stage
 from overtone.gpu_server.engine.batcher import Batcher
-from overtone.gpu_server.engine.engine import Engine, Inference, Known, Source
+from overtone.gpu_server.engine.engine import DecodedImage, Engine, Inference, Source
 from overtone.gpu_server.errors import Overloaded, Stopping
 from overtone.gpu_server.telemetry.metrics import Metrics
 from tests.gpu_server.conftest import Clock
-from tests.gpu_server.fakes import FakeNetwork, known, limits
+from tests.gpu_server.fakes import FakeNetwork, decoded_image, limits
 from tests.gpu_server.test_engine import shed, soon
 from tests.waiting import until
 
@@ -38,12 +38,12 @@ async def engine(clock: Clock, metrics: Metrics, gate: threading.Event) -> Async
     await engine.stop()
 
 
-def decode(gate: threading.Event, entered: threading.Event | None = None) -> Known:
+def decode(gate: threading.Event, entered: threading.Event | None = None) -> DecodedImage:
     """A decode that takes until the gate opens."""
     if entered is not None:
         entered.set()
     assert gate.wait(30)
-    return known()
+    return decoded_image()
 
 
 async def begin(
@@ -58,7 +58,7 @@ async def begin(
 
 async def test_large_images_hold_up_no_payload(engine: Engine, gate: threading.Event) -> None:
     images = await begin(engine, gate, Source.IMAGE, 3)
-    await engine.submit(Stage.LOW, known, soon())
+    await engine.submit(Stage.LOW, decoded_image, soon())
     assert not any(image.done() for image in images)
     gate.set()
     await asyncio.gather(*images)
@@ -67,7 +67,7 @@ async def test_large_images_hold_up_no_payload(engine: Engine, gate: threading.E
 async def test_few_images_wait_to_be_decoded(engine: Engine, metrics: Metrics, gate: threading.Event) -> None:
     images = await begin(engine, gate, Source.IMAGE, 3)
     with pytest.raises(Overloaded):
-        await engine.submit(Stage.LOW, known, soon(), Source.IMAGE)
+        await engine.submit(Stage.LOW, decoded_image, soon(), Source.IMAGE)
     assert shed(metrics, Stage.LOW, "full") == 1
     gate.set()
     await asyncio.gather(*images)
@@ -76,9 +76,9 @@ async def test_few_images_wait_to_be_decoded(engine: Engine, metrics: Metrics, g
 async def test_backlog_counts_decoding_at_the_speed_measured(
     engine: Engine, clock: Clock, gate: threading.Event
 ) -> None:
-    def slow(seconds: float) -> Known:
+    def slow(seconds: float) -> DecodedImage:
         clock.now += seconds
-        return known()
+        return decoded_image()
 
     await engine.submit(Stage.LOW, partial(slow, 4.0), soon())
     await engine.submit(Stage.LOW, partial(slow, 10.0), soon(), Source.IMAGE)
@@ -98,7 +98,7 @@ class Payload:
 
 
 async def test_what_is_cancelled_is_not_held(engine: Engine, gate: threading.Event) -> None:
-    def decode_payload(payload: Payload) -> Known:
+    def decode_payload(payload: Payload) -> DecodedImage:
         return decode(gate)
 
     payloads: list[weakref.ref[Payload]] = []
@@ -128,10 +128,10 @@ async def test_a_cancelled_decode_keeps_its_place_until_its_thread_is_done(
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     with pytest.raises(Overloaded):
-        await engine.submit(Stage.LOW, known, soon(), Source.IMAGE)
+        await engine.submit(Stage.LOW, decoded_image, soon(), Source.IMAGE)
     gate.set()
     await asyncio.gather(*waiting)
-    await engine.submit(Stage.LOW, known, soon(), Source.IMAGE)
+    await engine.submit(Stage.LOW, decoded_image, soon(), Source.IMAGE)
 
 
 async def test_what_waits_for_a_decoder_when_the_engine_stops_is_told(

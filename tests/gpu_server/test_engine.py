@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from overtone.gpu_server.answer import Stage
 from overtone.gpu_server.engine.batcher import Batcher
-from overtone.gpu_server.engine.engine import Engine, Inference, Known
+from overtone.gpu_server.engine.engine import DecodedImage, Engine, Inference
 from overtone.gpu_server.errors import BadRequest, Expired, NetworkFailed, Overloaded, Unavailable
 from overtone.gpu_server.telemetry.metrics import Metrics
 from tests.gpu_server.conftest import value
-from tests.gpu_server.fakes import FakeNetwork, known, limits
+from tests.gpu_server.fakes import FakeNetwork, decoded_image, limits
 from tests.waiting import LATER, until, until_blocking
 
 
@@ -37,7 +37,9 @@ class Rig:
     metrics: Metrics
 
     def submit(self, stage: Stage, mark: int = 0) -> asyncio.Task[Inference]:
-        return asyncio.create_task(self.engine.submit(stage, partial(known, mark), soon(), source=None))
+        return asyncio.create_task(
+            self.engine.submit(stage, partial(decoded_image, mark), soon(), source=None)
+        )
 
     def depth(self, stage: Stage = Stage.LOW) -> float:
         return value(self.metrics, "overtone_queue_depth", stage=stage)
@@ -109,7 +111,7 @@ async def test_batches_have_the_size_that_the_network_wants(rig: Rig) -> None:
 async def test_the_network_never_waits_for_the_event_loop(rig: Rig) -> None:
     held = await rig.busy()
     tasks = await rig.queued(*range(5))
-    decoded = asyncio.create_task(rig.engine.submit(Stage.HIGH, partial(known, 7), soon()))
+    decoded = asyncio.create_task(rig.engine.submit(Stage.HIGH, partial(decoded_image, 7), soon()))
     await asyncio.sleep(0)
     rig.network.gate.set()
     # Nothing is awaited here, so the event loop stands still while all these are decoded and run.
@@ -133,7 +135,7 @@ async def test_full_queue_refuses_at_once(rig: Rig) -> None:
 class Slow(FakeNetwork):
     """Takes as long for every batch."""
 
-    def run(self, stage: Stage, images: Sequence[Known]) -> NDArray[np.float32]:
+    def run(self, stage: Stage, images: Sequence[DecodedImage]) -> NDArray[np.float32]:
         time.sleep(0.02)
         return super().run(stage, images)
 
@@ -143,7 +145,7 @@ async def test_what_an_overloaded_network_computes_comes_in_time() -> None:
 
         async def ask(mark: int) -> None:
             expires = asyncio.get_running_loop().time() + 0.2
-            await rig.engine.submit(Stage.LOW, partial(known, mark), expires, source=None)
+            await rig.engine.submit(Stage.LOW, partial(decoded_image, mark), expires, source=None)
 
         tasks: list[asyncio.Task[None]] = []
         while len(rig.network.batches) < 50:
@@ -157,7 +159,7 @@ async def test_what_an_overloaded_network_computes_comes_in_time() -> None:
 
 
 async def test_expired_before_admission_is_not_even_prepared(rig: Rig) -> None:
-    def never() -> Known:
+    def never() -> DecodedImage:
         raise AssertionError
 
     with pytest.raises(Expired):
@@ -168,7 +170,7 @@ async def test_expired_before_admission_is_not_even_prepared(rig: Rig) -> None:
 async def test_expired_in_the_queue_is_told_while_the_worker_is_busy(rig: Rig) -> None:
     held = await rig.busy()
     with pytest.raises(Expired):
-        await rig.engine.submit(Stage.LOW, known, asyncio.get_running_loop().time() + 0.01)
+        await rig.engine.submit(Stage.LOW, decoded_image, asyncio.get_running_loop().time() + 0.01)
     assert shed(rig.metrics, Stage.LOW, "expired") == 1
     assert rig.depth() == 0
     rig.network.gate.set()
@@ -253,7 +255,7 @@ async def test_a_batching_loop_that_dies_is_started_again(rig: Rig, monkeypatch:
 
 
 async def test_what_prepare_raises_comes_out(rig: Rig) -> None:
-    def refuse() -> Known:
+    def refuse() -> DecodedImage:
         raise BadRequest("no")
 
     with pytest.raises(BadRequest):
@@ -308,7 +310,7 @@ async def test_stop_without_grace_refuses_and_never_cancels(rig: Rig) -> None:
 
 async def test_traffic_leaves_nothing_behind(rig: Rig) -> None:
     tasks = [
-        asyncio.create_task(rig.engine.submit(stage, partial(known, i), soon()))
+        asyncio.create_task(rig.engine.submit(stage, partial(decoded_image, i), soon()))
         for i, stage in enumerate([Stage.LOW, Stage.HIGH] * 40)
     ]
     for task in tasks[::3]:

@@ -85,7 +85,7 @@ async def test_a_failure_is_logged_with_its_request(
     output = io.StringIO()
     handler = logging.StreamHandler(output)
     handler.setFormatter(logs.formatter("json"))
-    monkeypatch.setattr("overtone.gpu_server.sent.decode", lambda *_: 1 / 0)
+    monkeypatch.setattr("overtone.gpu_server.image_input.decode", lambda *_: 1 / 0)
     logger = logging.getLogger("overtone")
     logger.addHandler(handler)
     try:

@@ -114,13 +114,13 @@ async def test_pictures_of_one_peer_take_no_more_than_a_share(
     pixels = 96 * 128
     async with serve(image_pixels=4 * pixels, penalty=0) as server, client_of(server) as http:
         core = server.service.core
-        with core._room.pixels.holding(2 * pixels, f"peer {BAD}"):
+        with core._budgets.pixels.holding(2 * pixels, f"peer {BAD}"):
             refused = await bad_http(server, post(jpeg, len(jpeg)))
             assert b" 429 " in await refused[0].readline()
             assert limited(server, "pixels") == 1
             assert (await http.post("/v1/classify", content=jpeg)).status_code == 200
             close([refused])
-        assert core._room.pixels.used == 0
+        assert core._budgets.pixels.used == 0
 
 
 async def test_idle_sessions_of_one_peer_give_way(serve: Serve, encoded: Encoded) -> None:
@@ -212,7 +212,7 @@ async def test_images_of_one_peer_take_no_more_than_a_share(serve: Serve, encode
     async with serve(low_queue=4, high_queue=4, penalty=0) as server, client_of(server) as http:
         body = join(encoded.layers)
         core = server.service.core
-        with core._room.images.holding(4, f"peer {BAD}"):
+        with core._budgets.images.holding(4, f"peer {BAD}"):
             refused = await bad_http(server, post(body, len(body)))
             status = await refused[0].readline()
             assert b" 429 " in status

@@ -12,7 +12,7 @@ import torch
 
 from overtone.frequency import Encoded, Profile, decode, dequantise
 from overtone.gpu_server.answer import Stage
-from overtone.gpu_server.known import Known
+from overtone.gpu_server.decoded_image import DecodedImage
 from overtone.gpu_server.networks import onnx_runtime
 from overtone.gpu_server.networks.cuda_graphs import GraphPool, Inputs
 from overtone.gpu_server.networks.export_cache import ExportCache
@@ -36,17 +36,17 @@ def network(tiny_checkpoint: Path) -> TorchNetwork:
 
 
 @pytest.fixture(scope="module")
-def image(encoded: Encoded, tiny_profile: Profile) -> Known:
+def image(encoded: Encoded, tiny_profile: Profile) -> DecodedImage:
     """With both layers."""
-    return Known(decode(encoded.layers, tiny_profile))
+    return DecodedImage(decode(encoded.layers, tiny_profile))
 
 
-def rolled(image: Known, by: int) -> Known:
+def rolled(image: DecodedImage, by: int) -> DecodedImage:
     """Another image."""
-    return Known(replace(image.decoded, values=np.roll(image.decoded.values, by, axis=2)))
+    return DecodedImage(replace(image.decoded, values=np.roll(image.decoded.values, by, axis=2)))
 
 
-def logits(cascade: Cascade, image: Known) -> tuple[torch.Tensor, torch.Tensor]:
+def logits(cascade: Cascade, image: DecodedImage) -> tuple[torch.Tensor, torch.Tensor]:
     """What both networks say, without the server's own code."""
     decoded = image.decoded
     x24 = torch.from_numpy(dequantise(decoded.values, decoded.steps))[None]
@@ -86,7 +86,7 @@ def test_a_network_for_each_device(tiny_checkpoint: Path) -> None:
     assert len(set(map(id, networks))) == 2
 
 
-def test_threads_run_one_network_at_once(network: TorchNetwork, image: Known) -> None:
+def test_threads_run_one_network_at_once(network: TorchNetwork, image: DecodedImage) -> None:
     images = [rolled(image, by) for by in range(16)]
     alone = [network.run(Stage.HIGH, [each]) for each in images]
     with ThreadPoolExecutor(4) as threads:
@@ -94,7 +94,9 @@ def test_threads_run_one_network_at_once(network: TorchNetwork, image: Known) ->
     np.testing.assert_allclose(together, alone, atol=1e-5)
 
 
-def test_gives_what_the_cascade_gives(network: TorchNetwork, image: Known, tiny_checkpoint: Path) -> None:
+def test_gives_what_the_cascade_gives(
+    network: TorchNetwork, image: DecodedImage, tiny_checkpoint: Path
+) -> None:
     cascade, _ = load(tiny_checkpoint)
     low, high = logits(cascade, image)
     np.testing.assert_allclose(network.run(Stage.LOW, [image]), low.numpy(), atol=1e-4)
@@ -104,7 +106,7 @@ def test_gives_what_the_cascade_gives(network: TorchNetwork, image: Known, tiny_
 @pytest.mark.parametrize("stage", [Stage.LOW, Stage.HIGH])
 @pytest.mark.parametrize("count", [2, 3, 4, 5])
 def test_padding_and_company_change_nothing(
-    network: TorchNetwork, image: Known, stage: Stage, count: int
+    network: TorchNetwork, image: DecodedImage, stage: Stage, count: int
 ) -> None:
     others = [rolled(image, i) for i in range(count)]
     together = network.run(stage, others)
@@ -115,11 +117,11 @@ def test_padding_and_company_change_nothing(
 
 
 def test_a_batch_may_mix_qualities_and_layers(
-    network: TorchNetwork, image: Known, three: Encoded, three_profile: Profile
+    network: TorchNetwork, image: DecodedImage, three: Encoded, three_profile: Profile
 ) -> None:
     """Coarse and fine low values, and low values alone beside those of an image that has all."""
-    first, second = (Known(decode(three.layers[:n], three_profile)) for n in (1, 2))
-    fine = Known(replace(image.decoded, steps=three_profile.known_steps(3, 2)))
+    first, second = (DecodedImage(decode(three.layers[:n], three_profile)) for n in (1, 2))
+    fine = DecodedImage(replace(image.decoded, steps=three_profile.known_steps(3, 2)))
     images = [first, second, image, fine]
     together = network.run(Stage.LOW, images)
     alone = np.concatenate([network.run(Stage.LOW, [each]) for each in images])
@@ -147,7 +149,7 @@ def mixing(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     return path
 
 
-def test_a_mixed_answer_is_what_training_measures(mixing: Path, image: Known) -> None:
+def test_a_mixed_answer_is_what_training_measures(mixing: Path, image: DecodedImage) -> None:
     cascade, _ = load(mixing)
     low, alone = logits(cascade, image)
     mixed = (0.6 * low + 0.8 * alone).numpy()
@@ -161,7 +163,7 @@ def test_a_mixed_answer_is_what_training_measures(mixing: Path, image: Known) ->
     np.testing.assert_allclose(cascade.answer(low, alone).numpy(), mixed)
 
 
-def test_low_rows_that_are_known_are_used_and_others_computed(mixing: Path, image: Known) -> None:
+def test_low_rows_that_are_known_are_used_and_others_computed(mixing: Path, image: DecodedImage) -> None:
     network, _ = open_network(mixing, "cpu", (1, 2, 4))
     network.warm()
     other = rolled(image, 3)
@@ -238,7 +240,7 @@ def test_graphs_of_one_pool_take_the_memory_of_the_largest() -> None:
 @needs_cuda
 @pytest.mark.parametrize("graphs", [True, False])
 def test_cuda_agrees_with_the_cpu(
-    network: TorchNetwork, image: Known, tiny_checkpoint: Path, graphs: bool
+    network: TorchNetwork, image: DecodedImage, tiny_checkpoint: Path, graphs: bool
 ) -> None:
     device, _ = open_network(tiny_checkpoint, "cuda", (1, 4), graphs=graphs)
     device.warm()
@@ -259,7 +261,7 @@ def both_runtimes() -> None:
 @pytest.mark.parametrize("stage", [Stage.LOW, Stage.HIGH])
 def test_onnx_runtime_says_what_torch_says(
     mixing: Path,
-    image: Known,
+    image: DecodedImage,
     stage: Stage,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -329,7 +331,7 @@ def test_what_an_export_depends_on(tiny_checkpoint: Path) -> None:
 )
 def test_torch_where_onnx_runtime_is_no_better(
     tiny_checkpoint: Path,
-    image: Known,
+    image: DecodedImage,
     name: str,
     replacement: object,
     why: str,

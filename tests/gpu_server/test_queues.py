@@ -11,7 +11,7 @@ import pytest
 from overtone.gpu_server.answer import Stage
 from overtone.gpu_server.engine.inference import Request, Ticket
 from overtone.gpu_server.engine.queues import BatchTimes, Queues
-from tests.gpu_server.fakes import known
+from tests.gpu_server.fakes import decoded_image
 
 LARGEST = 8
 # Seconds of a batch, and what each image of it adds: eight images in 88 ms, 91 a second.
@@ -28,7 +28,7 @@ def queues(standing: float = 0.2, limit: int = 256) -> Queues:
 
 def ticket(now: float, expires: float, stage: Stage = Stage.LOW) -> Ticket:
     future = asyncio.get_running_loop().create_future()
-    return Request(stage, now, now, expires, known(), future=future)
+    return Request(stage, now, now, expires, decoded_image(), future=future)
 
 
 @dataclass
@@ -170,15 +170,15 @@ async def test_two_devices_halve_what_has_to_be_expected() -> None:
         for _ in range(8 * LARGEST):
             waiting.stages[Stage.LOW].ready[ticket(0.0, 10.0)] = None
         assert waiting.take(0.0, "a")
-        waits.append(waiting.outlook(Stage.LOW, 0.0).wait)
+        waits.append(waiting.estimate(Stage.LOW, 0.0).wait)
     assert waits == [pytest.approx(0.1 + 0.7 + 0.1), pytest.approx(0.7 / 2 + 0.1)]
 
 
 def test_expected_times_of_sizes_that_have_not_run() -> None:
     times = BatchTimes()
-    assert times.of(3) == 0
+    assert times.expected(3) == 0
     times.add(2, 0.3)
-    assert times.of(1) == 0.3
-    assert times.of(4) == 0.6
+    assert times.expected(1) == 0.3
+    assert times.expected(4) == 0.6
     times.add(4, 0.2)  # so two take no longer
-    assert times.of(2) == 0.2
+    assert times.expected(2) == 0.2

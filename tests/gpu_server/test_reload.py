@@ -14,7 +14,7 @@ import pytest
 from overtone.frequency import Encoded
 from overtone.gpu_server.networks.torch_network import TorchNetwork
 from overtone.gpu_server.settings import Settings
-from overtone.gpu_server.system.ending import ENDING
+from overtone.gpu_server.system.shutdown import SHUTDOWN_SECONDS
 from overtone.models import read_card, rewrite
 from overtone.protos import overtone_pb2 as pb
 from tests.gpu_server.conftest import client_of, connected, value
@@ -52,7 +52,7 @@ async def test_a_new_model_serves_new_sessions_and_old_ones_finish_on_the_old_on
         assert isinstance(await old.hear(), pb.NeedMore)
         asked = await http.post("/v1/images", params=NEVER, content=first(encoded))
         rename(model, model, "after")
-        await server.reload.everything()
+        await server.reload.reload_all()
 
         assert isinstance(await old.hear(), pb.GoAway)
         async with session(channel, "never") as new:
@@ -84,21 +84,21 @@ async def test_a_model_that_cannot_be_loaded_leaves_the_old_one_serving(
         for damage in (b"not a checkpoint", good[:-1] + bytes([good[-1] ^ 1])):
             model.write_bytes(damage)
             caplog.clear()
-            await server.reload.everything()
+            await server.reload.reload_all()
             assert "the model stays as it was: cannot serve" in caplog.text
         with monkeypatch.context() as patch:
             patch.setattr(TorchNetwork, "warm", out_of_memory)
             model.write_bytes(good)
             caplog.clear()
-            await server.reload.everything()
+            await server.reload.reload_all()
             assert "out of memory" in caplog.text
         assert server.service.ready
         await device.image(1, encoded.layers[0])
         assert isinstance(await device.hear(), pb.Answer)
         assert value(server.service.metrics, "overtone_queue_depth", stage="low") == 0
         caplog.clear()
-        await server.reload.everything()  # the same file as at the last time
-        assert server.service.core.edition == 0
+        await server.reload.reload_all()  # the same file as at the last time
+        assert server.service.core.generation == 0
         assert not caplog.records
 
 
@@ -182,4 +182,4 @@ async def test_it_ends_even_if_the_network_hangs(
 
 def test_in_the_worst_case_it_ends_before_docker_kills_it() -> None:
     settings = Settings()
-    assert settings.pause + settings.drain + ENDING < 10
+    assert settings.pause + settings.drain + SHUTDOWN_SECONDS < 10

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,14 +14,14 @@ import pytest
 
 from overtone.frequency import Decoded
 from overtone.gpu_server.answer import Stage
-from overtone.gpu_server.engine.engine import Engine, Inference, Known
+from overtone.gpu_server.engine.engine import DecodedImage, Engine, Inference
 from overtone.gpu_server.errors import Expired, NetworkFailed, Overloaded, Unavailable
 from overtone.gpu_server.telemetry.metrics import Metrics
 from overtone.gpu_server.workers import wire
 from overtone.gpu_server.workers.engine_server import EngineServer
-from overtone.gpu_server.workers.remote import RemoteRunner
+from overtone.gpu_server.workers.remote_runner import RemoteRunner
 from tests.gpu_server.conftest import value
-from tests.gpu_server.fakes import FakeNetwork, known, limits
+from tests.gpu_server.fakes import FakeNetwork, decoded_image, limits
 from tests.gpu_server.test_engine import shed, soon
 from tests.waiting import LATER, until
 
@@ -41,7 +42,7 @@ class Face:
         await self.engine.start()
 
     def submit(self, stage: Stage = Stage.LOW, mark: int = 0) -> asyncio.Task[Inference]:
-        return asyncio.create_task(self.engine.submit(stage, partial(known, mark), soon()))
+        return asyncio.create_task(self.engine.submit(stage, partial(decoded_image, mark), soon()))
 
     def _on_health(self) -> None:
         self.health.append(self.engine.failure)
@@ -164,8 +165,8 @@ async def test_an_engine_that_ends_and_comes_back(
     faces: tuple[Face, Face], network: FakeNetwork, server: EngineServer, path: Path
 ) -> None:
     held = await busy(faces[0], network)
-    for link in list(server.links):
-        link._transport.abort()  # as when its process is killed
+    for connection in list(server.connections):
+        connection._transport.abort()  # as when its process is killed
     with pytest.raises(NetworkFailed):
         await held
     network.gate.set()
@@ -174,10 +175,20 @@ async def test_an_engine_that_ends_and_comes_back(
     await asyncio.gather(*(face.submit() for face in faces))
 
 
+def test_a_runner_that_stops_under_load_ends_its_sending_thread(path: Path) -> None:
+    runner = RemoteRunner(path, Metrics(), LIMITS, lambda: None)
+    for queued in (wire.write_remove(1), wire.write_remove(2), None):  # as `stop` finds and leaves it
+        runner._outbox.put(queued)
+    thread = threading.Thread(target=runner._send, daemon=True)
+    thread.start()
+    thread.join(LATER)
+    assert not thread.is_alive()
+
+
 async def test_expired_and_damaged(faces: tuple[Face, Face], network: FakeNetwork) -> None:
     held = await busy(faces[0], network)
     with pytest.raises(Expired):
-        await faces[1].engine.submit(Stage.LOW, known, asyncio.get_running_loop().time() + 0.05)
+        await faces[1].engine.submit(Stage.LOW, decoded_image, asyncio.get_running_loop().time() + 0.05)
     with socket.socket(socket.AF_UNIX) as other:
         other.connect(str(faces[0].path))
         other.sendall(wire.HEADER.pack(2**31, 1) + b"x")
@@ -193,16 +204,18 @@ async def test_expired_and_damaged(faces: tuple[Face, Face], network: FakeNetwor
 
 def test_an_image_survives_the_way() -> None:
     values = np.arange(24, dtype=np.int16).reshape(6, 2, 2)
-    image = Known(Decoded(values, np.linspace(1, 2, 6, dtype=np.float32), 5, 2), np.ones(3, np.float32))
+    image = DecodedImage(
+        Decoded(values, np.linspace(1, 2, 6, dtype=np.float32), 5, 2), np.ones(3, np.float32)
+    )
     messages = wire.Messages()
-    sent = wire.write_ticket(wire.Sent(7, Stage.HIGH, 1.5, 2.5, image))
+    sent = wire.write_ticket(wire.TicketMessage(7, Stage.HIGH, 1.5, 2.5, image))
     parts = [bytes(sent[n : n + 5]) for n in range(0, len(sent), 5)]
     ((kind, body),) = [found for part in parts for found in messages.feed(part)]
     assert kind is wire.Kind.TICKET
     read = wire.read_ticket(body)
     assert (read.number, read.stage, read.since, read.expires) == (7, Stage.HIGH, 1.5, 2.5)
-    assert (read.known.layers, read.known.decoded.quality) == (2, 5)
-    assert np.array_equal(read.known.decoded.values, values)
-    assert np.array_equal(read.known.decoded.steps, image.decoded.steps)
-    assert read.known.low_row is not None
-    assert read.known.low_row.tolist() == [1, 1, 1]
+    assert (read.image.layers, read.image.decoded.quality) == (2, 5)
+    assert np.array_equal(read.image.decoded.values, values)
+    assert np.array_equal(read.image.decoded.steps, image.decoded.steps)
+    assert read.image.low_row is not None
+    assert read.image.low_row.tolist() == [1, 1, 1]

@@ -16,8 +16,8 @@ import torch
 from overtone.frequency import Encoded, Profile
 from overtone.gpu_server.core import Core
 from overtone.gpu_server.errors import StartError
-from overtone.gpu_server.repository.choice import Choice
 from overtone.gpu_server.repository.model_folder import ModelId
+from overtone.gpu_server.repository.traffic_split import TrafficSplit
 from overtone.gpu_server.serve import Running
 from overtone.gpu_server.telemetry.metrics import Metrics
 from overtone.gpu_server.workers.supervisor import worker_count
@@ -212,12 +212,12 @@ async def test_versions_come_and_go_with_their_files(
             await old.image(1, encoded.layers[0])
             assert isinstance(await old.hear(), pb.NeedMore)
             place(tiny_checkpoint, folder / "shapes/4.safetensors")
-            await several.reload.everything()
+            await several.reload.reload_all()
             assert isinstance(await old.hear(), pb.GoAway)
             assert await judged(http, encoded, "shapes") == ("shapes", "4")
             before = several.service.repository.versions("shapes")[1]
             (folder / "shapes/3.safetensors").unlink()
-            await several.reload.everything()
+            await several.reload.reload_all()
             assert isinstance(await pinned.hear(), pb.GoAway)
             reply = await http.post("/v1/images", params={"model": "shapes:3"}, content=first(encoded))
             assert error(reply) == (404, "NOT_FOUND")
@@ -228,7 +228,7 @@ async def test_versions_come_and_go_with_their_files(
                 assert await each.hear() is None
             await until(lambda: not before._engine._open)
         shutil.rmtree(folder)
-        await several.reload.everything()  # a folder that is away takes nothing with it
+        await several.reload.reload_all()  # a folder that is away takes nothing with it
         assert await judged(http, encoded, "shapes") == ("shapes", "4")
 
 
@@ -245,7 +245,7 @@ async def test_what_goes_is_served_until_what_comes_is_loaded(
 
     monkeypatch.setattr(repository, "_load_core", load_later)
     (folder / "alone.safetensors").rename(folder / "renamed.safetensors")
-    reloading = asyncio.create_task(several.reload.everything())
+    reloading = asyncio.create_task(several.reload.reload_all())
     await began.wait()
     async with client_of(several) as http:
         assert await judged(http, encoded, "alone") == ("alone", "1")
@@ -319,7 +319,7 @@ async def test_a_canary_with_another_profile_gets_only_what_it_can_read(
 
 async def test_shares_are_drawn_for_each(monkeypatch: pytest.MonkeyPatch, several: Running) -> None:
     first_version, second = several.service.repository.versions("shapes")
-    choice = Choice(first_version, second, 0.3)
+    split = TrafficSplit(first_version, second, 0.3)
     for drawn, expected in ((0.29, second), (0.3, first_version)):
         monkeypatch.setattr("random.random", lambda value=drawn: value)
-        assert choice.pick(b"") is choice.pick(None) is choice.pick(first_version.profile.id) is expected
+        assert split.pick(b"") is split.pick(None) is split.pick(first_version.profile.id) is expected

@@ -426,7 +426,7 @@ async def test_documentation_is_served(http: httpx.AsyncClient) -> None:
 async def test_an_unexpected_exception_is_logged_and_answered(
     http: httpx.AsyncClient, encoded: Encoded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("overtone.gpu_server.sent.decode", lambda *_: 1 / 0)
+    monkeypatch.setattr("overtone.gpu_server.image_input.decode", lambda *_: 1 / 0)
     reply = await http.post("/v1/images", content=first(encoded))
     assert error(reply) == (500, "INTERNAL")
     assert "division" not in reply.text

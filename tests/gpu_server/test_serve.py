@@ -23,7 +23,7 @@ from overtone.gpu_server.grpc.server import NOT_SERVING, SERVING, GrpcServer
 from overtone.gpu_server.networks.torch_network import TorchNetwork, open_networks
 from overtone.gpu_server.service import Phase, Service
 from overtone.gpu_server.settings import Settings
-from overtone.gpu_server.sockets import exposure
+from overtone.gpu_server.sockets import exposure_warnings
 from tests.certificate import make_certificate
 from tests.gpu_server.conftest import MakeSettings
 from tests.serving import Serve
@@ -160,7 +160,7 @@ def test_process_serves_until_it_is_told_to_stop(tiny_checkpoint: Path) -> None:
 def test_a_server_that_others_can_reach_should_protect_itself(
     settings: MakeSettings, given: dict[str, Any], warning: str | None
 ) -> None:
-    found = exposure(settings(**given))
+    found = exposure_warnings(settings(**given))
     assert len(found) == (warning is not None)
     assert all(each.startswith(str(warning)) for each in found)
 

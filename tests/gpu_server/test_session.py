@@ -214,7 +214,7 @@ async def test_only_the_store_holds_an_image_while_more_is_awaited(
         await heard.asked.wait()
         assert sys.getrefcount(sent) == before
         ((key, (_, need, _)),) = service.store._entries.items()
-        values = weakref.ref(need.known.decoded.values)
+        values = weakref.ref(need.image.decoded.values)
         service.store.drop(key)
         del need
         await until(lambda: values() is None)  # the batch that it was in may not be forgotten yet

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from overtone.frequency import Encoded
 from overtone.gpu_server.answer import Stage
 from overtone.gpu_server.core import Core
+from overtone.gpu_server.decoded_image import DecodedImage
 from overtone.gpu_server.errors import NetworkFailed
-from overtone.gpu_server.known import Known
 from overtone.gpu_server.networks.stub import StubNetwork
 from overtone.gpu_server.serve import Running
 from overtone.gpu_server.telemetry.metrics import Metrics
@@ -47,7 +47,7 @@ def serve_two(tiny_checkpoint: Path, tmp_path: Path, serve: Serve, monkeypatch: 
     return partial(serve, models=tmp_path, device="stub", shadow="shapes:2=1")
 
 
-def _by_name(self: StubNetwork, stage: Stage, images: Sequence[Known]) -> NDArray[np.float32]:
+def _by_name(self: StubNetwork, stage: Stage, images: Sequence[DecodedImage]) -> NDArray[np.float32]:
     """The first version says the first class, and the other one says so only of images of all layers."""
     rows = np.zeros((len(images), len(self._card.profile.labels)), np.float32)
     rows[:, 0 if stage is Stage.HIGH or self._card.name == "number 1" else OTHER] = 100.0
@@ -103,7 +103,7 @@ async def test_it_gets_nothing_while_images_wait(serve_two: Serve, encoded: Enco
     async with serve_two() as server, client_of(server) as http:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Core, "busy", True)
-            patch.setattr(second_of(server), "judge_known", None)
+            patch.setattr(second_of(server), "judge_decoded", None)
             reply = await http.post(
                 "/v1/images", params={"operating_point": "always"}, content=first(encoded)
             )
@@ -120,7 +120,7 @@ async def test_its_failures_are_nobodys(serve_two: Serve, encoded: Encoded) -> N
             raise NetworkFailed("broken on purpose")
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(second_of(server), "judge_known", fail)
+            patch.setattr(second_of(server), "judge_decoded", fail)
             reply = await http.post(
                 "/v1/images", params={"operating_point": "always"}, content=first(encoded)
             )

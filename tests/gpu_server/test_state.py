@@ -5,8 +5,8 @@ import pytest
 
 from overtone.frequency import Decoded
 from overtone.gpu_server.answer import Answer, NeedMore, Score, Stage
+from overtone.gpu_server.decoded_image import DecodedImage
 from overtone.gpu_server.errors import Overloaded, StateLost
-from overtone.gpu_server.known import Known
 from overtone.gpu_server.limits.fair_share import Peer
 from overtone.gpu_server.state import OVERHEAD, Store
 from overtone.gpu_server.telemetry.metrics import Metrics
@@ -21,7 +21,7 @@ ANN, BOB = Peer("ann"), Peer("bob")
 def pending(size: int = 100) -> NeedMore:
     """An image of which so many bytes are known, at least those of its steps."""
     values = np.zeros((1, 1, (size - STEPS.nbytes) // 2), np.int16)
-    return NeedMore(2, SO_FAR, Known(Decoded(values, STEPS, 1, 1)))
+    return NeedMore(2, SO_FAR, DecodedImage(Decoded(values, STEPS, 1, 1)))
 
 
 @pytest.fixture
@@ -71,8 +71,8 @@ def test_the_oldest_entry_of_a_peer_gives_way(store: Store, metrics: Metrics) ->
 
 def test_the_result_of_low_counts_too(store: Store) -> None:
     need = pending()
-    known = replace(need.known, low_row=np.zeros(100, np.float32))
-    store.put("a", ANN, replace(need, known=known))
+    image = replace(need.image, low_row=np.zeros(100, np.float32))
+    store.put("a", ANN, replace(need, image=image))
     assert store.bytes == ENTRY + 400
     store.drop("a")
     assert store.bytes == 0

@@ -8,7 +8,7 @@ import torch
 
 from overtone.frequency import decode, split
 from overtone.gpu_server.answer import Stage
-from overtone.gpu_server.known import Known
+from overtone.gpu_server.decoded_image import DecodedImage
 from overtone.gpu_server.networks.torch_network import open_network
 from overtone.gpu_server.tasks.classification import best, softmax
 from overtone.models import read_card
@@ -33,11 +33,11 @@ class Classifier:
         self._profile = card.profile
         self._temperatures = card.temperatures
 
-    def decode(self, body: bytes) -> Known:
+    def decode(self, body: bytes) -> DecodedImage:
         """The image in the body of a request."""
-        return Known(decode(split(body), self._profile))
+        return DecodedImage(decode(split(body), self._profile))
 
-    def run(self, images: Sequence[Known]) -> list[dict[str, Any]]:
+    def run(self, images: Sequence[DecodedImage]) -> list[dict[str, Any]]:
         """Answers as JSON has them."""
         rows = self._network.run(self._stage, images)
         answers = []

@@ -6,7 +6,7 @@ import litserve
 from fastapi import Body
 
 from overtone.benchmarks.serve.peers.classifier import Classifier, batch_size, port, workers
-from overtone.gpu_server.known import Known
+from overtone.gpu_server.decoded_image import DecodedImage
 
 # How long a worker waits for a batch to fill.
 BATCH_SECONDS = 0.002
@@ -19,15 +19,15 @@ class Api(litserve.LitAPI):  # type: ignore[misc]
         """Load the network, once in each worker."""
         self.classifier = Classifier()
 
-    def decode_request(self, request: Annotated[bytes, Body()]) -> Known:
+    def decode_request(self, request: Annotated[bytes, Body()]) -> DecodedImage:
         """Decode the payloads."""
         return self.classifier.decode(request)
 
-    def batch(self, inputs: list[Known]) -> list[Known]:
+    def batch(self, inputs: list[DecodedImage]) -> list[DecodedImage]:
         """The network stacks its inputs itself."""
         return inputs
 
-    def predict(self, batch: list[Known]) -> list[dict[str, Any]]:
+    def predict(self, batch: list[DecodedImage]) -> list[dict[str, Any]]:
         """Run the network."""
         return self.classifier.run(batch)
 

@@ -9,7 +9,7 @@ from ray import serve
 from starlette.requests import Request
 
 from overtone.benchmarks.serve.peers.classifier import Classifier, batch_size, port, workers
-from overtone.gpu_server.known import Known
+from overtone.gpu_server.decoded_image import DecodedImage
 
 BATCH_SECONDS = 0.002
 # Of requests that a replica accepts: enough to fill batches.
@@ -26,7 +26,7 @@ class Api:
         self.classifier = Classifier()
 
     @serve.batch(max_batch_size=batch_size(), batch_wait_timeout_s=BATCH_SECONDS)  # type: ignore[untyped-decorator]
-    async def predict(self, images: list[Known]) -> list[dict[str, Any]]:
+    async def predict(self, images: list[DecodedImage]) -> list[dict[str, Any]]:
         """Run the network."""
         return self.classifier.run(images)
 

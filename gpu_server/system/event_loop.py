@@ -1,4 +1,4 @@
-"""The event loop of a server: uvloop where it is installed."""
+"""The event loop of a server process: uvloop where it is installed, else asyncio's."""
 
 import asyncio
 from collections.abc import Coroutine

@@ -1,10 +1,10 @@
-"""How often each peer may do something: token buckets, of which only those that are not full are remembered."""
+"""Rate limiting by peer: a token bucket for each, of which only those that are not full are stored."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-# Buckets after which full ones are forgotten; fewer cost nothing.
+# The number of buckets from which full ones are removed; fewer cost nothing.
 PRUNED_FROM = 1024
 
 
@@ -14,8 +14,8 @@ class _Bucket:
     at: float
 
 
-class Rate:
-    """So many a second for each peer, and `burst` of them at once after a pause."""
+class RateLimiter:
+    """Admits `per_second` actions a second of each peer, and `burst` of them at once after a pause."""
 
     def __init__(self, per_second: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._per_second = per_second
@@ -25,7 +25,7 @@ class Rate:
         self._prune_at = PRUNED_FROM
 
     def take(self, peer: str) -> bool:
-        """Count one; False if it is one too many, which is then not counted."""
+        """Count an action of a peer; False, and not counted, if it is one too many."""
         bucket = self._filled(peer)
         if bucket.left < 1:
             return False
@@ -33,12 +33,12 @@ class Rate:
         return True
 
     def give_back(self, peer: str) -> None:
-        """Count one less, because it turned out to be harmless."""
+        """Uncount an action, because it turned out to be harmless."""
         bucket = self._filled(peer)
         bucket.left = min(self._burst, bucket.left + 1)
 
     def __len__(self) -> int:
-        """How many peers are remembered."""
+        """How many peers have a bucket."""
         return len(self._buckets)
 
     def _filled(self, peer: str) -> _Bucket:
@@ -53,7 +53,7 @@ class Rate:
         return bucket
 
     def _prune(self, now: float) -> None:
-        """Forget full buckets, each time that there are twice as many as were left."""
+        """Remove full buckets, whenever there are twice as many as the last time left."""
         if len(self._buckets) < self._prune_at:
             return
         self._buckets = {

@@ -1,21 +1,21 @@
-"""Files that may be replaced."""
+"""Files that are watched for changes by polling their metadata."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
-# What tells a file from the one that was in its place before; None if there is none.
+# Time of the last change, size and inode; None if there is no such file.
 Fingerprint = tuple[int, ...] | None
 
 
-class Watched:
-    """Files that may be replaced."""
+class WatchedFiles:
+    """Remembers the fingerprints of some files; paths that are None are left out."""
 
     def __init__(self, paths: Iterable[Path | None]) -> None:
         self._paths = [path for path in paths if path is not None]
         self._seen = self._state()
 
     def changed(self) -> bool:
-        """Whether one of them is another than at the last call, or when this object was made."""
+        """Whether one of the files has changed since the last call, or since this object was made."""
         before, self._seen = self._seen, self._state()
         return self._seen != before
 
@@ -24,7 +24,7 @@ class Watched:
 
 
 def fingerprint(path: Path) -> Fingerprint:
-    """That of a file as it is now."""
+    """The fingerprint of a file as it is now."""
     try:
         found = path.stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""Environment variables with the prefix ``OVERTONE_`` that nothing reads, most likely because they are mistyped."""
+"""A check for environment variables with the prefix ``OVERTONE_`` that nothing reads: most likely mistyped settings."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -14,10 +14,10 @@ _KUBERNETES = re.compile(
 
 
 def check(environment: Mapping[str, str], settings: Iterable[str]) -> None:
-    """Refuse a variable that is neither one of the settings nor one of another part of the project.
+    """Refuse variables with the prefix that belong neither to a setting nor to another part of the project.
 
     Raises:
-        ValueError: there is one; the message names the nearest that exists.
+        ValueError: there is one; the message names the most similar variable that exists.
     """
     known = {f"{PREFIX}{name.upper()}" for name in settings}
     for name in sorted(environment):

@@ -1,4 +1,7 @@
-"""Runs images in the engine's process: they are sent there over a Unix socket, and the results come back."""
+"""A face's client of the engine's process: it sends decoded images over a Unix socket and receives rows.
+
+It is the engine's `Runner` in a process without networks; `engine_server` is the other side.
+"""
 
 import asyncio
 import contextlib
@@ -24,23 +27,24 @@ from overtone.gpu_server.errors import (
     too_late,
 )
 from overtone.gpu_server.settings import Settings
-from overtone.gpu_server.system.threads import tell
+from overtone.gpu_server.system.threads import call_in_loop
 from overtone.gpu_server.telemetry.metrics import Metrics
 from overtone.gpu_server.workers import wire
 
 log = logging.getLogger(__name__)
 
+# Bytes that are read from the socket at once.
 RECEIVE = 256 * 1024
 # Seconds until a connection is tried again.
-PATIENCE = 0.05
+RECONNECT_INTERVAL = 0.05
 
 Event = wire.Results | wire.State | tuple[int, str, float]
 
 
 class RemoteRunner:
-    """A runner whose network is in another process, which may end and be started again.
+    """Runs images in the engine's process, which may end and be started again.
 
-    Decoding threads leave images to a thread that sends all that are there at once; another one receives.
+    Decoding threads queue images for one thread that sends them, as many as there are at once; another one receives.
 
     Args:
         path: of the engine's socket.
@@ -82,7 +86,7 @@ class RemoteRunner:
         await self._ready.wait()
 
     async def stop(self) -> None:
-        """Refuse what still waits, and disconnect."""
+        """Refuse the images that wait, and disconnect."""
         self._stop.set()
         self._outbox.put(None)
         self._disconnect()
@@ -92,16 +96,16 @@ class RemoteRunner:
                 await asyncio.to_thread(thread.join)
 
     def backlog(self) -> float:
-        """What the engine said last."""
+        """Estimated seconds for all images that wait, by the state that the engine sent last."""
         return self._state.backlog
 
     @property
     def standing(self) -> bool:
-        """What the engine said last."""
+        """Whether a standing queue has formed, by the state that the engine sent last."""
         return self._state.standing
 
     def depth(self, stage: Stage) -> int:
-        """How many images of this process wait, those in the network included."""
+        """How many images of this process wait for a stage, those in the network included."""
         with self._lock:
             return sum(t.stage is stage for t in itertools.chain(self._decoding, self._numbers))
 
@@ -109,7 +113,7 @@ class RemoteRunner:
         """Raise the reason why no image can be run now, if there is one.
 
         Raises:
-            Unavailable: this is stopped, the engine is not there, or its network fails.
+            Unavailable: the runner is stopped, the engine is not connected, or its network fails.
         """
         if self._stop.is_set():
             raise Stopping
@@ -117,12 +121,12 @@ class RemoteRunner:
             raise network_down(self._probe_interval)
 
     def refusal(self, stage: Stage, expires: float, before: float) -> Refusal | None:
-        """Why one more image is refused, by what the engine said last; it may still refuse by itself."""
+        """Why one more image is refused, by the engine's last state; the engine may still refuse it by itself."""
         limit = self._limits[stage]
         if len(self._decoding) + len(self._pending) >= limit or self._outbox.qsize() > 4 * limit:
             return Refusal("full", self._state.backlog)
-        outlook = self._state.low if stage is Stage.LOW else self._state.high
-        return outlook.refusal(expires - time.monotonic() - before)
+        estimate = self._state.low if stage is Stage.LOW else self._state.high
+        return estimate.refusal(expires - time.monotonic() - before)
 
     def expect(self, ticket: Ticket) -> None:
         """Count an image as waiting while it is decoded."""
@@ -130,7 +134,7 @@ class RemoteRunner:
             self._decoding[ticket] = None
 
     def put(self, ticket: Ticket, *, expected: bool = True) -> None:
-        """Send a decoded image, from any thread.
+        """Send a decoded image, from any thread; no effect if it was `expected` and has been removed meanwhile.
 
         Raises:
             Unavailable: as `check` does.
@@ -142,11 +146,11 @@ class RemoteRunner:
             self._decoding.pop(ticket, None)
             number = next(self._counter) & 0xFFFFFFFF
             self._pending[number], self._numbers[ticket] = ticket, number
-        sent = wire.Sent(number, ticket.stage, ticket.since, ticket.expires, ticket.image)
+        sent = wire.TicketMessage(number, ticket.stage, ticket.since, ticket.expires, ticket.image)
         self._outbox.put(wire.write_ticket(sent))
 
     def remove(self, ticket: Ticket) -> None:
-        """Take an image back if it is still there."""
+        """Withdraw an image if it has no result yet."""
         with self._lock:
             self._decoding.pop(ticket, None)
             number = self._numbers.pop(ticket, None)
@@ -156,19 +160,23 @@ class RemoteRunner:
         self._outbox.put(wire.write_remove(number))
 
     def _send(self) -> None:
-        """The sending thread: everything that is there, at once."""
-        while (first := self._outbox.get()) is not None:
+        """The sending thread: send queued messages, up to 64 at once."""
+        stopped = False
+        while not stopped and (first := self._outbox.get()) is not None:
             messages = [first]
             with contextlib.suppress(queue.Empty):
-                while len(messages) < 64 and (more := self._outbox.get_nowait()) is not None:
-                    messages.append(more)
-            # What cannot be sent was for an engine that has gone, and its images are refused by the other thread.
+                while len(messages) < 64 and not stopped:
+                    if (more := self._outbox.get_nowait()) is None:
+                        stopped = True
+                    else:
+                        messages.append(more)
+            # If sending fails, the engine has ended, and the receiving thread has the pending images refused.
             if (connected := self._socket) is not None:
                 with contextlib.suppress(OSError):
                     connected.sendall(b"".join(messages))
 
     def _receive(self) -> None:
-        """The receiving thread: connect, and tell what comes; once that ends, again."""
+        """The receiving thread: connect and handle messages; when the connection ends, connect again."""
         while not self._stop.is_set():
             try:
                 with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
@@ -179,16 +187,16 @@ class RemoteRunner:
                 log.debug("no connection to the engine: %s", error)
             if self._socket is not None:
                 self._socket = None
-                tell(self._loop, self._lose)
-            self._stop.wait(PATIENCE)
+                call_in_loop(self._loop, self._on_connection_lost)
+            self._stop.wait(RECONNECT_INTERVAL)
 
     def _listen(self, connection: socket.socket) -> None:
         messages = wire.Messages()
         while data := connection.recv(RECEIVE):
             if events := [_event(kind, body) for kind, body in messages.feed(data)]:
-                tell(self._loop, self._hear, events)
+                call_in_loop(self._loop, self._handle, events)
 
-    def _hear(self, events: list[Event]) -> None:
+    def _handle(self, events: list[Event]) -> None:
         for event in events:
             if isinstance(event, wire.Results):
                 self._deliver(event)
@@ -217,8 +225,8 @@ class RemoteRunner:
                 del self._numbers[ticket]
             return ticket
 
-    def _lose(self) -> None:
-        """The engine has gone, with all images that it had."""
+    def _on_connection_lost(self) -> None:
+        """Fail all images that the engine had."""
         self._state = wire.State()
         self._set_failure("the engine has ended and is started again")
         self._fail_pending(network_failed())

@@ -1,6 +1,6 @@
-"""What was in flight in a process that has been killed: it can no longer say that it failed, so others do.
+"""Requests that were in flight in a process that has died: the supervisor counts them as failed in its metrics.
 
-Otherwise arrivals and ends of a server would never be equal again.
+Otherwise the counters of arrived and of ended requests would never be equal again.
 """
 
 import json
@@ -15,19 +15,19 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from overtone.gpu_server.arrival import Kind, Outcome
 
-# What clients find that were connected to it.
+# The status that clients of the process get when their connection breaks.
 CODE = "UNAVAILABLE"
-# Counters, and the suffix of their samples.
+# Names of counters, and the suffix of their samples.
 ARRIVED, ENDED, REQUESTS = "overtone_arrived", "overtone_ended", "overtone_requests"
 TOTAL = "_total"
 
 
 def count(directory: Path, pid: int) -> int:
-    """Count in its files what the process has not ended, and return how many that were.
+    """Add the requests that a process has not ended to its counters, as failed, and return their number.
 
     Args:
-        directory: where the processes of this server count.
-        pid: of one that has ended.
+        directory: the folder in which prometheus_client keeps the counters of this server's processes.
+        pid: of a process that has ended.
     """
     mark_process_dead(pid, str(directory))  # type: ignore[no-untyped-call]
     file = directory / f"counter_{pid}.db"
@@ -45,7 +45,7 @@ def count(directory: Path, pid: int) -> int:
 
 
 def _in_flight(counters: MmapedDict) -> Counter[tuple[str, str]]:
-    """Arrivals without an end, by face and kind."""
+    """How many requests have arrived and not ended, by transport (the label `face`) and kind."""
     found: Counter[tuple[str, str]] = Counter()
     for key, value, _ in counters.read_all_values():  # type: ignore[no-untyped-call]
         name, _, labels, _ = json.loads(key)
@@ -56,7 +56,8 @@ def _in_flight(counters: MmapedDict) -> Counter[tuple[str, str]]:
 
 def _add(counters: MmapedDict, name: str, labels: Mapping[str, str], number: int) -> None:
     keys = (json.loads(key) for key, _, _ in counters.read_all_values())  # type: ignore[no-untyped-call]
-    meaning = next((meaning for known, _, _, meaning in keys if known == name), "")
+    # Part of the key: the help text of the metric.
+    meaning = next((meaning for existing, _, _, meaning in keys if existing == name), "")
     key = mmap_key(name, name + TOTAL, list(labels), list(labels.values()), meaning)
     value, _ = counters.read_value(key)  # type: ignore[no-untyped-call]
     counters.write_value(key, value + number, time.time())  # type: ignore[no-untyped-call]

@@ -1,12 +1,18 @@
-"""Room for what waits in a server, whichever of its models it is for."""
+"""The budgets for images and pictures that wait in a server, shared by the cores of all its models."""
 
 from overtone.gpu_server.limits.budget import Budget
 from overtone.gpu_server.settings import Settings
 from overtone.gpu_server.telemetry.metrics import Metrics
 
 
-class Room:
-    """How many images may wait for a network, and how many pictures and pixels may be decoded or wait for it."""
+class QueueBudgets:
+    """How much may wait, in all and of each peer.
+
+    Attributes:
+        images: that wait for a network.
+        pictures: JPEG, PNG and WebP files that are decoded or wait for it.
+        pixels: of these files.
+    """
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         share, refused = settings.peer_share, metrics.refused
