@@ -203,8 +203,8 @@ def join(
 ) -> None:
     """Make one detector of networks that different runs have trained, such as --epochs 24,0 and --epochs 0,24.
 
-    Each network is taken from the first file in which it is trained; the saved state of a run, last.safetensors, will
-    also do. Operating points are chosen on the held-out pictures.
+    Each network is taken from the file in which it was trained for the most epochs; the saved state of a run,
+    last.safetensors, will also do. Operating points are chosen on the held-out pictures.
     """
     from overtone.training.detection.join import join
 

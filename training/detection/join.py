@@ -20,7 +20,7 @@ from overtone.training.export import check_writable, profile_of
 
 
 def join(checkpoints: Sequence[str], data: Path, out: Path, *, workers: int = 0) -> None:
-    """Take each network from the first file in which it is trained, and write a checkpoint of them.
+    """Take each network from the file in which it was trained for the most epochs, and write a checkpoint of them.
 
     The files are detectors' files or saved states of runs, all with the same networks and classes.
 
@@ -51,15 +51,17 @@ def join(checkpoints: Sequence[str], data: Path, out: Path, *, workers: int = 0)
 
 
 def _source(recipes: Sequence[DetectionRecipe], number: int) -> int:
-    """The index of the first recipe that trained network `number`.
+    """The index of the recipe that trained network `number` for the most epochs, the first of several.
+
+    A run of one network that starts from a whole detector's file keeps the other network as it was.
 
     Raises:
-        CheckpointError: there is none.
+        CheckpointError: none trained it.
     """
-    for index, recipe in enumerate(recipes):
-        if recipe.epochs[number]:
-            return index
-    raise CheckpointError(f"network {number + 1} is trained in none of these files")
+    index = max(range(len(recipes)), key=lambda i: recipes[i].epochs[number])
+    if not recipes[index].epochs[number]:
+        raise CheckpointError(f"network {number + 1} is trained in none of these files")
+    return index
 
 
 def _recipe(path: Path, classes: tuple[str, ...]) -> DetectionRecipe:

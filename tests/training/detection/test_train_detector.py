@@ -1,6 +1,7 @@
 """Whole runs, by the commands that people use."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,25 @@ def test_networks_of_two_runs_are_joined(low_alone: Path, trained: Path, data: P
     assert card == other
     for name, value in joined.state_dict().items():
         torch.testing.assert_close(value, expected.state_dict()[name], atol=1e-3, rtol=1e-3)
+
+
+def test_each_network_is_that_of_the_longest_training(trained: Path, data: Path, tmp_path: Path) -> None:
+    whole = replace(detector_file.load(trained), card=None)
+    assert whole.recipe is not None
+    files = {epochs: tmp_path / f"{epochs[0]}.safetensors" for epochs in ((3, 1), (1, 2))}
+    for epochs, file in files.items():
+        recipe = whole.recipe.model_copy(update={"epochs": epochs, "start": "bodies"})
+        detector = build(recipe.network.architecture(len(whole.classes)))
+        detector_file.save(file, replace(whole, detector=detector, recipe=recipe))
+    out = tmp_path / "joined.safetensors"
+    join(list(map(str, files.values())), data, out)
+    low, high = (detector_file.load(file).detector.state_dict() for file in files.values())
+    joined, card = load_detector(out)
+    assert card.training is not None
+    assert card.training.epochs == (3, 2)
+    for name, value in joined.state_dict().items():
+        expected = (low if name.startswith("low_network.") else high)[name]
+        torch.testing.assert_close(value, expected, atol=1e-3, rtol=1e-3)
 
 
 def test_networks_that_no_run_has_trained_cannot_be_joined(
