@@ -63,7 +63,7 @@ class Description:
 
 
 class ProfileParts:
-    """ProfileParts of a profile in their compact form, and what devices are to expect of them."""
+    """Parts of a profile in their compact form, and what devices are to expect of them."""
 
     def __init__(self, task: Task[Any]) -> None:
         self._task = task

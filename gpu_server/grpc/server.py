@@ -39,7 +39,7 @@ KINDS = {
     f"{NAME}.DescribeModel": Kind.DESCRIPTION,
     f"{open_inference_grpc.NAME}.ModelInfer": Kind.CALL,
 }
-# StreamHandlers of one connection: a device has one or a few, a proxy many. More wait in the client.
+# Streams of one connection: a device has one or a few, a proxy many. More wait in the client.
 MAX_STREAMS = 128
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
