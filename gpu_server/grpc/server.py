@@ -9,7 +9,7 @@ from grpc_health.v1 import health, health_pb2
 from grpc_reflection.v1alpha import reflection
 
 from overtone.frequency.ladder import MAX_LAYERS
-from overtone.gpu_server.arrival import Kind
+from overtone.gpu_server.arrival import CANCELLED, Kind
 from overtone.gpu_server.description import Description
 from overtone.gpu_server.errors import OutdatedClient, ServiceError, StartError
 from overtone.gpu_server.grpc import messages
@@ -84,11 +84,14 @@ class CascadeServicer(stubs.CascadeServicer):
         """One device's stream."""
         try:
             _begin("Session", context)
-            with self._service.arrive("grpc", Kind.STREAM).ending():
-                owner = self.admit(context)
+            arrival = self._service.arrive("grpc", Kind.STREAM)
+            with arrival.ending():
                 # Messages are written rather than yielded, so that the cancellation of a call is raised in the session,
                 # which cleans up after it.
-                await Session(self._service, context.write, owner).run(upstream)
+                session = Session(self._service, context.write, self.admit(context))
+                await session.run(upstream)
+                if session.abandoned:
+                    arrival.end(CANCELLED)
         except ServiceError as error:
             await abort(context, error)
 

@@ -39,6 +39,8 @@ class Session:
         owner: the same.
         core: the core that judges the images; None before the welcome.
         model: NAME or NAME:VERSION by the hello; empty if it names none.
+        abandoned: whether the device's messages ended without `End`. gRPC ends them so when a call is cancelled, now
+            and then before it says that it is.
     """
 
     def __init__(self, service: Service, send: Send, owner: str = "") -> None:
@@ -52,6 +54,7 @@ class Session:
         self._core: Core
         self.core: Core | None = None
         self.model = ""
+        self.abandoned = False
         self._options = pb.Options()
         self._flights: dict[int, Flight] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -130,6 +133,7 @@ class Session:
                 self._handle(message)
                 if pause := self._account.pause():
                     await asyncio.sleep(pause)
+            self.abandoned = not self._ended
         except errors.ServiceError as error:
             self._fail(error)
         except Exception:

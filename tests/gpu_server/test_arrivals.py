@@ -71,15 +71,18 @@ async def test_every_stream(serve: Serve) -> None:
                 assert await second.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
             await device.say(end=pb.End())
             assert await device.hear() is None
+        async with session(channel, metadata=right) as device:
+            await device.call.done_writing()  # without `End`
+            assert await device.hear() is None
         async with session(channel, metadata=right):
             pass  # cancelled
         former = channel.stream_stream("/overtone.v1.Cascade/Session")()
         assert await former.code() is grpc.StatusCode.FAILED_PRECONDITION
-        await until(lambda: sum(ended(server, "stream").values()) == 6)
+        await until(lambda: sum(ended(server, "stream").values()) == 7)
         assert Counter(outcome for outcome, _ in ended(server, "stream").elements()) == {
             "refused": 4,
             "answered": 1,
-            "departed": 1,
+            "departed": 2,
         }
 
 
