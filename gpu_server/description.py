@@ -1,5 +1,6 @@
 """A served model as devices fetch it: profile, card and labels, serialised once because that takes milliseconds."""
 
+import gzip
 import json
 import zlib
 from collections.abc import Set
@@ -15,6 +16,19 @@ from overtone.models.any_card import AnyCard
 
 # Parts of a profile that are cached: those of all layers and qualities, for any profile that is likely.
 CACHED_PARTS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document as JSON, and the same compressed as gzip (RFC 1952)."""
+
+    text: str
+    gzipped: bytes
+
+    @classmethod
+    def of(cls, text: str) -> "Document":
+        """Compress a document."""
+        return cls(text, gzip.compress(text.encode(), mtime=0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +49,11 @@ class Description:
 
     name: str
     profile_id: bytes
-    profile: str
+    profile: Document
     packed_profile: bytes
-    card: str
+    card: Document
     short_card: str
-    labels: str
+    labels: Document
     packed_labels: bytes
     profile_parts: "ProfileParts"
 
@@ -52,11 +66,11 @@ class Description:
         return cls(
             name=name or card.name,
             profile_id=profile.id,
-            profile=profile.to_json(),
+            profile=Document.of(profile.to_json()),
             packed_profile=profile.pack(),
-            card=_to_json(card, card),
+            card=Document.of(_to_json(card, card)),
             short_card=_to_json(_shortened(card), card, {"profile", "training"}),
-            labels=labels,
+            labels=Document.of(labels),
             packed_labels=zlib.compress(labels.encode(), 9),
             profile_parts=ProfileParts(task),
         )

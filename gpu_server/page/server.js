@@ -29,12 +29,11 @@ export class Server {
     sessionStorage.setItem(TOKEN, token);
   }
 
-  /** The card of the served model, its bytes, and as much of its profile as the first layer takes. */
+  /** The card of the served model, its bytes as sent, and as much of its profile as the first layer takes. */
   async describe() {
     const profile = new CurrentProfile((query) => this._get(`/v1/profile?${new URLSearchParams(query)}`));
     const [card, current] = await Promise.all([this._get("/v1/model"), inSentences(profile.open(1))]);
-    const text = await card.text();
-    return { card: JSON.parse(text), cardBytes: new TextEncoder().encode(text).length, current };
+    return { card: await card.json(), cardBytes: Number(card.headers.get("content-length")), current };
   }
 
   /** Fetch the tables of so many layers, as far as they are missing. */

@@ -1,6 +1,7 @@
 """The REST API: FastAPI routes around the core, for devices and people without gRPC."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -17,6 +18,7 @@ from overtone.gpu_server import errors
 from overtone.gpu_server.answer import Answer, NeedMore, Options
 from overtone.gpu_server.arrival import Kind
 from overtone.gpu_server.core import Core
+from overtone.gpu_server.description import Document
 from overtone.gpu_server.image_input import is_image, profile_id_of, service_errors
 from overtone.gpu_server.limits.fair_share import Peer
 from overtone.gpu_server.limits.peers import peer_of
@@ -25,6 +27,7 @@ from overtone.gpu_server.open_inference.rest import add_open_inference
 from overtone.gpu_server.rest import schemas
 from overtone.gpu_server.rest.admin import add_health, add_metrics
 from overtone.gpu_server.rest.bodies import payloads_of, received, while_connected
+from overtone.gpu_server.rest.encodings import takes_gzip
 from overtone.gpu_server.rest.error_responses import FACE, http_error, invalid, service_error
 from overtone.gpu_server.rest.live_page import add_live_page
 from overtone.gpu_server.service import Service
@@ -188,7 +191,7 @@ def _add_model(app: FastAPI, service: Service) -> None:
         with service.arrive(FACE, Kind.DESCRIPTION).ending():
             owner(service, request)
             described = service.resolve(model).served.description
-            return Response(described.card, media_type="application/json")
+            return _document(request, described.card)
 
     @app.get("/v1/profile")
     async def profile(
@@ -210,7 +213,7 @@ def _add_model(app: FastAPI, service: Service) -> None:
         if headers["etag"] in request.headers.get("if-none-match", ""):
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
         if layers is None:
-            return Response(described.profile, media_type="application/json", headers=headers)
+            return _document(request, described.profile, headers)
         part = await asyncio.to_thread(described.profile_parts.packed, quality, after, layers)
         return Response(part, media_type=PART, headers=headers)
 
@@ -220,7 +223,7 @@ def _add_model(app: FastAPI, service: Service) -> None:
         with service.arrive(FACE, Kind.DESCRIPTION).ending():
             owner(service, request)
             described = service.resolve(model).served.description
-            return Response(described.labels, media_type="application/json")
+            return _document(request, described.labels)
 
 
 def owner(service: Service, request: Request) -> str:
@@ -235,6 +238,14 @@ def owner(service: Service, request: Request) -> str:
     request.state.account = service.access.account(name)
     logs.name_owner(name)
     return name
+
+
+def _document(request: Request, document: Document, headers: Mapping[str, str] | None = None) -> Response:
+    """A document, compressed if the client takes it so."""
+    content, fields = document.text.encode(), {"vary": "accept-encoding", **(headers or {})}
+    if takes_gzip(request):
+        content, fields["content-encoding"] = document.gzipped, "gzip"
+    return Response(content, media_type="application/json", headers=fields)
 
 
 def _new(payloads: tuple[bytes, ...], need: NeedMore) -> tuple[bytes, ...]:

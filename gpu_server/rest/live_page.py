@@ -11,6 +11,8 @@ from importlib.resources.abc import Traversable
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
+from overtone.gpu_server.rest.encodings import takes_gzip
+
 # The page loads nothing from elsewhere, nothing in its HTML is a script or a style, and nobody may frame it.
 # Images that a user drops are blobs; WebAssembly has to be allowed by name.
 POLICY = (
@@ -66,7 +68,7 @@ class File:
         """The file, or that the browser has it already."""
         if self.headers["etag"] in request.headers.get("if-none-match", ""):
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=self.headers)
-        if self.packed is not None and "gzip" in request.headers.get("accept-encoding", ""):
+        if self.packed is not None and takes_gzip(request):
             return Response(self.packed, headers=self.headers | {"content-encoding": "gzip"})
         return Response(self.content, headers=self.headers)
 

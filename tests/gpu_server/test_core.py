@@ -138,7 +138,7 @@ async def test_the_point_of_the_quality_decides(
         found = await core.judge(sent(photograph, tiny_profile, quality).layers[:1], Options())
         assert isinstance(found, kind), quality
     assert core.card.certified()["varied"] == (2, 3)
-    assert json.loads(core.description.card)["certified"]["varied"] == [2, 3]
+    assert json.loads(core.description.card.text)["certified"]["varied"] == [2, 3]
 
 
 async def test_a_mixed_answer_does_not_depend_on_what_was_kept(core: Core, encoded: Encoded) -> None:

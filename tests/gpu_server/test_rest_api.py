@@ -369,6 +369,20 @@ async def test_model_and_profile(http: httpx.AsyncClient, tiny_profile: Profile)
     assert (known.status_code, known.content) == (304, b"")
 
 
+@pytest.mark.parametrize("path", ["/v1/model", "/v1/labels", "/v1/profile"])
+async def test_what_describes_a_model_is_compressed_for_those_who_can_read_it(
+    http: httpx.AsyncClient, path: str
+) -> None:
+    packed = await http.get(path, headers={"accept-encoding": "br, GZip ;q=0.5"})
+    assert packed.headers["content-encoding"] == "gzip"
+    for refused in ("identity", "gzip; q=0, deflate", "br"):
+        plain = await http.get(path, headers={"accept-encoding": refused})
+        assert "content-encoding" not in plain.headers
+        assert plain.headers["vary"] == "accept-encoding"
+        assert packed.json() == plain.json()
+        assert int(packed.headers["content-length"]) < len(plain.content)
+
+
 async def test_a_part_of_the_profile_and_the_labels(http: httpx.AsyncClient, tiny_profile: Profile) -> None:
     reply = await http.get("/v1/profile", params={"quality": 3, "layers": 1})
     assert reply.headers["content-type"] == "application/vnd.overtone.profile"
