@@ -16,6 +16,7 @@ from overtone.models.checkpoint import (
     load,
     read_card,
     rewrite,
+    sample_photographs,
     save,
     task_of,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "load",
     "read_card",
     "rewrite",
+    "sample_photographs",
     "save",
     "task_of",
 ]

@@ -22,7 +22,7 @@ from overtone.models.cascade import Cascade
 from overtone.models.common_card import STALE, CommonCard
 from overtone.validation import one_line
 
-# The folder of bundled checkpoints in the repository; an installation has them in a distribution of their own.
+# The bundled checkpoints and samples in the repository; an installation has them in a distribution of their own.
 SOURCE = Path(__file__).parent / "checkpoints"
 DISTRIBUTION = "overtone-checkpoints"
 CARD_KEY = "card"
@@ -43,16 +43,23 @@ class CheckpointError(ValueError):
 
 def bundled_files() -> dict[str, Path]:
     """Every safetensors file that comes with Overtone, baseline networks included, by name."""
-    found = list(SOURCE.glob("*.safetensors")) or _installed_files()
-    return {path.stem: path for path in sorted(found)}
+    return {path.stem: path for path in _bundled("*.safetensors")}
 
 
-def _installed_files() -> list[Path]:
+def sample_photographs() -> list[Path]:
+    """The JPEG files that come with Overtone to be tried; none if `overtone-checkpoints` is not installed."""
+    return _bundled("*.jpg")
+
+
+def _bundled(pattern: str) -> list[Path]:
+    """Files by name, of the repository or else of the distribution."""
+    if found := sorted(SOURCE.rglob(pattern)):
+        return found
     try:
         files = metadata.distribution(DISTRIBUTION).files or ()
     except metadata.PackageNotFoundError:
         return []
-    return [Path(str(file.locate())) for file in files if file.suffix == ".safetensors"]
+    return sorted(Path(str(file.locate())) for file in files if file.match(pattern))
 
 
 def bundled() -> dict[str, Path]:

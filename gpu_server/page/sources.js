@@ -11,8 +11,10 @@ export function listen(take) {
     if (files.length) take.files(files);
   });
   $("camera").addEventListener("click", () => take.camera());
-  for (const button of document.querySelectorAll("[data-sample]"))
+  for (const button of document.querySelectorAll("[data-sample]")) {
     button.addEventListener("click", () => take.sample(button.dataset.sample));
+    hideIfMissing(button);
+  }
   document.addEventListener("paste", (event) => {
     const files = [...event.clipboardData.files];
     if (!files.length) return;
@@ -20,6 +22,14 @@ export function listen(take) {
     take.files(files);
   });
   listenForDrops(take.files);
+}
+
+/** A server without the distribution `overtone-checkpoints` has no samples. */
+function hideIfMissing(button) {
+  const image = button.firstElementChild;
+  const hide = () => (button.parentElement.hidden = true);
+  if (image.complete && !image.naturalWidth) hide();
+  else image.addEventListener("error", hide);
 }
 
 function listenForDrops(take) {

@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
 from overtone.gpu_server.rest.encodings import takes_gzip
+from overtone.models import sample_photographs
 
 # The page loads nothing from elsewhere, nothing in its HTML is a script or a style, and nobody may frame it.
 # Images that a user drops are blobs; WebAssembly has to be allowed by name.
@@ -58,7 +59,7 @@ class File:
 
     @classmethod
     def read(cls, file: Traversable, suffix: str) -> "File":
-        """A file of the package."""
+        """Read a file."""
         content = file.read_bytes()
         tag = hashlib.sha256(content).hexdigest()[:16]
         headers = HEADERS | {"content-type": KINDS[suffix], "etag": f'"{tag}"', "vary": "accept-encoding"}
@@ -90,6 +91,8 @@ def add_live_page(app: FastAPI) -> None:
 
 def _files() -> Iterator[tuple[str, File]]:
     """Names below `/page/`, and their files, which are read once."""
+    for sample in sample_photographs():
+        yield sample.name, File.read(sample, sample.suffix)
     for prefix, (package, folder) in FOLDERS.items():
         for file in (resources.files(package) / folder).iterdir():
             suffix = file.name[file.name.rfind(".") :]

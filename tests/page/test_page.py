@@ -214,6 +214,19 @@ async def test_several_files_are_classified_one_after_the_other(
         await page.wait_for_selector("#tally-text:has-text('3 images')")
 
 
+async def test_samples_that_the_server_lacks_are_not_offered(server: Running, opened: Open) -> None:
+    async with opened(server) as page:
+        await page.wait_for_selector(".samples li:nth-child(3)")
+        await page.route("**/page/c*.jpg", lambda route: route.fulfill(status=404))
+        await page.reload()
+        await page.wait_for_selector(".samples li:nth-child(2)", state="hidden")
+        assert [await each.is_visible() for each in await page.query_selector_all(".samples li")] == [
+            False,
+            False,
+            True,
+        ]
+
+
 async def test_the_keyboard_reaches_a_photograph_and_sends_it(server: Running, opened: Open) -> None:
     async with opened(server) as page:
         for _ in range(10):
