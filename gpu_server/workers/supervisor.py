@@ -266,6 +266,8 @@ class _Supervisor:
             if self._engine.started:
                 self._engine.signal(signal.SIGUSR1)
                 self._retiring.append(self._engine)
+            else:  # it has ended, and would have been started again
+                self._engine.generation.remove()
             self._engine, self._next = self._next, None
             for face in self._faces:
                 face.signal(signal.SIGHUP)

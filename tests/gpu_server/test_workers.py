@@ -4,6 +4,7 @@ Most tests share one server: starting one costs more than what they do to it. Ea
 """
 
 import asyncio
+import multiprocessing
 import os
 import re
 import signal
@@ -24,6 +25,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from overtone.frequency import Encoded
 from overtone.gpu_server.errors import StartError
+from overtone.gpu_server.workers import supervisor
 from overtone.gpu_server.workers.supervisor import run_workers, worker_count
 from overtone.protos import overtone_pb2 as pb
 from tests.gpu_server.conftest import SHARED_LOOP, MakeSettings
@@ -328,3 +330,21 @@ def test_without_a_gpu_everything_is_in_one_process(settings: MakeSettings, devi
 def test_a_device_that_is_none(settings: MakeSettings) -> None:
     with pytest.raises(StartError, match="not a device"):
         worker_count(settings(device="toaster"))
+
+
+def test_the_copy_of_a_model_whose_engine_has_died_is_removed(
+    settings: MakeSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is started here, so the first engine is one that has ended; the next one says that it is ready."""
+    monkeypatch.setattr(supervisor, "SignalListener", lambda kill: None)
+    server = supervisor._Supervisor(settings(), FACES, tmp_path)
+    generation = server._engine.generation.next
+    generation.copy(server._source)
+    server._next = supervisor._Engine(settings(), generation)
+    server._next.messages, theirs = multiprocessing.Pipe(duplex=False)
+    theirs.send(("ready", ""))
+    theirs.close()
+    server._switch_engine()
+    server._engine.close()
+    assert server._engine.generation == generation
+    assert list(tmp_path.glob("*.safetensors")) == [generation.model]
