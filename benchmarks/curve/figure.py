@@ -32,7 +32,9 @@ COLOURS = {
 }
 # Those whose second line is drawn; the others' would tell nothing more.
 DASHED = ("JPEG", "WebP", "AVIF")
-TICKS = (150, 200, 300, 400, 500, 700, 1000, 1500, 2000, 3000, 4000, 6000, 10000, 15000, 20000)
+TICKS = (100, 150, 200, 300, 400, 500, 700, 1000, 1500, 2000, 3000, 4000, 6000, 10000, 15000, 20000)
+# The least distance of two ticks whose numbers do not touch, as a share of the axis.
+TICK_DISTANCE = 0.075
 WIDTH, HEIGHT = 8.0, 5.2
 # The least distance of two labels, of the height.
 APART = 0.055
@@ -114,10 +116,19 @@ def _limit(axes: Axes, found: Document, view: View) -> None:
     high = max(row[view.accuracy] for row in everyone) + ABOVE
     axes.set(xscale="log", xlabel=view.axis, ylabel=view.label)
     axes.set(xlim=(0.85 * min(shown), 1.1 * max(shown)), ylim=(low, high))
-    axes.xaxis.set_major_locator(FixedLocator(TICKS))
+    axes.xaxis.set_major_locator(FixedLocator(_ticks(*axes.get_xlim())))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     percent(axes, "y")
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Those of `TICKS` on a logarithmic axis from `low` to `high` that leave room for their numbers."""
+    kept: list[float] = []
+    for tick in TICKS:
+        if low <= tick <= high and (not kept or tick / kept[-1] >= (high / low) ** TICK_DISTANCE):
+            kept.append(tick)
+    return kept
 
 
 def _baseline(axes: Axes, name: str, rows: Sequence[Document], view: View) -> tuple[float, float]:
