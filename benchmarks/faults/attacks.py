@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from overtone.benchmarks.faults import http2
+from overtone.benchmarks import http2
 from overtone.protos import overtone_pb2 as pb
 
 SESSION = http2.headers("/overtone.v2.Cascade/Session")

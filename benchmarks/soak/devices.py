@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from overtone.benchmarks.faults import http2
+from overtone.benchmarks import http2
 from overtone.benchmarks.faults.attacks import SESSION
 from overtone.edge_client import AsyncClient, OvertoneError
 from overtone.edge_client.encoding import EncodedImage

@@ -10,17 +10,19 @@ from typing import Any
 
 import pytest
 
-from overtone.benchmarks import pages
+from overtone.benchmarks import http2, pages
 from overtone.benchmarks.process_tree import cpu_seconds, descendants, end_tree
-from overtone.benchmarks.serve import http_load, report
+from overtone.benchmarks.serve import http_load, report, session_load
 from overtone.benchmarks.serve.command import Options, run
 from overtone.benchmarks.serve.http_load import ReplyParser
 from overtone.benchmarks.serve.window import BEGIN, Window
 from overtone.benchmarks.serve.workload import POINT, Network, Workload, checked, prepare_checkpoint
-from overtone.frequency import join, split
+from overtone.frequency import Profile, join, split
 from overtone.models import read_card
+from overtone.protos import overtone_pb2 as pb
+from tests.edge_client import fakes
 from tests.edge_client.listening import listening
-from tests.waiting import LATER
+from tests.waiting import LATER, until
 
 QUICK = Options(networks=("stub",), peers=False, in_flight=20, warm_up=0.1, seconds=0.4, rounds=1)
 
@@ -97,6 +99,64 @@ async def test_failures_and_lost_connections_are_counted_apart() -> None:
     found = json.loads(said[1])
     assert found["images"] > 0 < found["failed"]
     assert found["failure"] in ("HTTP 503", "the connection was lost (None)")
+
+
+@pytest.mark.parametrize("size", [100, 50_000])  # of three frames, so that the server's windows are soon full
+async def test_sessions_keep_as_many_images_in_flight_as_they_have_credits(
+    tiny_profile: Profile, size: int
+) -> None:
+    async def answer(stream: fakes.Stream, image: pb.Image) -> None:
+        assert (image.layers[0], image.promised) == (payload, 1)
+        await until(lambda: len(stream.in_flight) == cascade.credits)
+        await stream.answer(image.id)
+
+    payload, said = bytes(size), list[str]()
+    cascade = fakes.FakeCascade(tiny_profile, answer)
+    cascade.credits = 2
+    async with fakes.serve_grpc(cascade) as address:
+        workload = Workload(((payload,),), 1)
+        window = Window(0.2, 0.3, said.append)
+        await session_load.load(address.removeprefix("grpc://"), workload, 19, window)
+    assert said[0] == BEGIN
+    found = json.loads(said[1])
+    assert found["images"] > 0 == found["failed"]
+    assert len(cascade.hellos) == 2  # of 10 and of 9 images
+    assert len(cascade.images) > 4
+
+
+async def test_a_session_that_ends_is_an_error(tiny_profile: Profile) -> None:
+    async with fakes.serve_grpc(fakes.FakeCascade(tiny_profile, fakes.dying)) as address:
+        workload = Workload(((b"payload",),), 1)
+        with pytest.raises(session_load.SessionError, match="ended the session"):
+            await session_load.load(address.removeprefix("grpc://"), workload, 1, Window(LATER, 1.0, print))
+
+
+async def test_an_image_that_fails_is_counted_apart(tiny_profile: Profile) -> None:
+    async def refuse(stream: fakes.Stream, image: pb.Image) -> None:
+        await stream.fail(image.id, code=8, message="queue full")
+
+    said: list[str] = []
+    async with fakes.serve_grpc(fakes.FakeCascade(tiny_profile, refuse)) as address:
+        workload = Workload(((b"payload",),), 1)
+        await session_load.load(address.removeprefix("grpc://"), workload, 1, Window(0.05, 0.3, said.append))
+    found = json.loads(said[1])
+    assert found["failed"] > 0 == found["images"]
+    assert found["failure"] == "queue full"
+
+
+def test_frames_and_messages_are_taken_apart_wherever_they_were_divided() -> None:
+    messages = [b"", b"one", bytes(300)]
+    frames = [http2.frame(http2.DATA, 0, 1, http2.message(each)) for each in messages]
+    sent = b"".join([http2.frame(http2.SETTINGS, 0, 0), *frames])
+    for step in (1, 7, 8, 100, len(sent)):
+        parser, of_stream = http2.FrameParser(), http2.MessageParser()
+        came = [frame for at in range(0, len(sent), step) for frame in parser.feed(sent[at : at + step])]
+        assert [frame[:3] for frame in came] == [(http2.SETTINGS, 0, 0), *[(http2.DATA, 0, 1)] * 3]
+        assert [each for frame in came for each in of_stream.feed(frame[3])] == messages
+        data = b"".join(map(http2.message, messages))
+        assert [
+            m for at in range(0, len(data), step) for m in of_stream.feed(data[at : at + step])
+        ] == messages
 
 
 def test_processor_time_is_that_of_the_whole_tree_of_which_nothing_is_left() -> None:

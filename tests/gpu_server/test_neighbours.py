@@ -9,7 +9,7 @@ import sys
 import grpc
 import pytest
 
-from overtone.benchmarks.faults import http2
+from overtone.benchmarks import http2
 from overtone.benchmarks.faults.attacks import SESSION
 from overtone.frequency import Encoded, join
 from overtone.gpu_server.grpc.server import LEAST_BURST

@@ -1,4 +1,4 @@
-"""HTTP/2 frame by frame (RFC 9113), to send sequences that no library would."""
+"""HTTP/2 frame by frame (RFC 9113), for sequences that no library would send, and for loads that cost little."""
 
 import asyncio
 import struct
@@ -11,6 +11,8 @@ END_STREAM, ACK, END_HEADERS = 0x1, 0x1, 0x4
 WINDOW, INITIAL_WINDOW_SIZE = 65_535, 4
 MAX_FRAME = 16_384
 CANCEL = 8
+# Bytes of a frame's head, and of the prefix of a gRPC message.
+HEAD, PREFIX = 9, 5
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
@@ -33,6 +35,48 @@ def message(data: bytes, announced: int | None = None) -> bytes:
 def reset(stream: int) -> bytes:
     """The frame that cancels a stream."""
     return frame(RST_STREAM, 0, stream, struct.pack(">I", CANCEL))
+
+
+class FrameParser:
+    """Divides what arrives into frames."""
+
+    def __init__(self) -> None:
+        self._data = b""
+
+    def feed(self, data: bytes) -> list[tuple[int, int, int, bytes]]:
+        """Add bytes; the frames that are complete, each as kind, flags, stream and payload."""
+        self._data += data
+        frames, at = [], 0
+        while len(self._data) >= at + HEAD and len(self._data) >= (end := at + HEAD + self._size(at)):
+            kind, flags, stream = struct.unpack_from(">BBI", self._data, at + 3)
+            frames.append((kind, flags, stream, self._data[at + HEAD : end]))
+            at = end
+        self._data = self._data[at:]
+        return frames
+
+    def _size(self, at: int) -> int:
+        return int.from_bytes(self._data[at : at + 3], "big")
+
+
+class MessageParser:
+    """Divides the data of a stream into gRPC messages."""
+
+    def __init__(self) -> None:
+        self._data = b""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Add bytes; the messages that are complete."""
+        self._data += data
+        messages, at = [], 0
+        while len(self._data) >= at + PREFIX:
+            (size,) = struct.unpack_from(">I", self._data, at + 1)
+            end = at + PREFIX + size
+            if len(self._data) < end:
+                break
+            messages.append(self._data[at + PREFIX : end])
+            at = end
+        self._data = self._data[at:]
+        return messages
 
 
 def _text(value: str) -> bytes:
