@@ -9,7 +9,7 @@ from overtone.training.detection.evaluate_detector import COLUMNS
 
 Json = Any
 
-VOC, TWIN, NUCLEI = "detect-voc2007.json", "detect-voc2007-rgb.json", "detect-nuclei.json"
+VOC, TWIN, NUCLEI = "detect-voc2007.json", "detect-voc2007-sent.json", "detect-nuclei.json"
 BOXES: Final = {key: COLUMNS[key] for key in ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")}
 MASKS: Final = {key: COLUMNS[key] for key in ("mask_ap", "mask_ap50")} | {"ap50": "AP50 of boxes"}
 SEEN: Final = {key: COLUMNS[key] for key in ("ap", "ap50", "ap75", "voc50")}

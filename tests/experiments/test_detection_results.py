@@ -43,12 +43,12 @@ def test_logs_that_are_there_are_rendered(tmp_path: Path) -> None:
     )
     # The comparison needs the twin's log too.
     assert list(rendered(tmp_path)) == ["detect-voc2007"]
-    written(tmp_path, TWIN, {"checkpoint": "voc2007-rgb", "quality": None, "both": entry(0.63, None)})
+    written(tmp_path, TWIN, {"checkpoint": "voc2007-sent", "quality": None, "both": entry(0.63, None)})
     written(tmp_path, NUCLEI, {"checkpoint": "nuclei"} | evaluated(5, masks=True))
     boxes, frequency, masks = rendered(tmp_path).values()
     assert "| **5** | cascade, `balanced` | 700 | 25.0 | 50.0 | 10.0 |  | 20.0 | 40.0 | 60% | 25% |" in boxes
     assert "| 3 | first layer | 200 | 20.0 | 40.0 | 10.0 |  | 20.0 | 40.0 |  |  |" in boxes
-    assert "| voc2007-rgb | pixels | 31.5 | 63.0 | 10.0 | 30.0 |  |" in frequency
+    assert "| voc2007-sent | pixels | 31.5 | 63.0 | 10.0 | 30.0 |  |" in frequency
     assert "| voc2007 | coefficients, not quantised | 30.0 | 60.0 | 10.0 | 30.0 |  |" in frequency
     assert "| voc2007 | coefficients, quality 3 | 26.0 | 52.0 | 10.0 | 30.0 | 1500 |" in frequency
     assert "| **5** | all layers | 1500 | 31.0 | 62.0 | 52.0 |  |  |" in masks
