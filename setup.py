@@ -8,7 +8,7 @@ import sys
 
 from setuptools import Extension, setup
 
-# What a debugger needs would be most of a device's download; reports of sanitizers need it.
+# Symbols and tables for debuggers would be most of a device's download; reports of sanitizers need them.
 STRIPPED = sys.platform == "linux" and "-fsanitize" not in os.environ.get("CFLAGS", "")
 
 setup(
@@ -17,7 +17,8 @@ setup(
             "overtone.frequency._coder",
             ["overtone/frequency/_coder.c", "overtone/frequency/coder.c"],
             depends=["overtone/frequency/coder.h", "overtone/frequency/rans.h"],
-            extra_link_args=["-Wl,--strip-debug"] if STRIPPED else [],
+            extra_compile_args=["-fno-asynchronous-unwind-tables"] if STRIPPED else [],
+            extra_link_args=["-Wl,--strip-all"] if STRIPPED else [],
             optional=True,
             py_limited_api=True,
         )
