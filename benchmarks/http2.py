@@ -13,6 +13,8 @@ MAX_FRAME = 16_384
 CANCEL = 8
 # Bytes of a frame's head, and of the prefix of a gRPC message.
 HEAD, PREFIX = 9, 5
+# Bytes that are read at once.
+RECEIVE = 1 << 16
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
@@ -35,6 +37,18 @@ def message(data: bytes, announced: int | None = None) -> bytes:
 def reset(stream: int) -> bytes:
     """The frame that cancels a stream."""
     return frame(RST_STREAM, 0, stream, struct.pack(">I", CANCEL))
+
+
+def acknowledgement(kind: int, flags: int, payload: bytes) -> bytes:
+    """The frame that a frame asks for in return; empty if it asks for none."""
+    if kind not in (SETTINGS, PING) or flags & ACK:
+        return b""
+    return frame(kind, ACK, 0, payload if kind == PING else b"")
+
+
+def initial_window(settings: bytes) -> int | None:
+    """What a peer may send in a new stream, by the payload of SETTINGS; None if it does not say."""
+    return dict(struct.iter_unpack(">HI", settings)).get(INITIAL_WINDOW_SIZE)
 
 
 class FrameParser:
@@ -149,34 +163,33 @@ class Connection:
             self.closed.set()
 
     async def _read(self) -> None:
+        parser = FrameParser()
         try:
-            while True:
-                head = await self._reader.readexactly(9)
-                size, kind, flags = int.from_bytes(head[:3], "big"), head[3], head[4]
-                self._take(kind, flags, int.from_bytes(head[5:], "big"), await self._reader.readexactly(size))
-        except (OSError, asyncio.IncompleteReadError):
+            while data := await self._reader.read(RECEIVE):
+                for each in parser.feed(data):
+                    self._take(*each)
+        except OSError:
             pass
         finally:
             self.closed.set()
             self._changed.set()
 
     def _take(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
-        if kind == SETTINGS and not flags & ACK:
-            self._set_windows(payload)
-            self._writer.write(frame(SETTINGS, ACK, 0))
-        elif kind == PING and not flags & ACK:
-            self._writer.write(frame(PING, ACK, 0, payload))
+        if reply := acknowledgement(kind, flags, payload):
+            self._writer.write(reply)
+        if kind == SETTINGS:
+            self._set_window(initial_window(payload))
         elif kind == WINDOW_UPDATE:
             self._windows[stream] = self._windows.get(stream, self._first_window) + int.from_bytes(
                 payload, "big"
             )
-        elif kind == RST_STREAM or flags & END_STREAM:
+        elif kind == RST_STREAM or (stream and flags & END_STREAM):
             self.ended.add(stream)
         self._changed.set()
 
-    def _set_windows(self, settings: bytes) -> None:
-        for number, value in struct.iter_unpack(">HI", settings):
-            if number == INITIAL_WINDOW_SIZE:
-                change, self._first_window = value - self._first_window, value
-                for stream in self._windows:
-                    self._windows[stream] += change if stream else 0
+    def _set_window(self, size: int | None) -> None:
+        if size is None:
+            return
+        change, self._first_window = size - self._first_window, size
+        for stream in self._windows:
+            self._windows[stream] += change if stream else 0

@@ -17,7 +17,7 @@ def main() -> None:
     window = Window(options.warm_up, options.seconds, functools.partial(print, flush=True))
     workload = Workload.read(options.workload)
     if options.kind == "session":
-        from overtone.benchmarks.serve import session_load  # messages are of no use to the other kind
+        from overtone.benchmarks.serve import session_load  # protobuf is of no use to the other kind
 
         asyncio.run(session_load.load(options.address, workload, options.in_flight, window))
         return

@@ -1,7 +1,7 @@
 """Images in gRPC sessions, each with as many in flight as it has credits.
 
-Frames of HTTP/2 are written to sockets, as `http_load` writes requests of HTTP/1.1: a general client would take several
-times the processor time, which the server on the same machine would lack.
+Frames of HTTP/2 are written to sockets, as `http_load` writes requests of HTTP/1.1: a general
+client of gRPC takes more of the processor, which the server on the same machine would lack.
 """
 
 import asyncio
@@ -108,14 +108,13 @@ class _Session(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take the frames that are complete."""
         for kind, flags, stream, payload in self._frames.feed(data):
+            self._transport.write(http2.acknowledgement(kind, flags, payload))
             if kind == http2.DATA:
                 for message in self._messages.feed(payload):
                     self._take(pb.Downstream.FromString(message))
-            elif kind == http2.SETTINGS and not flags & http2.ACK:
-                self._set_window(payload)
-                self._transport.write(http2.frame(http2.SETTINGS, http2.ACK, 0))
-            elif kind == http2.PING and not flags & http2.ACK:
-                self._transport.write(http2.frame(http2.PING, http2.ACK, 0, payload))
+            elif kind == http2.SETTINGS and (size := http2.initial_window(payload)) is not None:
+                self._room[1] += size - self._first_window
+                self._first_window = size
             elif kind == http2.WINDOW_UPDATE:
                 self._room[stream and 1] += int.from_bytes(payload, "big")
             if kind in (http2.RST_STREAM, http2.GOAWAY) or (stream and flags & http2.END_STREAM):
@@ -152,12 +151,6 @@ class _Session(asyncio.Protocol):
             frames.append(http2.frame(http2.DATA, 0, STREAM, piece))
         if frames:
             self._transport.write(b"".join(frames))
-
-    def _set_window(self, settings: bytes) -> None:
-        for number, value in struct.iter_unpack(">HI", settings):
-            if number == http2.INITIAL_WINDOW_SIZE:
-                self._room[1] += value - self._first_window
-                self._first_window = value
 
     def _end(self, why: str) -> None:
         if not self.ended.done():

@@ -33,7 +33,10 @@ export class Server {
   async describe() {
     const profile = new CurrentProfile((query) => this._get(`/v1/profile?${new URLSearchParams(query)}`));
     const [card, current] = await Promise.all([this._get("/v1/model"), inSentences(profile.open(1))]);
-    return { card: await card.json(), cardBytes: Number(card.headers.get("content-length")), current };
+    const text = await card.text();
+    // A proxy may leave out the length.
+    const cardBytes = Number(card.headers.get("content-length")) || new TextEncoder().encode(text).length;
+    return { card: JSON.parse(text), cardBytes, current };
   }
 
   /** Fetch the tables of so many layers, as far as they are missing. */

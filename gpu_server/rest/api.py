@@ -27,7 +27,7 @@ from overtone.gpu_server.open_inference.rest import add_open_inference
 from overtone.gpu_server.rest import schemas
 from overtone.gpu_server.rest.admin import add_health, add_metrics
 from overtone.gpu_server.rest.bodies import payloads_of, received, while_connected
-from overtone.gpu_server.rest.encodings import takes_gzip
+from overtone.gpu_server.rest.encodings import compressible
 from overtone.gpu_server.rest.error_responses import FACE, http_error, invalid, service_error
 from overtone.gpu_server.rest.live_page import add_live_page
 from overtone.gpu_server.service import Service
@@ -241,11 +241,8 @@ def owner(service: Service, request: Request) -> str:
 
 
 def _document(request: Request, document: Document, headers: Mapping[str, str] | None = None) -> Response:
-    """A document, compressed if the client takes it so."""
-    content, fields = document.text.encode(), {"vary": "accept-encoding", **(headers or {})}
-    if takes_gzip(request):
-        content, fields["content-encoding"] = document.gzipped, "gzip"
-    return Response(content, media_type="application/json", headers=fields)
+    fields = {"content-type": "application/json", **(headers or {})}
+    return compressible(request, document.text.encode(), document.gzipped, fields)
 
 
 def _new(payloads: tuple[bytes, ...], need: NeedMore) -> tuple[bytes, ...]:

@@ -1,10 +1,22 @@
-"""The content codings of responses."""
+"""Responses that are compressed for clients that accept it."""
 
-from fastapi import Request
+from collections.abc import Mapping
+
+from fastapi import Request, Response
 
 
-def takes_gzip(request: Request) -> bool:
-    """Whether the client takes a response compressed as gzip, by its `Accept-Encoding` (RFC 9110, section 12.5.3)."""
+def compressible(
+    request: Request, content: bytes, gzipped: bytes | None, headers: Mapping[str, str]
+) -> Response:
+    """The content, compressed if it is there in that form and the client accepts it."""
+    fields = {**headers, "vary": "accept-encoding"}
+    if gzipped is None or not _accepts_gzip(request):
+        return Response(content, headers=fields)
+    return Response(gzipped, headers=fields | {"content-encoding": "gzip"})
+
+
+def _accepts_gzip(request: Request) -> bool:
+    """By its `Accept-Encoding` (RFC 9110, section 12.5.3)."""
     for coding in request.headers.get("accept-encoding", "").split(","):
         name, _, weight = coding.partition(";")
         if name.strip().lower() == "gzip":

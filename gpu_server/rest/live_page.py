@@ -11,7 +11,7 @@ from importlib.resources.abc import Traversable
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
-from overtone.gpu_server.rest.encodings import takes_gzip
+from overtone.gpu_server.rest.encodings import compressible
 from overtone.models import sample_photographs
 
 # The page loads nothing from elsewhere, nothing in its HTML is a script or a style, and nobody may frame it.
@@ -69,9 +69,7 @@ class File:
         """The file, or that the browser has it already."""
         if self.headers["etag"] in request.headers.get("if-none-match", ""):
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=self.headers)
-        if self.packed is not None and takes_gzip(request):
-            return Response(self.packed, headers=self.headers | {"content-encoding": "gzip"})
-        return Response(self.content, headers=self.headers)
+        return compressible(request, self.content, self.packed, self.headers)
 
 
 def add_live_page(app: FastAPI) -> None:

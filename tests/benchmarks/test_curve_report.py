@@ -1,5 +1,7 @@
 """Tables, pages and figures are made from a document alone; docs/bytes.md has the tables of its log."""
 
+import math
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -110,3 +112,12 @@ def test_the_kept_page_has_the_tables_of_its_logs() -> None:
         for name in (f"{log.stem}.png", f"{log.stem}-wire.png"):
             assert f"(images/{name})" in text
             assert (DOCS / "images" / name).is_file()
+
+
+@pytest.mark.parametrize(("low", "high"), [(100, 8400), (60, 30_000), (150, 900)])
+def test_ticks_lie_apart_so_that_their_numbers_do_not_touch(low: float, high: float) -> None:
+    ticks = figure._ticks(low, high)
+    assert low <= ticks[0] < ticks[-1] <= high
+    assert len(ticks) >= 4
+    shares = [math.log(after / before) / math.log(high / low) for before, after in pairwise(ticks)]
+    assert min(shares) >= figure.TICK_DISTANCE - 1e-9

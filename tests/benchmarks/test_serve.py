@@ -101,7 +101,7 @@ async def test_failures_and_lost_connections_are_counted_apart() -> None:
     assert found["failure"] in ("HTTP 503", "the connection was lost (None)")
 
 
-@pytest.mark.parametrize("size", [100, 50_000])  # of three frames, so that the server's windows are soon full
+@pytest.mark.parametrize("size", [100, 50_000])  # of four frames, so that the server's windows are soon full
 async def test_sessions_keep_as_many_images_in_flight_as_they_have_credits(
     tiny_profile: Profile, size: int
 ) -> None:

@@ -20,7 +20,7 @@ from tests.edge_client.listening import listening
 
 
 @pytest.mark.parametrize(
-    ("refusals", "timeout", "least", "most"), [(2, 30.0, 3, 3), (99, 1.0, 0, 7), (99, 0.04, 0, 1)]
+    ("refusals", "timeout", "least", "most"), [(2, 30.0, 3, 3), (99, 3.0, 3, 7), (99, 0.04, 0, 1)]
 )
 async def test_a_busy_server_is_asked_again_when_it_likes_and_less_and_less_often(
     talk: Talk, photograph: Photograph, refusals: int, timeout: float, least: int, most: int

@@ -162,7 +162,7 @@ async def test_connections_of_one_peer_above_its_share_are_cut(serve: Serve) -> 
 
 
 async def test_who_begins_streams_and_cancels_them_is_cut_and_cannot_come_back(serve: Serve) -> None:
-    async with serve(stream_rate=1e-9) as server, connected(server) as channel:
+    async with serve() as server, connected(server) as channel:
         bad = await http2.Connection.open(server.host, server.grpc_port, BAD)
         async with asyncio.timeout(LATER):
             while not bad.closed.is_set():
