@@ -1,11 +1,12 @@
-"""Imports of torchvision and timm that also work beside a CPU-only torch.
+"""Imports of torchvision and timm that also work beside a torch for which torchvision was not built.
 
-torchvision's Linux x86-64 wheel is linked against CUDA. Beside a CPU-only torch its C++ operators do not load, and
-its import fails when it registers their fake kernels, unless the operators have been declared first.
+torchvision's wheel on PyPI is linked against CUDA. Beside a CPU-only torch its C++ operators do not load, and its
+import fails when it registers their fake kernels, unless the operators have been declared first. Where they do load,
+they must not be declared: the second declaration of an operator ends the process.
 """
 
-import contextlib
 import importlib
+from importlib.machinery import PathFinder
 from types import ModuleType
 
 import torch
@@ -19,14 +20,25 @@ _declared: list[torch.library.Library] = []
 
 def torchvision() -> ModuleType:
     """The torchvision package, importable whether or not its operators are."""
-    if not _declared and not torch.cuda.is_available():
+    if not _declared and not operators_load():
         library = torch.library.Library("torchvision", "FRAGMENT")
         for operator in OPERATORS:
-            # With a matching wheel the real operators are already there.
-            with contextlib.suppress(RuntimeError):
-                library.define(operator)
+            library.define(operator)
         _declared.append(library)
     return importlib.import_module("torchvision")
+
+
+def operators_load() -> bool:
+    """Load torchvision's C++ operators, as its import does, and say whether that was possible."""
+    package = PathFinder.find_spec("torchvision")
+    found = PathFinder.find_spec("_C", package.submodule_search_locations) if package else None
+    if found is None or found.origin is None:
+        return False
+    try:
+        torch.ops.load_library(found.origin)
+    except OSError:
+        return False
+    return True
 
 
 def timm() -> ModuleType:
