@@ -12,7 +12,6 @@ from overtone.gpu_server.decoded_image import DecodedImage
 from overtone.gpu_server.tasks.detection_rows import write_rows
 from overtone.models.detection.detector import Detector
 
-# Batches are not padded, as no graph is captured: the number of objects differs from image to image.
 CPU_SIZES = (1, 2, 4)
 CUDA_SIZES = (1, 2, 4, 8, 16)
 STAGES = (Stage.LOW, Stage.HIGH)
@@ -22,13 +21,17 @@ class DetectorNetwork:
     """Both networks of a detector; on a CPU, `run` may be called in several threads at once.
 
     Non-maximum suppression belongs to them, so it runs in the worker's thread too. They compute in float32, as when
-    their operating points were chosen.
+    their operating points were chosen. No graph is captured, as the number of objects differs from image to image.
+    On CUDA batches are padded to a warmed size all the same: cuDNN takes seconds for the first batch of any other.
 
     Args:
         detector: in eval mode.
         profile: of the model.
         device: where it runs.
         sizes: batch sizes to warm, ascending from 1; by default those of the device.
+
+    Attributes:
+        pads: whether batches are filled with blank images up to a warmed size; only on CUDA by default.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class DetectorNetwork:
         self.sizes = sizes or (CUDA_SIZES if device.type == "cuda" else CPU_SIZES)
         self._detector = detector.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._profile = profile
+        self.pads = device.type == "cuda"
 
     def batch_size(self, waiting: int) -> int:
         """All that wait, up to the largest size."""
@@ -57,9 +61,15 @@ class DetectorNetwork:
     def run(self, stage: Stage, images: Sequence[DecodedImage]) -> NDArray[np.float32]:
         """Rows float32[N, K], see `detection_rows`."""
         count = len(self._profile.low) + (len(self._profile.high) if stage is Stage.HIGH else 0)
-        values = torch.from_numpy(np.stack([image.decoded.values[:count] for image in images]))
-        steps = torch.from_numpy(np.stack([image.decoded.steps[:count] for image in images]))
+        batch = [*images, *self._padding(len(images))]
+        values = torch.from_numpy(np.stack([image.decoded.values[:count] for image in batch]))
+        steps = torch.from_numpy(np.stack([image.decoded.steps[:count] for image in batch]))
         coefficients = values.to(self.device).float() * steps.to(self.device)[:, :, None, None]
         coefficients = coefficients.contiguous(memory_format=torch.channels_last)
         network = self._detector.low if stage is Stage.LOW else self._detector.high
-        return write_rows(network(coefficients))
+        return write_rows(network(coefficients)[: len(images)])
+
+    def _padding(self, count: int) -> list[DecodedImage]:
+        """Blank images that fill a batch of `count` up to the next warmed size."""
+        size = next((s for s in self.sizes if s >= count), count) if self.pads else count
+        return [self.example()] * (size - count)
