@@ -94,9 +94,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, required=True)
     options = parser.parse_args()
     profile = read_card(options.model).profile
-    sizes = CUDA_SIZES if choose_device(options.device).type == "cuda" else CPU_SIZES
+    cuda = choose_device(options.device).type == "cuda"
+    sizes = CUDA_SIZES if cuda else CPU_SIZES
     networks = {}
-    for count in sorted({1, cores()}):
+    # The graphs of a network on CUDA share memory, so only one thread may run it.
+    for count in sorted({1, 1 if cuda else cores()}):
         networks[count], _ = open_network(options.model, options.device, sizes, max(1, cores() // count))
         networks[count].warm()
     images = [DecodedImage(decode(layers, profile)) for layers in Workload.read(options.workload).layers]

@@ -248,7 +248,9 @@ def test_cuda_agrees_with_the_cpu(
         for stage in (Stage.LOW, Stage.HIGH):
             images = [rolled(image, i) for i in range(count)]
             expected = network.run(stage, images)
-            np.testing.assert_allclose(device.run(stage, images), expected, atol=0.1)
+            # bfloat16 keeps 8 bits, so errors are relative to the logits, which reach 15 here.
+            error = np.linalg.norm(device.run(stage, images) - expected) / np.linalg.norm(expected)
+            assert error < 0.02
 
 
 @pytest.fixture
