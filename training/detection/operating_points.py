@@ -32,7 +32,7 @@ from overtone.training.detection.region_answers import PointResults, RegionCasca
 # Name -> alpha: the largest expected share of the full answer's things that the cascade's answers may miss.
 ALPHAS: Final = {"careful": 0.02, "balanced": 0.05, "thrifty": 0.1}
 # Candidates for the scores between which a box is in doubt.
-UNSURE: Final = (0.05, 0.1, 0.2, 0.3, 0.4)
+UNSURE: Final = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4)
 SURE: Final = (NEVER, 0.9, 0.8, 0.6)
 MARGINS: Final = (1,)
 # The score from which a box is a thing.
@@ -53,13 +53,17 @@ def candidates() -> tuple[DetectionPoint, ...]:
 
 
 def fit_path(points: Sequence[DetectionPoint], found: PointResults) -> tuple[DetectionPoint, ...]:
-    """A path of points from all blocks to low alone: those that no other point beats in both bytes and misses."""
+    """A path of points from all blocks to low alone: those that no other point beats in both bytes and misses.
+
+    With a point among them that asks for all blocks, points that take more bytes than it are left out. Where objects
+    are everywhere, layers of some blocks may take more bytes than those of all.
+    """
     sent, lost = found.sent.mean(axis=1), found.missed.mean(axis=1)
     kept = list[int]()
     for index in np.lexsort((lost, sent)).tolist():
         if not kept or lost[index] < lost[kept[-1]]:
             kept.append(index)
-    return (WHOLE, *(points[index] for index in reversed(kept)), LOW_ALONE)
+    return (WHOLE, *(points[index] for index in reversed(kept) if not points[index].whole), LOW_ALONE)
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ class PointCertifier:
     def of(cls, cascade: RegionCascade, batches: Sequence[CodedBatch], shown: float) -> "PointCertifier":
         """A certifier that uses all pictures of some batches; things are boxes with at least the score `shown`."""
         choosing, certifying = _split(batches)
-        tried = [_with_shown(point, shown) for point in candidates()]
+        tried = [_with_shown(point, shown) for point in (WHOLE, *candidates())]
         chosen = fit_path(tried, measure_points(cascade, choosing, tried)) if choosing else (WHOLE, LOW_ALONE)
         points = tuple(_with_shown(point, shown) for point in chosen)
         largest = max((float(batch.sizes.sum(1).max()) for batch in batches), default=0.0)

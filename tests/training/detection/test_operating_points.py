@@ -35,6 +35,11 @@ def test_a_path_leads_from_everything_to_low_alone_and_skips_what_is_worse() -> 
     assert found == (WHOLE, points[2], points[0], points[3], LOW_ALONE)
 
 
+def test_points_that_take_more_bytes_than_all_blocks_are_left_out() -> None:
+    points = [WHOLE, point(0.1), point(0.2)]
+    assert fit_path(points, measured([0.0, 0.01, 0.05], [800, 900, 700])) == (WHOLE, points[2], LOW_ALONE)
+
+
 def certifier(missed: list[float], sent: list[int], n: int = 100) -> PointCertifier:
     points = (WHOLE, *(point(0.1 * i) for i in range(1, len(missed) - 1)), LOW_ALONE)
     return PointCertifier(points, measured(missed, sent, n), 1000.0)
