@@ -17,7 +17,7 @@ from tests.training.detection.tiny_recipe import recipe
 def test_bundled_recipes_are_valid(name: str) -> None:
     assert is_detection_recipe(name)
     # Further cycles of a recipe are of the same name.
-    assert load_detection_recipe(name).name == name.removesuffix("-again")
+    assert load_detection_recipe(name).name == name.removesuffix("-again").removesuffix("-gpu")
 
 
 def test_the_twin_has_the_high_body_and_head_of_voc2007() -> None:
