@@ -6,7 +6,9 @@ they must not be declared: the second declaration of an operator ends the proces
 """
 
 import importlib
+from functools import cache
 from importlib.machinery import PathFinder
+from importlib.util import find_spec
 from types import ModuleType
 
 import torch
@@ -20,7 +22,7 @@ _declared: list[torch.library.Library] = []
 
 def torchvision() -> ModuleType:
     """The torchvision package, importable whether or not its operators are."""
-    if not _declared and not operators_load():
+    if not _declared and not _operators_load():
         library = torch.library.Library("torchvision", "FRAGMENT")
         for operator in OPERATORS:
             library.define(operator)
@@ -28,9 +30,10 @@ def torchvision() -> ModuleType:
     return importlib.import_module("torchvision")
 
 
-def operators_load() -> bool:
+@cache
+def _operators_load() -> bool:
     """Load torchvision's C++ operators, as its import does, and say whether that was possible."""
-    package = PathFinder.find_spec("torchvision")
+    package = find_spec("torchvision")
     found = PathFinder.find_spec("_C", package.submodule_search_locations) if package else None
     if found is None or found.origin is None:
         return False

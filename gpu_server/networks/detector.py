@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from overtone.frequency import Profile
 from overtone.gpu_server.answer import Stage
 from overtone.gpu_server.decoded_image import DecodedImage
+from overtone.gpu_server.networks.torch_network import padded_size
 from overtone.gpu_server.tasks.detection_rows import write_rows
 from overtone.models.detection.detector import Detector
 
@@ -70,6 +71,6 @@ class DetectorNetwork:
         return write_rows(network(coefficients)[: len(images)])
 
     def _padding(self, count: int) -> list[DecodedImage]:
-        """Blank images that fill a batch of `count` up to the next warmed size."""
-        size = next((s for s in self.sizes if s >= count), count) if self.pads else count
+        """Blank images that fill a batch of `count` up to a warmed size."""
+        size = padded_size(count, self.sizes) if self.pads else count
         return [self.example()] * (size - count)

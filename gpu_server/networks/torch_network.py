@@ -181,7 +181,7 @@ class TorchNetwork:
         """Logits float32[N, K]; the batch is padded to a warmed size."""
         mixes = stage is Stage.HIGH and self._card.mix is not None
         columns = [*self._coefficients(stage, images), *([self._low_logits(images)] if mixes else [])]
-        size = next((s for s in self.sizes if s >= len(images)), len(images))
+        size = padded_size(len(images), self.sizes)
         inputs = tuple(self._upload(_stack(arrays, size)) for arrays in columns)
         logits = self._forward.get((stage, size), self._stages[stage])(inputs)
         # The copy to the host waits for the device, so the batch is done when this returns.
@@ -252,6 +252,11 @@ class TorchNetwork:
         state = self._cascade.state(_dequantise(values[:, :split], steps[:, :split]))
         logits = self._cascade.high(state, _dequantise(values[:, split:], steps[:, split:])).float()
         return logits if low_logits is None else self._cascade.answer(low_logits, logits)
+
+
+def padded_size(count: int, sizes: Sequence[int]) -> int:
+    """The smallest of the warmed sizes that holds so many images, or their number if none does."""
+    return next((size for size in sizes if size >= count), count)
 
 
 def _dequantise(values: Tensor, steps: Tensor) -> Tensor:

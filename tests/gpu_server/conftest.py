@@ -19,11 +19,13 @@ import httpx
 import numpy as np
 import pytest
 import pytest_asyncio
+import torch
 from PIL import Image
 from prometheus_client.samples import Sample
 
-from overtone.frequency import THREE_LAYERS, Encoded, Profile, encode, fit, open_rgb
+from overtone.frequency import THREE_LAYERS, Encoded, Profile, decode, encode, fit, open_rgb
 from overtone.gpu_server.arrival import Kind, Outcome
+from overtone.gpu_server.decoded_image import DecodedImage
 from overtone.gpu_server.serve import Running
 from overtone.gpu_server.settings import Settings
 from overtone.gpu_server.state import OVERHEAD
@@ -43,6 +45,13 @@ ROOM_FOR_ONE = 8 * (6 * 8 * 8 * 2 + 6 * 4 + 10 * 4 + OVERHEAD)
 MakeSettings = Callable[..., Settings]
 
 SHARED_LOOP = pytest.mark.asyncio(loop_scope="session")
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+
+
+@pytest.fixture(scope="session")
+def image(encoded: Encoded, tiny_profile: Profile) -> DecodedImage:
+    """With both layers."""
+    return DecodedImage(decode(encoded.layers, tiny_profile))
 
 
 @pytest.fixture(scope="session")

@@ -5,25 +5,19 @@ import numpy as np
 import pytest
 import torch
 
-from overtone.frequency import Encoded, Profile, decode
 from overtone.gpu_server.answer import Stage
 from overtone.gpu_server.decoded_image import DecodedImage
 from overtone.gpu_server.networks.detector import DetectorNetwork
 from overtone.models.detection.checkpoint import load_detector
 from overtone.models.detection.detector import Detector
+from tests.gpu_server.conftest import needs_cuda
 
 SIZES = (1, 2, 4)
-needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 
 
 def network(path: Path, device: str = "cpu") -> DetectorNetwork:
     detector, card = load_detector(path)
     return DetectorNetwork(detector, card.profile, torch.device(device), SIZES)
-
-
-@pytest.fixture(scope="module")
-def image(encoded: Encoded, tiny_profile: Profile) -> DecodedImage:
-    return DecodedImage(decode(encoded.layers, tiny_profile))
 
 
 def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:

@@ -25,6 +25,7 @@ from overtone.gpu_server.networks.torch_network import (
 from overtone.gpu_server.settings import Settings
 from overtone.gpu_server.system.threads import cores
 from overtone.models import Cascade, Mix, load, read_card, rewrite
+from tests.gpu_server.conftest import needs_cuda
 
 
 @pytest.fixture(scope="module")
@@ -33,12 +34,6 @@ def network(tiny_checkpoint: Path) -> TorchNetwork:
     assert isinstance(network, TorchNetwork)
     network.warm()
     return network
-
-
-@pytest.fixture(scope="module")
-def image(encoded: Encoded, tiny_profile: Profile) -> DecodedImage:
-    """With both layers."""
-    return DecodedImage(decode(encoded.layers, tiny_profile))
 
 
 def rolled(image: DecodedImage, by: int) -> DecodedImage:
@@ -212,9 +207,6 @@ def test_all_graphs_share_one_pool(monkeypatch: pytest.MonkeyPatch) -> None:
         graphs.capture(lambda inputs: inputs[0] * 2, (torch.zeros(size),))
     assert len(pools) == 2
     assert pools[0] is pools[1] is not None
-
-
-needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 
 
 @needs_cuda

@@ -1,7 +1,11 @@
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
+import torch
 
-from overtone.models.detection.operating_point import DetectionPoint
+from overtone.models.detection.detections import Detections
+from overtone.models.detection.operating_point import NEVER, DetectionPoint
 from overtone.training.calibration.risk_targets import RiskTarget, TargetError
 from overtone.training.detection.operating_points import (
     LOW_ALONE,
@@ -10,7 +14,8 @@ from overtone.training.detection.operating_points import (
     candidates,
     fit_path,
 )
-from overtone.training.detection.region_answers import PointResults
+from overtone.training.detection.predictions import CodedBatch
+from overtone.training.detection.region_answers import PointResults, RegionAnswer
 
 
 def measured(missed: list[float], sent: list[int], n: int = 100) -> PointResults:
@@ -38,6 +43,22 @@ def test_a_path_leads_from_everything_to_low_alone_and_skips_what_is_worse() -> 
 def test_points_that_take_more_bytes_than_all_blocks_are_left_out() -> None:
     points = [WHOLE, point(0.1), point(0.2)]
     assert fit_path(points, measured([0.0, 0.01, 0.05], [800, 900, 700])) == (WHOLE, points[2], LOW_ALONE)
+
+
+class DearInParts:
+    """A cascade that sends more bytes for some blocks of a picture than for all of them."""
+
+    def answers(self, batch: CodedBatch, points: Sequence[DetectionPoint]) -> list[list[RegionAnswer]]:
+        sent = [1000 if point.whole else 300 if point.unsure == NEVER else 1100 for point in points]
+        return [[RegionAnswer(found, each, each / 1100) for each in sent] for found in batch.found[-1]]
+
+
+def test_a_certifier_has_no_point_that_takes_more_bytes_than_all_blocks() -> None:
+    nothing = Detections(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), torch.zeros(0))
+    found = ([nothing] * 6, [nothing] * 6)
+    batch = CodedBatch(torch.zeros(6, 1), torch.full((6, 2), 500), torch.ones(6, 2), found)
+    made = PointCertifier.of(DearInParts(), [batch], 0.5)  # type: ignore[arg-type]
+    assert [point.unsure for point in made.points] == [WHOLE.unsure, LOW_ALONE.unsure]
 
 
 def certifier(missed: list[float], sent: list[int], n: int = 100) -> PointCertifier:
